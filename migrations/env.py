@@ -1,0 +1,69 @@
+"""Alembic's environment, for the daemon (which gives its connection) and for an operator's command."""
+
+from __future__ import annotations
+
+import sqlite3
+from logging.config import fileConfig
+
+from alembic import context
+from sqlalchemy import Connection, Engine
+
+from pubsub_cached import paths
+from pubsub_cached.store import engine as engines
+from pubsub_cached.store import migrate
+from pubsub_cached.store.models import Base
+
+
+def _url() -> str:
+    return context.get_x_argument(as_dictionary=True).get("url") or paths.database_url()
+
+
+def _run(connection: Connection) -> None:
+    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _run_checked(connection: Connection) -> None:
+    """One transaction with the references between tables checked at its end, not on the way."""
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, sqlite3.Connection):
+        with connection.begin():
+            _run(connection)
+        return
+    driver.execute("PRAGMA foreign_keys=OFF")
+    try:
+        with connection.begin():
+            _run(connection)
+            migrate.check_foreign_keys(driver)
+    finally:
+        driver.execute("PRAGMA foreign_keys=ON")
+
+
+def _offline() -> None:
+    context.configure(url=_url(), target_metadata=Base.metadata, literal_binds=True, render_as_batch=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _online() -> None:
+    given = context.config.attributes.get("connection")
+    if isinstance(given, Connection):
+        # In the caller's transaction.
+        _run(given)
+        return
+    engine = given
+    if not isinstance(engine, Engine):
+        if context.config.config_file_name is not None:
+            fileConfig(context.config.config_file_name, disable_existing_loggers=False)
+        path = engines.path_of(_url())
+        engines.create_private(path)
+        engine = engines.engine(path, begin="BEGIN IMMEDIATE")
+    with engine.connect() as connection:
+        _run_checked(connection)
+
+
+if context.is_offline_mode():
+    _offline()
+else:
+    _online()

@@ -1,0 +1,26 @@
+"""The unit of the cache: a node as one account sees it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from urllib.parse import quote
+
+
+class Address(NamedTuple):
+    """Account (bare JID), service (JID) and node (verbatim), all normalised."""
+
+    account: str
+    service: str
+    node: str
+
+    @property
+    def own(self) -> bool:
+        """Whether the service is the account's own PEP service (XEP-0163)."""
+        return self.service == self.account
+
+    def uri(self, item_id: str) -> str:
+        """The canonical URI of an item (XEP-0060 12.22, RFC 5122)."""
+        return f"xmpp:{quote(self.service, safe='@/')}?;node={quote(self.node, safe='')};item={quote(item_id, safe='')}"
+
+    def __str__(self) -> str:
+        return f"'{self.node}' at {self.service}"

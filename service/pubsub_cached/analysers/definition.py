@@ -1,0 +1,202 @@
+"""What an analyser is: the keys of its definition, checked."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import msgspec
+from lxml.etree import _Element
+
+from ..address import Address
+from ..errors import InvalidAnalyser
+from . import fields as field_rules
+from .fields import Field
+from .item import Parser
+
+Kind = Literal["log", "map", "last"]
+Callback = Literal["parse", "match"]
+
+MOST_CHARACTERS = 128
+_OBJECT_PATH = re.compile(r"/|(?:/[A-Za-z0-9_]+)+")
+_BUS_NAME = re.compile(r"(?=.{1,255}$)[A-Za-z_-][A-Za-z0-9_-]*(?:\.[A-Za-z_-][A-Za-z0-9_-]*)+")
+_AT_KEY = re.compile(r" - at `\$\.?([^`]*)`$")
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """What is known of a node when it is classified.
+
+    namespace: of the newest item's payload, None when there is none. node_type: ``pubsub#type``.
+    config: the node's metadata, values as sent.
+    """
+
+    address: Address
+    namespace: str | None = None
+    node_type: str | None = None
+    config: Mapping[str, list[str]] = {}
+
+
+class Analysis(msgspec.Struct):
+    """What a ``match`` callable may change, once its definition matched."""
+
+    type: str
+    subtype: str
+    to_sync: bool
+
+
+Match = Callable[[Subject, Analysis], None]
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, rename="kebab"):
+    """The keys that a definition has wherever it is written (D-Bus, TOML, JSON)."""
+
+    name: str
+    type: str
+    node: str = ""
+    namespace: str = ""
+    node_type: str = ""
+    exact: bool = False
+    to_sync: bool = False
+    demand: bool = False
+    agent: str = ""
+    callbacks: tuple[Callback, ...] = ()
+    bus_name: str = ""
+    fields: dict[str, Field] = {}
+    indexes: tuple[str, ...] = ()
+    kind: Kind = "log"
+    private: bool = False
+    priority: int = 0
+    persist: bool = False
+    version: int = 1
+
+
+class Definition(Rules, frozen=True, kw_only=True, omit_defaults=True):
+    """An analyser; what ``Rules`` does not have is for code within the daemon.
+
+    parser: payload to data. match: called once the definition matched. subtype: of node and items.
+    own: matches the account's own PEP service only. excluded: nothing is ever stored; wins over every
+    other definition, whatever its priority. takes_over: namespaces of payloads that this parser gets on
+    every node. scrubs: namespaces of payloads from which the callable removes secrets before anything
+    is stored, on every node; it says whether there were any.
+    """
+
+    subtype: str = ""
+    parser: Parser | None = None
+    match: Match | None = None
+    own: bool = False
+    excluded: bool = False
+    takes_over: frozenset[str] = frozenset()
+    scrubs: Mapping[str, Callable[[_Element], bool]] = {}
+
+    @property
+    def has_parser(self) -> bool:
+        """Whether items become data, here or at an agent."""
+        return self.parser is not None or bool(self.fields) or "parse" in self.callbacks
+
+    def to_json(self) -> str:
+        """The keys that differ from their defaults, as JSON."""
+        rules = {name: getattr(self, name) for name in Rules.__struct_fields__}
+        return msgspec.json.encode(Rules(**rules)).decode()
+
+
+KEYS = tuple(field.encode_name for field in msgspec.structs.fields(Rules))
+
+
+def from_mapping(values: Mapping[str, Any]) -> Definition:
+    """A definition from the keys of a file or a D-Bus call; ``fields`` may be JSON text.
+
+    Raises InvalidAnalyser, which names the key.
+    """
+    for key in values:
+        if key not in KEYS:
+            raise InvalidAnalyser(f"'{key}' is no key of an analyser; there are {', '.join(KEYS)}.")
+    for key in ("name", "type"):
+        if key not in values:
+            raise InvalidAnalyser(f"The key '{key}' is missing.")
+    values = dict(values)
+    if isinstance(values.get("fields"), str):
+        values["fields"] = _fields(values["fields"])
+    try:
+        rules = msgspec.convert(values, Rules)
+    except msgspec.ValidationError as error:
+        raise InvalidAnalyser(_told(error, "")) from None
+    return checked(Definition(**{name: getattr(rules, name) for name in Rules.__struct_fields__}))
+
+
+def checked(definition: Definition) -> Definition:
+    """The definition with its name normalised.
+
+    Raises InvalidAnalyser, which names the key and the remedy.
+    """
+    name = definition.name.strip().lower()
+    definition = msgspec.structs.replace(definition, name=name)
+    if not name or len(name) > MOST_CHARACTERS or not name.isprintable() or re.search(r"[\s/]", name):
+        raise InvalidAnalyser(
+            f"'name' is '{name[:MOST_CHARACTERS]}'; give 1 to {MOST_CHARACTERS} characters without spaces and '/'."
+        )
+    if not definition.type.strip() or len(definition.type) > MOST_CHARACTERS or not definition.type.isprintable():
+        raise InvalidAnalyser(f"'type' of '{name}' must be a word that people search for, such as 'event'.")
+    _check_selectors(definition)
+    _check_callbacks(definition)
+    if not -(2**31) <= definition.priority < 2**31:
+        raise InvalidAnalyser(f"'priority' of '{name}' is {definition.priority}, which does not fit 32 bits.")
+    if not 1 <= definition.version < 2**32:
+        raise InvalidAnalyser(f"'version' of '{name}' is {definition.version}; count from 1.")
+    if any(not index or len(index) > field_rules.LONGEST_PATH for index in definition.indexes):
+        raise InvalidAnalyser(f"'indexes' of '{name}' has an empty or too long path.")
+    try:
+        field_rules.check(definition.fields)
+    except field_rules.BadPath as error:
+        raise InvalidAnalyser(f"'fields' of '{name}' {error}") from None
+    if definition.fields and definition.parser is None:
+        definition = msgspec.structs.replace(definition, parser=field_rules.parser(definition.fields))
+    return definition
+
+
+def _check_selectors(definition: Definition) -> None:
+    name = definition.name
+    if not (definition.node or definition.namespace or definition.node_type):
+        raise InvalidAnalyser(f"'{name}' would match nothing; give 'node', 'namespace' or 'node-type'.")
+    if definition.exact and not definition.node:
+        raise InvalidAnalyser(f"'exact' of '{name}' needs 'node', the whole name of the node.")
+    if definition.demand and not definition.to_sync:
+        raise InvalidAnalyser(f"'demand' of '{name}' says when to synchronise; give 'to-sync', too.")
+
+
+def _check_callbacks(definition: Definition) -> None:
+    name = definition.name
+    if definition.agent and not _OBJECT_PATH.fullmatch(definition.agent):
+        raise InvalidAnalyser(f"'agent' of '{name}' is '{definition.agent}', which is no object path.")
+    if definition.callbacks and not definition.agent:
+        raise InvalidAnalyser(f"'callbacks' of '{name}' need 'agent', the object that has them.")
+    if definition.agent and not definition.callbacks:
+        raise InvalidAnalyser(f"'agent' of '{name}' needs 'callbacks': which of 'parse' and 'match' it has.")
+    if definition.bus_name and not _BUS_NAME.fullmatch(definition.bus_name):
+        raise InvalidAnalyser(f"'bus-name' of '{name}' is '{definition.bus_name}', which is no well-known bus name.")
+    if definition.bus_name and not definition.agent:
+        raise InvalidAnalyser(f"'bus-name' of '{name}' needs 'agent', the object to call there.")
+    if definition.fields and "parse" in definition.callbacks:
+        raise InvalidAnalyser(f"'fields' of '{name}' and the callback 'parse' exclude each other; leave out one.")
+    if definition.parser is not None and inspect.iscoroutinefunction(definition.parser):
+        raise InvalidAnalyser(f"The parser of '{name}' is a coroutine function; a parser within the daemon is not.")
+
+
+def _fields(text: str) -> dict[str, Field]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Field])
+    except msgspec.ValidationError as error:
+        raise InvalidAnalyser(_told(error, "fields")) from None
+    except msgspec.DecodeError as error:
+        raise InvalidAnalyser(f"'fields' is no JSON object: {error}.") from None
+
+
+def _told(error: msgspec.ValidationError, inside: str) -> str:
+    """The library's words with the key in front."""
+    message = str(error)
+    found = _AT_KEY.search(message)
+    key = found[1] if found else ""
+    # Within a mapping the library says "[...]" for any of its keys.
+    key = ".".join(part for part in (inside, key.replace("[...]", "*").lstrip(".")) if part) or "analyser"
+    return f"'{key}': {_AT_KEY.sub('', message)}."

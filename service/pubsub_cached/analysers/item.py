@@ -1,0 +1,69 @@
+"""An item on its way through a parser: what goes in, what the parser holds, what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+from lxml.etree import _Element
+
+from ..address import Address
+
+# A hostile payload can't fill the record with complaints.
+MOST_ERRORS = 20
+LONGEST_VALUE = 60
+
+
+class ItemContext(msgspec.Struct, frozen=True):
+    """An item as it came; publisher is the service's word, "" when unknown."""
+
+    address: Address
+    id: str
+    payload: str
+    namespace: str = ""
+    publisher: str = ""
+
+
+class Parsed(msgspec.Struct, frozen=True):
+    """What is stored of an item.
+
+    payload: XML, as it came unless something secret was taken out. data: the JSON object as text,
+    None when there is none. type, subtype: "" when unknown. errors: what could not be read.
+    """
+
+    payload: str
+    data: str | None = None
+    type: str = ""
+    subtype: str = ""
+    errors: tuple[str, ...] = ()
+
+
+class Item:
+    """An item in the hands of a parser, which may set ``type`` and ``subtype`` and adds to ``errors``.
+
+    element: the payload. context: the item as it came. scrubbed: a secret was taken out of the element.
+    """
+
+    __slots__ = ("context", "element", "errors", "scrubbed", "subtype", "type")
+
+    def __init__(self, context: ItemContext, element: _Element, type: str, subtype: str) -> None:
+        self.context = context
+        self.element = element
+        self.type = type
+        self.subtype = subtype
+        self.scrubbed = False
+        self.errors: list[str] = []
+
+    def unreadable(self, what: str, value: str, kind: str) -> None:
+        """Note a value that is no date, number or whatever it should be."""
+        shown = value if len(value) <= LONGEST_VALUE else value[:LONGEST_VALUE] + "…"
+        self.error(f"{what}: '{shown}' is no {kind}.")
+
+    def error(self, sentence: str) -> None:
+        """Note what could not be read."""
+        if len(self.errors) < MOST_ERRORS:
+            self.errors.append(sentence)
+
+
+# The result is the JSON object to store, or None when the item holds nothing that can be read.
+Parser = Callable[[Item], msgspec.Struct | Mapping[str, object] | None]

@@ -1,0 +1,210 @@
+"""Text that may be markup (Atom text constructs, RFC 4287 3.1): sanitised, with plain text beside it."""
+
+from __future__ import annotations
+
+import copy
+import html
+import re
+from functools import lru_cache
+from typing import Literal
+
+import msgspec
+import nh3
+from lxml import etree
+from lxml.etree import _Element
+
+from . import uris, xml
+from .item import Item
+
+XHTML = "http://www.w3.org/1999/xhtml"
+
+_BLOCKS = frozenset(
+    {"address", "article", "aside", "blockquote", "br", "caption", "dd", "details", "div", "dl", "dt", "figcaption"}
+    | {"figure", "footer", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre"}
+    | {"section", "summary", "table", "tbody", "tfoot", "thead", "tr", "ul"}
+)
+_INLINE = frozenset(
+    {"a", "abbr", "acronym", "b", "bdi", "bdo", "cite", "code", "del", "dfn", "em", "i", "ins", "kbd", "mark", "q"}
+    | {"s", "samp", "small", "span", "strike", "strong", "sub", "sup", "td", "th", "time", "tt", "u", "var"}
+)
+_ATTRIBUTES = {
+    "*": {"dir", "lang", "title"},
+    "a": {"href", "hreflang"},
+    "del": {"datetime"},
+    "ins": {"datetime"},
+    "time": {"datetime"},
+    "ol": {"start", "reversed"},
+    "td": {"colspan", "rowspan"},
+    "th": {"colspan", "rowspan", "scope"},
+}
+_SCHEMES = {"http", "https", "xmpp", "mailto", "tel", "sms", "geo", "gemini", "gopher", "ftp", "sip", "sips", "magnet"}
+_DROPPED_WITH_CONTENT = {"script", "style", "title", "template", "noscript", "iframe", "object", "svg", "math"}
+
+# What the sanitiser writes is regular: lower-case names, "<" and ">" escaped in text and attributes.
+_BLOCK_TAG = re.compile(rf"</?(?:{'|'.join(_BLOCKS)})(?:\s[^>]*)?>")
+_CELL_END = re.compile(r"</t[dh]>")
+_ANY_TAG = re.compile(r"<[^>]*>")
+_EMPTY_TAG = re.compile(r"<((?:br|hr)(?:\s[^>]*)?)>")
+_DIV_TAG = re.compile(r"<(/?)div[\s>]")
+_PREFORMATTED = re.compile(r"<pre(?:\s[^>]*)?>(.*?)</pre>", re.DOTALL)
+_PREFIXED = re.compile(r"</[^>:/\s]+:")
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_html_parser = etree.HTMLParser(
+    remove_comments=True, remove_pis=True, no_network=True, huge_tree=False, collect_ids=False, default_doctype=False
+)
+# An HTML parser opens elements like these again in each block that follows when they were left open.
+_FORMATTING = " or ".join(
+    f"local-name()='{name}'"
+    for name in ("a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u")
+)
+MOST_FORMATTING = 12
+_formatting_nests = etree.XPath(
+    f"boolean(descendant-or-self::*[{_FORMATTING}][count(ancestor::*[{_FORMATTING}]) >= {MOST_FORMATTING}])"
+)
+_SPACES = re.compile(r"[ \t\r\n]+")
+_LINE_BREAK = re.compile(r" ?\n[ \n]*")
+
+
+class Markup(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A text in one language. type: how it was written. text: always plain. xhtml: sanitised, well-formed."""
+
+    lang: str = ""
+    type: Literal["text", "html", "xhtml"]
+    text: str
+    xhtml: str = ""
+
+
+def construct(item: Item, element: _Element, lang: str = "", base: str = "") -> Markup | None:
+    """The text construct an element is; None when it is empty or holds something else than text.
+
+    lang, base: what the element inherits.
+    """
+    lang = xml.language(element, lang)
+    kind = element.get("type", "text").strip().lower()
+    type: Literal["html", "xhtml"]
+    if kind in ("xhtml", "application/xhtml+xml"):
+        type, content = "xhtml", _content(element)
+    elif kind in ("html", "text/html"):
+        type, content = "html", _from_html(xml.text(element))
+    elif kind == "text" or kind.startswith("text/"):
+        text = xml.text(element)
+        return Markup(lang=lang, type="text", text=text) if text else None
+    else:
+        item.unreadable(f"<{xml.local(element)}>", kind, "type of text")
+        return None
+    if content is None:
+        return None
+    if _too_nested(content):
+        item.error(f"<{xml.local(element)}>: the markup is nested too deeply, only its text is kept.")
+        markup, text = "", xml.text(element) if type == "xhtml" else _stripped(xml.text(element))
+    else:
+        markup, text = _sanitised(content, uris.base(element, base))
+    return Markup(lang=lang, type=type, text=text, xhtml=markup) if text or markup else None
+
+
+def _sanitised(content: _Element, base: str) -> tuple[str, str]:
+    """Well-formed XHTML without scripts, images and styles, and plain text."""
+    cleaned = _NOT_IN_XML.sub("", _cleaner(base).clean(_written(content))).strip()
+    cleaned = _unwrapped(cleaned)
+    return _well_formed(cleaned), plain(cleaned)
+
+
+def plain(cleaned: str) -> str:
+    """Sanitised markup as plain text: blocks are separated by a line break, preformatted text stays as it is."""
+    if "<pre" not in cleaned:
+        return _flow(cleaned)
+    # The pattern's group makes every second part the inside of a pre.
+    texts = (
+        html.unescape(_ANY_TAG.sub("", part)).strip("\n") if i % 2 else _flow(part)
+        for i, part in enumerate(_PREFORMATTED.split(cleaned))
+    )
+    return "\n".join(text for text in texts if text)
+
+
+def _flow(cleaned: str) -> str:
+    text = _SPACES.sub(" ", cleaned)
+    text = _CELL_END.sub(" ", _BLOCK_TAG.sub("\n", text))
+    text = html.unescape(_ANY_TAG.sub("", text))
+    return _LINE_BREAK.sub("\n", text).strip()
+
+
+def _content(construct: _Element) -> _Element:
+    """The element that holds the markup of an xhtml construct."""
+    if len(construct) == 1 and not (construct.text or "").strip():
+        return construct[0]
+    # RFC 4287 3.1.1.3 wants a div; without one the element itself stands for it.
+    content = copy.deepcopy(construct)
+    content.tag = f"{{{XHTML}}}div"
+    return content
+
+
+def _from_html(source: str) -> _Element | None:
+    """The body of HTML from anywhere, None when it is empty.
+
+    Read here and not by the sanitiser alone, whose parser follows the standard in taking time and space that
+    grow with the square of unclosed elements.
+    """
+    if not source:
+        return None
+    return etree.fromstring(f"<div>{source}</div>", _html_parser).find("body")
+
+
+def _too_nested(content: _Element) -> bool:
+    """Whether the sanitiser's parser could make much more of the markup than there is."""
+    return bool(xml.too_deep(content) or _formatting_nests(content))
+
+
+def _stripped(source: str) -> str:
+    return html.unescape(_SPACES.sub(" ", _ANY_TAG.sub(" ", source))).strip()
+
+
+def _written(content: _Element) -> str:
+    """An element as HTML, which the sanitiser reads."""
+    written = _as_html(content)
+    if _PREFIXED.search(written):
+        content = copy.deepcopy(content)
+        for descendant in content.iter():
+            descendant.tag = xml.local(descendant)
+        etree.cleanup_namespaces(content)
+        written = _as_html(content)
+    return written
+
+
+def _as_html(element: _Element) -> str:
+    # An end tag of br is read as one more br.
+    return etree.tostring(element, method="html", encoding="unicode", with_tail=False).replace("</br>", "")
+
+
+def _unwrapped(cleaned: str) -> str:
+    """Without the div around it, which is no part of the content (RFC 4287 3.1.1.3)."""
+    if not (cleaned.startswith("<div>") and cleaned.endswith("</div>")):
+        return cleaned
+    inner = cleaned[len("<div>") : -len("</div>")]
+    depth = 0
+    for tag in _DIV_TAG.finditer(inner):
+        depth += -1 if tag[1] else 1
+        if depth < 0:
+            # Two neighbours look the same from outside.
+            return cleaned
+    return inner.strip()
+
+
+def _well_formed(cleaned: str) -> str:
+    if "<br" in cleaned or "<hr" in cleaned:
+        cleaned = _EMPTY_TAG.sub(r"<\1/>", cleaned)
+    return cleaned.replace("&nbsp;", "&#160;")
+
+
+@lru_cache(maxsize=64)
+def _cleaner(base: str) -> nh3.Cleaner:
+    try:
+        return nh3.Cleaner(
+            tags=set(_BLOCKS | _INLINE),
+            clean_content_tags=_DROPPED_WITH_CONTENT,
+            attributes=_ATTRIBUTES,
+            url_schemes=_SCHEMES,
+            link_rel=None,
+            url_relative=("rewrite_with_base", base) if base.startswith(("http://", "https://")) else None,
+        )
+    except ValueError:
+        return _cleaner("")

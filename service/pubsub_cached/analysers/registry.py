@@ -1,0 +1,243 @@
+"""All analysers in one place: which one a node has, and an item through its parser."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import msgspec
+from lxml.etree import _Element
+
+from ..errors import Conflict, NotRegistered
+from ..records import AnalyserRecord
+from . import matching, xml
+from .definition import Analysis, Definition, Subject, checked
+from .item import Item, ItemContext, Parsed
+
+__all__ = ["Definition", "ItemContext", "Matched", "Origin", "Parsed", "Registry", "Subject"]
+
+log = logging.getLogger(__name__)
+
+Origin = Literal["builtin", "plugin", "file", "bus"]
+State = Literal["active", "waiting", "suspended", "invalid"]
+
+# The method ``list`` hides the type within the class.
+Records = list[AnalyserRecord]
+Definitions = list[Definition]
+Callbacks = list[Callable[[str, bool], None]]
+
+
+class Matched(msgspec.Struct, frozen=True):
+    """What the analysers say of a node; ``definition`` is None when none of them matches.
+
+    why: for every analyser, by name, a sentence on what matched or why it did not.
+    """
+
+    definition: Definition | None = None
+    type: str = ""
+    subtype: str = ""
+    to_sync: bool = False
+    excluded: bool = False
+    why: dict[str, str] = {}
+
+
+class Entry(msgspec.Struct):
+    """A registered name. definition: None for a file that can't be used."""
+
+    name: str
+    origin: Origin
+    owner: str
+    definition: Definition | None
+    state: State = "active"
+    reason: str = ""
+
+
+class Registry:
+    """Every analyser by name, tried in order: excluded first, then priority, specificity, name.
+
+    on_change: called with a name and whether it is registered now.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._takes_over: dict[str, Definition] = {}
+        self._scrubs: dict[str, Callable[[_Element], bool]] = {}
+        self.on_change: Callbacks = []
+
+    def register(self, definition: Definition, origin: Origin = "builtin", owner: str = "") -> Definition:
+        """Add an analyser; the result has its normalised name.
+
+        owner: of the bus, a unique name, "" for a definition that outlived its client. The same owner replaces
+        its own, anybody takes over a name without one.
+        Raises InvalidAnalyser, Conflict.
+        """
+        definition = checked(definition)
+        before = self._entries.get(definition.name)
+        if before is not None and before.definition is not None and not _may_replace(before, origin, owner):
+            holder = before.owner or {"file": "a file", "plugin": "a plugin"}.get(before.origin, "the daemon itself")
+            raise Conflict(f"The analyser '{definition.name}' is taken by {holder}; choose another name.")
+        self._entries[definition.name] = Entry(definition.name, origin, owner, definition)
+        self._index()
+        self._tell(definition.name, True)
+        return definition
+
+    def register_invalid(self, name: str, reason: str, origin: Origin = "file") -> None:
+        """List something that can't be used, with the reason; a working analyser of that name stays."""
+        name = name.strip().lower()
+        before = self._entries.get(name)
+        if before is None or before.definition is None:
+            self._entries[name] = Entry(name, origin, "", None, "invalid", reason)
+            self._tell(name, True)
+
+    def unregister(self, name: str) -> None:
+        """Remove an analyser.
+
+        Raises NotRegistered.
+        """
+        name = name.strip().lower()
+        if self._entries.pop(name, None) is None:
+            raise NotRegistered(f"There is no analyser '{name}'.")
+        self._index()
+        self._tell(name, False)
+
+    def get(self, name: str) -> Definition | None:
+        """The definition of that name, if it can be used."""
+        entry = self._entries.get(name.strip().lower())
+        return entry.definition if entry is not None else None
+
+    def list(self) -> Records:
+        """A record of each name, sorted."""
+        return [_record(self._entries[name]) for name in sorted(self._entries)]
+
+    def match(self, subject: Subject) -> Matched:
+        """What a node is: the first definition that matches, in order."""
+        why: dict[str, str] = {}
+        ranked: list[tuple[matching.Rank, Definition]] = []
+        for entry in self._entries.values():
+            if entry.definition is None:
+                why[entry.name] = f"It can't be used: {entry.reason}"
+                continue
+            rank, why[entry.name] = matching.examine(entry.definition, subject)
+            if rank is not None:
+                ranked.append((rank, entry.definition))
+        if not ranked:
+            return Matched(why=why)
+        ranked.sort(key=lambda pair: pair[0])
+        definition = ranked[0][1]
+        for _, other in ranked[1:]:
+            why[other.name] += f" '{definition.name}' comes before it."
+        analysis = self._analyse(definition, subject, why)
+        return Matched(
+            definition=definition,
+            type=analysis.type,
+            subtype=analysis.subtype,
+            to_sync=analysis.to_sync and not definition.excluded,
+            excluded=definition.excluded,
+            why=why,
+        )
+
+    def interests(self) -> frozenset[str]:
+        """PEP nodes to announce with ``+notify`` (XEP-0163 4.3.1): those kept before anybody asks."""
+        return frozenset(
+            definition.node
+            for definition in self._definitions()
+            if definition.node
+            and definition.to_sync
+            and not definition.demand
+            and not definition.excluded
+            # A prefix that ends like this is not by itself the name of a node.
+            and (definition.exact or not definition.node.endswith(("/", ":", "#")))
+        )
+
+    def parse(self, analyser: str, context: ItemContext) -> Parsed:
+        """An item through a parser; never raises.
+
+        analyser: a name, "" for a node that has none.
+        """
+        definition = self.get(analyser) if analyser else None
+        if not context.payload or (definition is not None and definition.excluded):
+            return Parsed(payload=context.payload)
+        definition = self._takes_over.get(context.namespace, definition)
+        scrub = self._scrubs.get(context.namespace)
+        type, subtype = (definition.type, definition.subtype) if definition is not None else ("", "")
+        if scrub is None and (definition is None or definition.parser is None):
+            return Parsed(payload=context.payload, type=type, subtype=subtype)
+        try:
+            element = xml.parse(context.payload)
+        except xml.Malformed as error:
+            # What can't be read can't be freed of its secrets either.
+            kept = context.payload if scrub is None else ""
+            return Parsed(payload=kept, type=type, subtype=subtype, errors=(str(error),))
+        return _parse(definition, scrub, Item(context, element, type, subtype))
+
+    def _definitions(self) -> Definitions:
+        return [entry.definition for entry in self._entries.values() if entry.definition is not None]
+
+    def _analyse(self, definition: Definition, subject: Subject, why: dict[str, str]) -> Analysis:
+        analysis = Analysis(definition.type, definition.subtype, definition.to_sync)
+        if definition.match is not None:
+            try:
+                definition.match(subject, analysis)
+            except Exception as error:
+                log.warning("the match callable of analyser '%s' failed", definition.name, exc_info=error)
+                why[definition.name] += f" Its match callable failed: {error!r}."
+                return Analysis(definition.type, definition.subtype, False)
+        return analysis
+
+    def _index(self) -> None:
+        definitions = self._definitions()
+        self._takes_over = {space: each for each in definitions for space in each.takes_over}
+        self._scrubs = {space: scrub for each in definitions for space, scrub in each.scrubs.items()}
+
+    def _tell(self, name: str, registered: bool) -> None:
+        for callback in tuple(self.on_change):
+            callback(name, registered)
+
+
+def _may_replace(before: Entry, origin: Origin, owner: str) -> bool:
+    """Whether a name changes hands: only on the bus, to its owner, or when it has none."""
+    return before.origin == "bus" and origin == "bus" and before.owner in ("", owner)
+
+
+def _parse(definition: Definition | None, scrub: Callable[[_Element], bool] | None, item: Item) -> Parsed:
+    payload = item.context.payload
+    if scrub is not None and scrub(item.element):
+        item.scrubbed = True
+        payload = xml.serialise(item.element)
+    data: str | None = None
+    if definition is not None and definition.parser is not None:
+        try:
+            data = _encoded(definition.parser(item))
+        except Exception as error:
+            # The message may quote the payload, so the log gets it at debug level only.
+            log.warning("the parser of analyser '%s' failed: %s", definition.name, type(error).__name__)
+            log.debug("its traceback", exc_info=error)
+            item.error(f"The parser of '{definition.name}' failed: {type(error).__name__}.")
+    return Parsed(payload, data, item.type, item.subtype, tuple(item.errors))
+
+
+def _encoded(result: object) -> str | None:
+    if result is None:
+        return None
+    if not isinstance(result, (msgspec.Struct, Mapping)):
+        raise TypeError(f"a parser returns a mapping or a struct, not {type(result).__name__}")
+    return msgspec.json.encode(result).decode()
+
+
+def _record(entry: Entry) -> AnalyserRecord:
+    definition = entry.definition
+    record: AnalyserRecord = {
+        "name": entry.name,
+        "origin": entry.origin,
+        "owner": entry.owner,
+        "state": entry.state,
+        "reason": entry.reason,
+        "pending": 0,
+    }
+    if definition is not None:
+        record["type"] = definition.type
+        record["priority"] = definition.priority
+        record["to-sync"] = definition.to_sync
+        record["has-parser"] = definition.has_parser
+    return record

@@ -1,0 +1,173 @@
+"""``im.pubsubcache1.Cache``: nodes and items."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from typing import ClassVar
+
+from ..bus import Variant, caller, variants
+from ..cache.options import LIMIT_AT_MOST, NodesFilter, PurgeFilter, ReadOptions
+from ..cache.policy import POLICIES
+from ..records import INFO, ITEM, NODE, InfoRecord, ItemRecord, NodeRecord
+from . import flags
+from .options import INT64, UINT32, UINT64, Fields, Flag, Number, Order, Table, Text, Texts, Token
+from .served import Served
+from .waiting import then
+
+Record = dict[str, Variant]
+ItemsReply = tuple[list[Record], str, Record]
+NodesReply = tuple[list[Record], str]
+ChangesReply = tuple[list[str], list[str], int, bool]
+
+STATES = (
+    "unknown",
+    "discovered",
+    "syncing",
+    "live",
+    "polled",
+    "stale",
+    "unreachable",
+    "denied",
+    "gone",
+    "excluded",
+)
+CHANGES_AT_MOST = 500
+TIMEOUT_AT_MOST = 3600
+
+_LIMIT = Number("u", 1, LIMIT_AT_MOST, capped=True)
+_TIME = Number("x", -INT64 - 1, INT64)
+
+GET_ITEMS = Table(
+    "GetItems",
+    {
+        "limit": _LIMIT,
+        "ids": Texts(),
+        "cursor": Text(),
+        "after": Text(),
+        "before": Text(),
+        "index": Number("u", 0, UINT32),
+        "order": Order(("created", "modified", "id")),
+        "fields": Fields(tuple(ITEM)),
+        "policy": Text(POLICIES),
+        "timeout": Number("u", 1, TIMEOUT_AT_MOST),
+    },
+    exclusive=("ids", "cursor", "after", "before", "index"),
+)
+GET_NODE = Table("GetNode", {})
+LIST_NODES = Table(
+    "ListNodes",
+    {
+        "account": Text(),
+        "service": Text(),
+        "node-prefix": Text(),
+        "type": Text(),
+        "subtype": Text(),
+        "analyser": Text(),
+        "state": Text(STATES),
+        "subscribed": Flag(),
+        "since": Number("t", 0, UINT64),
+        "limit": _LIMIT,
+        "cursor": Text(),
+    },
+)
+GET_CHANGES = Table("GetChanges", {"limit": Number("u", 1, CHANGES_AT_MOST, capped=True)})
+SYNC = Table("Sync", {"full": Flag(), "token": Token()})
+PURGE = Table(
+    "Purge",
+    {
+        "accounts": Texts(),
+        "services": Texts(),
+        "nodes": Texts(),
+        "types": Texts(),
+        "subtypes": Texts(),
+        "created-before": _TIME,
+        "modified-before": _TIME,
+        "forget": Flag(),
+        "token": Token(),
+    },
+)
+RESET = Table("Reset", {"token": Token()})
+
+
+class Cache(Served):
+    """Reads, local marks, and the jobs that fill and empty the cache."""
+
+    name: ClassVar[str] = "im.pubsubcache1.Cache"
+    options: ClassVar[Mapping[str, Table]] = {
+        table.method: table for table in (GET_ITEMS, GET_NODE, LIST_NODES, GET_CHANGES, SYNC, PURGE, RESET)
+    }
+
+    @property
+    def Revision(self) -> int:
+        return self.house.revision
+
+    def GetItems(
+        self, account: str, service: str, node: str, options: Mapping[str, Variant]
+    ) -> ItemsReply | Awaitable[ItemsReply]:
+        wanted = ReadOptions(**GET_ITEMS.read(options))
+        address = self.house.accounts.resolve(account, service, node)
+        answer = self.house.reads.get_items(address, wanted)
+        if wanted.fields is not None and "id" not in wanted.fields:
+            return then(answer, _without_ids)
+        return then(answer, _items_reply)
+
+    def GetNode(
+        self, account: str, service: str, node: str, options: Mapping[str, Variant]
+    ) -> Record | Awaitable[Record]:
+        GET_NODE.read(options)
+        address = self.house.accounts.resolve(account, service, node)
+        return then(self.house.node_reads.get(address), _node_reply)
+
+    def ListNodes(self, options: Mapping[str, Variant]) -> NodesReply | Awaitable[NodesReply]:
+        wanted = NodesFilter(**LIST_NODES.read(options))
+        return then(self.house.node_reads.listing(wanted), _nodes_reply)
+
+    def GetChanges(
+        self, account: str, service: str, node: str, since: int, options: Mapping[str, Variant]
+    ) -> ChangesReply | Awaitable[ChangesReply]:
+        limit = GET_CHANGES.read(options).get("limit", CHANGES_AT_MOST)
+        address = self.house.accounts.resolve(account, service, node)
+        return self.house.node_reads.changes(address, since, limit)
+
+    async def SetFlags(
+        self, account: str, service: str, node: str, ids: list[str], add: list[str], remove: list[str]
+    ) -> None:
+        flags.check(add, remove)
+        address = self.house.accounts.resolve(account, service, node)
+        await self.house.node_reads.set_flags(address, ids, add, remove)
+
+    async def Sync(self, account: str, service: str, node: str, options: Mapping[str, Variant]) -> str:
+        given = SYNC.read(options)
+        address = self.house.accounts.resolve(account, service, node)
+        job = await self.house.sync.start(address, given.get("full", False), caller(), given.get("token", ""))
+        return job.path
+
+    def Purge(self, filter: Mapping[str, Variant]) -> str:
+        given = PURGE.read(filter)
+        token = given.pop("token", "")
+        return self.house.removal.purge(PurgeFilter(**given), caller(), token).path
+
+    def Reset(self, options: Mapping[str, Variant]) -> str:
+        return self.house.removal.reset(caller(), RESET.read(options).get("token", "")).path
+
+
+def _items_reply(answer: tuple[list[ItemRecord], str, InfoRecord]) -> ItemsReply:
+    items, cursor, info = answer
+    return [variants(item, ITEM) for item in items], cursor, variants(info, INFO)
+
+
+def _without_ids(answer: tuple[list[ItemRecord], str, InfoRecord]) -> ItemsReply:
+    # The cache pages by the id, so it is there even if it was not asked for.
+    items, cursor, info = _items_reply(answer)
+    for item in items:
+        item.pop("id", None)
+    return items, cursor, info
+
+
+def _node_reply(node: NodeRecord) -> Record:
+    return variants(node, NODE)
+
+
+def _nodes_reply(answer: tuple[list[NodeRecord], str]) -> NodesReply:
+    nodes, cursor = answer
+    return [variants(node, NODE) for node in nodes], cursor

@@ -1,0 +1,88 @@
+"""Which object is where, and which signal follows which change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..address import Address
+from ..bus import Tree
+from .account import Account
+from .analysers import Analysers
+from .cache import Cache
+from .job import Job
+from .logcontrol import LogControl
+from .manager import Manager
+
+if TYPE_CHECKING:
+    from ..cache.accounts import Account as CachedAccount
+    from ..cache.house import House
+    from ..cache.jobs import Job as CachedJob
+
+ROOT = "/im/pubsubcache1"
+LOG_CONTROL = "/org/freedesktop/LogControl1"
+
+
+class Exports:
+    """Puts a house on the bus: its objects now, and those that come and go.
+
+    Without a house there is what can be looked at while the daemon is starting; ``open`` adds the rest.
+    """
+
+    def __init__(self, tree: Tree, house: House | None = None) -> None:
+        self._tree = tree
+        self._manager = Manager()
+        self._cache = Cache()
+        self._analysers = Analysers()
+        tree.export(ROOT, self._manager, self._cache, self._analysers)
+        tree.export(LOG_CONTROL, LogControl())
+        if house is not None:
+            self.open(house)
+
+    def open(self, house: House) -> None:
+        """Serve this house from now on."""
+        for interface in (self._manager, self._cache, self._analysers):
+            interface.open(house)
+        house.changes.on_items.append(self._items_changed)
+        house.changes.on_node.append(self._node_changed)
+        self._follow_accounts(house)
+        self._follow_jobs(house)
+
+    def _follow_accounts(self, house: House) -> None:
+        house.accounts.on_added.append(self._account_added)
+        house.accounts.on_removed.append(self._account_removed)
+        for account in house.accounts.list():
+            self._export_account(account)
+
+    def _follow_jobs(self, house: House) -> None:
+        house.jobs.on_added.append(self._job_added)
+        house.jobs.on_removed.append(self._job_removed)
+        for job in house.jobs.list():
+            self._job_added(job)
+
+    def _export_account(self, account: CachedAccount) -> None:
+        interface = Account(account)
+        account.on_change.append(lambda _, names: interface.changed(*names))
+        self._tree.export(account.path, interface, managed=True)
+
+    def _account_added(self, account: CachedAccount) -> None:
+        self._export_account(account)
+        self._manager.emit("AccountAdded", account.path)
+
+    def _account_removed(self, account: CachedAccount) -> None:
+        self._tree.remove(account.path)
+        self._manager.emit("AccountRemoved", account.path)
+
+    def _job_added(self, job: CachedJob) -> None:
+        interface = Job(job)
+        job.on_change.append(lambda _, names: interface.tell(names))
+        job.on_finished.append(lambda _: interface.finish())
+        self._tree.export(job.path, interface, managed=True)
+
+    def _job_removed(self, job: CachedJob) -> None:
+        self._tree.remove(job.path)
+
+    def _items_changed(self, address: Address, changed: list[str], removed: list[str], revision: int) -> None:
+        self._cache.emit("ItemsChanged", *address, changed, removed, revision)
+
+    def _node_changed(self, address: Address, change: str) -> None:
+        self._cache.emit("NodeChanged", *address, change)

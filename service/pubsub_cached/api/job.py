@@ -1,0 +1,95 @@
+"""``im.pubsubcache1.Job``: long work, watched."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from ..bus import Interface
+from .options import Table
+
+if TYPE_CHECKING:
+    from ..cache.jobs import Job as CachedJob
+
+PROGRESS = frozenset({"Done", "Total", "Message"})
+# Three in any second, and the last one comes with the end of the job: four.
+PROGRESS_SECONDS = 0.34
+
+
+class Job(Interface):
+    """One job; progress is told a few times a second, everything else at once."""
+
+    name: ClassVar[str] = "im.pubsubcache1.Job"
+    options: ClassVar[Mapping[str, Table]] = {}
+
+    def __init__(self, job: CachedJob) -> None:
+        super().__init__()
+        self._job = job
+        self._untold: dict[str, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def Kind(self) -> str:
+        return self._job.kind
+
+    @property
+    def State(self) -> str:
+        return self._job.state
+
+    @property
+    def Done(self) -> int:
+        return self._job.done
+
+    @property
+    def Total(self) -> int:
+        return self._job.total
+
+    @property
+    def Message(self) -> str:
+        return self._job.message
+
+    @property
+    def Error(self) -> str:
+        return self._job.error
+
+    @property
+    def ErrorMessage(self) -> str:
+        return self._job.error_message
+
+    def Cancel(self) -> None:
+        self._job.cancel()
+
+    async def Wait(self) -> str:
+        return await self._job.wait()
+
+    def tell(self, names: tuple[str, ...]) -> None:
+        """Properties changed: PropertiesChanged now, or for progress when it is due."""
+        if not PROGRESS.issuperset(names):
+            due = {**self._untold, **dict.fromkeys(names)} if self._job.finished else dict.fromkeys(names)
+            self.changed(*due)
+            if self._job.finished:
+                self._stop()
+            return
+        self._untold.update(dict.fromkeys(names))
+        if self._timer is None:
+            self._tell_progress()
+
+    def finish(self) -> None:
+        """The job is over: Finished."""
+        self._stop()
+        job = self._job
+        self.emit("Finished", job.state, job.error, job.error_message or job.message)
+
+    def _tell_progress(self) -> None:
+        self._timer = None
+        if self._untold:
+            self.changed(*self._untold)
+            self._untold.clear()
+            self._timer = asyncio.get_running_loop().call_later(PROGRESS_SECONDS, self._tell_progress)
+
+    def _stop(self) -> None:
+        self._untold.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

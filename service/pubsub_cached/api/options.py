@@ -1,0 +1,229 @@
+"""Options of calls: which keys there are, the types they may come in, and what is refused.
+
+Bindings differ in the types that they can send, so a number may come in any integer type or as a whole ``d``, a
+list of strings as ``as``, ``s`` or ``av``. A boolean is only ever ``b``. Source: dbus-api.md, "Conventions".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..bus import Variant
+from ..errors import InvalidArgs
+
+INTEGERS = frozenset("ynqiuxt")
+
+UINT16 = 2**16 - 1
+UINT32 = 2**32 - 1
+UINT64 = 2**64 - 1
+INT64 = 2**63 - 1
+
+
+class Option(Protocol):
+    """What one key may hold; ``signature`` is the type that the contract gives for it."""
+
+    @property
+    def signature(self) -> str:
+        """The D-Bus type of the contract."""
+
+    def read(self, key: str, given: Variant) -> Any:
+        """The checked value; raises InvalidArgs, whose sentence names the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A whole number from ``least`` to ``most``; with ``capped`` a larger one counts as ``most``."""
+
+    signature: str
+    least: int
+    most: int
+    capped: bool = False
+
+    def read(self, key: str, given: Variant) -> int:
+        value = self._whole(key, given)
+        if value < self.least:
+            raise InvalidArgs(f"The option '{key}' is {value}, and {self.least} is the least.")
+        if value <= self.most:
+            return value
+        if self.capped:
+            return self.most
+        raise InvalidArgs(f"The option '{key}' is {value}, and {self.most} is the most.")
+
+    @staticmethod
+    def _whole(key: str, given: Variant) -> int:
+        if given.signature in INTEGERS:
+            return int(given.value)
+        if given.signature != "d":
+            raise _wrong_type(key, "a whole number", given)
+        if not given.value.is_integer():
+            raise InvalidArgs(f"The option '{key}' is {given.value}, which is no whole number.")
+        return int(given.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A boolean."""
+
+    signature: str = "b"
+
+    def read(self, key: str, given: Variant) -> bool:
+        if given.signature != "b":
+            raise _wrong_type(key, "a boolean (b)", given)
+        return bool(given.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string; one of ``choices`` where there are any."""
+
+    choices: tuple[str, ...] = ()
+    signature: str = "s"
+
+    def read(self, key: str, given: Variant) -> str:
+        text = _text(key, given)
+        if self.choices and text not in self.choices:
+            raise InvalidArgs(f"The option '{key}' is '{text}'; it may be {_listed(self.choices)}.")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """The absolute name of a file; the client's working directory is not the daemon's."""
+
+    signature: str = "s"
+
+    def read(self, key: str, given: Variant) -> str:
+        path = _text(key, given)
+        if not path.startswith("/"):
+            raise InvalidArgs(f"The option '{key}' is '{path}'; it has to be an absolute path.")
+        return path
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """The last part of an object's path, chosen by the client."""
+
+    signature: str = "s"
+
+    def read(self, key: str, given: Variant) -> str:
+        token = _text(key, given)
+        if not _TOKEN.fullmatch(token):
+            raise InvalidArgs(f"The option '{key}' is '{token}'; it is made of 1 to 64 of A-Z, a-z, 0-9 and _.")
+        return token
+
+
+_TOKEN = re.compile(r"[A-Za-z0-9_]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A list of strings."""
+
+    signature: str = "as"
+
+    def read(self, key: str, given: Variant) -> tuple[str, ...]:
+        if given.signature == "as":
+            return tuple(given.value)
+        if given.signature == "s":
+            return (given.value,)
+        if given.signature == "av" and all(inner.signature == "s" for inner in given.value):
+            return tuple(inner.value for inner in given.value)
+        raise _wrong_type(key, "a list of strings", given)
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The keys of a record that are wanted; one of ``known`` each."""
+
+    known: Collection[str]
+    signature: str = "as"
+
+    def read(self, key: str, given: Variant) -> frozenset[str]:
+        fields = frozenset(Texts().read(key, given))
+        if not fields.issubset(self.known):
+            strange = min(fields.difference(self.known))
+            raise InvalidArgs(f"The option '{key}' has '{strange}'; it may have {_listed(self.known)}.")
+        return fields
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Keys to sort by, the first first: ``modified desc, id``; read as pairs of key and whether it descends."""
+
+    known: tuple[str, ...]
+    signature: str = "s"
+
+    def read(self, key: str, given: Variant) -> tuple[tuple[str, bool], ...]:
+        order: dict[str, bool] = {}
+        for part in _text(key, given).split(","):
+            name, direction = self._part(key, part)
+            if name in order:
+                raise InvalidArgs(f"The option '{key}' names '{name}' twice.")
+            order[name] = direction == "desc"
+        return tuple(order.items())
+
+    def _part(self, key: str, part: str) -> tuple[str, str]:
+        name, _, direction = part.strip().partition(" ")
+        direction = direction.strip() or "asc"
+        if name not in self.known:
+            raise InvalidArgs(f"The option '{key}' has '{name}'; it may have {_listed(self.known)}.")
+        if direction not in ("asc", "desc"):
+            raise InvalidArgs(f"The option '{key}' has '{part.strip()}'; after '{name}' it may have asc or desc.")
+        return name, direction
+
+
+class Table:
+    """The options of one method: ``method`` names it in errors, ``exclusive`` are keys of which one may be given."""
+
+    __slots__ = ("_exclusive", "method", "options")
+
+    def __init__(self, method: str, options: Mapping[str, Option], *, exclusive: tuple[str, ...] = ()) -> None:
+        self.method = method
+        self.options = dict(options)
+        self._exclusive = exclusive
+
+    def read(self, given: Mapping[str, Variant]) -> dict[str, Any]:
+        """The values of the keys that are there, with ``_`` for each ``-``.
+
+        Raises InvalidArgs.
+        """
+        values: dict[str, Any] = {}
+        for key, variant in given.items():
+            option = self.options.get(key)
+            if option is None:
+                raise self._unknown(key)
+            values[key.replace("-", "_")] = option.read(key, variant)
+        if len(values) > 1 and self._exclusive:
+            self._check_exclusive(given)
+        return values
+
+    def _check_exclusive(self, given: Mapping[str, Variant]) -> None:
+        both = [f"'{key}'" for key in self._exclusive if key in given]
+        if len(both) > 1:
+            raise InvalidArgs(
+                f"The options {' and '.join(both)} exclude each other; give one of {_listed(self._exclusive)}."
+            )
+
+    def _unknown(self, key: str) -> InvalidArgs:
+        known = f"it knows {_listed(sorted(self.options))}" if self.options else "it knows none"
+        return InvalidArgs(f"{self.method} does not know the option '{key}'; {known}.")
+
+
+def _text(key: str, given: Variant) -> str:
+    if given.signature != "s":
+        raise _wrong_type(key, "a string (s)", given)
+    text: str = given.value
+    return text
+
+
+def _wrong_type(key: str, wanted: str, given: Variant) -> InvalidArgs:
+    return InvalidArgs(f"The option '{key}' has the type {given.signature}; it has to be {wanted}.")
+
+
+def _listed(choices: Iterable[str]) -> str:
+    """``a, b or c``."""
+    *most, last = choices
+    return f"{', '.join(most)} or {last}" if most else last

@@ -1,0 +1,355 @@
+"""The connection to the session bus: calls, signals, names, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+from urllib.parse import quote
+
+from dbus_fast import DBusFastError, Message, MessageType, NameFlag, RequestNameReply
+
+from ..errors import BusLost, InvalidArgs, LimitExceeded, NameTaken, Timeout
+from .errors import DISCONNECTED, RemoteError
+from .flow import Answer, Flow
+from .matches import Callback, Match, Matches, Subscription
+from .transport import Transport
+from .values import SignatureTree, signature_tree
+from .writer import Writer
+
+log = logging.getLogger(__name__)
+
+BUS = "org.freedesktop.DBus"
+BUS_PATH = "/org/freedesktop/DBus"
+
+TOTAL_LIMIT = 64 * 1024 * 1024
+"""Bytes that may wait for the bus to take them; with twice as many the bus counts as lost."""
+
+MESSAGE_LIMIT = 16 * 1024 * 1024
+"""Bytes of one message; a bus with default limits takes 32 MiB and disconnects who sends more."""
+
+NO_REPLY_EXPECTED = 1
+
+_GREETING = 25.0
+_FAREWELL = 5.0
+
+Handler = Callable[[Message], None]
+_Waiter = Callable[[Message | None], None]
+
+
+class Connection:
+    """A connection to a message bus. Made by ``open``."""
+
+    def __init__(self, address: str) -> None:
+        self.unique_name = ""
+        self.flow = Flow(self._ask_stats)
+        self._loop = asyncio.get_running_loop()
+        self._lost: asyncio.Future[None] = self._loop.create_future()
+        self._pending: dict[int, tuple[str, _Waiter]] = {}
+        self._matches = Matches(self)
+        self._names: set[str] = set()
+        self._handler: Handler | None = None
+        self._closing = False
+        self._transport = Transport(address, self._unreadable, self._gone)
+        self._writer: Writer
+
+    @classmethod
+    async def open(cls, address: str | None = None) -> Self:
+        """Connects to ``address``, by default the session bus; file descriptors are negotiated.
+
+        Raises BusLost when there is no bus.
+        """
+        where = address or session_address()
+        try:
+            self = cls(where)
+            async with asyncio.timeout(_GREETING):
+                await self._transport.connect()
+        except (OSError, EOFError, DBusFastError, TimeoutError) as error:
+            raise BusLost(f"The session bus at {where} can't be reached: {error or type(error).__name__}.") from error
+        assert self._transport.writer is not None
+        self._writer = self._transport.writer
+        self.unique_name = self._transport.unique_name or ""
+        self._transport.add_message_handler(self._received)
+        return self
+
+    async def own(self, name: str) -> None:
+        """Takes the well-known ``name``; raises NameTaken when another process has it."""
+        flags = NameFlag.DO_NOT_QUEUE.value
+        (reply,) = await self.call(BUS, BUS_PATH, BUS, "RequestName", "su", [name, flags])
+        if reply not in (RequestNameReply.PRIMARY_OWNER.value, RequestNameReply.ALREADY_OWNER.value):
+            raise NameTaken(f"The bus name {name} has an owner already: is another instance running?")
+        self._names.add(name)
+
+    async def call(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        body: Sequence[Any] = (),
+        *,
+        timeout: float = 25.0,
+    ) -> list[Any]:
+        """Calls a method and returns the values of the reply.
+
+        timeout: seconds. An ``h`` in ``body`` is a descriptor number, which is duplicated; one in the reply is the
+        caller's to close. Raises RemoteError, errors.Timeout, BusLost.
+        """
+        future: asyncio.Future[Message | None] = self._loop.create_future()
+
+        def answered(reply: Message | None) -> None:
+            if not future.done():
+                future.set_result(reply)
+            elif reply is not None:
+                close_fds(reply)
+
+        serial = self._call(destination, path, interface, member, signature, body, answered)
+        try:
+            async with asyncio.timeout(timeout):
+                reply = await future
+        except TimeoutError:
+            raise Timeout(f"{destination} did not answer {interface}.{member} within {timeout:g} seconds.") from None
+        finally:
+            self._pending.pop(serial, None)
+        if reply is None:
+            raise BusLost(f"The bus went away before {destination} answered {interface}.{member}.")
+        return _result(reply)
+
+    def call_no_reply(
+        self, destination: str, path: str, interface: str, member: str, signature: str = "", body: Sequence[Any] = ()
+    ) -> None:
+        """Calls a method of which no reply is wanted."""
+        self._call(destination, path, interface, member, signature, body, None)
+
+    def signal(
+        self,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str | SignatureTree,
+        body: Sequence[Any],
+        destination: str | None = None,
+    ) -> None:
+        """Emits a signal, to everyone or to the unique name ``destination`` alone.
+
+        Never waits: who emits many awaits ``drain`` now and then. Raises when the body does not fit the signature.
+        Does nothing once the connection is gone.
+        """
+        message = Message(
+            message_type=MessageType.SIGNAL,
+            path=path,
+            interface=interface,
+            member=member,
+            destination=destination,
+            signature=signature,
+            body=list(body),
+        )
+        self.transmit(message)
+
+    def transmit(self, message: Message, fds: Sequence[int] = ()) -> None:
+        """Sends a message; takes ``fds`` unless it raises."""
+        message.serial = self._transport.next_serial()
+        data = message._marshall(True)
+        if len(data) > MESSAGE_LIMIT:
+            raise LimitExceeded(f"The message has {len(data)} bytes; at most {MESSAGE_LIMIT} are sent at once.")
+        size = self._writer.write(data, fds)
+        destination = message.destination
+        if destination is not None and destination[0] == ":":
+            self.flow.sent(destination, size)
+        if self._writer.queued > 2 * TOTAL_LIMIT:
+            self._lose(BusLost(f"The bus does not take what is sent: {self._writer.queued} bytes wait."))
+
+    @property
+    def congested(self) -> bool:
+        """Whether the bus takes what is sent so slowly that nothing more should be begun."""
+        return self._writer.queued > TOTAL_LIMIT
+
+    def serve(self, handler: Handler) -> None:
+        """Has ``handler`` get every method call; it must answer it itself and must not raise."""
+        self._handler = handler
+
+    async def subscribe(self, callback: Callback, match: Match) -> Subscription:
+        """Has ``callback`` get every signal that fits ``match``, until the subscription is cancelled."""
+        return await self._matches.add(callback, match)
+
+    async def drain(self) -> None:
+        """Returns once everything that was sent has been taken by the bus."""
+        await self._writer.drain()
+
+    async def lost(self) -> None:
+        """Returns when the connection was closed here; raises BusLost when the bus or an owned name is gone."""
+        await asyncio.shield(self._lost)
+
+    async def close(self) -> None:
+        """Gives up the names, sends what is queued, then disconnects."""
+        if self._closing:
+            return
+        self._closing = True
+        try:
+            async with asyncio.timeout(_FAREWELL):
+                # Calls that the bus routed to us come before its answer: they are still answered.
+                for name in sorted(self._names):
+                    await self.call(BUS, BUS_PATH, BUS, "ReleaseName", "s", [name])
+                await self.drain()
+        except (BusLost, RemoteError, Timeout, TimeoutError) as error:
+            log.debug("The bus did not hear the farewell: %s", error or type(error).__name__)
+        if not self._transport._disconnected:
+            self._transport.disconnect()
+            await self._transport.wait_for_disconnect()  # type: ignore[no-untyped-call]
+        if not self._lost.done():
+            self._lost.set_result(None)
+
+    def _call(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str,
+        body: Sequence[Any],
+        waiter: _Waiter | None,
+    ) -> int:
+        values, fds = _outgoing(signature, body)
+        message = Message(
+            destination=destination,
+            path=path,
+            interface=interface,
+            member=member,
+            signature=signature,
+            body=values,
+            unix_fds=fds,
+            flags=0 if waiter else NO_REPLY_EXPECTED,
+        )
+        try:
+            self.transmit(message, fds)
+        except BaseException:
+            for fd in fds:
+                os.close(fd)
+            raise
+        if waiter is not None:
+            self._expect(message.serial, destination, waiter)
+        return message.serial
+
+    def _expect(self, serial: int, destination: str, waiter: _Waiter) -> None:
+        if self._transport._disconnected:
+            waiter(None)
+        else:
+            self._pending[serial] = (destination, waiter)
+
+    def _ask_stats(self, name: str, answer: Answer) -> None:
+        def answered(reply: Message | None) -> None:
+            if reply is None:
+                answer(RemoteError(DISCONNECTED, "The bus went away."))
+            elif reply.message_type is MessageType.ERROR:
+                answer(RemoteError(str(reply.error_name), ""))
+            else:
+                waiting = reply.body[0].get("OutgoingBytes")
+                answer(waiting.value if waiting is not None else 0)
+
+        self._call(BUS, BUS_PATH, f"{BUS}.Debug.Stats", "GetConnectionStats", "s", [name], answered)
+
+    def _received(self, message: Message) -> bool:
+        """The handler that sees every message before the library does; True: it is dealt with."""
+        kind = message.message_type
+        if kind is MessageType.METHOD_CALL:
+            if self._handler is None:
+                close_fds(message)
+                return False
+            self._handler(message)
+        elif kind is MessageType.SIGNAL:
+            close_fds(message)
+            self._signalled(message)
+        else:
+            self._replied(message)
+        return True
+
+    def _unreadable(self, call: Message, error: Exception) -> None:
+        if call.flags.value & NO_REPLY_EXPECTED:
+            return
+        text = f"The arguments of {call.member} can't be read: {error}."
+        self.transmit(Message.new_error(call, InvalidArgs.dbus_name, text))
+
+    def _signalled(self, message: Message) -> None:
+        if message.sender == BUS and message.member == "NameLost" and message.body[0] in self._names:
+            self._names.discard(message.body[0])
+            if not self._closing:
+                self._lose(BusLost(f"The bus name {message.body[0]} was lost to another process."))
+        self._matches.deliver(message)
+
+    def _replied(self, message: Message) -> None:
+        destination, waiter = self._pending.get(message.reply_serial, ("", None))
+        # Anyone may send a reply with a guessed serial; who was asked by unique name must be who answers.
+        if waiter is None or (destination[0] == ":" and message.sender not in (destination, BUS)) or (
+            destination == BUS and message.sender != BUS
+        ):
+            close_fds(message)
+            return
+        del self._pending[message.reply_serial]
+        waiter(message)
+
+    def _gone(self, error: BaseException | None) -> None:
+        pending, self._pending = self._pending, {}
+        for _, waiter in pending.values():
+            waiter(None)
+        if not self._closing:
+            why = f": {error}" if error is not None and str(error) else ""
+            self._lose(BusLost(f"The session bus went away{why}."))
+
+    def _lose(self, error: BusLost) -> None:
+        if not self._lost.done():
+            self._lost.set_exception(error)
+            self._lost.exception()  # Mark it as looked at: whoever closes first need not await lost().
+
+
+def session_address() -> str:
+    """Address of the session bus: ``$DBUS_SESSION_BUS_ADDRESS``, else the user's runtime directory.
+
+    Raises BusLost when there is none.
+    """
+    address = os.environ.get("DBUS_SESSION_BUS_ADDRESS")
+    if address:
+        return address
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    if runtime and os.path.exists(f"{runtime}/bus"):
+        return "unix:path=" + quote(f"{runtime}/bus").replace("~", "%7E")
+    raise BusLost("There is no session bus: DBUS_SESSION_BUS_ADDRESS is not set and $XDG_RUNTIME_DIR/bus is missing.")
+
+
+def close_fds(message: Message) -> None:
+    """Closes the descriptors that came with a message; nobody else does."""
+    if message.unix_fds:
+        for fd in message.unix_fds:
+            os.close(fd)
+        message.unix_fds = []
+
+
+def _outgoing(signature: str, body: Sequence[Any]) -> tuple[list[Any], list[int]]:
+    """The body with descriptors replaced by their index, and duplicates of the descriptors."""
+    values = list(body)
+    fds: list[int] = []
+    if "h" in signature:
+        for index, kind in enumerate(signature_tree(signature).types):
+            if kind.token == "h":
+                fds.append(os.dup(values[index]))
+                values[index] = len(fds) - 1
+    return values, fds
+
+
+def _result(reply: Message) -> list[Any]:
+    if reply.message_type is MessageType.ERROR:
+        close_fds(reply)
+        text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
+        raise RemoteError(str(reply.error_name), text)
+    values = list(reply.body)
+    if reply.unix_fds:
+        taken = set()
+        for index, kind in enumerate(reply.signature_tree.types):
+            if kind.token == "h" and values[index] < len(reply.unix_fds):
+                taken.add(values[index])
+                values[index] = reply.unix_fds[values[index]]
+        reply.unix_fds = [fd for number, fd in enumerate(reply.unix_fds) if number not in taken]
+        close_fds(reply)
+    return values

@@ -1,0 +1,331 @@
+"""Incoming calls: who may call, what answers, and the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import Awaitable, Sequence
+from functools import partial
+from typing import Any
+
+from dbus_fast import Message, MessageType
+
+from ..errors import Cancelled, Internal, InvalidArgs, LimitExceeded, PubSubCachedError, Timeout
+from .caller import current
+from .connection import NO_REPLY_EXPECTED, Connection, close_fds
+from .errors import UnknownInterface, UnknownMethod, is_error_name
+from .flow import WINDOW
+from .interface import PROPERTIES, Handler
+from .objects import Object, Objects
+from .standard import INTROSPECTABLE, PEER, PREFIX, Standard
+
+log = logging.getLogger(__name__)
+
+IN_FLIGHT = 64
+"""Calls of one sender that may be unanswered at a time."""
+
+_LONGEST_MESSAGE = 4096
+_STOPPING = "The service is stopping; call again to have it started anew."
+
+# Types of which no value is awaitable: most answers, so looked up before anything else is.
+_PLAIN = frozenset({type(None), tuple, list, dict, str, int, bool, float})
+
+
+class Dispatcher:
+    """Gets every call of a connection and has each answered exactly once.
+
+    Calls before ``open`` are held, at most ``hold`` seconds. Calls of a client with too much to read are parked
+    until it has read. Both count as in flight.
+    """
+
+    def __init__(
+        self, connection: Connection, objects: Objects, standard: Standard, hold: float, early: frozenset[str]
+    ) -> None:
+        self._connection = connection
+        self._flow = connection.flow
+        self._objects = objects
+        self._standard = standard
+        self._hold = hold
+        self._early = early
+        self._is_open = False
+        self._stopped = False
+        self._held: dict[int, tuple[Message, asyncio.TimerHandle]] = {}
+        self._parked: dict[str, deque[Message]] = {}
+        self._in_flight: dict[str, int] = {}
+        self._running: set[asyncio.Future[Any]] = set()
+        self._flow.read = self._unpark
+
+    def receive(self, call: Message) -> None:
+        """Answers a call, now or later."""
+        if call.sender in self._in_flight or self._connection.congested or self._stopped:
+            refusal = self._refusal(call)
+            if refusal is not None:
+                self._refuse(call, refusal)
+                return
+        if not self._is_open and not self._is_early(call):
+            self._keep(call)
+        elif call.sender in self._parked or self._flow.blocked(str(call.sender)):
+            self._park(call)
+        else:
+            self._run(call)
+
+    def open(self) -> None:
+        """Lets the held calls in, in the order in which they came."""
+        self._is_open = True
+        held, self._held = self._held, {}
+        for call, timer in held.values():
+            timer.cancel()
+            self._landed(call)
+            self.receive(call)
+
+    async def close(self, grace: float) -> None:
+        """Has everything that is in flight answered within about ``grace`` seconds."""
+        for call, timer in self._held.values():
+            timer.cancel()
+            self._refuse(call, Cancelled(_STOPPING))
+        for waiting in self._parked.values():
+            for call in waiting:
+                self._refuse(call, Cancelled(_STOPPING))
+        self._held.clear()
+        self._parked.clear()
+        end = asyncio.get_running_loop().time() + grace
+        while self._running and (left := end - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(self._running, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        self._stopped = True
+        for future in list(self._running):
+            future.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=max(grace, 1.0))
+
+    # Before a call runs
+
+    def _refusal(self, call: Message) -> PubSubCachedError | None:
+        if self._stopped:
+            return Cancelled(_STOPPING)
+        if self._connection.congested:
+            return LimitExceeded("The bus takes answers too slowly; try again later.")
+        if self._in_flight.get(str(call.sender), 0) >= IN_FLIGHT and not (call.interface or "").startswith(PREFIX):
+            return LimitExceeded(f"At most {IN_FLIGHT} calls of one client are answered at a time; wait for replies.")
+        return None
+
+    def _is_early(self, call: Message) -> bool:
+        if call.interface == PROPERTIES:
+            return call.member in ("Get", "GetAll") and bool(call.body) and call.body[0] in self._early
+        return call.interface in (PEER, INTROSPECTABLE)
+
+    def _keep(self, call: Message) -> None:
+        key = id(call)
+        timer = asyncio.get_running_loop().call_later(self._hold, self._too_late, key)
+        self._held[key] = (call, timer)
+        self._flying(call)
+
+    def _too_late(self, key: int) -> None:
+        call, _ = self._held.pop(key)
+        self._landed(call)
+        self._refuse(call, Timeout(f"The service was not ready within {self._hold:g} seconds; try again."))
+
+    def _park(self, call: Message) -> None:
+        self._parked.setdefault(str(call.sender), deque()).append(call)
+        self._flying(call)
+
+    def _unpark(self, sender: str) -> None:
+        waiting = self._parked.get(sender)
+        while waiting:
+            call = waiting.popleft()
+            self._landed(call)
+            self._run(call)
+            if self._flow.blocked(sender):
+                break
+        if not waiting:
+            self._parked.pop(sender, None)
+
+    def _flying(self, call: Message) -> None:
+        sender = str(call.sender)
+        self._in_flight[sender] = self._in_flight.get(sender, 0) + 1
+
+    def _landed(self, call: Message) -> None:
+        sender = str(call.sender)
+        left = self._in_flight.get(sender, 0) - 1
+        if left > 0:
+            self._in_flight[sender] = left
+        else:
+            self._in_flight.pop(sender, None)
+
+    # A call
+
+    def _run(self, call: Message) -> None:
+        token = current.set(call.sender)
+        try:
+            handler = self._find(call)
+            arguments = call.body if not handler.method.fds_in else _with_fds(call, handler.method.fds_in)
+            result = handler.function(*arguments)
+            if type(result) not in _PLAIN and hasattr(result, "__await__"):
+                self._await(call, handler, result)
+                return
+        except Exception as error:
+            close_fds(call)
+            self._fail(call, error)
+            return
+        finally:
+            current.reset(token)
+        if call.unix_fds:
+            close_fds(call)
+        self._reply(call, handler, result)
+
+    def _find(self, call: Message) -> Handler:
+        found = self._objects.by_path.get(call.path)
+        if found is not None and (found.owner is None or found.owner == call.sender):
+            handler = found.handlers.get((call.interface, call.member))
+        else:
+            handler = None
+        if handler is None:
+            handler = self._search(call)
+        if call.signature != handler.method.signature:
+            raise InvalidArgs(
+                f"{call.member} takes arguments of the signature '{handler.method.signature}', not '{call.signature}'."
+            )
+        return handler
+
+    def _search(self, call: Message) -> Handler:
+        """What the quick look did not find: a standard interface, a call without interface, or nothing at all."""
+        if call.interface is not None and call.interface.startswith(PREFIX):
+            handler = self._standard.handler(call.path, call.interface, call.member)
+            if handler is not None:
+                return handler
+        found = self._objects.find(call.path, call.sender)
+        if call.interface is None:
+            return self._search_all(call, found)
+        if found is None or call.interface not in found.interfaces:
+            raise UnknownInterface(f"The object {call.path} has no interface {call.interface}.")
+        raise UnknownMethod(f"The interface {call.interface} has no method {call.member}.")
+
+    def _search_all(self, call: Message, found: Object | None) -> Handler:
+        """The first method of this name, best one that takes these arguments."""
+        handlers = [] if found is None else [
+            handler for (_, member), handler in found.handlers.items() if member == call.member
+        ]
+        for name in self._standard.names(call.path):
+            try:
+                handler = self._standard.handler(call.path, name, call.member)
+            except UnknownMethod:
+                continue
+            if handler is not None:
+                handlers.append(handler)
+        if not handlers:
+            raise UnknownMethod(f"The object {call.path} has no method {call.member}.")
+        return next((one for one in handlers if one.method.signature == call.signature), handlers[0])
+
+    def _await(self, call: Message, handler: Handler, result: Awaitable[Any]) -> None:
+        future = asyncio.ensure_future(result)
+        self._running.add(future)
+        self._flying(call)
+        future.add_done_callback(partial(self._done, call, handler))
+
+    def _done(self, call: Message, handler: Handler, future: asyncio.Future[Any]) -> None:
+        self._running.discard(future)
+        self._landed(call)
+        close_fds(call)
+        if future.cancelled():
+            self._fail(call, Cancelled(_STOPPING if self._stopped else f"{call.member} was cancelled."))
+            return
+        error = future.exception()
+        if error is not None:
+            self._fail(call, error)
+        else:
+            self._reply(call, handler, future.result())
+
+    # The answer
+
+    def _reply(self, call: Message, handler: Handler, result: Any) -> None:
+        method = handler.method
+        fds: Sequence[int] = ()
+        try:
+            count = len(method.checks)
+            body = [result] if count == 1 else _several(result, count)
+            if method.fds_out:
+                fds = _take_fds(body, method.fds_out)
+            for check, value in zip(method.checks, body, strict=True):
+                check(value)
+            if call.flags.value & NO_REPLY_EXPECTED:
+                _close(fds)
+                return
+            reply = Message(
+                message_type=MessageType.METHOD_RETURN,
+                reply_serial=call.serial,
+                destination=call.sender,
+                signature=method.out,
+                body=body,
+                unix_fds=list(fds),
+                validate=False,
+            )
+            self._connection.transmit(reply, fds)
+        except Exception as error:
+            _close(fds)
+            self._fail(call, error)
+
+    def _refuse(self, call: Message, error: PubSubCachedError) -> None:
+        """An error for a call that did not run; nothing at all for who would not read that either."""
+        close_fds(call)
+        if self._flow.outstanding(str(call.sender)) <= 2 * WINDOW:
+            self._fail(call, error)
+
+    def _fail(self, call: Message, error: BaseException) -> None:
+        if isinstance(error, PubSubCachedError) and not isinstance(error, Internal) and is_error_name(error.name):
+            name, text = error.name, error.message
+        else:
+            log.error("%s.%s failed", call.interface, call.member, exc_info=error)
+            name, text = Internal.dbus_name, f"{call.member} failed by a fault of the service; its log says more."
+        if call.flags.value & NO_REPLY_EXPECTED:
+            return
+        # A character that the bus refuses would cost the connection.
+        text = text[:_LONGEST_MESSAGE].encode(errors="replace").decode().replace("\0", "\ufffd")
+        self._connection.transmit(
+            Message(
+                message_type=MessageType.ERROR,
+                reply_serial=call.serial,
+                destination=call.sender,
+                error_name=name,
+                signature="s",
+                body=[text],
+                validate=False,
+            )
+        )
+
+
+def _with_fds(call: Message, positions: tuple[int, ...]) -> list[Any]:
+    """The arguments with each ``h`` replaced by the descriptor that it stands for."""
+    arguments = list(call.body)
+    for position in positions:
+        try:
+            arguments[position] = call.unix_fds[arguments[position]]
+        except IndexError:
+            raise InvalidArgs(f"{call.member} needs a file descriptor as argument {position + 1}; none came.") from None
+    return arguments
+
+
+def _several(result: Any, count: int) -> list[Any]:
+    """The values of a result with none or several of them."""
+    if count == 0 and result is None:
+        return []
+    if count == 0 or not isinstance(result, tuple) or len(result) != count:
+        raise TypeError(f"{count} values have to be returned, not {type(result).__name__}")
+    return list(result)
+
+
+def _take_fds(body: list[Any], positions: tuple[int, ...]) -> list[int]:
+    """The descriptors of a result, replaced in ``body`` by their index."""
+    fds: list[int] = []
+    for position in positions:
+        if type(body[position]) is not int:
+            _close(fds)
+            raise TypeError(f"value {position + 1} is no file descriptor but {type(body[position]).__name__}")
+        fds.append(body[position])
+        body[position] = len(fds) - 1
+    return fds
+
+
+def _close(fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)

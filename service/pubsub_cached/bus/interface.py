@@ -1,0 +1,151 @@
+"""The base of the classes in ``api``: one class an interface of the contract."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .. import paths
+from .description import Description, Method, Property, read
+from .values import Variant
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+log = logging.getLogger(__name__)
+
+PROPERTIES = "org.freedesktop.DBus.Properties"
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """What answers a method call: a function of the arguments, and what the XML says of it."""
+
+    function: Callable[..., Any]
+    method: Method
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an interface is exported; with an owner its signals go to the owner alone."""
+
+    connection: Connection
+    path: str
+    owner: str | None
+
+
+class Interface:
+    """One D-Bus interface, driven by its XML file.
+
+    A method M is a Python method M (``def``, ``async def``, or a ``def`` that returns an awaitable) with positional
+    arguments; it returns None, the value, or a tuple of the values. A property P is a property P; when it can be
+    written, there is a method ``set_P(value)``, sync or async. An ``h`` argument is a descriptor that is closed when
+    the method is done, an ``h`` result one that is sent and then closed.
+    """
+
+    name: ClassVar[str]
+    directory: ClassVar[Path | None] = None
+    """Where the XML file is; None: ``paths.interfaces()``."""
+
+    _places: tuple[Place, ...] = ()
+
+    @classmethod
+    def describe(cls) -> Description:
+        """The interface as its XML file says."""
+        return read(cls.directory or paths.interfaces(), cls.name)
+
+    def handlers(self) -> dict[str, Handler]:
+        """A handler for each method of the XML file.
+
+        Raises TypeError when the class lacks a method or property that the file has.
+        """
+        description = self.describe()
+        for prop in description.properties.values():
+            self._require(prop.name, prop.readable and not hasattr(type(self), prop.name))
+            self._require(f"set_{prop.name}", prop.writable and not hasattr(self, f"set_{prop.name}"))
+        handlers = {}
+        for method in description.methods.values():
+            function = getattr(self, method.name, None)
+            self._require(method.name, not callable(function))
+            assert function is not None
+            handlers[method.name] = Handler(function, method)
+        return handlers
+
+    def emit(self, signal: str, *args: object, destination: str | None = None) -> None:
+        """Emits a signal of this interface from every path where it is exported.
+
+        destination: a unique name, which alone receives it; by default everyone, or the object's owner.
+        Raises TypeError or ValueError when the arguments are not those of the XML file.
+        """
+        described = self.describe().signals.get(signal)
+        if described is None:
+            raise TypeError(f"{self.name} has no signal {signal}.")
+        if len(args) != len(described.checks):
+            raise TypeError(f"{self.name}.{signal} has {len(described.checks)} arguments, not {len(args)}.")
+        for check, value in zip(described.checks, args, strict=True):
+            check(value)
+        for place in self._places:
+            to = destination or place.owner
+            place.connection.signal(place.path, self.name, signal, described.tree, args, to)
+
+    def changed(self, *properties: str) -> None:
+        """Emits ``PropertiesChanged`` as each property's ``EmitsChangedSignal`` asks, if at all."""
+        if not self._places:
+            return
+        described = self.describe().properties
+        values: dict[str, Variant] = {}
+        invalidated: list[str] = []
+        for name in properties:
+            prop = described.get(name)
+            if prop is None:
+                raise TypeError(f"{self.name} has no property {name}.")
+            if prop.emits == "true" and prop.readable:
+                values[name] = self.value_of(prop)
+            elif prop.emits in ("true", "invalidates"):
+                invalidated.append(name)
+        if not values and not invalidated:
+            return
+        for place in self._places:
+            body = [self.name, values, invalidated]
+            place.connection.signal(place.path, PROPERTIES, "PropertiesChanged", "sa{sv}as", body, place.owner)
+
+    def value_of(self, prop: Property) -> Variant:
+        """The value of a property; raises TypeError or ValueError when it is not of the type in the XML file."""
+        value = getattr(self, prop.name)
+        prop.check(value)
+        return Variant(prop.tree, value, False)
+
+    def values(self, *, lenient: bool = False) -> dict[str, Variant]:
+        """All properties that can be read; ``lenient`` leaves out (and logs) those whose reading fails."""
+        values: dict[str, Variant] = {}
+        for prop in self.describe().properties.values():
+            if prop.readable:
+                try:
+                    values[prop.name] = self.value_of(prop)
+                except Exception:
+                    if not lenient:
+                        raise
+                    log.exception("The property %s.%s can't be read", self.name, prop.name)
+        return values
+
+    def assign(self, prop: Property, value: object) -> Awaitable[None] | None:
+        """Writes a property."""
+        setter: Callable[[object], Awaitable[None] | None] = getattr(self, f"set_{prop.name}")
+        return setter(value)
+
+    def exported(self, place: Place) -> None:
+        """Notes a place; called by the tree."""
+        self._places = (*self._places, place)
+
+    def withdrawn(self, connection: Connection, path: str) -> None:
+        """Forgets a place; called by the tree."""
+        self._places = tuple(
+            place for place in self._places if place.path != path or place.connection is not connection
+        )
+
+    def _require(self, member: str, missing: bool) -> None:
+        if missing:
+            raise TypeError(f"{type(self).__name__} lacks {member}, which {self.name}.xml has.")

@@ -1,0 +1,74 @@
+"""The objects of a tree: which paths there are, and who may see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .errors import UnknownInterface, UnknownObject
+from .interface import Handler, Interface
+
+
+class Object:
+    """What is at one path. ``handlers`` is looked up by interface and member."""
+
+    __slots__ = ("handlers", "interfaces", "managed", "owner", "path")
+
+    def __init__(self, path: str, managed: bool, owner: str | None) -> None:
+        self.path = path
+        self.managed = managed
+        self.owner = owner
+        self.interfaces: dict[str, Interface] = {}
+        self.handlers: dict[tuple[str | None, str | None], Handler] = {}
+
+    def add(self, interface: Interface) -> None:
+        """Adds an interface; ValueError when the object has it already."""
+        if interface.name in self.interfaces:
+            raise ValueError(f"{self.path} has the interface {interface.name} already.")
+        handlers = interface.handlers()
+        self.interfaces[interface.name] = interface
+        for member, handler in handlers.items():
+            self.handlers[interface.name, member] = handler
+
+    def seen_by(self, sender: str | None) -> bool:
+        """Whether the client may know of it."""
+        return self.owner is None or self.owner == sender
+
+    def interface(self, name: str) -> Interface:
+        """The interface of this name; raises UnknownInterface."""
+        found = self.interfaces.get(name)
+        if found is None:
+            raise UnknownInterface(f"The object {self.path} has no interface {name}.")
+        return found
+
+
+class Objects:
+    """All objects of a tree by path."""
+
+    def __init__(self) -> None:
+        self.by_path: dict[str | None, Object] = {}
+
+    def __iter__(self) -> Iterator[Object]:
+        return iter(self.by_path.values())
+
+    def find(self, path: str | None, sender: str | None) -> Object | None:
+        """The object at ``path`` as ``sender`` sees it; None for a mere ancestor.
+
+        Raises UnknownObject when the path is neither an object's nor an ancestor's.
+        """
+        found = self.by_path.get(path)
+        if found is not None and found.seen_by(sender):
+            return found
+        if path is None or not self.children(path, sender):
+            raise UnknownObject(f"There is no object {path}.")
+        return None
+
+    def children(self, path: str, sender: str | None) -> list[str]:
+        """Names of the nodes right below ``path`` that ``sender`` may see, sorted."""
+        prefix = path if path == "/" else path + "/"
+        return sorted(
+            {
+                other.path[len(prefix) :].partition("/")[0]
+                for other in self
+                if len(other.path) > len(prefix) and other.path.startswith(prefix) and other.seen_by(sender)
+            }
+        )

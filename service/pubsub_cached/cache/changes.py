@@ -1,0 +1,101 @@
+"""What changed, told to everyone: ids and never payloads, a burst as one signal.
+
+The first change of a node goes out at once, those of the next 50 ms together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from ..address import Address
+from ..store.rows import Delta
+
+WINDOW_SECONDS = 0.05
+IDS_AT_MOST = 500
+
+ItemsCallback = Callable[[Address, list[str], list[str], int], None]
+NodeCallback = Callable[[Address, str], None]
+
+
+class _Burst:
+    """Changes of one node that wait for the end of the window."""
+
+    def __init__(self) -> None:
+        self.changed: dict[str, None] = {}
+        self.removed: dict[str, None] = {}
+        self.revision = 0
+
+    def add(self, delta: Delta) -> None:
+        for id_ in delta.removed:
+            self.changed.pop(id_, None)
+            self.removed[id_] = None
+        for id_ in delta.changed:
+            self.removed.pop(id_, None)
+            self.changed[id_] = None
+        self.revision = max(self.revision, delta.revision)
+
+
+class Changes:
+    """Collects committed changes and tells them to the callbacks."""
+
+    def __init__(self) -> None:
+        self.on_items: list[ItemsCallback] = []
+        self.on_node: list[NodeCallback] = []
+        self._bursts: dict[Address, _Burst] = {}
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    def items(self, address: Address, delta: Delta) -> None:
+        """Items were committed; nothing is told of an empty delta."""
+        if not delta.changed and not delta.removed:
+            return
+        burst = self._bursts.get(address)
+        if burst is not None:
+            burst.add(delta)
+            return
+        self._tell(address, delta.changed, delta.removed, delta.revision)
+        self._open(address)
+
+    def node(self, address: Address, change: str) -> None:
+        """The node was added, removed, updated or has the state ``change``; after what its items did."""
+        self.flush(address)
+        for callback in self.on_node:
+            callback(address, change)
+
+    def flush(self, address: Address) -> None:
+        """Tell what waits for this node now; order towards a node's own signals is kept by it."""
+        burst = self._bursts.get(address)
+        if burst is not None and (burst.changed or burst.removed):
+            self._bursts[address] = _Burst()
+            self._tell(address, list(burst.changed), list(burst.removed), burst.revision)
+
+    async def settled(self) -> None:
+        """Wait until nothing waits to be told."""
+        await self._quiet.wait()
+
+    def close(self) -> None:
+        """Tell all that waits."""
+        for address in list(self._bursts):
+            self.flush(address)
+
+    def _open(self, address: Address) -> None:
+        self._bursts[address] = _Burst()
+        self._quiet.clear()
+        asyncio.get_running_loop().call_later(WINDOW_SECONDS, self._close, address)
+
+    def _close(self, address: Address) -> None:
+        burst = self._bursts.pop(address)
+        if burst.changed or burst.removed:
+            self._tell(address, list(burst.changed), list(burst.removed), burst.revision)
+            self._open(address)
+        elif not self._bursts:
+            self._quiet.set()
+
+    def _tell(self, address: Address, changed: list[str], removed: list[str], revision: int) -> None:
+        if len(changed) + len(removed) > IDS_AT_MOST:
+            for on_node in self.on_node:
+                on_node(address, "updated")
+            return
+        for on_items in self.on_items:
+            on_items(address, changed, removed, revision)

@@ -1,0 +1,191 @@
+"""Events: what services push, applied in the order of arrival.
+
+One queue for all accounts: an event is let in by ``xmpp``, applied by one task here, and committed by the
+store in that order. Source: the coherence model, "What the protocol forces".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from ..address import Address
+from ..store import changes as change_store
+from ..store import items as item_store
+from ..store import schedule
+from ..store.rows import Delta, NodeRow, StoredItem
+from ..store.store import Store, Transaction
+from ..xmpp.port import (
+    BounceEvent,
+    ConfigurationEvent,
+    DeleteEvent,
+    Event,
+    Item,
+    ItemsEvent,
+    PurgeEvent,
+    SubscriptionEvent,
+)
+from .accounts import Account
+from .changes import Changes
+from .negatives import Negatives
+from .nodes import Nodes
+from .parsing import Parsing
+from .sync import KEPT, Sync
+
+log = logging.getLogger(__name__)
+
+
+class Events:
+    """Applies events to the cache."""
+
+    def __init__(
+        self,
+        store: Store,
+        nodes: Nodes,
+        parsing: Parsing,
+        sync: Sync,
+        changes: Changes,
+        negatives: Negatives,
+        *,
+        items_per_node: int,
+    ) -> None:
+        self._store = store
+        self._nodes = nodes
+        self._parsing = parsing
+        self._sync = sync
+        self._changes = changes
+        self._negatives = negatives
+        self._items_per_node = items_per_node
+        self._queue: asyncio.Queue[tuple[Account, Event]] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to apply what comes."""
+        self._task = asyncio.create_task(self._run(), name="events")
+
+    async def close(self) -> None:
+        """Stop; what was not applied is found by the next validation."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def settled(self) -> None:
+        """Wait until everything that has come is applied."""
+        await self._queue.join()
+
+    def put(self, account: Account, event: Event) -> None:
+        """An event that was let in."""
+        self._queue.put_nowait((account, event))
+
+    async def _run(self) -> None:
+        while True:
+            account, event = await self._queue.get()
+            try:
+                await self._apply(account, event)
+            except Exception:
+                log.exception("an event of '%s' at %s could not be applied", event.node, event.service)
+                await self._distrust(Address(account.jid, event.service, event.node), "event")
+            finally:
+                self._queue.task_done()
+
+    async def _apply(self, account: Account, event: Event) -> None:
+        address = Address(account.jid, event.service, event.node)
+        if isinstance(event, BounceEvent):
+            await self._bounced(account, event)
+            return
+        node = await self._nodes.find(address)
+        match event:
+            case DeleteEvent():
+                self._negatives.clear(address)
+                self._sync.disturbed(address)
+                await self._nodes.gone(address, event.redirect)
+            case _ if node is None or node.state in ("unknown", "gone"):
+                self._announced(address)
+            case _ if node.state == "denied":
+                # A denied read outranks every event: only a successful read shows the node again.
+                log.debug("%s is denied; its event is not applied", address)
+            case _ if node.state in KEPT:
+                await self._follow(node, event)
+            case _ if node.state == "discovered" and not node.analyser:
+                # A node that was empty, or that nobody claimed, is matched again at its first item.
+                self._announced(address)
+            case _:
+                log.debug("%s is not kept; its event is not applied", address)
+
+    async def _follow(self, node: NodeRow, event: Event) -> None:
+        address = node.address
+        match event:
+            case ItemsEvent(delayed=True):
+                # A replayed notification may be older than what is stored.
+                await self._distrust(address, "delayed-event")
+            case ItemsEvent():
+                await self._items(node, event)
+            case PurgeEvent():
+                self._sync.disturbed(address)
+                delta = await self._store.write(item_store.erase, node.id)
+                self._changes.items(address, delta)
+                await self._distrust(address, "purged")
+            case ConfigurationEvent():
+                await self._distrust(address, "configuration")
+            case SubscriptionEvent(state="subscribed"):
+                if not node.subscribed:
+                    await self._distrust(address, "subscription")
+            case SubscriptionEvent():
+                self._sync.new_session(address.account)
+                await self._nodes.update(node, subscribed=False)
+                await self._distrust(address, "subscription")
+
+    async def _items(self, node: NodeRow, event: ItemsEvent) -> None:
+        """Publishes and retractions of a node that is kept, as one commit."""
+        address = node.address
+        items = self._parsing.named(node.analyser, event.items)
+        if len(items) < len(event.items):
+            self._changes.node(address, "updated")
+        if any(not item.payload for item in items):
+            # Content unknown: the ids are told, the payloads stay at the service until they are fetched.
+            await self._distrust(address, "no-payload")
+            items = [item for item in items if item.payload]
+        stored = [self._parsing.one(address, node.analyser, item) for item in items]
+        retracted = [id_ for id_ in event.retracted if id_]
+        self._sync.touched(address, [item.id for item in items] + retracted)
+        keep = self._items_per_node if self._parsing.kind(node.analyser) == "log" else None
+        written = self._store.write(_write, node.id, stored, retracted, keep)
+        delta, unknown = await written
+        self._changes.items(address, delta)
+        if unknown and not self._sync.running(address):
+            await self._distrust(address, "disagreement")
+
+    def _announced(self, address: Address) -> None:
+        """A node that is not known, or was thought gone, has spoken: look at it, and keep it if it is wanted."""
+        self._negatives.clear(address)
+        self._sync.in_background(address)
+
+    async def _distrust(self, address: Address, reason: str) -> None:
+        """What is stored may be wrong: say so, and synchronise at once."""
+        node = await self._nodes.find(address)
+        if node is None or node.state not in KEPT:
+            return
+        self._sync.disturbed(address)
+        if node.completeness != "none":
+            await self._nodes.update(node, state="stale", reason=reason)
+        self._sync.in_background(address)
+
+    async def _bounced(self, account: Account, event: BounceEvent) -> None:
+        """An error message of a service: events may have been missed."""
+        entries = await self._store.read(schedule.at_service, account.jid, event.service, KEPT)
+        for entry in entries:
+            if event.node in ("", entry.address.node):
+                await self._distrust(entry.address, "bounce")
+
+
+def _write(
+    tx: Transaction, node_id: int, stored: list[StoredItem], retracted: list[str], keep: int | None
+) -> tuple[Delta, bool]:
+    """Apply one event; whether it retracted an item that was never known."""
+    published = item_store.publish(tx, node_id, stored)
+    removed = item_store.retract(tx, node_id, retracted)
+    unknown = [id_ for id_ in retracted if id_ not in removed.removed]
+    if keep is not None and published.changed:
+        item_store.evict(tx, node_id, keep)
+    delta = Delta(published.changed, removed.removed, max(published.revision, removed.revision))
+    return delta, bool(unknown) and change_store.any_unknown(tx.connection, node_id, unknown)

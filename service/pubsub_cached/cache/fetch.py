@@ -1,0 +1,180 @@
+"""Getting all of a node: by pages, by batches of ids, or in one request, as the service deserves.
+
+What a service advertises decides nothing here; what it does with a probe of one item does. A remote or
+component service is never asked for more than a reply it can carry (large replies have been seen to
+kill a component); the account's own server is asked once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import msgspec
+
+from .. import errors, jid
+from ..address import Address
+from ..xmpp.port import DiscoItem, Item, ItemsPage, Rsm, Session
+
+log = logging.getLogger(__name__)
+
+# What a reply of a service that is not the account's own server may weigh, in bytes.
+REPLY_BUDGET = 200 * 1024
+PAGE_AT_MOST = 100
+# By how much a batch shrinks when its reply did not come.
+SMALLER = 4
+# A stanza around each item, beside its payload.
+ITEM_OVERHEAD = 200
+# More items than this are asked for in one request of the account's own server as "all there are".
+EVERYTHING = 100_000
+
+Progress = Callable[[int, int], None]
+Strategy = Literal["one request", "pages", "ids"]
+
+
+class Fetched(msgspec.Struct, frozen=True):
+    """The newest items of a node, oldest first; ``full`` when the service has no others."""
+
+    items: tuple[Item, ...]
+    full: bool
+    strategy: Strategy
+
+
+class _Disagreement(Exception):
+    """The service's pages contradict each other or its count."""
+
+
+def own_server(address: Address) -> bool:
+    """Whether the service is the account's own server, where large replies are cheap."""
+    return address.service in (address.account, jid.domain(address.account))
+
+
+async def fetch(session: Session, address: Address, keep: int | None, progress: Progress) -> Fetched:
+    """The newest ``keep`` items (None: all), by the first strategy that works.
+
+    Raises what the session raises.
+    """
+    if own_server(address):
+        return await _one_request(session, address, keep, progress)
+    probe = await session.get_items(address.service, address.node, max_items=1, rsm=Rsm(max=1))
+    if len(probe.items) > 1:
+        log.info("%s answers %d items when asked for one", address, len(probe.items))
+    if probe.rsm and probe.count is not None:
+        try:
+            return await _pages(session, address, keep, probe, progress)
+        except _Disagreement as fact:
+            log.info("%s: %s; taking its items by id", address, fact)
+    return await _ids(session, address, keep, probe, progress)
+
+
+async def _one_request(session: Session, address: Address, keep: int | None, progress: Progress) -> Fetched:
+    asked = EVERYTHING if keep is None else keep + 1
+    page = await session.get_items(address.service, address.node, max_items=None if keep is None else asked)
+    items = _unique(page.items)
+    progress(len(items), len(items))
+    if page.rsm and page.count is not None and page.count > len(page.items) and len(items) < asked:
+        # The service cut its answer into pages although none were asked for.
+        return await _pages(session, address, keep, page, progress)
+    return _newest(items, keep, len(items) < asked, "one request")
+
+
+async def _pages(
+    session: Session, address: Address, keep: int | None, probe: ItemsPage, progress: Progress
+) -> Fetched:
+    """Pages from the newest backwards (XEP-0059 2.4), checked against the service's own count."""
+    count = probe.count or 0
+    size = _batch(probe.items)
+    wanted = count if keep is None else min(keep, count)
+    pages: list[tuple[Item, ...]] = []
+    got, before = 0, ""
+    while got < wanted:
+        page = await session.get_items(address.service, address.node, rsm=Rsm(max=size, before=before))
+        if page.count != count:
+            raise _Disagreement(f"the count went from {count} to {page.count}")
+        if not page.items or not page.first or page.first == before:
+            raise _Disagreement(f"the pages ended after {got} of {count} items")
+        pages.append(page.items)
+        got += len(page.items)
+        before = page.first
+        size = min(size, _batch(page.items))
+        progress(got, wanted)
+    items = _unique([item for page in reversed(pages) for item in page])
+    if len(items) != got:
+        raise _Disagreement(f"{got - len(items)} items came twice")
+    return _newest(items, keep, got >= count, "pages")
+
+
+async def _ids(
+    session: Session, address: Address, keep: int | None, probe: ItemsPage, progress: Progress
+) -> Fetched:
+    """Batches by item id, the ids from disco#items (XEP-0060 5.5)."""
+    listed = await session.disco_items(address.service, address.node)
+    ids = oldest_first(listed, probe.items)
+    wanted = ids if keep is None else ids[-keep:]
+    if not wanted:
+        return Fetched(probe.items, True, "ids")
+    size = _batch(probe.items)
+    if size >= len(wanted):
+        try:
+            page = await session.get_items(address.service, address.node, max_items=len(wanted) + 1)
+        except errors.Timeout:
+            size = len(wanted)
+        else:
+            items = _unique(page.items)
+            progress(len(items), len(wanted))
+            return _newest(items, keep, len(ids) == len(wanted) and len(items) <= len(wanted), "one request")
+        size = max(1, size // SMALLER)
+    found = await _batches(session, address, wanted, size, progress)
+    return Fetched(tuple(found[id_] for id_ in wanted if id_ in found), len(ids) == len(wanted), "ids")
+
+
+async def _batches(
+    session: Session, address: Address, wanted: list[str], size: int, progress: Progress
+) -> dict[str, Item]:
+    """The newest first; a reply too large to be carried is never asked for again in that size."""
+    found: dict[str, Item] = {}
+    left = list(wanted)
+    while left:
+        try:
+            page = await session.get_items(address.service, address.node, ids=left[-size:])
+        except errors.Timeout:
+            if size == 1:
+                raise
+            size = max(1, size // SMALLER)
+            continue
+        found.update((item.id, item) for item in page.items)
+        del left[-size:]
+        size = min(size, _batch(page.items)) if page.items else size
+        progress(len(wanted) - len(left), len(wanted))
+    return found
+
+
+def oldest_first(listed: Sequence[DiscoItem], probe: Sequence[Item]) -> list[str]:
+    """The ids of disco#items in the order of publication, told by where the newest one stands."""
+    ids = list(dict.fromkeys(item.name for item in listed if item.name))
+    if probe and ids and ids[0] == probe[-1].id:
+        ids.reverse()
+    return ids
+
+
+def _batch(items: Sequence[Item]) -> int:
+    """How many items of this weight fit into one reply."""
+    heaviest = max((len(item.payload) + ITEM_OVERHEAD for item in items), default=ITEM_OVERHEAD)
+    return max(1, min(PAGE_AT_MOST, REPLY_BUDGET // heaviest))
+
+
+def _unique(items: Sequence[Item]) -> tuple[Item, ...]:
+    """The last of each id, in order; items without an id stay as they are."""
+    seen: dict[str, Item] = {}
+    for number, item in enumerate(items):
+        key = item.id or f"\0{number}"
+        seen.pop(key, None)
+        seen[key] = item
+    return tuple(seen.values())
+
+
+def _newest(items: tuple[Item, ...], keep: int | None, full: bool, strategy: Strategy) -> Fetched:
+    if keep is None or len(items) <= keep:
+        return Fetched(items, full, strategy)
+    return Fetched(items[-keep:], False, strategy)

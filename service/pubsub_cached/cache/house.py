@@ -1,0 +1,151 @@
+"""The cache put together: every part made once, started in order, stopped in the reverse."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from ..address import Address
+from ..analysers.registry import Registry
+from ..config import Config
+from ..secrets import Secrets
+from ..store.store import Store
+from ..xmpp.port import Connector, DiscoInfo, Event
+from .accounts import Account, Accounts
+from .changes import Changes
+from .events import Events
+from .jobs import Jobs
+from .negatives import Negatives
+from .node_reads import NodeReads
+from .nodes import Nodes
+from .parsing import Parsing
+from .reads import Reads
+from .removal import Removal
+from .revalidation import Revalidation
+from .sync import Sync
+
+
+State = Literal["starting", "running", "stopping"]
+
+
+def clock() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class House:
+    """All parts of the cache, for the interfaces on the bus; a Follower of every account."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        registry: Registry,
+        connector: Connector,
+        secrets: Secrets,
+        clock: Callable[[], int] = clock,
+    ) -> None:
+        limits = config.cache
+        self.state: State = "starting"
+        self.on_state: list[Callable[[], None]] = []
+        self.store = store
+        self.analysers = registry
+        self.changes = Changes()
+        self.jobs = Jobs()
+        self.accounts = Accounts(store, connector, secrets, config.account)
+        negatives = Negatives(clock)
+        parsing = Parsing(registry, limits.payload_limit)
+        self.nodes = Nodes(store, registry, self.changes, negatives, clock)
+        self.sync = Sync(
+            store,
+            self.accounts,
+            self.nodes,
+            parsing,
+            self.changes,
+            self.jobs,
+            clock=clock,
+            items_per_node=limits.items_per_node,
+            audit_ms=limits.audit_interval * 1000,
+        )
+        self.reads = Reads(store, self.accounts, self.nodes, parsing, self.sync, negatives, clock)
+        self.node_reads = NodeReads(store, self.changes)
+        self.removal = Removal(store, self.sync, self.changes, negatives, self.jobs)
+        self.events = Events(
+            store,
+            self.nodes,
+            parsing,
+            self.sync,
+            self.changes,
+            negatives,
+            items_per_node=limits.items_per_node,
+        )
+        self.revalidation = Revalidation(
+            store, self.accounts, self.nodes, self.sync, self.removal, self.changes, negatives, clock
+        )
+
+    @property
+    def revision(self) -> int:
+        """The last revision that was given."""
+        return self.store.revision
+
+    def set_state(self, state: State) -> None:
+        """Say where the daemon is between its start and its end."""
+        self.state = state
+        for callback in self.on_state:
+            callback()
+
+    async def start(self) -> None:
+        """Everything that a first cached read needs; nothing here touches the network."""
+        await self.revalidation.daemon_started()
+        await self.sync.load()
+        await self.accounts.load(self, self.analysers.interests())
+        self.events.start()
+        self.revalidation.start()
+
+    async def connect(self) -> None:
+        """Begin the sessions of the enabled accounts."""
+        await self.accounts.connect()
+
+    async def close(self) -> None:
+        """Stop in order: sessions, what follows them, and what is told; the store is closed by its owner."""
+        await self.accounts.close()
+        await self.jobs.close()
+        await self.revalidation.close()
+        await self.sync.close()
+        await self.events.close()
+        self.changes.close()
+
+    async def match(self, address: Address) -> tuple[str, dict[str, str]]:
+        """The analyser of a node, "" for none, and what matched or why nothing did.
+
+        Of a node that the cache does not know the service is asked, when there is a session.
+        """
+        node = await self.nodes.find(address)
+        account = self.accounts.get(address.account)
+        if node is not None and node.state != "unknown":
+            metadata = {"pubsub#type": [node.node_type]} if node.node_type else {}
+            matched = self.nodes.match(address, DiscoInfo(metadata=metadata), node.namespace)
+        elif account.online:
+            info = await self.nodes.describe(account.session, address)
+            newest = await self.nodes.newest(account.session, address)
+            matched = self.nodes.match(address, info, newest.namespace if newest is not None else "")
+        else:
+            matched = self.nodes.match_name(address)
+        return (matched.definition.name if matched.definition else ""), matched.why
+
+    # A Follower of accounts
+
+    def session_started(self, account: Account, resumed: bool) -> None:
+        """See ``accounts.Follower``."""
+        self.revalidation.session_started(account, resumed)
+
+    def event(self, account: Account, event: Event) -> None:
+        """See ``accounts.Follower``."""
+        self.events.put(account, event)
+
+    def solicited(self, account: Account, service: str) -> bool:
+        """See ``accounts.Follower``: the daemon keeps a node of this service."""
+        return self.sync.solicited(account.jid, service)
+
+

@@ -1,0 +1,174 @@
+"""Long work: started by a call, watched and cancelled on the bus, kept a minute when finished."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+from .. import errors
+
+log = logging.getLogger(__name__)
+
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+FINISHED: frozenset[JobState] = frozenset({"done", "failed", "cancelled"})
+
+ROOT = "/im/pubsubcache1/job"
+# The part of the path where a client's name stands, for work the daemon begins by itself.
+DAEMON = "daemon"
+KEPT_SECONDS = 60.0
+RUNNING_AT_MOST = 8
+
+Work = Callable[["Job"], Awaitable[str]]
+
+
+class Job:
+    """One piece of long work; ``run`` of its work gives the closing message."""
+
+    def __init__(self, kind: str, path: str, sender: str) -> None:
+        self.kind = kind
+        self.path = path
+        self.sender = sender
+        self.state: JobState = "queued"
+        self.done = 0
+        self.total = 0
+        self.message = ""
+        self.error = ""
+        self.error_message = ""
+        self.on_change: list[Callable[[Job, tuple[str, ...]], None]] = []
+        self.on_finished: list[Callable[[Job], None]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._finished = asyncio.Event()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the work is over, however it ended."""
+        return self.state in FINISHED
+
+    def progress(self, done: int, total: int = 0, message: str = "") -> None:
+        """Say how far the work is; ``total`` 0 is unknown."""
+        self.done, self.total = done, max(total, done) if total else 0
+        self.message = message or self.message
+        self._changed("Done", "Total", "Message")
+
+    def cancel(self) -> None:
+        """End the work; does nothing to one that is over."""
+        if self._task is not None and not self.finished:
+            self._task.cancel()
+
+    async def wait(self) -> str:
+        """The closing message; raises the error the work ended with."""
+        await self._finished.wait()
+        if self.state == "cancelled":
+            raise errors.Cancelled(self.error_message)
+        if self.state == "failed":
+            raise JobFailed(self.error, self.error_message)
+        return self.message
+
+    def start(self, work: Work) -> None:
+        """Begin the work on the running loop."""
+        self._task = asyncio.create_task(self._run(work), name=f"{self.kind} {self.path}")
+
+    async def _run(self, work: Work) -> None:
+        self.state = "running"
+        self._changed("State")
+        try:
+            self.message = await work(self)
+        except asyncio.CancelledError:
+            self._end("cancelled", errors.Cancelled(f"The {self.kind} was cancelled."))
+        except errors.PubSubCachedError as error:
+            self._end("failed", error)
+        except Exception:
+            log.exception("job %s failed", self.path)
+            self._end("failed", errors.Internal(f"The {self.kind} failed; the log of the daemon says why."))
+        else:
+            self._end("done", None)
+
+    def _end(self, state: JobState, error: errors.PubSubCachedError | None) -> None:
+        self.state = state
+        if error is not None:
+            self.error, self.error_message = error.name, error.message
+        self._finished.set()
+        self._changed("State", "Done", "Total", "Message", "Error", "ErrorMessage")
+        for callback in self.on_finished:
+            callback(self)
+
+    def _changed(self, *names: str) -> None:
+        for callback in self.on_change:
+            callback(self, names)
+
+
+class JobFailed(errors.PubSubCachedError):
+    """A job's own error, told again to whoever waits for it."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+
+class Jobs:
+    """All jobs, by path."""
+
+    def __init__(self) -> None:
+        self.on_added: list[Callable[[Job], None]] = []
+        self.on_removed: list[Callable[[Job], None]] = []
+        self._jobs: dict[str, Job] = {}
+        self._serial = 0
+
+    def list(self) -> list[Job]:
+        """Running and recently finished jobs, oldest first."""
+        return [*self._jobs.values()]
+
+    def start(self, kind: str, work: Work, sender: str = "", token: str = "") -> Job:
+        """A running job at ``…/job/<sender>/<token>``.
+
+        sender: a unique name, or "" for the daemon's own work. Raises Conflict, LimitExceeded.
+        """
+        running = sum(1 for job in self._jobs.values() if job.sender == sender and not job.finished)
+        if sender and running >= RUNNING_AT_MOST:
+            raise errors.LimitExceeded(
+                f"{sender} has {running} jobs running and may have {RUNNING_AT_MOST}; wait for one or cancel it."
+            )
+        path = self._path(sender, token)
+        job = Job(kind, path, sender)
+        self._jobs[path] = job
+        job.on_finished.append(self._finished)
+        for callback in self.on_added:
+            callback(job)
+        job.start(work)
+        return job
+
+    async def close(self) -> None:
+        """Cancel what runs and wait until it has ended."""
+        running = [job for job in self._jobs.values() if not job.finished]
+        for job in running:
+            job.cancel()
+        for job in running:
+            await job._finished.wait()
+
+    def _path(self, sender: str, token: str) -> str:
+        owner = sender.lstrip(":").replace(".", "_") or DAEMON
+        if not token:
+            self._serial += 1
+            token = f"j{self._serial}"
+        path = f"{ROOT}/{owner}/{token}"
+        if path in self._jobs and not self._jobs[path].finished:
+            raise errors.Conflict(f"The token '{token}' is in use by {path}; choose another.")
+        if path in self._jobs:
+            self._remove(self._jobs[path])
+        return path
+
+    def _finished(self, job: Job) -> None:
+        asyncio.get_running_loop().call_later(KEPT_SECONDS, self._remove, job)
+
+    def _remove(self, job: Job) -> None:
+        if self._jobs.get(job.path) is not job:
+            return
+        del self._jobs[job.path]
+        for callback in self.on_removed:
+            callback(job)

@@ -1,0 +1,73 @@
+"""Answers that were no: remembered for a while, longer each time, so that nobody is asked in a loop.
+
+Source: the coherence model, "Negative answers". Kept in memory: a new start asks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from .. import errors, jid
+from ..address import Address
+
+_MINUTE = 60_000
+_HOUR = 60 * _MINUTE
+
+# First and longest time in ms.
+ABSENT = (5 * _MINUTE, _HOUR)
+DENIED = (15 * _MINUTE, 24 * _HOUR)
+UNREACHABLE = (30_000, _HOUR)
+OWN_AT_MOST = _MINUTE
+
+
+class _Negative(msgspec.Struct):
+    error: errors.PubSubCachedError
+    until: int
+    lasts: int
+
+
+class Negatives:
+    """Negative answers by node, and unreachable services by domain."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._nodes: dict[Address, _Negative] = {}
+        self._domains: dict[str, _Negative] = {}
+
+    def check(self, address: Address) -> None:
+        """Raise the remembered error while it is fresh."""
+        now = self._clock()
+        for negative in (self._nodes.get(address), self._domains.get(jid.domain(address.service))):
+            if negative is not None and negative.until > now:
+                raise negative.error
+
+    def remember(self, address: Address, error: errors.PubSubCachedError) -> None:
+        """A service said no; NoSuchNode and Denied count for the node."""
+        first, longest = DENIED if isinstance(error, errors.Denied) else ABSENT
+        if address.own:
+            first = longest = OWN_AT_MOST
+        self._nodes[address] = self._next(self._nodes.get(address), error, first, longest)
+
+    def unreachable(self, service: str, error: errors.PubSubCachedError) -> None:
+        """A service's domain could not be reached."""
+        domain = jid.domain(service)
+        self._domains[domain] = self._next(self._domains.get(domain), error, *UNREACHABLE)
+
+    def clear(self, address: Address) -> None:
+        """The node was heard of, or its reader insists."""
+        self._nodes.pop(address, None)
+        self._domains.pop(jid.domain(address.service), None)
+
+    def clear_account(self, account: str) -> None:
+        """A new session: everything may be different now."""
+        for address in [address for address in self._nodes if address.account == account]:
+            del self._nodes[address]
+        self._domains.clear()
+
+    def _next(
+        self, last: _Negative | None, error: errors.PubSubCachedError, first: int, longest: int
+    ) -> _Negative:
+        lasts = min(last.lasts * 2, longest) if last is not None else first
+        return _Negative(error, self._clock() + lasts, lasts)

@@ -1,0 +1,223 @@
+"""A node's row: discovered, classified, moved from state to state, with the signal each move owes."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from .. import errors
+from ..address import Address
+from ..analysers.registry import Matched, Registry, Subject
+from ..store import items as item_store
+from ..store import nodes as node_store
+from ..store.rows import Delta, NodeRow
+from ..store.store import Store, Transaction
+from ..xmpp.port import DiscoInfo, Item, Session
+from . import refusals
+from .changes import Changes
+from .negatives import Negatives
+
+log = logging.getLogger(__name__)
+
+# First and longest wait before a failed synchronisation is tried again, ms.
+RETRY_FIRST = 30_000
+RETRY_LONGEST = 6 * 3_600_000
+
+
+def retry_at(now: int, failures: int) -> int:
+    """When a node that failed so often is tried again."""
+    return now + min(RETRY_FIRST << min(failures, 20), RETRY_LONGEST)
+
+
+class Nodes:
+    """Rows of nodes, the only way the cache changes them."""
+
+    def __init__(
+        self, store: Store, registry: Registry, changes: Changes, negatives: Negatives, clock: Callable[[], int]
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._changes = changes
+        self._negatives = negatives
+        self._clock = clock
+
+    async def find(self, address: Address) -> NodeRow | None:
+        """The node's row, or None."""
+        return await self._store.read(node_store.find, address)
+
+    async def update(self, node: NodeRow, **columns: Any) -> NodeRow:
+        """Change columns; NodeChanged says the new state, or ``updated``."""
+        row = await self._store.write(functools.partial(node_store.update, **columns), node.id)
+        self.tell(node, row)
+        return row
+
+    def tell(self, before: NodeRow, after: NodeRow) -> None:
+        """The signal that the change of a row owes."""
+        if after.state != before.state:
+            self._changes.node(after.address, after.state)
+        elif after.revision != before.revision:
+            self._changes.node(after.address, "updated")
+
+    def match(self, address: Address, info: DiscoInfo, namespace: str) -> Matched:
+        """What the analysers say of a node."""
+        return self._registry.match(Subject(address, namespace or None, first(info, "pubsub#type") or None, info.metadata))
+
+    def match_name(self, address: Address) -> Matched:
+        """What the analysers say of a node before anything but its name is known."""
+        return self.match(address, DiscoInfo(), "")
+
+    async def describe(self, session: Session, address: Address) -> DiscoInfo:
+        """disco#info of a node; a service that refuses it merely says nothing."""
+        try:
+            return await session.disco_info(address.service, address.node)
+        except (errors.StanzaError, errors.Timeout):
+            return DiscoInfo()
+
+    async def newest(self, session: Session, address: Address) -> Item | None:
+        """The newest item, by which a payload's namespace is known."""
+        page = await session.get_items(address.service, address.node, max_items=1)
+        return page.items[-1] if page.items else None
+
+    async def discover(
+        self, session: Session, address: Address, newest: Item | None = None, *, asked: bool = True
+    ) -> tuple[NodeRow, Matched]:
+        """Ask what the node is, let the analysers decide, and write it down.
+
+        newest: where the caller has it already. asked: a client reads it; else it announced itself.
+        Raises what the session raises.
+        """
+        if newest is None:
+            info, newest = await asyncio.gather(self.describe(session, address), self.newest(session, address))
+        else:
+            info = await self.describe(session, address)
+        namespace = newest.namespace if newest is not None else ""
+        matched = self.match(address, info, namespace)
+        before = await self.find(address)
+        demand = matched.definition is not None and matched.definition.demand
+        kept = matched.to_sync and (asked or not demand)
+        row = await self._store.write(_classify, address, matched, kept, metadata(info) | {"namespace": namespace})
+        self._negatives.clear(address)
+        if before is None:
+            self._changes.node(address, "added")
+        else:
+            self.tell(before, row)
+        return row, matched
+
+    async def failed(self, address: Address, error: errors.PubSubCachedError) -> errors.PubSubCachedError:
+        """Write down what a failed read means; the result is what a reader is told."""
+        told = refusals.for_reader(error, address)
+        match refusals.meaning(error):
+            case "gone":
+                self._negatives.remember(address, told)
+                await self.gone(address)
+            case "denied":
+                self._negatives.remember(address, told)
+                await self._denied(address, refusals.reason(error))
+            case "unreachable":
+                self._negatives.unreachable(address.service, told)
+                await self._failing(address, "unreachable", refusals.reason(error))
+            case "offline":
+                await self._failing(address, "stale", "offline", only="syncing")
+            case _:
+                await self._failing(address, "stale", refusals.reason(error))
+        return told
+
+    async def gone(self, address: Address, redirect: str = "") -> None:
+        """The node was deleted: its items are erased, its row stays for a while with the redirect."""
+        node = await self.find(address)
+        if node is None:
+            return
+        delta, row = await self._store.write(_gone, node.id, redirect, self._clock())
+        self._changes.items(address, delta)
+        self.tell(node, row)
+
+    def in_use(self, node: NodeRow, now: int) -> None:
+        """A client reads the node; nobody waits for that to be written down."""
+        written = self._store.write(functools.partial(node_store.update, last_read=now), node.id)
+        written.add_done_callback(_log_failure)
+
+    async def _denied(self, address: Address, reason: str) -> None:
+        node = await self.find(address)
+        if node is not None and (node.state, node.reason) != ("denied", reason):
+            definition = self._registry.get(node.analyser) if node.analyser else None
+            if definition is not None and definition.private:
+                await self._store.write(item_store.drop, node.id)
+            await self.update(
+                node, state="denied", reason=reason, subscribed=False, gone_at=self._clock(), next_sync=None
+            )
+
+    async def _failing(self, address: Address, state: str, reason: str, only: str = "") -> None:
+        node = await self.find(address)
+        if node is None or node.state in ("discovered", "unknown", "excluded") or (only and node.state != only):
+            return
+        failures = node.failures + 1
+        await self.update(
+            node, state=state, reason=reason, failures=failures, next_sync=retry_at(self._clock(), failures)
+        )
+
+
+def first(info: DiscoInfo, name: str) -> str:
+    """A field of the metadata form, or ""."""
+    values = info.metadata.get(name)
+    return values[0] if values else ""
+
+
+def metadata(info: DiscoInfo) -> dict[str, Any]:
+    """The columns that a node's metadata fills (XEP-0060 5.4)."""
+    most = first(info, "pubsub#max_items")
+    columns: dict[str, Any] = {
+        "title": first(info, "pubsub#title"),
+        "description": first(info, "pubsub#description"),
+        "access_model": first(info, "pubsub#access_model"),
+        "node_type": first(info, "pubsub#type"),
+        "max_items": int(most) if most.isdecimal() else None,
+    }
+    # What the service leaves out is not known to have changed.
+    return {key: value for key, value in columns.items() if value not in ("", None)}
+
+
+def _classify(tx: Transaction, address: Address, matched: Matched, kept: bool, columns: dict[str, Any]) -> NodeRow:
+    node = node_store.ensure(tx, address)
+    definition = matched.definition
+    columns |= {
+        "analyser": definition.name if definition else "",
+        "analyser_version": definition.version if definition else 0,
+        "type": matched.type or "",
+        "subtype": matched.subtype or "",
+    }
+    if matched.excluded:
+        item_store.drop(tx, node.id)
+        columns |= {"state": "excluded", "reason": "policy"}
+    elif node.completeness != "none":
+        if node.state == "denied":
+            # It could be read just now, so what was hidden may be shown again once it is validated.
+            columns |= {"state": "stale", "reason": "access", "gone_at": None}
+    elif node.state not in ("syncing", "stale", "unreachable"):
+        state = "syncing" if kept or node.pinned else "discovered"
+        columns |= {"state": state, "reason": "", "redirect": "", "gone_at": None}
+    return node_store.update(tx, node.id, **columns)
+
+
+def _gone(tx: Transaction, node_id: int, redirect: str, now: int) -> tuple[Delta, NodeRow]:
+    delta = item_store.erase(tx, node_id)
+    row = node_store.update(
+        tx,
+        node_id,
+        state="gone",
+        reason="deleted",
+        redirect=redirect,
+        completeness="none",
+        subscribed=False,
+        own_subscription=False,
+        gone_at=now,
+        next_sync=None,
+    )
+    return delta, row
+
+
+def _log_failure(written: asyncio.Future[NodeRow]) -> None:
+    if not written.cancelled() and (error := written.exception()) is not None:
+        log.warning("a node's last read could not be written down: %s", error)

@@ -1,0 +1,81 @@
+"""What a call asks for, after the bus's own checks."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..config import Tls
+from .policy import Policy
+
+Order = tuple[tuple[str, bool], ...]
+
+NEWEST_FIRST: Order = (("modified", True),)
+LIMIT = 50
+LIMIT_AT_MOST = 500
+TIMEOUT = 20.0
+
+
+class ReadOptions(msgspec.Struct, frozen=True):
+    """Options of GetItems; of ids, cursor, after, before and index at most one is set.
+
+    order: pairs of key and whether it descends. timeout: seconds.
+    """
+
+    limit: int = LIMIT
+    ids: tuple[str, ...] | None = None
+    cursor: str = ""
+    after: str | None = None
+    before: str | None = None
+    index: int | None = None
+    order: Order = NEWEST_FIRST
+    fields: frozenset[str] | None = None
+    policy: Policy = "default"
+    timeout: float = TIMEOUT
+
+    @property
+    def newest_first(self) -> bool:
+        """Whether the first key is the default one."""
+        return self.order[0] == NEWEST_FIRST[0]
+
+
+class NodesFilter(msgspec.Struct, frozen=True):
+    """Options of ListNodes; None is no constraint. since: a revision."""
+
+    account: str | None = None
+    service: str | None = None
+    node_prefix: str | None = None
+    type: str | None = None
+    subtype: str | None = None
+    analyser: str | None = None
+    state: str | None = None
+    subscribed: bool | None = None
+    since: int | None = None
+    limit: int = LIMIT
+    cursor: str = ""
+
+
+class PurgeFilter(msgspec.Struct, frozen=True):
+    """What Purge removes: nodes that fit all given lists, their items older than the given times (ms).
+
+    forget: the rows too, with the pin and the daemon's own subscription.
+    """
+
+    accounts: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    subtypes: tuple[str, ...] = ()
+    created_before: int | None = None
+    modified_before: int | None = None
+    forget: bool = False
+
+
+class AccountOptions(msgspec.Struct, frozen=True):
+    """What AddAccount takes beside the JID; host "" and port 0 mean SRV."""
+
+    host: str = ""
+    port: int = 0
+    tls: Tls = "starttls"
+    ca_file: str = ""
+    resource: str = ""
+    enabled: bool = True

@@ -1,0 +1,101 @@
+"""From a service's item to what is stored and shown, by the node's analyser."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from ..address import Address
+from ..analysers.registry import ItemContext, Registry
+from ..records import ItemRecord
+from ..store.rows import NodeRow, StoredItem, digest
+from ..xmpp.port import Item
+
+# The loop is given back after this much parsing, in seconds.
+SLICE = 0.01
+# Where an item of a node that counts only its newest has no id (XEP-0172's example).
+CURRENT = "current"
+
+
+class Parsing:
+    """Parses items by the analyser that a node's row names."""
+
+    def __init__(self, registry: Registry, payload_limit: int) -> None:
+        self._registry = registry
+        self._payload_limit = payload_limit
+
+    def kind(self, analyser: str) -> str:
+        """The analyser's kind: log, map or last."""
+        definition = self._registry.get(analyser) if analyser else None
+        return definition.kind if definition is not None else "log"
+
+    def on_demand(self, analyser: str) -> bool:
+        """Whether nodes of the analyser are kept only once a client has read them."""
+        definition = self._registry.get(analyser) if analyser else None
+        return definition is not None and definition.to_sync and definition.demand
+
+    def one(self, address: Address, analyser: str, item: Item) -> StoredItem:
+        """An item as it is stored; a payload beyond the limit is left at the service."""
+        # On PEP an item without the attribute is the account's own (XEP-0163 4.1).
+        publisher = item.publisher or (address.service if "@" in address.service else "")
+        if len(item.payload.encode()) > self._payload_limit:
+            return StoredItem(
+                id=item.id,
+                namespace=item.namespace,
+                publisher=publisher,
+                errors=(f"The payload is larger than {self._payload_limit} bytes and was not stored.",),
+                withheld=digest(item.payload, publisher),
+            )
+        parsed = self._registry.parse(analyser, ItemContext(address, item.id, item.payload, item.namespace, publisher))
+        return StoredItem(
+            id=item.id,
+            payload=parsed.payload,
+            namespace=item.namespace,
+            publisher=publisher,
+            data=parsed.data,
+            type=parsed.type or "",
+            subtype=parsed.subtype or "",
+            errors=parsed.errors,
+        )
+
+    async def all(self, node: NodeRow, items: Sequence[Item]) -> list[StoredItem]:
+        """Items as they are stored, oldest first, those without a place to be stored left out."""
+        stored: list[StoredItem] = []
+        named = self.named(node.analyser, items)
+        began = time.monotonic()
+        for item in named:
+            stored.append(self.one(node.address, node.analyser, item))
+            if time.monotonic() - began > SLICE:
+                await asyncio.sleep(0)
+                began = time.monotonic()
+        return stored
+
+    def named(self, analyser: str, items: Sequence[Item]) -> list[Item]:
+        """Items with an id, or of a node that counts only its newest and can do without."""
+        last = self.kind(analyser) == "last"
+        return [
+            item if item.id else Item(CURRENT, item.payload, item.namespace, item.publisher)
+            for item in items
+            if item.id or last
+        ]
+
+    def record(self, address: Address, analyser: str, item: Item) -> ItemRecord:
+        """An item that is passed through without being stored."""
+        stored = self.one(address, analyser, item)
+        record: ItemRecord = {"id": item.id, "payload": item.payload if not stored.payload else stored.payload}
+        if item.id:
+            record["uri"] = address.uri(item.id)
+        if stored.data is not None:
+            record["data"] = stored.data
+        if stored.type:
+            record["type"] = stored.type
+        if stored.subtype:
+            record["subtype"] = stored.subtype
+        if stored.errors:
+            record["errors"] = list(stored.errors)
+        if stored.publisher:
+            record["publisher"] = stored.publisher
+        if stored.namespace:
+            record["namespace"] = stored.namespace
+        return record

@@ -1,0 +1,341 @@
+"""Reads: from the cache where it is the truth, else from the service, and the answer says which."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from .. import errors
+from ..address import Address
+from ..records import InfoRecord, ItemRecord
+from ..store.hot import read_items
+from ..store.rows import ItemsQuery, ItemsSlice, NodeRow
+from ..store.store import Store
+from . import cursor as cursors
+from . import service_reads
+from .accounts import Account, Accounts
+from .negatives import Negatives
+from .nodes import Nodes
+from .options import ReadOptions
+from .parsing import Parsing
+from .policy import Decision, decide, expired, freshness, servable
+from .sync import KEPT, Sync
+
+log = logging.getLogger(__name__)
+
+Answer = tuple[list[ItemRecord], str, InfoRecord]
+
+# A reply of the bus is at most 1 MiB; the rest is for keys, lengths and padding.
+REPLY_BYTES = 900_000
+# How often a node's row says that it is in use, ms.
+IN_USE_MS = 3_600_000
+
+
+class Reads:
+    """Answers reads of items."""
+
+    def __init__(
+        self,
+        store: Store,
+        accounts: Accounts,
+        nodes: Nodes,
+        parsing: Parsing,
+        sync: Sync,
+        negatives: Negatives,
+        clock: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._nodes = nodes
+        self._parsing = parsing
+        self._sync = sync
+        self._negatives = negatives
+        self._clock = clock
+
+    def get_items(self, address: Address, options: ReadOptions) -> Answer | Awaitable[Answer]:
+        """Items, a cursor ("" at the end), and how the answer may differ from the service's.
+
+        Raises NoSuchNode, Denied, NotCached, NoSuchItem, InvalidCursor, Offline, Timeout.
+        """
+        place = _Place.of(address, options)
+        query = place.query(options)
+        if not self._store.inline:
+            return self._read_elsewhere(address, options, place, query)
+        found = self._store.read_now(read_items, address, query)
+        return self._answer(address, options, place, *found)
+
+    async def _read_elsewhere(
+        self, address: Address, options: ReadOptions, place: _Place, query: ItemsQuery
+    ) -> Answer:
+        found = await self._store.read(read_items, address, query)
+        answer = self._answer(address, options, place, *found)
+        return answer if isinstance(answer, tuple) else await answer
+
+    def _answer(
+        self,
+        address: Address,
+        options: ReadOptions,
+        place: _Place,
+        node: NodeRow | None,
+        revision: int,
+        found: ItemsSlice | None,
+    ) -> Answer | Awaitable[Answer]:
+        account = self._accounts.get(address.account)
+        now = self._clock()
+        decision = decide(node, options.policy, account.online, now)
+        if decision in (Decision.CACHE, Decision.ANYWAY, Decision.FLAGGED):
+            assert node is not None
+            self._in_use(node, now)
+            if found is None or _past_window(node, options, found):
+                return self._beyond(account, node, options, place)
+            answer = self._from_cache(account, node, revision, options, place, found)
+            if decision is Decision.FLAGGED:
+                self._validate(node, answer[2])
+            return answer
+        return self._with_timeout(self._slow(account, address, options, place, node, decision), address, options)
+
+    async def _slow(
+        self,
+        account: Account,
+        address: Address,
+        options: ReadOptions,
+        place: _Place,
+        node: NodeRow | None,
+        decision: Decision,
+    ) -> Answer:
+        match decision:
+            case Decision.NOT_CACHED:
+                raise errors.NotCached(f"There is no copy of {address} that may be served; read it without policy 'cache'.")
+            case Decision.OFFLINE:
+                # A stream that has just begun is ready in a moment.
+                await account.session_when_ready()
+                return await self._again(address, options)
+            case Decision.ERROR:
+                assert node is not None
+                raise _refusal(node)
+            case Decision.VALIDATE:
+                return await self._validated(account, address, options)
+            case Decision.RETRY:
+                self._negatives.check(address)
+        if options.policy == "default":
+            self._negatives.check(address)
+        return await self._from_service(account, address, options, place, node)
+
+    async def _validated(self, account: Account, address: Address, options: ReadOptions) -> Answer:
+        """Service first; where it can't answer, the cache, which then says that it is stale."""
+        try:
+            async with asyncio.timeout(options.timeout * 0.9):
+                await self._sync.run(address)
+        except (errors.NoSuchNode, errors.Denied):
+            raise
+        except (errors.PubSubCachedError, TimeoutError) as error:
+            log.info("%s could not be validated: %s", address, error)
+        return await self._again(address, msgspec.structs.replace(options, policy="cache"))
+
+    async def _again(self, address: Address, options: ReadOptions) -> Answer:
+        answer = self.get_items(address, options)
+        return answer if isinstance(answer, tuple) else await answer
+
+    def _from_cache(
+        self,
+        account: Account,
+        node: NodeRow,
+        revision: int,
+        options: ReadOptions,
+        place: _Place,
+        found: ItemsSlice,
+    ) -> Answer:
+        items, cursor = found.items, ""
+        if found.position is not None:
+            cursor = place.cursor(["db", found.position, found.last])
+        elif items and self._goes_on(node, options, account):
+            cursor = place.cursor(["id", found.last])
+        info: InfoRecord = {
+            "source": "cache",
+            "freshness": freshness(node, account.online, self._clock()),
+            "completeness": node.completeness,
+            "revision": revision,
+        }
+        if node.validated_at is not None:
+            info["validated-at"] = node.validated_at
+        if node.completeness == "full":
+            info["total"] = node.item_count
+        if items and found.index is not None:
+            info["first"], info["last"], info["index"] = found.first, found.last, found.index
+        return items, cursor, info
+
+    @staticmethod
+    def _goes_on(node: NodeRow, options: ReadOptions, account: Account) -> bool:
+        """Whether the service has items past the last of this page, which is the window's last."""
+        return (
+            node.completeness == "window"
+            and options.policy != "cache"
+            and options.newest_first
+            and options.ids is None
+            and options.before is None
+            and account.online
+        )
+
+    async def _past(self, account: Account, node: NodeRow, options: ReadOptions, place: _Place) -> Answer:
+        return await self._from_service(account, node.address, options, place, node)
+
+    def _beyond(self, account: Account, node: NodeRow, options: ReadOptions, place: _Place) -> Awaitable[Answer]:
+        """A place that the window does not hold: the service knows it, or nobody does."""
+        if options.policy == "cache" or not account.online or node.completeness == "full":
+            raise _no_such_item(options, place)
+        return self._with_timeout(self._past(account, node, options, place), node.address, options)
+
+    async def _from_service(
+        self, account: Account, address: Address, options: ReadOptions, place: _Place, node: NodeRow | None
+    ) -> Answer:
+        session = account.require_session()
+        try:
+            page = await service_reads.read(session, address, options, place.after)
+            unknown = node is None or node.state in ("unknown", "gone", "denied") or self._wanted(node)
+            if unknown:
+                node, _ = await self._nodes.discover(session, address, page.newest)
+        except errors.NoSuchItem as gone:
+            raise _no_such_item(options, place) from gone
+        except errors.PubSubCachedError as error:
+            raise await self._nodes.failed(address, error) from error
+        assert node is not None
+        self._negatives.clear(address)
+        info: InfoRecord = {
+            "source": "network",
+            "freshness": "validated",
+            "validated-at": self._clock(),
+            "completeness": node.completeness if servable(node) else "none",
+            "revision": self._store.revision,
+        }
+        if node.state in KEPT:
+            if unknown or not servable(node):
+                self._validate(node, info)
+            self._in_use(node, self._clock())
+        return self._page(address, node, page, options, place, info)
+
+    def _page(
+        self,
+        address: Address,
+        node: NodeRow,
+        page: service_reads.ServicePage,
+        options: ReadOptions,
+        place: _Place,
+        info: InfoRecord,
+    ) -> Answer:
+        records = [self._parsing.record(address, node.analyser, item) for item in page.items]
+        fitting = _fitting(records)
+        more = (page.more or fitting < len(records)) and options.ids is None and options.before is None
+        records = records[:fitting]
+        cursor = place.cursor(["id", records[-1]["id"]]) if more and records and records[-1]["id"] else ""
+        if page.total is not None:
+            info["total"] = page.total
+        if records and page.index is not None:
+            info["first"], info["last"], info["index"] = records[0]["id"], records[-1]["id"], page.index
+        if options.fields is not None:
+            records = [_trimmed(record, options.fields) for record in records]
+        return records, cursor, info
+
+    def _wanted(self, node: NodeRow) -> bool:
+        """A node that is only kept once somebody has read it, which is now."""
+        return node.state == "discovered" and self._parsing.on_demand(node.analyser)
+
+    def _validate(self, node: NodeRow, info: InfoRecord) -> None:
+        """Begin a synchronisation, unless one runs or the last one failed too recently."""
+        failing = node.failures > 0 and not expired(node, self._clock())
+        if not failing and not self._sync.running(node.address):
+            info["job"] = self._sync.job(node.address).path
+
+    def _in_use(self, node: NodeRow, now: int) -> None:
+        if node.last_read is None or now - node.last_read > IN_USE_MS:
+            self._nodes.in_use(node, now)
+
+    async def _with_timeout(
+        self, answer: Coroutine[Any, Any, Answer], address: Address, options: ReadOptions
+    ) -> Answer:
+        try:
+            async with asyncio.timeout(options.timeout):
+                return await answer
+        except TimeoutError:
+            raise errors.Timeout(
+                f"{address} did not answer within {options.timeout:g} s; try again with a longer 'timeout'."
+            ) from None
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """Where a page begins: what a cursor says, or an option."""
+
+    purpose: str
+    position: tuple[Any, ...] | None = None
+    after: str | None = None
+
+    @classmethod
+    def of(cls, address: Address, options: ReadOptions) -> _Place:
+        order = ",".join(f"{key} {descending:d}" for key, descending in options.order)
+        purpose = "\0".join(("GetItems", *address, order))
+        if not options.cursor:
+            return cls(purpose, after=options.after)
+        decoded = cursors.decode(purpose, options.cursor)
+        match decoded:
+            case ["db", list(position), str(last)]:
+                return cls(purpose, tuple(position), last)
+            case ["id", str(last)]:
+                return cls(purpose, after=last)
+        raise cursors.invalid(options.cursor)
+
+    def query(self, options: ReadOptions) -> ItemsQuery:
+        """The same place for the database."""
+        return ItemsQuery(
+            order=options.order,
+            limit=options.limit,
+            ids=options.ids,
+            after=self.after if self.position is None else None,
+            before=options.before,
+            index=options.index,
+            position=self.position,
+            fields=options.fields,
+            max_bytes=REPLY_BYTES,
+        )
+
+    def cursor(self, position: list[object]) -> str:
+        """A cursor for the page after ``position``."""
+        return cursors.encode(self.purpose, position)
+
+
+def _past_window(node: NodeRow, options: ReadOptions, found: ItemsSlice) -> bool:
+    """Whether the page lies behind the oldest item of a window."""
+    if node.completeness != "window" or found.items or options.policy == "cache":
+        return False
+    return options.index is not None or options.after is not None or bool(options.cursor)
+
+
+def _no_such_item(options: ReadOptions, place: _Place) -> errors.PubSubCachedError:
+    if options.cursor:
+        return errors.InvalidCursor(f"The item of the cursor '{options.cursor[:80]}' is gone; begin again without it.")
+    id_ = options.before if options.before else place.after
+    return errors.NoSuchItem(f"There is no item '{id_}' to page from; begin again without it.")
+
+
+def _refusal(node: NodeRow) -> errors.PubSubCachedError:
+    if node.state == "denied":
+        return errors.Denied(f"{node.address.account} may not read {node.address} ({node.reason}).")
+    said = f"; it moved to {node.redirect}" if node.redirect else ""
+    return errors.NoSuchNode(f"{node.address} is gone{said}.")
+
+
+def _fitting(items: list[ItemRecord]) -> int:
+    """How many of the service's records fit into one reply; at least one."""
+    size = 0
+    for number, item in enumerate(items):
+        size += len(item.get("payload", "").encode()) + len(item.get("data", "").encode()) + 1000
+        if size > REPLY_BYTES:
+            return max(1, number)
+    return len(items)
+
+
+def _trimmed(record: ItemRecord, fields: frozenset[str]) -> ItemRecord:
+    """The wanted keys; the id is always there."""
+    return {key: value for key, value in record.items() if key in fields or key == "id"}  # type: ignore[return-value]

@@ -1,0 +1,116 @@
+"""Local removal: what is dropped here is not deleted there.
+
+Purge, Reset and eviction never say that an item was removed; they lower the completeness and make older
+revisions incomplete. Source: dbus-api.md, "Local removal is not deletion".
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+
+from .. import errors, jid
+from ..store import items as item_store
+from ..store import maintenance
+from ..store import nodes as node_store
+from ..store import schedule
+from ..store.rows import NodeRow, NodesQuery
+from ..store.store import Store
+from .changes import Changes
+from .jobs import Job, Jobs
+from .negatives import Negatives
+from .options import PurgeFilter
+from .sync import Sync
+
+log = logging.getLogger(__name__)
+
+
+class Removal:
+    """Drops items, and forgets nodes."""
+
+    def __init__(self, store: Store, sync: Sync, changes: Changes, negatives: Negatives, jobs: Jobs) -> None:
+        self._store = store
+        self._sync = sync
+        self._changes = changes
+        self._negatives = negatives
+        self._jobs = jobs
+
+    def purge(self, chosen: PurgeFilter, sender: str = "", token: str = "") -> Job:
+        """A job that drops the items of the chosen nodes. Raises InvalidArgs for an empty filter, InvalidJid."""
+        if chosen == PurgeFilter(forget=chosen.forget):
+            raise errors.InvalidArgs("The filter is empty and would mean everything; for that there is Reset.")
+        accounts = {jid.bare(name) for name in chosen.accounts}
+        services = {jid.normalise(name) for name in chosen.services}
+
+        def fits(row: NodeRow) -> bool:
+            return (
+                (not accounts or row.address.account in accounts)
+                and (not services or row.address.service in services)
+                and (not chosen.nodes or row.address.node in chosen.nodes)
+                and (not chosen.types or row.type in chosen.types)
+                and (not chosen.subtypes or row.subtype in chosen.subtypes)
+            )
+
+        async def work(job: Job) -> str:
+            rows = [row for row in await self._everything() if fits(row)]
+            dropped = 0
+            for number, row in enumerate(rows, 1):
+                dropped += await self._purge_node(row, chosen)
+                job.progress(number, len(rows))
+            return f"{dropped} items of {len(rows)} nodes were dropped."
+
+        return self._jobs.start("purge", work, sender, token)
+
+    def reset(self, sender: str = "", token: str = "") -> Job:
+        """A job that forgets all nodes and items; accounts and analysers stay."""
+
+        async def work(job: Job) -> str:
+            rows = await self._everything()
+            for number, row in enumerate(rows, 1):
+                await self._unsubscribe(row)
+                job.progress(number, len(rows))
+            self._sync.all_disturbed()
+            await self._store.write(maintenance.reset)
+            for row in rows:
+                self._changes.node(row.address, "removed")
+            return f"{len(rows)} nodes were forgotten."
+
+        return self._jobs.start("reset", work, sender, token)
+
+    async def erase_hidden(self, before: int) -> None:
+        """Erase what was denied, and forget what was gone, since before this time (ms)."""
+        for entry in await self._store.read(schedule.hidden_before, before):
+            if entry.state == "gone":
+                await self._store.write(node_store.forget, entry.id)
+                self._changes.node(entry.address, "removed")
+            else:
+                await self._store.write(item_store.drop, entry.id)
+
+    async def _everything(self) -> list[NodeRow]:
+        rows: list[NodeRow] = []
+        after: int | None = None
+        while page := await self._store.read(node_store.listing, NodesQuery(after_id=after)):
+            rows += page
+            after = page[-1].id
+        return rows
+
+    async def _purge_node(self, row: NodeRow, chosen: PurgeFilter) -> int:
+        self._sync.disturbed(row.address)
+        drop = functools.partial(
+            item_store.drop, created_before=chosen.created_before, modified_before=chosen.modified_before
+        )
+        dropped = await self._store.write(drop, row.id)
+        if chosen.forget:
+            await self._unsubscribe(row)
+            await self._store.write(node_store.forget, row.id)
+            self._negatives.clear(row.address)
+            self._changes.node(row.address, "removed")
+        elif dropped:
+            self._changes.node(row.address, "updated")
+        return dropped
+
+    async def _unsubscribe(self, row: NodeRow) -> None:
+        try:
+            await self._sync.unsubscribe(row)
+        except errors.PubSubCachedError as error:
+            log.warning("The subscription to %s could not be given up: %s", row.address, error.message)

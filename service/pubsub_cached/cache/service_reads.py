@@ -1,0 +1,122 @@
+"""Reads answered by the service: passed through, parsed, never stored.
+
+Every answer is newest first unless an order is asked for that only all of the items can give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from .. import errors
+from ..address import Address
+from ..xmpp.port import Item, Session
+from . import fetch
+from .options import ReadOptions
+
+
+class ServicePage(msgspec.Struct, frozen=True):
+    """Items in the order that was asked for.
+
+    newest: the newest item where the page shows it. index: of the first item, where known.
+    more: whether the node goes on after the page. total: where the service showed it.
+    """
+
+    items: tuple[Item, ...]
+    more: bool
+    newest: Item | None = None
+    index: int | None = None
+    total: int | None = None
+
+
+async def read(session: Session, address: Address, options: ReadOptions, after: str | None) -> ServicePage:
+    """A page from the service; ``after``: the item a cursor or option stands at.
+
+    Raises NoSuchItem for an unknown place, and what the session raises.
+    """
+    if options.ids is not None:
+        return ServicePage(await _by_ids(session, address, options.ids), more=False)
+    positioned = after is not None or options.before is not None or options.index is not None
+    if not positioned and options.newest_first:
+        return await _newest(session, address, options.limit)
+    if options.newest_first and not fetch.own_server(address):
+        return await _from_place(session, address, options, after)
+    fetched = await fetch.fetch(session, address, None, lambda done, total: None)
+    ordered = _ordered(fetched.items, options)
+    start, end = _place([item.id for item in ordered], options, after)
+    newest = fetched.items[-1] if fetched.items else None
+    return ServicePage(tuple(ordered[start:end]), end < len(ordered), newest, start, len(ordered))
+
+
+async def _newest(session: Session, address: Address, limit: int) -> ServicePage:
+    # One more than wanted tells whether there is more.
+    page = await session.get_items(address.service, address.node, max_items=limit + 1)
+    items = page.items[::-1]
+    newest = items[0] if items else None
+    if len(items) > limit:
+        return ServicePage(items[:limit], True, newest, 0, page.count)
+    return ServicePage(items, False, newest, 0, len(items))
+
+
+async def _from_place(session: Session, address: Address, options: ReadOptions, after: str | None) -> ServicePage:
+    """A page somewhere in a large node: the ids are listed, the page is fetched by id."""
+    listed = await session.disco_items(address.service, address.node)
+    probe = await session.get_items(address.service, address.node, max_items=1)
+    ids = fetch.oldest_first(listed, probe.items)[::-1]
+    start, end = _place(ids, options, after)
+    items = await _by_ids(session, address, ids[start:end])
+    return ServicePage(items, end < len(ids), probe.items[-1] if probe.items else None, start, len(ids))
+
+
+async def _by_ids(session: Session, address: Address, ids: Sequence[str]) -> tuple[Item, ...]:
+    """Items in the order of ``ids``; missing ones are left out."""
+    if not ids:
+        return ()
+    try:
+        page = await session.get_items(address.service, address.node, ids=ids)
+        found = {item.id: item for item in page.items}
+    except errors.StanzaError as error:
+        if error.condition != "item-not-found" or error.pubsub_condition:
+            raise
+        found = await _one_by_one(session, address, ids)
+    return tuple(found[id_] for id_ in ids if id_ in found)
+
+
+async def _one_by_one(session: Session, address: Address, ids: Sequence[str]) -> dict[str, Item]:
+    """For services that refuse all ids when one is missing; raises when it is the node that is."""
+    await session.get_items(address.service, address.node, max_items=1)
+    found: dict[str, Item] = {}
+    for id_ in ids if len(ids) > 1 else ():
+        try:
+            page = await session.get_items(address.service, address.node, ids=[id_])
+        except errors.StanzaError as error:
+            if error.condition != "item-not-found":
+                raise
+            continue
+        found.update((item.id, item) for item in page.items)
+    return found
+
+
+def _ordered(items: Sequence[Item], options: ReadOptions) -> list[Item]:
+    """By the first key: the service's own order stands for both times."""
+    key, descending = options.order[0]
+    if key == "id":
+        return sorted(items, key=lambda item: item.id, reverse=descending)
+    return list(reversed(items)) if descending else list(items)
+
+
+def _place(ids: list[str], options: ReadOptions, after: str | None) -> tuple[int, int]:
+    """Where the page begins and ends in all ids of the asked order."""
+    if options.before is not None:
+        end = len(ids) if options.before == "" else _find(ids, options.before)
+        return max(0, end - options.limit), end
+    start = _find(ids, after) + 1 if after is not None else options.index or 0
+    return min(start, len(ids)), min(start + options.limit, len(ids))
+
+
+def _find(ids: list[str], id_: str) -> int:
+    try:
+        return ids.index(id_)
+    except ValueError:
+        raise errors.NoSuchItem(f"There is no item '{id_}' to page from; begin again without it.") from None

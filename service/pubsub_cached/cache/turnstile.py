@@ -1,0 +1,61 @@
+"""A turnstile: so many at once through each gate, the urgent first."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class _Gate:
+    def __init__(self) -> None:
+        self.inside = 0
+        self.waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+
+
+class Turnstile:
+    """Lets at most ``at_once`` callers of one key in at a time."""
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._gates: dict[str, _Gate] = {}
+        self._serial = 0
+
+    @asynccontextmanager
+    async def pass_(self, key: str, *, urgent: bool) -> AsyncIterator[None]:
+        """Hold a place of ``key``; the urgent pass before those that wait without haste."""
+        gate = self._gates.setdefault(key, _Gate())
+        if gate.inside >= self._at_once:
+            await self._wait(gate, urgent)
+        else:
+            gate.inside += 1
+        try:
+            yield
+        finally:
+            self._leave(key, gate)
+
+    async def _wait(self, gate: _Gate, urgent: bool) -> None:
+        self._serial += 1
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(gate.waiting, (0 if urgent else 1, self._serial, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                # The place was given in the same moment: pass it on.
+                self._next(gate)
+            raise
+
+    def _leave(self, key: str, gate: _Gate) -> None:
+        self._next(gate)
+        if gate.inside == 0 and self._gates.get(key) is gate:
+            del self._gates[key]
+
+    def _next(self, gate: _Gate) -> None:
+        while gate.waiting:
+            *_, turn = heapq.heappop(gate.waiting)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        gate.inside -= 1

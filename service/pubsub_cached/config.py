@@ -1,0 +1,219 @@
+"""The configuration file: its shape, its defaults, and what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+from msgspec import Meta
+
+from . import paths
+from .errors import BadConfiguration, InvalidJid
+from .jid import normalise
+
+LogLevel = Literal["debug", "info", "warning", "error", "critical"]
+Tls = Literal["starttls", "direct", "none"]
+
+LOG_LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
+_CHOICES = {"log-level": LOG_LEVELS, "tls": get_args(Tls)}
+_Name = Annotated[str, Meta(pattern=r"^[^\x00]*$")]
+_Positive = Annotated[int, Meta(ge=1, le=2**62)]
+
+# SQLAlchemy itself is too slow to import just to look at a URL.
+_DATABASE = re.compile(r"(?:sqlite|postgresql)(?:\+[a-z0-9_]+)?://")
+
+
+class _Table(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, frozen=True):
+    """A TOML table: keys are written with ``-``, and unknown ones refused."""
+
+
+class Database(_Table, frozen=True):
+    """``[database]``. url: as SQLAlchemy writes it; it may hold a password, so it is never logged."""
+
+    url: str = msgspec.field(default_factory=paths.database_url)
+
+
+class Cache(_Table, frozen=True):
+    """``[cache]``: limits; payload_limit and total_size in bytes, access_proof and audit_interval in seconds."""
+
+    items_per_node: _Positive = 500
+    payload_limit: _Positive = 262_144
+    total_size: _Positive = 1_073_741_824
+    access_proof: _Positive = 21_600
+    audit_interval: _Positive = 604_800
+
+
+class Sandbox(_Table, frozen=True):
+    """``[sandbox]``. allow: ids of the sandboxed applications that have full access."""
+
+    allow: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
+
+
+class Account(_Table, frozen=True):
+    """One ``[[account]]``, checked and normalised.
+
+    jid: bare. host: "" for SRV. port: 0 for SRV, or the default of ``tls``. ca_file, password_file: absolute or "".
+    password_command: program and arguments, or (). With neither of the two the stored secret is used.
+    """
+
+    jid: str
+    password_file: _Name = ""
+    password_command: tuple[_Name, ...] = ()
+    host: str = ""
+    port: Annotated[int, Meta(ge=1, le=65535)] = 0
+    tls: Tls = "starttls"
+    ca_file: _Name = ""
+    enabled: bool = True
+
+
+class Config(_Table, frozen=True):
+    """The whole file."""
+
+    log_level: LogLevel = "info"
+    database: Database = msgspec.field(default_factory=Database)
+    cache: Cache = Cache()
+    sandbox: Sandbox = Sandbox()
+    account: tuple[Account, ...] = ()
+
+
+def load(path: Path | None = None) -> Config:
+    """The configuration in ``path``, or in the default file, which need not exist.
+
+    Relative file names in it start at the file's own directory, ``~`` is the home directory.
+    Raises BadConfiguration, whose sentence names the file, the key and the reason.
+    """
+    file = paths.config_file() if path is None else path
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        if path is None:
+            return Config()
+        raise _bad(file, "", error.strerror) from None
+    except OSError as error:
+        raise _bad(file, "", error.strerror or str(error)) from None
+    except UnicodeDecodeError as error:
+        raise _bad(file, "", f"not UTF-8 at byte {error.start}") from None
+    config = _convert(file, _parse(file, text))
+    _check_database(file, config.database.url)
+    return msgspec.structs.replace(config, account=_accounts(file, config.account))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address never leaves this machine (RFC 6761 6.3, RFC 1122 3.2.1.3)."""
+    from ipaddress import ip_address
+
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def is_database_url(url: str) -> bool:
+    """Whether a URL names a database of a kind that the store knows."""
+    return _DATABASE.match(url) is not None
+
+
+def _bad(file: Path, key: str, reason: str | None) -> BadConfiguration:
+    at = f": {key}" if key else ""
+    return BadConfiguration(f"Configuration file {file}{at}: {reason or 'unknown reason'}.")
+
+
+def _parse(file: Path, text: str) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _bad(file, "", f"not TOML: {error}") from None
+
+
+def _convert(file: Path, table: dict[str, Any]) -> Config:
+    try:
+        return msgspec.convert(table, Config)
+    except msgspec.ValidationError as error:
+        key, reason = _explain(str(error))
+    raise _bad(file, key, reason)
+
+
+def _explain(message: str) -> tuple[str, str]:
+    """The key and the reason in a message of msgspec, such as "Expected `int`, got `str` - at `$.cache.total-size`"."""
+    reason, _, place = message.partition(" - at ")
+    key = place.strip("`").removeprefix("$").removeprefix(".")
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", reason, re.DOTALL)
+    missing = re.fullmatch(r"Object missing required field `(.*)`", reason, re.DOTALL)
+    if unknown:
+        return _join(key, unknown[1]), "unknown key"
+    if missing:
+        return _join(key, missing[1]), "missing"
+    if reason.startswith("Invalid enum value"):
+        choices = _CHOICES[key.rpartition(".")[2]]
+        value = reason.removeprefix("Invalid enum value ")
+        return key, f"{value} is none of {', '.join(choices)}"
+    return key, reason[:1].lower() + reason[1:]
+
+
+def _join(table: str, key: str) -> str:
+    return f"{table}.{key}" if table else key
+
+
+def _check_database(file: Path, url: str) -> None:
+    if not is_database_url(url):
+        raise _bad(file, "database.url", "not a URL that begins with sqlite:// or postgresql://")
+
+
+def _accounts(file: Path, accounts: tuple[Account, ...]) -> tuple[Account, ...]:
+    """The accounts, each checked and normalised, no JID twice."""
+    done: dict[str, Account] = {}
+    for number, account in enumerate(accounts):
+        key = f"account[{number}]"
+        checked = _account(file, key, account)
+        if checked.jid in done:
+            raise _bad(file, f"{key}.jid", f"'{checked.jid}' has an account already")
+        done[checked.jid] = checked
+    return tuple(done.values())
+
+
+def _account(file: Path, key: str, account: Account) -> Account:
+    jid = _jid(file, f"{key}.jid", account.jid)
+    host = account.host or (jid.rpartition("@")[2] if account.port else "")
+    if account.tls == "none" and not is_loopback(host or jid.rpartition("@")[2]):
+        raise _bad(file, f"{key}.tls", f"'none' only towards loopback, not towards '{host or jid}'")
+    if account.password_file and account.password_command:
+        raise _bad(file, f"{key}.password-command", "there is a password-file as well; give one of the two")
+    if account.password_command and not account.password_command[0]:
+        raise _bad(file, f"{key}.password-command", "the name of the program is empty")
+    ca_file = _file(file, account.ca_file)
+    if ca_file:
+        _check_readable(file, f"{key}.ca-file", ca_file)
+    return msgspec.structs.replace(
+        account, jid=jid, host=host, ca_file=ca_file, password_file=_file(file, account.password_file)
+    )
+
+
+def _jid(file: Path, key: str, text: str) -> str:
+    try:
+        jid = normalise(text)
+    except InvalidJid as error:
+        raise _bad(file, key, error.message.rstrip(".")) from None
+    if "@" not in jid or "/" in jid:
+        raise _bad(file, key, f"'{text}' is not a bare JID; write it as user@domain")
+    return jid
+
+
+def _file(file: Path, name: str) -> str:
+    """A file's absolute name; "" stays ""."""
+    return str(file.absolute().parent / os.path.expanduser(name)) if name else ""
+
+
+def _check_readable(file: Path, key: str, name: str) -> None:
+    try:
+        with open(name, "rb") as stream:
+            stream.read(1)
+    except OSError as error:
+        raise _bad(file, key, f"{name}: {error.strerror}") from None

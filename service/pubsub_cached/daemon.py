@@ -1,0 +1,124 @@
+"""The one place where the parts are put together, and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .api.exports import Exports
+from .bus import Connection, Tree
+from .config import Config
+from .errors import BusLost
+
+if TYPE_CHECKING:
+    from .cache.house import House
+    from .store.store import Store
+    from .xmpp.port import Connector, Endpoint, Listener, PasswordSource, Session
+
+log = logging.getLogger(__name__)
+
+NAME = "im.pubsubcache1"
+# A writer thread beside the loop: short turns halve the longest waits.
+SWITCH_INTERVAL = 0.0005
+
+
+class Daemon:
+    """The daemon on one bus.
+
+    connector: makes sessions, by default real ones (``xmpp.session``). address: the bus, by default the
+    session's. clock: milliseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        connector: Connector | None = None,
+        address: str | None = None,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
+        self._config = config
+        self._connector = connector
+        self._address = address
+        self._clock = clock
+        self._stop = asyncio.Event()
+        self._connection: Connection
+        self._tree: Tree
+        self._store: Store
+        self.house: House
+
+    def stop(self) -> None:
+        """Have ``run`` end."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Start, serve until ``stop``, and close. Raises BusLost, NameTaken, NewerDatabase, BadConfiguration."""
+        await self.start()
+        lost = asyncio.create_task(self._connection.lost())
+        stopped = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({lost, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if lost.done():
+                lost.result()
+        finally:
+            stopped.cancel()
+            lost.cancel()
+            await self.close()
+
+    async def start(self) -> None:
+        """Own the name, then load the house, then answer, then connect."""
+        self._connection = await Connection.open(self._address)
+        self._tree = Tree(self._connection)
+        # Whoever had the daemon started by a call can look at it before the first method is answered.
+        self._exports = Exports(self._tree)
+        async with contextlib.AsyncExitStack() as undo:
+            undo.push_async_callback(self._connection.close)
+            await self._connection.own(NAME)
+            log.info("own %s on the session bus", NAME)
+            await self._load()
+            undo.pop_all()
+        self._tree.open()
+        self.house.set_state("running")
+        await self.house.connect()
+        gc.collect()
+        gc.freeze()
+
+    async def _load(self) -> None:
+        from .analysers.builtin import registry
+        from .cache.house import House, clock
+        from .secrets import Secrets
+        from .store.store import Store
+
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        self._store = Store.open(self._config.database.url)
+        self.house = House(
+            self._config,
+            self._store,
+            registry(),
+            self._connector or _real_connector,
+            Secrets(),
+            self._clock or clock,
+        )
+        await self.house.start()
+        self._exports.open(self.house)
+
+    async def close(self) -> None:
+        """Answer the running calls, end the sessions, close the store, leave the bus."""
+        self.house.set_state("stopping")
+        with contextlib.suppress(BusLost):
+            await self._tree.close()
+        await self.house.close()
+        await self._store.close()
+        await self._connection.close()
+
+
+def _real_connector(endpoint: Endpoint, password: PasswordSource, listener: Listener) -> Session:
+    """A session over slixmpp, which is imported when the first account is made."""
+    from .xmpp.session import connect
+
+    return connect(endpoint, password, listener)

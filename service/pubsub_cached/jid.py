@@ -1,0 +1,40 @@
+"""JIDs as RFC 7622 writes them: checked and normalised, so that equal strings are equal JIDs."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from .errors import InvalidJid
+
+# What preparation leaves as it is needs no preparation; the library behind it takes long to import.
+_PLAIN = re.compile(r"(?:[a-z0-9._~+-]{1,256}@)?[a-z0-9](?:[a-z0-9.-]{0,253}[a-z0-9])?")
+
+
+@lru_cache(maxsize=4096)
+def normalise(text: str) -> str:
+    """The prepared form of a full, bare or domain JID (RFC 7622 3).
+
+    Raises InvalidJid.
+    """
+    if _PLAIN.fullmatch(text) and ".." not in text:
+        return text
+    from slixmpp.jid import JID, InvalidJID
+
+    try:
+        jid = JID(text)
+    except InvalidJID:
+        raise InvalidJid(f"'{text}' is no JID; write it as user@domain or as a domain.") from None
+    if not jid.domain:
+        raise InvalidJid(f"'{text}' is no JID; write it as user@domain or as a domain.")
+    return str(jid.full)
+
+
+def bare(text: str) -> str:
+    """The normalised JID without its resource."""
+    return normalise(text).split("/", 1)[0]
+
+
+def domain(jid: str) -> str:
+    """The domain of a normalised JID."""
+    return jid.split("/", 1)[0].rpartition("@")[2]

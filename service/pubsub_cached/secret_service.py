@@ -1,0 +1,98 @@
+"""Passwords in the desktop's keyring, over the Secret Service API of freedesktop.org.
+
+Every call blocks, may show the keyring's own prompt, and is made on a connection of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jeepney.io.blocking import DBusConnection
+    from secretstorage import Collection, Item
+
+SERVICE = "im.pubsubcache1"
+
+# A prompt may wait for somebody who has just logged in and looks elsewhere.
+PROMPT_TIMEOUT = 120.0
+
+
+class Unusable(Exception):
+    """No Secret Service runs, or it refused; the message says why, without a final stop."""
+
+
+class Locked(Unusable):
+    """The secret is there, but nobody unlocked the keyring."""
+
+
+def store(jid: str, secret: str) -> None:
+    """Store or replace the secret in the default collection, unlocked first. Raises Unusable."""
+    import secretstorage
+
+    with _connection() as connection:
+        collection = secretstorage.get_default_collection(connection)
+        _unlock(collection)
+        label = f"XMPP password of {jid} for pubsub-cached"
+        collection.create_item(label, _attributes(jid), secret.encode(), replace=True)
+
+
+def lookup(jid: str) -> str | None:
+    """The secret stored in any collection, or None. Raises Unusable, Locked."""
+    import secretstorage
+
+    with _connection() as connection:
+        for item in secretstorage.search_items(connection, _attributes(jid)):
+            _unlock(item)
+            return item.get_secret().decode()
+    return None
+
+
+def remove(jid: str) -> bool:
+    """Remove every copy of the secret; whether there was one. Raises Unusable, Locked."""
+    import secretstorage
+
+    with _connection() as connection:
+        items = list(secretstorage.search_items(connection, _attributes(jid)))
+        for item in items:
+            _unlock(item)
+            item.delete()
+    return bool(items)
+
+
+def _attributes(jid: str) -> dict[str, str]:
+    return {"service": SERVICE, "jid": jid}
+
+
+def _unlock(thing: Collection | Item) -> None:
+    if not thing.is_locked():
+        return
+    try:
+        dismissed = thing.unlock(timeout=PROMPT_TIMEOUT)
+    except TimeoutError:
+        raise Locked("the keyring is locked and nobody answered its prompt") from None
+    if dismissed:
+        raise Locked("the keyring is locked and its prompt was dismissed")
+
+
+@contextmanager
+def _connection() -> Iterator[DBusConnection]:
+    """A connection to the session bus on which a Secret Service runs or can be activated."""
+    import secretstorage
+    from jeepney import DBusErrorResponse
+    from secretstorage.exceptions import SecretServiceNotAvailableException, SecretStorageException
+
+    try:
+        with closing(secretstorage.dbus_init()) as connection:
+            if not secretstorage.check_service_availability(connection):
+                raise Unusable("no Secret Service runs on the session bus")
+            yield connection
+    except SecretServiceNotAvailableException as error:
+        raise Unusable(f"the Secret Service is not available: {error}") from None
+    except SecretStorageException as error:
+        raise Unusable(f"the Secret Service refused: {error}") from None
+    except DBusErrorResponse as error:
+        raise Unusable(f"the Secret Service answered {error.name}") from None
+    except (OSError, EOFError) as error:
+        raise Unusable(f"the session bus can't be reached: {error}") from None

@@ -1,0 +1,77 @@
+"""Accounts."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from .models import Account, Flag
+from .rows import AccountRow
+from .transaction import Transaction
+
+_COLUMNS = (
+    Account.id,
+    Account.jid,
+    Account.origin,
+    Account.enabled,
+    Account.host,
+    Account.port,
+    Account.tls,
+    Account.ca_file,
+    Account.resource,
+)
+
+
+def all(conn: Connection) -> list[AccountRow]:
+    """Every account, in the order they were added; not those removed with their cache kept."""
+    rows = conn.execute(select(*_COLUMNS).where(Account.removed.is_(False)).order_by(Account.id))
+    return [AccountRow(*row) for row in rows]
+
+
+def find(conn: Connection, jid: str) -> AccountRow | None:
+    """The account of a bare JID, or None."""
+    row = conn.execute(select(*_COLUMNS).where(Account.jid == jid, Account.removed.is_(False))).first()
+    return AccountRow(*row) if row else None
+
+
+def ensure(
+    tx: Transaction,
+    jid: str,
+    *,
+    origin: str = "bus",
+    enabled: bool = True,
+    host: str = "",
+    port: int = 0,
+    tls: str = "starttls",
+    ca_file: str = "",
+    resource: str = "",
+) -> AccountRow:
+    """The account with these values, new or changed; one removed with its cache kept comes back to it."""
+    values: dict[str, object] = {
+        "origin": origin,
+        "enabled": enabled,
+        "host": host,
+        "port": port,
+        "tls": tls,
+        "ca_file": ca_file,
+        "resource": resource,
+        "removed": False,
+    }
+    conn = tx.connection
+    if not conn.execute(update(Account).where(Account.jid == jid).values(values)).rowcount:
+        conn.execute(insert(Account).values(jid=jid, **values))
+    row = find(conn, jid)
+    assert row is not None
+    return row
+
+
+def remove(tx: Transaction, jid: str, keep_cache: bool = False) -> bool:
+    """Forget an account; its nodes, items and flags too unless ``keep_cache``. False when there was none."""
+    conn = tx.connection
+    if find(conn, jid) is None:
+        return False
+    if keep_cache:
+        conn.execute(update(Account).where(Account.jid == jid).values(removed=True))
+    else:
+        conn.execute(delete(Account).where(Account.jid == jid))
+        conn.execute(delete(Flag).where(Flag.account == jid))
+    return True

@@ -1,0 +1,215 @@
+"""Changes of one node's items, gathered and then written, each kind by one ``executemany``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import bindparam, delete, func, insert, select, update
+
+from . import flags, nodes
+from .models import Item, Tombstone
+from .rows import Delta, NodeRow, StoredItem, digest
+from .statement import Prepared
+from .transaction import Transaction
+
+
+class Held(NamedTuple):
+    """What a write compares with: an item as it is stored, without its payload."""
+
+    id: int
+    item_id: str
+    created: int
+    modified: int
+    modified_at: int
+    hash: str
+    namespace: str
+    publisher: str
+    type: str
+    subtype: str
+    errors: str
+    data: str | None
+
+
+_HELD = select(*(getattr(Item, name) for name in Held._fields)).where(Item.node_id == bindparam("node"))
+_ONE = Prepared(_HELD.where(Item.item_id == bindparam("item")))
+_ALL = Prepared(_HELD.order_by(Item.modified))
+_NEWEST = Prepared(select(func.max(Item.modified)).where(Item.node_id == bindparam("node")))
+
+# ``id`` is numbered by the database, ``seen`` and ``flags`` come from the flags.
+_INSERT = Prepared(
+    insert(Item).values(
+        {column.name: bindparam(column.name) for column in Item.__table__.columns if column.name != "id"}
+    )
+)
+_WRITTEN = (
+    "revision",
+    "created",
+    "modified",
+    "modified_at",
+    "hash",
+    "namespace",
+    "publisher",
+    "type",
+    "subtype",
+    "errors",
+)
+_PARSED: dict[str, Any] = {name: bindparam(name) for name in (*_WRITTEN, "data")}
+_UPDATE = Prepared(update(Item).where(Item.id == bindparam("row")).values(_PARSED | {"payload": bindparam("payload")}))
+_REPARSE = Prepared(update(Item).where(Item.id == bindparam("row")).values(_PARSED))
+_MOVE = Prepared(
+    update(Item).where(Item.id == bindparam("row")).values(created=bindparam("created"), modified=bindparam("modified"))
+)
+_DELETE = Prepared(delete(Item).where(Item.id == bindparam("row")))
+_BURY = Prepared(
+    insert(Tombstone).values(
+        {name: bindparam(name) for name in ("node_id", "item_id", "revision", "removed_at")},
+    )
+)
+_UNBURY = Prepared(
+    delete(Tombstone).where(Tombstone.node_id == bindparam("node"), Tombstone.item_id == bindparam("item"))
+)
+
+
+def held(tx: Transaction, node_id: int, item_id: str) -> Held | None:
+    """An item as it is stored, or None."""
+    row = _ONE.first(tx.connection, node=node_id, item=item_id)
+    return Held(*row) if row else None
+
+
+def all_held(tx: Transaction, node_id: int) -> dict[str, Held]:
+    """Every item of the node, the longest unmodified first."""
+    return {row[1]: Held(*row) for row in _ALL.all(tx.connection, node=node_id)}
+
+
+def newest_place(tx: Transaction, node_id: int) -> int | None:
+    """The place of the item modified last, None in an empty node."""
+    place: int | None = _NEWEST.value(tx.connection, node=node_id)
+    return place
+
+
+def delete_rows(tx: Transaction, row_ids: list[int]) -> None:
+    """Delete items by their rows, without a trace."""
+    _DELETE.each(tx.connection, [{"row": id_} for id_ in row_ids])
+
+
+def last_of_each(items: Sequence[StoredItem]) -> list[StoredItem]:
+    """One item an id, the last one, where the last one was."""
+    last = {item.id: number for number, item in enumerate(items)}
+    return [item for number, item in enumerate(items) if last[item.id] == number]
+
+
+class Batch:
+    """Says of each item what has to be written, numbers the changes in the order they are named."""
+
+    def __init__(self, tx: Transaction, node: NodeRow) -> None:
+        self._tx = tx
+        self._node = node
+        self._new: list[dict[str, Any]] = []
+        self._updated: list[dict[str, Any]] = []
+        self._reparsed: list[dict[str, Any]] = []
+        self._moved: list[dict[str, Any]] = []
+        self._gone: list[Held] = []
+        self._buried: list[dict[str, Any]] = []
+        self._changed: list[str] = []
+
+    def store(self, item: StoredItem, before: Held | None, created: int, modified: int) -> None:
+        """An item as the service has it now, and its places.
+
+        The same content has no new revision; neither has content that is not known.
+        """
+        if before is None:
+            self._insert(item, created, modified)
+        elif not item.payload and not item.withheld:
+            self.move(before, created, modified)
+        elif (hash_ := _hash(item)) != before.hash:
+            self._updated.append(
+                self._values(item, hash_, created, modified)
+                | {"row": before.id, "modified_at": self._tx.now, "payload": item.payload}
+            )
+        elif _parsed(item) != (before.namespace, before.type, before.subtype, before.errors, before.data):
+            self._reparsed.append(
+                self._values(item, hash_, created, modified) | {"row": before.id, "modified_at": before.modified_at}
+            )
+        else:
+            self.move(before, created, modified)
+
+    def move(self, item: Held, created: int, modified: int) -> None:
+        """An item that is only somewhere else in the order, if it is."""
+        if (created, modified) != (item.created, item.modified):
+            self._moved.append({"row": item.id, "created": created, "modified": modified})
+
+    def remove(self, item: Held) -> None:
+        """An item that the service has no more."""
+        self._gone.append(item)
+        self._buried.append(
+            {
+                "node_id": self._node.id,
+                "item_id": item.item_id,
+                "revision": self._tx.next_revision(),
+                "removed_at": self._tx.now,
+            }
+        )
+
+    def write(self) -> Delta:
+        """Write everything, and the node's count and revision."""
+        conn = self._tx.connection
+        if self._new:
+            marks = flags.of(conn, self._node.address, [row["item_id"] for row in self._new])
+            for row in self._new:
+                mine = marks.get(row["item_id"], [])
+                row |= {"flags": " ".join(mine), "seen": flags.READ in mine}
+            _UNBURY.each(conn, [{"node": self._node.id, "item": row["item_id"]} for row in self._new])
+            _INSERT.each(conn, self._new)
+        _UPDATE.each(conn, self._updated)
+        _REPARSE.each(conn, self._reparsed)
+        _MOVE.each(conn, self._moved)
+        if self._gone:
+            delete_rows(self._tx, [item.id for item in self._gone])
+            _BURY.each(conn, self._buried)
+        removed = [item.item_id for item in self._gone]
+        if not self._changed and not removed:
+            return Delta()
+        nodes.count(self._tx, self._node.id, len(self._new) - len(removed))
+        return Delta(self._changed, removed, self._tx.last_revision)
+
+    def _insert(self, item: StoredItem, created: int, modified: int) -> None:
+        hash_ = _hash(item) if item.payload or item.withheld else ""
+        now = self._tx.now
+        self._new.append(
+            self._values(item, hash_, created, modified)
+            | {
+                "node_id": self._node.id,
+                "item_id": item.id,
+                "payload": item.payload,
+                "created_at": now,
+                "modified_at": now,
+            }
+        )
+
+    def _values(self, item: StoredItem, hash_: str, created: int, modified: int) -> dict[str, Any]:
+        self._changed.append(item.id)
+        namespace, type_, subtype, errors, data = _parsed(item)
+        return {
+            "revision": self._tx.next_revision(),
+            "created": created,
+            "modified": modified,
+            "hash": hash_,
+            "namespace": namespace,
+            "publisher": item.publisher,
+            "type": type_,
+            "subtype": subtype,
+            "errors": errors,
+            "data": data,
+        }
+
+
+def _hash(item: StoredItem) -> str:
+    return item.withheld or digest(item.payload, item.publisher)
+
+
+def _parsed(item: StoredItem) -> tuple[str, str, str, str, str | None]:
+    """What was made of the payload, as it is stored."""
+    errors = msgspec.json.encode(item.errors).decode() if item.errors else ""
+    return item.namespace, item.type, item.subtype, errors, item.data

@@ -1,0 +1,27 @@
+"""Reading a page of items: the path that nearly every call takes."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from ..address import Address
+from ..errors import NoSuchItem
+from . import nodes, pages
+from .rows import ItemsQuery, ItemsSlice, NodeRow
+from .transaction import committed_revision
+
+
+def read_items(conn: Connection, address: Address, query: ItemsQuery) -> tuple[NodeRow | None, int, ItemsSlice | None]:
+    """The node's row, the daemon's revision and the items, all of one moment.
+
+    The node is None when it has no row; the slice is None then, and when ``after`` or ``before``
+    is no item of it.
+    """
+    node = nodes.find(conn, address)
+    revision = committed_revision(conn)
+    if node is None:
+        return None, revision, None
+    try:
+        return node, revision, pages.page(conn, node, query)
+    except NoSuchItem:
+        return node, revision, None

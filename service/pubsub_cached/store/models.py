@@ -1,0 +1,162 @@
+"""The schema, as typed models. Portable: text, integers, booleans; times are milliseconds since the epoch.
+
+Text that is unknown is "", so that NULL has one meaning only: a number or document that there is none of.
+A change here needs a revision in ``migrations/versions``; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+# Named, so that a migration can drop what it has to on every database.
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+# SQLite numbers rows by itself only in a column of exactly this type.
+Id = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Base(DeclarativeBase):
+    """All tables."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {str: Text(), int: BigInteger()}  # noqa: RUF012
+
+
+class Counter(Base):
+    """Numbers that only go up. ``revision``: the last change of anything. ``sequence``: the last place given."""
+
+    __tablename__ = "counter"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[int]
+
+
+class Account(Base):
+    """An account. removed: its cache is kept, the account itself is no more."""
+
+    __tablename__ = "account"
+    __table_args__ = (UniqueConstraint("jid"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    jid: Mapped[str]
+    origin: Mapped[str]
+    enabled: Mapped[bool]
+    host: Mapped[str]
+    port: Mapped[int]
+    tls: Mapped[str]
+    ca_file: Mapped[str]
+    resource: Mapped[str]
+    removed: Mapped[bool] = mapped_column(default=False)
+
+
+class Node(Base):
+    """A node as one account sees it; the columns are ``rows.NodeRow``'s."""
+
+    __tablename__ = "node"
+    __table_args__ = (
+        UniqueConstraint("account_id", "service", "node"),
+        Index(None, "revision"),
+        Index(None, "next_sync"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
+    service: Mapped[str]
+    node: Mapped[str]
+    state: Mapped[str] = mapped_column(default="unknown")
+    reason: Mapped[str] = mapped_column(default="")
+    completeness: Mapped[str] = mapped_column(default="none")
+    guarantee: Mapped[str] = mapped_column(default="")
+    type: Mapped[str] = mapped_column(default="")
+    subtype: Mapped[str] = mapped_column(default="")
+    analyser: Mapped[str] = mapped_column(default="")
+    analyser_version: Mapped[int] = mapped_column(default=0)
+    title: Mapped[str] = mapped_column(default="")
+    description: Mapped[str] = mapped_column(default="")
+    access_model: Mapped[str] = mapped_column(default="")
+    node_type: Mapped[str] = mapped_column(default="")
+    namespace: Mapped[str] = mapped_column(default="")
+    max_items: Mapped[int | None]
+    subscribed: Mapped[bool] = mapped_column(default=False)
+    own_subscription: Mapped[bool] = mapped_column(default=False)
+    subid: Mapped[str] = mapped_column(default="")
+    pinned: Mapped[bool] = mapped_column(default=False)
+    redirect: Mapped[str] = mapped_column(default="")
+    validated_at: Mapped[int | None]
+    last_sync: Mapped[int | None]
+    next_sync: Mapped[int | None]
+    proof_at: Mapped[int | None]
+    last_read: Mapped[int | None]
+    failures: Mapped[int] = mapped_column(default=0)
+    gone_at: Mapped[int | None]
+    item_count: Mapped[int] = mapped_column(default=0)
+    floor: Mapped[int]
+    revision: Mapped[int]
+
+
+class Item(Base):
+    """An item of a node.
+
+    hash: ``rows.digest`` of the content, "" while it is unknown. flags: space-separated, from
+    ``Flag``; seen: whether ``read`` is among them. errors: a JSON array, or "". created_at,
+    modified_at: the clock, for people; created, modified: the places in the two orders.
+    """
+
+    __tablename__ = "item"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    node_id: Mapped[int] = mapped_column(ForeignKey("node.id", ondelete="CASCADE"))
+    item_id: Mapped[str]
+    revision: Mapped[int]
+    created: Mapped[int]
+    modified: Mapped[int]
+    created_at: Mapped[int]
+    modified_at: Mapped[int]
+    seen: Mapped[bool] = mapped_column(default=False)
+    hash: Mapped[str]
+    namespace: Mapped[str]
+    publisher: Mapped[str]
+    type: Mapped[str]
+    subtype: Mapped[str]
+    flags: Mapped[str]
+    errors: Mapped[str]
+    payload: Mapped[str]
+    data: Mapped[str | None]
+
+    __table_args__ = (
+        UniqueConstraint("node_id", "item_id"),
+        Index(None, "node_id", "created"),
+        Index(None, "node_id", "modified"),
+        Index(None, "node_id", "revision"),
+        Index("ix_item_seen", "node_id", "seen", sqlite_where=seen.is_(True), postgresql_where=seen.is_(True)),
+    )
+
+
+class Tombstone(Base):
+    """An item that the service removed, so that ``changes.since`` can tell. removed_at: the clock."""
+
+    __tablename__ = "tombstone"
+    __table_args__ = (Index(None, "node_id", "revision"), Index(None, "removed_at"))
+
+    node_id: Mapped[int] = mapped_column(ForeignKey("node.id", ondelete="CASCADE"), primary_key=True)
+    item_id: Mapped[str] = mapped_column(primary_key=True)
+    revision: Mapped[int]
+    removed_at: Mapped[int]
+
+
+class Flag(Base):
+    """A local mark of an item. Tied to no row, for it outlives the item's, the node's and their ids."""
+
+    __tablename__ = "flag"
+
+    account: Mapped[str] = mapped_column(primary_key=True)
+    service: Mapped[str] = mapped_column(primary_key=True)
+    node: Mapped[str] = mapped_column(primary_key=True)
+    item_id: Mapped[str] = mapped_column(primary_key=True)
+    flag: Mapped[str] = mapped_column(primary_key=True)

@@ -1,0 +1,177 @@
+"""Nodes: the rows that say what of a service is kept, and how far it may be trusted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select
+from sqlalchemy import update as change
+
+from .. import errors
+from ..address import Address
+from .models import Account, Item, Node
+from .rows import NodeRow, NodesQuery
+from .statement import Prepared, Row
+from .transaction import Transaction
+
+# The columns of a NodeRow after ``address``, in its order.
+_REST = NodeRow.__struct_fields__[3:]
+_BOOLEANS = tuple(_REST.index(name) for name in ("subscribed", "own_subscription", "pinned"))
+_KEPT_BY_STORE = frozenset({"item_count", "floor", "revision"})
+_WRITABLE = frozenset(_REST) - _KEPT_BY_STORE
+# What changes all the time and tells a client nothing.
+_BOOKKEEPING = frozenset({"validated_at", "last_read", "last_sync", "next_sync", "proof_at", "failures"})
+
+_SELECT: Select[Any] = select(
+    Node.id, Node.account_id, Account.jid, Node.service, Node.node, *(getattr(Node, name) for name in _REST)
+).join(Account, Account.id == Node.account_id)
+
+_BY_ADDRESS = Prepared(
+    _SELECT.where(
+        Account.jid == bindparam("account"), Node.service == bindparam("service"), Node.node == bindparam("name")
+    )
+)
+_BY_ID = Prepared(_SELECT.where(Node.id == bindparam("node")))
+_ACCOUNT = Prepared(select(Account.id).where(Account.jid == bindparam("jid")))
+_SEEN = Prepared(select(func.count()).select_from(Item).where(Item.node_id == bindparam("node"), Item.seen.is_(True)))
+_COUNTED = Prepared(
+    change(Node)
+    .where(Node.id == bindparam("row"))
+    .values(item_count=Node.item_count + bindparam("more"), revision=bindparam("number"))
+)
+_LOWERED = Prepared(
+    change(Node)
+    .where(Node.id == bindparam("row"))
+    .values(
+        item_count=Node.item_count - bindparam("fewer"),
+        revision=bindparam("number"),
+        floor=bindparam("number"),
+        completeness=bindparam("left"),
+    )
+)
+
+
+def find(conn: Connection, address: Address) -> NodeRow | None:
+    """The node's row, or None."""
+    account, service, node = address
+    row = _BY_ADDRESS.first(conn, account=account, service=service, name=node)
+    return _node(row) if row else None
+
+
+def by_id(conn: Connection, node_id: int) -> NodeRow | None:
+    """The row of this id, or None."""
+    row = _BY_ID.first(conn, node=node_id)
+    return _node(row) if row else None
+
+
+def listing(conn: Connection, query: NodesQuery) -> list[NodeRow]:
+    """Nodes in the order they were first met, at most ``limit``, after the one of id ``after_id``."""
+    statement = _SELECT.where(Account.removed.is_(False))
+    equal = {
+        Account.jid: query.account,
+        Node.service: query.service,
+        Node.type: query.type,
+        Node.subtype: query.subtype,
+        Node.analyser: query.analyser,
+        Node.state: query.state,
+        Node.subscribed: query.subscribed,
+    }
+    for column, wanted in equal.items():
+        if wanted is not None:
+            statement = statement.where(column == wanted)
+    if query.node_prefix:
+        # Not LIKE, which is blind to case in SQLite.
+        statement = statement.where(func.substr(Node.node, 1, len(query.node_prefix)) == query.node_prefix)
+    if query.since is not None:
+        statement = statement.where(Node.revision > min(query.since, 2**63 - 1))
+    if query.after_id is not None:
+        statement = statement.where(Node.id > query.after_id)
+    return [_node(row) for row in conn.execute(statement.order_by(Node.id).limit(query.limit))]
+
+
+def unread(conn: Connection, node: NodeRow) -> int:
+    """How many of the node's items are without the flag ``read``."""
+    seen: int = _SEEN.value(conn, node=node.id)
+    return node.item_count - seen
+
+
+def all_states(conn: Connection, account: str | None = None) -> list[tuple[int, Address, str]]:
+    """Id, address and state of every node, of one account or of all."""
+    statement = select(Node.id, Account.jid, Node.service, Node.node, Node.state).join(Account).order_by(Node.id)
+    if account is not None:
+        statement = statement.where(Account.jid == account)
+    return [(id_, Address(jid, service, node), state) for id_, jid, service, node, state in conn.execute(statement)]
+
+
+def ensure(tx: Transaction, address: Address) -> NodeRow:
+    """The node's row, made in state ``unknown`` if there is none. Raises NoSuchAccount."""
+    row = find(tx.connection, address)
+    if row is not None:
+        return row
+    account_id = _ACCOUNT.value(tx.connection, jid=address.account)
+    if account_id is None:
+        raise errors.NoSuchAccount(f"There is no account {address.account}.")
+    revision = tx.next_revision()
+    tx.connection.execute(
+        insert(Node).values(
+            account_id=account_id, service=address.service, node=address.node, floor=revision, revision=revision
+        )
+    )
+    return must(find(tx.connection, address))
+
+
+def update(tx: Transaction, node_id: int, **columns: Any) -> NodeRow:
+    """Change columns; the row as it is now.
+
+    A new revision only if something that a client can see changed: not for validated_at, last_read,
+    last_sync, next_sync, proof_at and failures. Raises NoSuchNode when the row is gone meanwhile.
+    """
+    if unknown := columns.keys() - _WRITABLE:
+        raise TypeError(f"no column of a node that may be set: {', '.join(sorted(unknown))}")
+    row = must(by_id(tx.connection, node_id))
+    differing = {name: value for name, value in columns.items() if getattr(row, name) != value}
+    if not differing:
+        return row
+    if not differing.keys() <= _BOOKKEEPING:
+        differing["revision"] = tx.next_revision()
+    tx.connection.execute(change(Node).where(Node.id == node_id).values(differing))
+    return must(by_id(tx.connection, node_id))
+
+
+def demote(tx: Transaction, account: str | None, states: tuple[str, ...], to: str, reason: str) -> list[NodeRow]:
+    """Put every node of ``account`` (None for all) that is in one of ``states`` into another; the rows changed."""
+    statement = select(Node.id).join(Account).where(Node.state.in_(states)).order_by(Node.id)
+    if account is not None:
+        statement = statement.where(Account.jid == account)
+    before = [must(by_id(tx.connection, id_)) for id_ in tx.connection.scalars(statement).all()]
+    after = [update(tx, row.id, state=to, reason=reason) for row in before]
+    return [new for old, new in zip(before, after, strict=True) if new.revision != old.revision]
+
+
+def forget(tx: Transaction, node_id: int) -> None:
+    """Delete the row, with its items and tombstones; flags stay."""
+    tx.connection.execute(delete(Node).where(Node.id == node_id))
+
+
+def count(tx: Transaction, node_id: int, more: int) -> None:
+    """Its items changed, and are ``more`` (or fewer) now; the node's revision is that of the last change."""
+    _COUNTED.run(tx.connection, row=node_id, more=more, number=tx.last_revision)
+
+
+def lower(tx: Transaction, row: NodeRow, fewer: int, completeness: str) -> None:
+    """Items were removed here and not by the service: what came before can't be told any more."""
+    _LOWERED.run(tx.connection, row=row.id, fewer=fewer, number=tx.next_revision(), left=completeness)
+
+
+def must(row: NodeRow | None) -> NodeRow:
+    """A row that should be there. Raises NoSuchNode."""
+    if row is None:
+        raise errors.NoSuchNode("The node was removed from the cache meanwhile; read it again.")
+    return row
+
+
+def _node(row: Row) -> NodeRow:
+    id_, account_id, jid, service, node, *rest = row
+    for index in _BOOLEANS:
+        rest[index] = bool(rest[index])
+    return NodeRow(id_, account_id, Address(jid, service, node), *rest)

@@ -1,0 +1,230 @@
+"""Pages of items as records: one statement a shape of query, run through the driver."""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from sqlalchemy import BindParameter, ColumnElement, Connection, bindparam, func, null, select
+from sqlalchemy.orm import InstrumentedAttribute
+
+from ..address import Address
+from ..errors import InvalidArgs, NoSuchItem
+from ..records import ItemRecord
+from .models import Item
+from .rows import ItemsQuery, ItemsSlice, NodeRow
+from .statement import Prepared, Row
+
+# Further in than this the index of a page is not counted.
+COUNTED_AT_MOST = 5000
+
+_KEYS: dict[str, InstrumentedAttribute[Any]] = {
+    "created": Item.created,
+    "modified": Item.modified,
+    "id": Item.item_id,
+}
+# The keys of a record that come from a column, in the order of the columns.
+_FIELDS: dict[str, InstrumentedAttribute[Any]] = {
+    "payload": Item.payload,
+    "data": Item.data,
+    "type": Item.type,
+    "subtype": Item.subtype,
+    "errors": Item.errors,
+    "publisher": Item.publisher,
+    "created": Item.created_at,
+    "modified": Item.modified_at,
+    "namespace": Item.namespace,
+    "flags": Item.flags,
+    "revision": Item.revision,
+}
+# What percent-encoding leaves as it is (RFC 3986 2.3).
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]*").fullmatch
+_decode_errors = msgspec.json.Decoder(list[str]).decode
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """What of a query decides the statement.
+
+    bound: only rows beyond a place. ids: how many are named, 0 when the node is read in order.
+    """
+
+    key: str
+    descending: bool = False
+    bound: bool = False
+    offset: bool = False
+    ids: int = 0
+    fields: frozenset[str] | None = None
+
+
+def page(conn: Connection, node: NodeRow, query: ItemsQuery) -> ItemsSlice:
+    """A slice of the node's items. Raises NoSuchItem for an ``after`` or ``before`` that is not there."""
+    key, descending = query.order[0] if query.order else ("modified", True)
+    if key not in _KEYS:
+        raise InvalidArgs(f"Items of a node can't be ordered by '{key}'; use created, modified or id.")
+    if query.ids is not None:
+        return _named(conn, node, query, key, descending)
+    if query.before is not None:
+        return _preceding(conn, node, query, key, descending)
+    place = query.position[0] if query.position else None
+    if query.after:
+        place = _place(conn, node, key, query.after)
+    offset = query.index or 0
+    shape = Shape(key, descending, place is not None, offset > 0, fields=query.fields)
+    rows = statement(shape).all(conn, node=node.id, place=place, most=query.limit + 1, offset=offset)
+    found = _slice(node, rows, query)
+    if found.items:
+        found.index = offset if place is None else _index(conn, node, key, descending, rows[0][1])
+    return found
+
+
+def _named(conn: Connection, node: NodeRow, query: ItemsQuery, key: str, descending: bool) -> ItemsSlice:
+    """Those of the ids that are there, in the query's order."""
+    ids = tuple(dict.fromkeys(query.ids or ()))
+    if not ids:
+        return ItemsSlice([])
+    named = {f"id_{number}": id_ for number, id_ in enumerate(ids)}
+    rows = statement(Shape(key, ids=len(ids), fields=query.fields)).all(conn, node=node.id, **named)
+    if query.position:
+        place = query.position[0]
+        rows = [row for row in rows if (row[1] < place if descending else row[1] > place)]
+    rows.sort(key=lambda row: row[1], reverse=descending)
+    return _slice(node, rows[: query.limit + 1], query)
+
+
+def _preceding(conn: Connection, node: NodeRow, query: ItemsQuery, key: str, descending: bool) -> ItemsSlice:
+    """The items just before one, or the last page."""
+    place = _place(conn, node, key, query.before) if query.before else None
+    shape = Shape(key, not descending, place is not None, fields=query.fields)
+    rows = statement(shape).all(conn, node=node.id, place=place, most=query.limit)[::-1]
+    found = _slice(node, rows, query)
+    if rows:
+        found.index = _index(conn, node, key, descending, rows[0][1])
+        if found.position is None and place is not None:
+            found.position = (rows[-1][1],)
+    return found
+
+
+def _slice(node: NodeRow, rows: list[Row], query: ItemsQuery) -> ItemsSlice:
+    """Records of the rows that the slice may hold; where it goes on if there are more."""
+    more = len(rows) > query.limit
+    held = rows[: query.limit] if more else rows
+    if query.max_bytes and (fitting := _fitting(held, query.max_bytes)) < len(held):
+        held, more = held[:fitting], True
+    if not held:
+        return ItemsSlice([])
+    fields = query.fields
+    with_uri = fields is None or "uri" in fields
+    items = _records(held, _uri_before_id(node.address) if with_uri else "")
+    return ItemsSlice(items, None, (held[-1][1],) if more else None, held[0][0], held[-1][0])
+
+
+def _records(rows: list[Row], uri: str) -> list[ItemRecord]:
+    records: list[ItemRecord] = []
+    for id_, _, payload, data, type_, subtype, errs, publisher, created, modified, namespace, flags, revision in rows:
+        record: ItemRecord = {"id": id_}
+        if payload:
+            record["payload"] = payload
+        if data is not None:
+            record["data"] = data
+        if type_:
+            record["type"] = type_
+        if subtype:
+            record["subtype"] = subtype
+        if errs:
+            record["errors"] = _decode_errors(errs)
+        if publisher:
+            record["publisher"] = publisher
+        if created is not None:
+            record["created"] = created
+        if modified is not None:
+            record["modified"] = modified
+        if namespace:
+            record["namespace"] = namespace
+        if flags is not None:
+            record["flags"] = flags.split()
+        if revision is not None:
+            record["revision"] = revision
+        if uri:
+            record["uri"] = uri + (id_ if _PLAIN(id_) else quote(id_, safe=""))
+        records.append(record)
+    return records
+
+
+def _fitting(rows: list[Row], most: int) -> int:
+    """How many rows have texts of at most so many bytes together; one at least."""
+    size = 0
+    for number, row in enumerate(rows):
+        size += _bytes(row[2]) + _bytes(row[3])
+        if size > most:
+            return max(1, number)
+    return len(rows)
+
+
+def _bytes(text: str | None) -> int:
+    if not text:
+        return 0
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _place(conn: Connection, node: NodeRow, key: str, item_id: str | None) -> Any:
+    place = _PLACES[key].value(conn, node=node.id, item=item_id)
+    if place is None:
+        raise NoSuchItem(f"There is no item '{item_id}' in {node.address} to page from.")
+    return place
+
+
+def _index(conn: Connection, node: NodeRow, key: str, descending: bool, place: Any) -> int | None:
+    """How many items come before ``place``, unless they are too many to count."""
+    count: int = _counting(key, descending).value(conn, node=node.id, place=place)
+    return count if count < COUNTED_AT_MOST else None
+
+
+@lru_cache(maxsize=1024)
+def _uri_before_id(address: Address) -> str:
+    return address.uri("")
+
+
+_PLACES = {
+    key: Prepared(select(column).where(Item.node_id == bindparam("node"), Item.item_id == bindparam("item")))
+    for key, column in _KEYS.items()
+}
+
+
+def _beyond(key: str, descending: bool) -> ColumnElement[bool]:
+    column = _KEYS[key]
+    place: BindParameter[Any] = bindparam("place")
+    return column < place if descending else column > place
+
+
+@lru_cache(maxsize=512)
+def statement(shape: Shape) -> Prepared:
+    """Id, place and columns of the items of a node in an order; of what is not wanted NULL."""
+    column = _KEYS[shape.key]
+    wanted = (
+        field if shape.fields is None or name in shape.fields else null().label(f"no_{name}")
+        for name, field in _FIELDS.items()
+    )
+    query = select(Item.item_id, column.label("place"), *wanted).where(Item.node_id == bindparam("node"))
+    if shape.bound:
+        query = query.where(_beyond(shape.key, shape.descending))
+    if shape.ids:
+        # Not ordered here: that would have the planner walk the whole node in its order, looking for them.
+        return Prepared(query.where(Item.item_id.in_([bindparam(f"id_{number}") for number in range(shape.ids)])))
+    query = query.order_by(column.desc() if shape.descending else column.asc()).limit(bindparam("most"))
+    if shape.offset:
+        query = query.offset(bindparam("offset"))
+    return Prepared(query)
+
+
+@cache
+def _counting(key: str, descending: bool) -> Prepared:
+    before = (
+        select(Item.node_id)
+        .where(Item.node_id == bindparam("node"), _beyond(key, not descending))
+        .limit(COUNTED_AT_MOST)
+        .subquery()
+    )
+    return Prepared(select(func.count()).select_from(before))

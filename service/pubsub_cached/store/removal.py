@@ -1,0 +1,80 @@
+"""Local removal, which is not deletion: no tombstones, and older revisions can't be told from any more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from itertools import pairwise
+
+from sqlalchemy import bindparam, select
+
+from . import nodes
+from .batch import delete_rows
+from .models import Item
+from .rows import NodeRow
+from .statement import Prepared, Row
+from .transaction import Transaction
+
+_ALL = Prepared(
+    select(Item.id, Item.item_id, Item.modified, Item.created_at, Item.modified_at)
+    .where(Item.node_id == bindparam("node"))
+    .order_by(Item.modified)
+)
+
+
+def drop(
+    tx: Transaction,
+    node_id: int,
+    ids: Collection[str] | None = None,
+    *,
+    created_before: int | None = None,
+    modified_before: int | None = None,
+) -> int:
+    """Remove the items that meet every condition given (all of them without any); their number.
+
+    The completeness is ``window`` while the newest are left, and ``none`` when nothing is, or when
+    what is left has a hole.
+    """
+    wanted = None if ids is None else frozenset(ids)
+
+    def meets(row: Row) -> bool:
+        _, item_id, _, created_at, modified_at = row
+        return (
+            (wanted is None or item_id in wanted)
+            and (created_before is None or created_at < created_before)
+            and (modified_before is None or modified_at < modified_before)
+        )
+
+    rows = _ALL.all(tx.connection, node=node_id)
+    dropped = [meets(row) for row in rows]
+    from_oldest = not any(later and not earlier for earlier, later in pairwise(dropped))
+    return _remove(tx, node_id, [row[0] for row, gone in zip(rows, dropped, strict=True) if gone], from_oldest)
+
+
+def evict(tx: Transaction, node_id: int, keep: int) -> int:
+    """Remove all but the ``keep`` items modified last; the number removed."""
+    node = nodes.must(nodes.by_id(tx.connection, node_id))
+    excess = node.item_count - keep
+    if excess <= 0:
+        return 0
+    oldest = _OLDEST.all(tx.connection, node=node_id, most=excess)
+    return _remove(tx, node_id, [row[0] for row in oldest], from_oldest=True)
+
+
+_OLDEST = Prepared(
+    select(Item.id).where(Item.node_id == bindparam("node")).order_by(Item.modified).limit(bindparam("most"))
+)
+
+
+def left_of(node: NodeRow, removed: int, from_oldest: bool) -> str:
+    """The completeness after ``removed`` items went."""
+    if node.completeness == "none" or removed >= node.item_count or not from_oldest:
+        return "none"
+    return "window"
+
+
+def _remove(tx: Transaction, node_id: int, rows: list[int], from_oldest: bool) -> int:
+    if rows:
+        node = nodes.must(nodes.by_id(tx.connection, node_id))
+        delete_rows(tx, rows)
+        nodes.lower(tx, node, len(rows), left_of(node, len(rows), from_oldest))
+    return len(rows)

@@ -1,0 +1,157 @@
+"""What the store takes and gives: plain structs, no database in them."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Literal
+
+import msgspec
+
+from ..address import Address
+from ..records import ItemRecord
+
+OrderKey = Literal["created", "modified", "id"]
+Order = tuple[tuple[str, bool], ...]
+Position = tuple[int | str, ...]
+
+NEWEST_FIRST: Order = (("modified", True),)
+
+
+class AccountRow(msgspec.Struct, frozen=True):
+    """An account; ``id`` 0 before it is stored. origin: "bus" or "config". port: 0 for SRV."""
+
+    id: int
+    jid: str
+    origin: str = "bus"
+    enabled: bool = True
+    host: str = ""
+    port: int = 0
+    tls: str = "starttls"
+    ca_file: str = ""
+    resource: str = ""
+
+
+class NodeRow(msgspec.Struct, frozen=True):
+    """A node as one account sees it. Text is "" when unknown, times are milliseconds since the epoch.
+
+    floor: changes after an older revision can't be told completely any more.
+    """
+
+    id: int
+    account_id: int
+    address: Address
+    state: str
+    reason: str
+    completeness: str
+    guarantee: str
+    type: str
+    subtype: str
+    analyser: str
+    analyser_version: int
+    title: str
+    description: str
+    access_model: str
+    node_type: str
+    namespace: str
+    max_items: int | None
+    subscribed: bool
+    own_subscription: bool
+    subid: str
+    pinned: bool
+    redirect: str
+    validated_at: int | None
+    last_sync: int | None
+    next_sync: int | None
+    proof_at: int | None
+    last_read: int | None
+    failures: int
+    gone_at: int | None
+    item_count: int
+    floor: int
+    revision: int
+
+
+class StoredItem(msgspec.Struct, frozen=True):
+    """An item to write.
+
+    payload: XML, or "" when the content is unknown: it then never replaces what is stored.
+    data: the parser's JSON object as text, or None. withheld: for content too large to keep, its
+    ``digest``; with it an empty payload does replace what is stored, for that is out of date.
+    """
+
+    id: str
+    payload: str = ""
+    namespace: str = ""
+    publisher: str = ""
+    data: str | None = None
+    type: str = ""
+    subtype: str = ""
+    errors: tuple[str, ...] = ()
+    withheld: str = ""
+
+
+class Delta(msgspec.Struct, frozen=True):
+    """What a write changed, in the order of the revisions given; ``revision`` is the highest one, 0 for none."""
+
+    changed: list[str] = msgspec.field(default_factory=list)
+    removed: list[str] = msgspec.field(default_factory=list)
+    revision: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.changed or self.removed)
+
+
+class ItemsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which items of a node to read; of ids, after, before, index and position at most one place to start.
+
+    order: (``created``, ``modified`` or ``id``; descending?). Each key is unique within a node, so
+    the first one decides. ids: only these, those that are missing left out (may go with position).
+    after, before: item ids, in that order; before "" is the last page. position: what an
+    ``ItemsSlice`` gave, for the same order. fields: the keys wanted, None for all.
+    max_bytes: the slice ends before its text would pass this, but holds one item at least; 0 for no limit.
+    """
+
+    limit: int = 50
+    order: Order = NEWEST_FIRST
+    ids: tuple[str, ...] | None = None
+    after: str | None = None
+    before: str | None = None
+    index: int | None = None
+    position: Position | None = None
+    fields: frozenset[str] | None = None
+    max_bytes: int = 0
+
+
+class ItemsSlice(msgspec.Struct):
+    """Ready records in order.
+
+    index: of the first one in the node, None when they are not consecutive or it is too far in to count.
+    position: where the order goes on after the last one, None at the end. first, last: their ids, "" when empty.
+    """
+
+    items: list[ItemRecord]
+    index: int | None = None
+    position: Position | None = None
+    first: str = ""
+    last: str = ""
+
+
+class NodesQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which nodes to list; None is no constraint. since: only nodes with a later revision."""
+
+    limit: int = 500
+    account: str | None = None
+    service: str | None = None
+    node_prefix: str | None = None
+    type: str | None = None
+    subtype: str | None = None
+    analyser: str | None = None
+    state: str | None = None
+    subscribed: bool | None = None
+    since: int | None = None
+    after_id: int | None = None
+
+
+def digest(payload: str, publisher: str) -> str:
+    """Tells contents of items apart: 16 bytes of BLAKE2b over payload and publisher, in hexadecimal."""
+    return blake2b(f"{publisher}\0{payload}".encode(errors="surrogatepass"), digest_size=16).hexdigest()

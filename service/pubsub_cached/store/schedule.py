@@ -1,0 +1,66 @@
+"""Nodes by the time at which something is to be done about them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from ..address import Address
+from .models import Account, Node
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A node, as far as a plan needs it."""
+
+    id: int
+    address: Address
+    state: str
+    last_read: int | None
+    item_count: int
+
+
+def of_account(conn: Connection, account: str, states: Collection[str]) -> list[Entry]:
+    """An account's nodes in these states, those read last first."""
+    return _entries(conn, Account.jid == account, Node.state.in_(list(states)))
+
+
+def at_service(conn: Connection, account: str, service: str, states: Collection[str]) -> list[Entry]:
+    """An account's nodes of one service in these states."""
+    return _entries(conn, Account.jid == account, Node.service == service, Node.state.in_(list(states)))
+
+
+def subscribed(conn: Connection) -> list[Entry]:
+    """Nodes of which the cache believes that they are subscribed to."""
+    return _entries(conn, Node.subscribed.is_(True))
+
+
+def due(conn: Connection, now: int, states: Collection[str]) -> list[Entry]:
+    """Nodes in these states whose ``next_sync`` has come."""
+    return _entries(conn, Node.next_sync <= now, Node.state.in_(list(states)), Account.removed.is_(False))
+
+
+def next_due(conn: Connection, now: int) -> int | None:
+    """The next ``next_sync`` after now, or None."""
+    found: int | None = conn.scalar(select(func.min(Node.next_sync)).where(Node.next_sync > now))
+    return found
+
+
+def hidden_before(conn: Connection, before: int) -> list[Entry]:
+    """Nodes denied or gone since before this time, that still hold something."""
+    hidden = (Node.state == "gone") | ((Node.state == "denied") & (Node.item_count > 0))
+    return _entries(conn, hidden, Node.gone_at < before)
+
+
+def _entries(conn: Connection, *conditions: ColumnElement[bool]) -> list[Entry]:
+    found = conn.execute(
+        select(Node.id, Account.jid, Node.service, Node.node, Node.state, Node.last_read, Node.item_count)
+        .join(Account, Account.id == Node.account_id)
+        .where(*conditions)
+        .order_by(func.coalesce(Node.last_read, 0).desc(), Node.id)
+    )
+    return [
+        Entry(id_, Address(account, service, node), state, last_read, item_count)
+        for id_, account, service, node, state, last_read, item_count in found
+    ]

@@ -1,0 +1,107 @@
+"""The store: one connection that reads on the loop's thread, one thread that writes."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection
+
+from . import engine as engines
+from . import migrate
+from .transaction import Transaction, committed_revision
+from .writer import Writer
+
+__all__ = ["Store", "Transaction"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _clock() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Store:
+    """An open database.
+
+    recovered_from: the name that a damaged file was set aside under, or "". inline: reads run on
+    the loop's thread, for a hop to another costs more than a bounded read does.
+    """
+
+    inline: bool = True
+
+    def __init__(self, path: Path, recovered_from: str = "", clock: Callable[[], int] = _clock) -> None:
+        self.recovered_from = recovered_from
+        self._path = path
+        self._reading = engines.engine(path)
+        self._writing = engines.engine(path, begin="BEGIN IMMEDIATE")
+        # The driver's own BEGIN and COMMIT are five times as fast as a transaction of the library, which therefore
+        # takes this connection to commit by itself.
+        self._connection = self._reading.connect().execution_options(isolation_level="AUTOCOMMIT")
+        driver = self._connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        self._driver = driver
+        self._writer = Writer(self._writing, self.read_now(committed_revision), clock, self._suspect)
+
+    @classmethod
+    def open(cls, url: str, *, clock: Callable[[], int] = _clock) -> Store:
+        """Open the database, made, upgraded or recovered as it needs.
+
+        Raises BadConfiguration, NewerDatabase, DatabaseError, StorageFull.
+        """
+        recovered_from = migrate.prepare(url)
+        return cls(engines.path_of(url), recovered_from, clock)
+
+    @property
+    def revision(self) -> int:
+        """The latest revision that is committed."""
+        return self._writer.revision
+
+    def read_now(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """``fn(connection, …)`` in one read transaction: all that it sees was there at one moment.
+
+        Raises what ``fn`` raises, and DatabaseError.
+        """
+        try:
+            self._driver.execute("BEGIN")
+            try:
+                return fn(self._connection, *args, **kwargs)
+            finally:
+                self._driver.execute("COMMIT")
+        except Exception as error:
+            translated = engines.translate(error)
+            if translated is None:
+                raise
+            self._suspect(error)
+            raise translated from error
+
+    async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As ``read_now``, wherever the database is best read."""
+        return self.read_now(fn, *args, **kwargs)
+
+    def write(
+        self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> asyncio.Future[T]:
+        """Queue ``fn(transaction, …)``; the future is done once it is committed, in the order of the calls.
+
+        It fails with what ``fn`` raises, which undoes ``fn`` alone, and with StorageFull and
+        DatabaseError, which undo everything that was to be committed with it.
+        """
+        return self._writer.submit(lambda transaction: fn(transaction, *args, **kwargs))
+
+    async def close(self) -> None:
+        """Write what is queued, put everything into the one file, and close it."""
+        await self._writer.close()
+        self._connection.close()
+        self._reading.dispose()
+        self._writing.dispose()
+
+    def _suspect(self, error: BaseException) -> None:
+        """A file that turns out to be damaged is looked at closely at the next start."""
+        if engines.is_damage(error):
+            migrate.suspect(self._path)

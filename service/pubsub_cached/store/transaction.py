@@ -1,0 +1,58 @@
+"""What a function that writes is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from .models import Counter
+from .statement import Prepared
+
+# Places in an order are this far apart, so that what turns up late fits between two of them.
+STRIDE = 1 << 20
+
+_VALUE = Prepared(select(Counter.value).where(Counter.name == bindparam("counter")))
+_SET = Prepared(update(Counter).where(Counter.name == bindparam("counter")).values(value=bindparam("number")))
+
+
+class Transaction:
+    """One transaction of the writer.
+
+    connection: inside the transaction; a function never commits it. now: the clock at its start, in milliseconds.
+    """
+
+    def __init__(self, connection: Connection, clock: Callable[[], int]) -> None:
+        self.connection = connection
+        self.now = clock()
+        self._revision = self._stored_revision = committed_revision(connection)
+        self._sequence: int = _VALUE.value(connection, counter="sequence")
+        self._stored_sequence = self._sequence
+
+    def next_revision(self) -> int:
+        """A revision that was never given before."""
+        self._revision += 1
+        return self._revision
+
+    @property
+    def last_revision(self) -> int:
+        """The latest revision given."""
+        return self._revision
+
+    def next_place(self) -> int:
+        """A place in an order after every one given before, ``STRIDE`` on."""
+        self._sequence += STRIDE
+        return self._sequence
+
+    def finish(self) -> None:
+        """Write the counters down; the last thing before the commit."""
+        if self._revision != self._stored_revision:
+            _SET.run(self.connection, counter="revision", number=self._revision)
+        if self._sequence != self._stored_sequence:
+            _SET.run(self.connection, counter="sequence", number=self._sequence)
+
+
+def committed_revision(connection: Connection) -> int:
+    """The daemon's revision as the connection sees it."""
+    value: int = _VALUE.value(connection, counter="revision")
+    return value

@@ -1,0 +1,175 @@
+"""The thread that writes: what is queued goes into the database in groups, in the order it came."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from itertools import groupby
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
+
+from sqlalchemy import Engine
+
+from ..errors import DatabaseError
+from . import engine as engines
+from .transaction import Transaction
+
+log = logging.getLogger(__name__)
+
+GROUP_ITEMS = 50
+GROUP_SECONDS = 0.05
+
+Work = Callable[[Transaction], Any]
+
+
+class _Queued(NamedTuple):
+    work: Work
+    future: asyncio.Future[Any]
+
+
+class _Outcome(NamedTuple):
+    """What a future is to be told; ``error`` wins."""
+
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+
+class _Undone(Exception):
+    """The database rolled the whole transaction back by itself; the cause says why."""
+
+
+class Writer:
+    """Runs functions inside transactions; ``revision`` is the latest that is committed."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        revision: int,
+        clock: Callable[[], int],
+        on_error: Callable[[BaseException], None] = lambda error: None,
+    ) -> None:
+        self.revision = revision
+        self._clock = clock
+        self._on_error = on_error
+        self._queue: SimpleQueue[_Queued | None] = SimpleQueue()
+        self._closed = False
+        self._connection = engine.connect()
+        driver = self._connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        self._driver = driver
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Work) -> asyncio.Future[Any]:
+        """Queue a function; the future is done after its commit."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self._closed:
+            future.set_exception(DatabaseError("The database is closed."))
+        else:
+            self._queue.put(_Queued(work, future))
+        return future
+
+    async def close(self) -> None:
+        """Finish what is queued, and end."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        while (first := self._queue.get()) is not None:
+            if self._group(first):
+                break
+        try:
+            self._driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            log.warning("The write-ahead log stays beside the database until the next start: %s", error)
+        self._connection.close()
+
+    def _group(self, first: _Queued) -> bool:
+        """One transaction of all that is queued, up to the limits; whether the end of the queue was met."""
+        taken = [first]
+        ended = False
+        try:
+            self._connection.begin()
+            transaction = Transaction(self._connection, self._clock)
+            outcomes = [self._one(transaction, first)]
+            deadline = time.monotonic() + GROUP_SECONDS
+            while len(taken) < GROUP_ITEMS and time.monotonic() < deadline:
+                try:
+                    queued = self._queue.get_nowait()
+                except Empty:
+                    break
+                if queued is None:
+                    ended = True
+                    break
+                taken.append(queued)
+                outcomes.append(self._one(transaction, queued))
+            transaction.finish()
+            self._connection.commit()
+            self.revision = transaction.last_revision
+        except Exception as error:
+            self._roll_back()
+            cause = error.__cause__ if isinstance(error, _Undone) and error.__cause__ else error
+            told = self._translated(cause)
+            log.error("Nothing of a transaction of %d writes was committed: %s", len(taken), told)
+            outcomes = [_Outcome(queued.future, error=told) for queued in taken]
+        _tell(outcomes)
+        return ended
+
+    def _one(self, transaction: Transaction, queued: _Queued) -> _Outcome:
+        """Run one function so that its failure undoes nothing but itself."""
+        if queued.future.cancelled():
+            return _Outcome(queued.future)
+        self._driver.execute("SAVEPOINT work")
+        try:
+            result = queued.work(transaction)
+        except BaseException as error:
+            if not self._driver.in_transaction:
+                raise _Undone from error
+            self._driver.execute("ROLLBACK TO work")
+            self._driver.execute("RELEASE work")
+            return _Outcome(queued.future, error=self._translated(error))
+        self._driver.execute("RELEASE work")
+        return _Outcome(queued.future, result)
+
+    def _roll_back(self) -> None:
+        try:
+            self._connection.rollback()
+            if self._driver.in_transaction:
+                # A commit that was refused leaves it open, where the library thinks it over.
+                self._driver.execute("ROLLBACK")
+        except Exception as error:
+            log.error("A failed transaction could not be rolled back: %s", error)
+
+    def _translated(self, error: BaseException) -> BaseException:
+        self._on_error(error)
+        translated = engines.translate(error)
+        if translated is None:
+            return error
+        translated.__cause__ = error
+        return translated
+
+
+def _tell(outcomes: list[_Outcome]) -> None:
+    """Resolve the futures on their loop's thread, in order."""
+    for loop, group in groupby(outcomes, key=lambda outcome: outcome.future.get_loop()):
+        try:
+            loop.call_soon_threadsafe(_settle, [*group])
+        except RuntimeError:
+            log.warning("Nobody was left to hear of a write.")
+
+
+def _settle(outcomes: list[_Outcome]) -> None:
+    for future, result, error in outcomes:
+        if future.done():
+            continue
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)

@@ -1,0 +1,361 @@
+"""One connection of slixmpp, with what the library leaves open closed.
+
+A client lives for one connection and is never connected again: ``ended`` says how it ended, and what it
+can hand on to the next (``carry``) is the state of stream management.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import ssl
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol, cast
+
+from slixmpp import JID, ClientXMPP
+from slixmpp.exceptions import IqError, IqTimeout
+from slixmpp.xmlstream.handler import Callback
+from slixmpp.xmlstream.matcher import MatchXPath
+from slixmpp.xmlstream.stanzabase import StanzaBase
+
+from ..errors import PREFIX, AuthenticationFailed, Offline, camel
+from . import sasl
+from .management import Resumption, StreamManagement
+from .port import Endpoint
+
+log = logging.getLogger(__name__)
+# It logs whole stanzas, secrets among them, and formats each twice: never at the daemon's own level.
+logging.getLogger("slixmpp").setLevel(logging.CRITICAL)
+
+CLIENT = "{jabber:client}"
+STREAM = "{http://etherx.jabber.org/streams}"
+TLS = "{urn:ietf:params:xml:ns:xmpp-tls}"
+SASL = "{urn:ietf:params:xml:ns:xmpp-sasl}"
+STREAM_ERRORS = "{urn:ietf:params:xml:ns:xmpp-streams}"
+
+# What a server may say before TLS protects the stream; anything else is somebody in between.
+BEFORE_TLS = frozenset({STREAM + "features", STREAM + "error", TLS + "proceed", TLS + "failure"})
+# The account's own server may send large replies; a stanza beyond this is no stanza.
+MAX_STANZA = 64 * 1024 * 1024
+MAX_PROLOGUE = 1024
+# What may come before the stream's first element: a declaration of XML in UTF-8, never a DTD.
+_PROLOGUE = re.compile(
+    rb"""(?:\xef\xbb\xbf)?\s*
+    (?:<\?xml\s+version\s*=\s*["']1\.\d["'](?:\s+encoding\s*=\s*["'](?i:utf-8)["'])?
+    (?:\s+standalone\s*=\s*["'](?:yes|no)["'])?\s*\?>\s*)?
+    <[A-Za-z_]""",
+    re.VERBOSE,
+)
+
+
+class Ending(NamedTuple):
+    """How a connection ended. final: trying again by itself would not help."""
+
+    final: bool
+    error: str
+    message: str
+
+
+class Owner(Protocol):
+    """Who is told what a connection brings; all calls are in the stream's order."""
+
+    def started(self) -> None:
+        """A new session is bound; nothing was sent over it yet."""
+
+    def resumed(self) -> None:
+        """The earlier session goes on; what it missed follows."""
+
+    def message(self, xml: ET.Element) -> None:
+        """A message came."""
+
+    def iq(self, xml: ET.Element) -> bool:
+        """An IQ came; False leaves a request to the default answer, feature-not-implemented."""
+
+
+class Client(ClientXMPP):
+    """A connection to the account's server. context: None for plain text towards loopback."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        password: str,
+        context: ssl.SSLContext | None,
+        owner: Owner,
+        resumption: Resumption | None = None,
+    ) -> None:
+        resource = f"/{endpoint.resource}" if endpoint.resource else ""
+        mechanisms = {"use_mechs": list(sasl.MECHANISMS), "unencrypted_scram": context is None}
+        loop = asyncio.get_running_loop()
+        super().__init__(
+            endpoint.jid + resource,
+            password,
+            plugin_config={"feature_mechanisms": mechanisms},
+            ssl_context=context or ssl.create_default_context(),
+            loop=loop,
+        )
+        self.enable_direct_tls = endpoint.tls == "direct"
+        self.enable_starttls = endpoint.tls == "starttls"
+        self.enable_plaintext = endpoint.tls == "none"
+        self.ended: asyncio.Future[Ending] = loop.create_future()
+        self.heard_at = loop.time()
+        self._endpoint = endpoint
+        self._plain = context is None
+        self._owner = owner
+        self._problem = ""
+        self._stanza_size = 0
+        self._closing = False
+        self._prologue: bytearray | None = bytearray()
+        self.register_plugin(StreamManagement.name)
+        plugins: Any = self.plugin
+        self.management: StreamManagement = plugins[StreamManagement.name]
+        self._mechanisms: Any = plugins["feature_mechanisms"]
+        if resumption is not None:
+            self.boundjid = JID(resumption.jid)
+            self.management.resume_with(resumption)
+        self._replace_handlers()
+
+    def _replace_handlers(self) -> None:
+        # Tracking presence answers subscription requests; a stream error may redirect to another name; a failed
+        # mechanism is followed by the next one. None of that is wanted here.
+        for name in ("IM", "IMError", "Presence", "Stream Error", "Roster Update", "SASL Failure"):
+            self.remove_handler(name)
+        for name, tag, callback in (
+            ("message", CLIENT + "message", self._message),
+            ("iq", CLIENT + "iq", self._iq),
+            ("presence", CLIENT + "presence", lambda _: None),
+            ("stream error", STREAM + "error", self._stream_error),
+            ("SASL failure", SASL + "failure", self._sasl_failure),
+        ):
+            self.register_handler(Callback(name, MatchXPath(tag), callback))
+        # Later than session_start: stream management is on by then.
+        self.add_event_handler("stream_negotiated", self._negotiated)
+        self.add_event_handler("session_resumed", lambda _: self._owner.resumed())
+        self.add_event_handler("connection_failed", self._connection_failed)
+        self.add_event_handler("ssl_invalid_chain", self._tls_failed)
+        self.add_event_handler("failed_all_auth", self._no_mechanism)
+        self.add_event_handler("killed", lambda _: self.end(self._lost("")))
+
+    # Beginning and end
+
+    @property
+    def place(self) -> str:
+        """Where the connection goes, for sentences."""
+        host = self._endpoint.host or self.requested_jid.domain
+        return f"{host} port {self._endpoint.port}" if self._endpoint.port else host
+
+    @property
+    def secured(self) -> bool:
+        """Whether TLS protects the stream, or need not."""
+        return self._plain or isinstance(self.socket, ssl.SSLObject)
+
+    def open(self) -> None:
+        """Begin to connect: to the given host, or by SRV (RFC 6120 3.2)."""
+        host, port = self._endpoint.host, self._endpoint.port
+        if port or host:
+            port = port or (5223 if self.enable_direct_tls else 5222)
+            host = host or self.requested_jid.domain
+        attempt = self.connect(host or None, port or None)
+        attempt.add_done_callback(self._attempt_done)
+
+    def end(self, ending: Ending) -> None:
+        """Cut the connection; the first reason counts."""
+        if not self.ended.done():
+            self.ended.set_result(ending)
+        self.cancel_connection_attempt()
+        if self.transport is not None:
+            self.transport.abort()
+        if self._run_out_filters is not None:
+            self._run_out_filters.cancel()
+
+    async def quit(self, wait: float = 2.0) -> None:
+        """Close the stream politely (RFC 6120 4.4), or cut it after ``wait`` seconds."""
+        if self.transport is not None and not self.ended.done():
+            self._close_stream()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self.ended), wait)
+        self.end(self._lost(""))
+
+    def _close_stream(self) -> None:
+        if not self._closing and self.transport is not None:
+            self._closing = True
+            self.send_raw(self.stream_footer)
+
+    def carry(self) -> Resumption | None:
+        """What the next connection may resume with."""
+        return self.management.carry()
+
+    def connection_lost(self, exception: BaseException | None) -> None:
+        super().connection_lost(exception)
+        self.end(self._lost(f": {exception}" if exception else ""))
+
+    def reschedule_connection_attempt(self) -> None:
+        """All addresses failed; when to try again is not the library's business."""
+        self._current_connection_attempt = None
+        self.end(Ending(False, Offline.dbus_name, self._problem or f"{self.place} can't be reached."))
+
+    def _attempt_done(self, attempt: asyncio.Future[Any]) -> None:
+        if not attempt.cancelled() and attempt.exception() is not None:
+            problem = f"{self.place} can't be reached: {attempt.exception()}."
+            self.end(Ending(False, Offline.dbus_name, problem))
+
+    def _lost(self, reason: str) -> Ending:
+        return Ending(False, Offline.dbus_name, f"The connection to {self.place} was lost{reason}.")
+
+    def _refuse(self, message: str, *, final: bool = False) -> None:
+        self.end(Ending(final, Offline.dbus_name, message))
+
+    # Bytes
+
+    def init_parser(self) -> None:
+        super().init_parser()
+        self._prologue = bytearray()
+        self._stanza_size = 0
+
+    def data_received(self, data: bytes) -> None:  # type: ignore[override]
+        """The library's own, but for what a hostile or broken peer could do with it."""
+        self.heard_at = self.loop.time()
+        if self._prologue is not None:
+            self._prologue += data
+            if not _PROLOGUE.match(self._prologue):
+                if b"<!" in self._prologue or len(self._prologue) > MAX_PROLOGUE:
+                    self._refuse(f"{self.place} does not begin a stream as XMPP does (RFC 6120 11).")
+                return
+            data, self._prologue = bytes(self._prologue), None
+        parser = self.parser
+        if parser is None or self.ended.done():
+            return
+        self._stanza_size += len(data)
+        parser.feed(data)
+        try:
+            # A stanza may start the parser anew, and what is left of the data with it.
+            for event, xml in cast("Iterator[tuple[str, ET.Element]]", parser.read_events()):
+                self._element(event, xml)
+                if self.ended.done() or self.parser is not parser:
+                    return
+        except ET.ParseError as problem:
+            self._refuse(f"{self.place} sent what is not XML: {problem}.")
+        if self._stanza_size > MAX_STANZA:
+            self._refuse(f"{self.place} sent a stanza of more than {MAX_STANZA} bytes.")
+
+    def _element(self, event: str, xml: ET.Element) -> None:
+        if event == "start":
+            if self.xml_depth == 0:
+                self.xml_root = xml
+                cast(Any, self).start_stream_handler(xml)
+            self.xml_depth += 1
+            return
+        self.xml_depth -= 1
+        if self.xml_depth == 0:
+            self._close_stream()
+            self._refuse(f"{self.place} closed the stream.")
+        elif self.xml_depth == 1:
+            self._stanza_size = 0
+            if self.secured or xml.tag in BEFORE_TLS:
+                self._spawn_event(xml)
+            else:
+                self._refuse(f"{self.place} sent {xml.tag} before TLS.")
+            if self.xml_root is not None:
+                self.xml_root.clear()
+
+    # Negotiation
+
+    async def _handle_stream_features(self, features: Any) -> Any:
+        if not self.secured and "starttls" not in features["features"]:
+            self._refuse(
+                f"{self.place} offers no TLS, so no password is sent. Check host and port, use tls 'direct' if the "
+                "port expects it, or ask the server's operator.",
+                final=True,
+            )
+            return None
+        try:
+            return await super()._handle_stream_features(features)
+        except (IqError, IqTimeout) as problem:
+            self._refuse(f"{self.place} did not bind a session of {self.requested_jid}: {problem.condition}.")
+            return None
+
+    def _negotiated(self, _: object) -> None:
+        if self.ended.done():
+            return
+        if not self.bound or self.boundjid.bare != self.requested_jid.bare:
+            self._refuse(f"{self.place} did not bind a session of {self.requested_jid}.")
+            return
+        self._owner.started()
+
+    def _connection_failed(self, reason: object) -> None:
+        if isinstance(reason, ssl.SSLError):
+            self._tls_failed(reason)
+        elif isinstance(reason, OSError):
+            self._problem = f"{self.place} can't be reached: {reason.strerror or reason}."
+        else:
+            self._problem = f"{self.place} can't be reached: {reason}."
+
+    def _tls_failed(self, reason: ssl.SSLError) -> None:
+        domain = self.requested_jid.domain
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            self._refuse(
+                f"The certificate of {self.place} can't be trusted for {domain}: {reason.verify_message}. Check the "
+                "server's name, or give the authority that signed it as ca-file.",
+                final=True,
+            )
+        else:
+            self._refuse(f"{self.place} does not speak TLS as expected: {reason.reason or reason}. Check port and tls.")
+
+    def _no_mechanism(self, _: object) -> None:
+        offered = ", ".join(sorted(self._mechanisms.mech_list)) or "none"
+        message = f"{self.place} offers no mechanism of the SCRAM family to log in with, only: {offered}."
+        self.end(Ending(True, AuthenticationFailed.dbus_name, message))
+
+    def _sasl_failure(self, stanza: StanzaBase) -> None:
+        names = [child.tag.removeprefix(SASL) for child in stanza.xml]
+        condition = next((name for name in names if name != "text"), "not-authorized")
+        if condition in sasl.OTHER_MECHANISM:
+            self._mechanisms.attempted_mechs.add(self._mechanisms.mech.name)
+            self._mechanisms._send_auth()
+            return
+        said = stanza.xml.findtext(SASL + "text")
+        message = f"{self.place} refused the password of {self.requested_jid.bare}: {said or condition}."
+        self.end(Ending(condition not in sasl.TEMPORARY, AuthenticationFailed.dbus_name, message))
+
+    def _stream_error(self, stanza: StanzaBase) -> None:
+        names = [child.tag.removeprefix(STREAM_ERRORS) for child in stanza.xml if child.tag.startswith(STREAM_ERRORS)]
+        condition = next((name for name in names if name != "text"), "undefined-condition")
+        said = stanza.xml.findtext(STREAM_ERRORS + "text")
+        message = f"{self.place} ended the stream: {condition}{f' ({said})' if said else ''}."
+        self.end(Ending(False, f"{PREFIX}Xmpp.{camel(condition)}", message))
+
+    # Stanzas
+
+    def _message(self, stanza: StanzaBase) -> None:
+        if self.authenticated:
+            self._owner.message(stanza.xml)
+
+    def _iq(self, stanza: Any) -> None:
+        if not self._owner.iq(stanza.xml) and self.authenticated and stanza["type"] in ("get", "set"):
+            stanza.unhandled()
+
+    def exception(self, exception: Exception) -> None:
+        """A handler failed; the stream goes on."""
+        log.error("A handler of %s failed", self.requested_jid.bare, exc_info=exception)
+
+    def request(self, kind: str, to: str, id_: str, child: ET.Element) -> None:
+        """Write an IQ."""
+        iq = self.Iq(stype=kind, sto=to, sid=id_)
+        iq.append(child)
+        self.send(iq)
+
+    def answer(self, request: ET.Element, child: ET.Element | None = None) -> None:
+        """Write the result of an IQ that came."""
+        iq = self.Iq(stype="result", sto=request.get("from") or None, sid=request.get("id", ""))
+        if child is not None:
+            iq.append(child)
+        self.send(iq)
+
+    def announce(self, children: list[ET.Element]) -> None:
+        """Write an available presence."""
+        presence = self.Presence()
+        for child in children:
+            presence.append(child)
+        self.send(presence)

@@ -1,0 +1,260 @@
+"""Staying connected: one connection after the other, with backoff between them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+import xml.etree.ElementTree as ET
+from typing import Protocol
+
+from .. import errors
+from ..config import is_loopback
+from . import sasl
+from .client import Client, Ending
+from .management import Resumption
+from .port import Endpoint, PasswordSource, SessionState
+
+log = logging.getLogger(__name__)
+
+# Seconds: from the first byte to a session; the first and longest pause; how long a session must have lasted to
+# count as a success; silence after which the server is asked whether it is still there.
+ATTEMPT = 60.0
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 300.0
+LASTING = 60.0
+SILENCE = 120.0
+
+
+class Subscriber(Protocol):
+    """Who uses the stream; the session."""
+
+    def state(self, state: SessionState, error: str = "", message: str = "") -> None:
+        """The connection's state, but for ``online``."""
+
+    def attached(self, client: Client) -> None:
+        """A new stream is negotiated, and not online yet."""
+
+    async def prepare(self) -> None:
+        """Get what a new session needs before it is online."""
+
+    def up(self, resumed: bool) -> None:
+        """The session is online."""
+
+    def detached(self) -> None:
+        """The stream is gone."""
+
+    async def alive(self) -> None:
+        """Return when the server answers; raises Timeout."""
+
+    def message(self, xml: ET.Element) -> None:
+        """A message came."""
+
+    def iq(self, xml: ET.Element) -> bool:
+        """An IQ came; whether it was for somebody."""
+
+
+class Refused(errors.PubSubCachedError):
+    """The account can't connect as it is set up; trying again would not help."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.message)
+        self._name = ending.error
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+
+class Connection:
+    """Keeps a session connected from ``open`` to ``close``."""
+
+    def __init__(self, endpoint: Endpoint, password: PasswordSource, subscriber: Subscriber) -> None:
+        self._endpoint = endpoint
+        self._source = password
+        self._subscriber = subscriber
+        self._task: asyncio.Task[None] | None = None
+        self._retry = asyncio.Event()
+
+    def open(self) -> None:
+        """Connect; while waiting, at once instead of later."""
+        self._retry.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._stay(), name=f"session of {self._endpoint.jid}")
+
+    async def close(self) -> None:
+        """End the stream and stop connecting."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _stay(self) -> None:
+        """Connect again and again until something final happens."""
+        try:
+            self._subscriber.state("connecting")
+            context = _tls(self._endpoint)
+            password = await self._password()
+            resumption: Resumption | None = None
+            failures = 0
+            while True:
+                self._subscriber.state("connecting")
+                attempt = _Attempt(self._endpoint, password, context, self._subscriber, resumption)
+                ending = await attempt.run()
+                if ending.final:
+                    raise Refused(ending)
+                resumption = attempt.resumption()
+                failures = 0 if attempt.lasted else failures + 1
+                await self._pause(ending, failures)
+        except errors.PubSubCachedError as problem:
+            log.warning("%s: %s", self._endpoint.jid, problem.message)
+            self._subscriber.state("failed", problem.name, problem.message)
+        except Exception as problem:
+            log.exception("The session of %s failed", self._endpoint.jid)
+            self._subscriber.state("failed", errors.Internal.dbus_name, f"The session failed: {problem}.")
+
+    async def _password(self) -> str:
+        # It may run a program or ask a keyring.
+        password = await asyncio.to_thread(self._source)
+        if not password:
+            raise errors.AuthenticationFailed(f"There is no password for {self._endpoint.jid}; set one.")
+        if not sasl.usable(password):
+            raise errors.AuthenticationFailed(
+                f"The password of {self._endpoint.jid} holds characters that no server accepts (RFC 4013)."
+            )
+        return password
+
+    async def _pause(self, ending: Ending, failures: int) -> None:
+        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2**failures)
+        pause = longest * random.uniform(0.5, 1.0)
+        log.info("%s: %s Trying again in %.1f s", self._endpoint.jid, ending.message, pause)
+        self._retry.clear()
+        self._subscriber.state("waiting", ending.error, ending.message)
+        try:
+            async with asyncio.timeout(pause):
+                await self._retry.wait()
+        except TimeoutError:
+            return
+
+
+class _Attempt:
+    """One connection from its first byte to its end; a client's owner."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        password: str,
+        context: ssl.SSLContext | None,
+        subscriber: Subscriber,
+        resumption: Resumption | None,
+    ) -> None:
+        self.client = Client(endpoint, password, context, self, resumption)
+        self._subscriber: Subscriber | None = subscriber
+        self._loop = asyncio.get_running_loop()
+        self._up_since: float | None = None
+        self._work: asyncio.Task[None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    async def run(self) -> Ending:
+        """Connect and return how it ended."""
+        late = Ending(
+            False, errors.Timeout.dbus_name, f"{self.client.place} did not open a session within {ATTEMPT:g} seconds."
+        )
+        self._deadline = self._loop.call_later(ATTEMPT, self.client.end, late)
+        self.client.ended.add_done_callback(lambda _: self.detach())
+        self.client.open()
+        try:
+            return await asyncio.shield(self.client.ended)
+        except asyncio.CancelledError:
+            self.detach()
+            await self.client.quit()
+            raise
+        finally:
+            self.detach()
+
+    @property
+    def lasted(self) -> bool:
+        """Whether there was a session for a while."""
+        return self._up_since is not None and self._loop.time() - self._up_since > LASTING
+
+    def resumption(self) -> Resumption | None:
+        """What the next attempt may resume with."""
+        return self.client.carry()
+
+    def detach(self) -> None:
+        """Tell nobody anything any more; requests fail now."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._work is not None:
+            self._work.cancel()
+        subscriber, self._subscriber = self._subscriber, None
+        if subscriber is not None:
+            subscriber.detached()
+
+    # The client's owner
+
+    def started(self) -> None:
+        self._begin(resumed=False)
+
+    def resumed(self) -> None:
+        self._begin(resumed=True)
+
+    def message(self, xml: ET.Element) -> None:
+        if self._subscriber is not None:
+            self._subscriber.message(xml)
+
+    def iq(self, xml: ET.Element) -> bool:
+        return self._subscriber is not None and self._subscriber.iq(xml)
+
+    def _begin(self, resumed: bool) -> None:
+        subscriber = self._subscriber
+        if subscriber is None or self._work is not None:
+            return
+        subscriber.attached(self.client)
+        if resumed:
+            self._up(subscriber, resumed=True)
+        self._work = self._loop.create_task(self._serve(subscriber, resumed))
+
+    def _up(self, subscriber: Subscriber, resumed: bool) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._up_since = self._loop.time()
+        subscriber.up(resumed)
+
+    async def _serve(self, subscriber: Subscriber, resumed: bool) -> None:
+        """Prepare a new session, then see to it that the server is still there."""
+        try:
+            if not resumed:
+                await subscriber.prepare()
+                self._up(subscriber, resumed=False)
+            while True:
+                idle = self._loop.time() - self.client.heard_at
+                if idle < SILENCE:
+                    await asyncio.sleep(SILENCE - idle)
+                else:
+                    await subscriber.alive()
+        except (errors.Timeout, errors.Offline) as problem:
+            self.client.end(Ending(False, problem.name, problem.message))
+        except Exception as problem:
+            log.exception("A session could not be used")
+            self.client.end(Ending(False, errors.Internal.dbus_name, f"The session could not be used: {problem}."))
+
+
+def _tls(endpoint: Endpoint) -> ssl.SSLContext | None:
+    """The context that verifies the server; None for plain text, towards loopback only.
+
+    Raises Refused.
+    """
+    target = endpoint.host or endpoint.jid.rpartition("@")[2]
+    if endpoint.tls == "none":
+        if is_loopback(target):
+            return None
+        message = f"tls 'none' is possible towards loopback only, not towards '{target}'; use 'starttls' or 'direct'."
+        raise Refused(Ending(True, errors.InvalidArgs.dbus_name, message))
+    try:
+        return ssl.create_default_context(cafile=endpoint.ca_file or None)
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+        message = f"The ca-file '{endpoint.ca_file}' of {endpoint.jid} can't be used: {reason}."
+        raise Refused(Ending(True, errors.InvalidArgs.dbus_name, message)) from None

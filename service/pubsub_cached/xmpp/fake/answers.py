@@ -1,0 +1,78 @@
+"""The replies of a service of the fake, as one account gets them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...errors import StanzaError
+from ..port import DiscoInfo, DiscoItem, ItemsPage, Rsm, Subscription
+from .door import Unanswered
+from .profile import PUBSUB
+from .service import Service
+
+
+def items(
+    service: Service,
+    jid: str,
+    name: str,
+    *,
+    max_items: int | None = None,
+    ids: Sequence[str] = (),
+    rsm: Rsm | None = None,
+) -> ItemsPage:
+    """Items of a node (XEP-0060 6.5); where pages are not honoured the whole node comes without a set."""
+    node = service.admit(name, jid)
+    if ids:
+        picked = node.pick(ids)
+        if picked is None:
+            raise StanzaError("item-not-found", subject=name)
+        page = ItemsPage(items=picked)
+    elif rsm is not None and service.profile.rsm:
+        page = node.page(rsm)
+    else:
+        page = ItemsPage(items=node.newest(max_items))
+    service.check_size(page.items)
+    return page
+
+
+def info(service: Service, jid: str, name: str) -> DiscoInfo:
+    """disco#info of the service, or of a node with its metadata (XEP-0060 5.3, 5.4)."""
+    if not name:
+        identities = (("account", "registered"), ("pubsub", "pep")) if service.owner else (("pubsub", "service"),)
+        return DiscoInfo(identities, service.profile.advertised)
+    if name not in service.nodes and service.profile.absent_answers:
+        return DiscoInfo((("pubsub", "leaf"),), frozenset({PUBSUB}))
+    node = service.admit(name, jid) if service.owner or name not in service.nodes else service.node(name)
+    return DiscoInfo((("pubsub", "leaf"),), frozenset({PUBSUB}), node.metadata())
+
+
+def listing(service: Service, jid: str, name: str) -> tuple[DiscoItem, ...]:
+    """disco#items: the nodes of the service, or the item ids of a node (XEP-0060 5.2, 5.5)."""
+    if name:
+        return tuple(DiscoItem(service.jid, name=item_id) for item_id in service.admit(name, jid).ids())
+    return tuple(DiscoItem(service.jid, node.name, node.title) for node in service.nodes.values())
+
+
+def subscribe(service: Service, jid: str, name: str) -> Subscription:
+    """Subscribe the bare JID (XEP-0060 6.1)."""
+    node = service.nodes.get(name)
+    if node is not None and node.access_model == "authorize" and node.affiliations.get(jid) != "outcast":
+        return service.take_subscription(node, jid)
+    return service.take_subscription(service.admit(name, jid), jid)
+
+
+def unsubscribe(service: Service, jid: str, name: str) -> None:
+    """Unsubscribe the bare JID (XEP-0060 6.2)."""
+    node = service.nodes.get(name)
+    if node is None:
+        service.admit(name, jid)
+    elif node.subscriptions.pop(jid, None) is None:
+        raise StanzaError("unexpected-request", "", "not-subscribed", subject=name)
+
+
+def subscriptions(service: Service, jid: str, name: str) -> tuple[Subscription, ...]:
+    """The account's subscriptions at the service or to one node (XEP-0060 5.6)."""
+    if not name and not service.lists_subscriptions:
+        raise Unanswered
+    nodes = [service.admit(name, jid)] if name else list(service.nodes.values())
+    return tuple(node.subscriptions[jid] for node in nodes if jid in node.subscriptions)

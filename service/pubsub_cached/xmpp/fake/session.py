@@ -1,0 +1,305 @@
+"""A session of the fake: the port on one side, an account of the world on the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from ...errors import AuthenticationFailed, Offline, Timeout
+from ...jid import bare, normalise
+from ..port import (
+    DiscoInfo,
+    DiscoItem,
+    Endpoint,
+    Event,
+    ItemsPage,
+    Listener,
+    PasswordSource,
+    Rsm,
+    SessionState,
+    Subscription,
+)
+from . import answers
+from .door import Call
+
+if TYPE_CHECKING:
+    from .service import Service
+    from .world import World
+
+T = TypeVar("T")
+
+
+class FakeSession:
+    """One account's session (``port.Session``).
+
+    wanted: whether the client asked to be connected, and did not close since.
+    The stream has two ends: ``stream`` is what the server thinks of it and changes at once when a
+    test says so; what the client thinks follows when the world's queue gets there.
+    """
+
+    def __init__(self, world: World, endpoint: Endpoint, password: PasswordSource, listener: Listener) -> None:
+        self.world = world
+        self.jid = bare(endpoint.jid)
+        self.endpoint = endpoint
+        self.listener = listener
+        self.stream: Literal["none", "up", "cut"] = "none"
+        self.wanted = False
+        self.announced: frozenset[str] = frozenset()
+        self.state: SessionState = "offline"
+        self._password = password
+        self._online = False
+        self._dead = False
+        self._interests: frozenset[str] = frozenset()
+        self._missed: list[tuple[Event, bool]] = []
+        self._calls: set[Call] = set()
+
+    # The port
+
+    @property
+    def online(self) -> bool:
+        """Whether requests can be made now."""
+        return self._online
+
+    @property
+    def contacts(self) -> frozenset[str]:
+        """Bare JIDs whose presence the account receives."""
+        return frozenset(self.world.contacts(self.jid))
+
+    @property
+    def server_features(self) -> tuple[str, ...]:
+        """Features of the account's PEP service, sorted; none while the account was never online."""
+        account = self.world.accounts.get(self.jid)
+        return tuple(sorted(account.pep.profile.advertised)) if account and self._online else ()
+
+    def connect(self) -> None:
+        """Connect; after a loss only the test, or ``World(reconnect=True)``, connects again."""
+        if self.wanted and self.state in ("connecting", "online"):
+            return
+        self.wanted = True
+        self.world.enqueue(self._attempt)
+
+    async def close(self) -> None:
+        """End the stream; returns once the listener knows."""
+        self.wanted = False
+        self._hang_up()
+        ended = asyncio.get_running_loop().create_future()
+        self.world.enqueue(self._end, ended)
+        await ended
+
+    def set_interests(self, nodes: frozenset[str]) -> None:
+        """Announce ``+notify`` for PEP nodes; new ones bring their last items."""
+        self._interests = frozenset(nodes)
+        if self._online:
+            self.world.enqueue(self._announce)
+
+    async def get_items(
+        self,
+        service: str,
+        node: str,
+        *,
+        max_items: int | None = None,
+        ids: Sequence[str] = (),
+        rsm: Rsm | None = None,
+        timeout: float = 60.0,
+    ) -> ItemsPage:
+        """Items of a node (XEP-0060 6.5)."""
+
+        wanted = tuple(ids)
+
+        def answer(asked: Service) -> ItemsPage:
+            return answers.items(asked, self.jid, node, max_items=max_items, ids=wanted, rsm=rsm)
+
+        return await self._ask("get_items", service, node, timeout, answer, max_items=max_items, ids=wanted, rsm=rsm)
+
+    async def disco_info(self, service: str, node: str = "", *, timeout: float = 30.0) -> DiscoInfo:
+        """disco#info of a service or node (XEP-0060 5.4)."""
+        return await self._ask("disco_info", service, node, timeout, lambda asked: answers.info(asked, self.jid, node))
+
+    async def disco_items(self, service: str, node: str = "", *, timeout: float = 30.0) -> tuple[DiscoItem, ...]:
+        """disco#items of a service or node (XEP-0060 5.5)."""
+        return await self._ask(
+            "disco_items", service, node, timeout, lambda asked: answers.listing(asked, self.jid, node)
+        )
+
+    async def subscribe(self, service: str, node: str, *, timeout: float = 30.0) -> Subscription:
+        """Subscribe the bare JID (XEP-0060 6.1)."""
+        return await self._ask(
+            "subscribe", service, node, timeout, lambda asked: answers.subscribe(asked, self.jid, node)
+        )
+
+    async def unsubscribe(self, service: str, node: str, subid: str = "", *, timeout: float = 30.0) -> None:
+        """Unsubscribe the bare JID (XEP-0060 6.2)."""
+        await self._ask(
+            "unsubscribe",
+            service,
+            node,
+            timeout,
+            lambda asked: answers.unsubscribe(asked, self.jid, node),
+            subid=subid,
+        )
+
+    async def subscriptions(self, service: str, node: str = "", *, timeout: float = 30.0) -> tuple[Subscription, ...]:
+        """The account's subscriptions at a service, or to one node (XEP-0060 5.6)."""
+        return await self._ask(
+            "subscriptions", service, node, timeout, lambda asked: answers.subscriptions(asked, self.jid, node)
+        )
+
+    # The server's end of the stream
+
+    def push(self, event: Event, *, let_in: bool = False) -> bool:
+        """Send an event down the stream, or keep it for resumption; False when there is no stream.
+
+        let_in: the client does not ask whether the service was solicited.
+        """
+        if self.stream == "up":
+            self.world.enqueue(self._deliver, event, let_in)
+        elif self.stream == "cut":
+            self._missed.append((event, let_in))
+        return self.stream != "none"
+
+    def cut(self) -> None:
+        """The connection is lost; the server keeps the stream for resumption."""
+        if self.stream == "up":
+            self.stream = "cut"
+            self.world.enqueue(self._lose)
+
+    def resume(self) -> bool:
+        """Resume the stream and replay what was missed; False, and a new session, where too much was."""
+        self.cut()
+        account = self.world.account_of(self.jid)
+        limit = account.pep.profile.resume_limit
+        if self.stream != "cut" or (limit is not None and len(self._missed) > limit):
+            self.restore()
+            return False
+        self.stream = "up"
+        self.world.enqueue(self._change, "connecting")
+        self.world.enqueue(self._start, True)
+        missed, self._missed = self._missed, []
+        for event, let_in in missed:
+            self.world.enqueue(self._deliver, event, let_in)
+        return True
+
+    def restore(self) -> None:
+        """Connect with a new session; what was missed is lost, unless it was stored."""
+        self.cut()
+        account = self.world.account_of(self.jid)
+        account.reachable = True
+        if account.refused:
+            self.world.enqueue(self._attempt)
+        else:
+            self._establish()
+
+    def kill(self) -> None:
+        """The client's process is gone: its listener hears nothing any more."""
+        self.wanted = self._online = False
+        self._dead = True
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """No stream any more; of what was kept for resumption only stored messages remain."""
+        missed, self._missed = self._missed, []
+        self.stream = "none"
+        self.world.store_missed(self.jid, [event for event, _ in missed])
+
+    # The client's end of the stream
+
+    def _attempt(self) -> None:
+        if not self.wanted or self.stream == "up":
+            return
+        self._change("connecting")
+        account = self.world.accounts.get(self.jid)
+        reason = "there is no such account" if account is None else account.refused
+        try:
+            password = self._password()
+        except AuthenticationFailed as error:
+            self._fail(error)
+            return
+        if account is not None and not reason and password != account.password:
+            reason = "the password is wrong"
+        if reason:
+            self._fail(AuthenticationFailed(f"The server refused {self.jid}: {reason}."))
+        elif account is not None and not account.reachable:
+            self._change("waiting", Offline.dbus_name, f"The server of {self.jid} cannot be reached.")
+        else:
+            self._establish()
+
+    def _fail(self, error: AuthenticationFailed) -> None:
+        self.wanted = False
+        self._change("failed", error.dbus_name, error.message)
+
+    def _establish(self) -> None:
+        """The server accepted a new session: presence is sent, and last items come."""
+        self._hang_up()
+        self.stream = "up"
+        self.announced = self._interests
+        self.world.enqueue(self._change, "connecting")
+        self.world.enqueue(self._start, False)
+        self.world.greet(self)
+
+    def _start(self, resumed: bool) -> None:
+        if self._dead:
+            return
+        self._online = True
+        self._change("online")
+        self.listener.session_started(resumed)
+        if self._interests != self.announced:
+            self._announce()
+
+    def _announce(self) -> None:
+        new = self._interests - self.announced
+        if self.stream == "up":
+            self.announced = self._interests
+            self.world.push_last(self, new)
+
+    def _lose(self) -> None:
+        self._drop()
+        self._change("waiting", Offline.dbus_name, f"The connection of {self.jid} was lost.")
+        if self.world.reconnect:
+            self.world.enqueue(self._attempt)
+
+    def _end(self, ended: asyncio.Future[None]) -> None:
+        self._drop()
+        self._change("offline")
+        if not ended.done():
+            ended.set_result(None)
+
+    def _drop(self) -> None:
+        """The client notices that the stream is down: requests under way fail."""
+        if not self._online:
+            return
+        self._online = False
+        for call in list(self._calls):
+            call.fail(Offline(f"The connection of {self.jid} was lost before {call.request.service} answered."))
+        self.listener.session_ended()
+
+    def _deliver(self, event: Event, let_in: bool) -> None:
+        if self._online and (let_in or self._solicited(event.service)):
+            self.listener.event(event)
+
+    def _change(self, state: SessionState, error: str = "", message: str = "") -> None:
+        if state != self.state and not self._dead:
+            self.state = state
+            self.listener.session_changed(state, error, message)
+
+    def _solicited(self, service: str) -> bool:
+        """Whether events of this service were solicited."""
+        return service == self.jid or service in self.contacts or self.listener.solicited(service)
+
+    async def _ask(
+        self, kind: str, service: str, node: str, timeout: float, answer: Callable[[Service], T], **arguments: Any
+    ) -> T:
+        if not self._online:
+            raise Offline(f"{self.jid} is not connected.")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        request = self.world.log(self.jid, kind, normalise(service), node, arguments)
+        call = Call(request, answer, future, timeout)
+        self._calls.add(call)
+        self.world.enqueue(self.world.route, call)
+        try:
+            async with asyncio.timeout(timeout if self.world.real_timeouts else None):
+                return await future
+        except TimeoutError:
+            raise Timeout(f"{service} did not answer within {timeout:g} seconds.") from None
+        finally:
+            self._calls.discard(call)

@@ -1,0 +1,253 @@
+"""The session behind the port: an account's stream over slixmpp, its requests and its events."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import xml.etree.ElementTree as ET
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
+
+from .. import errors, jid
+from . import events, stanzas
+from .caps import Capabilities
+from .client import Client
+from .connection import Connection
+from .port import (
+    DiscoInfo,
+    DiscoItem,
+    Endpoint,
+    ItemsPage,
+    Listener,
+    PasswordSource,
+    Rsm,
+    SessionState,
+    Subscription,
+)
+from .requests import Requests
+from .roster import Roster
+
+log = logging.getLogger(__name__)
+
+# A service that pages disco#items unasked is followed so far.
+DISCO_PAGES = 1000
+PING_TIMEOUT = 30.0
+
+_T = TypeVar("_T")
+
+
+def connect(endpoint: Endpoint, password: PasswordSource, listener: Listener) -> Session:
+    """Make the session of an account, still offline (port.Connector)."""
+    return Session(endpoint, password, listener)
+
+
+class Session:
+    """One account's session (port.Session)."""
+
+    def __init__(self, endpoint: Endpoint, password: PasswordSource, listener: Listener) -> None:
+        self._account = endpoint.jid
+        self._domain = jid.domain(endpoint.jid)
+        self._listener = listener
+        self._requests = Requests(self._account)
+        self._roster = Roster(self._account)
+        self._capabilities = Capabilities()
+        self._features: tuple[str, ...] = ()
+        self._gate = events.Gate(self._account, lambda: self._roster.contacts, listener.solicited)
+        self._connection = Connection(endpoint, password, self)
+        self._client: Client | None = None
+        self._online = False
+        self._announced = ""
+        self._said: tuple[str, str, str] = ("offline", "", "")
+
+    # What is known
+
+    @property
+    def online(self) -> bool:
+        """Whether requests can be made now."""
+        return self._online
+
+    @property
+    def contacts(self) -> frozenset[str]:
+        """Bare JIDs whose presence the account receives."""
+        return self._roster.contacts
+
+    @property
+    def server_features(self) -> tuple[str, ...]:
+        """Features of the account's server and PEP service, sorted; as of the last session."""
+        return self._features
+
+    # Connecting
+
+    def connect(self) -> None:
+        """Connect and stay connected until ``close``."""
+        self._connection.open()
+
+    async def close(self) -> None:
+        """End the stream and stay offline."""
+        await self._connection.close()
+        self.state("offline")
+
+    def set_interests(self, nodes: frozenset[str]) -> None:
+        """Announce PEP nodes with ``+notify``; a changed set goes out at once."""
+        if nodes == self._capabilities.interests:
+            return
+        self._capabilities.announce(nodes)
+        if self._online:
+            self._announce()
+
+    # Requests
+
+    async def get_items(
+        self,
+        service: str,
+        node: str,
+        *,
+        max_items: int | None = None,
+        ids: Sequence[str] = (),
+        rsm: Rsm | None = None,
+        timeout: float = 60.0,
+    ) -> ItemsPage:
+        """Items of a node (XEP-0060 6.5)."""
+        subject = _subject(service, node)
+        request = stanzas.items_request(node, max_items, ids, rsm)
+        iq = await self._ask("get", service, request, subject, timeout)
+        return stanzas.read_items(iq, subject, node, ids)
+
+    async def disco_info(self, service: str, node: str = "", *, timeout: float = 30.0) -> DiscoInfo:
+        """disco#info of a service or node."""
+        subject = _subject(service, node)
+        iq = await self._ask("get", service, stanzas.disco_request(stanzas.DISCO_INFO, node), subject, timeout)
+        return stanzas.read_disco_info(iq, subject, node)
+
+    async def disco_items(self, service: str, node: str = "", *, timeout: float = 30.0) -> tuple[DiscoItem, ...]:
+        """disco#items of a service or node, all pages of it."""
+        subject = _subject(service, node)
+        found: dict[DiscoItem, None] = {}
+        page: Rsm | None = None
+        for _ in range(DISCO_PAGES):
+            request = stanzas.disco_request(stanzas.DISCO_ITEMS, node, page)
+            iq = await self._ask("get", service, request, subject, timeout)
+            items, last = stanzas.read_disco_items(iq, subject, node)
+            known = len(found)
+            found |= dict.fromkeys(items)
+            if last is None or len(found) == known:
+                break
+            page = Rsm(max=len(items), after=last)
+        return tuple(found)
+
+    async def subscribe(self, service: str, node: str, *, timeout: float = 30.0) -> Subscription:
+        """Subscribe the bare JID."""
+        subject = _subject(service, node)
+        request = stanzas.subscribe_request(node, self._account)
+        iq = await self._ask("set", service, request, subject, timeout)
+        return stanzas.read_subscription(iq, subject, node, self._account)
+
+    async def unsubscribe(self, service: str, node: str, subid: str = "", *, timeout: float = 30.0) -> None:
+        """Unsubscribe the bare JID."""
+        request = stanzas.unsubscribe_request(node, self._account, subid)
+        await self._ask("set", service, request, _subject(service, node), timeout)
+
+    async def subscriptions(self, service: str, node: str = "", *, timeout: float = 30.0) -> tuple[Subscription, ...]:
+        """The account's subscriptions at a service, or to one node."""
+        subject = _subject(service, node)
+        iq = await self._ask("get", service, stanzas.subscriptions_request(node), subject, timeout)
+        return stanzas.read_subscriptions(iq, subject, node, self._account)
+
+    async def _ask(self, kind: str, service: str, child: ET.Element, subject: str, timeout: float) -> ET.Element:
+        if not self._online:
+            raise errors.Offline(f"{self._account} is not connected, so {subject} can't be asked for.")
+        return await self._requests.ask(kind, service, child, subject=subject, timeout=timeout)
+
+    # The connection's subscriber
+
+    def state(self, state: SessionState, error: str = "", message: str = "") -> None:
+        """Tell the listener, once."""
+        if (state, error, message) != self._said:
+            self._said = (state, error, message)
+            self._listener.session_changed(state, error, message)
+
+    def attached(self, client: Client) -> None:
+        """Requests can be written, but none but our own preparations are."""
+        self._client = client
+        self._requests.open(client.request, client.boundjid.full)
+
+    async def prepare(self) -> None:
+        """Roster and features, before anything can arrive because of our presence."""
+        domain, account, roster = await asyncio.gather(
+            _tolerate(self._features_of(self._domain)),
+            _tolerate(self._features_of(self._account)),
+            _tolerate(self._requests.ask("get", self._account, self._roster.request(), subject="the roster")),
+        )
+        self._features = tuple(sorted((domain or frozenset()) | (account or frozenset())))
+        self._roster.replace(roster)
+
+    def up(self, resumed: bool) -> None:
+        """Online: presence first, then the listener."""
+        self._online = True
+        # A resumed session has its presence, unless what it announced has changed meanwhile.
+        if not resumed or self._capabilities.hash != self._announced:
+            self._announce()
+        self.state("online")
+        self._listener.session_started(resumed)
+
+    def detached(self) -> None:
+        """Requests fail now; the listener learns that the session is down."""
+        was, self._online = self._online, False
+        self._client = None
+        self._requests.close()
+        if was:
+            self._listener.session_ended()
+
+    async def alive(self) -> None:
+        """Ask the server for a sign of life (XEP-0199); an error is one."""
+        with contextlib.suppress(errors.StanzaError):
+            await self._requests.ask("get", self._domain, ET.Element(stanzas.PING + "ping"), timeout=PING_TIMEOUT)
+
+    def message(self, xml: ET.Element) -> None:
+        """Hand on what is let in. What comes before the session is online is covered by its start."""
+        if self._online:
+            for event in events.read(xml, self._gate):
+                self._listener.event(event)
+
+    def iq(self, xml: ET.Element) -> bool:
+        """Replies, roster pushes and questions about ourselves."""
+        client = self._client
+        kind = xml.get("type")
+        if kind in ("result", "error"):
+            return self._requests.answered(xml)
+        if client is None:
+            return False
+        if kind == "set" and self._roster.pushed(xml):
+            client.answer(xml)
+            return True
+        query = xml.find(stanzas.DISCO_INFO + "query")
+        if kind == "get" and query is not None:
+            info = self._capabilities.answer(query.get("node", ""))
+            if info is not None:
+                client.answer(xml, info)
+                return True
+        return False
+
+    def _announce(self) -> None:
+        if self._client is not None:
+            self._client.announce(self._capabilities.presence())
+            self._announced = self._capabilities.hash
+
+    async def _features_of(self, service: str) -> frozenset[str]:
+        request = stanzas.disco_request(stanzas.DISCO_INFO, "")
+        iq = await self._requests.ask("get", service, request, subject=service)
+        return stanzas.read_disco_info(iq, service, "").features
+
+
+async def _tolerate(request: Awaitable[_T]) -> _T | None:
+    """The result, or None when the server refuses it."""
+    try:
+        return await request
+    except errors.StanzaError as refusal:
+        log.warning("%s", refusal.message)
+        return None
+
+
+def _subject(service: str, node: str) -> str:
+    return f"'{node}' at {service}" if node else service

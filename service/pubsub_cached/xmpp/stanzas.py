@@ -1,0 +1,255 @@
+"""Requests as XML and replies as records (XEP-0004, XEP-0030, XEP-0059, XEP-0060)."""
+
+from __future__ import annotations
+
+import logging
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Sequence
+from typing import cast, get_args
+
+from .. import jid
+from ..errors import InvalidJid, StanzaError
+from . import payload
+from .port import DiscoInfo, DiscoItem, Item, ItemsPage, Rsm, Subscription, SubscriptionState
+
+log = logging.getLogger(__name__)
+
+PUBSUB = "{http://jabber.org/protocol/pubsub}"
+PUBSUB_ERRORS = "{http://jabber.org/protocol/pubsub#errors}"
+METADATA = "http://jabber.org/protocol/pubsub#meta-data"
+DISCO_INFO = "{http://jabber.org/protocol/disco#info}"
+DISCO_ITEMS = "{http://jabber.org/protocol/disco#items}"
+RSM = "{http://jabber.org/protocol/rsm}"
+FORM = "{jabber:x:data}"
+STANZAS = "{urn:ietf:params:xml:ns:xmpp-stanzas}"
+PING = "{urn:xmpp:ping}"
+CLIENT = "{jabber:client}"
+
+_STATES = frozenset(get_args(SubscriptionState))
+
+
+# Requests
+
+
+def items_request(node: str, max_items: int | None, ids: Sequence[str], rsm: Rsm | None) -> ET.Element:
+    """Retrieve items (XEP-0060 6.5)."""
+    pubsub = ET.Element(PUBSUB + "pubsub")
+    items = ET.SubElement(pubsub, PUBSUB + "items", node=node)
+    if max_items is not None:
+        items.set("max_items", str(max_items))
+    for id_ in ids:
+        ET.SubElement(items, PUBSUB + "item", id=id_)
+    if rsm is not None:
+        pubsub.append(rsm_request(rsm))
+    return pubsub
+
+
+def rsm_request(rsm: Rsm) -> ET.Element:
+    """A page (XEP-0059 2)."""
+    page = ET.Element(RSM + "set")
+    ET.SubElement(page, RSM + "max").text = str(rsm.max)
+    if rsm.after is not None:
+        ET.SubElement(page, RSM + "after").text = rsm.after
+    if rsm.before is not None:
+        ET.SubElement(page, RSM + "before").text = rsm.before
+    return page
+
+
+def disco_request(namespace: str, node: str, rsm: Rsm | None = None) -> ET.Element:
+    """disco#info or disco#items (XEP-0030 3, 4)."""
+    query = ET.Element(namespace + "query")
+    if node:
+        query.set("node", node)
+    if rsm is not None:
+        query.append(rsm_request(rsm))
+    return query
+
+
+def subscribe_request(node: str, account: str) -> ET.Element:
+    """Subscribe the bare JID (XEP-0060 6.1.1)."""
+    pubsub = ET.Element(PUBSUB + "pubsub")
+    ET.SubElement(pubsub, PUBSUB + "subscribe", node=node, jid=account)
+    return pubsub
+
+
+def unsubscribe_request(node: str, account: str, subid: str) -> ET.Element:
+    """Unsubscribe the bare JID (XEP-0060 6.2.1)."""
+    pubsub = ET.Element(PUBSUB + "pubsub")
+    element = ET.SubElement(pubsub, PUBSUB + "unsubscribe", node=node, jid=account)
+    if subid:
+        element.set("subid", subid)
+    return pubsub
+
+
+def subscriptions_request(node: str) -> ET.Element:
+    """The account's subscriptions (XEP-0060 5.6)."""
+    pubsub = ET.Element(PUBSUB + "pubsub")
+    element = ET.SubElement(pubsub, PUBSUB + "subscriptions")
+    if node:
+        element.set("node", node)
+    return pubsub
+
+
+# Replies
+
+
+def read_items(iq: ET.Element, subject: str, node: str, ids: Sequence[str]) -> ItemsPage:
+    """A reply to an items request; items that were not asked for by id are left out."""
+    pubsub = _only(iq, PUBSUB + "pubsub", subject)
+    items = pubsub.find(PUBSUB + "items")
+    found: tuple[Item, ...] = ()
+    if items is not None:
+        _same(items, node, subject)
+        found = tuple(read_item(each) for each in items.iterfind(PUBSUB + "item"))
+    if ids:
+        asked = frozenset(ids)
+        found = tuple(item for item in found if item.id in asked)
+    page = pubsub.find(RSM + "set")
+    if page is None:
+        return ItemsPage(found)
+    count = (page.findtext(RSM + "count") or "").strip()
+    return ItemsPage(
+        found,
+        rsm=True,
+        count=int(count) if count.isdecimal() else None,
+        first=page.findtext(RSM + "first"),
+        last=page.findtext(RSM + "last"),
+    )
+
+
+def read_item(element: ET.Element) -> Item:
+    """An ``<item/>`` of a reply or an event; a payload nested too deep counts as none."""
+    id_, publisher = element.get("id", ""), _jid(element.get("publisher", ""))
+    if not len(element):
+        return Item(id_, publisher=publisher)
+    child = element[0]
+    try:
+        return Item(id_, payload.serialise(child), payload.namespace(child), publisher)
+    except payload.TooDeep as problem:
+        log.warning("The payload of item '%s' is left out: %s", id_, problem)
+        return Item(id_, publisher=publisher)
+
+
+def read_disco_info(iq: ET.Element, subject: str, node: str) -> DiscoInfo:
+    """A reply to disco#info, with the fields of the metadata form (XEP-0060 5.4)."""
+    query = _only(iq, DISCO_INFO + "query", subject)
+    _same(query, node, subject)
+    metadata: dict[str, list[str]] = {}
+    for form in query.iterfind(FORM + "x"):
+        fields = read_form(form)
+        if fields.pop("FORM_TYPE", None) == [METADATA]:
+            metadata |= fields
+    return DiscoInfo(
+        identities=tuple(
+            (each.get("category", ""), each.get("type", "")) for each in query.iterfind(DISCO_INFO + "identity")
+        ),
+        features=frozenset(each.get("var", "") for each in query.iterfind(DISCO_INFO + "feature")) - {""},
+        metadata=metadata,
+    )
+
+
+def read_form(form: ET.Element) -> dict[str, list[str]]:
+    """The values of a data form's fields (XEP-0004 3.2)."""
+    return {
+        field.get("var", ""): [value.text or "" for value in field.iterfind(FORM + "value")]
+        for field in form.iterfind(FORM + "field")
+        if field.get("var")
+    }
+
+
+def read_disco_items(iq: ET.Element, subject: str, node: str) -> tuple[tuple[DiscoItem, ...], str | None]:
+    """A reply to disco#items, and the id to ask on from when the service pages unasked (XEP-0059)."""
+    query = _only(iq, DISCO_ITEMS + "query", subject)
+    _same(query, node, subject)
+    found = tuple(
+        DiscoItem(_jid(each.get("jid", "")), each.get("node", ""), each.get("name", ""))
+        for each in query.iterfind(DISCO_ITEMS + "item")
+    )
+    last = query.findtext(f"{RSM}set/{RSM}last")
+    return found, last if found else None
+
+
+def read_subscription(iq: ET.Element, subject: str, node: str, account: str) -> Subscription:
+    """A reply to a subscribe request; one without a body means success (XEP-0060 6.1.2)."""
+    element = iq.find(f"{PUBSUB}pubsub/{PUBSUB}subscription")
+    if element is None:
+        return Subscription(node, account, "subscribed")
+    _same(element, node, subject)
+    return _subscription(element, node) or Subscription(node, account, "subscribed")
+
+
+def read_subscriptions(iq: ET.Element, subject: str, node: str, account: str) -> tuple[Subscription, ...]:
+    """A reply to a subscriptions request; those of other JIDs are left out."""
+    element = iq.find(f"{PUBSUB}pubsub/{PUBSUB}subscriptions")
+    if element is None:
+        return ()
+    found = (_subscription(each, node) for each in element.iterfind(PUBSUB + "subscription"))
+    return tuple(
+        each
+        for each in found
+        if each is not None and bare(each.jid) == account and (not node or each.node == node)
+    )
+
+
+def read_error(iq: ET.Element, subject: str) -> StanzaError:
+    """What an error stanza says (RFC 6120 8.3)."""
+    condition, text, pubsub = error_parts(iq)
+    return StanzaError(condition, text, pubsub, subject=subject)
+
+
+def error_parts(stanza: ET.Element) -> tuple[str, str, str]:
+    """Defined condition, text and pubsub condition of an error stanza."""
+    condition, text, pubsub = "undefined-condition", "", ""
+    error = stanza.find(CLIENT + "error")
+    for child in error if error is not None else ():
+        if child.tag == STANZAS + "text":
+            text = text or (child.text or "").strip()
+        elif child.tag.startswith(STANZAS):
+            condition = child.tag[len(STANZAS) :]
+        elif child.tag.startswith(PUBSUB_ERRORS):
+            pubsub = child.tag[len(PUBSUB_ERRORS) :]
+            text = text or child.get("feature", "")
+    return condition, text, pubsub
+
+
+def bare(text: str) -> str:
+    """The normalised bare JID, or "" for what is no JID."""
+    return _jid(text).partition("/")[0]
+
+
+def subscription_state(text: str) -> SubscriptionState | None:
+    """A subscription state of XEP-0060 4.2, or None."""
+    return cast("SubscriptionState", text) if text in _STATES else None
+
+
+def _subscription(element: ET.Element, node: str) -> Subscription | None:
+    state = subscription_state(element.get("subscription", "subscribed"))
+    subscriber = _jid(element.get("jid", ""))
+    if state is None or not subscriber:
+        return None
+    return Subscription(element.get("node", node), subscriber, state, element.get("subid", ""))
+
+
+def _only(iq: ET.Element, tag: str, subject: str) -> ET.Element:
+    element = iq.find(tag)
+    if element is None:
+        raise StanzaError("undefined-condition", "the reply is empty", subject=subject)
+    return element
+
+
+def _same(element: ET.Element, node: str, subject: str) -> None:
+    answered = element.get("node", node)
+    if answered != node:
+        raise StanzaError("undefined-condition", f"the reply is about node '{answered}'", subject=subject)
+
+
+def _jid(text: str) -> str:
+    try:
+        return jid.normalise(text) if text else ""
+    except InvalidJid:
+        return ""
+
+
+def children(element: ET.Element, *tags: str) -> Iterator[ET.Element]:
+    """The direct children with one of the tags, in document order."""
+    return (child for child in element if child.tag in tags)

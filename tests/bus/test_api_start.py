@@ -1,0 +1,41 @@
+"""What a client sees of a daemon that is starting or stopping."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from pubsub_cached.api.exports import Exports
+from pubsub_cached.bus import Tree
+from tests.bus import api_service as bus
+from tests.bus.api_service import MANAGER
+from tests.bus.sample import INTROSPECTABLE, PROPERTIES, Client
+
+LOG_CONTROL = "org.freedesktop.LogControl1"
+
+
+async def test_a_starting_daemon_can_be_looked_at(tree: Tree, client: Client) -> None:
+    Exports(tree)
+    assert await client.get("State", MANAGER) == "starting"
+    assert await client.get("Version", MANAGER) == 1
+    assert await client.get("SyslogIdentifier", LOG_CONTROL, f"/{LOG_CONTROL.replace('.', '/')}") == "pubsub-cached"
+    (served,) = await client.call("Introspect", interface=INTROSPECTABLE)
+    assert '<method name="GetItems">' in served
+
+
+async def test_the_state_is_told_until_the_end(
+    bus_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    service = bus.daemon(bus.world(), bus_address, tmp_path)
+    await service.__aenter__()
+    async with bus.frontend(bus_address) as client:
+        assert await client.get("State", MANAGER) == "running"
+        closing = asyncio.create_task(service.__aexit__(None, None, None))
+        message = await client.signal()
+        while message.interface != PROPERTIES or message.body[0] != MANAGER:
+            message = await client.signal()
+        assert message.body[1]["State"].value == "stopping"
+        await closing

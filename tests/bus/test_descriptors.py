@@ -1,0 +1,146 @@
+"""File descriptors: passed in both directions, and closed on every way out."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from dbus_fast import Message, MessageFlag
+
+from pubsub_cached.bus import Connection, Tree
+from tests.bus.sample import ROOT, SAMPLE, Client, Sample, descriptors
+
+CALLS = 40
+
+
+def pipe_with(text: str) -> int:
+    reader, writer = os.pipe()
+    os.write(writer, text.encode())
+    os.close(writer)
+    return reader
+
+
+async def pass_fd(client: Client, member: str, **options: Any) -> Message:
+    fd = pipe_with("secret")
+    try:
+        return await client.raw(member, "h", 0, fds=[fd], **options)
+    finally:
+        os.close(fd)
+
+
+async def take_fd(client: Client, text: str) -> str:
+    reply = await client.raw("GiveFd", "s", text)
+    assert reply.body[1] == len(text)
+    with os.fdopen(reply.unix_fds[reply.body[0]], "rb") as output:
+        return output.read().decode()
+
+
+async def test_received_and_closed(sample: Sample, client: Client) -> None:
+    before = descriptors()
+    for _ in range(CALLS):
+        assert (await pass_fd(client, "ReadFd")).body == ["secret"]
+        assert (await pass_fd(client, "ReadFdLater")).body == ["secret"]
+    assert descriptors() == before
+
+
+async def test_sent_and_closed(sample: Sample, client: Client) -> None:
+    before = descriptors()
+    for number in range(CALLS):
+        assert await take_fd(client, str(number)) == str(number)
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize(
+    ("member", "options"),
+    [
+        ("RefuseFd", {}),
+        ("Shout", {}),
+        ("Echo", {}),
+        ("ReadFd", {"path": "/nowhere"}),
+        ("Ping", {"interface": "org.freedesktop.DBus.Peer"}),
+    ],
+)
+async def test_closed_when_the_call_fails(
+    sample: Sample, client: Client, member: str, options: dict[str, Any]
+) -> None:
+    before = descriptors()
+    for _ in range(CALLS):
+        assert (await pass_fd(client, member, **options)).error_name
+    assert descriptors() == before
+
+
+async def test_closed_when_the_result_is_wrong_or_not_wanted(sample: Sample, client: Client) -> None:
+    before = descriptors()
+    for _ in range(CALLS):
+        assert (await client.error("GiveFdAndText", "s", "x"))[0] == "im.pubsubcache1.Error.Internal"
+        await client.bus.send(client.message("GiveFd", "s", "x", flags=MessageFlag.NO_REPLY_EXPECTED))
+    await client.settle()
+    assert descriptors() == before
+
+
+async def test_descriptor_number_that_did_not_come_is_refused(sample: Sample, client: Client) -> None:
+    before = descriptors()
+    assert (await client.error("ReadFd", "h", 0))[0] == "org.freedesktop.DBus.Error.InvalidArgs"
+    fd = pipe_with("x")
+    assert (await client.error("ReadFd", "h", 7, fds=[fd]))[0] == "org.freedesktop.DBus.Error.InvalidArgs"
+    os.close(fd)
+    assert descriptors() == before
+
+
+async def test_more_descriptors_than_the_library_has_room_for(sample: Sample, client: Client) -> None:
+    before = descriptors()
+    fds = [pipe_with(str(number)) for number in range(16)]
+    assert await client.call("ReadFd", "h", 15, fds=fds) == ["15"]
+    for fd in fds:
+        os.close(fd)
+    assert descriptors() == before
+
+
+async def test_descriptors_of_a_signal_are_closed(sample: Sample, client: Client) -> None:
+    before = descriptors()
+    fd = pipe_with("x")
+    for _ in range(CALLS):
+        signal = Message.new_signal(ROOT, SAMPLE, "Said", "h", [0], [fd])
+        signal.destination = client.service
+        await client.bus.send(signal)
+    await client.settle()
+    os.close(fd)
+    assert descriptors() == before
+
+
+async def test_received_descriptors_are_not_inherited(sample: Sample, client: Client) -> None:
+    await pass_fd(client, "ReadFd")
+    assert sample.inheritable == [False]
+
+
+async def test_outgoing_call_passes_descriptors_both_ways(
+    connection: Connection, tree: Tree, bus_address: str, sample: Sample
+) -> None:
+    other = await Connection.open(bus_address)
+    before = descriptors()
+    for _ in range(CALLS):
+        fd = pipe_with("mine")
+        assert await other.call(connection.unique_name, ROOT, SAMPLE, "ReadFd", "h", [fd]) == ["mine"]
+        os.close(fd)
+        output, size = await other.call(connection.unique_name, ROOT, SAMPLE, "GiveFd", "s", ["yours"])
+        assert os.read(output, 100) == b"yours"
+        assert size == 5
+        os.close(output)
+    assert descriptors() == before
+    await other.close()
+
+
+async def test_queued_descriptors_are_closed_when_the_connection_ends(
+    bus_address: str, sample: Sample, client: Client
+) -> None:
+    other = await Connection.open(bus_address)
+    before = descriptors()
+    fd = pipe_with("x")
+    body = "x" * 100_000
+    for _ in range(CALLS):
+        other.call_no_reply(other.unique_name, "/", "test.Nobody", "Take", "hs", [fd, body])
+    os.close(fd)
+    assert descriptors() > before
+    await other.close()
+    assert descriptors() < before

@@ -1,0 +1,104 @@
+"""Clients that leave, and subscriptions to signals."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pubsub_cached.bus import Connection, Match, Owners, Signal
+from tests.bus.conftest import MakeClient
+from tests.bus.sample import ROOT, SAMPLE, Client, Sample
+
+
+async def leave(client: Client) -> None:
+    client.bus.disconnect()
+    await client.bus.wait_for_disconnect()
+
+
+async def test_each_callback_is_called_once_when_the_name_leaves(
+    connection: Connection, make_client: MakeClient
+) -> None:
+    owners = Owners(connection)
+    client = await make_client()
+    gone: asyncio.Queue[str] = asyncio.Queue()
+    await asyncio.gather(
+        owners.watch(client.name, gone.put_nowait), owners.watch(client.name, lambda name: gone.put_nowait("two"))
+    )
+    assert gone.empty()
+    name = client.name
+    await leave(client)
+    async with asyncio.timeout(10):
+        assert {await gone.get(), await gone.get()} == {name, "two"}
+    assert not await owners.has_owner(name)
+    assert gone.empty()
+
+
+async def test_name_that_is_gone_already_is_told_at_once(connection: Connection, make_client: MakeClient) -> None:
+    client = await make_client()
+    name = client.name
+    await leave(client)
+    gone: list[str] = []
+    await Owners(connection).watch(name, gone.append)
+    assert gone == [name]
+
+
+async def test_nothing_is_told_after_unwatching(connection: Connection, make_client: MakeClient) -> None:
+    owners = Owners(connection)
+    client, other = await make_client(), await make_client()
+    gone: list[str] = []
+    told = asyncio.Event()
+    await owners.watch(client.name, gone.append)
+    await owners.watch(other.name, lambda name: told.set())
+    owners.unwatch(client.name, gone.append)
+    owners.unwatch(client.name, print)
+    await leave(client)
+    await leave(other)
+    async with asyncio.timeout(10):
+        await told.wait()
+    assert gone == []
+    assert not connection._matches._subscriptions
+
+
+async def test_well_known_name_can_be_watched(connection: Connection, bus_address: str) -> None:
+    other = await Connection.open(bus_address)
+    await other.own("test.WellKnown")
+    gone = asyncio.Event()
+    await Owners(connection).watch("test.WellKnown", lambda name: gone.set())
+    await other.close()
+    async with asyncio.timeout(10):
+        await gone.wait()
+
+
+async def test_forged_departure_is_ignored(connection: Connection, sample: Sample, client: Client) -> None:
+    owners = Owners(connection)
+    gone: list[str] = []
+    await owners.watch(client.name, gone.append)
+    forged = client.message("NameOwnerChanged", "sss", client.name, client.name, "", path="/org/freedesktop/DBus")
+    forged.interface = "org.freedesktop.DBus"
+    forged.message_type = forged.message_type.SIGNAL
+    await client.bus.send(forged)
+    await client.settle()
+    assert gone == []
+
+
+async def test_subscription_gets_what_fits_until_it_is_cancelled(
+    connection: Connection, sample: Sample, bus_address: str
+) -> None:
+    other = await Connection.open(bus_address)
+    heard: asyncio.Queue[Signal] = asyncio.Queue()
+    match = Match(sender=connection.unique_name, path=ROOT, interface=SAMPLE, member="Said")
+    subscription = await other.subscribe(heard.put_nowait, match)
+    sample.changed("Level")
+    sample.emit("Said", 1, "one")
+    async with asyncio.timeout(10):
+        signal = await heard.get()
+    assert signal == Signal(connection.unique_name, ROOT, SAMPLE, "Said", "us", [1, "one"])
+    subscription.cancel()
+    subscription.cancel()
+    sample.emit("Said", 2, "two")
+    await other.call(connection.unique_name, ROOT, SAMPLE, "Nothing")
+    assert heard.empty()
+    await other.close()
+
+
+def test_match_rule_is_quoted() -> None:
+    assert Match(member="Said", arg0="it's").rule == "type='signal',member='Said',arg0='it'\\''s'"

@@ -1,0 +1,137 @@
+"""Stored passwords over a real keyring, and over buses where there is none or it stays locked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pubsub_cached.errors import AuthenticationFailed
+from pubsub_cached.secrets import Secrets
+from tests.support.bus import PrivateBus
+
+JID = "alice@example.org"
+SECRET = "c0rrect hörse"
+
+MakeBus = Callable[..., PrivateBus]
+Keyring = Callable[[str], None]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "secrets.json"
+
+
+@pytest.fixture
+def secrets(file: Path) -> Iterator[Secrets]:
+    secrets = Secrets(file)
+    yield secrets
+    secrets.close()
+
+
+@pytest.fixture
+def keyring(make_bus: MakeBus, tmp_path: Path, servicedir: Path, monkeypatch: pytest.MonkeyPatch) -> Keyring:
+    """Makes a session bus that starts gnome-keyring when called, unlocked if there is a login password."""
+
+    def make(password: str) -> None:
+        unlock = f"printf {password} | exec" if password else "exec"
+        option = "--unlock" if password else ""
+        start = tmp_path / "start-keyring"
+        start.write_text(f"#!/bin/sh\n{unlock} gnome-keyring-daemon {option} --foreground --components=secrets\n")
+        start.chmod(0o755)
+        (servicedir / "org.freedesktop.secrets.service").write_text(
+            f"[D-BUS Service]\nName=org.freedesktop.secrets\nExec={start}\n"
+        )
+        runtime = tmp_path / "runtime"
+        runtime.mkdir(mode=0o700, exist_ok=True)
+        home = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data"), "XDG_RUNTIME_DIR": str(runtime)}
+        bus = make_bus(servicedir=servicedir, environment=home)
+        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", bus.address)
+
+    return make
+
+
+@pytest.fixture
+def no_keyring(private_bus: PrivateBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", private_bus.address)
+
+
+@pytest.mark.usefixtures("no_keyring")
+def test_bus_without_secret_service_keeps_secrets_in_the_file(secrets: Secrets, file: Path) -> None:
+    assert secrets.store(JID, SECRET) == "file"
+
+    assert json.loads(file.read_text()) == {JID: SECRET}
+    assert secrets.lookup(JID) == SECRET
+    assert secrets.remove(JID)
+    assert secrets.lookup(JID) is None
+
+
+def test_unlocked_keyring_keeps_secrets_and_no_file_does(keyring: Keyring, secrets: Secrets, file: Path) -> None:
+    keyring("login")
+
+    assert secrets.lookup(JID) is None
+    assert secrets.store(JID, "old") == "secret-service"
+    assert secrets.store(JID, SECRET) == "secret-service"
+
+    assert secrets.source(JID)() == SECRET
+    assert secrets.lookup("bob@example.org") is None
+    assert not file.exists()
+    assert secrets.remove(JID)
+    assert not secrets.remove(JID)
+    assert secrets.lookup(JID) is None
+
+
+def test_secret_is_found_by_other_programs_by_its_attributes(keyring: Keyring, secrets: Secrets) -> None:
+    import secretstorage
+
+    keyring("login")
+    secrets.store(JID, SECRET)
+
+    connection = secretstorage.dbus_init()
+    found = list(secretstorage.search_items(connection, {"service": "im.pubsubcache1", "jid": JID}))
+
+    assert [item.get_secret().decode() for item in found] == [SECRET]
+    assert JID in found[0].get_label()
+    connection.close()
+
+
+def test_secret_in_the_file_moves_to_the_keyring_when_it_is_set_again(
+    keyring: Keyring, secrets: Secrets, file: Path
+) -> None:
+    file.write_text(json.dumps({JID: "old", "bob@example.org": "bob's"}))
+    file.chmod(0o600)
+    keyring("login")
+    assert secrets.lookup(JID) == "old"
+
+    assert secrets.store(JID, SECRET) == "secret-service"
+
+    assert json.loads(file.read_text()) == {"bob@example.org": "bob's"}
+    assert secrets.lookup(JID) == SECRET
+
+
+def test_locked_keyring_whose_prompt_can_not_be_shown_is_an_authentication_failure(
+    keyring: Keyring, secrets: Secrets
+) -> None:
+    import secretstorage
+
+    keyring("login")
+    secrets.store(JID, SECRET)
+    connection = secretstorage.dbus_init()
+    secretstorage.get_default_collection(connection).lock()
+    connection.close()
+
+    with pytest.raises(AuthenticationFailed, match=f"{JID} can't be read: .*locked"):
+        secrets.source(JID)()
+    with pytest.raises(AuthenticationFailed):
+        secrets.lookup(JID)
+
+
+def test_keyring_that_can_not_be_unlocked_leaves_the_file(keyring: Keyring, secrets: Secrets, file: Path) -> None:
+    keyring("")
+
+    assert secrets.store(JID, SECRET) == "file"
+
+    assert json.loads(file.read_text()) == {JID: SECRET}
+    assert secrets.lookup(JID) == SECRET

@@ -1,0 +1,163 @@
+"""What real services push, as the session tells it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pubsub_cached.xmpp.port import DeleteEvent, Item, ItemsEvent, PurgeEvent
+from tests.support.publisher import Publisher, befriend
+from tests.support.server import Server
+
+from .conftest import OpenPublisher, OpenSession
+
+CONFIG = {"persist_items": True, "max_items": 100, "access_model": "open", "notify_retract": True, "notify_delete": True}
+X = "<x xmlns='urn:x'/>"
+PRESENCE = {"access_model": "presence"}
+
+
+@pytest.fixture
+async def alice(server: Server, open_publisher: OpenPublisher) -> Publisher:
+    return await open_publisher(server, "alice")
+
+
+async def test_a_subscriber_hears_of_every_change_in_order(
+    server: Server, alice: Publisher, open_session: OpenSession, node: str
+) -> None:
+    await alice.create(server.pubsub, node, CONFIG)
+    session, recorder = await open_session(server, "bob")
+    await session.subscribe(server.pubsub, node)
+    await alice.publish(server.pubsub, node, "1", X)
+    await alice.publish(server.pubsub, node, "1", "<y xmlns='urn:y'/>")
+    await alice.publish(server.pubsub, node, "2", X)
+    await alice.retract(server.pubsub, node, "1")
+    await alice.purge(server.pubsub, node)
+    await alice.delete(server.pubsub, node)
+    await recorder.event_of(DeleteEvent, node)
+    told = [event for event in recorder.events if event.node == node]
+    assert [type(event) for event in told] == [ItemsEvent] * 4 + [PurgeEvent, DeleteEvent]
+    published = [event for event in told if isinstance(event, ItemsEvent)]
+    assert [item.id for event in published for item in event.items] == ["1", "1", "2"]
+    assert published[1].items[0].payload == '<y xmlns="urn:y"/>'
+    assert published[3].retracted == ("1",)
+    assert {event.service for event in told} == {server.pubsub}
+
+
+async def test_the_publisher_is_told_where_the_service_tells_it(
+    server: Server, alice: Publisher, open_session: OpenSession, node: str
+) -> None:
+    await alice.create(server.pubsub, node, CONFIG)
+    session, recorder = await open_session(server, "bob")
+    await session.subscribe(server.pubsub, node)
+    await alice.publish(server.pubsub, node, "1", X)
+    event = await recorder.event_of(ItemsEvent, node)
+    said = {"prosody": "alice@localhost", "ejabberd": ""}
+    assert event.items == (Item("1", '<x xmlns="urn:x"/>', "urn:x", said[server.name]),)
+
+
+async def test_a_service_that_was_not_asked_for_is_not_heard(
+    server: Server, alice: Publisher, open_session: OpenSession, node: str
+) -> None:
+    await alice.create(server.pubsub, node, CONFIG)
+    session, recorder = await open_session(server, "bob")
+    await session.subscribe(server.pubsub, node)
+    recorder.services.clear()
+    await alice.publish(server.pubsub, node, "silent", X)
+    await session.disco_info(server.pubsub)  # what came before the answer was handled before it
+    recorder.services.add(server.pubsub)
+    await alice.publish(server.pubsub, node, "heard", X)
+    event = await recorder.event_of(ItemsEvent, node)
+    assert [item.id for item in event.items] == ["heard"]
+
+
+async def test_events_sent_by_a_user_are_no_services_events(
+    server: Server, alice: Publisher, open_session: OpenSession, node: str
+) -> None:
+    session, recorder = await open_session(server, "bob")
+    forged = (
+        f"<message to='bob@localhost' type='headline'><event xmlns='http://jabber.org/protocol/pubsub#event'>"
+        f"<purge node='blog'/></event></message>"
+    )
+    alice.send(forged)
+    await alice.iq("get", "<query xmlns='http://jabber.org/protocol/disco#info'/>", server.pubsub)
+    await session.disco_info(server.pubsub)
+    assert recorder.events == []
+
+
+async def test_the_newest_item_of_a_contact_comes_with_the_first_presence(
+    server: Server, users: tuple[str, str], open_publisher: OpenPublisher, open_session: OpenSession
+) -> None:
+    writer, reader = users
+    publisher = await open_publisher(server, writer)
+    friend = await open_publisher(server, reader)
+    await befriend(publisher, friend)
+    await friend.close()
+    await publisher.publish("", "urn:wanted", "w", X, PRESENCE)
+    await publisher.publish("", "urn:unwanted", "u", X, PRESENCE)
+    session, recorder = await open_session(server, reader, interests=frozenset({"urn:wanted"}))
+    assert session.contacts == {publisher.jid}
+    event = await recorder.event_of(ItemsEvent, "urn:wanted")
+    assert (event.service, [item.id for item in event.items]) == (publisher.jid, ["w"])
+    assert {each.node for each in recorder.events} == {"urn:wanted"}
+
+
+async def test_changed_interests_take_effect_at_once(
+    server: Server, users: tuple[str, str], open_publisher: OpenPublisher, open_session: OpenSession
+) -> None:
+    user, _ = users
+    publisher = await open_publisher(server, user)
+    session, recorder = await open_session(server, user, interests=frozenset({"urn:first"}))
+    await publisher.publish("", "urn:first", "1", X)
+    await recorder.event_of(ItemsEvent, "urn:first")
+    session.set_interests(frozenset({"urn:second"}))
+    # The server has read the new interests once it has asked what the new hash means, so the last word decides.
+    async with asyncio.timeout(20):
+        while not any(each.node == "urn:second" for each in recorder.events):
+            await publisher.publish("", "urn:second", "2", X)
+            await session.disco_info(server.jid(user))
+    seen = len(recorder.events)
+    await publisher.publish("", "urn:first", "3", X)
+    await publisher.publish("", "urn:second", "4", X)
+    async with asyncio.timeout(20):
+        while "4" not in _ids(recorder.events[seen:]):
+            await recorder.event_of(ItemsEvent, "urn:second")
+    assert "3" not in _ids(recorder.events[seen:])
+
+
+async def test_a_new_contact_is_one_at_once(
+    server: Server, users: tuple[str, str], open_publisher: OpenPublisher, open_session: OpenSession
+) -> None:
+    writer, reader = users
+    publisher = await open_publisher(server, writer)
+    friend = await open_publisher(server, reader)
+    session, recorder = await open_session(server, reader, interests=frozenset({"urn:wanted"}))
+    assert session.contacts == frozenset()
+    await befriend(publisher, friend)
+    async with asyncio.timeout(20):
+        while session.contacts != {publisher.jid}:
+            await session.disco_info(server.jid(reader))
+        while not recorder.events:
+            await publisher.publish("", "urn:wanted", "1", X, PRESENCE)
+            await session.disco_info(server.jid(reader))
+    assert recorder.events[0].service == publisher.jid
+
+
+async def test_subscription_requests_are_left_to_the_user(
+    server: Server, users: tuple[str, str], open_publisher: OpenPublisher, open_session: OpenSession
+) -> None:
+    stranger, user = users
+    session, _ = await open_session(server, user)
+    publisher = await open_publisher(server, stranger)
+    publisher.send(f"<presence type='subscribe' to='{server.jid(user)}'/>")
+    await publisher.iq("get", "<query xmlns='http://jabber.org/protocol/disco#info'/>", server.domain)
+    await session.disco_info(server.domain)
+    assert session.contacts == frozenset()
+    watcher = await open_publisher(server, user)
+    reply = await watcher.iq("get", "<query xmlns='jabber:iq:roster'/>")
+    granted = {item.get("jid"): item.get("subscription") for item in reply.iter("{jabber:iq:roster}item")}
+    assert granted.get(server.jid(stranger), "none") == "none"
+
+
+def _ids(events: list[object]) -> set[str]:
+    return {item.id for event in events if isinstance(event, ItemsEvent) for item in event.items}

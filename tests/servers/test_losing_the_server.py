@@ -1,0 +1,121 @@
+"""Servers that go away and come back, networks that are cut."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pubsub_cached.errors import Offline
+from pubsub_cached.xmpp.port import ItemsEvent
+from tests.support.proxy import Proxy
+from tests.support.server import Server
+
+from .conftest import OpenPublisher, OpenSession
+
+X = "<x xmlns='urn:x'/>"
+CONFIG = {"persist_items": True, "max_items": 100, "access_model": "open"}
+
+
+async def test_a_server_that_stops_fails_requests_at_once_and_is_found_again(
+    own_server: Server, open_session: OpenSession, open_publisher: OpenPublisher
+) -> None:
+    publisher = await open_publisher(own_server, "alice")
+    await publisher.create(own_server.pubsub, "blog", CONFIG)
+    await publisher.publish(own_server.pubsub, "blog", "1", X)
+    await publisher.close()
+    async with Proxy(own_server.host, own_server.port) as proxy:
+        session, recorder = await open_session(own_server, "bob", port=proxy.port)
+        proxy.silent = True
+        pending = asyncio.create_task(session.get_items(own_server.pubsub, "blog"))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(own_server.stop)
+        with pytest.raises(Offline):
+            await pending
+        told = await recorder.state("waiting")
+        assert told.error == "im.pubsubcache1.Error.Offline"
+        assert not session.online
+        with pytest.raises(Offline):
+            await session.subscribe(own_server.pubsub, "blog")
+        proxy.silent = False
+        await asyncio.to_thread(own_server.start)
+        assert not (await recorder.started()).resumed
+    # What was refused meanwhile was not sent later, and the data is still there.
+        assert await session.subscriptions(own_server.pubsub) == ()
+        assert [item.id for item in (await session.get_items(own_server.pubsub, "blog")).items] == ["1"]
+
+
+async def test_a_server_that_crashes_is_found_again(own_server: Server, open_session: OpenSession) -> None:
+    session, recorder = await open_session(own_server, "bob")
+    await asyncio.to_thread(own_server.kill)
+    await recorder.state("waiting")
+    await asyncio.to_thread(own_server.start)
+    assert not (await recorder.started()).resumed
+    assert session.online
+
+
+async def test_a_cut_connection_is_resumed_without_loss(
+    server: Server, open_session: OpenSession, open_publisher: OpenPublisher, node: str
+) -> None:
+    publisher = await open_publisher(server, "alice")
+    await publisher.create(server.pubsub, node, CONFIG)
+    async with Proxy(server.host, server.port) as proxy:
+        session, recorder = await open_session(server, "bob", port=proxy.port)
+        await session.subscribe(server.pubsub, node)
+        await publisher.publish(server.pubsub, node, "before", X)
+        await recorder.event_of(ItemsEvent, node)
+        proxy.cut()
+        for number in range(5):
+            await publisher.publish(server.pubsub, node, f"between {number}", X)
+        await recorder.state("waiting")
+        assert (await recorder.started()).resumed
+        await publisher.publish(server.pubsub, node, "after", X)
+        async with asyncio.timeout(20):
+            while "after" not in (ids := _ids(recorder.told)):
+                await recorder.event_of(ItemsEvent, node)
+        assert ids == ["before", *(f"between {number}" for number in range(5)), "after"]
+        assert [item.id for item in (await session.get_items(server.pubsub, node, max_items=1)).items] == ["after"]
+
+
+async def test_a_request_that_was_lost_is_not_repeated_by_resumption(
+    server: Server, open_session: OpenSession, open_publisher: OpenPublisher, node: str
+) -> None:
+    publisher = await open_publisher(server, "alice")
+    await publisher.create(server.pubsub, node, CONFIG)
+    async with Proxy(server.host, server.port) as proxy:
+        session, recorder = await open_session(server, "bob", port=proxy.port)
+        pending = asyncio.create_task(session.subscribe(server.pubsub, node))
+        await asyncio.sleep(0)
+        # Written, but nothing is on its way yet.
+        proxy.cut()
+        with pytest.raises(Offline):
+            await pending
+        assert (await recorder.started()).resumed
+        assert node not in {each.node for each in await session.subscriptions(server.pubsub)}
+        # The counters agree: a second cut is resumed as well.
+        proxy.cut()
+        assert (await recorder.started()).resumed
+        await session.subscribe(server.pubsub, node)
+
+
+async def test_interests_changed_while_cut_off_are_announced_after_resumption(
+    server: Server, users: tuple[str, str], open_session: OpenSession, open_publisher: OpenPublisher
+) -> None:
+    user, _ = users
+    publisher = await open_publisher(server, user)
+    async with Proxy(server.host, server.port) as proxy:
+        session, recorder = await open_session(server, user, port=proxy.port)
+        proxy.cut()
+        await recorder.state("waiting")
+        session.set_interests(frozenset({"urn:wanted"}))
+        assert (await recorder.started()).resumed
+        async with asyncio.timeout(20):
+            while not recorder.events:
+                await publisher.publish("", "urn:wanted", "1", X)
+                await session.disco_info(server.jid(user))
+
+
+def _ids(told: list[object]) -> list[str]:
+    """Ids of published items in order, each once: what is replayed may come twice."""
+    ids = [item.id for event in told if isinstance(event, ItemsEvent) for item in event.items]
+    return list(dict.fromkeys(ids))

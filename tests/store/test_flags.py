@@ -1,0 +1,87 @@
+"""Flags: local marks that outlive what they mark."""
+
+from __future__ import annotations
+
+import pytest
+from pubsub_cached.store import accounts, items, maintenance, nodes
+from pubsub_cached.store.rows import ItemsQuery, NodeRow
+
+from .conftest import ACCOUNT, Database
+from .content import item
+
+
+@pytest.fixture
+def node(db: Database) -> NodeRow:
+    node = db.node()
+    db.write(items.publish, node.id, [item("a"), item("b"), item("c")])
+    db.write(items.set_flags, node.address, ["a", "b"], ["read", "starred"])
+    return db.again(node)
+
+
+def flags(db: Database, node: NodeRow) -> dict[str, list[str]]:
+    found = db.read(items.page, node.id, ItemsQuery(limit=100)).items
+    return {record["id"]: record["flags"] for record in found}
+
+
+MARKED = {"a": ["read", "starred"], "b": ["read", "starred"], "c": []}
+
+
+def test_setting_raises_revisions_in_order(db: Database, node: NodeRow) -> None:
+    assert flags(db, node) == MARKED
+    delta = db.write(items.set_flags, node.address, ["c", "a"], ["later"])
+    assert (delta.changed, delta.revision) == (["c", "a"], node.revision + 2)
+    assert db.again(node).revision == node.revision + 2
+
+
+def test_what_is_set_already_changes_nothing(db: Database, node: NodeRow) -> None:
+    assert not db.write(items.set_flags, node.address, ["a"], ["read"], ["later"])
+    assert db.again(node) == node
+
+
+def test_unread_counts_what_is_without_the_flag_read(db: Database, node: NodeRow) -> None:
+    assert db.read(nodes.unread, node) == 1
+    db.write(items.set_flags, node.address, ["a"], [], ["read"])
+    assert db.read(nodes.unread, db.again(node)) == 2
+    db.write(items.retract, node.id, ["b"])
+    assert db.read(nodes.unread, db.again(node)) == 2
+
+
+def test_they_survive_an_overwrite(db: Database, node: NodeRow) -> None:
+    db.write(items.publish, node.id, [item("a", "new")])
+    assert flags(db, node) == MARKED
+
+
+def test_they_survive_a_synchronisation(db: Database, node: NodeRow) -> None:
+    db.write(lambda tx: items.replace(tx, node.id, [item("b", "new"), item("d")], full=True))
+    db.write(lambda tx: items.replace(tx, node.id, [item("a"), item("b"), item("c")], full=True))
+    assert flags(db, node) == MARKED
+
+
+@pytest.mark.parametrize("others", [0, 40])
+def test_they_survive_local_removal_of_the_items_and_of_the_node(db: Database, node: NodeRow, others: int) -> None:
+    db.write(items.drop, node.id)
+    db.write(nodes.forget, node.id)
+    again = db.write(nodes.ensure, node.address)
+    db.write(items.publish, again.id, [item("a"), item("b"), item("c"), *(item(str(n)) for n in range(others))])
+    assert {id_: marks for id_, marks in flags(db, again).items() if id_ in MARKED} == MARKED
+    assert db.read(nodes.unread, db.again(again)) == 1 + others
+
+
+def test_they_can_be_set_on_what_is_not_cached(db: Database, node: NodeRow) -> None:
+    assert not db.write(items.set_flags, node.address, ["z"], ["read"])
+    db.write(items.publish, node.id, [item("z")])
+    assert flags(db, node)["z"] == ["read"]
+
+
+def test_they_survive_an_account_removed_with_its_cache_kept(db: Database, node: NodeRow) -> None:
+    assert db.write(accounts.remove, ACCOUNT, True)
+    assert flags(db, node) == MARKED
+
+
+def test_they_go_with_an_account_and_with_a_reset(db: Database, node: NodeRow) -> None:
+    db.write(maintenance.reset)
+    assert db.rows("SELECT count(*) FROM flag") == [(0,)]
+    again = db.write(nodes.ensure, node.address)
+    db.write(items.set_flags, again.address, ["a"], ["read"])
+    db.write(accounts.remove, ACCOUNT)
+    assert db.rows("SELECT count(*) FROM flag") == [(0,)]

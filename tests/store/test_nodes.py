@@ -1,0 +1,172 @@
+"""Rows of nodes and accounts."""
+
+from __future__ import annotations
+
+import pytest
+from pubsub_cached.address import Address
+from pubsub_cached.errors import NoSuchAccount, NoSuchNode
+from pubsub_cached.store import accounts, items, maintenance, nodes
+from pubsub_cached.store.rows import NodeRow, NodesQuery
+
+from .conftest import ACCOUNT, Database
+from .content import item
+
+
+def update(db: Database, node: NodeRow, **columns: object) -> NodeRow:
+    return db.write(lambda tx: nodes.update(tx, node.id, **columns))
+
+
+def test_a_new_node_is_unknown(db: Database, address: Address) -> None:
+    assert db.read(nodes.find, address) is None
+    node = db.write(nodes.ensure, address)
+    assert (node.address, node.state, node.completeness, node.item_count) == (address, "unknown", "none", 0)
+    assert node.floor == node.revision == db.read(maintenance.revision)
+    assert db.write(nodes.ensure, address) == node == db.read(nodes.find, address)
+
+
+def test_a_node_needs_its_account(db: Database, address: Address) -> None:
+    with pytest.raises(NoSuchAccount, match="bob@example.org"):
+        db.write(nodes.ensure, address._replace(account="bob@example.org"))
+
+
+def test_what_a_client_can_see_has_a_revision(db: Database) -> None:
+    node = db.node()
+    after = update(db, node, state="live", subscribed=True, max_items=20, last_sync=5)
+    assert after.revision == node.revision + 1
+    assert (after.state, after.subscribed, after.max_items, after.last_sync) == ("live", True, 20, 5)
+    assert update(db, node, state="live") == after
+    assert update(db, node) == after
+
+
+def test_bookkeeping_has_none(db: Database) -> None:
+    node = db.node()
+    after = update(db, node, validated_at=1, last_read=2, last_sync=3, next_sync=4, proof_at=5, failures=6)
+    assert after.revision == node.revision
+    assert (after.validated_at, after.failures) == (1, 6)
+
+
+@pytest.mark.parametrize("column", ["item_count", "floor", "revision", "id", "colour"])
+def test_what_the_store_keeps_itself_can_not_be_set(db: Database, column: str) -> None:
+    node = db.node()
+    with pytest.raises(TypeError, match=column):
+        update(db, node, **{column: 1})
+
+
+def test_a_row_that_is_gone(db: Database) -> None:
+    node = db.node()
+    db.write(nodes.forget, node.id)
+    assert db.read(nodes.by_id, node.id) is None
+    with pytest.raises(NoSuchNode):
+        update(db, node, state="live")
+    with pytest.raises(NoSuchNode):
+        db.write(items.publish, node.id, [item("a")])
+
+
+def test_demotion_changes_those_in_the_states_and_tells_which(db: Database) -> None:
+    live, polled, denied = db.node(state="live"), db.node(state="polled"), db.node(state="denied")
+    changed = db.write(nodes.demote, ACCOUNT, ("live", "polled"), "stale", "restart")
+    assert [(row.id, row.state, row.reason) for row in changed] == [
+        (live.id, "stale", "restart"),
+        (polled.id, "stale", "restart"),
+    ]
+    assert len({row.revision for row in changed}) == 2
+    assert db.again(denied) == denied
+    assert db.write(nodes.demote, None, ("stale",), "stale", "restart") == []
+    assert db.write(nodes.demote, "bob@example.org", ("stale",), "live", "") == []
+
+
+def test_listing_by_each_constraint(db: Database) -> None:
+    first = db.node(state="live", type="blog", subtype="microblog", analyser="blog", subscribed=True)
+    second = db.node(state="stale", type="event", subtype="event", analyser="event")
+    for query in (
+        NodesQuery(state="live"),
+        NodesQuery(type="blog"),
+        NodesQuery(subtype="microblog"),
+        NodesQuery(analyser="blog"),
+        NodesQuery(subscribed=True),
+        NodesQuery(node_prefix=first.address.node),
+        NodesQuery(limit=1),
+    ):
+        assert db.read(nodes.listing, query) == [first]
+    for query in (NodesQuery(subscribed=False), NodesQuery(since=first.revision), NodesQuery(after_id=first.id)):
+        assert db.read(nodes.listing, query) == [second]
+    everything = NodesQuery(account=ACCOUNT, service="pubsub.example.org", since=0)
+    assert db.read(nodes.listing, everything) == [first, second]
+    assert db.read(nodes.listing, NodesQuery(since=2**64 - 1)) == []
+    assert db.read(nodes.listing, NodesQuery(account="bob@example.org")) == []
+
+
+@pytest.mark.parametrize(("prefix", "found"), [("urn:a", 2), ("URN:A", 0), ("urn:%", 0), ("urn:a_", 1)])
+def test_a_prefix_is_literal(db: Database, address: Address, prefix: str, found: int) -> None:
+    db.write(nodes.ensure, address._replace(node="urn:a_b"))
+    db.write(nodes.ensure, address._replace(node="urn:acb"))
+    assert len(db.read(nodes.listing, NodesQuery(node_prefix=prefix))) == found
+
+
+def test_items_make_the_node_newer(db: Database) -> None:
+    node = db.node()
+    db.write(items.publish, node.id, [item("a")])
+    assert db.read(nodes.listing, NodesQuery(since=node.revision)) == [db.again(node)]
+
+
+def test_all_states(db: Database) -> None:
+    node = db.node(state="live")
+    assert db.read(nodes.all_states) == db.read(nodes.all_states, ACCOUNT) == [(node.id, node.address, "live")]
+    assert db.read(nodes.all_states, "bob@example.org") == []
+
+
+def test_an_account_is_made_and_changed(db: Database) -> None:
+    made = db.write(lambda tx: accounts.ensure(tx, "bob@example.org", origin="config", host="127.0.0.1", port=5222))
+    assert (made.jid, made.origin, made.enabled, made.port, made.tls) == (
+        "bob@example.org", "config", True, 5222, "starttls",
+    )  # fmt: skip
+    changed = db.write(lambda tx: accounts.ensure(tx, "bob@example.org", enabled=False))
+    assert (changed.id, changed.enabled, changed.port) == (made.id, False, 0)
+    assert [row.jid for row in db.read(accounts.all)] == [ACCOUNT, "bob@example.org"]
+    assert db.read(accounts.find, "bob@example.org") == changed
+
+
+def test_an_account_goes_with_everything_of_it(db: Database) -> None:
+    node = db.node()
+    db.write(items.publish, node.id, [item("a"), item("b")])
+    db.write(items.retract, node.id, ["a"])
+    assert db.write(accounts.remove, ACCOUNT)
+    for table in ("account", "node", "item", "tombstone"):
+        assert db.rows(f"SELECT count(*) FROM {table}") == [(0,)]
+    assert not db.write(accounts.remove, ACCOUNT)
+
+
+def test_an_account_removed_with_its_cache_kept_comes_back_to_it(db: Database) -> None:
+    node = db.node()
+    assert db.write(accounts.remove, ACCOUNT, True)
+    assert db.read(accounts.all) == []
+    assert db.read(accounts.find, ACCOUNT) is None
+    assert db.read(nodes.listing, NodesQuery()) == []
+    assert not db.write(accounts.remove, ACCOUNT, True)
+    db.write(accounts.ensure, ACCOUNT)
+    assert db.read(nodes.listing, NodesQuery()) == [node]
+
+
+def test_a_reset_leaves_the_accounts(db: Database) -> None:
+    node = db.node()
+    db.write(items.publish, node.id, [item("a"), item("b")])
+    db.write(items.retract, node.id, ["a"])
+    before = db.read(maintenance.revision)
+    assert db.write(maintenance.reset) == 1
+    found = db.read(maintenance.statistics)
+    assert {name: found[name] for name in ("accounts", "nodes", "items", "tombstones", "flags")} == {
+        "accounts": 1, "nodes": 0, "items": 0, "tombstones": 0, "flags": 0,
+    }  # fmt: skip
+    assert found["revision"] > before
+
+
+def test_statistics_count(db: Database) -> None:
+    node = db.node()
+    empty = db.read(maintenance.statistics)["bytes"]
+    db.write(items.publish, node.id, [item(str(number), "x" * 1000) for number in range(100)])
+    db.write(items.retract, node.id, ["0"])
+    db.write(items.set_flags, node.address, ["1"], ["read", "starred"])
+    found = db.read(maintenance.statistics)
+    assert (found["accounts"], found["nodes"], found["items"], found["tombstones"], found["flags"]) == (1, 1, 99, 1, 2)
+    assert found["bytes"] > empty + 99_000
+    assert found["revision"] == db.read(maintenance.revision)

@@ -1,0 +1,206 @@
+"""Reading pages of items."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pubsub_cached.address import Address
+from pubsub_cached.errors import InvalidArgs, NoSuchItem
+from pubsub_cached.records import ITEM
+from pubsub_cached.store import items, maintenance
+from pubsub_cached.store.hot import read_items
+from pubsub_cached.store.rows import ItemsQuery, ItemsSlice, NodeRow, StoredItem
+
+from .conftest import Database
+from .content import item
+
+OLDEST_FIRST = (("modified", False),)
+
+
+@pytest.fixture
+def node(db: Database) -> NodeRow:
+    node = db.node()
+    db.write(items.publish, node.id, [item(id_) for id_ in "abcdefg"])
+    return db.again(node)
+
+
+def page(db: Database, node: NodeRow, **query: object) -> ItemsSlice:
+    return db.read(items.page, node.id, ItemsQuery(**query))  # type: ignore[arg-type]
+
+
+def ids(found: ItemsSlice) -> str:
+    return "".join(record["id"] for record in found.items)
+
+
+def test_the_newest_come_first(db: Database, node: NodeRow) -> None:
+    found = page(db, node, limit=3)
+    assert (ids(found), found.index, found.first, found.last) == ("gfe", 0, "g", "e")
+    assert found.position is not None
+    everything = page(db, node, limit=7)
+    assert (ids(everything), everything.position) == ("gfedcba", None)
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ((("modified", False),), "acdefgb"),
+        ((("created", True), ("id", False)), "gfedcba"),
+        ((("created", False),), "abcdefg"),
+        ((("id", True),), "gfedcba"),
+        ((("id", False), ("modified", True)), "abcdefg"),
+    ],
+)
+def test_orders(db: Database, node: NodeRow, order: tuple[tuple[str, bool], ...], expected: str) -> None:
+    db.write(items.publish, node.id, [item("b", "new")])
+    assert ids(page(db, node, order=order)) == expected
+    first = page(db, node, order=order, limit=4)
+    second = page(db, node, order=order, limit=4, position=first.position)
+    assert ids(first) + ids(second) == expected
+    assert (first.index, second.index, second.position) == (0, 4, None)
+
+
+def test_an_order_that_there_is_not(db: Database, node: NodeRow) -> None:
+    with pytest.raises(InvalidArgs, match="'rank'"):
+        page(db, node, order=(("rank", True),))
+
+
+def test_after_and_before_follow_the_order(db: Database, node: NodeRow) -> None:
+    after = page(db, node, after="e", limit=2)
+    assert (ids(after), after.index) == ("dc", 3)
+    before = page(db, node, before="c", limit=2)
+    assert (ids(before), before.index) == ("ed", 2)
+    assert ids(page(db, node, before="c", limit=10)) == "gfed"
+    assert ids(page(db, node, after="e", limit=2, order=OLDEST_FIRST)) == "fg"
+    assert ids(page(db, node, before="e", limit=2, order=OLDEST_FIRST)) == "cd"
+
+
+def test_before_nothing_is_the_last_page(db: Database, node: NodeRow) -> None:
+    last = page(db, node, before="", limit=3)
+    assert (ids(last), last.index, last.position) == ("cba", 4, None)
+
+
+def test_a_page_before_an_item_goes_on_with_that_item(db: Database, node: NodeRow) -> None:
+    before = page(db, node, before="c", limit=2)
+    assert ids(page(db, node, position=before.position)) == "cba"
+
+
+def test_after_the_last_there_is_nothing(db: Database, node: NodeRow) -> None:
+    found = page(db, node, after="a")
+    assert (found.items, found.index, found.position, found.first) == ([], None, None, "")
+    assert page(db, node, before="g").items == []
+
+
+@pytest.mark.parametrize("query", [{"after": "x"}, {"before": "x"}])
+def test_an_unknown_item_is_no_place(db: Database, node: NodeRow, query: dict[str, str]) -> None:
+    with pytest.raises(NoSuchItem, match="'x'"):
+        page(db, node, **query)
+    found = db.read(read_items, node.address, ItemsQuery(**query))  # type: ignore[arg-type]
+    assert found == (node, db.read(maintenance.revision), None)
+
+
+def test_by_index(db: Database, node: NodeRow) -> None:
+    found = page(db, node, index=5, limit=5)
+    assert (ids(found), found.index, found.position) == ("ba", 5, None)
+    assert ids(page(db, node, index=0, limit=2)) == "gf"
+    assert page(db, node, index=7).items == []
+
+
+def test_named_items_in_the_order_without_those_that_are_missing(db: Database, node: NodeRow) -> None:
+    found = page(db, node, ids=("a", "x", "f", "a"))
+    assert (ids(found), found.index, found.position) == ("fa", None, None)
+    first = page(db, node, ids=("a", "b", "c"), limit=2)
+    assert ids(page(db, node, ids=("a", "b", "c"), position=first.position)) == "a"
+    assert page(db, node, ids=()).items == []
+
+
+def test_a_page_ends_before_it_has_too_many_bytes(db: Database, node: NodeRow) -> None:
+    size = len("<entry>a</entry>")
+    found = page(db, node, max_bytes=3 * size)
+    assert ids(found) == "gfe"
+    assert ids(page(db, node, position=found.position, max_bytes=10**6)) == "dcba"
+    assert ids(page(db, node, max_bytes=1)) == "g"
+    db.write(items.publish, node.id, [StoredItem("h", "é" * 10)])
+    assert ids(page(db, node, max_bytes=20 + size)) == "hg"
+    assert ids(page(db, node, max_bytes=19 + size)) == "h"
+
+
+def test_a_record_holds_what_is_known(db: Database) -> None:
+    node = db.node()
+    db.write(
+        items.publish,
+        node.id,
+        [StoredItem("a b/é", "<x/>", "urn:x", "bob@example.org", '{"t": 1}', "blog", "microblog", ("no date",))],
+    )
+    (record,) = page(db, node).items
+    assert record == {
+        "id": "a b/é",
+        "payload": "<x/>",
+        "data": '{"t": 1}',
+        "type": "blog",
+        "subtype": "microblog",
+        "errors": ["no date"],
+        "publisher": "bob@example.org",
+        "created": db.now,
+        "modified": db.now,
+        "namespace": "urn:x",
+        "flags": [],
+        "revision": node.revision + 1,
+        "uri": node.address.uri("a b/é"),
+    }
+
+
+def test_a_record_has_no_key_for_what_is_not_known(db: Database, node: NodeRow) -> None:
+    db.write(items.publish, node.id, [StoredItem("z")])
+    assert page(db, node, limit=1).items[0].keys() == {"id", "created", "modified", "flags", "revision", "uri"}
+
+
+@pytest.mark.parametrize("field", sorted(ITEM.keys() - {"pending", "key", "account", "service", "node", "snippet", "index"}))
+def test_fields_trim_to_what_is_wanted_and_the_id(db: Database, field: str) -> None:
+    node = db.node()
+    db.write(items.publish, node.id, [StoredItem("a", "<x/>", "urn:x", "bob@example.org", "{}", "t", "s", ("e",))])
+    everything = page(db, node).items[0]
+    (record,) = page(db, node, fields=frozenset({field})).items
+    assert record == {key: value for key, value in everything.items() if key in (field, "id")}
+
+
+def test_a_node_without_a_row(db: Database) -> None:
+    found = db.read(read_items, Address("alice@example.org", "example.org", "none"), ItemsQuery())
+    assert found == (None, db.read(maintenance.revision), None)
+
+
+def test_node_revision_and_items_come_together(db: Database, node: NodeRow) -> None:
+    row, revision, found = db.read(read_items, node.address, ItemsQuery(limit=1))
+    assert row == node
+    assert revision == node.revision
+    assert found is not None
+    assert ids(found) == "g"
+
+
+@given(
+    sizes=st.lists(st.integers(1, 4), min_size=1, max_size=12),
+    arrivals=st.lists(st.integers(0, 3), max_size=12),
+    count=st.integers(0, 15),
+    key=st.sampled_from(["modified", "created", "id"]),
+    descending=st.booleans(),
+)
+def test_paging_shows_everything_once_while_items_arrive(
+    shared: Database, sizes: list[int], arrivals: list[int], count: int, key: str, descending: bool
+) -> None:
+    node = shared.node()
+    known = [f"m{number:02}" for number in range(count)]
+    shared.write(items.publish, node.id, [item(id_) for id_ in known])
+    coming = iter([f"{'az'[number % 2]}{number:02}" for number in range(100)])
+    seen: list[str] = []
+    position = None
+    while True:
+        size = sizes[len(seen) % len(sizes)]
+        found = page(shared, node, limit=size, order=((key, descending),), position=position)
+        seen += [record["id"] for record in found.items]
+        position = found.position
+        if position is None:
+            break
+        arriving = [next(coming) for _ in range(arrivals.pop() if arrivals else 0)]
+        shared.write(items.publish, node.id, [item(id_) for id_ in arriving])
+    assert len(set(seen)) == len(seen)
+    assert [id_ for id_ in seen if id_ in known] == (known[::-1] if descending else known)

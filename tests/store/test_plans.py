@@ -1,0 +1,55 @@
+"""Bounded reads stay bounded: every one of them goes by an index and sorts nothing."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from pubsub_cached.store import changes, flags, nodes, pages
+from pubsub_cached.store.statement import Prepared
+
+from .conftest import Database
+
+
+def plan(db: Database, prepared: Prepared) -> list[str]:
+    sql = prepared.sql(db.connection)
+    return [row[-1] for row in db.rows("EXPLAIN QUERY PLAN " + sql, *[None] * sql.count("?"))]
+
+
+INDEXES = {"created": "ix_item_node_id_created", "modified": "ix_item_node_id_modified"}
+UNIQUE = "sqlite_autoindex_item_1"
+SHAPES = list(itertools.product(["created", "modified", "id"], [False, True], [False, True], [False, True]))
+
+
+@pytest.mark.parametrize(("key", "descending", "bound", "offset"), SHAPES)
+def test_a_page_of_each_order(db: Database, key: str, descending: bool, bound: bool, offset: bool) -> None:
+    steps = plan(db, pages.statement(pages.Shape(key, descending, bound, offset)))
+    column = {"id": "item_id"}.get(key, key)
+    condition = f" AND {column}{'<' if descending else '>'}?" if bound else ""
+    assert steps == [f"SEARCH item USING INDEX {INDEXES.get(key, UNIQUE)} (node_id=?{condition})"]
+
+
+@pytest.mark.parametrize(("key", "descending"), itertools.product(["created", "modified", "id"], [False, True]))
+def test_the_index_of_a_page_is_counted_in_the_index_alone(db: Database, key: str, descending: bool) -> None:
+    steps = plan(db, pages._counting(key, descending))
+    assert f"SEARCH item USING COVERING INDEX {INDEXES.get(key, UNIQUE)}" in " ".join(steps)
+    assert not any("item USING INDEX" in step or "TEMP" in step for step in steps)
+
+
+def test_named_items(db: Database) -> None:
+    steps = plan(db, pages.statement(pages.Shape("modified", ids=3)))
+    assert steps == [f"SEARCH item USING INDEX {UNIQUE} (node_id=? AND item_id=?)"]
+
+
+@pytest.mark.parametrize(
+    "prepared",
+    [nodes._BY_ADDRESS, nodes._BY_ID, nodes._SEEN, changes._CHANGED, changes._REMOVED, flags._ONE, flags._ALL],
+)
+def test_nothing_is_scanned_or_sorted(db: Database, prepared: Prepared) -> None:
+    steps = plan(db, prepared)
+    assert steps
+    assert all(step.startswith("SEARCH") for step in steps), steps
+
+
+def test_unread_is_counted_in_its_index(db: Database) -> None:
+    assert plan(db, nodes._SEEN) == ["SEARCH item USING COVERING INDEX ix_item_seen (node_id=?)"]

@@ -1,0 +1,90 @@
+"""Local removal: not a deletion, and nothing may look as if it were."""
+
+from __future__ import annotations
+
+import pytest
+from pubsub_cached.store import items, nodes
+from pubsub_cached.store.changes import since
+from pubsub_cached.store.rows import NodeRow
+
+from .conftest import Database
+from .content import item, listed, tombstones
+
+
+@pytest.fixture
+def node(db: Database) -> NodeRow:
+    node = db.node(completeness="full")
+    for number in range(6):
+        db.now += 1000
+        db.write(items.publish, node.id, [item(str(number))])
+    return db.again(node)
+
+
+def test_everything(db: Database, node: NodeRow) -> None:
+    assert db.write(items.drop, node.id) == 6
+    after = db.again(node)
+    assert (after.item_count, after.completeness) == (0, "none")
+    assert tombstones(db, node) == {}
+    assert after.floor == after.revision == node.revision + 1
+
+
+def test_older_revisions_are_incomplete_and_nothing_is_removed(db: Database, node: NodeRow) -> None:
+    db.write(lambda tx: items.drop(tx, node.id, created_before=db.now - 2000))
+    assert listed(db, node) == ["3", "4", "5"]
+    found = db.read(since, node.address, node.revision)
+    assert (found.removed, found.complete) == ([], False)
+    assert db.read(since, node.address, found.revision).complete
+
+
+def test_the_oldest_end_leaves_a_window(db: Database, node: NodeRow) -> None:
+    assert db.write(lambda tx: items.drop(tx, node.id, modified_before=db.now - 2000)) == 3
+    assert db.again(node).completeness == "window"
+
+
+def test_a_hole_leaves_nothing_that_may_be_served(db: Database, node: NodeRow) -> None:
+    assert db.write(items.drop, node.id, ["3"]) == 1
+    assert db.again(node).completeness == "none"
+
+
+def test_conditions_are_joined(db: Database, node: NodeRow) -> None:
+    assert db.write(lambda tx: items.drop(tx, node.id, ["0", "5"], created_before=db.now)) == 1
+    assert listed(db, node) == ["1", "2", "3", "4", "5"]
+
+
+def test_nothing_that_fits_changes_nothing(db: Database, node: NodeRow) -> None:
+    assert db.write(items.drop, node.id, ["x"]) == 0
+    assert db.again(node) == node
+
+
+def test_eviction_keeps_the_newest_by_modification(db: Database, node: NodeRow) -> None:
+    db.write(items.publish, node.id, [item("0", "new")])
+    assert db.write(items.evict, node.id, 3) == 3
+    assert listed(db, node) == ["4", "5", "0"]
+    after = db.again(node)
+    assert (after.completeness, after.item_count, after.floor) == ("window", 3, after.revision)
+    assert tombstones(db, node) == {}
+
+
+def test_eviction_below_the_limit_changes_nothing(db: Database, node: NodeRow) -> None:
+    assert db.write(items.evict, node.id, 6) == 0
+    assert db.again(node) == node
+
+
+def test_a_node_that_may_not_be_served_stays_so(db: Database) -> None:
+    node = db.node()
+    db.write(items.publish, node.id, [item("a"), item("b")])
+    db.write(items.evict, node.id, 1)
+    assert db.again(node).completeness == "none"
+
+
+def test_forgetting_takes_items_and_tombstones_along(db: Database, node: NodeRow) -> None:
+    db.write(items.retract, node.id, ["0"])
+    db.write(nodes.forget, node.id)
+    assert db.read(nodes.find, node.address) is None
+    assert db.rows("SELECT count(*) FROM item") == db.rows("SELECT count(*) FROM tombstone") == [(0,)]
+
+
+def test_a_node_met_again_does_not_tell_of_what_came_before(db: Database, node: NodeRow) -> None:
+    db.write(nodes.forget, node.id)
+    db.write(nodes.ensure, node.address)
+    assert not db.read(since, node.address, node.revision).complete

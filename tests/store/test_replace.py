@@ -1,0 +1,179 @@
+"""The end of a mark and sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pubsub_cached.store import items
+from pubsub_cached.store.changes import since
+from pubsub_cached.store.rows import Delta, NodeRow, StoredItem
+
+from .conftest import Database
+from .content import contents, item, listed, revisions, tombstones
+
+
+def replace(
+    db: Database, node: NodeRow, ids: Sequence[str | StoredItem], *, kept: Sequence[str] = (), full: bool = True
+) -> Delta:
+    given = [item(id_) if isinstance(id_, str) else id_ for id_ in ids]
+    return db.write(lambda tx: items.replace(tx, node.id, given, kept=kept, full=full))
+
+
+@pytest.fixture
+def node(db: Database) -> NodeRow:
+    node = db.node(completeness="full")
+    replace(db, node, "abcd")
+    return db.again(node)
+
+
+def test_the_first_synchronisation_stores_in_order(db: Database) -> None:
+    node = db.node()
+    delta = replace(db, node, "cab")
+    assert delta.changed == ["c", "a", "b"]
+    assert listed(db, node, "modified") == listed(db, node, "created") == ["c", "a", "b"]
+    assert db.again(node).item_count == 3
+
+
+def test_an_unchanged_node_is_not_touched(db: Database, node: NodeRow) -> None:
+    before = db.rows("SELECT * FROM item")
+    counters = db.rows("SELECT * FROM counter")
+    assert replace(db, node, "abcd") == Delta()
+    assert db.again(node) == node
+    assert db.rows("SELECT * FROM item") == before
+    assert db.rows("SELECT * FROM counter") == counters
+
+
+def test_rows_that_are_as_they_were_keep_their_revision(db: Database, node: NodeRow) -> None:
+    before = revisions(db, node)
+    delta = replace(db, node, ["a", item("c", "new"), "d", "e"])
+    assert (delta.removed, delta.changed) == (["b"], ["c", "e"])
+    after = revisions(db, node)
+    assert {id_: after[id_] for id_ in "ad"} == {id_: before[id_] for id_ in "ad"}
+    numbers = [*tombstones(db, node).values(), after["c"], after["e"]]
+    assert sorted(numbers) == list(range(node.revision + 1, node.revision + 4))
+    assert delta.revision == db.again(node).revision == node.revision + 3
+    assert db.again(node).item_count == 4
+
+
+def test_everything_that_a_full_reply_lacks_is_removed(db: Database, node: NodeRow) -> None:
+    delta = replace(db, node, [])
+    assert delta.removed == ["a", "b", "c", "d"]
+    assert tombstones(db, node).keys() == set("abcd")
+    assert contents(db, node) == {}
+
+
+def test_a_window_removes_only_inside_what_it_covers(db: Database, node: NodeRow) -> None:
+    delta = replace(db, node, "bde", full=False)
+    assert delta.removed == ["c"]
+    assert listed(db, node) == ["a", "b", "d", "e"]
+
+
+def test_a_window_that_meets_nothing_known_leaves_no_gap(db: Database, node: NodeRow) -> None:
+    delta = replace(db, node, "xyz", full=False)
+    assert (delta.changed, delta.removed) == (["x", "y", "z"], [])
+    assert listed(db, node) == ["x", "y", "z"]
+    assert tombstones(db, node) == {}
+    after = db.again(node)
+    assert (after.item_count, after.completeness) == (3, "window")
+    assert not db.read(since, node.address, node.revision).complete
+
+
+def test_an_empty_window_says_nothing(db: Database, node: NodeRow) -> None:
+    assert not replace(db, node, [], full=False)
+    assert db.again(node) == node
+
+
+def test_a_kept_row_stays_as_it_is_and_comes_last(db: Database, node: NodeRow) -> None:
+    db.write(items.publish, node.id, [item("b", "by event"), item("x")])
+    before = revisions(db, node)
+    delta = replace(db, node, [*"abcd", "e"], kept=["b", "x"])
+    assert delta.changed == ["e"]
+    assert contents(db, node)["b"] == "<entry>by event</entry>"
+    assert listed(db, node) == ["a", "c", "d", "e", "b", "x"]
+    assert listed(db, node, "created") == ["a", "b", "c", "d", "e", "x"]
+    assert revisions(db, node) == before | {"e": delta.revision}
+
+
+def test_a_kept_tombstone_beats_a_page_that_comes_later(db: Database, node: NodeRow) -> None:
+    db.write(items.retract, node.id, ["b", "d"])
+    assert not replace(db, node, "abcd", kept=["b", "d"])
+    assert listed(db, node) == ["a", "c"]
+    assert tombstones(db, node).keys() == {"b", "d"}
+
+
+def test_a_kept_row_is_not_swept(db: Database, node: NodeRow) -> None:
+    db.write(items.publish, node.id, [item("x")])
+    assert replace(db, node, "abc", kept=["x"]).removed == ["d"]
+    assert listed(db, node) == ["a", "b", "c", "x"]
+
+
+def test_events_during_a_first_synchronisation_are_the_newest(db: Database) -> None:
+    node = db.node()
+    db.write(items.publish, node.id, [item("x"), item("b", "by event")])
+    replace(db, node, "abc", kept=["x", "b"])
+    assert listed(db, node) == ["a", "c", "x", "b"]
+    assert listed(db, node, "created") == ["a", "c", "x", "b"]
+
+
+def test_a_kept_row_that_was_changed_in_place_stays_in_its_place(db: Database, node: NodeRow) -> None:
+    db.write(lambda tx: items.publish(tx, node.id, [item("b", "by event")], moves=False))
+    replace(db, node, "abcd", kept=["b"])
+    assert listed(db, node) == ["a", "b", "c", "d"]
+    db.write(lambda tx: items.publish(tx, node.id, [item("a", "by event")], moves=False))
+    replace(db, node, "bce", kept=["a"], full=False)
+    assert listed(db, node) == ["a", "b", "c", "e"]
+
+
+def test_the_order_becomes_the_services_without_revisions(db: Database, node: NodeRow) -> None:
+    before = revisions(db, node)
+    assert not replace(db, node, "bcda")
+    assert listed(db, node) == ["b", "c", "d", "a"]
+    assert listed(db, node, "created") == ["a", "b", "c", "d"]
+    assert revisions(db, node) == before
+
+
+def test_what_turns_up_between_takes_its_place_there(db: Database, node: NodeRow) -> None:
+    replace(db, node, "wabxcyd")
+    assert listed(db, node) == listed(db, node, "created") == list("wabxcyd")
+
+
+def test_a_new_item_was_created_after_all_that_precede_it(db: Database, node: NodeRow) -> None:
+    replace(db, node, ["b", "c", "d", item("a", "new"), "e"])
+    assert listed(db, node, "modified") == list("bcdae")
+    assert listed(db, node, "created") == list("abcde")
+
+
+def test_without_payload_stored_content_stays(db: Database, node: NodeRow) -> None:
+    assert not replace(db, node, [StoredItem(id_) for id_ in "abcd"])
+    assert contents(db, node)["a"] == "<entry>a</entry>"
+
+
+IDS = st.sampled_from("abcdefghij")
+LISTS = st.lists(IDS, unique=True, max_size=10)
+
+
+@given(old=LISTS, events=LISTS, new=LISTS, full=st.booleans())
+def test_what_was_given_is_there_in_its_order_then_what_came_by_event(
+    shared: Database, old: list[str], events: list[str], new: list[str], full: bool
+) -> None:
+    node = shared.node()
+    replace(shared, node, old)
+    shared.write(items.publish, node.id, [item(id_, "by event") for id_ in events])
+    replace(shared, node, new, kept=events, full=full)
+    after = listed(shared, node)
+    fetched = [id_ for id_ in new if id_ not in events]
+    assert after[len(after) - len(fetched) - len(events) :] == fetched + events
+    assert set(after) - set(fetched) - set(events) <= set(old)
+    if full:
+        assert after == fetched + events
+    assert shared.again(node).item_count == len(after)
+    created = listed(shared, node, "created")
+    assert sorted(created) == sorted(after)
+    known = [id_ for id_ in [*old, *(id_ for id_ in events if id_ not in old)] if id_ in after]
+    assert [id_ for id_ in created if id_ in known] == known
+    assert replace(shared, node, after) == Delta(
+        [id_ for id_ in after if id_ in events], [], shared.again(node).revision if events else 0
+    )

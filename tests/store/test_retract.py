@@ -1,0 +1,53 @@
+"""Removal by the service: tombstones."""
+
+from __future__ import annotations
+
+from pubsub_cached.store import items, maintenance
+from pubsub_cached.store.changes import since
+
+from .conftest import Database
+from .content import item, listed, tombstones
+
+
+def test_a_retraction_leaves_a_tombstone_with_its_own_revision(db: Database) -> None:
+    node = db.node()
+    db.write(items.publish, node.id, [item("a"), item("b"), item("c")])
+    before = db.again(node).revision
+    delta = db.write(items.retract, node.id, ["c", "a"])
+    assert (delta.changed, delta.removed, delta.revision) == ([], ["c", "a"], before + 2)
+    assert tombstones(db, node) == {"c": before + 1, "a": before + 2}
+    assert listed(db, node) == ["b"]
+    after = db.again(node)
+    assert (after.item_count, after.revision) == (1, before + 2)
+
+
+def test_unknown_ids_are_not_said_to_be_removed(db: Database) -> None:
+    node = db.node()
+    db.write(items.publish, node.id, [item("a")])
+    assert db.write(items.retract, node.id, ["x", "a", "a"]).removed == ["a"]
+    before = db.again(node)
+    assert not db.write(items.retract, node.id, ["x", "a"])
+    assert db.again(node) == before
+
+
+def test_erasing_leaves_a_tombstone_for_everything(db: Database) -> None:
+    node = db.node(completeness="full")
+    db.write(items.publish, node.id, [item(str(number)) for number in range(30)])
+    before = db.again(node).revision
+    delta = db.write(items.erase, node.id)
+    assert delta.removed == [str(number) for number in range(30)]
+    assert db.again(node).item_count == 0
+    assert db.read(since, node.address, before) == ([], delta.removed, delta.revision, True)
+    assert not db.write(items.erase, node.id)
+
+
+def test_expired_tombstones_make_older_revisions_incomplete(db: Database) -> None:
+    node = db.node()
+    db.write(items.publish, node.id, [item("a"), item("b"), item("c")])
+    start = db.again(node).revision
+    first = db.write(items.retract, node.id, ["a"]).revision
+    db.now += 1000
+    db.write(items.retract, node.id, ["b"])
+    assert db.write(maintenance.expire_tombstones, db.now) == 1
+    assert not db.read(since, node.address, start).complete
+    assert db.read(since, node.address, first) == ([], ["b"], db.again(node).revision, True)

@@ -1,0 +1,272 @@
+"""The thread that writes: groups, isolation, order, failure, the end."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from pubsub_cached.address import Address
+from pubsub_cached.errors import DatabaseError, StorageFull
+from pubsub_cached.store import items, maintenance, migrate, nodes
+from pubsub_cached.store.hot import read_items
+from pubsub_cached.store.rows import ItemsQuery
+from pubsub_cached.store.store import Store
+from pubsub_cached.store.transaction import Transaction
+from pubsub_cached.store.writer import GROUP_ITEMS
+
+from .conftest import url_of
+from .content import item
+
+
+class Gate:
+    """Holds the writer's thread until it is opened, so that a test decides what is queued meanwhile."""
+
+    def __init__(self) -> None:
+        self._entered = threading.Event()
+        self._opened = threading.Event()
+
+    def hold(self, tx: Transaction) -> int:
+        self._entered.set()
+        assert self._opened.wait(30)
+        return id(tx)
+
+    async def entered(self) -> None:
+        assert await asyncio.to_thread(self._entered.wait, 30)
+
+    def open(self) -> None:
+        self._opened.set()
+
+
+async def behind_a_gate(store: Store) -> tuple[Gate, asyncio.Future[int]]:
+    gate = Gate()
+    held = store.write(gate.hold)
+    await gate.entered()
+    return gate, held
+
+
+async def test_a_write_is_seen_once_its_future_is_done(store: Store, address: Address) -> None:
+    node = await store.write(nodes.ensure, address)
+    delta = await store.write(items.publish, node.id, [item("a")])
+    _, revision, found = store.read_now(read_items, address, ItemsQuery())
+    assert found is not None
+    assert [record["id"] for record in found.items] == ["a"]
+    assert revision == delta.revision == store.revision
+    assert await store.read(nodes.find, address) == store.read_now(nodes.find, address)
+
+
+async def test_what_is_queued_meanwhile_is_one_transaction(store: Store) -> None:
+    gate, held = await behind_a_gate(store)
+    together = [store.write(id) for _ in range(GROUP_ITEMS - 1)]
+    later = store.write(id)
+    gate.open()
+    first = await held
+    # Longer than a group may take was spent at the gate, which the deadline counts from the first one's end.
+    assert {await future for future in together} == {first}
+    assert await later != first or later.done()
+
+
+async def test_a_full_group_is_committed_before_the_next_begins(store: Store) -> None:
+    gate, held = await behind_a_gate(store)
+    begun: list[int] = []
+
+    def committed(tx: Transaction) -> int:
+        begun.append(store.revision)
+        return tx.next_revision()
+
+    futures = [store.write(committed) for _ in range(3 * GROUP_ITEMS)]
+    before = store.revision
+    gate.open()
+    given = await asyncio.gather(*futures)
+    assert given == list(range(before + 1, before + 1 + len(given)))
+    groups = sorted(set(begun))
+    assert len(groups) >= 3
+    assert max(begun.count(revision) for revision in groups) <= GROUP_ITEMS
+    await held
+
+
+async def test_futures_are_done_in_the_order_of_the_calls(store: Store) -> None:
+    done: list[int] = []
+
+    def work(tx: Transaction, number: int) -> None:
+        if number % 7 == 3:
+            raise ValueError(number)
+
+    def tell(number: int) -> None:
+        done.append(number)
+
+    futures = []
+    for number in range(200):
+        future = store.write(work, number)
+        future.add_done_callback(lambda _, number=number: tell(number))  # type: ignore[misc]
+        futures.append(future)
+    results = await asyncio.gather(*futures, return_exceptions=True)
+    assert done == list(range(200))
+    assert [number for number, result in enumerate(results) if isinstance(result, ValueError)] == list(range(3, 200, 7))
+
+
+async def test_a_function_that_fails_undoes_itself_alone(store: Store, address: Address) -> None:
+    node = await store.write(nodes.ensure, address)
+
+    def half(tx: Transaction) -> None:
+        items.publish(tx, node.id, [item("half")])
+        raise RuntimeError("half way")
+
+    gate, held = await behind_a_gate(store)
+    first = store.write(items.publish, node.id, [item("a")])
+    second = store.write(half)
+    third = store.write(items.publish, node.id, [item("b")])
+    refused = store.write(lambda tx: tx.connection.exec_driver_sql("INSERT INTO nowhere VALUES (1)"))
+    gate.open()
+    await held
+    with pytest.raises(RuntimeError, match="half way"):
+        await second
+    with pytest.raises(DatabaseError, match="nowhere"):
+        await refused
+    assert (await first).changed == ["a"]
+    assert (await third).changed == ["b"]
+    row, _, found = store.read_now(read_items, address, ItemsQuery())
+    assert row is not None
+    assert found is not None
+    assert [record["id"] for record in found.items] == ["b", "a"]
+    assert row.item_count == 2
+
+
+async def test_a_failed_commit_fails_everything_in_it(store: Store, address: Address) -> None:
+    node = await store.write(nodes.ensure, address)
+
+    def broken(tx: Transaction) -> None:
+        tx.connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+        tx.connection.exec_driver_sql("INSERT INTO tombstone VALUES (999, 'a', 1, 1)")
+
+    gate, held = await behind_a_gate(store)
+    futures = [held, store.write(items.publish, node.id, [item("a")]), store.write(broken)]
+    before = store.revision
+    gate.open()
+    results = await asyncio.gather(*futures, return_exceptions=True)
+    assert [type(result) for result in results] == [DatabaseError] * 3
+    assert store.revision == before
+    assert (await store.write(items.publish, node.id, [item("b")])).changed == ["b"]
+    found = store.read_now(items.page, node.id, ItemsQuery())
+    assert [record["id"] for record in found.items] == ["b"]
+
+
+async def test_a_full_disk_is_said_and_undoes_the_write(store: Store, address: Address) -> None:
+    node = await store.write(nodes.ensure, address)
+
+    def fill(tx: Transaction) -> None:
+        pages = tx.connection.exec_driver_sql("PRAGMA page_count").scalar()
+        tx.connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+
+    await store.write(fill)
+    with pytest.raises(StorageFull, match="full"):
+        await store.write(items.publish, node.id, [item(str(n), "x" * 5000) for n in range(50)])
+    assert store.read_now(items.page, node.id, ItemsQuery()).items == []
+    await store.write(lambda tx: tx.connection.exec_driver_sql("PRAGMA max_page_count=1000000"))
+    assert (await store.write(items.publish, node.id, [item("a")])).changed == ["a"]
+
+
+async def test_a_read_sees_one_moment(store: Store, address: Address) -> None:
+    node = await store.write(nodes.ensure, address)
+    written = threading.Event()
+
+    def twice(connection: object) -> tuple[int, int]:
+        before = nodes.must(nodes.find(connection, address)).item_count  # type: ignore[arg-type]
+        asyncio.get_running_loop()
+        store.write(items.publish, node.id, [item("a")])
+        store.write(lambda tx: None)
+        store._writer._queue.put(None)
+        store._writer._thread.join()
+        written.set()
+        return before, nodes.must(nodes.find(connection, address)).item_count  # type: ignore[arg-type]
+
+    assert store.read_now(twice) == (0, 0)
+    assert written.is_set()
+    assert nodes.must(store.read_now(nodes.find, address)).item_count == 1
+
+
+async def test_a_failing_read_ends_its_transaction(store: Store, address: Address) -> None:
+    with pytest.raises(DatabaseError, match="nowhere"):
+        store.read_now(lambda connection: connection.exec_driver_sql("SELECT * FROM nowhere"))
+    with pytest.raises(ZeroDivisionError):
+        store.read_now(lambda connection: 1 // 0)
+    await store.write(nodes.ensure, address)
+    assert store.read_now(nodes.find, address) is not None
+
+
+async def test_a_cancelled_write_that_has_not_begun_is_left_out(store: Store, address: Address) -> None:
+    gate, held = await behind_a_gate(store)
+    unwanted = store.write(nodes.ensure, address)
+    unwanted.cancel()
+    gate.open()
+    await held
+    await store.write(lambda tx: None)
+    assert store.read_now(nodes.find, address) is None
+
+
+async def test_closing_writes_what_is_queued_into_the_one_file(url: str, path: Path, address: Address) -> None:
+    store = Store.open(url)
+    from pubsub_cached.store import accounts
+
+    await store.write(accounts.ensure, address.account)
+    node = await store.write(nodes.ensure, address)
+    futures = [store.write(items.publish, node.id, [item(str(number))]) for number in range(120)]
+    await store.close()
+    assert all(future.result().changed for future in futures)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    with pytest.raises(DatabaseError, match="closed"):
+        await store.write(nodes.ensure, address)
+    plain = sqlite3.connect(path)
+    assert plain.execute("SELECT count(*) FROM item").fetchone() == (120,)
+    plain.close()
+
+
+async def test_the_revision_goes_on_after_a_restart(url: str, address: Address) -> None:
+    from pubsub_cached.store import accounts
+
+    store = Store.open(url)
+    await store.write(accounts.ensure, address.account)
+    node = await store.write(nodes.ensure, address)
+    delta = await store.write(items.publish, node.id, [item("a")])
+    await store.close()
+    store = Store.open(url)
+    assert store.revision == store.read_now(maintenance.revision) == delta.revision
+    assert (await store.write(items.publish, node.id, [item("b")])).revision == delta.revision + 1
+    await store.close()
+
+
+async def test_a_locked_database_fails_the_write_and_not_the_thread(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pubsub_cached.store.engine.BUSY_SECONDS", 0.05)
+    store = Store.open(url_of(path))
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(DatabaseError, match="locked"):
+        await store.write(lambda tx: tx.next_revision())
+    other.execute("ROLLBACK")
+    other.close()
+    assert await store.write(lambda tx: tx.next_revision()) == store.revision
+    await store.close()
+
+
+async def test_damage_met_while_running_is_looked_at_at_the_next_start(url: str, path: Path, address: Address) -> None:
+    from pubsub_cached.store import accounts
+
+    store = Store.open(url)
+    await store.write(accounts.ensure, address.account)
+    node = await store.write(nodes.ensure, address)
+    await store.write(items.publish, node.id, [item(str(number), "x" * 3000) for number in range(200)])
+    await store.close()
+    with path.open("r+b") as file:
+        file.seek(200_000)
+        file.write(b"\xa5" * 300_000)
+    assert migrate.prepare(url) == ""
+    store = Store.open(url)
+    with pytest.raises(DatabaseError, match="malformed"):
+        store.read_now(items.page, node.id, ItemsQuery(limit=200))
+    await store.close()
+    store = Store.open(url)
+    assert ".damaged-" in store.recovered_from
+    assert store.read_now(accounts.all) == []
+    await store.close()

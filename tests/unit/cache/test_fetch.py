@@ -1,0 +1,118 @@
+"""How all of a node is fetched: by what the service does, not by what it says."""
+
+from __future__ import annotations
+
+import pytest
+
+from pubsub_cached import errors
+from pubsub_cached.address import Address
+from pubsub_cached.cache.fetch import REPLY_BUDGET, Fetched, fetch
+from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Client, Profile, Service, World
+
+ALICE = "alice@example.org"
+ENTRY = "<entry xmlns='http://www.w3.org/2005/Atom'><title>{}</title></entry>"
+
+
+class Reader:
+    """Alice, and a node ``blog`` of a service of the profile."""
+
+    def __init__(self, profile: Profile, count: int, *, payload: int = 0, own: bool = False) -> None:
+        self.world = World()
+        account = self.world.account(ALICE, pep=profile)
+        self.service: Service = account.pep if own else self.world.service("pubsub.example.net", profile=profile)
+        self.service.create_node("blog", max_items=10_000, owner=ALICE)
+        for number in range(count):
+            self.service.publish("blog", f"i{number}", ENTRY.format("x" * payload + str(number)))
+
+    async def fetch(self, keep: int | None = None) -> Fetched:
+        session = await Client(self.world, ALICE).start()
+        address = Address(ALICE, self.service.jid, "blog")
+        return await fetch(session, address, keep, lambda done, total: None)
+
+    def asked(self) -> list[dict[str, object]]:
+        return [request.args for request in self.world.requests if request.kind == "get_items"]
+
+
+@pytest.mark.parametrize("profile", [PROSODY, EJABBERD, LIBERVIA], ids=["prosody", "ejabberd", "libervia"])
+@pytest.mark.parametrize("count", [0, 1, 2, 250])
+async def test_everything_is_fetched_oldest_first(profile: Profile, count: int) -> None:
+    reader = Reader(profile, count)
+    fetched = await reader.fetch()
+    assert fetched.items == tuple(reader.service.items("blog"))
+    assert fetched.full
+
+
+@pytest.mark.parametrize("profile", [PROSODY, EJABBERD, LIBERVIA], ids=["prosody", "ejabberd", "libervia"])
+async def test_the_newest_are_kept_and_the_rest_is_known_to_exist(profile: Profile) -> None:
+    reader = Reader(profile, 30)
+    fetched = await reader.fetch(keep=20)
+    assert fetched.items == tuple(reader.service.items("blog"))[-20:]
+    assert not fetched.full
+
+
+@pytest.mark.parametrize("profile", [PROSODY, EJABBERD], ids=["prosody", "ejabberd"])
+async def test_as_many_as_are_kept_is_everything(profile: Profile) -> None:
+    fetched = await Reader(profile, 20).fetch(keep=20)
+    assert fetched.full
+
+
+async def test_a_service_that_honours_pages_is_asked_for_pages() -> None:
+    assert (await Reader(EJABBERD, 250).fetch()).strategy == "pages"
+
+
+async def test_a_service_that_ignores_pages_is_asked_by_id() -> None:
+    assert (await Reader(PROSODY, 250).fetch()).strategy == "ids"
+
+
+async def test_the_accounts_own_server_is_asked_once() -> None:
+    reader = Reader(PROSODY, 250, own=True)
+    fetched = await reader.fetch()
+    assert fetched.strategy == "one request"
+    assert len(fetched.items) == 250
+    assert len(reader.asked()) == 1
+
+
+@pytest.mark.parametrize("profile", [PROSODY, EJABBERD], ids=["prosody", "ejabberd"])
+async def test_no_reply_of_another_service_is_larger_than_it_can_carry(profile: Profile) -> None:
+    reader = Reader(profile, 40, payload=30_000)
+    session = await Client(reader.world, ALICE).start()
+    heaviest = 0
+    get_items = session.get_items
+
+    async def measured(*arguments: object, **options: object) -> object:
+        nonlocal heaviest
+        page = await get_items(*arguments, **options)  # type: ignore[arg-type]
+        heaviest = max(heaviest, sum(len(item.payload) for item in page.items))
+        return page
+
+    session.get_items = measured  # type: ignore[method-assign, assignment]
+    fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda done, total: None)
+    assert len(fetched.items) == 40
+    assert heaviest <= REPLY_BUDGET
+
+
+async def test_a_size_that_was_never_answered_is_not_asked_for_again() -> None:
+    reader = Reader(PROSODY, 0)
+    reader.service.reply_limit = 60_000
+    for number in range(40):
+        # The newest item is small, so that the probe promises more than the service can carry.
+        reader.service.publish("blog", f"i{number}", ENTRY.format("x" * (10_000 if number < 30 else 10)))
+    fetched = await reader.fetch()
+    assert fetched.items == tuple(reader.service.items("blog"))
+
+
+async def test_progress_is_told() -> None:
+    reader = Reader(EJABBERD, 250)
+    session = await Client(reader.world, ALICE).start()
+    told: list[tuple[int, int]] = []
+    await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda *done: told.append(done))
+    assert told[-1] == (250, 250)
+    assert len(told) > 1
+
+
+async def test_an_absent_node_is_an_error_of_the_service() -> None:
+    reader = Reader(PROSODY, 1)
+    reader.service.delete("blog")
+    with pytest.raises(errors.StanzaError) as caught:
+        await reader.fetch()
+    assert caught.value.condition == "item-not-found"

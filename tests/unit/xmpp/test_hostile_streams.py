@@ -1,0 +1,245 @@
+"""Peers that lie on the wire: nothing secret is sent to them and nothing of theirs is believed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from pubsub_cached.xmpp.port import Endpoint
+from pubsub_cached.xmpp.session import Session, connect
+from tests.support.recorder import Recorder
+from tests.support.scripted import FEATURES, STARTTLS, STREAM, Scripted
+
+ACCOUNT = "alice@localhost"
+PASSWORD = "correct horse"
+MECHANISMS = "<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{}</mechanisms>"
+SCRAM = MECHANISMS.format("<mechanism>SCRAM-SHA-256</mechanism>")
+PLAIN = MECHANISMS.format("<mechanism>PLAIN</mechanism><mechanism>DIGEST-MD5</mechanism>")
+BIND = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>"
+MANAGEMENT = "<sm xmlns='urn:xmpp:sm:3'/>"
+SUCCESS = "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>"
+EVENT = (
+    "<message from='alice@localhost'><event xmlns='http://jabber.org/protocol/pubsub#event'>"
+    "<purge node='blog'/></event></message>"
+)
+
+Opener = Callable[..., tuple[Session, Recorder]]
+
+
+@pytest.fixture
+async def open_session() -> AsyncIterator[Opener]:
+    sessions: list[Session] = []
+
+    def opened(peer: Scripted, **endpoint: str) -> tuple[Session, Recorder]:
+        recorder = Recorder("pubsub.localhost")
+        session = connect(
+            Endpoint(ACCOUNT, peer.host, peer.port, **endpoint),  # type: ignore[arg-type]
+            lambda: PASSWORD,
+            recorder,
+        )
+        sessions.append(session)
+        session.connect()
+        return session, recorder
+
+    yield opened
+    for session in sessions:
+        await session.close()
+
+
+@pytest.mark.parametrize(
+    "prologue",
+    [
+        "<?xml version='1.0'?><!DOCTYPE x [<!ENTITY a 'aaaaaaaaaa'>]>",
+        "<!DOCTYPE x [<!ENTITY a 'aaaaaaaaaa'>]>",
+        "<?xml version='1.0'?>\n<!DOCTYPE x SYSTEM 'file:///etc/passwd'>",
+        "<?xml version='1.0' encoding='utf-16'?>",
+        "<?xml version='1.0'?>" + " " * 2000,
+        "<!-- -->",
+    ],
+)
+async def test_a_stream_never_begins_with_a_dtd(open_session: Opener, prologue: str) -> None:
+    start = STREAM.removeprefix("<?xml version='1.0'?>")
+    async with Scripted(prologue + start + FEATURES.format(STARTTLS)) as peer:
+        _, recorder = open_session(peer)
+        told = await recorder.state("waiting")
+        assert "does not begin a stream as XMPP does" in told.message
+        assert "starttls" not in peer.heard
+
+
+async def test_a_dtd_in_another_encoding_is_refused_as_well(open_session: Opener) -> None:
+    greeting = ("\ufeff<?xml version='1.0'?><!DOCTYPE x [<!ENTITY a 'a'>]>" + STREAM + " " * 2000).encode("utf-16-le")
+    async with Scripted(greeting) as peer:
+        _, recorder = open_session(peer)
+        assert "does not begin a stream" in (await recorder.state("waiting")).message
+
+
+async def test_a_dtd_inside_the_stream_is_no_xml(open_session: Opener) -> None:
+    async with Scripted(STREAM + "<!DOCTYPE x [<!ENTITY a 'a'>]><x>&a;</x>") as peer:
+        _, recorder = open_session(peer)
+        assert "not XML" in (await recorder.state("waiting")).message
+
+
+async def test_a_stream_without_tls_gets_no_password(open_session: Opener) -> None:
+    async with Scripted(STREAM + FEATURES.format(SCRAM)) as peer:
+        session, recorder = open_session(peer)
+        told = await recorder.state("failed")
+        assert f"{peer.host} port {peer.port} offers no TLS" in told.message
+        assert "<auth" not in peer.heard
+        assert peer.connections == 1
+        assert not session.online
+
+
+@pytest.mark.parametrize("stanza", [EVENT, SUCCESS, "<resumed xmlns='urn:xmpp:sm:3' h='0' previd='x'/>"])
+async def test_what_comes_before_tls_is_not_believed(open_session: Opener, stanza: str) -> None:
+    async with Scripted(STREAM + stanza + FEATURES.format(STARTTLS)) as peer:
+        _, recorder = open_session(peer)
+        assert "before TLS" in (await recorder.state("waiting")).message
+        assert recorder.events == []
+        assert "online" not in recorder.states
+
+
+async def test_tls_that_is_none_is_named(open_session: Opener) -> None:
+    proceed = "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
+    async with Scripted(STREAM + FEATURES.format(STARTTLS) + proceed + "this is not TLS" * 10) as peer:
+        _, recorder = open_session(peer)
+        assert "TLS" in (await recorder.state("waiting")).message
+
+
+async def test_direct_tls_towards_a_port_that_speaks_none_is_named(open_session: Opener) -> None:
+    listening = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(STREAM.encode())
+        listening.set()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        peer = Scripted("")
+        peer.port = server.sockets[0].getsockname()[1]
+        _, recorder = open_session(peer, tls="direct")
+        assert "does not speak TLS as expected" in (await recorder.state("waiting")).message
+
+
+async def test_only_scram_is_used(open_session: Opener) -> None:
+    async with Scripted(STREAM + FEATURES.format(PLAIN)) as peer:
+        _, recorder = open_session(peer, tls="none")
+        told = await recorder.state("failed")
+        assert told.error == "im.pubsubcache1.Error.AuthenticationFailed"
+        assert "only: DIGEST-MD5, PLAIN" in told.message
+        assert "<auth" not in peer.heard
+
+
+async def test_a_session_that_nobody_logged_in_to_is_none(open_session: Opener) -> None:
+    greeting = STREAM + FEATURES.format(MANAGEMENT) + "<resumed xmlns='urn:xmpp:sm:3' h='0' previd='x'/>" + EVENT
+    async with Scripted(greeting) as peer:
+        _, recorder = open_session(peer, tls="none")
+        await recorder.state("waiting")
+        assert recorder.events == []
+        assert "online" not in recorder.states
+
+
+async def test_a_redirect_is_not_followed(open_session: Opener) -> None:
+    async with Scripted("") as other:
+        redirect = (
+            "<stream:error><see-other-host xmlns='urn:ietf:params:xml:ns:xmpp-streams'>"
+            f"127.0.0.1:{other.port}</see-other-host></stream:error></stream:stream>"
+        )
+        async with Scripted(STREAM + redirect) as peer:
+            _, recorder = open_session(peer)
+            told = await recorder.state("waiting")
+            assert told.error == "im.pubsubcache1.Error.Xmpp.SeeOtherHost"
+            await recorder.state("connecting")
+            await recorder.state("waiting")
+            assert (peer.connections, other.connections) == (2, 0)
+
+
+async def test_plain_text_is_for_loopback_only() -> None:
+    recorder = Recorder()
+    session = connect(Endpoint(ACCOUNT, "192.0.2.1", 5222, tls="none"), lambda: PASSWORD, recorder)
+    session.connect()
+    assert "loopback" in (await recorder.state("failed")).message
+    await session.close()
+
+
+@pytest.mark.parametrize("iterations", [0, 10**9])
+async def test_the_work_for_a_password_is_bounded(open_session: Opener, iterations: int) -> None:
+    import base64
+    import re
+
+    reached = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write((STREAM + FEATURES.format(SCRAM)).encode())
+        heard = ""
+        while b := await reader.read(65536):
+            heard += b.decode()
+            found = re.search("<auth[^>]*>([^<]+)</auth>", heard)
+            if found:
+                nonce = base64.b64decode(found[1]).decode().rpartition("r=")[2]
+                challenge = base64.b64encode(f"r={nonce}x,s=c2FsdA==,i={iterations}".encode()).decode()
+                writer.write(f"<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{challenge}</challenge>".encode())
+                heard = ""
+            if "<abort" in heard:
+                reached.set()
+                writer.transport.abort()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        peer = Scripted("")
+        peer.port = server.sockets[0].getsockname()[1]
+        open_session(peer, tls="none")
+        await asyncio.wait_for(reached.wait(), 10)
+
+
+@pytest.mark.parametrize(
+    ("password", "reason"), [("", "There is no password"), ("bell\x07", "holds characters that no server accepts")]
+)
+async def test_an_unusable_password_is_not_tried(password: str, reason: str) -> None:
+    async with Scripted(STREAM) as peer:
+        recorder = Recorder()
+        session = connect(Endpoint(ACCOUNT, peer.host, peer.port), lambda: password, recorder)
+        session.connect()
+        told = await recorder.state("failed")
+        assert told.error == "im.pubsubcache1.Error.AuthenticationFailed"
+        assert reason in told.message
+        assert peer.connections == 0
+        await session.close()
+
+
+async def test_an_unreadable_ca_file_is_named() -> None:
+    recorder = Recorder()
+    session = connect(Endpoint(ACCOUNT, "127.0.0.1", 1, ca_file="/nonexistent/ca.pem"), lambda: PASSWORD, recorder)
+    session.connect()
+    told = await recorder.state("failed")
+    assert "/nonexistent/ca.pem" in told.message
+    assert "No such file" in told.message
+    await session.close()
+
+
+async def test_a_port_where_nobody_listens_is_tried_again() -> None:
+    async with Scripted("") as peer:
+        port = peer.port
+    recorder = Recorder()
+    session = connect(Endpoint(ACCOUNT, "127.0.0.1", port), lambda: PASSWORD, recorder)
+    session.connect()
+    told = await recorder.state("waiting")
+    assert told.error == "im.pubsubcache1.Error.Offline"
+    assert f"127.0.0.1 port {port} can't be reached" in told.message
+    await recorder.state("connecting")
+    await session.close()
+    assert recorder.states[-1] == "offline"
+
+
+async def test_connect_does_not_wait_for_the_pause_to_end() -> None:
+    async with Scripted("") as peer:
+        port = peer.port
+    recorder = Recorder()
+    session = connect(Endpoint(ACCOUNT, "127.0.0.1", port), lambda: PASSWORD, recorder)
+    session.connect()
+    for _ in range(20):  # pauses that double twenty times outlast any test
+        await recorder.state("waiting")
+        session.connect()
+    await session.close()

@@ -1,0 +1,128 @@
+"""Replies of services: what they say, and whether they answer what was asked."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from pubsub_cached.errors import StanzaError
+from pubsub_cached.xmpp import stanzas
+from pubsub_cached.xmpp.port import DiscoInfo, DiscoItem, Item, ItemsPage, Rsm, Subscription
+
+PUBSUB = "http://jabber.org/protocol/pubsub"
+
+
+def iq(content: str, kind: str = "result") -> ET.Element:
+    return ET.fromstring(f"<iq xmlns='jabber:client' type='{kind}' id='1'>{content}</iq>")
+
+
+def pubsub(content: str) -> ET.Element:
+    return iq(f"<pubsub xmlns='{PUBSUB}'>{content}</pubsub>")
+
+
+class TestItems:
+    def test_keep_the_services_order(self) -> None:
+        reply = pubsub("<items node='n'><item id='b'><x xmlns='urn:x'/></item><item id='a' publisher='p@x'/></items>")
+        assert stanzas.read_items(reply, "it", "n", ()) == ItemsPage(
+            (Item("b", '<x xmlns="urn:x"/>', "urn:x"), Item("a", publisher="p@x"))
+        )
+
+    def test_a_page_says_where_it_is(self) -> None:
+        page = "<set xmlns='http://jabber.org/protocol/rsm'><first index='3'>f</first><last>l</last><count>9</count></set>"
+        reply = pubsub(f"<items node='n'/>{page}")
+        assert stanzas.read_items(reply, "it", "n", ()) == ItemsPage((), True, 9, "f", "l")
+
+    def test_a_page_may_say_nothing_or_nonsense(self) -> None:
+        reply = pubsub("<items node='n'/><set xmlns='http://jabber.org/protocol/rsm'><count>-1</count></set>")
+        assert stanzas.read_items(reply, "it", "n", ()) == ItemsPage((), True, None, None, None)
+
+    def test_items_that_were_not_asked_for_are_left_out(self) -> None:
+        reply = pubsub("<items node='n'><item id='a'/><item id='b'/></items>")
+        assert [item.id for item in stanzas.read_items(reply, "it", "n", ("b", "c")).items] == ["b"]
+
+    @pytest.mark.parametrize("reply", [pubsub("<items node='other'/>"), iq("")])
+    def test_a_reply_about_something_else_is_an_error(self, reply: ET.Element) -> None:
+        with pytest.raises(StanzaError, match="undefined-condition"):
+            stanzas.read_items(reply, "it", "n", ())
+
+    def test_a_request_says_what_is_wanted(self) -> None:
+        request = stanzas.items_request("n", 5, ("a", "b"), Rsm(10, before=""))
+        assert request.find(f"{{{PUBSUB}}}items[@node='n'][@max_items='5']") is not None
+        assert [each.get("id") for each in request.iter(f"{{{PUBSUB}}}item")] == ["a", "b"]
+        page = request.find(stanzas.RSM + "set")
+        assert page is not None
+        assert page.findtext(stanzas.RSM + "max") == "10"
+        assert page.findtext(stanzas.RSM + "before") == ""
+        assert page.find(stanzas.RSM + "after") is None
+
+
+class TestDisco:
+    INFO = "http://jabber.org/protocol/disco#info"
+
+    def test_info_holds_the_metadata_and_no_other_form(self) -> None:
+        form = (
+            "<x xmlns='jabber:x:data' type='result'><field var='FORM_TYPE' type='hidden'><value>{}</value></field>"
+            "<field var='{}'><value>a</value><value/></field></x>"
+        )
+        reply = iq(
+            f"<query xmlns='{self.INFO}' node='n'><identity category='pubsub' type='leaf'/><feature var='f'/><feature/>"
+            + form.format(PUBSUB + "#meta-data", "pubsub#owner")
+            + form.format("urn:other", "other")
+            + "</query>"
+        )
+        assert stanzas.read_disco_info(reply, "it", "n") == DiscoInfo(
+            (("pubsub", "leaf"),), frozenset({"f"}), {"pubsub#owner": ["a", ""]}
+        )
+
+    def test_info_about_another_node_is_an_error(self) -> None:
+        with pytest.raises(StanzaError):
+            stanzas.read_disco_info(iq(f"<query xmlns='{self.INFO}' node='other'/>"), "it", "n")
+
+    def test_items_say_where_to_go_on(self) -> None:
+        items = "<query xmlns='http://jabber.org/protocol/disco#items'><item jid='X.y' node='n' name='t'/>{}</query>"
+        page = "<set xmlns='http://jabber.org/protocol/rsm'><last>l</last></set>"
+        assert stanzas.read_disco_items(iq(items.format("")), "it", "") == ((DiscoItem("x.y", "n", "t"),), None)
+        assert stanzas.read_disco_items(iq(items.format(page)), "it", "")[1] == "l"
+
+
+class TestSubscriptions:
+    def test_those_of_others_are_left_out(self) -> None:
+        reply = pubsub(
+            "<subscriptions><subscription node='n' jid='a@x/r' subscription='subscribed' subid='s'/>"
+            "<subscription node='n' jid='b@x' subscription='subscribed'/>"
+            "<subscription node='m' jid='a@x' subscription='pending'/>"
+            "<subscription node='m' jid='a@x' subscription='strange'/></subscriptions>"
+        )
+        assert stanzas.read_subscriptions(reply, "it", "", "a@x") == (
+            Subscription("n", "a@x/r", "subscribed", "s"),
+            Subscription("m", "a@x", "pending"),
+        )
+        assert stanzas.read_subscriptions(reply, "it", "m", "a@x") == (Subscription("m", "a@x", "pending"),)
+
+    def test_a_request_for_one_node_may_be_answered_without_its_name(self) -> None:
+        reply = pubsub("<subscriptions node='n'><subscription jid='a@x' subscription='subscribed'/></subscriptions>")
+        assert stanzas.read_subscriptions(reply, "it", "n", "a@x") == (Subscription("n", "a@x", "subscribed"),)
+
+    def test_subscribing_may_be_answered_with_nothing(self) -> None:
+        assert stanzas.read_subscription(iq(""), "it", "n", "a@x") == Subscription("n", "a@x", "subscribed")
+
+    def test_subscribing_may_wait_for_approval(self) -> None:
+        reply = pubsub("<subscription node='n' jid='a@x' subscription='pending'/>")
+        assert stanzas.read_subscription(reply, "it", "n", "a@x").state == "pending"
+
+
+class TestErrors:
+    def test_name_condition_text_and_subject(self) -> None:
+        error = (
+            "<error type='cancel'><not-allowed xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>"
+            "<text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>No.</text>"
+            f"<closed-node xmlns='{PUBSUB}#errors'/></error>"
+        )
+        read = stanzas.read_error(iq(error, "error"), "'n' at x")
+        assert (read.condition, read.text, read.pubsub_condition) == ("not-allowed", "No.", "closed-node")
+        assert read.name == "im.pubsubcache1.Error.PubSub.ClosedNode"
+        assert "'n' at x" in read.message
+
+    def test_an_error_may_say_nothing(self) -> None:
+        assert stanzas.read_error(iq("", "error"), "it").condition == "undefined-condition"
