@@ -21,7 +21,7 @@ async def demonstrate(once: bool) -> None:
         if not once:
             await resume(scene, shown)
             await asyncio.Event().wait()
-    Terminal().say("\nDone; everything was stopped and removed.")
+    Terminal().farewell("Done: everything was stopped and removed.")
 
 
 async def run(once: bool) -> int:
@@ -41,7 +41,7 @@ async def run(once: bool) -> int:
     try:
         await task
     except asyncio.CancelledError:
-        Terminal().say("\nEverything was stopped and removed.")
+        Terminal().farewell("Everything was stopped and removed.")
         return 0 if caught[0] == signal.SIGINT and not once else 128 + caught[0]
     except Failed as failure:
         print(f"The demonstration failed: {failure}", file=sys.stderr)

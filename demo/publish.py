@@ -12,39 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-import msgspec
-
-from tests.support.certificates import Certificate
+from tests.support.known import Running
 from tests.support.publisher import Publisher
-from tests.support.server import Server
 
 from .sample import ATOM
 
 FILE = "server.json"
-
-
-class Known(msgspec.Struct):
-    """How to reach the server of a demonstration."""
-
-    port: int
-    ca_file: str
-    passwords: dict[str, str]
-
-
-class Running(Server):
-    """A server that another process started."""
-
-    def __init__(self, known: Known) -> None:
-        self.port = known.port
-        self.passwords = known.passwords
-        self.certificate = Certificate(Path(known.ca_file), Path())
-
-
-def note(server: Server, directory: Path) -> None:
-    """Write down how to reach a server, for this user only."""
-    file = directory / FILE
-    file.touch(mode=0o600)
-    file.write_bytes(msgspec.json.encode(Known(server.port, server.ca_file, server.passwords)))
 
 
 def entry(id_: str, title: str, text: str) -> str:
@@ -60,9 +33,8 @@ def entry(id_: str, title: str, text: str) -> str:
 
 async def publish(directory: Path, service: str, node: str, title: str, text: str) -> str:
     """Publish a post as Bob; the id it got."""
-    server = Running(msgspec.json.decode((directory / FILE).read_bytes(), type=Known))
     id_ = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "untitled"
-    bob = await Publisher.open(server, "bob")
+    bob = await Publisher.open(Running.of(directory / FILE), "bob")
     try:
         return await bob.publish(service, node, id_, entry(id_, title, text))
     finally:

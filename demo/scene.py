@@ -17,6 +17,7 @@ from pubsub_cached.bus import Connection, Match, RemoteError, Signal
 from pubsub_cached.bus.paths import encode
 from pubsub_cached.errors import BusLost
 from tests.support.bus import PrivateBus
+from tests.support.known import note
 from tests.support.prosody import Prosody
 
 from . import publish
@@ -184,7 +185,7 @@ async def opened() -> AsyncIterator[Scene]:
         stack.callback(server.stop)
         server.start()
         nodes = await fill(server)
-        publish.note(server, directory)
+        note(server, directory / publish.FILE)
         address = await session_bus()
         private = not address
         if private:

@@ -48,6 +48,10 @@ class Terminal:
         self._print("─" * min(self._width, len(title) + 3), DIM)
         self._fresh = True
 
+    def farewell(self, text: str) -> None:
+        """The last line."""
+        self._print(f"\n{text}")
+
     def say(self, text: str) -> None:
         """A paragraph."""
         self._gap()

@@ -109,6 +109,8 @@ class Sample(Interface):
         reader, writer = os.pipe()
         os.write(writer, text.encode())
         os.close(writer)
+        if text == "closed":
+            os.close(reader)
         return reader, len(text)
 
     def GiveFdAndText(self, text: str) -> tuple[int, Any]:

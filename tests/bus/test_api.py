@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator
@@ -103,6 +104,18 @@ async def test_items_come_from_the_service_and_then_from_the_cache(client: bus.F
     assert [item["id"] for item in items] == ["post-2", "post-1", "post-0"]
     assert (info["source"], info["freshness"], info["completeness"]) == ("cache", "live", "full")
     assert await client.get("Revision", CACHE) == info["revision"]
+
+
+async def test_all_ids_that_are_asked_for_come(client: bus.Frontend, world: World) -> None:
+    for number in range(3, 70):
+        world.services[SERVICE].publish("blog", f"post-{number}", bus.entry(number))
+    await client.synchronised()
+    wanted = [f"post-{number}" for number in range(60)]
+    assert sorted(await client.ids(ids=Variant("as", wanted))) == sorted(wanted)
+    assert len(await client.ids(ids=Variant("as", wanted), limit=Variant("u", 7))) == 7
+    assert len(await client.ids()) == 50
+    many = {"ids": Variant("as", ["post-1"] * 501)}
+    assert (await client.refused("GetItems", "sssa{sv}", *NODE, many))[0] == INVALID
 
 
 async def test_paging_by_fields_that_leave_out_the_id(client: bus.Frontend) -> None:
@@ -220,6 +233,13 @@ async def test_an_account_is_added_given_a_secret_and_removed(client: bus.Fronte
     assert (await client.error("GetAccount", "s", "bob@example.org", interface=MANAGER))[0] == ERROR + "NoSuchAccount"
 
 
+async def test_an_account_is_added_once(client: bus.Frontend) -> None:
+    add = ("AddAccount", "sa{sv}", "bob@example.org", {})
+    replies = await asyncio.gather(*(client.raw(*add, interface=MANAGER) for _ in range(3)))
+    assert [reply.error_name for reply in replies].count(None) == 1
+    assert {reply.error_name for reply in replies} == {None, ERROR + "AccountExists"}
+
+
 async def test_an_account_that_is_there_or_none_is_refused(client: bus.Frontend) -> None:
     for jid, options, error in (
         (ALICE, {}, ERROR + "AccountExists"),
@@ -239,6 +259,11 @@ async def test_an_account_of_the_configuration_stays_as_it_is(client: bus.Fronte
     assert (await client.error("Set", "ssv", *disable, path=ALICE_PATH, interface=PROPERTIES))[0] == unsupported
     assert (await client.error("Remove", "a{sv}", {}, path=ALICE_PATH, interface=ACCOUNT))[0] == unsupported
     assert await client.get("Enabled", ACCOUNT, ALICE_PATH) is True
+    descriptor = os.memfd_create("secret")
+    os.pwrite(descriptor, b"hunter2", 0)
+    password = client.error("SetPassword", "h", 0, path=ALICE_PATH, interface=ACCOUNT, fds=[descriptor])
+    assert (await password)[0] == unsupported
+    os.close(descriptor)
 
 
 async def test_an_account_disconnects_and_connects(client: bus.Frontend) -> None:

@@ -120,12 +120,19 @@ class Deaf:
         bus._loop.remove_reader(bus._fd)  # type: ignore[arg-type]
         bus.add_message_handler(self._received)
 
-    async def send(self, count: int, member: str, signature: str = "", *body: object) -> None:
+    async def send(self, other: Client, count: int, member: str, signature: str, *body: object) -> None:
+        """Calls ``count`` times; what ``other`` calls afterwards comes to the service after these calls."""
         for _ in range(count):
             message = self.client.message(member, signature, *body)
             message.serial = self.client.bus.next_serial()
             self._expected.add(message.serial)
             await self.client.bus.send(message)
+        sent = asyncio.Event()
+        other.bus.add_message_handler(lambda message: sent.set() if message.member == "Sent" else None)
+        signal = Message.new_signal("/", "test.Deaf", "Sent")
+        signal.destination = other.name
+        await self.client.bus.send(signal)
+        await sent.wait()
 
     async def hear(self) -> None:
         """Reads until every call has its reply."""
@@ -158,7 +165,7 @@ async def test_client_that_does_not_read_stops_nobody_else(narrow_bus: PrivateBu
     buses = [await MessageBus(narrow_bus.address, negotiate_unix_fd=True).connect() for _ in range(2)]
     deaf = Deaf(Client(buses[0], connection.unique_name))
     client = Client(buses[1], connection.unique_name)
-    await deaf.send(IN_FLIGHT, "Rows", "uu", 200, 1500)
+    await deaf.send(client, IN_FLIGHT, "Rows", "uu", 200, 1500)
     for _ in range(20):
         assert len((await client.call("Rows", "uu", 20, 1500))[0]) == 20
     assert connection.flow.outstanding(deaf.client.name) < 2 * WINDOW
@@ -174,8 +181,8 @@ async def test_client_that_neither_reads_nor_stops_calling_is_refused(
     sample: Sample, connection: Connection, client: Client, make_client: MakeClient
 ) -> None:
     deaf = Deaf(client)
-    await deaf.send(300, "Rows", "uu", 200, 1500)
     other = await make_client()
+    await deaf.send(other, 200, "Rows", "uu", 200, 1500)
     assert await other.call("Echo", "s", "served") == ["served"]
     assert connection.flow.outstanding(client.name) < 2 * WINDOW
     await deaf.hear()
@@ -183,12 +190,28 @@ async def test_client_that_neither_reads_nor_stops_calling_is_refused(
     assert deaf.replies["ok"] >= IN_FLIGHT
 
 
+async def test_no_call_is_exempt_for_a_client_that_does_not_read(
+    sample: Sample, connection: Connection, client: Client, make_client: MakeClient
+) -> None:
+    deaf = Deaf(client)
+    other = await make_client()
+    await deaf.send(other, 20, "Rows", "uu", 200, 1500)
+    for message in [client.message("Ping", interface=PEER) for _ in range(150)]:
+        await client.bus.send(message)
+    await deaf.send(other, 1, "Rows", "uu", 200, 1500)
+    assert await other.call("Echo", "s", "served") == ["served"]
+    assert connection._handler is not None
+    parked = connection._handler.__self__._parked  # type: ignore[attr-defined]
+    assert len(parked[client.name]) <= 2 * IN_FLIGHT
+    await deaf.hear()
+
+
 async def test_client_that_leaves_without_reading_is_forgotten(
     sample: Sample, connection: Connection, client: Client, make_client: MakeClient
 ) -> None:
     deaf = Deaf(client)
-    await deaf.send(40, "Rows", "uu", 200, 1500)
     other = await make_client()
+    await deaf.send(other, 40, "Rows", "uu", 200, 1500)
     await other.call("Echo", "s", "served")
     assert connection.flow.blocked(client.name)
     left = client.name

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import Any
 
 import pytest
 from dbus_fast import Message, MessageFlag
 
+from pubsub_cached import errors
 from pubsub_cached.bus import Connection, Tree
 from tests.bus.sample import ROOT, SAMPLE, Client, Sample, descriptors
+from tests.support.bus import PrivateBus
 
 CALLS = 40
 
@@ -79,6 +82,11 @@ async def test_closed_when_the_result_is_wrong_or_not_wanted(sample: Sample, cli
     assert descriptors() == before
 
 
+async def test_closed_descriptor_as_a_result_is_internal(sample: Sample, client: Client) -> None:
+    assert (await client.error("GiveFd", "s", "closed"))[0] == "im.pubsubcache1.Error.Internal"
+    assert await take_fd(client, "open") == "open"
+
+
 async def test_descriptor_number_that_did_not_come_is_refused(sample: Sample, client: Client) -> None:
     before = descriptors()
     assert (await client.error("ReadFd", "h", 0))[0] == "org.freedesktop.DBus.Error.InvalidArgs"
@@ -131,16 +139,16 @@ async def test_outgoing_call_passes_descriptors_both_ways(
     await other.close()
 
 
-async def test_queued_descriptors_are_closed_when_the_connection_ends(
-    bus_address: str, sample: Sample, client: Client
-) -> None:
-    other = await Connection.open(bus_address)
+async def test_queued_descriptors_are_closed_when_the_bus_dies(private_bus: PrivateBus) -> None:
+    connection = await Connection.open(private_bus.address)
     before = descriptors()
     fd = pipe_with("x")
-    body = "x" * 100_000
-    for _ in range(CALLS):
-        other.call_no_reply(other.unique_name, "/", "test.Nobody", "Take", "hs", [fd, body])
-    os.close(fd)
-    assert descriptors() > before
-    await other.close()
-    assert descriptors() < before
+    with private_bus.paused():
+        for _ in range(CALLS):
+            connection.call_no_reply(connection.unique_name, "/", "test.Nobody", "Take", "hs", [fd, "x" * 100_000])
+        os.close(fd)
+        assert descriptors() > before
+        os.kill(private_bus.pid, signal.SIGKILL)
+        with pytest.raises(errors.BusLost):
+            await connection.lost()
+    assert descriptors() == before - 1, "the socket itself is closed as well"

@@ -31,6 +31,20 @@ BUS = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
 
 
+def catch(client: Client, member: str) -> asyncio.Future[Message]:
+    """The next call of ``member`` that the client gets; it does not answer."""
+    caught: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+
+    def handler(message: Message) -> bool:
+        if message.member != member:
+            return False
+        caught.set_result(message)
+        return True
+
+    client.bus.add_message_handler(handler)
+    return caught
+
+
 async def test_name_is_owned_and_given_up(bus_address: str, connection: Connection) -> None:
     other = await Connection.open(bus_address)
     await other.own(NAME)
@@ -43,14 +57,16 @@ async def test_name_is_owned_and_given_up(bus_address: str, connection: Connecti
 async def test_taken_name_is_refused(bus_address: str, connection: Connection) -> None:
     other = await Connection.open(bus_address)
     await other.own(NAME)
-    with pytest.raises(errors.NameTaken, match="im.pubsubcache1") as raised:
+    with pytest.raises(errors.NameTaken, match=r"im\.pubsubcache1") as raised:
         await connection.own(NAME)
     assert raised.value.status == 3
     await other.close()
     await connection.own(NAME)
 
 
-@pytest.mark.parametrize("address", ["unix:path=/nonexistent/bus", "nonsense", "autolaunch:", "tcp:host=127.0.0.1,port=1"])
+@pytest.mark.parametrize(
+    "address", ["unix:path=/nonexistent/bus", "nonsense", "autolaunch:", "tcp:host=127.0.0.1,port=1"]
+)
 async def test_bus_that_is_not_there(address: str) -> None:
     before = descriptors()
     with pytest.raises(errors.BusLost) as raised:
@@ -245,11 +261,12 @@ async def test_call_reports_errors_time_outs_and_unknown_names(
     await other.close()
 
 
-async def test_answer_of_somebody_else_is_not_taken(connection: Connection, client: Client, make_client: MakeClient) -> None:
+async def test_answer_of_somebody_else_is_not_taken(
+    connection: Connection, client: Client, make_client: MakeClient
+) -> None:
     """Who guesses a serial can't answer for the client that was called."""
     forger = await make_client()
-    asked: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-    client.bus.add_message_handler(lambda message: asked.set_result(message) or True if message.member == "Ask" else None)
+    asked = catch(client, "Ask")
     waiting = asyncio.create_task(connection.call(client.name, "/", "test.Nobody", "Ask"))
     call = await asked
     forged = Message.new_method_return(call, "s", ["forged"])
@@ -259,8 +276,7 @@ async def test_answer_of_somebody_else_is_not_taken(connection: Connection, clie
 
 
 async def test_flags_of_a_call_without_reply(connection: Connection, client: Client) -> None:
-    asked: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-    client.bus.add_message_handler(lambda message: asked.set_result(message) or True if message.member == "Tell" else None)
+    asked = catch(client, "Tell")
     connection.call_no_reply(client.name, "/", "test.Nobody", "Tell", "s", ["x"])
     message = await asked
     assert message.flags == MessageFlag.NO_REPLY_EXPECTED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from pubsub_cached.bus import Connection, Match, Owners, Signal
+from pubsub_cached.bus import Connection, Match, Owners, Signal, caller
 from tests.bus.conftest import MakeClient
 from tests.bus.sample import ROOT, SAMPLE, Client, Sample
 
@@ -98,6 +98,25 @@ async def test_subscription_gets_what_fits_until_it_is_cancelled(
     await other.call(connection.unique_name, ROOT, SAMPLE, "Nothing")
     assert heard.empty()
     await other.close()
+
+
+async def test_nobody_is_the_caller_while_a_signal_is_delivered(
+    connection: Connection, sample: Sample, client: Client
+) -> None:
+    heard: asyncio.Queue[str] = asyncio.Queue()
+
+    def listen(signal: Signal) -> None:
+        try:
+            heard.put_nowait(caller())
+        except LookupError:
+            heard.put_nowait("nobody")
+
+    await connection.subscribe(listen, Match(member="Said"))
+    await client.call("Who")
+    assert (await client.error("Raise", "s", "tree"))[0]
+    sample.emit("Said", 1, "x")
+    async with asyncio.timeout(10):
+        assert await heard.get() == "nobody"
 
 
 def test_match_rule_is_quoted() -> None:

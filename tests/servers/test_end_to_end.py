@@ -110,7 +110,7 @@ async def test_a_larger_node_is_fetched_whole_in_the_services_order(
     await running(daemon, server)
     await daemon.items(server.pubsub, node)
     await daemon.settled(server.pubsub, node, "live")
-    wanted = [item.id for item in await alice.items(server.pubsub, node)]
+    wanted = list(await alice.items(server.pubsub, node))
     items, _, info = await daemon.items(server.pubsub, node, limit=Variant("u", 500))
     assert [item["id"] for item in items] == wanted[::-1]
     assert info["total"] == 130

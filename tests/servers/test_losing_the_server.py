@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from pubsub_cached.errors import Offline
+from pubsub_cached.xmpp import connection
+from pubsub_cached.xmpp import session as session_module
 from pubsub_cached.xmpp.port import ItemsEvent
+from pubsub_cached.xmpp.session import Session
 from tests.support.proxy import Proxy
+from tests.support.recorder import Told
 from tests.support.server import Server
 
 from .conftest import OpenPublisher, OpenSession
@@ -40,7 +45,7 @@ async def test_a_server_that_stops_fails_requests_at_once_and_is_found_again(
         proxy.silent = False
         await asyncio.to_thread(own_server.start)
         assert not (await recorder.started()).resumed
-    # What was refused meanwhile was not sent later, and the data is still there.
+        # What was refused meanwhile was not sent later, and the data is still there.
         assert await session.subscriptions(own_server.pubsub) == ()
         assert [item.id for item in (await session.get_items(own_server.pubsub, "blog")).items] == ["1"]
 
@@ -71,7 +76,7 @@ async def test_a_cut_connection_is_resumed_without_loss(
         assert (await recorder.started()).resumed
         await publisher.publish(server.pubsub, node, "after", X)
         async with asyncio.timeout(20):
-            while "after" not in (ids := _ids(recorder.told)):
+            while "after" not in (ids := _ids(recorder.told, node)):
                 await recorder.event_of(ItemsEvent, node)
         assert ids == ["before", *(f"between {number}" for number in range(5)), "after"]
         assert [item.id for item in (await session.get_items(server.pubsub, node, max_items=1)).items] == ["after"]
@@ -91,11 +96,12 @@ async def test_a_request_that_was_lost_is_not_repeated_by_resumption(
         with pytest.raises(Offline):
             await pending
         assert (await recorder.started()).resumed
-        assert node not in {each.node for each in await session.subscriptions(server.pubsub)}
+        assert await subscribed(session, server, node) == set()
         # The counters agree: a second cut is resumed as well.
         proxy.cut()
         assert (await recorder.started()).resumed
         await session.subscribe(server.pubsub, node)
+        assert await subscribed(session, server, node) == {node}
 
 
 async def test_interests_changed_while_cut_off_are_announced_after_resumption(
@@ -115,7 +121,63 @@ async def test_interests_changed_while_cut_off_are_announced_after_resumption(
                 await session.disco_info(server.jid(user))
 
 
-def _ids(told: list[object]) -> list[str]:
-    """Ids of published items in order, each once: what is replayed may come twice."""
-    ids = [item.id for event in told if isinstance(event, ItemsEvent) for item in event.items]
+async def test_a_server_that_says_nothing_any_more_is_left(
+    server: Server, open_session: OpenSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Proxy(server.host, server.port) as proxy:
+        session, recorder = await open_session(server, "bob", port=proxy.port)
+        await session.close()
+        monkeypatch.setattr(connection, "SILENCE", 0.1)
+        monkeypatch.setattr(session_module, "PING_TIMEOUT", 0.5)
+        session.connect()
+        await recorder.started()
+        await session.disco_info(server.domain)
+        proxy.silent = True
+        told = await recorder.state("waiting")
+        assert told.error == "im.pubsubcache1.Error.Timeout"
+        proxy.cut()
+        proxy.silent = False
+        assert (await recorder.started()).resumed
+
+
+async def test_a_resumption_that_fails_ends_in_a_new_session(
+    own_server: Server, open_session: OpenSession
+) -> None:
+    async with Proxy(own_server.host, own_server.port) as proxy:
+        _, recorder = await open_session(own_server, "bob", port=proxy.port)
+        proxy.refusing = True
+        proxy.cut()
+        await recorder.state("waiting")
+        # The server forgets what could be resumed.
+        await asyncio.to_thread(own_server.kill)
+        await asyncio.to_thread(own_server.start)
+        proxy.refusing = False
+        assert not (await recorder.started()).resumed
+
+
+async def test_a_session_survives_connections_that_are_lost_before_it_resumes(
+    server: Server, open_session: OpenSession
+) -> None:
+    async with Proxy(server.host, server.port) as proxy:
+        session, recorder = await open_session(server, "bob", port=proxy.port)
+        proxy.refusing = True
+        proxy.cut()
+        for _ in range(3):
+            await recorder.state("waiting")
+            session.connect()
+        await recorder.state("waiting")
+        proxy.refusing = False
+        session.connect()
+        assert (await recorder.started()).resumed
+
+
+async def subscribed(session: Session, server: Server, node: str) -> set[str]:
+    """The node, if it is subscribed to; asked by node, as Prosody 0.12.3 may never answer otherwise."""
+    return {each.node for each in await session.subscriptions(server.pubsub, node) if each.state == "subscribed"}
+
+
+def _ids(told: Sequence[Told], node: str) -> list[str]:
+    """Ids of items published to a node in order, each once: what is replayed may come twice."""
+    events = [each for each in told if isinstance(each, ItemsEvent) and each.node == node]
+    ids = [item.id for event in events for item in event.items]
     return list(dict.fromkeys(ids))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pytest
+
 from pubsub_cached.address import Address
 from pubsub_cached.store import accounts, migrate, nodes
 from pubsub_cached.store import engine as engines

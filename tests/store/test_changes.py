@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pubsub_cached.errors import NoSuchNode
 from pubsub_cached.store import items, maintenance, nodes
 from pubsub_cached.store.changes import since
@@ -114,6 +115,7 @@ def test_the_difference_makes_the_newer_state_of_the_older(
     shared: Database, history: list[tuple[str, list[Any], Any]], limit: int
 ) -> None:
     node = shared.node()
+    shared.write(items.publish, node.id, [item(id_) for id_ in "abcdef"])
     known = [(shared.read(maintenance.revision), contents(shared, node))]
     for step in history:
         apply(shared, node, step)
@@ -133,9 +135,7 @@ def test_the_difference_makes_the_newer_state_of_the_older(
 
 
 @given(history=st.lists(STEPS, max_size=8))
-def test_revisions_only_go_up_and_are_never_shared(
-    shared: Database, history: list[tuple[str, list[Any], Any]]
-) -> None:
+def test_revisions_only_go_up_and_are_never_shared(shared: Database, history: list[tuple[str, list[Any], Any]]) -> None:
     node = shared.node()
     given_before: set[tuple[int, str]] = set()
     highest = node.revision

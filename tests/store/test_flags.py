@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pubsub_cached.store import accounts, items, maintenance, nodes
 from pubsub_cached.store.rows import ItemsQuery, NodeRow
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pubsub_cached.address import Address
 from pubsub_cached.errors import NoSuchAccount, NoSuchNode
 from pubsub_cached.store import accounts, items, maintenance, nodes
@@ -25,7 +26,7 @@ def test_a_new_node_is_unknown(db: Database, address: Address) -> None:
 
 
 def test_a_node_needs_its_account(db: Database, address: Address) -> None:
-    with pytest.raises(NoSuchAccount, match="bob@example.org"):
+    with pytest.raises(NoSuchAccount, match="account bob@"):
         db.write(nodes.ensure, address._replace(account="bob@example.org"))
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pubsub_cached.store.order import arrange
 from pubsub_cached.store.transaction import STRIDE
 

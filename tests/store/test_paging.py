@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pubsub_cached.address import Address
-from pubsub_cached.errors import InvalidArgs, NoSuchItem
+from pubsub_cached.errors import InvalidArgs, InvalidCursor, NoSuchItem
 from pubsub_cached.records import ITEM
 from pubsub_cached.store import items, maintenance
 from pubsub_cached.store.hot import read_items
@@ -99,6 +100,13 @@ def test_an_unknown_item_is_no_place(db: Database, node: NodeRow, query: dict[st
     assert found == (node, db.read(maintenance.revision), None)
 
 
+@pytest.mark.parametrize(("key", "position"), [("modified", ("a",)), ("id", (1,)), ("created", (2**64,)), ("id", ())])
+def test_a_position_of_another_order(db: Database, node: NodeRow, key: str, position: tuple[int | str, ...]) -> None:
+    for ids_ in (None, ("a",)):
+        with pytest.raises(InvalidCursor):
+            page(db, node, order=((key, True),), position=position, ids=ids_)
+
+
 def test_by_index(db: Database, node: NodeRow) -> None:
     found = page(db, node, index=5, limit=5)
     assert (ids(found), found.index, found.position) == ("ba", 5, None)
@@ -155,7 +163,9 @@ def test_a_record_has_no_key_for_what_is_not_known(db: Database, node: NodeRow) 
     assert page(db, node, limit=1).items[0].keys() == {"id", "created", "modified", "flags", "revision", "uri"}
 
 
-@pytest.mark.parametrize("field", sorted(ITEM.keys() - {"pending", "key", "account", "service", "node", "snippet", "index"}))
+@pytest.mark.parametrize(
+    "field", sorted(ITEM.keys() - {"pending", "key", "account", "service", "node", "snippet", "index"})
+)
 def test_fields_trim_to_what_is_wanted_and_the_id(db: Database, field: str) -> None:
     node = db.node()
     db.write(items.publish, node.id, [StoredItem("a", "<x/>", "urn:x", "bob@example.org", "{}", "t", "s", ("e",))])

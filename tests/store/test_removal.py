@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pubsub_cached.store import items, nodes
 from pubsub_cached.store.changes import since
 from pubsub_cached.store.rows import NodeRow

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pubsub_cached.store import items
 from pubsub_cached.store.changes import since
 from pubsub_cached.store.rows import Delta, NodeRow, StoredItem

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
+
 from pubsub_cached.address import Address
 from pubsub_cached.errors import DatabaseError, StorageFull
-from pubsub_cached.store import items, maintenance, migrate, nodes
+from pubsub_cached.store import accounts, items, maintenance, migrate, nodes
+from pubsub_cached.store.changes import since
 from pubsub_cached.store.hot import read_items
 from pubsub_cached.store.rows import ItemsQuery
 from pubsub_cached.store.store import Store
 from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.store.writer import GROUP_ITEMS
 
-from .conftest import url_of
+from .conftest import milliseconds, url_of
 from .content import item
 
 
@@ -28,10 +32,10 @@ class Gate:
         self._entered = threading.Event()
         self._opened = threading.Event()
 
-    def hold(self, tx: Transaction) -> int:
+    def hold(self, tx: Transaction) -> Transaction:
         self._entered.set()
         assert self._opened.wait(30)
-        return id(tx)
+        return tx
 
     async def entered(self) -> None:
         assert await asyncio.to_thread(self._entered.wait, 30)
@@ -40,7 +44,7 @@ class Gate:
         self._opened.set()
 
 
-async def behind_a_gate(store: Store) -> tuple[Gate, asyncio.Future[int]]:
+async def behind_a_gate(store: Store) -> tuple[Gate, asyncio.Future[Transaction]]:
     gate = Gate()
     held = store.write(gate.hold)
     await gate.entered()
@@ -57,18 +61,28 @@ async def test_a_write_is_seen_once_its_future_is_done(store: Store, address: Ad
     assert await store.read(nodes.find, address) == store.read_now(nodes.find, address)
 
 
-async def test_what_is_queued_meanwhile_is_one_transaction(store: Store) -> None:
+async def test_what_is_queued_meanwhile_is_one_transaction(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pubsub_cached.store.writer.GROUP_SECONDS", 60.0)
     gate, held = await behind_a_gate(store)
-    together = [store.write(id) for _ in range(GROUP_ITEMS - 1)]
-    later = store.write(id)
+    together = [store.write(lambda tx: tx) for _ in range(GROUP_ITEMS - 1)]
+    later = store.write(lambda tx: tx)
     gate.open()
     first = await held
-    # Longer than a group may take was spent at the gate, which the deadline counts from the first one's end.
-    assert {await future for future in together} == {first}
-    assert await later != first or later.done()
+    assert all([await future is first for future in together])
+    assert await later is not first
+
+
+async def test_a_group_that_took_long_is_committed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pubsub_cached.store.writer.GROUP_SECONDS", 0.0)
+    gate, held = await behind_a_gate(store)
+    others = [store.write(lambda tx: tx) for _ in range(3)]
+    gate.open()
+    transactions = [await held, *[await future for future in others]]
+    assert len({id(transaction) for transaction in transactions}) == 4
 
 
 async def test_a_full_group_is_committed_before_the_next_begins(store: Store) -> None:
+    await store.write(lambda tx: tx.next_revision())
     gate, held = await behind_a_gate(store)
     begun: list[int] = []
 
@@ -168,23 +182,17 @@ async def test_a_full_disk_is_said_and_undoes_the_write(store: Store, address: A
     assert (await store.write(items.publish, node.id, [item("a")])).changed == ["a"]
 
 
-async def test_a_read_sees_one_moment(store: Store, address: Address) -> None:
+async def test_a_read_sees_one_moment(store: Store, path: Path, address: Address) -> None:
     node = await store.write(nodes.ensure, address)
-    written = threading.Event()
 
-    def twice(connection: object) -> tuple[int, int]:
-        before = nodes.must(nodes.find(connection, address)).item_count  # type: ignore[arg-type]
-        asyncio.get_running_loop()
-        store.write(items.publish, node.id, [item("a")])
-        store.write(lambda tx: None)
-        store._writer._queue.put(None)
-        store._writer._thread.join()
-        written.set()
-        return before, nodes.must(nodes.find(connection, address)).item_count  # type: ignore[arg-type]
+    def twice(connection: Connection) -> tuple[str, str]:
+        before = nodes.must(nodes.find(connection, address)).state
+        with closing(sqlite3.connect(path)) as other, other:
+            other.execute("UPDATE node SET state = 'live' WHERE id = ?", [node.id])
+        return before, nodes.must(nodes.find(connection, address)).state
 
-    assert store.read_now(twice) == (0, 0)
-    assert written.is_set()
-    assert nodes.must(store.read_now(nodes.find, address)).item_count == 1
+    assert store.read_now(twice) == ("unknown", "unknown")
+    assert nodes.must(store.read_now(nodes.find, address)).state == "live"
 
 
 async def test_a_failing_read_ends_its_transaction(store: Store, address: Address) -> None:
@@ -194,6 +202,25 @@ async def test_a_failing_read_ends_its_transaction(store: Store, address: Addres
         store.read_now(lambda connection: 1 // 0)
     await store.write(nodes.ensure, address)
     assert store.read_now(nodes.find, address) is not None
+
+
+async def test_a_read_can_not_write(store: Store) -> None:
+    with pytest.raises(DatabaseError, match="readonly"):
+        store.read_now(lambda connection: connection.exec_driver_sql("DELETE FROM account"))
+
+
+async def test_no_exception_stops_the_writer(store: Store) -> None:
+    def stop(tx: Transaction) -> None:
+        raise StopIteration
+
+    def leave(tx: Transaction) -> None:
+        raise SystemExit
+
+    futures = [store.write(stop), store.write(leave), store.write(lambda tx: "written")]
+    stopped, left, written = await asyncio.gather(*futures, return_exceptions=True)
+    assert isinstance(stopped, RuntimeError)
+    assert isinstance(left, SystemExit)
+    assert written == "written"
 
 
 async def test_a_cancelled_write_that_has_not_begun_is_left_out(store: Store, address: Address) -> None:
@@ -208,8 +235,6 @@ async def test_a_cancelled_write_that_has_not_begun_is_left_out(store: Store, ad
 
 async def test_closing_writes_what_is_queued_into_the_one_file(url: str, path: Path, address: Address) -> None:
     store = Store.open(url)
-    from pubsub_cached.store import accounts
-
     await store.write(accounts.ensure, address.account)
     node = await store.write(nodes.ensure, address)
     futures = [store.write(items.publish, node.id, [item(str(number))]) for number in range(120)]
@@ -224,8 +249,6 @@ async def test_closing_writes_what_is_queued_into_the_one_file(url: str, path: P
 
 
 async def test_the_revision_goes_on_after_a_restart(url: str, address: Address) -> None:
-    from pubsub_cached.store import accounts
-
     store = Store.open(url)
     await store.write(accounts.ensure, address.account)
     node = await store.write(nodes.ensure, address)
@@ -233,11 +256,32 @@ async def test_the_revision_goes_on_after_a_restart(url: str, address: Address) 
     await store.close()
     store = Store.open(url)
     assert store.revision == store.read_now(maintenance.revision) == delta.revision
-    assert (await store.write(items.publish, node.id, [item("b")])).revision == delta.revision + 1
+    assert (await store.write(items.publish, node.id, [item("b")])).revision > delta.revision
     await store.close()
 
 
-async def test_a_locked_database_fails_the_write_and_not_the_thread(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_revisions_that_a_power_failure_took_back_are_not_given_again(path: Path, address: Address) -> None:
+    store = Store.open(url_of(path))
+    await store.write(accounts.ensure, address.account)
+    node = await store.write(nodes.ensure, address)
+    await store.close()
+    before = path.read_bytes()
+    store = Store.open(url_of(path))
+    lost = await store.write(items.publish, node.id, [item(str(number)) for number in range(20)])
+    await store.close()
+    path.write_bytes(before)
+    later = milliseconds() + 1000
+    store = Store.open(url_of(path), clock=lambda: later)
+    assert not store.read_now(since, address, lost.revision).complete
+    again = await store.write(items.publish, node.id, [item("a")])
+    assert again.revision > lost.revision
+    assert store.read_now(since, address, lost.revision).changed == ["a"]
+    await store.close()
+
+
+async def test_a_locked_database_fails_the_write_and_not_the_thread(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pubsub_cached.store.engine.BUSY_SECONDS", 0.05)
     store = Store.open(url_of(path))
     other = sqlite3.connect(path, isolation_level=None)
@@ -251,8 +295,6 @@ async def test_a_locked_database_fails_the_write_and_not_the_thread(path: Path, 
 
 
 async def test_damage_met_while_running_is_looked_at_at_the_next_start(url: str, path: Path, address: Address) -> None:
-    from pubsub_cached.store import accounts
-
     store = Store.open(url)
     await store.write(accounts.ensure, address.account)
     node = await store.write(nodes.ensure, address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,17 @@ class Clock:
         self.now += int((seconds + hours * 3600 + days * 86400) * 1000)
 
 
+class _Errors(logging.Handler):
+    """Keeps records of level error."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
 class Cached:
     """A house over a world; ``told`` holds the signals in order."""
 
@@ -52,8 +64,10 @@ class Cached:
         )
         self.house: House
         self.store: Store
+        self._log = _Errors()
 
     async def start(self, *, online: bool = True) -> Cached:
+        logging.getLogger("pubsub_cached").addHandler(self._log)
         self.store = Store.open(f"sqlite:///{self.directory / 'cache.sqlite3'}")
         secrets = Secrets(self.directory / "secrets.json")
         self.house = House(self.settings, self.store, registry(), self.world.connector, secrets, self.clock)
@@ -66,6 +80,7 @@ class Cached:
         return self
 
     async def stop(self) -> None:
+        logging.getLogger("pubsub_cached").removeHandler(self._log)
         await self.house.close()
         await self.store.close()
 
@@ -99,6 +114,10 @@ class Cached:
     def signals(self, change: str | None = None) -> list[tuple[Any, ...]]:
         """Signals of nodes (address, change), or of items (address, changed, removed, revision)."""
         return [told for told in self.told if len(told) == 2 and change in (None, told[1])]
+
+    def failures(self) -> list[str]:
+        """What the daemon logged as an error: something it did not expect."""
+        return [record.getMessage() for record in self._log.records]
 
     def removed(self) -> list[str]:
         """All ids that were told to be removed."""

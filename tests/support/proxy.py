@@ -11,13 +11,15 @@ from typing import Self
 class Proxy:
     """Relays connections to ``host:port`` from its own ``port`` on loopback.
 
-    cut: drop every connection without a word, as a network does. While ``silent``, bytes of the server are kept back.
+    cut: drop every connection without a word, as a network does. While ``silent``, bytes of the server are lost;
+    while ``refusing``, new connections are dropped once the client has said something.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self.host = "127.0.0.1"
         self.port = 0
         self.silent = False
+        self.refusing = False
         self._target = (host, port)
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -45,6 +47,10 @@ class Proxy:
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        if self.refusing:
+            await reader.read(1)
+            writer.transport.abort()
+            return
         try:
             there, back = await asyncio.open_connection(*self._target)
         except OSError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -16,17 +17,19 @@ STARTTLS = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
 
 
 class Scripted:
-    """Listens on loopback; says ``greeting`` once the client has opened its stream, then nothing.
+    """Listens on loopback; says ``greeting`` once the client has opened its stream.
 
-    heard: everything the client sent. connections: how often it came.
+    replies: what is said, once, when the client has said something that holds the key; a function is given all that
+    was heard on the connection. heard: everything the client sent. connections: how often it came.
     """
 
-    def __init__(self, greeting: str | bytes) -> None:
+    def __init__(self, greeting: str | bytes, replies: Mapping[str, str | Callable[[str], str]] | None = None) -> None:
         self.host = "127.0.0.1"
         self.port = 0
         self.heard = ""
         self.connections = 0
         self._greeting = greeting.encode() if isinstance(greeting, str) else greeting
+        self._replies = dict(replies or {})
         self._server: asyncio.Server | None = None
         self._writers: list[asyncio.StreamWriter] = []
 
@@ -47,10 +50,15 @@ class Scripted:
         self.connections += 1
         self._writers.append(writer)
         with contextlib.suppress(OSError):
-            greeted = False
+            heard, greeted, left = "", False, dict(self._replies)
             while data := await reader.read(65536):
-                self.heard += data.decode(errors="replace")
-                if not greeted and "<stream:stream" in self.heard:
+                text = data.decode("latin-1")
+                heard += text
+                self.heard += text
+                if not greeted and "<stream:stream" in heard:
                     greeted = True
                     writer.write(self._greeting)
+                for key in [key for key in left if key in heard]:
+                    reply = left.pop(key)
+                    writer.write((reply if isinstance(reply, str) else reply(heard)).encode())
         writer.transport.abort()

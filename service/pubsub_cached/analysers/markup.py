@@ -49,15 +49,15 @@ _DIV_TAG = re.compile(r"<(/?)div[\s>]")
 _PREFORMATTED = re.compile(r"<pre(?:\s[^>]*)?>(.*?)</pre>", re.DOTALL)
 _PREFIXED = re.compile(r"</[^>:/\s]+:")
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-_html_parser = etree.HTMLParser(
-    remove_comments=True, remove_pis=True, no_network=True, huge_tree=False, collect_ids=False, default_doctype=False
-)
+_html_parser = etree.HTMLParser(remove_comments=True, remove_pis=True, no_network=True, huge_tree=False)
 # An HTML parser opens elements like these again in each block that follows when they were left open.
 _FORMATTING = " or ".join(
     f"local-name()='{name}'"
     for name in ("a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u")
 )
 MOST_FORMATTING = 12
+# Characters of markup that can't grow to anything that matters.
+SHORT = 8192
 _formatting_nests = etree.XPath(
     f"boolean(descendant-or-self::*[{_FORMATTING}][count(ancestor::*[{_FORMATTING}]) >= {MOST_FORMATTING}])"
 )
@@ -81,32 +81,15 @@ def construct(item: Item, element: _Element, lang: str = "", base: str = "") -> 
     """
     lang = xml.language(element, lang)
     kind = element.get("type", "text").strip().lower()
-    type: Literal["html", "xhtml"]
     if kind in ("xhtml", "application/xhtml+xml"):
-        type, content = "xhtml", _content(element)
-    elif kind in ("html", "text/html"):
-        type, content = "html", _from_html(xml.text(element))
-    elif kind == "text" or kind.startswith("text/"):
-        text = xml.text(element)
-        return Markup(lang=lang, type="text", text=text) if text else None
-    else:
+        return _markup(item, element, "xhtml", _content(element), lang, base)
+    if kind in ("html", "text/html"):
+        return _markup(item, element, "html", _from_html(xml.text(element)), lang, base)
+    if kind != "text" and not kind.startswith("text/"):
         item.unreadable(f"<{xml.local(element)}>", kind, "type of text")
         return None
-    if content is None:
-        return None
-    if _too_nested(content):
-        item.error(f"<{xml.local(element)}>: the markup is nested too deeply, only its text is kept.")
-        markup, text = "", xml.text(element) if type == "xhtml" else _stripped(xml.text(element))
-    else:
-        markup, text = _sanitised(content, uris.base(element, base))
-    return Markup(lang=lang, type=type, text=text, xhtml=markup) if text or markup else None
-
-
-def _sanitised(content: _Element, base: str) -> tuple[str, str]:
-    """Well-formed XHTML without scripts, images and styles, and plain text."""
-    cleaned = _NOT_IN_XML.sub("", _cleaner(base).clean(_written(content))).strip()
-    cleaned = _unwrapped(cleaned)
-    return _well_formed(cleaned), plain(cleaned)
+    text = xml.text(element)
+    return Markup(lang=lang, type="text", text=text) if text else None
 
 
 def plain(cleaned: str) -> str:
@@ -115,7 +98,7 @@ def plain(cleaned: str) -> str:
         return _flow(cleaned)
     # The pattern's group makes every second part the inside of a pre.
     texts = (
-        html.unescape(_ANY_TAG.sub("", part)).strip("\n") if i % 2 else _flow(part)
+        html.unescape(_ANY_TAG.sub("", part.replace("<br>", "\n"))).strip("\n") if i % 2 else _flow(part)
         for i, part in enumerate(_PREFORMATTED.split(cleaned))
     )
     return "\n".join(text for text in texts if text)
@@ -126,6 +109,22 @@ def _flow(cleaned: str) -> str:
     text = _CELL_END.sub(" ", _BLOCK_TAG.sub("\n", text))
     text = html.unescape(_ANY_TAG.sub("", text))
     return _LINE_BREAK.sub("\n", text).strip()
+
+
+def _markup(
+    item: Item, element: _Element, type: Literal["html", "xhtml"], content: _Element | None, lang: str, base: str
+) -> Markup | None:
+    if content is None:
+        return None
+    written = _written(content)
+    if _too_nested(content, written):
+        item.error(f"<{xml.local(element)}>: the markup is nested too deeply, only its text is kept.")
+        xhtml, text = "", xml.text(element) if type == "xhtml" else _stripped(xml.text(element))
+    else:
+        cleaned = _NOT_IN_XML.sub("", _cleaner(uris.base(element, base)).clean(written)).strip()
+        cleaned = _unwrapped(cleaned)
+        xhtml, text = _well_formed(cleaned), plain(cleaned)
+    return Markup(lang=lang, type=type, text=text, xhtml=xhtml) if text or xhtml else None
 
 
 def _content(construct: _Element) -> _Element:
@@ -149,9 +148,9 @@ def _from_html(source: str) -> _Element | None:
     return etree.fromstring(f"<div>{source}</div>", _html_parser).find("body")
 
 
-def _too_nested(content: _Element) -> bool:
+def _too_nested(content: _Element, written: str) -> bool:
     """Whether the sanitiser's parser could make much more of the markup than there is."""
-    return bool(xml.too_deep(content) or _formatting_nests(content))
+    return bool(xml.too_deep(content)) or (len(written) > SHORT and bool(_formatting_nests(content)))
 
 
 def _stripped(source: str) -> str:

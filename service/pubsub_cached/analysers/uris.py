@@ -8,6 +8,7 @@ import msgspec
 from lxml.etree import _Element
 
 from .. import jid
+from ..address import Address
 from ..errors import InvalidJid
 from . import xml
 
@@ -74,6 +75,17 @@ def item_ref(uri: str) -> ItemRef | None:
     service, query = _parts(uri)
     node, item = query.get("node", ""), query.get("item", "")
     return ItemRef(service, node, item) if service and node and item else None
+
+
+def node_in(element: _Element) -> NodeRef | None:
+    """The node that the attributes ``jid`` and ``node`` name, or None."""
+    service, node = normalised_jid(element.get("jid", "")), element.get("node", "")
+    return NodeRef(service, node) if service and node else None
+
+
+def item_uri(item: ItemRef) -> str:
+    """The canonical URI of an item, as the cache writes it."""
+    return Address("", item.service, item.node).uri(item.item)
 
 
 def _parts(uri: str) -> tuple[str, dict[str, str]]:

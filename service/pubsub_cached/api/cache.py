@@ -41,7 +41,7 @@ GET_ITEMS = Table(
     "GetItems",
     {
         "limit": _LIMIT,
-        "ids": Texts(),
+        "ids": Texts(LIMIT_AT_MOST),
         "cursor": Text(),
         "after": Text(),
         "before": Text(),
@@ -104,7 +104,11 @@ class Cache(Served):
     def GetItems(
         self, account: str, service: str, node: str, options: Mapping[str, Variant]
     ) -> ItemsReply | Awaitable[ItemsReply]:
-        wanted = ReadOptions(**GET_ITEMS.read(options))
+        given = GET_ITEMS.read(options)
+        if "ids" in given:
+            # All that were asked for: there is no second page of them.
+            given.setdefault("limit", LIMIT_AT_MOST)
+        wanted = ReadOptions(**given)
         address = self.house.accounts.resolve(account, service, node)
         answer = self.house.reads.get_items(address, wanted)
         if wanted.fields is not None and "id" not in wanted.fields:

@@ -120,11 +120,19 @@ _TOKEN = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """A list of strings."""
+    """A list of strings, at most ``most``."""
 
+    most: int | None = None
     signature: str = "as"
 
     def read(self, key: str, given: Variant) -> tuple[str, ...]:
+        texts = self._texts(key, given)
+        if self.most is not None and len(texts) > self.most:
+            raise InvalidArgs(f"The option '{key}' has {len(texts)} strings, and {self.most} is the most.")
+        return texts
+
+    @staticmethod
+    def _texts(key: str, given: Variant) -> tuple[str, ...]:
         if given.signature == "as":
             return tuple(given.value)
         if given.signature == "s":

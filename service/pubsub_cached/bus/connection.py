@@ -12,11 +12,12 @@ from urllib.parse import quote
 from dbus_fast import DBusFastError, Message, MessageType, NameFlag, RequestNameReply
 
 from ..errors import BusLost, InvalidArgs, LimitExceeded, NameTaken, Timeout
+from . import descriptors
 from .errors import DISCONNECTED, RemoteError
 from .flow import Answer, Flow
 from .matches import Callback, Match, Matches, Subscription
 from .transport import Transport
-from .values import SignatureTree, signature_tree
+from .values import SignatureTree
 from .writer import Writer
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class Connection:
             if not future.done():
                 future.set_result(reply)
             elif reply is not None:
-                close_fds(reply)
+                descriptors.close_all(reply)
 
         serial = self._call(destination, path, interface, member, signature, body, answered)
         try:
@@ -212,7 +213,7 @@ class Connection:
         body: Sequence[Any],
         waiter: _Waiter | None,
     ) -> int:
-        values, fds = _outgoing(signature, body)
+        values, fds = descriptors.lend(signature, body)
         message = Message(
             destination=destination,
             path=path,
@@ -226,8 +227,7 @@ class Connection:
         try:
             self.transmit(message, fds)
         except BaseException:
-            for fd in fds:
-                os.close(fd)
+            descriptors.close(fds)
             raise
         if waiter is not None:
             self._expect(message.serial, destination, waiter)
@@ -256,11 +256,11 @@ class Connection:
         kind = message.message_type
         if kind is MessageType.METHOD_CALL:
             if self._handler is None:
-                close_fds(message)
+                descriptors.close_all(message)
                 return False
             self._handler(message)
         elif kind is MessageType.SIGNAL:
-            close_fds(message)
+            descriptors.close_all(message)
             self._signalled(message)
         else:
             self._replied(message)
@@ -285,7 +285,7 @@ class Connection:
         if waiter is None or (destination[0] == ":" and message.sender not in (destination, BUS)) or (
             destination == BUS and message.sender != BUS
         ):
-            close_fds(message)
+            descriptors.close_all(message)
             return
         del self._pending[message.reply_serial]
         waiter(message)
@@ -318,38 +318,9 @@ def session_address() -> str:
     raise BusLost("There is no session bus: DBUS_SESSION_BUS_ADDRESS is not set and $XDG_RUNTIME_DIR/bus is missing.")
 
 
-def close_fds(message: Message) -> None:
-    """Closes the descriptors that came with a message; nobody else does."""
-    if message.unix_fds:
-        for fd in message.unix_fds:
-            os.close(fd)
-        message.unix_fds = []
-
-
-def _outgoing(signature: str, body: Sequence[Any]) -> tuple[list[Any], list[int]]:
-    """The body with descriptors replaced by their index, and duplicates of the descriptors."""
-    values = list(body)
-    fds: list[int] = []
-    if "h" in signature:
-        for index, kind in enumerate(signature_tree(signature).types):
-            if kind.token == "h":
-                fds.append(os.dup(values[index]))
-                values[index] = len(fds) - 1
-    return values, fds
-
-
 def _result(reply: Message) -> list[Any]:
     if reply.message_type is MessageType.ERROR:
-        close_fds(reply)
+        descriptors.close_all(reply)
         text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
         raise RemoteError(str(reply.error_name), text)
-    values = list(reply.body)
-    if reply.unix_fds:
-        taken = set()
-        for index, kind in enumerate(reply.signature_tree.types):
-            if kind.token == "h" and values[index] < len(reply.unix_fds):
-                taken.add(values[index])
-                values[index] = reply.unix_fds[values[index]]
-        reply.unix_fds = [fd for number, fd in enumerate(reply.unix_fds) if number not in taken]
-        close_fds(reply)
-    return values
+    return descriptors.take(reply)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections import deque
 from collections.abc import Awaitable, Sequence
 from functools import partial
@@ -13,8 +12,9 @@ from typing import Any
 from dbus_fast import Message, MessageType
 
 from ..errors import Cancelled, Internal, InvalidArgs, LimitExceeded, PubSubCachedError, Timeout
+from . import descriptors
 from .caller import current
-from .connection import NO_REPLY_EXPECTED, Connection, close_fds
+from .connection import NO_REPLY_EXPECTED, Connection
 from .errors import UnknownInterface, UnknownMethod, is_error_name
 from .flow import WINDOW
 from .interface import PROPERTIES, Handler
@@ -24,7 +24,7 @@ from .standard import INTROSPECTABLE, PEER, PREFIX, Standard
 log = logging.getLogger(__name__)
 
 IN_FLIGHT = 64
-"""Calls of one sender that may be unanswered at a time."""
+"""Calls of one sender that may be unanswered at a time; calls to the standard interfaces may be as many on top."""
 
 _LONGEST_MESSAGE = 4096
 _STOPPING = "The service is stopping; call again to have it started anew."
@@ -106,7 +106,8 @@ class Dispatcher:
             return Cancelled(_STOPPING)
         if self._connection.congested:
             return LimitExceeded("The bus takes answers too slowly; try again later.")
-        if self._in_flight.get(str(call.sender), 0) >= IN_FLIGHT and not (call.interface or "").startswith(PREFIX):
+        standard = call.interface is not None and call.interface.startswith(PREFIX)
+        if self._in_flight.get(str(call.sender), 0) >= (2 * IN_FLIGHT if standard else IN_FLIGHT):
             return LimitExceeded(f"At most {IN_FLIGHT} calls of one client are answered at a time; wait for replies.")
         return None
 
@@ -159,19 +160,19 @@ class Dispatcher:
         token = current.set(call.sender)
         try:
             handler = self._find(call)
-            arguments = call.body if not handler.method.fds_in else _with_fds(call, handler.method.fds_in)
+            arguments = call.body if not handler.method.fds_in else _with_fds(call, handler)
             result = handler.function(*arguments)
             if type(result) not in _PLAIN and hasattr(result, "__await__"):
                 self._await(call, handler, result)
                 return
         except Exception as error:
-            close_fds(call)
+            descriptors.close_all(call)
             self._fail(call, error)
             return
         finally:
             current.reset(token)
         if call.unix_fds:
-            close_fds(call)
+            descriptors.close_all(call)
         self._reply(call, handler, result)
 
     def _find(self, call: Message) -> Handler:
@@ -226,7 +227,7 @@ class Dispatcher:
     def _done(self, call: Message, handler: Handler, future: asyncio.Future[Any]) -> None:
         self._running.discard(future)
         self._landed(call)
-        close_fds(call)
+        descriptors.close_all(call)
         if future.cancelled():
             self._fail(call, Cancelled(_STOPPING if self._stopped else f"{call.member} was cancelled."))
             return
@@ -245,11 +246,11 @@ class Dispatcher:
             count = len(method.checks)
             body = [result] if count == 1 else _several(result, count)
             if method.fds_out:
-                fds = _take_fds(body, method.fds_out)
+                fds = descriptors.give(body, method.fds_out)
             for check, value in zip(method.checks, body, strict=True):
                 check(value)
             if call.flags.value & NO_REPLY_EXPECTED:
-                _close(fds)
+                descriptors.close(fds)
                 return
             reply = Message(
                 message_type=MessageType.METHOD_RETURN,
@@ -262,12 +263,12 @@ class Dispatcher:
             )
             self._connection.transmit(reply, fds)
         except Exception as error:
-            _close(fds)
+            descriptors.close(fds)
             self._fail(call, error)
 
     def _refuse(self, call: Message, error: PubSubCachedError) -> None:
         """An error for a call that did not run; nothing at all for who would not read that either."""
-        close_fds(call)
+        descriptors.close_all(call)
         if self._flow.outstanding(str(call.sender)) <= 2 * WINDOW:
             self._fail(call, error)
 
@@ -294,15 +295,11 @@ class Dispatcher:
         )
 
 
-def _with_fds(call: Message, positions: tuple[int, ...]) -> list[Any]:
-    """The arguments with each ``h`` replaced by the descriptor that it stands for."""
-    arguments = list(call.body)
-    for position in positions:
-        try:
-            arguments[position] = call.unix_fds[arguments[position]]
-        except IndexError:
-            raise InvalidArgs(f"{call.member} needs a file descriptor as argument {position + 1}; none came.") from None
-    return arguments
+def _with_fds(call: Message, handler: Handler) -> list[Any]:
+    try:
+        return descriptors.arguments(call, handler.method.fds_in)
+    except IndexError:
+        raise InvalidArgs(f"{call.member} needs a file descriptor that did not come with the call.") from None
 
 
 def _several(result: Any, count: int) -> list[Any]:
@@ -312,20 +309,3 @@ def _several(result: Any, count: int) -> list[Any]:
     if count == 0 or not isinstance(result, tuple) or len(result) != count:
         raise TypeError(f"{count} values have to be returned, not {type(result).__name__}")
     return list(result)
-
-
-def _take_fds(body: list[Any], positions: tuple[int, ...]) -> list[int]:
-    """The descriptors of a result, replaced in ``body`` by their index."""
-    fds: list[int] = []
-    for position in positions:
-        if type(body[position]) is not int:
-            _close(fds)
-            raise TypeError(f"value {position + 1} is no file descriptor but {type(body[position]).__name__}")
-        fds.append(body[position])
-        body[position] = len(fds) - 1
-    return fds
-
-
-def _close(fds: Sequence[int]) -> None:
-    for fd in fds:
-        os.close(fd)

@@ -6,7 +6,6 @@ import array
 import errno
 import io
 import logging
-import os
 import socket
 import struct
 from collections.abc import Callable
@@ -14,6 +13,8 @@ from typing import Any
 
 from dbus_fast import Message, MessageType
 from dbus_fast._private.unmarshaller import Unmarshaller
+
+from . import descriptors
 
 log = logging.getLogger(__name__)
 
@@ -97,8 +98,7 @@ class Reader:
         """Passes over the message that was read but can't be decoded; False when even its length is not known."""
         frame = b"".join(self._sock.frame)
         self._sock.frame.clear()
-        for fd in self._sock.fds:
-            os.close(fd)
+        descriptors.close(self._sock.fds)
         self._sock.fds.clear()
         if len(frame) <= _FIXED:
             return False

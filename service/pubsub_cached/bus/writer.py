@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import array
 import asyncio
-import os
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+from . import descriptors
 
 if TYPE_CHECKING:
     from dbus_fast import Message
@@ -45,7 +46,7 @@ class Writer:
         """Sends or queues a marshalled message and returns its size in bytes; closes ``fds`` once they are sent."""
         size = len(data)
         if self._closed:
-            _close(fds)
+            descriptors.close(fds)
             return size
         self._queue.append((memoryview(data), fds))
         self.queued += size
@@ -65,7 +66,7 @@ class Writer:
         """Drops what is queued (closing its file descriptors) and releases whoever waits."""
         self._closed = True
         for _, fds in self._queue:
-            _close(fds)
+            descriptors.close(fds)
         self._queue.clear()
         self.queued = 0
         self._release()
@@ -98,7 +99,7 @@ class Writer:
             return self._sock.send(data)
         # File descriptors travel with the first byte, so after a short write they must not go out again.
         sent = self._sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
-        _close(fds)
+        descriptors.close(fds)
         return sent
 
     def _release(self) -> None:
@@ -106,8 +107,3 @@ class Writer:
         for future in waiting:
             if not future.done():
                 future.set_result(None)
-
-
-def _close(fds: Sequence[int]) -> None:
-    for fd in fds:
-        os.close(fd)

@@ -184,6 +184,7 @@ class Accounts:
         self._secrets = secrets
         self._configured = {account.jid: account for account in configured}
         self._accounts: dict[str, Account] = {}
+        self._adding: set[str] = set()
         self._interests: frozenset[str] = frozenset()
         self._follower: Follower
 
@@ -247,11 +248,15 @@ class Accounts:
         bare = jid.normalise(name)
         if "/" in bare or "@" not in bare:
             raise errors.InvalidJid(f"'{name}' is no account; write it as user@domain.")
-        if bare in self._accounts:
+        if bare in self._accounts or bare in self._adding:
             raise errors.AccountExists(f"There is an account {bare} already; remove it first or set its password.")
         if options.tls == "none" and not config.is_loopback(options.host or jid.domain(bare)):
             raise errors.InvalidArgs("The option 'tls' is 'none', which is for a loopback host only; use 'starttls'.")
-        row = await self._store.write(account_store.ensure, bare, **msgspec.structs.asdict(options))
+        self._adding.add(bare)
+        try:
+            row = await self._store.write(account_store.ensure, bare, **msgspec.structs.asdict(options))
+        finally:
+            self._adding.discard(bare)
         account = self._make(row)
         for callback in self.on_added:
             callback(account)

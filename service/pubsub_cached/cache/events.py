@@ -1,13 +1,18 @@
 """Events: what services push, applied in the order of arrival.
 
 One queue for all accounts: an event is let in by ``xmpp``, applied by one task here, and committed by the
-store in that order. Source: the coherence model, "What the protocol forces".
+store in that order. Publishes and retractions are handed to the store without waiting, so that a burst is
+one commit; everything else waits for what was handed over before it. Source: the coherence model, "What the
+protocol forces".
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
+from collections.abc import Coroutine
+from typing import Any
 
 from ..address import Address
 from ..store import changes as change_store
@@ -56,8 +61,10 @@ class Events:
         self._changes = changes
         self._negatives = negatives
         self._items_per_node = items_per_node
-        self._queue: asyncio.Queue[tuple[Account, Event]] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[Account, Event] | asyncio.Future[None]] = asyncio.Queue()
+        self._written: asyncio.Future[tuple[Delta, bool]] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._working: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Begin to apply what comes."""
@@ -65,13 +72,23 @@ class Events:
 
     async def close(self) -> None:
         """Stop; what was not applied is found by the next validation."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [*self._working, *([self._task] if self._task else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def caught_up(self) -> None:
+        """Wait until everything that has come so far is handed to the store."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait(turn)
+        await turn
 
     async def settled(self) -> None:
         """Wait until everything that has come is applied."""
         await self._queue.join()
+        await self._barrier()
+        if self._working:
+            await asyncio.wait(self._working)
 
     def put(self, account: Account, event: Event) -> None:
         """An event that was let in."""
@@ -79,20 +96,35 @@ class Events:
 
     async def _run(self) -> None:
         while True:
-            account, event = await self._queue.get()
+            taken = await self._queue.get()
             try:
-                await self._apply(account, event)
-            except Exception:
-                log.exception("an event of '%s' at %s could not be applied", event.node, event.service)
-                await self._distrust(Address(account.jid, event.service, event.node), "event")
+                if isinstance(taken, asyncio.Future):
+                    if not taken.done():
+                        taken.set_result(None)
+                else:
+                    await self._guarded(*taken)
             finally:
                 self._queue.task_done()
+
+    async def _guarded(self, account: Account, event: Event) -> None:
+        try:
+            await self._apply(account, event)
+        except Exception:
+            log.exception("an event of '%s' at %s could not be applied", event.node, event.service)
+            await self._distrust(Address(account.jid, event.service, event.node), "event")
+
+    async def _barrier(self) -> None:
+        """Wait until what was handed to the store is committed, and told."""
+        while self._written is not None and not self._written.done():
+            await asyncio.wait([self._written])
 
     async def _apply(self, account: Account, event: Event) -> None:
         address = Address(account.jid, event.service, event.node)
         if isinstance(event, BounceEvent):
             await self._bounced(account, event)
             return
+        if not isinstance(event, ItemsEvent):
+            await self._barrier()
         node = await self._nodes.find(address)
         match event:
             case DeleteEvent():
@@ -149,11 +181,26 @@ class Events:
         retracted = [id_ for id_ in event.retracted if id_]
         self._sync.touched(address, [item.id for item in items] + retracted)
         keep = self._items_per_node if self._parsing.kind(node.analyser) == "log" else None
-        written = self._store.write(_write, node.id, stored, retracted, keep)
-        delta, unknown = await written
+        self._written = self._store.write(_write, node.id, stored, retracted, keep)
+        self._written.add_done_callback(functools.partial(self._committed, address))
+
+    def _committed(self, address: Address, written: asyncio.Future[tuple[Delta, bool]]) -> None:
+        """Tell what an event changed, once it is there for everyone to read."""
+        if written.cancelled():
+            return
+        if (error := written.exception()) is not None:
+            log.error("an event of %s could not be stored: %s", address, error)
+            self._later(self._distrust(address, "event"))
+            return
+        delta, unknown = written.result()
         self._changes.items(address, delta)
         if unknown and not self._sync.running(address):
-            await self._distrust(address, "disagreement")
+            self._later(self._distrust(address, "disagreement"))
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
 
     def _announced(self, address: Address) -> None:
         """A node that is not known, or was thought gone, has spoken: look at it, and keep it if it is wanted."""

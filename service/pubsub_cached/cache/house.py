@@ -80,6 +80,7 @@ class House:
             negatives,
             items_per_node=limits.items_per_node,
         )
+        self.sync.caught_up = self.events.caught_up
         self.revalidation = Revalidation(
             store, self.accounts, self.nodes, self.sync, self.removal, self.changes, negatives, clock
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from .. import errors
@@ -88,6 +88,8 @@ class Sync:
         self._subscriptions = Subscriptions()
         self._turnstile = Turnstile(AT_ONCE_A_DOMAIN)
         self._running: dict[Address, _Running] = {}
+        # Waits for the events that have come so far; set by whoever applies them.
+        self.caught_up: Callable[[], Awaitable[None]]
 
     async def start(self, address: Address, full: bool, sender: str, token: str) -> Job:
         """A job that synchronises and pins the node; ``full`` fetches everything whatever is known.
@@ -247,13 +249,15 @@ class Sync:
         info = await self._nodes.describe(session, node.address)
         fetched = await fetch.fetch(session, node.address, self._keep(node), running.say)
         stored = await self._parsing.all(node, fetched.items)
+        # Events that came before the last reply are older than it, and must not be applied on top of it.
+        await self.caught_up()
         if running.disturbed:
             return None
         columns = metadata(info) | self._outcome(evidence.live and account.epoch == epoch, fetched.full)
         if fetched.items and fetched.items[-1].namespace:
             columns["namespace"] = fetched.items[-1].namespace
         finish = functools.partial(_finish, columns=columns, full=fetched.full, keep=self._keep(node))
-        delta, row = await self._store.write(finish, node.id, stored, running.touched)
+        delta, row = await self._store.write(finish, node.id, stored, frozenset(running.touched))
         self._changes.items(node.address, delta)
         self._nodes.tell(node, row)
         log.info("%s: %d items by %s, now %s", node.address, len(stored), fetched.strategy, row.state)
@@ -283,7 +287,7 @@ def _finish(
     tx: Transaction,
     node_id: int,
     stored: list[StoredItem],
-    touched: set[str],
+    touched: frozenset[str],
     *,
     columns: dict[str, Any],
     full: bool,

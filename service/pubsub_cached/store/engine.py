@@ -20,9 +20,8 @@ from ..errors import BadConfiguration, DatabaseError, PubSubCachedError, Storage
 BUSY_SECONDS = 10.0
 _COMPANIONS = ("", "-wal", "-shm", "-journal")
 
-# The page cache of each connection, in KiB, and how much of the file is mapped, in bytes.
-_CACHE_KIB = 8192
-_MMAP_BYTES = 256 * 1024 * 1024
+# The page cache of each connection. The file is not mapped: a disk error would then be the end of the process.
+_CACHE_KIB = 4096
 
 
 def path_of(url: str) -> Path:
@@ -58,7 +57,6 @@ def connect(path: Path) -> sqlite3.Connection:
             "synchronous=NORMAL",
             "foreign_keys=ON",
             f"cache_size=-{_CACHE_KIB}",
-            f"mmap_size={_MMAP_BYTES}",
             "temp_store=MEMORY",
         ):
             connection.execute(f"PRAGMA {pragma}")

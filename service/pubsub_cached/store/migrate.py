@@ -65,7 +65,8 @@ def suspect(path: Path) -> None:
 
 def state(path: Path) -> str | None:
     """The revision of the file: "" when it is empty, None when it holds something else. Raises sqlite3.Error."""
-    connection = engines.connect(path)
+    # Without our pragmas, some of which would change a file that turns out not to be ours.
+    connection = sqlite3.connect(path, timeout=engines.BUSY_SECONDS, isolation_level=None)
     try:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "alembic_version" not in tables:

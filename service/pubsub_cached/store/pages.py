@@ -12,7 +12,7 @@ from sqlalchemy import BindParameter, ColumnElement, Connection, bindparam, func
 from sqlalchemy.orm import InstrumentedAttribute
 
 from ..address import Address
-from ..errors import InvalidArgs, NoSuchItem
+from ..errors import InvalidArgs, InvalidCursor, NoSuchItem
 from ..records import ItemRecord
 from .models import Item
 from .rows import ItemsQuery, ItemsSlice, NodeRow
@@ -20,6 +20,8 @@ from .statement import Prepared, Row
 
 # Further in than this the index of a page is not counted.
 COUNTED_AT_MOST = 5000
+
+_FARTHEST = 2**63
 
 _KEYS: dict[str, InstrumentedAttribute[Any]] = {
     "created": Item.created,
@@ -68,7 +70,7 @@ def page(conn: Connection, node: NodeRow, query: ItemsQuery) -> ItemsSlice:
         return _named(conn, node, query, key, descending)
     if query.before is not None:
         return _preceding(conn, node, query, key, descending)
-    place = query.position[0] if query.position else None
+    place = _position(query, key)
     if query.after:
         place = _place(conn, node, key, query.after)
     offset = query.index or 0
@@ -87,8 +89,7 @@ def _named(conn: Connection, node: NodeRow, query: ItemsQuery, key: str, descend
         return ItemsSlice([])
     named = {f"id_{number}": id_ for number, id_ in enumerate(ids)}
     rows = statement(Shape(key, ids=len(ids), fields=query.fields)).all(conn, node=node.id, **named)
-    if query.position:
-        place = query.position[0]
+    if (place := _position(query, key)) is not None:
         rows = [row for row in rows if (row[1] < place if descending else row[1] > place)]
     rows.sort(key=lambda row: row[1], reverse=descending)
     return _slice(node, rows[: query.limit + 1], query)
@@ -167,6 +168,18 @@ def _bytes(text: str | None) -> int:
     if not text:
         return 0
     return len(text) if text.isascii() else len(text.encode())
+
+
+def _position(query: ItemsQuery, key: str) -> Any:
+    """The place that an earlier slice gave, which has been outside since."""
+    if query.position is None:
+        return None
+    match key, *query.position:
+        case "id", str(place):
+            return place
+        case (("created" | "modified"), int(place)) if -_FARTHEST <= place < _FARTHEST:
+            return place
+    raise InvalidCursor("The position is none of this order; begin again without a cursor.")
 
 
 def _place(conn: Connection, node: NodeRow, key: str, item_id: str | None) -> Any:

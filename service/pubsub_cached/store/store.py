@@ -46,6 +46,7 @@ class Store:
         driver = self._connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
         self._driver = driver
+        self._driver.execute("PRAGMA query_only=ON")
         self._writer = Writer(self._writing, self.read_now(committed_revision), clock, self._suspect)
 
     @classmethod
@@ -72,7 +73,9 @@ class Store:
             try:
                 return fn(self._connection, *args, **kwargs)
             finally:
-                self._driver.execute("COMMIT")
+                # An error of the disk ends the transaction by itself.
+                if self._driver.in_transaction:
+                    self._driver.execute("COMMIT")
         except Exception as error:
             translated = engines.translate(error)
             if translated is None:

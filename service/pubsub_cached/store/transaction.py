@@ -22,16 +22,18 @@ class Transaction:
     connection: inside the transaction; a function never commits it. now: the clock at its start, in milliseconds.
     """
 
-    def __init__(self, connection: Connection, clock: Callable[[], int]) -> None:
+    def __init__(self, connection: Connection, clock: Callable[[], int], least: int = 0) -> None:
+        """Begin to count from what is stored. least: every new revision is later than this."""
         self.connection = connection
         self.now = clock()
+        self._least = least
         self._revision = self._stored_revision = committed_revision(connection)
         self._sequence: int = _VALUE.value(connection, counter="sequence")
         self._stored_sequence = self._sequence
 
     def next_revision(self) -> int:
         """A revision that was never given before."""
-        self._revision += 1
+        self._revision = max(self._revision, self._least) + 1
         return self._revision
 
     @property

@@ -55,6 +55,9 @@ class Writer:
     ) -> None:
         self.revision = revision
         self._clock = clock
+        # Commits that a power failure took back were told to clients: their revisions must not come again. They were
+        # given before now and there are fewer than one a millisecond, so the clock is past them.
+        self._least = clock()
         self._on_error = on_error
         self._queue: SimpleQueue[_Queued | None] = SimpleQueue()
         self._closed = False
@@ -97,7 +100,7 @@ class Writer:
         ended = False
         try:
             self._connection.begin()
-            transaction = Transaction(self._connection, self._clock)
+            transaction = Transaction(self._connection, self._clock, self._least)
             outcomes = [self._one(transaction, first)]
             deadline = time.monotonic() + GROUP_SECONDS
             while len(taken) < GROUP_ITEMS and time.monotonic() < deadline:
@@ -151,7 +154,8 @@ class Writer:
         self._on_error(error)
         translated = engines.translate(error)
         if translated is None:
-            return error
+            # A future refuses this one exception.
+            return RuntimeError("StopIteration") if isinstance(error, StopIteration) else error
         translated.__cause__ = error
         return translated
 

@@ -9,46 +9,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 import ssl
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol
 
-from slixmpp import JID, ClientXMPP
+from slixmpp import JID
 from slixmpp.exceptions import IqError, IqTimeout
+from slixmpp.stanza import Iq
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
 from slixmpp.xmlstream.stanzabase import StanzaBase
 
 from ..errors import PREFIX, AuthenticationFailed, Offline, camel
-from . import sasl
+from . import payload, sasl
 from .management import Resumption, StreamManagement
 from .port import Endpoint
+from .stream import STREAM, Stream
 
 log = logging.getLogger(__name__)
 # It logs whole stanzas, secrets among them, and formats each twice: never at the daemon's own level.
 logging.getLogger("slixmpp").setLevel(logging.CRITICAL)
 
 CLIENT = "{jabber:client}"
-STREAM = "{http://etherx.jabber.org/streams}"
-TLS = "{urn:ietf:params:xml:ns:xmpp-tls}"
 SASL = "{urn:ietf:params:xml:ns:xmpp-sasl}"
 STREAM_ERRORS = "{urn:ietf:params:xml:ns:xmpp-streams}"
-
-# What a server may say before TLS protects the stream; anything else is somebody in between.
-BEFORE_TLS = frozenset({STREAM + "features", STREAM + "error", TLS + "proceed", TLS + "failure"})
-# The account's own server may send large replies; a stanza beyond this is no stanza.
-MAX_STANZA = 64 * 1024 * 1024
-MAX_PROLOGUE = 1024
-# What may come before the stream's first element: a declaration of XML in UTF-8, never a DTD.
-_PROLOGUE = re.compile(
-    rb"""(?:\xef\xbb\xbf)?\s*
-    (?:<\?xml\s+version\s*=\s*["']1\.\d["'](?:\s+encoding\s*=\s*["'](?i:utf-8)["'])?
-    (?:\s+standalone\s*=\s*["'](?:yes|no)["'])?\s*\?>\s*)?
-    <[A-Za-z_]""",
-    re.VERBOSE,
-)
 
 
 class Ending(NamedTuple):
@@ -75,7 +59,7 @@ class Owner(Protocol):
         """An IQ came; False leaves a request to the default answer, feature-not-implemented."""
 
 
-class Client(ClientXMPP):
+class Client(Stream):
     """A connection to the account's server. context: None for plain text towards loopback."""
 
     def __init__(
@@ -93,7 +77,7 @@ class Client(ClientXMPP):
             endpoint.jid + resource,
             password,
             plugin_config={"feature_mechanisms": mechanisms},
-            ssl_context=context or ssl.create_default_context(),
+            ssl_context=context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             loop=loop,
         )
         self.enable_direct_tls = endpoint.tls == "direct"
@@ -102,12 +86,9 @@ class Client(ClientXMPP):
         self.ended: asyncio.Future[Ending] = loop.create_future()
         self.heard_at = loop.time()
         self._endpoint = endpoint
-        self._plain = context is None
+        self.plain = context is None
         self._owner = owner
         self._problem = ""
-        self._stanza_size = 0
-        self._closing = False
-        self._prologue: bytearray | None = bytearray()
         self.register_plugin(StreamManagement.name)
         plugins: Any = self.plugin
         self.management: StreamManagement = plugins[StreamManagement.name]
@@ -115,6 +96,10 @@ class Client(ClientXMPP):
         if resumption is not None:
             self.boundjid = JID(resumption.jid)
             self.management.resume_with(resumption)
+            # A connection that is lost before it could resume leaves the session to the next one.
+            self.end_session_on_disconnect = False
+        # After stream management has counted it: the library's own serialiser loses namespaced attributes.
+        self.add_filter("out_sce", _written)
         self._replace_handlers()
 
     def _replace_handlers(self) -> None:
@@ -147,14 +132,15 @@ class Client(ClientXMPP):
         return f"{host} port {self._endpoint.port}" if self._endpoint.port else host
 
     @property
-    def secured(self) -> bool:
-        """Whether TLS protects the stream, or need not."""
-        return self._plain or isinstance(self.socket, ssl.SSLObject)
+    def over(self) -> bool:
+        """Whether the connection has ended."""
+        return self.ended.done()
 
     def open(self) -> None:
         """Begin to connect: to the given host, or by SRV (RFC 6120 3.2)."""
         host, port = self._endpoint.host, self._endpoint.port
-        if port or host:
+        # Plain text never leaves it to DNS where it goes.
+        if port or host or self.plain:
             port = port or (5223 if self.enable_direct_tls else 5222)
             host = host or self.requested_jid.domain
         attempt = self.connect(host or None, port or None)
@@ -173,15 +159,10 @@ class Client(ClientXMPP):
     async def quit(self, wait: float = 2.0) -> None:
         """Close the stream politely (RFC 6120 4.4), or cut it after ``wait`` seconds."""
         if self.transport is not None and not self.ended.done():
-            self._close_stream()
+            self.close_stream()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(self.ended), wait)
         self.end(self._lost(""))
-
-    def _close_stream(self) -> None:
-        if not self._closing and self.transport is not None:
-            self._closing = True
-            self.send_raw(self.stream_footer)
 
     def carry(self) -> Resumption | None:
         """What the next connection may resume with."""
@@ -189,6 +170,8 @@ class Client(ClientXMPP):
 
     def connection_lost(self, exception: BaseException | None) -> None:
         super().connection_lost(exception)
+        if isinstance(exception, ssl.SSLError):
+            self._tls_failed(exception)
         self.end(self._lost(f": {exception}" if exception else ""))
 
     def reschedule_connection_attempt(self) -> None:
@@ -204,67 +187,14 @@ class Client(ClientXMPP):
     def _lost(self, reason: str) -> Ending:
         return Ending(False, Offline.dbus_name, f"The connection to {self.place} was lost{reason}.")
 
-    def _refuse(self, message: str, *, final: bool = False) -> None:
+    def refuse(self, message: str, *, final: bool = False) -> None:
         self.end(Ending(final, Offline.dbus_name, message))
-
-    # Bytes
-
-    def init_parser(self) -> None:
-        super().init_parser()
-        self._prologue = bytearray()
-        self._stanza_size = 0
-
-    def data_received(self, data: bytes) -> None:  # type: ignore[override]
-        """The library's own, but for what a hostile or broken peer could do with it."""
-        self.heard_at = self.loop.time()
-        if self._prologue is not None:
-            self._prologue += data
-            if not _PROLOGUE.match(self._prologue):
-                if b"<!" in self._prologue or len(self._prologue) > MAX_PROLOGUE:
-                    self._refuse(f"{self.place} does not begin a stream as XMPP does (RFC 6120 11).")
-                return
-            data, self._prologue = bytes(self._prologue), None
-        parser = self.parser
-        if parser is None or self.ended.done():
-            return
-        self._stanza_size += len(data)
-        parser.feed(data)
-        try:
-            # A stanza may start the parser anew, and what is left of the data with it.
-            for event, xml in cast("Iterator[tuple[str, ET.Element]]", parser.read_events()):
-                self._element(event, xml)
-                if self.ended.done() or self.parser is not parser:
-                    return
-        except ET.ParseError as problem:
-            self._refuse(f"{self.place} sent what is not XML: {problem}.")
-        if self._stanza_size > MAX_STANZA:
-            self._refuse(f"{self.place} sent a stanza of more than {MAX_STANZA} bytes.")
-
-    def _element(self, event: str, xml: ET.Element) -> None:
-        if event == "start":
-            if self.xml_depth == 0:
-                self.xml_root = xml
-                cast(Any, self).start_stream_handler(xml)
-            self.xml_depth += 1
-            return
-        self.xml_depth -= 1
-        if self.xml_depth == 0:
-            self._close_stream()
-            self._refuse(f"{self.place} closed the stream.")
-        elif self.xml_depth == 1:
-            self._stanza_size = 0
-            if self.secured or xml.tag in BEFORE_TLS:
-                self._spawn_event(xml)
-            else:
-                self._refuse(f"{self.place} sent {xml.tag} before TLS.")
-            if self.xml_root is not None:
-                self.xml_root.clear()
 
     # Negotiation
 
     async def _handle_stream_features(self, features: Any) -> Any:
         if not self.secured and "starttls" not in features["features"]:
-            self._refuse(
+            self.refuse(
                 f"{self.place} offers no TLS, so no password is sent. Check host and port, use tls 'direct' if the "
                 "port expects it, or ask the server's operator.",
                 final=True,
@@ -273,14 +203,14 @@ class Client(ClientXMPP):
         try:
             return await super()._handle_stream_features(features)
         except (IqError, IqTimeout) as problem:
-            self._refuse(f"{self.place} did not bind a session of {self.requested_jid}: {problem.condition}.")
+            self.refuse(f"{self.place} did not bind a session of {self.requested_jid}: {problem.condition}.")
             return None
 
     def _negotiated(self, _: object) -> None:
         if self.ended.done():
             return
         if not self.bound or self.boundjid.bare != self.requested_jid.bare:
-            self._refuse(f"{self.place} did not bind a session of {self.requested_jid}.")
+            self.refuse(f"{self.place} did not bind a session of {self.requested_jid}.")
             return
         self._owner.started()
 
@@ -295,13 +225,13 @@ class Client(ClientXMPP):
     def _tls_failed(self, reason: ssl.SSLError) -> None:
         domain = self.requested_jid.domain
         if isinstance(reason, ssl.SSLCertVerificationError):
-            self._refuse(
+            self.refuse(
                 f"The certificate of {self.place} can't be trusted for {domain}: {reason.verify_message}. Check the "
                 "server's name, or give the authority that signed it as ca-file.",
                 final=True,
             )
         else:
-            self._refuse(f"{self.place} does not speak TLS as expected: {reason.reason or reason}. Check port and tls.")
+            self.refuse(f"{self.place} does not speak TLS as expected: {reason.reason or reason}. Check port and tls.")
 
     def _no_mechanism(self, _: object) -> None:
         offered = ", ".join(sorted(self._mechanisms.mech_list)) or "none"
@@ -328,13 +258,21 @@ class Client(ClientXMPP):
 
     # Stanzas
 
+    # The library answers a handler's exception with an error to whoever sent the stanza.
+
     def _message(self, stanza: StanzaBase) -> None:
         if self.authenticated:
-            self._owner.message(stanza.xml)
+            try:
+                self._owner.message(stanza.xml)
+            except Exception as problem:
+                self.exception(problem)
 
     def _iq(self, stanza: Any) -> None:
-        if not self._owner.iq(stanza.xml) and self.authenticated and stanza["type"] in ("get", "set"):
-            stanza.unhandled()
+        try:
+            if not self._owner.iq(stanza.xml) and self.authenticated and stanza["type"] in ("get", "set"):
+                stanza.unhandled()
+        except Exception as problem:
+            self.exception(problem)
 
     def exception(self, exception: Exception) -> None:
         """A handler failed; the stream goes on."""
@@ -359,3 +297,8 @@ class Client(ClientXMPP):
         for child in children:
             presence.append(child)
         self.send(presence)
+
+
+def _written(stanza: Any) -> Any:
+    """An IQ as the text that goes out; other stanzas as they are."""
+    return payload.stanza(stanza.xml, "jabber:client") if isinstance(stanza, Iq) else stanza

@@ -77,10 +77,15 @@ class Connection:
         self._task: asyncio.Task[None] | None = None
         self._retry = asyncio.Event()
 
+    @property
+    def wanted(self) -> bool:
+        """Whether it is to be connected."""
+        return self._task is not None
+
     def open(self) -> None:
         """Connect; while waiting, at once instead of later."""
         self._retry.set()
-        if self._task is None or self._task.done():
+        if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._stay(), name=f"session of {self._endpoint.jid}")
 
     async def close(self) -> None:
@@ -109,10 +114,16 @@ class Connection:
                 await self._pause(ending, failures)
         except errors.PubSubCachedError as problem:
             log.warning("%s: %s", self._endpoint.jid, problem.message)
-            self._subscriber.state("failed", problem.name, problem.message)
+            self._fail(problem.name, problem.message)
         except Exception as problem:
             log.exception("The session of %s failed", self._endpoint.jid)
-            self._subscriber.state("failed", errors.Internal.dbus_name, f"The session failed: {problem}.")
+            self._fail(errors.Internal.dbus_name, f"The session failed: {problem}.")
+
+    def _fail(self, error: str, message: str) -> None:
+        # Whoever is told may open again at once.
+        if self._task is asyncio.current_task():
+            self._task = None
+            self._subscriber.state("failed", error, message)
 
     async def _password(self) -> str:
         # It may run a program or ask a keyring.
@@ -126,8 +137,7 @@ class Connection:
         return password
 
     async def _pause(self, ending: Ending, failures: int) -> None:
-        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2**failures)
-        pause = longest * random.uniform(0.5, 1.0)
+        pause = pause_after(failures)
         log.info("%s: %s Trying again in %.1f s", self._endpoint.jid, ending.message, pause)
         self._retry.clear()
         self._subscriber.state("waiting", ending.error, ending.message)
@@ -136,6 +146,12 @@ class Connection:
                 await self._retry.wait()
         except TimeoutError:
             return
+
+
+def pause_after(failures: int) -> float:
+    """Seconds to wait after so many failures in a row: exponential, with jitter."""
+    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures - 1, 16)) if failures else FIRST_PAUSE
+    return longest * random.uniform(0.5, 1.0)
 
 
 class _Attempt:

@@ -5,28 +5,54 @@ slixmpp's own serialiser loses namespaced attributes, ElementTree's renames ever
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from functools import lru_cache
 
 # Deeper payloads are no content; parsers of later stages stop at 256.
 MAX_DEPTH = 128
+# What stands around a payload in a stanza.
+STANZA_DEPTH = 8
 
 XML = "http://www.w3.org/XML/1998/namespace"
+
+
+_UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class TooDeep(ValueError):
     """An element is nested deeper than MAX_DEPTH."""
 
 
+class Unwritable(ValueError):
+    """A text holds a character that XML can't carry (XML 1.0 2.2)."""
+
+
 def serialise(element: ET.Element) -> str:
     """The element as text that stands alone, without what follows it.
 
-    Elements use default namespaces, namespaced attributes prefixes declared beside them.
+    Elements use default namespaces, namespaced attributes prefixes declared beside them, and
+    attributes stand in the order of their names: a service may write the same element in any order.
     Raises TooDeep.
     """
     out: list[str] = []
     _write(element, "", out, MAX_DEPTH)
     return "".join(out)
+
+
+def stanza(element: ET.Element, stream: str) -> str:
+    """A stanza as text for a stream whose default namespace is ``stream``. Raises TooDeep."""
+    out: list[str] = []
+    _write(element, stream, out, MAX_DEPTH + STANZA_DEPTH)
+    return "".join(out)
+
+
+def check(element: ET.Element) -> None:
+    """Raises Unwritable for a text or attribute that would break the stream."""
+    for each in element.iter():
+        for text in (each.text, each.tail, *each.attrib.values()):
+            if text and (found := _UNWRITABLE.search(text)):
+                raise Unwritable(f"The character U+{ord(found[0]):04X} in '{text[:80]}' can't be sent over XMPP.")
 
 
 def namespace(element: ET.Element) -> str:
@@ -59,7 +85,9 @@ def _write(element: ET.Element, inherited: str, out: list[str], depth: int) -> N
 
 def _attributes(element: ET.Element, out: list[str]) -> None:
     prefixes: dict[str, str] = {}
-    for key, value in element.attrib.items():
+    attributes = element.attrib
+    for key in sorted(attributes) if len(attributes) > 1 else attributes:
+        value = attributes[key]
         uri, name = _split(key)
         if uri == XML:
             name = "xml:" + name

@@ -6,12 +6,15 @@ JIDs are normalised strings, payloads are serialised XML, times are milliseconds
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
 
 SessionState = Literal["offline", "connecting", "online", "waiting", "failed"]
+
+# What is filled into a data form (XEP-0004): values by the name of the field, ``pubsub#title``.
+Fields = Mapping[str, Sequence[str]]
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -68,6 +71,14 @@ class DiscoItem(msgspec.Struct, frozen=True):
     name: str = ""
 
 
+class DiscoPage(msgspec.Struct, frozen=True):
+    """A page of disco#items; rsm: whether a ``<set/>`` came, ``last`` is what it held."""
+
+    items: tuple[DiscoItem, ...]
+    rsm: bool = False
+    last: str | None = None
+
+
 class DiscoInfo(msgspec.Struct, frozen=True):
     """A reply to disco#info with the metadata form (XEP-0060 5.3, 5.4); values as sent."""
 
@@ -86,6 +97,21 @@ class Subscription(msgspec.Struct, frozen=True):
     jid: str
     state: SubscriptionState
     subid: str = ""
+
+
+class Affiliation(msgspec.Struct, frozen=True):
+    """What the account is to a node: owner, publisher, publish-only, member, outcast or none (XEP-0060 4.1)."""
+
+    node: str
+    affiliation: str
+
+
+class FormField(msgspec.Struct, frozen=True):
+    """A field of a form that a service sent (XEP-0004 3.3); type "" where it gave none."""
+
+    name: str
+    values: tuple[str, ...]
+    type: str = ""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,14 +220,59 @@ class Session(Protocol):
     async def disco_items(self, service: str, node: str = "", *, timeout: float = 30.0) -> tuple[DiscoItem, ...]:
         """disco#items of a service or node (XEP-0060 5.5)."""
 
-    async def subscribe(self, service: str, node: str, *, timeout: float = 30.0) -> Subscription:
-        """Subscribe the bare JID (XEP-0060 6.1)."""
+    async def disco_page(self, service: str, node: str, rsm: Rsm, *, timeout: float = 30.0) -> DiscoPage:
+        """A page of disco#items, or all of it from a service that does not page (XEP-0059)."""
+
+    async def subscribe(
+        self, service: str, node: str, *, options: Fields | None = None, timeout: float = 30.0
+    ) -> Subscription:
+        """Subscribe the bare JID (XEP-0060 6.1), with subscription options (6.3.7)."""
 
     async def unsubscribe(self, service: str, node: str, subid: str = "", *, timeout: float = 30.0) -> None:
         """Unsubscribe the bare JID (XEP-0060 6.2)."""
 
     async def subscriptions(self, service: str, node: str = "", *, timeout: float = 30.0) -> tuple[Subscription, ...]:
         """The account's subscriptions at a service, or to one node (XEP-0060 5.6)."""
+
+    async def affiliations(self, service: str, *, timeout: float = 30.0) -> tuple[Affiliation, ...]:
+        """The account's affiliations at a service (XEP-0060 5.7)."""
+
+    async def publish(
+        self,
+        service: str,
+        node: str,
+        item_id: str,
+        payload: str,
+        *,
+        options: Fields | None = None,
+        timeout: float = 30.0,
+    ) -> str:
+        """Publish one item, with publish-options (XEP-0060 7.1).
+
+        item_id: "" lets the service choose. The id; "" where the service chose one and did not tell.
+        """
+
+    async def retract(
+        self, service: str, node: str, item_id: str, *, notify: bool = True, timeout: float = 30.0
+    ) -> None:
+        """Retract one item; ``notify`` asks the service to tell the subscribers (XEP-0060 7.2)."""
+
+    async def create_node(
+        self, service: str, node: str, *, config: Fields | None = None, timeout: float = 30.0
+    ) -> str:
+        """Create a node, "" for one that the service names; its name (XEP-0060 8.1)."""
+
+    async def node_configuration(self, service: str, node: str, *, timeout: float = 30.0) -> tuple[FormField, ...]:
+        """A node's configuration, for its owner (XEP-0060 8.2)."""
+
+    async def configure_node(self, service: str, node: str, config: Fields, *, timeout: float = 30.0) -> None:
+        """Change fields of a node's configuration (XEP-0060 8.2.4)."""
+
+    async def delete_node(self, service: str, node: str, *, timeout: float = 30.0) -> None:
+        """Delete a node (XEP-0060 8.4)."""
+
+    async def purge_node(self, service: str, node: str, *, timeout: float = 30.0) -> None:
+        """Remove all items of a node (XEP-0060 8.5)."""
 
 
 # Gives the password when the session needs it; raises AuthenticationFailed with a sentence.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from .. import errors, jid
-from . import stanzas
+from . import payload, stanzas
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Requests:
         self._write = None
         for pending in self._pending.values():
             if not pending.reply.done():
-                pending.reply.set_exception(_offline(self._account, pending.subject))
+                pending.reply.set_exception(_lost(self._account, pending.subject))
 
     async def ask(
         self, kind: str, service: str, child: ET.Element, *, subject: str = "", timeout: float = 30.0
@@ -51,11 +51,15 @@ class Requests:
         """Send a request and return the ``<iq/>`` of its result.
 
         subject: what is asked about, for sentences. timeout: seconds.
-        Raises StanzaError, Timeout, Offline.
+        Raises StanzaError, Timeout, Offline, InvalidArgs for what XML can't carry.
         """
         subject = subject or service
         if self._write is None:
             raise _offline(self._account, subject)
+        try:
+            payload.check(child)
+        except payload.Unwritable as problem:
+            raise errors.InvalidArgs(str(problem)) from None
         id_ = uuid4().hex
         reply: asyncio.Future[ET.Element] = asyncio.get_running_loop().create_future()
         # A reply without "from" speaks for the account itself, and for nobody else (RFC 6120 8.1.2.1).
@@ -90,6 +94,13 @@ class Requests:
 
 def _offline(account: str, subject: str) -> errors.Offline:
     return errors.Offline(f"{account} is not connected, so {subject} can't be asked for.")
+
+
+def _lost(account: str, subject: str) -> errors.Offline:
+    return errors.Offline(
+        f"The connection of {account} was lost before an answer about {subject} came; "
+        "what was asked may have been done."
+    )
 
 
 def _normal(text: str) -> str:

@@ -10,14 +10,18 @@ from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
 from .. import errors, jid
-from . import events, stanzas
+from . import events, stanzas, writing
 from .caps import Capabilities
 from .client import Client
 from .connection import Connection
 from .port import (
+    Affiliation,
     DiscoInfo,
     DiscoItem,
+    DiscoPage,
     Endpoint,
+    Fields,
+    FormField,
     ItemsPage,
     Listener,
     PasswordSource,
@@ -33,6 +37,7 @@ log = logging.getLogger(__name__)
 # A service that pages disco#items unasked is followed so far.
 DISCO_PAGES = 1000
 PING_TIMEOUT = 30.0
+FEATURES_TIMEOUT = 10.0
 
 _T = TypeVar("_T")
 
@@ -86,7 +91,8 @@ class Session:
     async def close(self) -> None:
         """End the stream and stay offline."""
         await self._connection.close()
-        self.state("offline")
+        if not self._connection.wanted:
+            self.state("offline")
 
     def set_interests(self, nodes: frozenset[str]) -> None:
         """Announce PEP nodes with ``+notify``; a changed set goes out at once."""
@@ -136,10 +142,18 @@ class Session:
             page = Rsm(max=len(items), after=last)
         return tuple(found)
 
-    async def subscribe(self, service: str, node: str, *, timeout: float = 30.0) -> Subscription:
+    async def disco_page(self, service: str, node: str, rsm: Rsm, *, timeout: float = 30.0) -> DiscoPage:
+        """A page of disco#items, or all of it from a service that does not page."""
+        subject = _subject(service, node)
+        request = stanzas.disco_request(stanzas.DISCO_ITEMS, node, rsm)
+        return stanzas.read_disco_page(await self._ask("get", service, request, subject, timeout), subject, node)
+
+    async def subscribe(
+        self, service: str, node: str, *, options: Fields | None = None, timeout: float = 30.0
+    ) -> Subscription:
         """Subscribe the bare JID."""
         subject = _subject(service, node)
-        request = stanzas.subscribe_request(node, self._account)
+        request = stanzas.subscribe_request(node, self._account, options)
         iq = await self._ask("set", service, request, subject, timeout)
         return stanzas.read_subscription(iq, subject, node, self._account)
 
@@ -153,6 +167,62 @@ class Session:
         subject = _subject(service, node)
         iq = await self._ask("get", service, stanzas.subscriptions_request(node), subject, timeout)
         return stanzas.read_subscriptions(iq, subject, node, self._account)
+
+    async def affiliations(self, service: str, *, timeout: float = 30.0) -> tuple[Affiliation, ...]:
+        """The account's affiliations at a service."""
+        return writing.read_affiliations(
+            await self._ask("get", service, writing.affiliations_request(), service, timeout)
+        )
+
+    # Requests that change something
+
+    async def publish(
+        self,
+        service: str,
+        node: str,
+        item_id: str,
+        payload: str,
+        *,
+        options: Fields | None = None,
+        timeout: float = 30.0,
+    ) -> str:
+        """Publish one item; its id."""
+        request = writing.publish_request(node, item_id, payload, options or {})
+        return writing.read_published(await self._set(service, node, request, timeout), item_id)
+
+    async def retract(
+        self, service: str, node: str, item_id: str, *, notify: bool = True, timeout: float = 30.0
+    ) -> None:
+        """Retract one item."""
+        await self._set(service, node, writing.retract_request(node, item_id, notify), timeout)
+
+    async def create_node(
+        self, service: str, node: str, *, config: Fields | None = None, timeout: float = 30.0
+    ) -> str:
+        """Create a node; its name."""
+        iq = await self._set(service, node, writing.create_request(node, config or {}), timeout)
+        return writing.read_created(iq, node)
+
+    async def node_configuration(self, service: str, node: str, *, timeout: float = 30.0) -> tuple[FormField, ...]:
+        """A node's configuration."""
+        subject = _subject(service, node)
+        iq = await self._ask("get", service, writing.configuration_request(node), subject, timeout)
+        return writing.read_configuration(iq, subject)
+
+    async def configure_node(self, service: str, node: str, config: Fields, *, timeout: float = 30.0) -> None:
+        """Change fields of a node's configuration."""
+        await self._set(service, node, writing.configure_request(node, config), timeout)
+
+    async def delete_node(self, service: str, node: str, *, timeout: float = 30.0) -> None:
+        """Delete a node."""
+        await self._set(service, node, writing.delete_request(node), timeout)
+
+    async def purge_node(self, service: str, node: str, *, timeout: float = 30.0) -> None:
+        """Remove all items of a node."""
+        await self._set(service, node, writing.purge_request(node), timeout)
+
+    async def _set(self, service: str, node: str, request: ET.Element, timeout: float) -> ET.Element:
+        return await self._ask("set", service, request, _subject(service, node), timeout)
 
     async def _ask(self, kind: str, service: str, child: ET.Element, subject: str, timeout: float) -> ET.Element:
         if not self._online:
@@ -175,9 +245,12 @@ class Session:
     async def prepare(self) -> None:
         """Roster and features, before anything can arrive because of our presence."""
         domain, account, roster = await asyncio.gather(
-            _tolerate(self._features_of(self._domain)),
-            _tolerate(self._features_of(self._account)),
-            _tolerate(self._requests.ask("get", self._account, self._roster.request(), subject="the roster")),
+            _tolerate(self._features_of(self._domain), errors.StanzaError, errors.Timeout),
+            _tolerate(self._features_of(self._account), errors.StanzaError, errors.Timeout),
+            _tolerate(
+                self._requests.ask("get", self._account, self._roster.request(), subject="the roster"),
+                errors.StanzaError,
+            ),
         )
         self._features = tuple(sorted((domain or frozenset()) | (account or frozenset())))
         self._roster.replace(roster)
@@ -218,9 +291,8 @@ class Session:
             return self._requests.answered(xml)
         if client is None:
             return False
-        if kind == "set" and self._roster.pushed(xml):
-            client.answer(xml)
-            return True
+        if kind == "set":
+            return self._roster_push(client, xml)
         query = xml.find(stanzas.DISCO_INFO + "query")
         if kind == "get" and query is not None:
             info = self._capabilities.answer(query.get("node", ""))
@@ -229,6 +301,16 @@ class Session:
                 return True
         return False
 
+    def _roster_push(self, client: Client, xml: ET.Element) -> bool:
+        before = self._roster.contacts
+        if not self._roster.pushed(xml):
+            return False
+        client.answer(xml)
+        if self._online and self._roster.contacts - before:
+            # Some servers learned our interests from a presence that came before they would listen.
+            self._announce()
+        return True
+
     def _announce(self) -> None:
         if self._client is not None:
             self._client.announce(self._capabilities.presence())
@@ -236,16 +318,16 @@ class Session:
 
     async def _features_of(self, service: str) -> frozenset[str]:
         request = stanzas.disco_request(stanzas.DISCO_INFO, "")
-        iq = await self._requests.ask("get", service, request, subject=service)
+        iq = await self._requests.ask("get", service, request, timeout=FEATURES_TIMEOUT)
         return stanzas.read_disco_info(iq, service, "").features
 
 
-async def _tolerate(request: Awaitable[_T]) -> _T | None:
-    """The result, or None when the server refuses it."""
+async def _tolerate(request: Awaitable[_T], *tolerated: type[errors.PubSubCachedError]) -> _T | None:
+    """The result, or None when the server gives none."""
     try:
         return await request
-    except errors.StanzaError as refusal:
-        log.warning("%s", refusal.message)
+    except tolerated as problem:
+        log.warning("%s", problem.message)
         return None
 
 

@@ -9,18 +9,16 @@ from typing import cast, get_args
 
 from .. import jid
 from ..errors import InvalidJid, StanzaError
-from . import payload
-from .port import DiscoInfo, DiscoItem, Item, ItemsPage, Rsm, Subscription, SubscriptionState
+from . import forms, payload
+from .port import DiscoInfo, DiscoItem, DiscoPage, Fields, Item, ItemsPage, Rsm, Subscription, SubscriptionState
 
 log = logging.getLogger(__name__)
 
 PUBSUB = "{http://jabber.org/protocol/pubsub}"
 PUBSUB_ERRORS = "{http://jabber.org/protocol/pubsub#errors}"
-METADATA = "http://jabber.org/protocol/pubsub#meta-data"
 DISCO_INFO = "{http://jabber.org/protocol/disco#info}"
 DISCO_ITEMS = "{http://jabber.org/protocol/disco#items}"
 RSM = "{http://jabber.org/protocol/rsm}"
-FORM = "{jabber:x:data}"
 STANZAS = "{urn:ietf:params:xml:ns:xmpp-stanzas}"
 PING = "{urn:xmpp:ping}"
 CLIENT = "{jabber:client}"
@@ -65,10 +63,13 @@ def disco_request(namespace: str, node: str, rsm: Rsm | None = None) -> ET.Eleme
     return query
 
 
-def subscribe_request(node: str, account: str) -> ET.Element:
-    """Subscribe the bare JID (XEP-0060 6.1.1)."""
+def subscribe_request(node: str, account: str, options: Fields | None = None) -> ET.Element:
+    """Subscribe the bare JID (XEP-0060 6.1.1), and configure the subscription with it (6.3.7)."""
     pubsub = ET.Element(PUBSUB + "pubsub")
     ET.SubElement(pubsub, PUBSUB + "subscribe", node=node, jid=account)
+    if options:
+        container = ET.SubElement(pubsub, PUBSUB + "options", node=node, jid=account)
+        container.append(forms.submit(forms.SUBSCRIBE_OPTIONS, options))
     return pubsub
 
 
@@ -135,9 +136,9 @@ def read_disco_info(iq: ET.Element, subject: str, node: str) -> DiscoInfo:
     query = _only(iq, DISCO_INFO + "query", subject)
     _same(query, node, subject)
     metadata: dict[str, list[str]] = {}
-    for form in query.iterfind(FORM + "x"):
-        fields = read_form(form)
-        if fields.pop("FORM_TYPE", None) == [METADATA]:
+    for form in query.iterfind(forms.FORM + "x"):
+        fields = forms.values(form)
+        if fields.pop(forms.FORM_TYPE, None) == [forms.METADATA]:
             metadata |= fields
     return DiscoInfo(
         identities=tuple(
@@ -146,15 +147,6 @@ def read_disco_info(iq: ET.Element, subject: str, node: str) -> DiscoInfo:
         features=frozenset(each.get("var", "") for each in query.iterfind(DISCO_INFO + "feature")) - {""},
         metadata=metadata,
     )
-
-
-def read_form(form: ET.Element) -> dict[str, list[str]]:
-    """The values of a data form's fields (XEP-0004 3.2)."""
-    return {
-        field.get("var", ""): [value.text or "" for value in field.iterfind(FORM + "value")]
-        for field in form.iterfind(FORM + "field")
-        if field.get("var")
-    }
 
 
 def read_disco_items(iq: ET.Element, subject: str, node: str) -> tuple[tuple[DiscoItem, ...], str | None]:
@@ -167,6 +159,12 @@ def read_disco_items(iq: ET.Element, subject: str, node: str) -> tuple[tuple[Dis
     )
     last = query.findtext(f"{RSM}set/{RSM}last")
     return found, last if found else None
+
+
+def read_disco_page(iq: ET.Element, subject: str, node: str) -> DiscoPage:
+    """A reply to disco#items with a page asked for."""
+    found, last = read_disco_items(iq, subject, node)
+    return DiscoPage(found, iq.find(f"{DISCO_ITEMS}query/{RSM}set") is not None, last)
 
 
 def read_subscription(iq: ET.Element, subject: str, node: str, account: str) -> Subscription:

@@ -118,6 +118,11 @@ def test_other_types_are_no_lists_of_strings(signature: str, value: Any) -> None
     assert "list of strings" in refused(Texts(), signature, value)
 
 
+def test_a_list_may_have_a_most() -> None:
+    assert read(Texts(2), "as", ["a", "b"]) == ("a", "b")
+    assert "3 strings" in refused(Texts(2), "as", ["a", "b", "c"])
+
+
 @pytest.mark.parametrize(("signature", "value"), [("u", 1), ("s", "true"), ("i", 0), ("d", 1.0), ("y", 1)])
 def test_a_boolean_is_only_a_boolean(signature: str, value: Any) -> None:
     assert read(Flag(), "b", True) is True

@@ -29,8 +29,8 @@ class TestItems:
         )
 
     def test_a_page_says_where_it_is(self) -> None:
-        page = "<set xmlns='http://jabber.org/protocol/rsm'><first index='3'>f</first><last>l</last><count>9</count></set>"
-        reply = pubsub(f"<items node='n'/>{page}")
+        page = "<first index='3'>f</first><last>l</last><count>9</count>"
+        reply = pubsub(f"<items node='n'/><set xmlns='http://jabber.org/protocol/rsm'>{page}</set>")
         assert stanzas.read_items(reply, "it", "n", ()) == ItemsPage((), True, 9, "f", "l")
 
     def test_a_page_may_say_nothing_or_nonsense(self) -> None:

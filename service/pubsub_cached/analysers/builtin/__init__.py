@@ -1,11 +1,41 @@
-"""The analysers that come with the daemon, a module each."""
+"""The analysers that come with the daemon, a module each.
+
+A module has ``DEFINITIONS``, one for each of its nodes that differs in any key, and ``SHAPES``: the struct of
+``data`` by ``type/subtype``.
+"""
 
 from __future__ import annotations
 
 from ..registry import Registry
-from . import blog, excluded
+from . import (
+    attachments,
+    avatar,
+    blog,
+    bookmarks,
+    encrypted,
+    event,
+    excluded,
+    files,
+    form,
+    profile,
+    status,
+    subscriptions,
+)
 
-MODULES = (blog, excluded)
+READING = (
+    blog,
+    event,
+    attachments,
+    bookmarks,
+    avatar,
+    profile,
+    status,
+    subscriptions,
+    form,
+    files,
+    encrypted,
+)
+MODULES = (*READING, excluded)
 
 
 def registry() -> Registry:

@@ -123,7 +123,10 @@ class Metadata(msgspec.Struct, omit_defaults=True, kw_only=True):
     start: ItemRef | UnsetType = UNSET
 
 
-SHAPES: dict[str, type[msgspec.Struct]] = {"blog": Entry, "blog/metadata": Metadata}
+SHAPES: dict[str, type[msgspec.Struct]] = {
+    **{f"blog/{subtype}": Entry for subtype in ("microblog", "comments", "gallery", "stories", "forum", "feed")},
+    "blog/metadata": Metadata,
+}
 
 
 def parse(item: Item) -> Entry | Metadata | None:

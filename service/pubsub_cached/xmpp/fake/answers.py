@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...errors import StanzaError
-from ..port import DiscoInfo, DiscoItem, ItemsPage, Rsm, Subscription
+from ..port import DiscoInfo, DiscoItem, DiscoPage, ItemsPage, Rsm, Subscription
 from .door import Unanswered
 from .profile import PUBSUB
 from .service import Service
@@ -51,6 +51,17 @@ def listing(service: Service, jid: str, name: str) -> tuple[DiscoItem, ...]:
     if name:
         return tuple(DiscoItem(service.jid, name=item_id) for item_id in service.admit(name, jid).ids())
     return tuple(DiscoItem(service.jid, node.name, node.title) for node in service.nodes.values())
+
+
+def listing_page(service: Service, jid: str, name: str, rsm: Rsm) -> DiscoPage:
+    """A page of disco#items where pages are advertised, else all of it without a set (XEP-0059)."""
+    everything = listing(service, jid, name)
+    if not service.profile.rsm_advertised:
+        return DiscoPage(everything)
+    keys = [item.node or item.name for item in everything]
+    start = keys.index(rsm.after) + 1 if rsm.after in keys else 0
+    page = everything[start : start + rsm.max]
+    return DiscoPage(page, rsm=True, last=keys[start + len(page) - 1] if page else None)
 
 
 def subscribe(service: Service, jid: str, name: str) -> Subscription:

@@ -44,6 +44,7 @@ class Node:
     deliver_payloads: bool = True
     notify_delete: bool = False
     notify_config: bool = False
+    publish_model: str = "publishers"
     affiliations: dict[str, str] = field(default_factory=dict)
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)

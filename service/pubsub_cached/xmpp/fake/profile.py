@@ -55,6 +55,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         unknown_user, remote_error: conditions for an account that does not exist on this server,
             and for a domain that cannot be reached from it.
 
+    Writing
+        refused_options: publish-options that fail a publish whatever their value.
+        id_in_reply: the reply to a publish has the item's id.
+
     Other
         max_items: default of ``pubsub#max_items``.
         trims_at_configure: a lower ``max_items`` evicts at once; else at the next publish.
@@ -93,6 +97,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     hides_absent: bool = False
     unknown_user: str = "item-not-found"
     remote_error: str = "remote-server-not-found"
+
+    refused_options: frozenset[str] = frozenset()
+    id_in_reply: bool = True
 
     max_items: int = 256
     trims_at_configure: bool = False
@@ -147,6 +154,7 @@ EJABBERD = _with_pep(
         presence_pushes_subscribed=True,
         presence_needs_contact=True,
         tightened="kept",
+        refused_options=frozenset({"pubsub#max_items"}),
         max_items=1000,
         subids=True,
     ),

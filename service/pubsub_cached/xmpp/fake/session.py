@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ...errors import AuthenticationFailed, Offline, Timeout
 from ...jid import bare, normalise
-from ..port import (
-    DiscoInfo,
-    DiscoItem,
-    Endpoint,
-    Event,
-    ItemsPage,
-    Listener,
-    PasswordSource,
-    Rsm,
-    SessionState,
-    Subscription,
-)
-from . import answers
+from ..port import Endpoint, Event, Listener, PasswordSource, SessionState
+from .asking import Asking
 from .door import Call
 
 if TYPE_CHECKING:
@@ -30,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class FakeSession:
+class FakeSession(Asking):
     """One account's session (``port.Session``).
 
     wanted: whether the client asked to be connected, and did not close since.
@@ -92,58 +81,6 @@ class FakeSession:
         self._interests = frozenset(nodes)
         if self._online:
             self.world.enqueue(self._announce)
-
-    async def get_items(
-        self,
-        service: str,
-        node: str,
-        *,
-        max_items: int | None = None,
-        ids: Sequence[str] = (),
-        rsm: Rsm | None = None,
-        timeout: float = 60.0,
-    ) -> ItemsPage:
-        """Items of a node (XEP-0060 6.5)."""
-
-        wanted = tuple(ids)
-
-        def answer(asked: Service) -> ItemsPage:
-            return answers.items(asked, self.jid, node, max_items=max_items, ids=wanted, rsm=rsm)
-
-        return await self._ask("get_items", service, node, timeout, answer, max_items=max_items, ids=wanted, rsm=rsm)
-
-    async def disco_info(self, service: str, node: str = "", *, timeout: float = 30.0) -> DiscoInfo:
-        """disco#info of a service or node (XEP-0060 5.4)."""
-        return await self._ask("disco_info", service, node, timeout, lambda asked: answers.info(asked, self.jid, node))
-
-    async def disco_items(self, service: str, node: str = "", *, timeout: float = 30.0) -> tuple[DiscoItem, ...]:
-        """disco#items of a service or node (XEP-0060 5.5)."""
-        return await self._ask(
-            "disco_items", service, node, timeout, lambda asked: answers.listing(asked, self.jid, node)
-        )
-
-    async def subscribe(self, service: str, node: str, *, timeout: float = 30.0) -> Subscription:
-        """Subscribe the bare JID (XEP-0060 6.1)."""
-        return await self._ask(
-            "subscribe", service, node, timeout, lambda asked: answers.subscribe(asked, self.jid, node)
-        )
-
-    async def unsubscribe(self, service: str, node: str, subid: str = "", *, timeout: float = 30.0) -> None:
-        """Unsubscribe the bare JID (XEP-0060 6.2)."""
-        await self._ask(
-            "unsubscribe",
-            service,
-            node,
-            timeout,
-            lambda asked: answers.unsubscribe(asked, self.jid, node),
-            subid=subid,
-        )
-
-    async def subscriptions(self, service: str, node: str = "", *, timeout: float = 30.0) -> tuple[Subscription, ...]:
-        """The account's subscriptions at a service, or to one node (XEP-0060 5.6)."""
-        return await self._ask(
-            "subscriptions", service, node, timeout, lambda asked: answers.subscriptions(asked, self.jid, node)
-        )
 
     # The server's end of the stream
 

@@ -1,0 +1,207 @@
+"""What the rows run on, made when the first of them asks: buses, a server, daemons as processes, databases."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from pubsub_cached.bus import Connection, Match, RemoteError, Variant
+from tests.support.bus import PrivateBus
+from tests.support.daemon import DBUS, NAME, ROOT, Daemon
+from tests.support.known import note
+from tests.support.prosody import Prosody
+from tests.support.publisher import Publisher, Refused
+
+from . import content, echo
+from .measure import Action, Row
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+CACHE = f"{NAME}.Cache"
+TIMEOUT = 120.0
+AT_ONCE = 50
+# Else the end of a reply beyond 8 KB waits for the client's delayed acknowledgement, 40 ms that would flatter us.
+SERVER = "network_settings = { nagle = false }\n"
+
+
+class Scale(msgspec.Struct, frozen=True):
+    """How much is measured. reads, starts, events, syncs: repetitions; small, big, sync_items: items."""
+
+    reads: int = 1000
+    small: int = 1_000
+    big: int = 100_000
+    starts: int = 15
+    events: int = 100
+    sync_items: int = 2_000
+    syncs: int = 5
+
+
+FULL = Scale(big=1_000_000)
+QUICK = Scale(reads=5, small=200, big=400, starts=1, events=2, sync_items=50, syncs=1)
+
+
+class Online:
+    """A server, Alice's daemon connected to it, and Bob, who publishes."""
+
+    service = Prosody.pubsub
+
+    def __init__(self, server: Prosody, daemon: Daemon, alice: Publisher, bob: Publisher, known: Path) -> None:
+        self.server = server
+        self.daemon = daemon
+        self.alice = alice
+        self.bob = bob
+        self.known = known
+
+    async def node(self, name: str, count: int, *, size: int = 1500) -> None:
+        """Make a node that Bob may write to and fill it; one that is there stays as it is."""
+        config = {"access_model": "open", "publish_model": "open", "max_items": "10000", "type": content.ATOM}
+        try:
+            await self.alice.create(self.service, name, config)
+        except Refused as refused:
+            if refused.condition != "conflict":
+                raise
+            return
+        for start in range(0, count, AT_ONCE):
+            ids = [f"post-{number}" for number in range(start, min(start + AT_ONCE, count))]
+            await asyncio.gather(*(self.bob.publish(self.service, name, id_, content.entry(id_, size)) for id_ in ids))
+
+    async def keep(self, name: str) -> None:
+        """Have the daemon synchronise a node; it is live afterwards."""
+        job = await self.daemon.call("Cache", "Sync", "sssa{sv}", "", self.service, name, {})
+        await self.daemon.call("Job", "Wait", path=job)
+
+    async def fetch(self, name: str, most: int | None = None) -> int:
+        """Read items of a node from the service with bare slixmpp, by Bob; their number."""
+        limit = "" if most is None else f" max_items='{most}'"
+        reply = await self.bob.iq(
+            "get",
+            f"<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='{name}'{limit}/></pubsub>",
+            self.service,
+        )
+        return sum(1 for _ in reply.iter("{http://jabber.org/protocol/pubsub}item"))
+
+
+class Stage:
+    """A context manager; at the end everything is stopped and removed."""
+
+    def __init__(self, scale: Scale) -> None:
+        self.scale = scale
+        self._stack = AsyncExitStack()
+        self._online: Online | None = None
+        self._echo = False
+        self._homes: dict[int, Path] = {}
+        self.directory: Path
+
+    async def __aenter__(self) -> Self:
+        name = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
+        self.directory = Path(name)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    async def online(self) -> Online:
+        """The server and its daemon, made once."""
+        if self._online is None:
+            server = Prosody(self.directory / "prosody")
+            server.configuration.write_text(SERVER + server.configuration.read_text(encoding="utf-8"), encoding="utf-8")
+            self._stack.enter_context(server)
+            server.add_user("carol")
+            known = note(server, self.directory / "server.json")
+            daemon = await self._daemon(self.directory / "online")
+            with daemon.config.open("a", encoding="utf-8") as config:
+                config.write("[cache]\nitems-per-node = 10000\n")
+            daemon.account(server, "alice")
+            await daemon.start()
+            await daemon.state(server.jid("alice"), "online")
+            alice = await Publisher.open(server, "alice")
+            self._stack.push_async_callback(alice.close)
+            bob = await Publisher.open(server, "bob")
+            self._stack.push_async_callback(bob.close)
+            self._online = Online(server, daemon, alice, bob, known)
+        return self._online
+
+    async def echo(self, online: Online) -> tuple[str, str, str]:
+        """An echo beside the daemon, made once: destination, path and interface."""
+        if not self._echo:
+            self._echo = True
+            await self.process(online.daemon.bus, "-m", "benchmarks.echo")
+            await owned(online.daemon.client, echo.NAME)
+        return echo.NAME, echo.PATH, echo.NAME
+
+    async def offline(self, count: int) -> Daemon:
+        """A daemon, not started, on a bus of its own; its database has ``count`` items and is made once."""
+        home = self._homes.get(count)
+        if home is not None:
+            raise ValueError(f"The database of {count} items has a daemon already.")
+        home = self._homes[count] = self.directory / f"items-{count}"
+        daemon = await self._daemon(home)
+        daemon.config.write_text(f'[[account]]\njid = "{content.ACCOUNT}"\nenabled = false\n', encoding="utf-8")
+        await content.fill(daemon.database, count, size=600)
+        return daemon
+
+    async def process(self, bus: PrivateBus, *arguments: str) -> asyncio.subprocess.Process:
+        """Start a Python process that sees a bus; ended with the stage."""
+        environment = bus.environment | {"PYTHONPATH": os.pathsep.join([str(CHECKOUT), *filter(None, sys.path)])}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *arguments, env=environment, stdout=asyncio.subprocess.PIPE, cwd=CHECKOUT
+        )
+        self._stack.push_async_callback(_end, process)
+        return process
+
+    async def _daemon(self, home: Path) -> Daemon:
+        bus = self._stack.enter_context(PrivateBus())
+        daemon = await Daemon(bus, home).connect()
+        self._stack.push_async_callback(daemon.close)
+        return daemon
+
+
+Measurement = Callable[[Stage], Awaitable[Row]]
+
+
+def read(
+    client: Connection,
+    service: str,
+    node: str,
+    limit: int,
+    *,
+    account: str = "",
+    destination: tuple[str, str, str] = (NAME, ROOT, CACHE),
+) -> Action:
+    """A GetItems of all fields, ready to be called often."""
+    body = [account, service, node, {"limit": Variant("u", limit)}]
+
+    async def action() -> list[Any]:
+        return await client.call(*destination, "GetItems", "sssa{sv}", body)
+
+    return action
+
+
+async def owned(client: Connection, name: str) -> None:
+    """Return once a bus name has an owner."""
+    seen = asyncio.Event()
+    match = Match(sender=DBUS, interface=DBUS, member="NameOwnerChanged", arg0=name)
+    subscription = await client.subscribe(lambda _: seen.set(), match)
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            if not (await client.call(DBUS, "/", DBUS, "NameHasOwner", "s", [name]))[0]:
+                await seen.wait()
+    except RemoteError as error:
+        raise RuntimeError(f"{name} could not be awaited: {error}") from error
+    finally:
+        subscription.cancel()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()

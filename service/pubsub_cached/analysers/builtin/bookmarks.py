@@ -1,0 +1,85 @@
+"""Rooms that the user keeps (XEP-0402, XEP-0469), without their passwords."""
+
+from __future__ import annotations
+
+import msgspec
+from lxml.etree import _Element
+
+from .. import uris, values, xml
+from ..definition import Definition
+from ..item import Item
+
+NAMESPACE = "urn:xmpp:bookmarks:1"
+_PINNED = "{urn:xmpp:bookmarks-pinning:0}pinned"
+
+
+class Bookmark(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A room; extensions: names of what clients added. The password itself is never stored."""
+
+    jid: str
+    name: str = ""
+    autojoin: bool
+    nick: str = ""
+    has_password: bool
+    pinned: bool
+    extensions: list[str] = []
+
+
+SHAPES: dict[str, type[msgspec.Struct]] = {"bookmark/room": Bookmark}
+
+
+def parse(item: Item) -> Bookmark | None:
+    """A bookmark; the room's JID is the item's id."""
+    element = item.element
+    if element.tag != f"{{{NAMESPACE}}}conference":
+        item.error(f"<{xml.local(element)}> of '{item.context.namespace}' is no bookmark.")
+        return None
+    if not (jid := uris.normalised_jid(item.context.id)):
+        item.unreadable("id", item.context.id, "JID")
+        return None
+    extensions = element.find(f"{{{NAMESPACE}}}extensions")
+    names = [] if extensions is None else [extension.tag for extension in extensions]
+    return Bookmark(
+        jid=jid,
+        name=element.get("name", ""),
+        autojoin=values.boolean(item, "<conference autojoin>", element.get("autojoin")),
+        nick=xml.child_text(element, f"{{{NAMESPACE}}}nick"),
+        has_password=item.scrubbed,
+        pinned=_PINNED in names,
+        extensions=list(dict.fromkeys(names)),
+    )
+
+
+def remove_passwords(element: _Element) -> bool:
+    """Take every ``<password/>`` out, at any depth and of any namespace; says whether there was one."""
+    found = element.findall(".//{*}password")
+    for password in found:
+        parent = password.getparent()
+        # The text after it belongs to the parent.
+        before = password.getprevious()
+        if parent is None:
+            continue
+        if before is not None:
+            before.tail = (before.tail or "") + (password.tail or "")
+        else:
+            parent.text = (parent.text or "") + (password.tail or "")
+        parent.remove(password)
+    return bool(found)
+
+
+DEFINITIONS = (
+    Definition(
+        name="bookmarks",
+        type="bookmark",
+        subtype="room",
+        node=NAMESPACE,
+        exact=True,
+        kind="map",
+        to_sync=True,
+        private=True,
+        own=True,
+        parser=parse,
+        # The same payload elsewhere (XEP-0503), the version before it, and what it replaced.
+        scrubs=dict.fromkeys((NAMESPACE, "urn:xmpp:bookmarks:0", "storage:bookmarks"), remove_passwords),
+    ),
+)

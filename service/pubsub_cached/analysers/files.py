@@ -1,0 +1,101 @@
+"""Analysers that an installed application ships as a file: TOML with the keys of a definition."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from .. import paths
+from ..errors import Conflict, InvalidAnalyser
+from .definition import Definition, from_mapping
+from .registry import Registry
+
+MOST_BYTES = 65536
+SUFFIX = ".toml"
+
+
+def directories() -> list[Path]:
+    """Where files are looked for, the user's first (XDG Base Directory Specification); they need not exist."""
+    shared = os.environ.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share"
+    bases = [
+        paths.config_home(),
+        paths.data_home(),
+        *(Path(base) for base in shared.split(":") if base.startswith("/")),
+    ]
+    return list(dict.fromkeys(base / paths.APPLICATION / "analysers" for base in bases))
+
+
+def read(path: Path) -> Definition:
+    """The definition in a file.
+
+    Raises InvalidAnalyser, with a sentence that names the key or what is wrong with the file.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise InvalidAnalyser(f"The file is larger than {MOST_BYTES} bytes.")
+        values = tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise InvalidAnalyser(f"The file can't be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise InvalidAnalyser("The file is not in UTF-8.") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InvalidAnalyser(f"The file is no TOML: {error}.") from None
+    return from_mapping(values)
+
+
+def load(registry: Registry, where: Iterable[Path] | None = None) -> None:
+    """Make the registry's analysers of origin ``file`` those of the directories, as they are now.
+
+    What did not change stays as it is. Of files with the same name the first directory's counts; one that
+    can't be used is listed as invalid under its stem.
+    """
+    good: dict[str, Definition] = {}
+    bad: dict[str, str] = {}
+    for path in _found(directories() if where is None else where):
+        try:
+            definition = read(path)
+        except InvalidAnalyser as error:
+            bad[path.stem] = f"{path}: {error.message}"
+        else:
+            if definition.name in good:
+                bad[path.stem] = f"{path}: another file before it has the name '{definition.name}', too."
+            else:
+                good[definition.name] = definition
+    _drop(registry, good)
+    for name, definition in good.items():
+        before = registry.get(name)
+        if before is not None and before.to_json() == definition.to_json():
+            continue
+        try:
+            registry.register(definition, "file")
+        except Conflict as error:
+            bad[name] = error.message
+    for stem, reason in bad.items():
+        # A name that somebody else has stays theirs.
+        registry.register_invalid(stem if registry.get(stem) is None else f"{stem}{SUFFIX}", reason, "file")
+
+
+def _found(where: Iterable[Path]) -> Iterator[Path]:
+    """The files of the directories, sorted by name, each name once."""
+    seen: set[str] = set()
+    for directory in where:
+        try:
+            names = sorted(directory.glob(f"*{SUFFIX}"))
+        except OSError:
+            continue
+        for path in names:
+            if path.name not in seen and path.is_file():
+                seen.add(path.name)
+                yield path
+
+
+def _drop(registry: Registry, good: dict[str, Definition]) -> None:
+    """Remove what came from files and is not there any more, or not like that."""
+    for record in registry.list():
+        if record["origin"] == "file":
+            name = record["name"]
+            before, now = registry.get(name), good.get(name)
+            if before is None or now is None or before.to_json() != now.to_json():
+                registry.unregister(name)

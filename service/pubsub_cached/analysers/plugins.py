@@ -1,0 +1,54 @@
+"""Analysers from installed Python packages: entry points of one group, each a function that registers them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points
+
+from ..errors import NotRegistered
+from .definition import Definition
+from .registry import Registry
+
+GROUP = "pubsub_cached.analysers"
+
+log = logging.getLogger(__name__)
+
+
+class Registrar:
+    """What a plugin's ``register(registry)`` is given."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.names: list[str] = []
+
+    def register(self, definition: Definition) -> Definition:
+        """Add an analyser.
+
+        Raises InvalidAnalyser, Conflict.
+        """
+        registered = self._registry.register(definition, "plugin")
+        self.names.append(registered.name)
+        return registered
+
+
+def load(registry: Registry, found: Iterable[EntryPoint] | None = None) -> None:
+    """Let every plugin register its analysers; one that fails is listed as invalid and leaves none behind."""
+    for plugin in entry_points(group=GROUP) if found is None else found:
+        registrar = Registrar(registry)
+        try:
+            plugin.load()(registrar)
+        except Exception as error:
+            log.warning("the analyser plugin '%s' failed", plugin.name, exc_info=error)
+            _undo(registry, registrar.names)
+            taken = registry.get(plugin.name) is not None
+            name = f"{plugin.name} ({plugin.value})" if taken else plugin.name
+            registry.register_invalid(name, f"The plugin {plugin.value} failed: {error!r}.", "plugin")
+
+
+def _undo(registry: Registry, names: Iterable[str]) -> None:
+    for name in names:
+        try:
+            registry.unregister(name)
+        except NotRegistered:
+            continue

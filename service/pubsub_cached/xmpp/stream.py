@@ -1,0 +1,122 @@
+"""The byte side of a stream: what a hostile or broken peer may not do with the library's parser.
+
+XMPP restricts XML (RFC 6120 11), expat does not: a DTD would be read and its entities expanded, anything would be
+handled before TLS, and a stanza could be of any size.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from typing import Any, cast
+
+from slixmpp import ClientXMPP
+
+STREAM = "{http://etherx.jabber.org/streams}"
+TLS = "{urn:ietf:params:xml:ns:xmpp-tls}"
+
+# What a server may say before TLS protects the stream; anything else is somebody in between.
+BEFORE_TLS = frozenset({STREAM + "features", STREAM + "error", TLS + "proceed", TLS + "failure"})
+# The account's own server may send large replies; a stanza beyond this is no stanza.
+MAX_STANZA = 64 * 1024 * 1024
+MAX_PROLOGUE = 1024
+# What may come before the stream's first element: a declaration of XML in UTF-8, never a DTD.
+_PROLOGUE = re.compile(
+    rb"""(?:\xef\xbb\xbf)?\s*
+    (?:<\?xml\s+version\s*=\s*["']1\.\d["'](?:\s+encoding\s*=\s*["'](?i:utf-8)["'])?
+    (?:\s+standalone\s*=\s*["'](?:yes|no)["'])?\s*\?>\s*)?
+    <[A-Za-z_]""",
+    re.VERBOSE,
+)
+# Once one of these came, nothing can make it such a beginning any more.
+_NOT_PROLOGUE = re.compile(rb"<[^?]|\x00")
+
+
+class Stream(ClientXMPP):
+    """The library's client with a parser of its own."""
+
+    # Plain text was chosen; towards loopback only.
+    plain = False
+    # When the last byte came, on the loop's clock.
+    heard_at = 0.0
+    _prologue: bytearray | None = None
+    _stanza_size = 0
+    _closing = False
+
+    @property
+    def place(self) -> str:
+        """Where the connection goes, for sentences."""
+        raise NotImplementedError
+
+    @property
+    def over(self) -> bool:
+        """Whether the connection has ended."""
+        raise NotImplementedError
+
+    def refuse(self, message: str, *, final: bool = False) -> None:
+        """End the connection for a reason."""
+        raise NotImplementedError
+
+    @property
+    def secured(self) -> bool:
+        """Whether TLS protects the stream, or need not."""
+        return self.plain or isinstance(self.socket, ssl.SSLObject)
+
+    def close_stream(self) -> None:
+        """Write the end of our side of the stream, once (RFC 6120 4.4)."""
+        if not self._closing and self.transport is not None:
+            self._closing = True
+            self.send_raw(self.stream_footer)
+
+    def init_parser(self) -> None:
+        super().init_parser()
+        self._prologue = bytearray()
+        self._stanza_size = 0
+
+    def data_received(self, data: bytes) -> None:  # type: ignore[override]
+        """The library's own, but for what a hostile or broken peer could do with it."""
+        self.heard_at = self.loop.time()
+        if self._prologue is not None:
+            self._prologue += data
+            if not _PROLOGUE.match(self._prologue):
+                if _NOT_PROLOGUE.search(self._prologue) or len(self._prologue) > MAX_PROLOGUE:
+                    self.refuse(f"{self.place} does not begin a stream as XMPP does (RFC 6120 11).")
+                return
+            data, self._prologue = bytes(self._prologue), None
+        parser = self.parser
+        if parser is None or self.over:
+            return
+        self._stanza_size += len(data)
+        parser.feed(data)
+        try:
+            # A stanza may start the parser anew, and what is left of the data with it.
+            for event, xml in cast("Iterator[tuple[str, ET.Element]]", parser.read_events()):
+                self._element(event, xml)
+                if self.over or self.parser is not parser:
+                    return
+        except ET.ParseError as problem:
+            self.refuse(f"{self.place} sent what is not XML: {problem}.")
+        if self._stanza_size > MAX_STANZA:
+            self.refuse(f"{self.place} sent a stanza of more than {MAX_STANZA} bytes.")
+
+    def _element(self, event: str, xml: ET.Element) -> None:
+        if event == "start":
+            if self.xml_depth == 0:
+                self.xml_root = xml
+                cast(Any, self).start_stream_handler(xml)
+            self.xml_depth += 1
+            return
+        self.xml_depth -= 1
+        if self.xml_depth == 0:
+            self.close_stream()
+            self.refuse(f"{self.place} closed the stream.")
+        elif self.xml_depth == 1:
+            self._stanza_size = 0
+            if self.secured or xml.tag in BEFORE_TLS:
+                self._spawn_event(xml)
+            else:
+                self.refuse(f"{self.place} sent {xml.tag} before TLS.")
+            if self.xml_root is not None:
+                self.xml_root.clear()

@@ -1,0 +1,106 @@
+"""Revisions of the schema: up, down, equal to the models, and usable by an operator."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.script import ScriptDirectory
+from pytest_alembic.config import Config
+from pytest_alembic.tests import (  # noqa: F401
+    test_model_definitions_match_ddl,
+    test_single_head_revision,
+    test_up_down_consistency,
+    test_upgrade,
+)
+from sqlalchemy import Engine
+
+from pubsub_cached import paths
+from pubsub_cached.store import engine as engines
+from pubsub_cached.store import migrate
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def alembic_config() -> Config:
+    return Config({"file": str(CHECKOUT / "alembic.ini"), "script_location": str(paths.migrations())})
+
+
+@pytest.fixture
+def alembic_engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = engines.engine(tmp_path / "migrated.sqlite3", begin="BEGIN IMMEDIATE")
+    yield engine
+    engine.dispose()
+
+
+def alembic(home: Path, *arguments: str) -> str:
+    """What an operator types in the checkout."""
+    environment = os.environ | {"XDG_DATA_HOME": str(home)}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "alembic", *arguments], cwd=CHECKOUT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def tables(path: Path) -> set[str]:
+    connection = sqlite3.connect(path)
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    connection.close()
+    return names
+
+
+def test_the_newest_revision_is_the_one_the_store_asks_for() -> None:
+    scripts = ScriptDirectory.from_config(migrate.configuration(paths.migrations()))
+    assert scripts.get_current_head() == migrate.HEAD
+
+
+def test_an_operator_upgrades_checks_and_downgrades(tmp_path: Path) -> None:
+    path = tmp_path / "elsewhere" / "cache.sqlite3"
+    url = f"url=sqlite:///{path}"
+    alembic(tmp_path, "-x", url, "upgrade", "head")
+    assert {"node", "item", "account", "flag", "tombstone", "counter"} <= tables(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    alembic(tmp_path, "-x", url, "check")
+    assert migrate.HEAD in alembic(tmp_path, "-x", url, "current")
+    assert migrate.prepare(f"sqlite:///{path}") == ""
+    alembic(tmp_path, "-x", url, "downgrade", "base")
+    assert tables(path) == {"alembic_version"}
+    assert migrate.prepare(f"sqlite:///{path}") == ""
+    assert "item" in tables(path)
+
+
+def test_an_operator_works_on_the_users_own_database_without_a_url(tmp_path: Path) -> None:
+    alembic(tmp_path, "upgrade", "head")
+    assert "item" in tables(tmp_path / "pubsub-cached" / "cache.sqlite3")
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_the_statements_can_be_written_out_for_both_databases(tmp_path: Path, dialect: str) -> None:
+    url = {"sqlite": "sqlite:////x.sqlite3", "postgresql": "postgresql+psycopg://h/d"}[dialect]
+    sql = alembic(tmp_path, "-x", f"url={url}", "upgrade", "head", "--sql")
+    assert "CREATE TABLE item" in sql
+    assert ("BIGSERIAL" in sql) == (dialect == "postgresql")
+
+
+def test_downgrade_and_upgrade_with_data(tmp_path: Path, alembic_runner: Any) -> None:
+    alembic_runner.migrate_up_to("head")
+    with alembic_runner.connection_executor.connection.begin() as connection:
+        for sql in (
+            "INSERT INTO account VALUES (1, 'a@b', 'bus', 1, '', 0, 'starttls', '', '', 0)",
+            "INSERT INTO flag VALUES ('a@b', 's', 'n', 'i', 'read')",
+        ):
+            connection.exec_driver_sql(sql)
+    alembic_runner.migrate_down_to("base")
+    alembic_runner.migrate_up_to("head")
+    with alembic_runner.connection_executor.connection.begin() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM account").scalar() == 0
+        assert connection.exec_driver_sql("SELECT count(*) FROM counter").scalar() == 2

@@ -1,0 +1,89 @@
+"""What a definition accepts, and how it refuses."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from pubsub_cached.analysers.definition import KEYS, Definition, checked, from_mapping
+from pubsub_cached.errors import InvalidAnalyser
+
+TICKET = {"name": "ticket", "type": "ticket", "namespace": "urn:example:ticket"}
+
+
+def test_every_key_of_the_contract_is_known_and_kebab_case():
+    assert set(KEYS) == {
+        *("name", "type", "node", "namespace", "node-type", "exact", "to-sync", "demand", "agent", "callbacks"),
+        *("bus-name", "fields", "indexes", "kind", "private", "priority", "persist", "version"),
+    }
+
+
+def test_what_is_not_said_has_the_defaults_of_the_contract():
+    ticket = from_mapping(TICKET)
+    assert (ticket.to_sync, ticket.demand, ticket.exact, ticket.private, ticket.persist) == (False,) * 5
+    assert (ticket.kind, ticket.priority, ticket.version) == ("log", 0, 1)
+    assert not ticket.has_parser
+
+
+def test_names_are_lower_case():
+    assert from_mapping(TICKET | {"name": " Ticket.Example "}).name == "ticket.example"
+
+
+def test_keys_come_back_as_json():
+    values = TICKET | {"to-sync": True, "fields": {"title": {"path": "{urn:example:ticket}ticket"}}, "version": 3}
+    assert msgspec.json.decode(from_mapping(values).to_json()) == values
+
+
+def test_fields_may_be_json_text_as_on_the_bus():
+    ticket = from_mapping(TICKET | {"fields": '{"title": {"path": "{urn:x}ticket", "type": "int"}}'})
+    assert ticket.fields["title"].type == "int"
+    assert ticket.has_parser
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"colour": "red"}, "'colour' is no key"),
+        ({"node": 5}, "'node': Expected `str`, got `int`"),
+        ({"to-sync": "yes"}, "'to-sync': Expected `bool`"),
+        ({"kind": "heap"}, "'kind': Invalid enum value 'heap'"),
+        ({"namespace": ""}, "give 'node', 'namespace' or 'node-type'"),
+        ({"exact": True}, "'exact' of 'ticket' needs 'node'"),
+        ({"demand": True}, "give 'to-sync', too"),
+        ({"name": "two words"}, "'name' is 'two words'"),
+        ({"name": ""}, "'name' is ''"),
+        ({"type": " "}, "'type' of 'ticket'"),
+        ({"version": 0}, "count from 1"),
+        ({"priority": 2**31}, "does not fit 32 bits"),
+        ({"agent": "no/path", "callbacks": ["parse"]}, "no object path"),
+        ({"agent": "/a"}, "needs 'callbacks'"),
+        ({"callbacks": ["parse"]}, "need 'agent'"),
+        ({"callbacks": ["dance"], "agent": "/a"}, "'callbacks"),
+        ({"bus-name": "org.example"}, "needs 'agent'"),
+        ({"bus-name": "nodot", "agent": "/a", "callbacks": ["parse"]}, "no well-known bus name"),
+        ({"fields": "[]"}, "'fields': Expected `object`"),
+        ({"fields": "{"}, "'fields' is no JSON object"),
+        ({"fields": {"a": {"path": "x", "colour": 1}}}, "'fields"),
+        ({"fields": {"a": {"path": "x", "type": "colour"}}}, "Invalid enum value 'colour'"),
+        ({"fields": {"a": {"path": "x"}}, "agent": "/a", "callbacks": ["parse"]}, "exclude each other"),
+        ({"indexes": [""]}, "'indexes' of 'ticket'"),
+    ],
+)
+def test_what_can_not_be_used_is_named(change, said):
+    with pytest.raises(InvalidAnalyser) as refused:
+        from_mapping(TICKET | change)
+    assert said in refused.value.message
+
+
+@pytest.mark.parametrize("key", ["name", "type"])
+def test_mandatory_keys_are_named_when_missing(key):
+    with pytest.raises(InvalidAnalyser, match=f"'{key}' is missing"):
+        from_mapping({other: value for other, value in TICKET.items() if other != key})
+
+
+def test_a_parser_that_is_a_coroutine_function_is_refused():
+    async def parse(item):
+        return {}
+
+    with pytest.raises(InvalidAnalyser, match="coroutine"):
+        checked(Definition(name="x", type="x", node="x", parser=parse))  # type: ignore[arg-type]

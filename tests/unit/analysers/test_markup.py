@@ -1,0 +1,154 @@
+"""Markup from strangers: harmless, well-formed, with plain text beside it, at a cost that does not grow out of hand."""
+
+from __future__ import annotations
+
+from html import escape
+
+import pytest
+from lxml import etree
+
+from pubsub_cached.address import Address
+from pubsub_cached.analysers import markup, xml
+from pubsub_cached.analysers.item import Item, ItemContext
+
+XHTML = "http://www.w3.org/1999/xhtml"
+
+
+def construct(source):
+    element = xml.parse(source)
+    item = Item(ItemContext(Address("a@b", "a@b", "n"), "1", source), element, "", "")
+    return markup.construct(item, element), item.errors
+
+
+def from_html(source):
+    return construct(f"<c type='html'>{escape(source)}</c>")[0]
+
+
+def from_xhtml(inner):
+    return construct(f"<c type='xhtml'><div xmlns='{XHTML}'>{inner}</div></c>")[0]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<script>alert(1)</script>ok",
+        "<img src='https://example.org/pixel.png' onerror='alert(1)'/>ok",
+        "<a href='javascript:alert(1)'>ok</a>",
+        "<a href='JaVaScRiPt:alert(1)'>ok</a>",
+        "<a href=' javascript:alert(1)'>ok</a>",
+        "<a href='data:text/html,x'>ok</a>",
+        "<p onclick='alert(1)' style='position:fixed'>ok</p>",
+        "<iframe src='https://example.org/'></iframe>ok",
+        "<svg><script>alert(1)</script></svg>ok",
+        "<style>p { display: none }</style>ok",
+        "<form action='https://example.org/'><input name='x'/></form>ok",
+    ],
+)
+@pytest.mark.parametrize("read", [from_html, from_xhtml])
+def test_what_could_harm_is_dropped_and_the_text_stays(source, read):
+    result = read(source)
+    assert result.text == "ok"
+    for word in ("alert", "javascript", "data:", "img", "src", "style", "onclick", "example.org", "form"):
+        assert word not in result.xhtml
+
+
+def test_a_scheme_broken_by_a_line_is_none():
+    assert from_xhtml("<a href='java&#10;script:alert(1)'>ok</a>").xhtml == "<a>ok</a>"
+    # Escaped as libxml2 does it, this is the name of a page.
+    assert "script:" not in from_html("<a href='java&#10;script:alert(1)'>ok</a>").xhtml.replace("%0Ascript:", "")
+
+
+def test_links_of_chat_and_web_are_kept():
+    for href in ("xmpp:room@muc.example.org?join", "https://example.org/", "mailto:a@example.org"):
+        assert from_xhtml(f"<a href='{href}'>x</a>").xhtml == f'<a href="{href}">x</a>'
+
+
+def test_blocks_are_lines_and_spaces_are_one():
+    result = from_xhtml("<p>one\n   two</p>\n<p>three<br/>four</p><ul><li>five</li><li>six</li></ul>")
+    assert result.text == "one two\nthree\nfour\nfive\nsix"
+
+
+def test_preformatted_text_keeps_its_lines():
+    assert from_xhtml("<p>a</p><pre>x\n  y</pre>b").text == "a\nx\n  y\nb"
+    assert from_html("<pre>x<br>y</pre>").text == "x\ny"
+
+
+def test_cells_of_a_row_are_apart():
+    assert from_html("<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>").text == "a b\nc"
+
+
+def test_entities_are_characters_in_the_text():
+    result = from_html("a &amp;nbsp; &lt;b&gt; &quot;c&quot; &#233;&nbsp;d")
+    assert result.text == 'a &nbsp; <b> "c" é\xa0d'
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["<p>a<br>b<hr>", "x &nbsp; y", "<a title='&lt;b&gt; &quot;q&quot;' href='?a=1&b=2'>c</a>", "a &#1; b <b>c"],
+)
+def test_sanitised_markup_is_well_formed(source):
+    etree.fromstring(f"<div>{from_html(source).xhtml}</div>")
+
+
+def test_elements_with_a_prefix_are_the_same_elements():
+    result, _ = construct(f"<c type='xhtml' xmlns:h='{XHTML}'><h:div><h:p>a <h:b>b</h:b><h:br/>c</h:p></h:div></c>")
+    assert result.xhtml == "<p>a <b>b</b><br/>c</p>"
+    assert result.text == "a b\nc"
+
+
+def test_empty_elements_do_not_swallow_what_follows():
+    assert from_xhtml("<p/>a<b/>c<br/>d").xhtml == "<p></p>a<b></b>c<br/>d"
+
+
+def test_markup_without_the_div_around_it():
+    result, _ = construct(f"<c type='xhtml'>a <b xmlns='{XHTML}'>b</b> c</c>")
+    assert (result.text, result.xhtml) == ("a b c", "a <b>b</b> c")
+
+
+def test_a_div_among_others_is_no_wrapper():
+    assert from_html("<div>a</div><div>b</div>").xhtml == "<div>a</div><div>b</div>"
+    assert from_html("<div>a</div><div>b</div>").text == "a\nb"
+
+
+def test_the_payload_itself_is_left_alone():
+    source = f"<c type='xhtml' xmlns:h='{XHTML}'><h:div><h:p>a</h:p></h:div></c>"
+    element = xml.parse(source)
+    before = xml.serialise(element)
+    markup.construct(Item(ItemContext(Address("a@b", "a@b", "n"), "1", source), element, "", ""), element)
+    assert xml.serialise(element) == before
+
+
+def test_nothing_is_nothing():
+    assert construct("<c/>")[0] is None
+    assert construct("<c type='html'> </c>")[0] is None
+    assert construct("<c type='html'>&lt;!-- x --&gt;</c>")[0] is None
+    assert construct(f"<c type='xhtml'><div xmlns='{XHTML}'/></c>")[0] is None
+
+
+FORMATTING = "".join(f"<b title='{i}'>" for i in range(60))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<div>" * 20_000,
+        "<b>" * 40_000,
+        "<ul><li>" * 20_000,
+        "<table><tr><td>" * 10_000,
+        "<b></p>" * 20_000,
+        "".join(f"<b title='{i}'>" for i in range(2_000)) + "<p>x" * 2_000,
+        FORMATTING + "<p>x</p>" * 10_000,
+    ],
+)
+def test_misnested_markup_grows_at_most_a_little(source):
+    """An HTML parser's repairs of these take time and space that grow with the square of the input."""
+    result, errors = construct(f"<c type='html'>{escape(source)}</c>")
+    assert result is None or len(result.xhtml) <= 4 * len(source)
+    assert result is None or result.xhtml or errors
+
+
+def test_nested_formatting_around_paragraphs_is_not_multiplied():
+    inner = "<p>" + FORMATTING + "<p>x</p>" * 10_000 + "</b>" * 60 + "</p>"
+    result, errors = construct(f"<c type='xhtml'><div xmlns='{XHTML}'>{inner}</div></c>")
+    assert (len(result.text), result.xhtml) == (10_000, "")
+    assert errors == ["<c>: the markup is nested too deeply, only its text is kept."]

@@ -1,0 +1,328 @@
+"""Which analyser a node has, who may register what, and what becomes of items."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+import pytest
+
+from pubsub_cached.address import Address
+from pubsub_cached.analysers import builtin
+from pubsub_cached.analysers.definition import Definition
+from pubsub_cached.analysers.registry import ItemContext, Registry, Subject
+from pubsub_cached.errors import Conflict, InvalidAnalyser, NotRegistered
+
+OWN = "me@example.org"
+
+
+def made(name, **keys):
+    return Definition(name=name, type=keys.pop("type", "thing"), **keys)
+
+
+def subject(node="n", namespace=None, node_type=None, service="pubsub.example.org"):
+    return Subject(Address(OWN, service, node), namespace, node_type)
+
+
+def context(payload, namespace="urn:x", node="n", publisher=""):
+    return ItemContext(Address(OWN, "pubsub.example.org", node), "1", payload, namespace, publisher)
+
+
+@pytest.fixture
+def registry():
+    return Registry()
+
+
+def name_of(matched):
+    return matched.definition.name if matched.definition else None
+
+
+class TestMatching:
+    def test_any_selector_that_fits_suffices(self, registry):
+        registry.register(made("a", node="blog/", namespace="urn:x", node_type="urn:t"))
+        assert name_of(registry.match(subject("blog/1"))) == "a"
+        assert name_of(registry.match(subject("q", namespace="urn:x"))) == "a"
+        assert name_of(registry.match(subject("q", node_type="urn:t"))) == "a"
+        assert name_of(registry.match(subject("q", namespace="urn:y", node_type="urn:z"))) is None
+
+    def test_exact_means_the_whole_name(self, registry):
+        registry.register(made("a", node="blog", exact=True))
+        assert name_of(registry.match(subject("blog"))) == "a"
+        assert name_of(registry.match(subject("blog/1"))) is None
+
+    def test_the_most_specific_wins_whatever_the_order_of_registration(self, registry):
+        registry.register(made("e-namespace", namespace="urn:x"))
+        registry.register(made("d-type", node_type="urn:t"))
+        registry.register(made("c-short", node="a"))
+        registry.register(made("b-long", node="a/b"))
+        registry.register(made("a-exact", node="a/b", exact=True))
+        order = []
+        for _ in range(5):
+            winner = name_of(registry.match(subject("a/b", "urn:x", "urn:t")))
+            order.append(winner)
+            registry.unregister(winner)
+        assert order == ["a-exact", "b-long", "c-short", "d-type", "e-namespace"]
+
+    def test_priority_comes_before_specificity_and_the_name_decides_last(self, registry):
+        registry.register(made("b", namespace="urn:x", priority=1))
+        registry.register(made("a", namespace="urn:x", priority=1))
+        registry.register(made("exact", node="n", exact=True))
+        assert name_of(registry.match(subject("n", "urn:x"))) == "a"
+
+    def test_the_nodes_type_beats_the_payloads_namespace(self, registry):
+        registry.register(made("bookmarks", namespace="urn:xmpp:bookmarks:1"))
+        registry.register(made("spaces", node_type="urn:xmpp:spaces:0"))
+        known = subject("s", "urn:xmpp:bookmarks:1", "urn:xmpp:spaces:0")
+        assert name_of(registry.match(known)) == "spaces"
+
+    def test_own_nodes_only(self, registry):
+        registry.register(made("mine", node="n", own=True))
+        assert name_of(registry.match(subject("n"))) is None
+        assert name_of(registry.match(subject("n", service=OWN))) == "mine"
+
+    def test_every_analyser_says_why(self, registry):
+        registry.register(made("hit", node="n", priority=2))
+        registry.register(made("second", namespace="urn:x"))
+        registry.register(made("missed", node="q", exact=True, node_type="urn:t"))
+        registry.register_invalid("broken", "line 3 is no TOML")
+        assert registry.match(subject("n", "urn:x")).why == {
+            "hit": "The node begins with 'n'.",
+            "second": "The payload's namespace is 'urn:x'. 'hit' comes before it.",
+            "missed": "No match: the node is not 'q'; pubsub#type is unknown, not 'urn:t'.",
+            "broken": "It can't be used: line 3 is no TOML",
+        }
+
+    def test_the_match_callable_may_change_the_analysis(self, registry):
+        def sharpen(known, analysis):
+            analysis.type, analysis.subtype, analysis.to_sync = "special", known.node_type, True
+
+        registry.register(made("a", node="n", match=sharpen))
+        matched = registry.match(subject("n", node_type="sub"))
+        assert (matched.type, matched.subtype, matched.to_sync) == ("special", "sub", True)
+
+    def test_a_match_callable_that_fails_leaves_the_node_unsynchronised(self, registry):
+        def fail(known, analysis):
+            raise RuntimeError("boom")
+
+        registry.register(made("a", node="n", to_sync=True, match=fail))
+        matched = registry.match(subject("n"))
+        assert name_of(matched) == "a"
+        assert not matched.to_sync
+        assert "boom" in matched.why["a"]
+
+
+class TestExcluded:
+    def test_nothing_overrules_an_exclusion(self):
+        registry = builtin.registry()
+        registry.register(made("nosy", node="urn:xmpp:omemo:2:bundles", exact=True, priority=1000, to_sync=True), "bus")
+        matched = registry.match(subject("urn:xmpp:omemo:2:bundles"))
+        assert matched.excluded
+        assert not matched.to_sync
+
+    @pytest.mark.parametrize(
+        "node",
+        [
+            "urn:xmpp:openpgp:0:secret-key",
+            "urn:xmpp:omemo:2:devices",
+            "urn:xmpp:omemo:2:bundles",
+            "urn:xmpp:omemo:1:devices",
+            "eu.siacs.conversations.axolotl.devicelist",
+            "eu.siacs.conversations.axolotl.bundles:31415",
+            "storage:bookmarks",
+            "storage:rosternotes",
+            "urn:xmpp:mds:displayed:0",
+            "urn:xmpp:contacts",
+            "urn:xmpp:contacts-groups",
+        ],
+    )
+    def test_secret_and_messenger_nodes_are_excluded(self, node):
+        matched = builtin.registry().match(subject(node, service=OWN))
+        assert matched.excluded
+        assert not matched.to_sync
+
+    @pytest.mark.parametrize("node", ["urn:xmpp:openpgp:0:public-keys", "urn:xmpp:contacts-of-mine", "storage"])
+    def test_their_neighbours_are_not(self, node):
+        assert not builtin.registry().match(subject(node, service=OWN)).excluded
+
+    def test_their_items_pass_through_unread(self):
+        parsed = builtin.registry().parse("omemo", context("<not xml", node="urn:xmpp:omemo:2:devices"))
+        assert parsed.payload == "<not xml"
+        assert (parsed.data, parsed.type, parsed.errors) == (None, "", ())
+
+
+class TestRegistering:
+    def test_a_taken_name_is_a_conflict_that_names_the_holder(self, registry):
+        registry.register(made("a", node="n"))
+        for origin in ("builtin", "plugin", "file", "bus"):
+            with pytest.raises(Conflict, match="'a' is taken by the daemon itself"):
+                registry.register(made("A", node="m"), origin)
+
+    def test_on_the_bus_the_owner_replaces_its_own_and_a_name_without_one_is_free(self, registry):
+        registry.register(made("a", node="n"), "bus", ":1.5")
+        registry.register(made("a", node="m"), "bus", ":1.5")
+        assert registry.get("a").node == "m"
+        with pytest.raises(Conflict, match=r"taken by :1\.5"):
+            registry.register(made("a", node="o"), "bus", ":1.6")
+        registry.register(made("b", node="n", persist=True), "bus", "")
+        registry.register(made("b", node="m"), "bus", ":1.6")
+        assert registry.get("b").node == "m"
+
+    def test_a_definition_is_checked(self, registry):
+        with pytest.raises(InvalidAnalyser):
+            registry.register(made("a"))
+
+    def test_unregistering_an_unknown_name(self, registry):
+        with pytest.raises(NotRegistered, match="'a'"):
+            registry.unregister("a")
+
+    def test_changes_are_told(self, registry):
+        told = []
+        registry.on_change.append(lambda name, registered: told.append((name, registered)))
+        registry.register(made("A", node="n"))
+        registry.unregister("a")
+        assert told == [("a", True), ("a", False)]
+
+    def test_a_broken_file_is_listed_and_gives_way_to_a_working_definition(self, registry):
+        registry.register_invalid("a", "no TOML")
+        record = registry.list()[0]
+        assert (record["name"], record["state"], record["reason"]) == ("a", "invalid", "no TOML")
+        assert registry.get("a") is None
+        registry.register(made("a", node="n"), "file")
+        registry.register_invalid("a", "no TOML")
+        assert registry.list()[0]["state"] == "active"
+
+    def test_records_are_sorted_and_complete(self, registry):
+        registry.register(made("b", node="n", to_sync=True, priority=-1, parser=lambda item: None), "plugin")
+        registry.register(made("a", node="n"), "bus", ":1.5")
+        assert registry.list() == [
+            {
+                **{"name": "a", "type": "thing", "origin": "bus", "owner": ":1.5", "state": "active", "reason": ""},
+                **{"priority": 0, "to-sync": False, "has-parser": False, "pending": 0},
+            },
+            {
+                **{"name": "b", "type": "thing", "origin": "plugin", "owner": "", "state": "active", "reason": ""},
+                **{"priority": -1, "to-sync": True, "has-parser": True, "pending": 0},
+            },
+        ]
+
+    def test_interests_are_the_nodes_that_are_kept_without_being_read(self, registry):
+        registry.register(made("kept", node="urn:a", to_sync=True))
+        registry.register(made("prefix", node="urn:b/", to_sync=True))
+        registry.register(made("demand", node="urn:c", to_sync=True, demand=True))
+        registry.register(made("other", node="urn:d"))
+        registry.register(made("namespace", namespace="urn:e", to_sync=True))
+        registry.register(made("excluded", node="urn:f", to_sync=True, excluded=True))
+        assert registry.interests() == {"urn:a"}
+
+
+class TestParsing:
+    def test_a_node_without_analyser_keeps_its_payloads(self, registry):
+        parsed = registry.parse("", context("<x xmlns='urn:x'/>"))
+        assert parsed.payload == "<x xmlns='urn:x'/>"
+        assert (parsed.data, parsed.type, parsed.subtype, parsed.errors) == (None, "", "", ())
+
+    def test_an_analyser_that_is_gone_is_like_none(self, registry):
+        assert registry.parse("gone", context("<x/>")).type == ""
+
+    def test_an_analyser_without_parser_gives_type_and_subtype(self, registry):
+        registry.register(made("a", node="n", subtype="sub"))
+        parsed = registry.parse("a", context("<x/>"))
+        assert (parsed.type, parsed.subtype, parsed.data) == ("thing", "sub", None)
+
+    def test_the_parser_gets_the_item_and_may_change_its_type(self, registry):
+        def parse(item):
+            item.subtype = item.element.get("kind")
+            item.error("not nice")
+            return {"id": item.context.id, "n": 1}
+
+        registry.register(made("a", node="n", parser=parse))
+        parsed = registry.parse("A", context("<x kind='k'/>"))
+        assert parsed.subtype == "k"
+        assert msgspec.json.decode(parsed.data) == {"id": "1", "n": 1}
+        assert parsed.errors == ("not nice",)
+
+    @pytest.mark.parametrize(
+        "result", [lambda item: 1 / 0, lambda item: ["no", "object"], lambda item: {"x": object()}, lambda item: "text"]
+    )
+    def test_one_items_failure_marks_that_item_only(self, registry, result, caplog):
+        registry.register(made("a", node="n", parser=result))
+        with caplog.at_level(logging.INFO):
+            parsed = registry.parse("a", context("<x>secret words</x>"))
+        assert parsed.payload == "<x>secret words</x>"
+        assert parsed.data is None
+        assert len(parsed.errors) == 1
+        assert parsed.errors[0].startswith("The parser of 'a' failed: ")
+        assert "secret words" not in caplog.text
+
+    def test_complaints_are_bounded(self, registry):
+        def parse(item):
+            for _ in range(1000):
+                item.unreadable("<x>", "y" * 5000, "number")
+
+        registry.register(made("a", node="n", parser=parse))
+        errors = registry.parse("a", context("<x/>")).errors
+        assert len(errors) == 20
+        assert max(map(len, errors)) < 100
+
+    @pytest.mark.parametrize(
+        ("payload", "said"),
+        [
+            ("<x", "no well-formed XML"),
+            ("<x/><y/>", "no well-formed XML"),
+            ("<x>&undefined;</x>", "Entity 'undefined' not defined"),
+            ("<!DOCTYPE x [<!ENTITY e 'boom'>]><x>&e;</x>", "document type"),
+            ("<!DOCTYPE x SYSTEM 'file:///etc/passwd'><x/>", "document type"),
+            ("<?xml version='1.0' encoding='utf-8'?><x/>", "XML declaration"),
+            ("<x>\ud800</x>", "XML"),
+            ("<x>\x00</x>", "XML"),
+            ("<a:x/>", "no well-formed XML"),
+            ("<x>" * 101 + "</x>" * 101, "more than 100 elements within each other"),
+            ("<x>" * 5000 + "</x>" * 5000, "no well-formed XML"),
+            ("<x>" + "y" * (1 << 20) + "</x>", "longer than"),
+        ],
+    )
+    def test_a_payload_that_is_refused_is_kept_as_it_came(self, registry, payload, said):
+        registry.register(made("a", node="n", parser=lambda item: {}))
+        parsed = registry.parse("a", context(payload))
+        assert parsed.payload == payload
+        assert parsed.data is None
+        assert len(parsed.errors) == 1
+        assert said in parsed.errors[0]
+
+    def test_an_item_without_payload_is_nothing_to_complain_about(self, registry):
+        registry.register(made("a", node="n", parser=lambda item: {}))
+        assert registry.parse("a", context("")).errors == ()
+
+    def test_a_parser_may_take_over_a_namespace_on_every_node(self, registry):
+        registry.register(made("plain", node="n", parser=lambda item: {"plain": True}))
+        sealed = made(
+            "sealed", type="sealed", namespace="urn:s", takes_over=frozenset({"urn:s"}), parser=lambda item: {}
+        )
+        registry.register(sealed)
+        assert registry.parse("plain", context("<x/>", "urn:s")).type == "sealed"
+        assert registry.parse("", context("<x/>", "urn:s")).type == "sealed"
+        assert registry.parse("plain", context("<x/>", "urn:x")).type == "thing"
+        registry.unregister("sealed")
+        assert registry.parse("plain", context("<x/>", "urn:s")).type == "thing"
+
+    def test_secrets_are_scrubbed_before_any_parser_sees_them(self, registry):
+        def scrub(element):
+            secrets = element.findall("secret")
+            for secret in secrets:
+                element.remove(secret)
+            return bool(secrets)
+
+        def parse(item):
+            return {"text": "".join(item.element.itertext()), "had": item.scrubbed}
+
+        registry.register(made("guard", namespace="urn:s", scrubs={"urn:s": scrub}))
+        registry.register(made("other", node="n", parser=parse))
+        parsed = registry.parse("other", context("<x>a<secret>pw</secret></x>", "urn:s"))
+        assert parsed.payload == "<x>a</x>"
+        assert msgspec.json.decode(parsed.data) == {"text": "a", "had": True}
+        # Without a parser, and without any analyser.
+        assert "pw" not in registry.parse("", context("<x>a<secret>pw</secret></x>", "urn:s")).payload
+        # What can't be read can't be cleaned either.
+        assert registry.parse("other", context("<x><secret>pw", "urn:s")).payload == ""
+        # Nothing to scrub: as it came.
+        assert registry.parse("other", context("<x  >a</x>", "urn:s")).payload == "<x  >a</x>"

@@ -1,0 +1,53 @@
+"""The schemas that frontends get say what the parsers give."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from pubsub_cached.analysers import builtin, schema
+
+SCHEMAS = schema.schemas()
+
+
+def test_every_kind_of_item_has_one():
+    for record in builtin.registry().list():
+        definition = builtin.registry().get(record["name"])
+        if not definition.excluded and definition.subtype:
+            assert f"{definition.type}/{definition.subtype}" in SCHEMAS
+    assert {"blog/microblog", "blog/feed", "blog/metadata"} <= set(SCHEMAS)
+
+
+def test_they_are_json_and_stand_for_no_values():
+    text = msgspec.json.encode(SCHEMAS).decode()
+    assert '"default"' not in text
+
+
+def test_what_is_always_written_is_required():
+    def required(name):
+        document = SCHEMAS[name]
+        return document["$defs"][document["$ref"].rsplit("/", 1)[1]]["required"]
+
+    assert required("blog/microblog") == ["author_verified"]
+    assert required("bookmark/room") == ["jid", "autojoin", "has_password", "pinned"]
+    assert required("status/mood") == ["active"]
+    assert required("file/file") == ["name"]
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMAS))
+def test_every_reference_leads_somewhere(name):
+    document = SCHEMAS[name]
+
+    def references(part):
+        if isinstance(part, dict):
+            if isinstance(part.get("$ref"), str):
+                yield part["$ref"]
+            for each in part.values():
+                yield from references(each)
+        elif isinstance(part, list):
+            for each in part:
+                yield from references(each)
+
+    found = set(references(document))
+    assert found
+    assert {reference.rsplit("/", 1)[1] for reference in found} <= set(document["$defs"])

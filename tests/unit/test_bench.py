@@ -1,0 +1,113 @@
+"""``scripts/bench``: every row runs and says what it measured; the figures themselves are nobody's promise."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import ROWS, table
+from benchmarks.measure import Row, duration
+from tests.support.prosody import available
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def row(**values: float) -> Row:
+    return Row(name="a", what="a read", against="its floor", count=1, **{"ours": 0.002, "floor": 0.001, **values})
+
+
+def test_a_row_that_may_cost_more_than_its_floor() -> None:
+    assert row(most=1.3).ratio == 2
+    assert not row(most=1.3).met
+    assert row(most=2).met
+    assert row(most=1.3).target == "≤ 1.3×"
+
+
+def test_a_row_that_must_be_faster_than_what_it_is_compared_with() -> None:
+    fast = row(ours=0.001, floor=0.012, least=10)
+
+    assert (fast.ratio, fast.met, fast.target) == (12, True, "≥ 10× faster")
+    assert not row(least=10).met
+
+
+def test_a_row_that_must_take_no_longer_than_a_time() -> None:
+    assert row(within=0.15).met
+    assert not row(within=0.001).met
+    assert row(within=0.15).target == "≤ 150 ms"
+
+
+def test_the_table_shows_what_was_missed() -> None:
+    lines = table([row(most=1.3), row(most=2)]).splitlines()
+
+    assert "a read" in lines[1]
+    assert "2.00×" in lines[1]
+    assert lines[1].endswith("(missed)")
+    assert lines[2].endswith("≤ 2×")
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(2.5, "2.50 s"), (0.0123, "12.3 ms"), (0.00045, "450 µs")])
+def test_durations_are_written_for_people(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_every_row_is_documented() -> None:
+    document = (CHECKOUT / "docs" / "performance.md").read_text(encoding="utf-8")
+
+    assert [name for name in ROWS if f"`{name}`" not in document] == []
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A short name, for the path of a socket has to fit into 108 bytes."""
+    with tempfile.TemporaryDirectory(prefix="d-") as name:
+        yield Path(name)
+
+
+def start(directory: Path, *arguments: str) -> subprocess.Popen[str]:
+    path = os.pathsep.join([str(CHECKOUT / "service"), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", "--quick", *arguments],
+        cwd=CHECKOUT,
+        env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(directory)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.prosody
+@pytest.mark.skipif(not available(), reason="needs Prosody")
+def test_every_row_runs_and_leaves_nothing(directory: Path) -> None:
+    out, said = start(directory, "--json").communicate(timeout=110)
+    rows = json.loads(out)
+
+    assert [each["name"] for each in rows] == list(ROWS), said
+    for each in rows:
+        assert each["ours"] > 0
+        assert each["floor"] > 0
+        assert each["ratio"] > 0
+    assert list(directory.iterdir()) == []
+
+
+@pytest.mark.prosody
+@pytest.mark.skipif(not available(), reason="needs Prosody")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_run_leaves_nothing(directory: Path, number: signal.Signals) -> None:
+    process = start(directory, "--row", "publish")
+    assert process.stderr is not None
+    assert "publish" in process.stderr.readline()
+    while not list(directory.glob("bench-*/online")):
+        assert process.poll() is None
+    process.send_signal(number)
+    process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert list(directory.iterdir()) == []
