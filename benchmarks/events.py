@@ -16,7 +16,8 @@ from .measure import Row
 from .stage import CACHE, TIMEOUT, Measurement, Online, Stage
 
 OURS, RAW = "events", "events-raw"
-# After a signal the changes of the next 50 ms are told together; what is measured is the first.
+# After a signal the changes of the next 50 ms are told together; what is measured is the first. The observer's
+# events come as rarely, for a process that has just run is quicker than one that has slept.
 QUIET = 0.06
 
 
@@ -39,6 +40,7 @@ async def publish(stage: Stage) -> Row:
         begin = await _publish(online, OURS, id_)
         async with asyncio.timeout(TIMEOUT):
             mine.append(await heard.get() - begin)
+        await asyncio.sleep(QUIET)
         begin = await _publish(online, RAW, id_)
         its.append(int((await _line(observer.stdout, id_)).split()[1]) - begin)
     return Row(

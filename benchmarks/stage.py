@@ -19,7 +19,7 @@ from tests.support.bus import PrivateBus
 from tests.support.daemon import DBUS, NAME, ROOT, Daemon
 from tests.support.known import note
 from tests.support.prosody import Prosody
-from tests.support.publisher import Publisher, Refused
+from tests.support.publisher import Config, Publisher, Refused
 
 from . import content, echo
 from .measure import Action, Row
@@ -60,31 +60,44 @@ class Online:
         self.bob = bob
         self.known = known
 
-    async def node(self, name: str, count: int, *, size: int = 1500) -> None:
-        """Make a node that Bob may write to and fill it; one that is there stays as it is."""
-        config = {"access_model": "open", "publish_model": "open", "max_items": "10000", "type": content.ATOM}
+    async def node(self, name: str, count: int, *, own: bool = False, size: int = 1500) -> None:
+        """Make a node and fill it, one of Alice's own or one that Bob writes to; one that is there stays as it is."""
+        service = self.address(own)
+        config: Config = {
+            "access_model": "open",
+            "publish_model": "open",
+            "max_items": "10000",
+            "persist_items": True,
+            "type": content.ATOM,
+        }
         try:
-            await self.alice.create(self.service, name, config)
+            await self.alice.create(service, name, config)
         except Refused as refused:
             if refused.condition != "conflict":
                 raise
             return
+        author = self.alice if own else self.bob
         for start in range(0, count, AT_ONCE):
             ids = [f"post-{number}" for number in range(start, min(start + AT_ONCE, count))]
-            await asyncio.gather(*(self.bob.publish(self.service, name, id_, content.entry(id_, size)) for id_ in ids))
+            await asyncio.gather(*(author.publish(service, name, id_, content.entry(id_, size)) for id_ in ids))
 
-    async def keep(self, name: str) -> None:
+    def address(self, own: bool) -> str:
+        """Where a node is: at Alice's own service or at the pubsub component."""
+        return self.alice.jid if own else self.service
+
+    async def keep(self, name: str, *, own: bool = False) -> None:
         """Have the daemon synchronise a node; it is live afterwards."""
-        job = await self.daemon.call("Cache", "Sync", "sssa{sv}", "", self.service, name, {})
+        job = await self.daemon.call("Cache", "Sync", "sssa{sv}", "", self.address(own), name, {})
         await self.daemon.call("Job", "Wait", path=job)
 
-    async def fetch(self, name: str, most: int | None = None) -> int:
-        """Read items of a node from the service with bare slixmpp, by Bob; their number."""
+    async def fetch(self, name: str, most: int | None = None, *, own: bool = False) -> int:
+        """Read items of a node from the service with bare slixmpp, in one request; their number."""
         limit = "" if most is None else f" max_items='{most}'"
-        reply = await self.bob.iq(
+        reader = self.alice if own else self.bob
+        reply = await reader.iq(
             "get",
             f"<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='{name}'{limit}/></pubsub>",
-            self.service,
+            self.address(own),
         )
         return sum(1 for _ in reply.iter("{http://jabber.org/protocol/pubsub}item"))
 
@@ -105,7 +118,10 @@ class Stage:
         self.directory = Path(name)
         return self
 
-    async def __aexit__(self, *exc: object) -> None:
+    async def __aexit__(self, kind: object, error: object, at: object) -> None:
+        if isinstance(error, Exception):
+            for log in sorted(self.directory.glob("*/daemon.log")):
+                print(f"{log.parent.name}: the daemon's log ends with\n{log.read_text()[-2000:]}", file=sys.stderr)
         await self._stack.aclose()
 
     async def online(self) -> Online:

@@ -7,6 +7,8 @@ import asyncio
 import signal
 import sys
 
+from pubsub_cached.bus import RemoteError
+
 from .scene import opened, terminal
 from .story import resume, tell
 from .terminal import Failed, Terminal
@@ -17,9 +19,15 @@ async def demonstrate(once: bool) -> None:
     Terminal().say("pubsub-cached, the main job on real input. Setting the scene takes a second or two …")
     async with opened() as scene:
         shown = terminal(scene)
-        await tell(scene, shown)
+        try:
+            await tell(scene, shown)
+            if not once:
+                await resume(scene, shown)
+        except (Failed, RemoteError, TimeoutError) as failure:
+            raise Failed(
+                f"{failure or 'An answer did not come in time.'}\nThe daemon's log:\n{scene.log_tail()}"
+            ) from failure
         if not once:
-            await resume(scene, shown)
             await asyncio.Event().wait()
     Terminal().farewell("Done: everything was stopped and removed.")
 

@@ -92,6 +92,12 @@ class Scene:
         )
         return file
 
+    def log_tail(self) -> str:
+        """The end of the daemon's log."""
+        if not self.log_file.exists():
+            return ""
+        return self.log_file.read_text(encoding="utf-8", errors="replace")[-2000:]
+
     async def start_daemon(self) -> None:
         """Start the daemon and return once it owns its name."""
         with self.log_file.open("ab") as log:
@@ -165,9 +171,8 @@ class Scene:
             await asyncio.wait({ended, wanted}, timeout=TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
             if wanted.done():
                 return wanted.result()
-            log = self.log_file.read_text(encoding="utf-8", errors="replace")[-2000:]
             state = f"ended with status {ended.result()}" if ended.done() else "did not get ready in time"
-            raise Failed(f"The daemon {state}; it said:\n{log}")
+            raise Failed(f"The daemon {state}.")
         finally:
             ended.cancel()
             wanted.cancel()

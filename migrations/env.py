@@ -18,8 +18,15 @@ def _url() -> str:
     return context.get_x_argument(as_dictionary=True).get("url") or paths.database_url()
 
 
+def _in_models(name: str | None, kind: str, parents: object) -> bool:
+    """Whether the models say of it: not of the index of texts, nor of those that analysers ask for."""
+    return name is None or not name.startswith({"table": "item_text", "index": "ix_data_"}.get(kind, "\0"))
+
+
 def _run(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+    context.configure(
+        connection=connection, target_metadata=Base.metadata, render_as_batch=True, include_name=_in_models
+    )
     with context.begin_transaction():
         context.run_migrations()
 

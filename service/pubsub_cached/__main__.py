@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from . import __version__, config
-from .errors import BadConfiguration, Fatal
+from .errors import BadConfiguration, Fatal, PubSubCachedError
 from .logs import configure
 
 
@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(
         prog="pubsub-cached",
         description="Keeps a local cache of XMPP PubSub on the session bus, as im.pubsubcache1.",
-        epilog="exit status: 0 stopped, 2 bad configuration or newer database, 3 name taken, 4 no session bus",
+        epilog="exit status: 0 stopped, 1 database unusable for now, 2 bad configuration or newer database, 3 name taken, 4 no session bus",
     )
     found.add_argument("--config", type=Path, metavar="FILE", help="configuration file (TOML)")
     found.add_argument("--database", metavar="URL", help="database, as SQLAlchemy writes it")
@@ -45,6 +45,10 @@ def main(arguments: list[str] | None = None) -> int:
     except Fatal as error:
         log.critical("%s", error)
         return error.status
+    except PubSubCachedError as error:
+        # A database that can't be opened for now, such as a full disk.
+        log.critical("%s", error)
+        return Fatal.status
     return 0
 
 

@@ -107,6 +107,31 @@ AnalyserRecord = TypedDict(
 )
 
 
+
+class SubscriptionRecord(TypedDict, total=False):
+    """A subscription of the account."""
+
+    node: S
+    jid: S
+    state: S
+    subid: S
+
+
+class AffiliationRecord(TypedDict, total=False):
+    """What the account is to a node."""
+
+    node: S
+    affiliation: S
+
+
+class DiscoveredRecord(TypedDict, total=False):
+    """Something that a service lists."""
+
+    jid: S
+    node: S
+    name: S
+
+
 def signatures(record: Any) -> dict[str, str]:
     """The D-Bus type of each key of a record class above."""
     hints = get_type_hints(record, include_extras=True)
@@ -117,3 +142,6 @@ ITEM = signatures(ItemRecord)
 NODE = signatures(NodeRecord)
 INFO = signatures(InfoRecord)
 ANALYSER = signatures(AnalyserRecord)
+SUBSCRIPTION = signatures(SubscriptionRecord)
+AFFILIATION = signatures(AffiliationRecord)
+DISCOVERED = signatures(DiscoveredRecord)

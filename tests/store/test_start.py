@@ -30,8 +30,8 @@ import os, sys
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "later"
+down_revision = "HEAD"
 
 def upgrade():
     with op.batch_alter_table("node", recreate="always") as batch:
@@ -54,8 +54,8 @@ def downgrade():
 def later(tmp_path: Path) -> Migrations:
     scripts = tmp_path / "migrations"
     shutil.copytree(paths.migrations(), scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    (scripts / "versions" / "0002_later.py").write_text(LATER)
-    return Migrations(scripts, "0002")
+    (scripts / "versions" / "later.py").write_text(LATER.replace("HEAD", migrate.HEAD))
+    return Migrations(scripts, "later")
 
 
 @pytest.fixture
@@ -121,14 +121,14 @@ def test_nothing_to_do_imports_no_migrations_and_changes_nothing(filled: Path) -
 def test_an_older_database_is_copied_and_upgraded_with_everything_in_it(filled: Path, later: Migrations) -> None:
     before = rows(filled, "SELECT * FROM item ORDER BY id")
     assert prepare(url_of(filled), later) == ""
-    assert value(filled, "SELECT version_num FROM alembic_version") == "0002"
+    assert value(filled, "SELECT version_num FROM alembic_version") == "later"
     assert value(filled, "SELECT colour FROM node") == "red"
     assert rows(filled, "SELECT * FROM item ORDER BY id") == before
     assert value(filled, "SELECT count(*) FROM pragma_foreign_key_check") == 0
     (copy,) = others(filled)
-    assert copy.name.startswith(filled.name + ".backup-0001-")
+    assert copy.name.startswith(f"{filled.name}.backup-{migrate.HEAD}-")
     assert mode(copy) == 0o600
-    assert value(copy, "SELECT version_num FROM alembic_version") == "0001"
+    assert value(copy, "SELECT version_num FROM alembic_version") == migrate.HEAD
     assert value(copy, "SELECT count(*) FROM item") == 3
     assert value(copy, "PRAGMA integrity_check") == "ok"
 
@@ -219,7 +219,7 @@ def test_a_newer_database_is_refused_by_name_revision_and_remedy(filled: Path, l
     with pytest.raises(NewerDatabase) as refused:
         Store.open(url_of(filled))
     assert refused.value.status == 2
-    for said in (str(filled), "'0002'", f"'{migrate.HEAD}'", "newer version"):
+    for said in (str(filled), "'later'", f"'{migrate.HEAD}'", "newer version"):
         assert said in str(refused.value)
     assert filled.read_bytes() == before
 

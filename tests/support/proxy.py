@@ -1,4 +1,4 @@
-"""A network that can be cut: a TCP relay between a client and a server."""
+"""A network that can be cut, slowed and halved: a TCP relay between a client and a server."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ from typing import Self
 class Proxy:
     """Relays connections to ``host:port`` from its own ``port`` on loopback.
 
-    cut: drop every connection without a word, as a network does. While ``silent``, bytes of the server are lost;
-    while ``refusing``, new connections are dropped once the client has said something.
+    cut: drop every connection without a word, as a network does. hold: bytes of both directions wait until
+    ``heal``. While ``silent``, bytes of the server are lost; while ``deaf``, those of the client: a connection that
+    lost some carries nothing more in that direction, whatever happens later. While ``refusing``, new connections are
+    dropped once the client has said something.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self.host = "127.0.0.1"
         self.port = 0
         self.silent = False
+        self.deaf = False
         self.refusing = False
         self._target = (host, port)
+        self._flowing = asyncio.Event()
+        self._flowing.set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._halved: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -40,10 +46,26 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    @property
+    def disturbed(self) -> bool:
+        """Whether anything but plain relaying goes on."""
+        return self.silent or self.deaf or self.refusing or bool(self._halved) or not self._flowing.is_set()
+
     def cut(self) -> None:
         """Drop all connections."""
         for writer in self._writers:
             writer.transport.abort()
+
+    def hold(self) -> None:
+        """Keep what comes back, and let it through later."""
+        self._flowing.clear()
+
+    def heal(self) -> None:
+        """Relay plainly again; connections that lost bytes are of no use any more and dropped."""
+        self.silent = self.deaf = self.refusing = False
+        for writer in self._halved:
+            writer.transport.abort()
+        self._flowing.set()
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -64,7 +86,11 @@ class Proxy:
     async def _relay(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, from_server: bool) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(65536):
-                if not (from_server and self.silent):
+                await self._flowing.wait()
+                if self.silent if from_server else self.deaf:
+                    self._halved.add(sink)
+                if sink not in self._halved:
                     sink.write(data)
                     await sink.drain()
         sink.transport.abort()
+        self._halved.discard(sink)

@@ -12,6 +12,7 @@ from lxml.etree import _Element
 
 from ..address import Address
 from ..errors import InvalidAnalyser
+from . import element_path
 from . import fields as field_rules
 from .fields import Field
 from .item import Parser
@@ -144,11 +145,11 @@ def checked(definition: Definition) -> Definition:
         raise InvalidAnalyser(f"'priority' of '{name}' is {definition.priority}, which does not fit 32 bits.")
     if not 1 <= definition.version < 2**32:
         raise InvalidAnalyser(f"'version' of '{name}' is {definition.version}; count from 1.")
-    if any(not index or len(index) > field_rules.LONGEST_PATH for index in definition.indexes):
+    if any(not index or len(index) > element_path.LONGEST for index in definition.indexes):
         raise InvalidAnalyser(f"'indexes' of '{name}' has an empty or too long path.")
     try:
         field_rules.check(definition.fields)
-    except field_rules.BadPath as error:
+    except element_path.BadPath as error:
         raise InvalidAnalyser(f"'fields' of '{name}' {error}") from None
     if definition.fields and definition.parser is None:
         definition = msgspec.structs.replace(definition, parser=field_rules.parser(definition.fields))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import islice
 from typing import Literal
 
 import msgspec
@@ -13,15 +11,13 @@ from lxml import etree
 from lxml.etree import _Element
 
 from . import values, xml
+from .element_path import BadPath, Path
 from .item import Item, Parser
 
 MOST_FIELDS = 64
-LONGEST_PATH = 1000
-# Each step into any depth multiplies the work; a payload of many elements must stay cheap.
-MOST_DESCENTS = 2
 MOST_VALUES = 1000
-
-_ATTRIBUTE = re.compile(r"(.+)/@((?:\{[^{}]*\})?[^/@{}\[\]:\s]+)", re.DOTALL)
+# Characters of a field: nested elements repeat what is in them.
+MOST_CHARACTERS = 1 << 18
 
 FieldType = Literal["text", "int", "float", "bool", "date", "xml", "lang"]
 
@@ -38,10 +34,6 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     list: bool = False
 
 
-class BadPath(ValueError):
-    """A path that can't be used; the message says why."""
-
-
 def check(fields: Mapping[str, Field]) -> None:
     """Raises BadPath, naming the field and its path."""
     if len(fields) > MOST_FIELDS:
@@ -50,7 +42,7 @@ def check(fields: Mapping[str, Field]) -> None:
         if not name:
             raise BadPath("has an entry without a name.")
         try:
-            _check_path(field)
+            _path(field)
         except BadPath as error:
             raise BadPath(f"has the bad path '{field.path[:100]}' for '{name}': {error}") from None
 
@@ -73,56 +65,35 @@ def parser(fields: Mapping[str, Field]) -> Parser:
     return parse
 
 
-def _check_path(field: Field) -> None:
-    if not field.path or len(field.path) > LONGEST_PATH:
-        raise BadPath(f"a path has 1 to {LONGEST_PATH} characters.")
-    path, attribute = _split(field.path)
-    if attribute and field.type in ("xml", "lang"):
+def _path(field: Field) -> Path:
+    path = Path(field.path)
+    if path.attribute and field.type in ("xml", "lang"):
         raise BadPath(f"an attribute is no {field.type}; take text.")
-    bare = re.sub(r"\{[^{}]*\}", "", path)
-    if "@" in re.sub(r"\[[^\[\]]*\]", "", bare):
-        raise BadPath("'@' may only start the last step.")
-    if bare.startswith("/"):
-        raise BadPath("it starts below the item; leave out the '/' at its beginning.")
-    if bare.count("//") > MOST_DESCENTS:
-        raise BadPath(f"it has more than {MOST_DESCENTS} '//'.")
-    probe = etree.Element("item")
-    etree.SubElement(probe, "payload")
-    try:
-        probe.find(path)
-    except SyntaxError as error:
-        raise BadPath(f"{error}; namespaces are written '{{namespace}}name'.") from None
-    except (ValueError, TypeError, KeyError, IndexError):
-        raise BadPath("it is no ElementTree path.") from None
-
-
-def _split(path: str) -> tuple[str, str]:
-    """A path and the attribute at its end, or ""."""
-    found = _ATTRIBUTE.fullmatch(path)
-    return (found[1], found[2]) if found else (path, "")
+    return path
 
 
 def _reader(name: str, field: Field) -> Callable[[Item, _Element], object]:
-    path, attribute = _split(field.path)
+    path = _path(field)
     if field.type == "lang":
-        return lambda item, holder: values.variants(_find(holder, path))
+        return lambda item, holder: values.variants(path.find(holder)[:MOST_VALUES])
     one = partial(_value, name, field.type)
 
-    def found(item: Item, holder: _Element) -> object:
+    def read(item: Item, holder: _Element) -> object:
         results = []
-        for element in _find(holder, path):
-            text = element.get(attribute) if attribute else _content(element, field.type)
+        left = MOST_CHARACTERS
+        for element in path.find(holder)[:MOST_VALUES]:
+            text = element.get(path.attribute) if path.attribute else _content(element, field.type)
+            left -= len(text or "")
+            if left < 0:
+                item.error(f"{name}: there are more than {MOST_CHARACTERS} characters; the rest is left out.")
+                break
             if text is not None and (value := one(item, text)) is not None:
                 results.append(value)
                 if not field.list:
                     return value
         return results if field.list else None
 
-    return found
-
-
-def _find(holder: _Element, path: str) -> list[_Element]:
-    return list(islice(holder.iterfind(path), MOST_VALUES))
+    return read
 
 
 def _content(element: _Element, type: FieldType) -> str:

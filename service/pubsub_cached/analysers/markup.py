@@ -58,6 +58,8 @@ _FORMATTING = " or ".join(
 MOST_FORMATTING = 12
 # Characters of markup that can't grow to anything that matters.
 SHORT = 8192
+# Escapes and absolute links make markup longer, repairs of what is misnested much longer.
+MOST_GROWTH = 6
 _formatting_nests = etree.XPath(
     f"boolean(descendant-or-self::*[{_FORMATTING}][count(ancestor::*[{_FORMATTING}]) >= {MOST_FORMATTING}])"
 )
@@ -117,12 +119,12 @@ def _markup(
     if content is None:
         return None
     written = _written(content)
-    if _too_nested(content, written):
+    cleaned = None if _too_nested(content, written) else _cleaner(uris.base(element, base)).clean(written)
+    if cleaned is None or len(cleaned) > SHORT + MOST_GROWTH * len(written):
         item.error(f"<{xml.local(element)}>: the markup is nested too deeply, only its text is kept.")
         xhtml, text = "", xml.text(element) if type == "xhtml" else _stripped(xml.text(element))
     else:
-        cleaned = _NOT_IN_XML.sub("", _cleaner(uris.base(element, base)).clean(written)).strip()
-        cleaned = _unwrapped(cleaned)
+        cleaned = _unwrapped(_NOT_IN_XML.sub("", cleaned).strip())
         xhtml, text = _well_formed(cleaned), plain(cleaned)
     return Markup(lang=lang, type=type, text=text, xhtml=xhtml) if text or xhtml else None
 

@@ -29,6 +29,9 @@ class Follower(Protocol):
     def session_started(self, account: Account, resumed: bool) -> None:
         """The stream is up; the account is online only after ``account.set_ready``."""
 
+    def session_ended(self, account: Account) -> None:
+        """The stream is down."""
+
     def event(self, account: Account, event: Event) -> None:
         """A notification that was let in."""
 
@@ -154,6 +157,7 @@ class Account:
         """See ``port.Listener``."""
         # Whoever waits for the session learns that there is none.
         self._turn.set()
+        self._follower.session_ended(self)
 
     def event(self, event: Event) -> None:
         """See ``port.Listener``."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..address import Address
@@ -35,9 +36,30 @@ from .changes import Changes
 from .negatives import Negatives
 from .nodes import Nodes
 from .parsing import Parsing
+from .proofs import Proofs
 from .sync import KEPT, Sync
 
 log = logging.getLogger(__name__)
+
+
+class Watch:
+    """What events said of one node while something was written to it.
+
+    last: whether the last thing said of an item is that it was published, else that it was retracted.
+    """
+
+    def __init__(self) -> None:
+        self.last: dict[str, bool] = {}
+        self.kinds: set[type[Event]] = set()
+
+    def see(self, event: Event) -> None:
+        """An event arrived; one that may be old or leaves the content open says nothing."""
+        if event.delayed:
+            return
+        self.kinds.add(type(event))
+        if isinstance(event, ItemsEvent):
+            self.last |= {item.id: True for item in event.items if item.payload}
+            self.last |= dict.fromkeys(event.retracted, False)
 
 
 class Events:
@@ -51,6 +73,7 @@ class Events:
         sync: Sync,
         changes: Changes,
         negatives: Negatives,
+        proofs: Proofs,
         *,
         items_per_node: int,
     ) -> None:
@@ -60,11 +83,13 @@ class Events:
         self._sync = sync
         self._changes = changes
         self._negatives = negatives
+        self._proofs = proofs
         self._items_per_node = items_per_node
         self._queue: asyncio.Queue[tuple[Account, Event] | asyncio.Future[None]] = asyncio.Queue()
         self._written: asyncio.Future[tuple[Delta, bool]] | None = None
         self._task: asyncio.Task[None] | None = None
         self._working: set[asyncio.Task[None]] = set()
+        self._watches: dict[Address, list[Watch]] = {}
 
     def start(self) -> None:
         """Begin to apply what comes."""
@@ -92,7 +117,26 @@ class Events:
 
     def put(self, account: Account, event: Event) -> None:
         """An event that was let in."""
+        for watch in self._watches.get(Address(account.jid, event.service, event.node), ()):
+            watch.see(event)
         self._queue.put_nowait((account, event))
+
+    @contextmanager
+    def watch(self, address: Address) -> Iterator[Watch]:
+        """See what arrives of a node meanwhile."""
+        watch = Watch()
+        self._watches.setdefault(address, []).append(watch)
+        try:
+            yield watch
+        finally:
+            self._watches[address].remove(watch)
+            if not self._watches[address]:
+                del self._watches[address]
+
+    async def applied(self) -> None:
+        """Wait until everything that has come so far is committed, and told."""
+        await self.caught_up()
+        await self._barrier()
 
     async def _run(self) -> None:
         while True:
@@ -111,7 +155,7 @@ class Events:
             await self._apply(account, event)
         except Exception:
             log.exception("an event of '%s' at %s could not be applied", event.node, event.service)
-            await self._distrust(Address(account.jid, event.service, event.node), "event")
+            await self.distrust(Address(account.jid, event.service, event.node), "event")
 
     async def _barrier(self) -> None:
         """Wait until what was handed to the store is committed, and told."""
@@ -133,6 +177,9 @@ class Events:
                 await self._nodes.gone(address, event.redirect)
             case _ if node is None or node.state in ("unknown", "gone"):
                 self._announced(address)
+            case SubscriptionEvent(state="subscribed") if node.state == "denied":
+                # An owner let the account in (XEP-0060 8.6): worth another try.
+                self._announced(address)
             case _ if node.state == "denied":
                 # A denied read outranks every event: only a successful read shows the node again.
                 log.debug("%s is denied; its event is not applied", address)
@@ -149,23 +196,24 @@ class Events:
         match event:
             case ItemsEvent(delayed=True):
                 # A replayed notification may be older than what is stored.
-                await self._distrust(address, "delayed-event")
+                await self.distrust(address, "delayed-event")
             case ItemsEvent():
                 await self._items(node, event)
             case PurgeEvent():
                 self._sync.disturbed(address)
                 delta = await self._store.write(item_store.erase, node.id)
                 self._changes.items(address, delta)
-                await self._distrust(address, "purged")
+                await self.distrust(address, "purged")
             case ConfigurationEvent():
-                await self._distrust(address, "configuration")
+                self._proofs.doubt(address)
+                await self.distrust(address, "configuration")
             case SubscriptionEvent(state="subscribed"):
                 if not node.subscribed:
-                    await self._distrust(address, "subscription")
+                    await self.distrust(address, "subscription")
             case SubscriptionEvent():
                 self._sync.new_session(address.account)
                 await self._nodes.update(node, subscribed=False)
-                await self._distrust(address, "subscription")
+                await self.distrust(address, "subscription")
 
     async def _items(self, node: NodeRow, event: ItemsEvent) -> None:
         """Publishes and retractions of a node that is kept, as one commit."""
@@ -175,7 +223,7 @@ class Events:
             self._changes.node(address, "updated")
         if any(not item.payload for item in items):
             # Content unknown: the ids are told, the payloads stay at the service until they are fetched.
-            await self._distrust(address, "no-payload")
+            await self.distrust(address, "no-payload")
             items = [item for item in items if item.payload]
         stored = [self._parsing.one(address, node.analyser, item) for item in items]
         retracted = [id_ for id_ in event.retracted if id_]
@@ -190,12 +238,12 @@ class Events:
             return
         if (error := written.exception()) is not None:
             log.error("an event of %s could not be stored: %s", address, error)
-            self._later(self._distrust(address, "event"))
+            self._later(self.distrust(address, "event"))
             return
         delta, unknown = written.result()
         self._changes.items(address, delta)
         if unknown and not self._sync.running(address):
-            self._later(self._distrust(address, "disagreement"))
+            self._later(self.distrust(address, "disagreement"))
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -207,7 +255,7 @@ class Events:
         self._negatives.clear(address)
         self._sync.in_background(address)
 
-    async def _distrust(self, address: Address, reason: str) -> None:
+    async def distrust(self, address: Address, reason: str) -> None:
         """What is stored may be wrong: say so, and synchronise at once."""
         node = await self._nodes.find(address)
         if node is None or node.state not in KEPT:
@@ -222,7 +270,7 @@ class Events:
         entries = await self._store.read(schedule.at_service, account.jid, event.service, KEPT)
         for entry in entries:
             if event.node in ("", entry.address.node):
-                await self._distrust(entry.address, "bounce")
+                await self.distrust(entry.address, "bounce")
 
 
 def _write(

@@ -14,16 +14,21 @@ from ..store.store import Store
 from ..xmpp.port import Connector, DiscoInfo, Event
 from .accounts import Account, Accounts
 from .changes import Changes
+from .discovery import Discovery
 from .events import Events
 from .jobs import Jobs
 from .negatives import Negatives
 from .node_reads import NodeReads
 from .nodes import Nodes
+from .outbox import Outbox
 from .parsing import Parsing
+from .proofs import Proofs
 from .reads import Reads
 from .removal import Removal
 from .revalidation import Revalidation
+from .subscribing import Subscribing
 from .sync import Sync
+from .writing import Writing
 
 
 State = Literal["starting", "running", "stopping"]
@@ -55,8 +60,9 @@ class House:
         self.jobs = Jobs()
         self.accounts = Accounts(store, connector, secrets, config.account)
         negatives = Negatives(clock)
+        self.proofs = Proofs(clock, limits.access_proof * 1000)
         parsing = Parsing(registry, limits.payload_limit)
-        self.nodes = Nodes(store, registry, self.changes, negatives, clock)
+        self.nodes = Nodes(store, registry, self.changes, negatives, self.proofs, clock)
         self.sync = Sync(
             store,
             self.accounts,
@@ -68,9 +74,11 @@ class House:
             items_per_node=limits.items_per_node,
             audit_ms=limits.audit_interval * 1000,
         )
-        self.reads = Reads(store, self.accounts, self.nodes, parsing, self.sync, negatives, clock)
+        self.reads = Reads(store, self.accounts, self.nodes, parsing, self.sync, negatives, self.proofs, clock)
         self.node_reads = NodeReads(store, self.changes)
-        self.removal = Removal(store, self.sync, self.changes, negatives, self.jobs)
+        self.removal = Removal(
+            store, self.sync, self.changes, negatives, self.jobs, total_size=limits.total_size
+        )
         self.events = Events(
             store,
             self.nodes,
@@ -78,9 +86,17 @@ class House:
             self.sync,
             self.changes,
             negatives,
+            self.proofs,
             items_per_node=limits.items_per_node,
         )
         self.sync.caught_up = self.events.caught_up
+        self.writing = Writing(store, self.accounts, self.nodes, self.events, self.sync, negatives)
+        self.subscribing = Subscribing(
+            store, self.accounts, self.nodes, self.sync, self.changes, negatives, clock
+        )
+        self.discovery = Discovery(self.accounts)
+        self.outbox = Outbox(store, self.accounts, self.writing, parsing, self.changes, self.jobs, clock)
+        self.reads.waiting = self.outbox.waiting
         self.revalidation = Revalidation(
             store, self.accounts, self.nodes, self.sync, self.removal, self.changes, negatives, clock
         )
@@ -103,6 +119,7 @@ class House:
         await self.accounts.load(self, self.analysers.interests())
         self.events.start()
         self.revalidation.start()
+        await self.outbox.load()
 
     async def connect(self) -> None:
         """Begin the sessions of the enabled accounts."""
@@ -110,6 +127,7 @@ class House:
 
     async def close(self) -> None:
         """Stop in order: sessions, what follows them, and what is told; the store is closed by its owner."""
+        self.outbox.close()
         await self.accounts.close()
         await self.jobs.close()
         await self.revalidation.close()
@@ -139,7 +157,13 @@ class House:
 
     def session_started(self, account: Account, resumed: bool) -> None:
         """See ``accounts.Follower``."""
+        self.proofs.session_started(account.jid)
         self.revalidation.session_started(account, resumed)
+        self.outbox.session_started(account.jid)
+
+    def session_ended(self, account: Account) -> None:
+        """See ``accounts.Follower``."""
+        self.proofs.session_ended(account.jid)
 
     def event(self, account: Account, event: Event) -> None:
         """See ``accounts.Follower``."""

@@ -66,13 +66,20 @@ class Job:
             raise JobFailed(self.error, self.error_message)
         return self.message
 
-    def start(self, work: Work) -> None:
-        """Begin the work on the running loop."""
-        self._task = asyncio.create_task(self._run(work), name=f"{self.kind} {self.path}")
+    def start(self, work: Work, *, queued: bool = False) -> None:
+        """Begin the work on the running loop; ``queued`` until it calls ``begin`` itself."""
+        self._task = asyncio.create_task(self._run(work, queued), name=f"{self.kind} {self.path}")
+        self._task.add_done_callback(self._never_begun)
 
-    async def _run(self, work: Work) -> None:
-        self.state = "running"
-        self._changed("State")
+    def begin(self) -> None:
+        """The work of a queued job has its turn."""
+        if self.state == "queued":
+            self.state = "running"
+            self._changed("State")
+
+    async def _run(self, work: Work, queued: bool) -> None:
+        if not queued:
+            self.begin()
         try:
             self.message = await work(self)
         except asyncio.CancelledError:
@@ -84,6 +91,11 @@ class Job:
             self._end("failed", errors.Internal(f"The {self.kind} failed; the log of the daemon says why."))
         else:
             self._end("done", None)
+
+    def _never_begun(self, task: asyncio.Task[None]) -> None:
+        """A task that is cancelled before its first step runs nothing at all."""
+        if task.cancelled() and not self.finished:
+            self._end("cancelled", errors.Cancelled(f"The {self.kind} was cancelled."))
 
     def _end(self, state: JobState, error: errors.PubSubCachedError | None) -> None:
         self.state = state
@@ -134,14 +146,26 @@ class Jobs:
             raise errors.LimitExceeded(
                 f"{sender} has {running} jobs running and may have {RUNNING_AT_MOST}; wait for one or cancel it."
             )
-        path = self._path(sender, token)
-        job = Job(kind, path, sender)
-        self._jobs[path] = job
+        job = Job(kind, self.path(sender, token), sender)
+        self._add(job)
+        job.start(work)
+        return job
+
+    def queue(self, kind: str, work: Work, path: str) -> Job:
+        """A job that outlives its client and the daemon: queued, at a path that ``path`` gave, now or earlier.
+
+        It does not count among those that a client may have running.
+        """
+        job = Job(kind, path, "")
+        self._add(job)
+        job.start(work, queued=True)
+        return job
+
+    def _add(self, job: Job) -> None:
+        self._jobs[job.path] = job
         job.on_finished.append(self._finished)
         for callback in self.on_added:
             callback(job)
-        job.start(work)
-        return job
 
     async def close(self) -> None:
         """Cancel what runs and wait until it has ended."""
@@ -151,7 +175,8 @@ class Jobs:
         for job in running:
             await job._finished.wait()
 
-    def _path(self, sender: str, token: str) -> str:
+    def path(self, sender: str, token: str) -> str:
+        """A path that no running job has. Raises Conflict."""
         owner = sender.lstrip(":").replace(".", "_") or DAEMON
         if not token:
             self._serial += 1

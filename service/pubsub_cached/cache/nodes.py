@@ -19,6 +19,7 @@ from ..xmpp.port import DiscoInfo, Item, Session
 from . import refusals
 from .changes import Changes
 from .negatives import Negatives
+from .proofs import Proofs
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +37,19 @@ class Nodes:
     """Rows of nodes, the only way the cache changes them."""
 
     def __init__(
-        self, store: Store, registry: Registry, changes: Changes, negatives: Negatives, clock: Callable[[], int]
+        self,
+        store: Store,
+        registry: Registry,
+        changes: Changes,
+        negatives: Negatives,
+        proofs: Proofs,
+        clock: Callable[[], int],
     ) -> None:
         self._store = store
         self._registry = registry
         self._changes = changes
         self._negatives = negatives
+        self._proofs = proofs
         self._clock = clock
 
     async def find(self, address: Address) -> NodeRow | None:
@@ -99,12 +107,17 @@ class Nodes:
         demand = matched.definition is not None and matched.definition.demand
         kept = matched.to_sync and (asked or not demand)
         row = await self._store.write(_classify, address, matched, kept, metadata(info) | {"namespace": namespace})
-        self._negatives.clear(address)
+        self.readable(address)
         if before is None:
             self._changes.node(address, "added")
         else:
             self.tell(before, row)
         return row, matched
+
+    def readable(self, address: Address) -> None:
+        """The service has just let the account read the node."""
+        self._negatives.clear(address)
+        self._proofs.prove(address)
 
     async def failed(self, address: Address, error: errors.PubSubCachedError) -> errors.PubSubCachedError:
         """Write down what a failed read means; the result is what a reader is told."""
@@ -128,7 +141,7 @@ class Nodes:
     async def gone(self, address: Address, redirect: str = "") -> None:
         """The node was deleted: its items are erased, its row stays for a while with the redirect."""
         node = await self.find(address)
-        if node is None:
+        if node is None or (node.state == "gone" and redirect in ("", node.redirect)):
             return
         delta, row = await self._store.write(_gone, node.id, redirect, self._clock())
         self._changes.items(address, delta)

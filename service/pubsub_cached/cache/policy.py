@@ -30,6 +30,7 @@ class Decision(Enum):
     OFFLINE = "not at all: no session"
     ERROR = "not at all: denied or gone"
     RETRY = "by the service, unless its negative answer is still fresh"
+    PROVE = "from the cache, once the service has shown that the account may still read the node"
     ANYWAY = "from the cache, flagged, without asking the service"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,22 +13,26 @@ from .. import errors
 from ..address import Address
 from ..records import InfoRecord, ItemRecord
 from ..store.hot import read_items
+from ..store.outbox import Entry
 from ..store.rows import ItemsQuery, ItemsSlice, NodeRow
 from ..store.store import Store
+from ..xmpp.port import Item
 from . import cursor as cursors
-from . import service_reads
+from . import refusals, service_reads
 from .accounts import Account, Accounts
 from .negatives import Negatives
 from .nodes import Nodes
 from .options import ReadOptions
 from .parsing import Parsing
 from .policy import Decision, decide, expired, freshness, servable
+from .proofs import Proofs
 from .sync import KEPT, Sync
 
 log = logging.getLogger(__name__)
 
 Answer = tuple[list[ItemRecord], str, InfoRecord]
 
+_FROM_CACHE = frozenset({Decision.CACHE, Decision.ANYWAY, Decision.FLAGGED})
 # A reply of the bus is at most 1 MiB; the rest is for keys, lengths and padding.
 REPLY_BYTES = 900_000
 # How often a node's row says that it is in use, ms.
@@ -46,6 +50,7 @@ class Reads:
         parsing: Parsing,
         sync: Sync,
         negatives: Negatives,
+        proofs: Proofs,
         clock: Callable[[], int],
     ) -> None:
         self._store = store
@@ -54,13 +59,35 @@ class Reads:
         self._parsing = parsing
         self._sync = sync
         self._negatives = negatives
+        self._proofs = proofs
         self._clock = clock
+        # What waits to be sent, by node; set by whoever sends it.
+        self.waiting: Mapping[Address, Sequence[Entry]] = {}
 
     def get_items(self, address: Address, options: ReadOptions) -> Answer | Awaitable[Answer]:
         """Items, a cursor ("" at the end), and how the answer may differ from the service's.
 
         Raises NoSuchNode, Denied, NotCached, NoSuchItem, InvalidCursor, Offline, Timeout.
         """
+        if self.waiting and address in self.waiting and options.policy in pending.POLICIES:
+            return self._with_pending(address, options, self.waiting[address])
+        return self._get(address, options)
+
+    async def _with_pending(self, address: Address, options: ReadOptions, waiting: Sequence[Entry]) -> Answer:
+        """With what waits to be sent to the node."""
+        node = await self._nodes.find(address)
+        analyser = node.analyser if node is not None else ""
+
+        async def get(options: ReadOptions) -> Answer:
+            answer = self._get(address, options)
+            return answer if isinstance(answer, tuple) else await answer
+
+        def record(item: Item) -> ItemRecord:
+            return self._parsing.record(address, analyser, item)
+
+        return await pending.Overlay(address, waiting, get, record).read(options)
+
+    def _get(self, address: Address, options: ReadOptions) -> Answer | Awaitable[Answer]:
         place = _Place.of(address, options)
         query = place.query(options)
         if not self._store.inline:
@@ -87,9 +114,13 @@ class Reads:
         account = self._accounts.get(address.account)
         now = self._clock()
         decision = decide(node, options.policy, account.online, now)
-        if decision in (Decision.CACHE, Decision.ANYWAY, Decision.FLAGGED):
+        if decision in _FROM_CACHE and self._unproved(account, node, options):
+            decision = Decision.PROVE
+        if decision in _FROM_CACHE:
             assert node is not None
             self._in_use(node, now)
+            if found is not None and self._withheld(account, options, place, found):
+                return self._with_timeout(self._past(account, node, options, place), address, options)
             if found is None or _past_window(node, options, found):
                 return self._beyond(account, node, options, place)
             answer = self._from_cache(account, node, revision, options, place, found)
@@ -117,6 +148,9 @@ class Reads:
             case Decision.ERROR:
                 assert node is not None
                 raise _refusal(node)
+            case Decision.PROVE:
+                await self._prove(account, address)
+                return await self._again(address, options)
             case Decision.VALIDATE:
                 return await self._validated(account, address, options)
             case Decision.RETRY:
@@ -124,6 +158,21 @@ class Reads:
         if options.policy == "default":
             self._negatives.check(address)
         return await self._from_service(account, address, options, place, node)
+
+    def _unproved(self, account: Account, node: NodeRow | None, options: ReadOptions) -> bool:
+        asks = options.policy != "cache" and account.online
+        return asks and node is not None and self._proofs.missing(account, node)
+
+    async def _prove(self, account: Account, address: Address) -> None:
+        """One item shows that the account may still read the node."""
+        try:
+            await self._nodes.newest(account.require_session(), address)
+        except errors.PubSubCachedError as error:
+            told = await self._nodes.failed(address, error)
+            if refusals.meaning(error) != "unreachable" or self._proofs.doubted(address):
+                raise told from error
+        else:
+            self._nodes.readable(address)
 
     async def _validated(self, account: Account, address: Address, options: ReadOptions) -> Answer:
         """Service first; where it can't answer, the cache, which then says that it is stale."""
@@ -137,7 +186,7 @@ class Reads:
         return await self._again(address, msgspec.structs.replace(options, policy="cache"))
 
     async def _again(self, address: Address, options: ReadOptions) -> Answer:
-        answer = self.get_items(address, options)
+        answer = self._get(address, options)
         return answer if isinstance(answer, tuple) else await answer
 
     def _from_cache(
@@ -150,7 +199,9 @@ class Reads:
         found: ItemsSlice,
     ) -> Answer:
         items, cursor = found.items, ""
-        if found.position is not None:
+        if place.ids is not None:
+            cursor = place.rest(items) if found.position is not None else ""
+        elif found.position is not None:
             cursor = place.cursor(["db", found.position, found.last])
         elif items and self._goes_on(node, options, account):
             cursor = place.cursor(["id", found.last])
@@ -169,13 +220,19 @@ class Reads:
         return items, cursor, info
 
     @staticmethod
+    def _withheld(account: Account, options: ReadOptions, place: _Place, found: ItemsSlice) -> bool:
+        """Whether one of the named items was too large to be stored, and can be had from the service."""
+        wanted = options.fields is None or "payload" in options.fields
+        asked = place.ids is not None and wanted and options.policy != "cache" and account.online
+        return asked and any("payload" not in item for item in found.items)
+
+    @staticmethod
     def _goes_on(node: NodeRow, options: ReadOptions, account: Account) -> bool:
         """Whether the service has items past the last of this page, which is the window's last."""
         return (
             node.completeness == "window"
             and options.policy != "cache"
             and options.newest_first
-            and options.ids is None
             and options.before is None
             and account.online
         )
@@ -194,7 +251,7 @@ class Reads:
     ) -> Answer:
         session = account.require_session()
         try:
-            page = await service_reads.read(session, address, options, place.after)
+            page = await service_reads.read(session, address, options, place.ids, place.after)
             unknown = node is None or node.state in ("unknown", "gone", "denied") or self._wanted(node)
             if unknown:
                 node, _ = await self._nodes.discover(session, address, page.newest)
@@ -203,7 +260,7 @@ class Reads:
         except errors.PubSubCachedError as error:
             raise await self._nodes.failed(address, error) from error
         assert node is not None
-        self._negatives.clear(address)
+        self._nodes.readable(address)
         info: InfoRecord = {
             "source": "network",
             "freshness": "validated",
@@ -228,9 +285,13 @@ class Reads:
     ) -> Answer:
         records = [self._parsing.record(address, node.analyser, item) for item in page.items]
         fitting = _fitting(records)
-        more = (page.more or fitting < len(records)) and options.ids is None and options.before is None
+        more = (page.more or fitting < len(records)) and options.before is None
         records = records[:fitting]
-        cursor = place.cursor(["id", records[-1]["id"]]) if more and records and records[-1]["id"] else ""
+        cursor = ""
+        if more and place.ids is not None:
+            cursor = place.rest(records)
+        elif more and records and records[-1]["id"]:
+            cursor = place.cursor(["id", records[-1]["id"]])
         if page.total is not None:
             info["total"] = page.total
         if records and page.index is not None:
@@ -271,19 +332,22 @@ class _Place(msgspec.Struct, frozen=True):
     purpose: str
     position: tuple[Any, ...] | None = None
     after: str | None = None
+    ids: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, address: Address, options: ReadOptions) -> _Place:
         order = ",".join(f"{key} {descending:d}" for key, descending in options.order)
         purpose = "\0".join(("GetItems", *address, order))
         if not options.cursor:
-            return cls(purpose, after=options.after)
+            return cls(purpose, after=options.after, ids=options.ids)
         decoded = cursors.decode(purpose, options.cursor)
         match decoded:
             case ["db", list(position), str(last)]:
                 return cls(purpose, tuple(position), last)
             case ["id", str(last)]:
                 return cls(purpose, after=last)
+            case ["ids", list(rest)]:
+                return cls(purpose, ids=tuple(map(str, rest)))
         raise cursors.invalid(options.cursor)
 
     def query(self, options: ReadOptions) -> ItemsQuery:
@@ -291,7 +355,7 @@ class _Place(msgspec.Struct, frozen=True):
         return ItemsQuery(
             order=options.order,
             limit=options.limit,
-            ids=options.ids,
+            ids=self.ids,
             after=self.after if self.position is None else None,
             before=options.before,
             index=options.index,
@@ -299,6 +363,11 @@ class _Place(msgspec.Struct, frozen=True):
             fields=options.fields,
             max_bytes=REPLY_BYTES,
         )
+
+    def rest(self, items: list[ItemRecord]) -> str:
+        """A cursor for those of the ids that a reply had no room for."""
+        given = {item["id"] for item in items}
+        return self.cursor(["ids", [id_ for id_ in self.ids or () if id_ not in given]])
 
     def cursor(self, position: list[object]) -> str:
         """A cursor for the page after ``position``."""

@@ -24,8 +24,8 @@ _NOT_ABSENT = frozenset({"not-subscribed", "invalid-subid"})
 class Refused(errors.PubSubCachedError):
     """A stanza error of a read that has no name of its own: ``Error.Xmpp.<Condition>``."""
 
-    def __init__(self, error: errors.StanzaError) -> None:
-        super().__init__(error.message)
+    def __init__(self, error: errors.StanzaError, address: Address) -> None:
+        super().__init__(f"A read of {address} was answered with {_said(error)}.")
         self._name = error.xmpp_name
 
     @property
@@ -56,14 +56,19 @@ def for_reader(error: errors.PubSubCachedError, address: Address) -> errors.PubS
     """The error that a read of this node reports."""
     if not isinstance(error, errors.StanzaError):
         return error
-    said = f" ({error.condition}{': ' + error.text if error.text else ''})"
     match meaning(error):
         case "gone":
-            return errors.NoSuchNode(f"There is no node {address}{said}.")
+            return errors.NoSuchNode(f"There is no node {address} ({_said(error)}).")
         case "denied":
-            return errors.Denied(f"{address.account} may not read {address}{said}.")
+            return errors.Denied(f"{address.account} may not read {address} ({_said(error)}).")
         case _:
-            return Refused(error)
+            return Refused(error, address)
+
+
+def _said(error: errors.StanzaError) -> str:
+    """The service's condition and, where it gave one, its text."""
+    condition = error.pubsub_condition or error.condition
+    return f"{condition}: {error.text.rstrip('.')}" if error.text else condition
 
 
 def reason(error: errors.PubSubCachedError) -> str:

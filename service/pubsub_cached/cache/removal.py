@@ -24,16 +24,26 @@ from .sync import Sync
 
 log = logging.getLogger(__name__)
 
+# Denied and gone nodes are erased after this long, ms.
+GRACE = 7 * 24 * 3_600_000
+# A client that was away for longer reads the node again, ms.
+TOMBSTONES_LAST = 30 * 24 * 3_600_000
+# Nodes whose older half is evicted before the size is looked at again.
+SHRUNK_AT_ONCE = 20
+
 
 class Removal:
     """Drops items, and forgets nodes."""
 
-    def __init__(self, store: Store, sync: Sync, changes: Changes, negatives: Negatives, jobs: Jobs) -> None:
+    def __init__(
+        self, store: Store, sync: Sync, changes: Changes, negatives: Negatives, jobs: Jobs, *, total_size: int
+    ) -> None:
         self._store = store
         self._sync = sync
         self._changes = changes
         self._negatives = negatives
         self._jobs = jobs
+        self._total_size = total_size
 
     def purge(self, chosen: PurgeFilter, sender: str = "", token: str = "") -> Job:
         """A job that drops the items of the chosen nodes. Raises InvalidArgs for an empty filter, InvalidJid."""
@@ -76,6 +86,24 @@ class Removal:
             return f"{len(rows)} nodes were forgotten."
 
         return self._jobs.start("reset", work, sender, token)
+
+    async def tidy(self, now: int) -> None:
+        """What is done from time to time: hidden nodes, old tombstones, the total size."""
+        await self.erase_hidden(now - GRACE)
+        await self._store.write(maintenance.expire_tombstones, now - TOMBSTONES_LAST)
+        await self._shrink()
+
+    async def _shrink(self) -> None:
+        """Evict from the oldest end, of the nodes nobody has read for longest, until all fits again."""
+        while (size := await self._store.read(maintenance.size)) > self._total_size:
+            entries = await self._store.read(schedule.largest_unread, SHRUNK_AT_ONCE)
+            log.warning("the database has %d bytes, more than 'total-size'; evicting old items", size)
+            evicted = 0
+            for entry in entries:
+                evicted += await self._store.write(item_store.evict, entry.id, entry.item_count // 2)
+                self._changes.node(entry.address, "updated")
+            if not evicted:
+                return
 
     async def erase_hidden(self, before: int) -> None:
         """Erase what was denied, and forget what was gone, since before this time (ms)."""

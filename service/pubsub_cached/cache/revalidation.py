@@ -24,8 +24,6 @@ log = logging.getLogger(__name__)
 
 # The longest sleep, so that a clock that was set is noticed.
 LONGEST_SLEEP = 600.0
-# Denied and gone nodes are erased after this long, ms.
-GRACE = 7 * 24 * 3_600_000
 
 
 class Revalidation:
@@ -107,7 +105,7 @@ class Revalidation:
             for entry in await self._store.read(schedule.due, now, KEPT):
                 if self._accounts.get(entry.address.account).online:
                     self._sync.in_background(entry.address)
-            await self._removal.erase_hidden(now - GRACE)
+            await self._removal.tidy(now)
             await self._sleep(await self._store.read(schedule.next_due, now))
 
     async def _sleep(self, until: int | None) -> None:

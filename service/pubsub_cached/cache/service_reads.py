@@ -30,13 +30,15 @@ class ServicePage(msgspec.Struct, frozen=True):
     total: int | None = None
 
 
-async def read(session: Session, address: Address, options: ReadOptions, after: str | None) -> ServicePage:
-    """A page from the service; ``after``: the item a cursor or option stands at.
+async def read(
+    session: Session, address: Address, options: ReadOptions, ids: tuple[str, ...] | None, after: str | None
+) -> ServicePage:
+    """A page from the service; ``ids`` or ``after`` are what a cursor or option says.
 
     Raises NoSuchItem for an unknown place, and what the session raises.
     """
-    if options.ids is not None:
-        return ServicePage(await _by_ids(session, address, options.ids), more=False)
+    if ids is not None:
+        return ServicePage(await _by_ids(session, address, ids), more=False)
     positioned = after is not None or options.before is not None or options.index is not None
     if not positioned and options.newest_first:
         return await _newest(session, address, options.limit)

@@ -11,6 +11,7 @@ import logging
 import msgspec
 
 from .. import errors
+from ..address import Address
 from ..store.rows import NodeRow
 from ..xmpp.port import Session, Subscription
 
@@ -53,6 +54,12 @@ class Subscriptions:
         for key in [key for key in self._listed if key[0] == account]:
             del self._listed[key]
 
+    def remember(self, address: Address, found: Subscription) -> None:
+        """The subscription is this one now."""
+        listed = self._listed.get((address.account, address.service))
+        if listed is not None:
+            listed[address.node] = found
+
     async def subscribe(self, session: Session, node: NodeRow, interests: frozenset[str]) -> Evidence:
         """Evidence for a node, after subscribing where there was no subscription.
 
@@ -66,12 +73,17 @@ class Subscriptions:
             found = await self._find(session, node)
             own = node.own_subscription if found is not None else False
             if found is None or found.state in ("none", "unconfigured"):
+                if node.declined:
+                    # A client unsubscribed the account: that is not undone by itself.
+                    return Evidence(weak, False, False, "", "weak")
+                # A service that lists nothing may still hold the subscription that somebody else made.
+                known = node.subscribed and not node.own_subscription and not self._lists(address)
                 found = await session.subscribe(address.service, address.node)
-                own = True
+                own = not known
         except errors.StanzaError as refusal:
             log.info("%s cannot be subscribed to: %s", address, refusal.message)
             return Evidence(weak, False, False, "", "weak")
-        self._remember(node, found)
+        self.remember(address, found)
         if found.state == "subscribed":
             return Evidence(True, True, own, found.subid, "normal")
         return Evidence(weak, False, own, found.subid, "weak")
@@ -98,7 +110,5 @@ class Subscriptions:
             return None
         return {found.node: found for found in listed}
 
-    def _remember(self, node: NodeRow, found: Subscription) -> None:
-        listed = self._listed.get((node.address.account, node.address.service))
-        if listed is not None:
-            listed[node.address.node] = found
+    def _lists(self, address: Address) -> bool:
+        return self._listed.get((address.account, address.service)) is not None

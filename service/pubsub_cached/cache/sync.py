@@ -19,7 +19,7 @@ from ..store import nodes as node_store
 from ..store import schedule
 from ..store.rows import Delta, NodeRow, StoredItem
 from ..store.store import Store, Transaction
-from ..xmpp.port import Session
+from ..xmpp.port import Session, Subscription
 from . import fetch
 from .accounts import Account, Accounts
 from .changes import Changes
@@ -169,6 +169,14 @@ class Sync:
         for running in self._running.values():
             running.disturbed = True
 
+    def solicit(self, address: Address) -> None:
+        """Events of the node's service are wanted from now on."""
+        self._subscriptions.solicit(address.account, address.service)
+
+    def subscription(self, address: Address, found: Subscription) -> None:
+        """A client changed the account's subscription to a node."""
+        self._subscriptions.remember(address, found)
+
     def new_session(self, account: str) -> None:
         """What the service said of subscriptions in an earlier session is forgotten."""
         self._subscriptions.forget(account)
@@ -211,7 +219,8 @@ class Sync:
         account = self._accounts.get(address.account)
         session = await account.session_when_ready()
         node = await self._nodes.find(address)
-        if node is None or node.state in ("unknown", "discovered", "gone", "denied"):
+        fresh = node is None or node.state in ("unknown", "discovered", "gone", "denied")
+        if node is None or fresh or node.reason == "configuration":
             node, matched = await self._nodes.discover(session, address, asked=running.urgent)
             if matched.excluded and running.pin:
                 raise errors.NotSupported(f"Nothing of {address} is ever stored; read it with GetItems.")
@@ -258,6 +267,7 @@ class Sync:
             columns["namespace"] = fetched.items[-1].namespace
         finish = functools.partial(_finish, columns=columns, full=fetched.full, keep=self._keep(node))
         delta, row = await self._store.write(finish, node.id, stored, frozenset(running.touched))
+        self._nodes.readable(node.address)
         self._changes.items(node.address, delta)
         self._nodes.tell(node, row)
         log.info("%s: %d items by %s, now %s", node.address, len(stored), fetched.strategy, row.state)

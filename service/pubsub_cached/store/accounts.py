@@ -57,6 +57,8 @@ def ensure(
         "removed": False,
     }
     conn = tx.connection
+    # One that was removed comes back into sight with its cache.
+    tx.touched.all()
     if not conn.execute(update(Account).where(Account.jid == jid).values(values)).rowcount:
         conn.execute(insert(Account).values(jid=jid, **values))
     row = find(conn, jid)
@@ -69,6 +71,7 @@ def remove(tx: Transaction, jid: str, keep_cache: bool = False) -> bool:
     conn = tx.connection
     if find(conn, jid) is None:
         return False
+    tx.touched.all()
     if keep_cache:
         conn.execute(update(Account).where(Account.jid == jid).values(removed=True))
     else:

@@ -12,6 +12,7 @@ from . import flags, nodes
 from .models import Item, Tombstone
 from .rows import Delta, NodeRow, StoredItem, digest
 from .statement import Prepared
+from .text import text_of
 from .transaction import Transaction
 
 
@@ -55,7 +56,7 @@ _WRITTEN = (
     "subtype",
     "errors",
 )
-_PARSED: dict[str, Any] = {name: bindparam(name) for name in (*_WRITTEN, "data")}
+_PARSED: dict[str, Any] = {name: bindparam(name) for name in (*_WRITTEN, "data", "text")}
 _UPDATE = Prepared(update(Item).where(Item.id == bindparam("row")).values(_PARSED | {"payload": bindparam("payload")}))
 _REPARSE = Prepared(update(Item).where(Item.id == bindparam("row")).values(_PARSED))
 _MOVE = Prepared(
@@ -113,6 +114,7 @@ class Batch:
         self._gone: list[Held] = []
         self._buried: list[dict[str, Any]] = []
         self._changed: list[str] = []
+        self._touched: list[str] = []
 
     def store(self, item: StoredItem, before: Held | None, created: int, modified: int) -> None:
         """An item as the service has it now, and its places.
@@ -139,10 +141,12 @@ class Batch:
         """An item that is only somewhere else in the order, if it is."""
         if (created, modified) != (item.created, item.modified):
             self._moved.append({"row": item.id, "created": created, "modified": modified})
+            self._touched.append(item.item_id)
 
     def remove(self, item: Held) -> None:
         """An item that the service has no more."""
         self._gone.append(item)
+        self._touched.append(item.item_id)
         self._buried.append(
             {
                 "node_id": self._node.id,
@@ -168,6 +172,8 @@ class Batch:
         if self._gone:
             delete_rows(self._tx, [item.id for item in self._gone])
             _BURY.each(conn, self._buried)
+        if self._touched:
+            self._tx.touched.items(self._node.id, self._node.address, self._touched)
         removed = [item.item_id for item in self._gone]
         if not self._changed and not removed:
             return Delta()
@@ -190,6 +196,7 @@ class Batch:
 
     def _values(self, item: StoredItem, hash_: str, created: int, modified: int) -> dict[str, Any]:
         self._changed.append(item.id)
+        self._touched.append(item.id)
         namespace, type_, subtype, errors, data = _parsed(item)
         return {
             "revision": self._tx.next_revision(),
@@ -202,6 +209,7 @@ class Batch:
             "subtype": subtype,
             "errors": errors,
             "data": data,
+            "text": text_of(data),
         }
 
 

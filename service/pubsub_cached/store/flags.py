@@ -81,6 +81,7 @@ def set_flags(
     if node is None or not changed:
         return Delta()
     nodes.count(tx, node.id, 0)
+    tx.touched.items(node.id, address, changed)
     return Delta(changed, [], tx.last_revision)
 
 

@@ -26,6 +26,7 @@ def reset(tx: Transaction) -> int:
         conn.execute(delete(model))
     conn.execute(delete(Account).where(Account.removed.is_(True)))
     tx.next_revision()
+    tx.touched.all()
     return removed
 
 
@@ -44,6 +45,14 @@ def expire_tombstones(tx: Transaction, before: int) -> int:
     return conn.execute(delete(Tombstone).where(old)).rowcount
 
 
+def size(conn: Connection) -> int:
+    """Bytes that the database takes, without what it keeps free for later."""
+    if conn.dialect.name == "sqlite":
+        return _file_bytes(conn)
+    found: int | None = conn.scalar(select(func.pg_database_size(func.current_database())))
+    return found or 0
+
+
 def statistics(conn: Connection) -> dict[str, Any]:
     """Counts, the bytes that the database takes, the revision."""
     counts = {
@@ -54,8 +63,7 @@ def statistics(conn: Connection) -> dict[str, Any]:
         "flags": select(func.count()).select_from(Flag),
     }
     found: dict[str, Any] = {name: int(conn.scalar(statement) or 0) for name, statement in counts.items()}
-    if conn.dialect.name == "sqlite":
-        found["bytes"] = _file_bytes(conn)
+    found["bytes"] = size(conn)
     found["revision"] = committed_revision(conn)
     return found
 

@@ -6,7 +6,7 @@ A change here needs a revision in ``migrations/versions``; a test compares the t
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, Text, UniqueConstraint, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 # Named, so that a migration can drop what it has to on every database.
@@ -98,6 +98,7 @@ class Node(Base):
     item_count: Mapped[int] = mapped_column(default=0)
     floor: Mapped[int]
     revision: Mapped[int]
+    declined: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class Item(Base):
@@ -105,7 +106,8 @@ class Item(Base):
 
     hash: ``rows.digest`` of the content, "" while it is unknown. flags: space-separated, from
     ``Flag``; seen: whether ``read`` is among them. errors: a JSON array, or "". created_at,
-    modified_at: the clock, for people; created, modified: the places in the two orders.
+    modified_at: the clock, for people; created, modified: the places in the two orders. text: what full text search
+    reads, from data by ``text.text_of``; in SQLite triggers keep its index, the virtual table ``item_text``.
     """
 
     __tablename__ = "item"
@@ -128,9 +130,11 @@ class Item(Base):
     errors: Mapped[str]
     payload: Mapped[str]
     data: Mapped[str | None]
+    text: Mapped[str] = mapped_column(default="", server_default="")
 
     __table_args__ = (
         UniqueConstraint("node_id", "item_id"),
+        Index(None, "modified", "type", "node_id"),
         Index(None, "node_id", "created"),
         Index(None, "node_id", "modified"),
         Index(None, "node_id", "revision"),
@@ -160,3 +164,26 @@ class Flag(Base):
     node: Mapped[str] = mapped_column(primary_key=True)
     item_id: Mapped[str] = mapped_column(primary_key=True)
     flag: Mapped[str] = mapped_column(primary_key=True)
+
+
+class Outbox(Base):
+    """A publish or retraction that waits to be sent; the columns are ``outbox.Entry``'s, ``id`` is the order.
+
+    options, items: JSON. path: of its job.
+    """
+
+    __tablename__ = "outbox"
+    __table_args__ = (Index(None, "account_id"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
+    service: Mapped[str]
+    node: Mapped[str]
+    action: Mapped[str]
+    payload: Mapped[str]
+    options: Mapped[str]
+    notify: Mapped[bool]
+    items: Mapped[str]
+    path: Mapped[str]
+    queued_at: Mapped[int]
+    attempts: Mapped[int]

@@ -16,11 +16,14 @@ from .transaction import Transaction
 
 # The columns of a NodeRow after ``address``, in its order.
 _REST = NodeRow.__struct_fields__[3:]
-_BOOLEANS = tuple(_REST.index(name) for name in ("subscribed", "own_subscription", "pinned"))
+_BOOLEANS = tuple(_REST.index(name) for name in ("subscribed", "own_subscription", "pinned", "declined"))
 _KEPT_BY_STORE = frozenset({"item_count", "floor", "revision"})
 _WRITABLE = frozenset(_REST) - _KEPT_BY_STORE
 # What changes all the time and tells a client nothing.
 _BOOKKEEPING = frozenset({"validated_at", "last_read", "last_sync", "next_sync", "proof_at", "failures"})
+
+# States of nodes whose copy may be shown; without a copy there is nothing to show.
+SHOWN = frozenset({"syncing", "live", "polled", "stale", "unreachable"})
 
 _SELECT: Select[Any] = select(
     Node.id, Node.account_id, Account.jid, Node.service, Node.node, *(getattr(Node, name) for name in _REST)
@@ -135,7 +138,10 @@ def update(tx: Transaction, node_id: int, **columns: Any) -> NodeRow:
     if not differing.keys() <= _BOOKKEEPING:
         differing["revision"] = tx.next_revision()
     tx.connection.execute(change(Node).where(Node.id == node_id).values(differing))
-    return must(by_id(tx.connection, node_id))
+    after = must(by_id(tx.connection, node_id))
+    if shown(row) != shown(after):
+        tx.touched.node(node_id, row.address)
+    return after
 
 
 def demote(tx: Transaction, account: str | None, states: tuple[str, ...], to: str, reason: str) -> list[NodeRow]:
@@ -150,6 +156,9 @@ def demote(tx: Transaction, account: str | None, states: tuple[str, ...], to: st
 
 def forget(tx: Transaction, node_id: int) -> None:
     """Delete the row, with its items and tombstones; flags stay."""
+    row = by_id(tx.connection, node_id)
+    if row is not None:
+        tx.touched.node(node_id, row.address)
     tx.connection.execute(delete(Node).where(Node.id == node_id))
 
 
@@ -161,6 +170,13 @@ def count(tx: Transaction, node_id: int, more: int) -> None:
 def lower(tx: Transaction, row: NodeRow, fewer: int, completeness: str) -> None:
     """Items were removed here and not by the service: what came before can't be told any more."""
     _LOWERED.run(tx.connection, row=row.id, fewer=fewer, number=tx.next_revision(), left=completeness)
+    if "none" in (completeness, row.completeness):
+        tx.touched.node(row.id, row.address)
+
+
+def shown(row: NodeRow) -> bool:
+    """Whether its items may be found by a search: the cache holds a copy, and neither was it denied nor is it gone."""
+    return row.completeness != "none" and row.state in SHOWN
 
 
 def must(row: NodeRow | None) -> NodeRow:

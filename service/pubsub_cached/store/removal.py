@@ -47,7 +47,7 @@ def drop(
     rows = _ALL.all(tx.connection, node=node_id)
     dropped = [meets(row) for row in rows]
     from_oldest = not any(later and not earlier for earlier, later in pairwise(dropped))
-    return _remove(tx, node_id, [row[0] for row, gone in zip(rows, dropped, strict=True) if gone], from_oldest)
+    return _remove(tx, node_id, [row for row, gone in zip(rows, dropped, strict=True) if gone], from_oldest)
 
 
 def evict(tx: Transaction, node_id: int, keep: int) -> int:
@@ -57,11 +57,14 @@ def evict(tx: Transaction, node_id: int, keep: int) -> int:
     if excess <= 0:
         return 0
     oldest = _OLDEST.all(tx.connection, node=node_id, most=excess)
-    return _remove(tx, node_id, [row[0] for row in oldest], from_oldest=True)
+    return _remove(tx, node_id, oldest, from_oldest=True)
 
 
 _OLDEST = Prepared(
-    select(Item.id).where(Item.node_id == bindparam("node")).order_by(Item.modified).limit(bindparam("most"))
+    select(Item.id, Item.item_id)
+    .where(Item.node_id == bindparam("node"))
+    .order_by(Item.modified)
+    .limit(bindparam("most"))
 )
 
 
@@ -72,9 +75,10 @@ def left_of(node: NodeRow, removed: int, from_oldest: bool) -> str:
     return "window"
 
 
-def _remove(tx: Transaction, node_id: int, rows: list[int], from_oldest: bool) -> int:
+def _remove(tx: Transaction, node_id: int, rows: list[Row], from_oldest: bool) -> int:
     if rows:
         node = nodes.must(nodes.by_id(tx.connection, node_id))
-        delete_rows(tx, rows)
+        delete_rows(tx, [row[0] for row in rows])
+        tx.touched.items(node_id, node.address, [row[1] for row in rows])
         nodes.lower(tx, node, len(rows), left_of(node, len(rows), from_oldest))
     return len(rows)

@@ -100,4 +100,5 @@ def _created(order: list[str], staying: dict[str, Held], tx: Transaction) -> dic
 def _forget(tx: Transaction, node_id: int, rows: list[Held]) -> None:
     node = nodes.must(nodes.by_id(tx.connection, node_id))
     delete_rows(tx, [row.id for row in rows])
+    tx.touched.items(node_id, node.address, [row.item_id for row in rows])
     nodes.lower(tx, node, len(rows), "none" if node.completeness == "none" else "window")

@@ -34,7 +34,8 @@ class AccountRow(msgspec.Struct, frozen=True):
 class NodeRow(msgspec.Struct, frozen=True):
     """A node as one account sees it. Text is "" when unknown, times are milliseconds since the epoch.
 
-    floor: changes after an older revision can't be told completely any more.
+    floor: changes after an older revision can't be told completely any more. declined: a client gave
+    the subscription up, so the daemon makes none by itself.
     """
 
     id: int
@@ -69,6 +70,7 @@ class NodeRow(msgspec.Struct, frozen=True):
     item_count: int
     floor: int
     revision: int
+    declined: bool = False
 
 
 class StoredItem(msgspec.Struct, frozen=True):

@@ -47,6 +47,12 @@ def next_due(conn: Connection, now: int) -> int | None:
     return found
 
 
+def largest_unread(conn: Connection, limit: int) -> list[Entry]:
+    """Nodes with several items, those first that nobody has read for longest."""
+    found = _entries(conn, Node.item_count > 1)
+    return sorted(found, key=lambda entry: (entry.last_read or 0, -entry.item_count))[:limit]
+
+
 def hidden_before(conn: Connection, before: int) -> list[Entry]:
     """Nodes denied or gone since before this time, that still hold something."""
     hidden = (Node.state == "gone") | ((Node.state == "denied") & (Node.item_count > 0))

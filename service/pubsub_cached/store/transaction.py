@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from .models import Counter
 from .statement import Prepared
+from .touched import Touched
 
 # Places in an order are this far apart, so that what turns up late fits between two of them.
 STRIDE = 1 << 20
@@ -20,12 +21,14 @@ class Transaction:
     """One transaction of the writer.
 
     connection: inside the transaction; a function never commits it. now: the clock at its start, in milliseconds.
+    touched: every write of an item, and of whether its node is shown, says so here.
     """
 
     def __init__(self, connection: Connection, clock: Callable[[], int], least: int = 0) -> None:
         """Begin to count from what is stored. least: every new revision is later than this."""
         self.connection = connection
         self.now = clock()
+        self.touched = Touched()
         self._least = least
         self._revision = self._stored_revision = committed_revision(connection)
         self._sequence: int = _VALUE.value(connection, counter="sequence")

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 
 from ..errors import DatabaseError
 from . import engine as engines
+from .touched import Touched
 from .transaction import Transaction
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ class Writer:
         # given before now and there are fewer than one a millisecond, so the clock is past them.
         self._least = clock()
         self._on_error = on_error
+        self.on_commit: list[Callable[[Touched], None]] = []
+        """Called on the loop after each commit that touched something, before its futures are done."""
         self._queue: SimpleQueue[_Queued | None] = SimpleQueue()
         self._closed = False
         self._connection = engine.connect()
@@ -98,6 +101,7 @@ class Writer:
         """One transaction of all that is queued, up to the limits; whether the end of the queue was met."""
         taken = [first]
         ended = False
+        touched = Touched()
         try:
             self._connection.begin()
             transaction = Transaction(self._connection, self._clock, self._least)
@@ -116,13 +120,14 @@ class Writer:
             transaction.finish()
             self._connection.commit()
             self.revision = transaction.last_revision
+            touched = transaction.touched
         except Exception as error:
             self._roll_back()
             cause = error.__cause__ if isinstance(error, _Undone) and error.__cause__ else error
             told = self._translated(cause)
             log.error("Nothing of a transaction of %d writes was committed: %s", len(taken), told)
             outcomes = [_Outcome(queued.future, error=told) for queued in taken]
-        _tell(outcomes)
+        self._tell(outcomes, touched)
         return ended
 
     def _one(self, transaction: Transaction, queued: _Queued) -> _Outcome:
@@ -141,6 +146,26 @@ class Writer:
         self._driver.execute("RELEASE work")
         return _Outcome(queued.future, result)
 
+    def _tell(self, outcomes: list[_Outcome], touched: Touched) -> None:
+        """Say what was committed and resolve the futures, on their loop's thread and in order."""
+        for loop, group in groupby(outcomes, key=lambda outcome: outcome.future.get_loop()):
+            try:
+                loop.call_soon_threadsafe(self._settle, [*group], touched)
+            except RuntimeError:
+                log.warning("Nobody was left to hear of a write.")
+            touched = Touched()
+
+    def _settle(self, outcomes: list[_Outcome], touched: Touched) -> None:
+        for callback in self.on_commit if touched else ():
+            callback(touched)
+        for future, result, error in outcomes:
+            if future.done():
+                continue
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
     def _roll_back(self) -> None:
         try:
             self._connection.rollback()
@@ -158,22 +183,3 @@ class Writer:
             return RuntimeError("StopIteration") if isinstance(error, StopIteration) else error
         translated.__cause__ = error
         return translated
-
-
-def _tell(outcomes: list[_Outcome]) -> None:
-    """Resolve the futures on their loop's thread, in order."""
-    for loop, group in groupby(outcomes, key=lambda outcome: outcome.future.get_loop()):
-        try:
-            loop.call_soon_threadsafe(_settle, [*group])
-        except RuntimeError:
-            log.warning("Nobody was left to hear of a write.")
-
-
-def _settle(outcomes: list[_Outcome]) -> None:
-    for future, result, error in outcomes:
-        if future.done():
-            continue
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)

@@ -60,6 +60,11 @@ def namespace(element: ET.Element) -> str:
     return _split(element.tag)[0]
 
 
+def namespace_of(text: str) -> str:
+    """The namespace of an element that ``serialise`` wrote, or ""."""
+    return namespace(ET.fromstring(text)) if text else ""
+
+
 def _write(element: ET.Element, inherited: str, out: list[str], depth: int) -> None:
     if depth == 0:
         raise TooDeep(f"An element is nested deeper than {MAX_DEPTH}")

@@ -91,32 +91,42 @@ class Stream(ClientXMPP):
         self._stanza_size += len(data)
         parser.feed(data)
         try:
-            # A stanza may start the parser anew, and what is left of the data with it.
-            for event, xml in cast("Iterator[tuple[str, ET.Element]]", parser.read_events()):
-                self._element(event, xml)
-                if self.over or self.parser is not parser:
-                    return
+            self._read(parser)
         except ET.ParseError as problem:
             self.refuse(f"{self.place} sent what is not XML: {problem}.")
         if self._stanza_size > MAX_STANZA:
             self.refuse(f"{self.place} sent a stanza of more than {MAX_STANZA} bytes.")
 
-    def _element(self, event: str, xml: ET.Element) -> None:
-        if event == "start":
-            if self.xml_depth == 0:
-                self.xml_root = xml
-                cast(Any, self).start_stream_handler(xml)
-            self.xml_depth += 1
-            return
-        self.xml_depth -= 1
-        if self.xml_depth == 0:
+    def _read(self, parser: ET.XMLPullParser[Any]) -> None:
+        """Count how deep each element is; nothing else is done for one inside a stanza, as there are many."""
+        depth = self.xml_depth
+        for event, xml in cast("Iterator[tuple[str, ET.Element]]", parser.read_events()):
+            if event == "start":
+                if depth == 0:
+                    self.xml_root = xml
+                    cast(Any, self).start_stream_handler(xml)
+                depth += 1
+                continue
+            depth -= 1
+            if depth > 1:
+                continue
+            self.xml_depth = depth
+            self._complete(xml, depth)
+            # A stanza may start the parser anew, and what is left of the data goes with it.
+            if self.over or self.parser is not parser:
+                return
+        self.xml_depth = depth
+
+    def _complete(self, xml: ET.Element, depth: int) -> None:
+        """A stanza is complete, or the stream itself."""
+        if depth == 0:
             self.close_stream()
             self.refuse(f"{self.place} closed the stream.")
-        elif self.xml_depth == 1:
-            self._stanza_size = 0
-            if self.secured or xml.tag in BEFORE_TLS:
-                self._spawn_event(xml)
-            else:
-                self.refuse(f"{self.place} sent {xml.tag} before TLS.")
-            if self.xml_root is not None:
-                self.xml_root.clear()
+            return
+        self._stanza_size = 0
+        if self.secured or xml.tag in BEFORE_TLS:
+            self._spawn_event(xml)
+        else:
+            self.refuse(f"{self.place} sent {xml.tag} before TLS.")
+        if self.xml_root is not None:
+            self.xml_root.clear()

@@ -27,7 +27,8 @@ def test_0471_1_a_minimal_event():
 def test_0471_9_an_event_elsewhere_is_linked():
     external = f"<external jid='{SERVICE}' node='{NODE}/balls' item='2022_ball'/>"
     ball = event(
-        f"<name xml:lang='en'>Capulet's Ball</name><start>2022-12-15T20:00:00Z</start><end>2022-12-16T02:00:00Z</end>{external}"
+        "<name xml:lang='en'>Capulet's Ball</name><start>2022-12-15T20:00:00Z</start>"
+        f"<end>2022-12-16T02:00:00Z</end>{external}"
     )
     assert ball.data["name"] == [{"lang": "en", "value": "Capulet's Ball"}]
     assert ball.data["external"] == {"service": SERVICE, "node": f"{NODE}/balls", "item": "2022_ball"}
@@ -164,8 +165,8 @@ def test_an_invitee_with_and_without_the_namespace():
 
 def test_0498_2_a_shared_file():
     payload = (
-        "<file-sharing xmlns='urn:xmpp:sfs:0'><file xmlns='urn:xmpp:file:metadata:0'><media-type>image/jpeg</media-type>"
-        "<name>beach-sunset.jpg</name><size>8765432</size>"
+        "<file-sharing xmlns='urn:xmpp:sfs:0'><file xmlns='urn:xmpp:file:metadata:0'>"
+        "<media-type>image/jpeg</media-type><name>beach-sunset.jpg</name><size>8765432</size>"
         "<hash xmlns='urn:xmpp:hashes:2' algo='sha3-256'>GZTbL1pJmX9jzVgQwR0HfI+DyKuPcWvE2nUxYiMkS78=</hash>"
         "<desc>A stunning sunset on the beach.</desc></file><sources>"
         "<url-data xmlns='http://jabber.org/protocol/url-data' target='https://photos.example.org/gallery/beach-sunset.jpg'/>"

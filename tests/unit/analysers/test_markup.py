@@ -147,8 +147,10 @@ def test_misnested_markup_grows_at_most_a_little(source):
     assert result is None or result.xhtml or errors
 
 
-def test_nested_formatting_around_paragraphs_is_not_multiplied():
-    inner = "<p>" + FORMATTING + "<p>x</p>" * 10_000 + "</b>" * 60 + "</p>"
+@pytest.mark.parametrize("depth", [60, 12])
+def test_nested_formatting_around_paragraphs_is_not_multiplied(depth):
+    formatting = "".join(f"<b title='{i}'>" for i in range(depth))
+    inner = "<p>" + formatting + "<p>x</p>" * 10_000 + "</b>" * depth + "</p>"
     result, errors = construct(f"<c type='xhtml'><div xmlns='{XHTML}'>{inner}</div></c>")
     assert (len(result.text), result.xhtml) == (10_000, "")
     assert errors == ["<c>: the markup is nested too deeply, only its text is kept."]

@@ -1,4 +1,4 @@
-"""Bookmarks, avatars, profiles, statuses and subscriptions (XEP-0402, 0084, 0172, 0292, 0107, 0108, 0118, 0080, 0330, 0465)."""
+"""What people publish of themselves: bookmarks, avatars, profiles, statuses and subscriptions."""
 
 from __future__ import annotations
 

@@ -352,6 +352,26 @@ class TestPlaces:
         assert seen == [f"i{number}" for number in reversed(range(12))]
 
 
+    @pytest.mark.parametrize("kept", [True, False], ids=["cache", "service"])
+    async def test_ids_that_a_reply_has_no_room_for_come_with_the_cursor(self, cached: Make, kept: bool) -> None:
+        world = World()
+        node = MICROBLOG if kept else "things"
+        service = blog(world, 0, node=node)
+        for number in range(12):
+            service.publish(node, f"i{number}", ENTRY.format("x" * 100_000))
+        cache: Cached = await cached(world)
+        await cache.read(PUBSUB, node, limit=1)
+        await cache.idle()
+        wanted = tuple(f"i{number}" for number in range(10))
+        items, cursor, _ = await cache.read(PUBSUB, node, ids=wanted)
+        seen = {item["id"] for item in items}
+        while cursor:
+            items, cursor, _ = await cache.read(PUBSUB, node, cursor=cursor)
+            assert not seen & {item["id"] for item in items}
+            seen |= {item["id"] for item in items}
+        assert seen == set(wanted)
+
+
 class TestTimeout:
     async def test_a_silent_service_is_given_up_in_the_callers_time(self, cached: Make) -> None:
         world = World()

@@ -1,0 +1,73 @@
+"""Proofs of access: silence proves no authorisation, so a node that is neither own nor open is proved again.
+
+A proof is a read that succeeded. It ages only while the account is online, so that an offline reader keeps
+what it has. Source: the coherence model, "What the protocol forces".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..address import Address
+from ..store.rows import NodeRow
+from .accounts import Account
+
+# Access models of which anybody may read (XEP-0060 4.5).
+OPEN = "open"
+# Access by presence is proved by the account's own roster.
+PRESENCE = "presence"
+
+
+class Proofs:
+    """When an account was last seen to be allowed to read a node; of each account it knows the time online."""
+
+    def __init__(self, clock: Callable[[], int], lasts_ms: int) -> None:
+        self._clock = clock
+        self._lasts_ms = lasts_ms
+        self._online: dict[str, int] = {}
+        self._since: dict[str, int] = {}
+        self._proved: dict[Address, int] = {}
+        self._doubted: set[Address] = set()
+
+    def session_started(self, account: str) -> None:
+        """Proofs of the account age from now on."""
+        self._since.setdefault(account, self._clock())
+
+    def session_ended(self, account: str) -> None:
+        """Proofs of the account age no more."""
+        self._online[account] = self._age(account)
+        self._since.pop(account, None)
+
+    def prove(self, address: Address) -> None:
+        """The service has just let the account read the node."""
+        self._proved[address] = self._age(address.account)
+        self._doubted.discard(address)
+
+    def doubt(self, address: Address) -> None:
+        """Access may have been tightened: nothing is served until it is proved, whatever the access model was."""
+        self._proved.pop(address, None)
+        self._doubted.add(address)
+
+    def doubted(self, address: Address) -> bool:
+        """Whether there is a reason to think that access was tightened."""
+        return address in self._doubted
+
+    def missing(self, account: Account, node: NodeRow) -> bool:
+        """Whether the node must be proved before it is served to somebody who is online."""
+        address = node.address
+        if address.own:
+            return False
+        if self.doubted(address):
+            return True
+        if node.state == "unreachable":
+            # Nothing can be proved, and what is served says that it is old.
+            return False
+        if node.access_model == OPEN or (node.access_model == PRESENCE and address.service in account.session.contacts):
+            return False
+        proved = self._proved.get(address)
+        return proved is None or self._age(address.account) - proved > self._lasts_ms
+
+    def _age(self, account: str) -> int:
+        """How long the account has been online, ms."""
+        since = self._since.get(account)
+        return self._online.get(account, 0) + (self._clock() - since if since is not None else 0)

@@ -1,0 +1,156 @@
+"""One entry of the outbox on its way to the service.
+
+Before anything is sent the service is asked what it has under the id: what is there already is not sent again, and
+what somebody else changed since it was queued is not overwritten. That it may have been sent is written down
+before it is. Source: dbus-api.md "PubSub".
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from .. import errors
+from ..store import outbox as outbox_store
+from ..store.outbox import Entry
+from ..store.rows import digest
+from ..xmpp.port import Session
+from . import refusals
+from .jobs import Job
+from .writing import TIMEOUT
+
+if TYPE_CHECKING:
+    from .outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+# First and longest wait (s) before a service that could not be reached is tried again.
+RETRY_FIRST = 30.0
+RETRY_LONGEST = 3600.0
+# What is sent so often without an answer may itself be what breaks the connection.
+ATTEMPTS_AT_MOST = 5
+
+# There is nothing under the id.
+NOTHING = ""
+
+
+class Sending:
+    """Sends one entry, waiting for the account and the service as long as it takes."""
+
+    def __init__(self, outbox: Outbox, entry: Entry, job: Job) -> None:
+        self._outbox = outbox
+        self._entry = entry
+        self._job = job
+        self._done: list[str] = []
+
+    async def run(self) -> str:
+        """The closing message. Raises StanzaError for a refusal, Conflict, Timeout when it was tried too often."""
+        entry, account = self._entry, self._entry.address.account
+        delay = RETRY_FIRST
+        while True:
+            session = await self._outbox.session(account)
+            self._job.begin()
+            try:
+                for id_ in entry.items:
+                    if id_ not in self._done:
+                        await self._send(session, id_)
+                        self._done.append(id_)
+                        self._job.progress(len(self._done), len(entry.items))
+            except errors.Offline as error:
+                self._say(error)
+            except (errors.Timeout, errors.StanzaError) as error:
+                if not _temporary(error) or self._entry.attempts >= ATTEMPTS_AT_MOST:
+                    raise
+                self._say(error)
+                await self._outbox.pause(account, delay)
+                delay = min(delay * 2, RETRY_LONGEST)
+            else:
+                return f"{described(entry)} was sent."
+
+    def _say(self, error: errors.PubSubCachedError) -> None:
+        log.info("%s is tried again later: %s", described(self._entry), error.message)
+        message = f"{described(self._entry)} waits to be sent: {error.message}"
+        self._job.progress(len(self._done), len(self._entry.items), message)
+
+    async def _send(self, session: Session, id_: str) -> None:
+        entry = self._entry
+        found = await self._found(session, id_)
+        if found is not None and _wanted(entry) in found:
+            return
+        self._check(id_, found)
+        if self._entry.attempts >= ATTEMPTS_AT_MOST:
+            raise errors.Timeout(
+                f"{described(entry)} was sent {entry.attempts} times and never answered; it is given up."
+            )
+        await self._tried(id_, found)
+        writing, address = self._outbox.writing, entry.address
+        if entry.action == "publish":
+            await writing.publish(address, id_, entry.payload, entry.options)
+            return
+        try:
+            await writing.retract(address, [id_], notify=entry.notify)
+        except errors.StanzaError as error:
+            if error.condition != "item-not-found":
+                raise
+
+    def _check(self, id_: str, found: frozenset[str] | None) -> None:
+        """Raises Conflict where sending might undo what somebody else did, or do something twice."""
+        entry, base = self._entry, self._entry.items[id_]
+        if found is None:
+            if entry.attempts:
+                raise errors.Conflict(
+                    f"{described(entry)} may have been sent already, and {entry.address.account} may not look; "
+                    "do it again if it was not."
+                )
+        elif base is not None and base not in found:
+            what = "was removed" if found == {NOTHING} else "was changed"
+            raise errors.Conflict(
+                f"The item '{id_}' of {entry.address} {what} at the service since this was queued; "
+                "read it again, and decide anew."
+            )
+
+    async def _found(self, session: Session, id_: str) -> frozenset[str] | None:
+        """Digests of what the service has under an id, as it says it and as it is stored; None if it may not be read."""
+        address = self._entry.address
+        try:
+            page = await session.get_items(address.service, address.node, ids=[id_], timeout=TIMEOUT)
+        except errors.StanzaError as error:
+            match refusals.meaning(error):
+                case "gone":
+                    return frozenset({NOTHING})
+                case "denied":
+                    return None
+            raise
+        item = next((item for item in page.items if item.id == id_), None)
+        if item is None:
+            return frozenset({NOTHING})
+        stored = await self._outbox.as_stored(address, item)
+        return frozenset({digest(item.payload, ""), digest(stored, "")})
+
+    async def _tried(self, id_: str, found: frozenset[str] | None) -> None:
+        """Write down that this may be sent from now on, and over what."""
+        entry = self._entry
+        items = dict(entry.items)
+        if items[id_] is None and found is not None:
+            items[id_] = min(found)
+        self._entry = msgspec.structs.replace(entry, attempts=entry.attempts + 1, items=items)
+        await self._outbox.store.write(outbox_store.tried, self._entry)
+
+
+def described(entry: Entry) -> str:
+    """What an entry is, as the beginning of a sentence."""
+    ids = ", ".join(f"'{id_}'" for id_ in entry.items)
+    return f"The {'publication' if entry.action == 'publish' else 'retraction'} of {ids} at {entry.address}"
+
+
+def _wanted(entry: Entry) -> str:
+    return digest(entry.payload, "") if entry.action == "publish" else NOTHING
+
+
+def _temporary(error: errors.PubSubCachedError) -> bool:
+    """Whether trying again later may help."""
+    if isinstance(error, errors.StanzaError) and error.condition == "resource-constraint":
+        return True
+    return refusals.meaning(error) == "unreachable"

@@ -1,0 +1,114 @@
+"""Subscriptions that clients make and give up; the daemon's own are in ``subscriptions``.
+
+What a client subscribed to is never given up by the daemon, and what a client unsubscribed from is not
+subscribed to by the daemon until a client does. Source: dbus-api.md "PubSub", coherence.md "Synchronisation".
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from .. import errors
+from ..address import Address
+from ..store import nodes as node_store
+from ..store.rows import NodeRow
+from ..store.store import Store
+from ..xmpp.port import Fields, Session, Subscription
+from .accounts import Accounts
+from .changes import Changes
+from .negatives import Negatives
+from .nodes import Nodes
+from .sync import KEPT, POLL_MS, Sync
+from .writing import TIMEOUT
+
+log = logging.getLogger(__name__)
+
+
+class Subscribing:
+    """Subscribes and unsubscribes the account. Everything raises Offline, Timeout and StanzaError."""
+
+    def __init__(
+        self,
+        store: Store,
+        accounts: Accounts,
+        nodes: Nodes,
+        sync: Sync,
+        changes: Changes,
+        negatives: Negatives,
+        clock: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._nodes = nodes
+        self._sync = sync
+        self._changes = changes
+        self._negatives = negatives
+        self._clock = clock
+
+    async def subscribe(self, address: Address, options: Fields) -> str:
+        """Subscribe the account's bare JID; the state: subscribed, pending, unconfigured or none."""
+        session = await self._accounts.get(address.account).session_when_ready()
+        # Before the request, for the first event may come before its reply.
+        self._sync.solicit(address)
+        found = await session.subscribe(address.service, address.node, options=options, timeout=TIMEOUT)
+        self._negatives.clear(address)
+        self._sync.subscription(address, found)
+        node = await self._row(session, address)
+        subscribed = found.state == "subscribed"
+        following = node.state == "live" and node.subscribed and subscribed
+        columns: dict[str, Any] = {"subscribed": subscribed, "subid": found.subid, "declined": False}
+        await self._nodes.update(node, **columns, own_subscription=False)
+        if not following and (node.state in KEPT or node.state in ("unknown", "gone", "denied")):
+            self._sync.in_background(address)
+        return found.state
+
+    async def unsubscribe(self, address: Address, subid: str = "") -> None:
+        """Unsubscribe the account's bare JID; by ``subid``, or the one that the cache knows."""
+        account = self._accounts.get(address.account)
+        session = await account.session_when_ready()
+        node = await self._nodes.find(address)
+        known = subid or (node.subid if node is not None else "")
+        try:
+            await session.unsubscribe(address.service, address.node, known, timeout=TIMEOUT)
+        except errors.StanzaError as refusal:
+            if refusal.pubsub_condition == "not-subscribed":
+                await self._unsubscribed(address, account.interests, session)
+            raise
+        await self._unsubscribed(address, account.interests, session)
+
+    async def _unsubscribed(self, address: Address, interests: frozenset[str], session: Session) -> None:
+        self._negatives.clear(address)
+        self._sync.subscription(address, Subscription(address.node, address.account, "none"))
+        node = await self._nodes.find(address)
+        if node is None:
+            return
+        columns: dict[str, Any] = {
+            "subscribed": False,
+            "own_subscription": False,
+            "subid": "",
+            "declined": True,
+            "guarantee": "weak" if node.guarantee else "",
+        }
+        # Presence brings the events of PEP nodes all the same (XEP-0163 4.3).
+        pushed = address.node in interests and (address.own or address.service in session.contacts)
+        if node.state == "live" and not pushed:
+            columns |= {"state": "polled", "reason": "", "next_sync": self._clock() + POLL_MS}
+        await self._nodes.update(node, **columns)
+        # A synchronisation under way took the subscription for granted.
+        self._sync.disturbed(address)
+
+    async def _row(self, session: Session, address: Address) -> NodeRow:
+        """The node's row; of a node that was not known, what can be learnt of it."""
+        node = await self._nodes.find(address)
+        if node is not None:
+            return node
+        try:
+            node, _ = await self._nodes.discover(session, address)
+        except errors.PubSubCachedError as error:
+            # Pending subscribers may not read yet.
+            log.info("%s was subscribed to and can't be read: %s", address, error)
+            node = await self._store.write(node_store.ensure, address)
+            self._changes.node(address, "added")
+        return node

@@ -1,0 +1,92 @@
+"""Completion in the shell: the scripts, and the values that only the running daemon knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from .client import Client
+
+PROGRAM = "pubsub-cachectl"
+SHELLS = ("bash", "zsh", "fish")
+
+# Whoever presses Tab does not wait longer.
+SECONDS = 1.0
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print the completion script of a shell.
+
+    \b
+    bash: pubsub-cachectl completion bash > ~/.local/share/bash-completion/completions/pubsub-cachectl
+    zsh:  pubsub-cachectl completion zsh > ~/.zfunc/_pubsub-cachectl     (a directory of $fpath)
+    fish: pubsub-cachectl completion fish > ~/.config/fish/completions/pubsub-cachectl.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    assert found is not None
+    variable = f"_{PROGRAM}_COMPLETE".replace("-", "_").upper()
+    # Its source() would want that very shell to be installed here.
+    script = found(context.find_root().command, {}, PROGRAM, variable)
+    click.echo(script.source_template % script.source_vars())
+
+
+def accounts(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Accounts of the running daemon."""
+
+    async def ask(client: Client) -> list[str]:
+        paths = (await client.call("Manager", "ListAccounts", seconds=SECONDS))[0]
+        return [await client.get("Account", "Jid", path) for path in paths]
+
+    return _items(ask, begun)
+
+
+def services(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Services of nodes that the cache knows."""
+
+    async def ask(client: Client) -> list[str]:
+        return [record["service"] for record in await _nodes(client, context)]
+
+    return _items(ask, begun)
+
+
+def nodes(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Nodes of the service named before, as far as the cache knows them."""
+    service = str(context.params.get("service") or "")
+
+    async def ask(client: Client) -> list[str]:
+        return [record["node"] for record in await _nodes(client, context, ("s", service or None))]
+
+    return _items(ask, begun)
+
+
+async def _nodes(client: Client, context: click.Context, service: tuple[str, Any] = ("s", None)) -> list[dict[str, Any]]:
+    account = context.params.get("account") or None
+    given = {"account": ("s", account), "service": service, "limit": ("u", 500)}
+    found: list[dict[str, Any]] = (await client.call("Cache", "ListNodes", "a{sv}", given, seconds=SECONDS))[0]
+    return found
+
+
+def _items(ask: Any, begun: str) -> list[CompletionItem]:
+    """What the daemon says, if it runs; Tab neither starts it nor shows an error."""
+    from click.shell_completion import CompletionItem
+
+    from .running import run
+
+    async def running(client: Client) -> list[str]:
+        found: list[str] = await ask(client) if await client.running() else []
+        return found
+
+    try:
+        found = run(running)
+    except click.ClickException:
+        return []
+    return [CompletionItem(value) for value in dict.fromkeys(found) if value.startswith(begun)]

@@ -1,0 +1,187 @@
+"""``get``: the items of a node, and how fresh they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import output, times
+from .arguments import json_option, node_arguments
+from .headline import date, document, headline
+from .output import Column
+from .running import run
+
+if TYPE_CHECKING:
+    from .client import Client
+
+POLICIES = ("default", "cache", "refresh", "network")
+PAGE = 500
+
+COLUMNS = (
+    Column("Date", style="cyan"),
+    Column("Type"),
+    Column("Item"),
+    Column("Flags", style="yellow"),
+    Column("Id", style="dim", keep=True),
+)
+
+limit_option = click.option(
+    "--limit", "-n", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many."
+)
+all_option = click.option("--all", "everything", is_flag=True, help="All of them, however many.")
+
+
+@click.command()
+@node_arguments
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@limit_option
+@all_option
+@click.option("--order", metavar="ORDER", help="Such as 'created, id desc'; the newest first when absent.")
+@click.option("--policy", type=click.Choice(POLICIES), default="default", help="Whether to ask cache or service.")
+@click.option(
+    "--timeout", metavar="SECONDS", type=click.IntRange(1, 3600), default=20, show_default=True, help="For a service."
+)
+@click.option("--full", is_flag=True, help="Print all that is known of each item; the default when IDs are given.")
+@click.option("--payload", is_flag=True, help="Print only the XML of each item.")
+@json_option
+def get(
+    account: str,
+    service: str,
+    node: str,
+    ids: tuple[str, ...],
+    limit: int,
+    everything: bool,
+    order: str | None,
+    policy: str,
+    timeout: int,
+    full: bool,
+    payload: bool,
+    as_json: bool,
+) -> None:
+    """Read items of a node, from the cache if it may be served, else from the service.
+
+    SERVICE is the service's JID, or "." for the account's own PEP service. Policies: default, cache (never the
+    network), refresh (the service first, else the cache), network (the service only).
+
+    On stderr stands where the answer comes from when it is not fresh. JSON: the records of Cache.GetItems, with data
+    as an object.
+    """
+    if ids and (everything or order):
+        raise click.UsageError("IDs are read as they are given; leave out --all and --order.")
+    options: dict[str, tuple[str, Any]] = {
+        "ids": ("as", list(ids) or None),
+        "order": ("s", order),
+        "policy": ("s", policy),
+        "timeout": ("u", timeout),
+    }
+    most = len(ids) if ids else None if everything else limit
+
+    async def work(client: Client) -> tuple[list[dict[str, Any]], str, dict[str, Any]]:
+        arguments = (account, service, node)
+        return await pages(client, "GetItems", "sssa{sv}", arguments, options, most, seconds=timeout + 10.0)
+
+    items, cursor, info = run(work)
+    _print(items, as_json=as_json, payload=payload, full=full or bool(ids))
+    for missing in sorted(set(ids) - {item["id"] for item in items}):
+        output.note(f"There is no item '{missing}'.")
+    output.note(summary(info, len(items), more=bool(cursor)))
+
+
+async def pages(
+    client: Client,
+    member: str,
+    signature: str,
+    arguments: Sequence[Any],
+    options: dict[str, tuple[str, Any]],
+    most: int | None,
+    *,
+    seconds: float,
+) -> tuple[list[dict[str, Any]], str, dict[str, Any]]:
+    """Items of as many pages as it takes, what is left as a cursor, and the info of the first page."""
+    items: list[dict[str, Any]] = []
+    cursor, info = "", None
+    while True:
+        wanted = PAGE if most is None else min(PAGE, most - len(items))
+        given = {**options, "limit": ("u", wanted), "cursor": ("s", cursor or None)}
+        found, cursor, told = await client.call("Cache", member, signature, *arguments, given, seconds=seconds)
+        items += found
+        info = info or told
+        if not cursor or (most is not None and len(items) >= most):
+            return items, cursor, info
+
+
+def rows(items: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """A row an item."""
+    return [
+        [date(item), item.get("subtype") or item.get("type", ""), headline(item), flags(item), item.get("id", "")]
+        for item in items
+    ]
+
+
+def flags(item: dict[str, Any]) -> str:
+    """The marks of an item, and that it waits to be sent."""
+    return " ".join([*item.get("flags", ()), *(["pending"] if item.get("pending") else [])])
+
+
+def summary(info: dict[str, Any], shown: int, *, more: bool) -> str:
+    """How many items these are, where they come from, and how fresh they are."""
+    total = info.get("total")
+    count = f"{shown} of {total} items" if total is not None and total != shown else _items(shown)
+    parts = [count + (" (--limit or --all for more)" if more else ""), _source(info)]
+    if info.get("completeness") == "window":
+        parts.append("the cache holds only the newest")
+    return ", ".join(part for part in parts if part) + "."
+
+
+def _items(count: int) -> str:
+    return "1 item" if count == 1 else f"{count} items"
+
+
+def _source(info: dict[str, Any]) -> str:
+    if info.get("source") == "network":
+        return "from the service"
+    validated = info.get("validated-at")
+    since = f"last validated {times.relative(validated)}" if validated is not None else "never validated"
+    said = {
+        "live": "from the cache, live",
+        "validated": f"from the cache, {since}",
+        "offline": f"OFFLINE: from the cache, {since}",
+        "stale": f"STALE: from the cache, {since}",
+    }
+    return said.get(info.get("freshness", ""), "")
+
+
+def _print(items: list[dict[str, Any]], *, as_json: bool, payload: bool, full: bool) -> None:
+    if as_json:
+        output.json_lines(document(item) for item in items)
+    elif payload:
+        for item in items:
+            output.say(item.get("payload", ""))
+    elif full:
+        for number, item in enumerate(items):
+            if number:
+                output.say("")
+            output.record(_fields(item))
+    else:
+        output.table(COLUMNS, rows(items))
+
+
+def _fields(item: dict[str, Any]) -> dict[str, str]:
+    """All that is known of an item, for people."""
+    import json
+
+    parsed = document(item)
+    shown = {"Item": headline(item)}
+    for key, value in parsed.items():
+        name = key.replace("-", " ").capitalize()
+        if key in ("created", "modified"):
+            shown[name] = f"{times.moment(value)} ({times.relative(value)})"
+        elif key == "data":
+            shown[name] = json.dumps(value, ensure_ascii=False, indent=2)
+        elif isinstance(value, list):
+            shown[name] = "\n".join(value)
+        else:
+            shown[name] = str(value)
+    return {name: value for name, value in shown.items() if value}

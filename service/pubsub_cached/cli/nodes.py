@@ -1,0 +1,133 @@
+"""``nodes``: what the cache knows of nodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import completing, output, times
+from .arguments import account_option, json_option, service_of
+from .items import all_option, limit_option
+from .output import Column
+from .running import run
+
+if TYPE_CHECKING:
+    from .client import Client
+
+PAGE = 500
+STATES = (
+    "unknown",
+    "discovered",
+    "syncing",
+    "live",
+    "polled",
+    "stale",
+    "unreachable",
+    "denied",
+    "gone",
+    "excluded",
+)
+
+COLUMNS = (
+    Column("State"),
+    Column("Type"),
+    Column("Items", right=True),
+    Column("Unread", right=True),
+    Column("Synchronised", style="cyan"),
+    Column("Account", style="dim"),
+    Column("Service", keep=True),
+    Column("Node", keep=True),
+    Column("Title"),
+)
+
+
+@click.command()
+@account_option
+@click.option("--service", metavar="JID", shell_complete=completing.services, help="Only those at this service.")
+@click.option("--prefix", metavar="TEXT", help="Only those whose name begins so.")
+@click.option("--type", "type_", metavar="TYPE", help="Only those of this type, such as blog.")
+@click.option("--subtype", metavar="SUBTYPE", help="Only those of this subtype.")
+@click.option("--analyser", metavar="NAME", help="Only those of this analyser.")
+@click.option("--state", type=click.Choice(STATES), metavar="STATE", help=f"Only those that are {', '.join(STATES)}.")
+@click.option("--subscribed/--not-subscribed", default=None, help="Only those the account is subscribed to, or not.")
+@limit_option
+@all_option
+@json_option
+def nodes(
+    account: str,
+    service: str | None,
+    prefix: str | None,
+    type_: str | None,
+    subtype: str | None,
+    analyser: str | None,
+    state: str | None,
+    subscribed: bool | None,
+    limit: int,
+    everything: bool,
+    as_json: bool,
+) -> None:
+    """List the nodes that the cache knows, without the network.
+
+    JSON: the records of Cache.ListNodes.
+    """
+    options: dict[str, tuple[str, Any]] = {
+        "account": ("s", account or None),
+        "service": ("s", None if service is None else service_of(service)),
+        "node-prefix": ("s", prefix),
+        "type": ("s", type_),
+        "subtype": ("s", subtype),
+        "analyser": ("s", analyser),
+        "state": ("s", state),
+        "subscribed": ("b", subscribed),
+    }
+    most = None if everything else limit
+
+    async def work(client: Client) -> tuple[list[dict[str, Any]], bool]:
+        return await listed(client, options, most)
+
+    found, more = run(work)
+    if as_json:
+        output.json_lines(found)
+    else:
+        show(found)
+    if not found:
+        output.note("The cache knows no such node.")
+    elif more:
+        output.note(f"These are the first {len(found)}; --limit or --all for more.")
+
+
+async def listed(
+    client: Client, options: dict[str, tuple[str, Any]], most: int | None = None
+) -> tuple[list[dict[str, Any]], bool]:
+    """Nodes, at most ``most``, and whether there are more."""
+    found: list[dict[str, Any]] = []
+    cursor = ""
+    while True:
+        limit = PAGE if most is None else min(PAGE, most - len(found))
+        given = {**options, "limit": ("u", limit), "cursor": ("s", cursor or None)}
+        page, cursor = await client.call("Cache", "ListNodes", "a{sv}", given)
+        found += page
+        if not cursor or (most is not None and len(found) >= most):
+            return found, bool(cursor)
+
+
+def show(found: list[dict[str, Any]]) -> None:
+    """Print a row a node; the account only where there are several."""
+    several = len({node["account"] for node in found}) > 1
+    output.table(COLUMNS, [_row(node, several) for node in found])
+
+
+def _row(node: dict[str, Any], with_account: bool) -> list[str]:
+    synchronised = node.get("last-sync")
+    return [
+        node.get("state", ""),
+        node.get("subtype") or node.get("type", ""),
+        str(node.get("items", "")),
+        str(node.get("unread", "")),
+        times.relative(synchronised) if synchronised is not None else "",
+        node["account"] if with_account else "",
+        node["service"],
+        node["node"],
+        node.get("title", ""),
+    ]

@@ -1,0 +1,69 @@
+"""What a transaction touched: where whoever holds the result of a search has to look again.
+
+Wider than what clients are told: an item that only moved in the order, or was removed here and not by the service,
+has no revision, but a search finds it elsewhere or no more. To be touched means no more than to be worth a look, so
+what was undone may stay in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from ..address import Address
+
+
+class TouchedNode(msgspec.Struct):
+    """Items of one node by their ids; ``whole``: any of them, for the node is shown or hidden as one."""
+
+    address: Address
+    ids: set[str] = msgspec.field(default_factory=set)
+    whole: bool = False
+
+
+class Touched:
+    """Nodes by their rows' ids; ``everything``: more than can be named."""
+
+    __slots__ = ("everything", "nodes")
+
+    def __init__(self) -> None:
+        self.nodes: dict[int, TouchedNode] = {}
+        self.everything = False
+
+    def __bool__(self) -> bool:
+        return self.everything or bool(self.nodes)
+
+    @property
+    def count(self) -> int:
+        """How many items are named."""
+        return sum(len(node.ids) for node in self.nodes.values())
+
+    def items(self, node_id: int, address: Address, ids: Iterable[str]) -> None:
+        """These items are new, different, elsewhere or gone."""
+        self._node(node_id, address).ids.update(ids)
+
+    def node(self, node_id: int, address: Address) -> None:
+        """All items of the node came into sight or went out of it."""
+        self._node(node_id, address).whole = True
+
+    def all(self) -> None:
+        """Anything may be different."""
+        self.everything = True
+
+    def add(self, other: Touched) -> None:
+        """What was touched later, too."""
+        self.everything |= other.everything
+        for node_id, node in other.nodes.items():
+            mine = self._node(node_id, node.address)
+            mine.ids |= node.ids
+            mine.whole |= node.whole
+
+    def _node(self, node_id: int, address: Address) -> TouchedNode:
+        found = self.nodes.get(node_id)
+        if found is None:
+            found = self.nodes[node_id] = TouchedNode(address)
+        elif found.address != address:
+            # The row's number was given anew: what was there is gone, what is there may be anything.
+            found.address, found.whole = address, True
+        return found

@@ -1,0 +1,152 @@
+"""What a user types to find text: words, "words in this order", -not, begin*; anything else is what it is.
+
+Nothing is a syntax error. A word is a run of letters and digits; capitals and accents make no difference. The order
+``rank`` is made here too, from a text alone: so an item keeps its rank while others come and go, and cursors hold.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+import msgspec
+
+from ..errors import InvalidQuery
+
+CHARACTERS_AT_MOST = 10_000
+# Of a text so much is shown around the first word that was found, in characters.
+SNIPPET = 160
+_BEFORE = 50
+# A text is ranked by its beginning.
+_RANKED = 20_000
+# A word on the first line, which names the item, counts as so many.
+_NAMED = 3
+
+# A minus, then something in quotes (a quote that is never closed closes at the end) or a run without any.
+_PART = re.compile(r'(-?)(?:"([^"]*)(?:"(\*?)|$)|([^\s"]+))')
+_WORD = re.compile(r"[^\W_]+")
+
+
+class Term(msgspec.Struct, frozen=True):
+    """What has to stand together: as it was typed, and as folded words. prefix: the last word may go on."""
+
+    text: str
+    words: tuple[str, ...]
+    prefix: bool = False
+
+
+class Words(msgspec.Struct, frozen=True):
+    """What a text has to hold, and must not.
+
+    symbols: characters that are part of no word, such as emoji, to be there as they are.
+    """
+
+    wanted: tuple[Term, ...] = ()
+    unwanted: tuple[Term, ...] = ()
+    symbols: tuple[str, ...] = ()
+    unwanted_symbols: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.wanted or self.unwanted or self.symbols or self.unwanted_symbols)
+
+
+def parse(text: str) -> Words:
+    """What is looked for. Punctuation that stands alone says nothing.
+
+    Raises InvalidQuery for a text of more than ``CHARACTERS_AT_MOST``.
+    """
+    if len(text) > CHARACTERS_AT_MOST:
+        raise InvalidQuery(f"The text has {len(text)} characters, and {CHARACTERS_AT_MOST} is the most.")
+    wanted: dict[tuple[str, ...], Term] = {}
+    unwanted: dict[tuple[str, ...], Term] = {}
+    symbols: dict[bool, dict[str, None]] = {False: {}, True: {}}
+    for minus, quoted, star, bare in _PART.findall(unicodedata.normalize("NFC", text.replace("\0", " "))):
+        said = quoted or bare.rstrip("*")
+        words = tuple(_WORD.findall(fold(said)))
+        prefix = bool(star) or bare.endswith("*")
+        if words:
+            (unwanted if minus else wanted)[*words, "*" * prefix] = Term(said, words, prefix)
+        elif any(unicodedata.category(character) == "So" for character in said):
+            symbols[bool(minus)][said.strip()] = None
+    return Words(tuple(wanted.values()), tuple(unwanted.values()), tuple(symbols[False]), tuple(symbols[True]))
+
+
+class Ranking:
+    """How well a text fits: how often it has the words for its length, on its first line above all."""
+
+    def __init__(self, words: Words) -> None:
+        self._terms = [_pattern((term.words, _typed(term)), term.prefix) for term in words.wanted]
+
+    def __call__(self, text: str) -> float:
+        """A number from 0 on, the higher the better; it depends on nothing but the words and the text."""
+        text = text[:_RANKED].lower()
+        end = max(text.find("\n"), 0)
+        length = 1 + len(text) / 2000
+        score = 0.0
+        for term in self._terms:
+            places = [found.start() for found in term.finditer(text)]
+            # Found by a word with other accents: there once, at least.
+            weight = sum(_NAMED if place < end else 1 for place in places) or 1
+            score += weight / (weight + length)
+        return round(score, 9)
+
+
+class Snippets:
+    """Pieces of texts around the first word that was found, as plain text."""
+
+    def __init__(self, words: Words) -> None:
+        terms = words.wanted
+        self._pattern = re.compile("|".join(_pattern((term.words,), term.prefix).pattern for term in terms) or r"\A")
+
+    def __call__(self, text: str) -> str:
+        """About ``SNIPPET`` characters in one line, … where it was cut; rather not from the first line."""
+        folded = fold(text)
+        line = text.find("\n") + 1
+        found = self._pattern.search(folded, line) or self._pattern.search(folded)
+        place = found.start() if found else 0
+        start = 0 if place < _BEFORE else _border(text, place - _BEFORE, 1)
+        if line <= place:
+            start = max(start, line)
+        end = len(text) if start + SNIPPET >= len(text) else _border(text, start + SNIPPET, -1)
+        piece = " ".join(text[start : max(end, place + 1)].split())
+        return f"{'… ' if start > line else ''}{piece}{' …' if end < len(text) else ''}"
+
+
+def _border(text: str, place: int, step: int) -> int:
+    """Where a word ends near ``place``; there itself when none does."""
+    for distance in range(25):
+        near = place + step * distance
+        if not 0 < near < len(text):
+            break
+        if text[near].isspace():
+            return near
+    return place
+
+
+def _typed(term: Term) -> tuple[str, ...]:
+    return tuple(_WORD.findall(term.text.lower()))
+
+
+def _pattern(ways: Iterable[tuple[str, ...]], prefix: bool) -> re.Pattern[str]:
+    """Whole words one after the other, written in one of these ways."""
+    written = dict.fromkeys(r"[\W_]+".join(map(re.escape, words)) for words in ways if words)
+    end = "" if prefix else r"(?![^\W_])"
+    return re.compile(rf"(?<![^\W_])(?:{'|'.join(written)}){end}")
+
+
+class _Folding(dict[int, str]):
+    """One character for one, so that a place in a folded text is the same place in the text."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        plain = self[code] = unicodedata.normalize("NFD", character)[0].lower()[:1] or character
+        return plain
+
+
+_folding = _Folding()
+
+
+def fold(text: str) -> str:
+    """The text without capitals and accents, as long as before."""
+    return text.lower() if text.isascii() else text.translate(_folding)

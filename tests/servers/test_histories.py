@@ -1,0 +1,60 @@
+"""Whatever happens, a read never lies, and the cache converges: seeded histories at real servers.
+
+A history is named by its server and seed, so that ``-k 'prosody-7'`` lives through it again;
+``PUBSUB_CACHED_SEEDS=7,123`` replaces the seeds of the run.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from pubsub_cached.cache import subscriptions
+from pubsub_cached.xmpp import connection
+from pubsub_cached.xmpp import session as session_module
+from tests.support.proxy import Proxy
+from tests.support.publisher import Publisher
+from tests.support.server import Server
+
+from .history import Following, History
+
+STEPS = 15
+ORDINARY, LONG = 10, 100
+
+
+def seeds() -> list[object]:
+    """All seeds, those beyond the ordinary ones marked as long."""
+    if chosen := os.environ.get("PUBSUB_CACHED_SEEDS"):
+        return [int(seed) for seed in chosen.split(",")]
+    return [*range(ORDINARY), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(ORDINARY, LONG))]
+
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lost connection is noticed and replaced at once, and nobody waits for what Prosody never answers."""
+    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(connection, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(connection, "SILENCE", 0.4)
+    monkeypatch.setattr(session_module, "PING_TIMEOUT", 1.0)
+    monkeypatch.setattr(subscriptions, "LISTING_TIMEOUT", 0.5)
+
+
+@pytest.mark.parametrize("seed", seeds())
+async def test_a_history_ends_in_the_service_s_state(server: Server, seed: int, tmp_path: Path) -> None:
+    user = f"bob{uuid4().hex[:8]}"
+    server.add_user(user)
+    alice = await Publisher.open(server, "alice")
+    try:
+        async with Proxy(server.host, server.port) as proxy:
+            cache = Following(server, user, proxy, tmp_path)
+            await cache.start()
+            try:
+                await History(seed, server, alice, cache).run(STEPS)
+            finally:
+                proxy.heal()
+                await cache.stop()
+    finally:
+        await alice.close()

@@ -1,0 +1,152 @@
+"""What an account may not see is not shown: proofs of access, and what takes them away."""
+
+from __future__ import annotations
+
+import pytest
+
+from pubsub_cached import errors
+from pubsub_cached.xmpp.fake import PROSODY, Service, World
+from pubsub_cached.xmpp.port import ConfigurationEvent
+from tests.support.cached import ALICE, ENTRY, Cached, Make
+
+PUBSUB = "pubsub.example.net"
+MICROBLOG = "urn:xmpp:microblog:0"
+
+
+async def followed(cached: Make, world: World, access_model: str) -> tuple[Cached, Service]:
+    """A cache that follows a node of this access model, to which alice has been admitted."""
+    world.account(ALICE)
+    service = world.service(PUBSUB, profile=PROSODY)
+    service.create_node(MICROBLOG, access_model=access_model)
+    service.set_affiliation(MICROBLOG, ALICE, "member")
+    service.publish(MICROBLOG, "i0", ENTRY.format(0))
+    cache: Cached = await cached(world)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    return cache, service
+
+
+def shut_out(service: Service) -> None:
+    """The service does not say so to anybody."""
+    service.set_affiliation(MICROBLOG, ALICE, "none")
+
+
+async def test_a_proof_is_good_for_a_while(cached: Make) -> None:
+    world = World()
+    cache, _ = await followed(cached, world, "whitelist")
+    asked = world.count()
+    cache.clock.advance(hours=5)
+    await cache.read(PUBSUB, MICROBLOG)
+    assert world.count() == asked
+
+
+async def test_an_old_proof_is_renewed_by_one_item(cached: Make) -> None:
+    world = World()
+    cache, _ = await followed(cached, world, "whitelist")
+    asked = world.count()
+    cache.clock.advance(hours=7)
+    *_, info = await cache.read(PUBSUB, MICROBLOG)
+    assert (info["source"], info["freshness"]) == ("cache", "live")
+    assert world.count() == asked + 1
+    await cache.read(PUBSUB, MICROBLOG)
+    assert world.count() == asked + 1
+
+
+async def test_a_node_that_was_closed_in_silence_is_hidden_when_its_proof_is_old(cached: Make) -> None:
+    cache, service = await followed(cached, World(), "whitelist")
+    shut_out(service)
+    cache.clock.advance(hours=7)
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG)
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG, policy="cache")
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
+
+
+async def test_an_open_node_needs_no_proof(cached: Make) -> None:
+    world = World()
+    cache, _ = await followed(cached, world, "open")
+    asked = world.count()
+    cache.clock.advance(days=3)
+    await cache.read(PUBSUB, MICROBLOG)
+    assert world.count() == asked
+
+
+async def test_a_proof_does_not_age_offline(cached: Make) -> None:
+    world = World()
+    cache, _ = await followed(cached, world, "whitelist")
+    world.cut(ALICE)
+    await cache.idle()
+    cache.clock.advance(days=3)
+    items, _, info = await cache.read(PUBSUB, MICROBLOG)
+    assert (len(items), info["freshness"]) == (1, "offline")
+    asked = world.count()
+    world.resume(ALICE)
+    await cache.idle()
+    await cache.read(PUBSUB, MICROBLOG)
+    assert world.count() == asked
+
+
+async def test_an_unreachable_service_proves_nothing_and_hides_nothing(cached: Make) -> None:
+    cache, service = await followed(cached, World(), "whitelist")
+    service.down()
+    cache.clock.advance(hours=7)
+    items, _, info = await cache.read(PUBSUB, MICROBLOG)
+    assert (len(items), info["source"], info["freshness"]) == (1, "cache", "stale")
+
+
+async def test_after_a_change_of_configuration_nothing_is_served_unproved(cached: Make) -> None:
+    world = World()
+    cache, service = await followed(cached, world, "open")
+    service.configure(MICROBLOG, access_model="whitelist")
+    shut_out(service)
+    service.hold()
+    world.inject(ALICE, ConfigurationEvent(service=PUBSUB, node=MICROBLOG))
+    await world.settle()
+    with pytest.raises((errors.Denied, errors.Timeout)):
+        await cache.read(PUBSUB, MICROBLOG, timeout=0.05)
+    service.release()
+    await cache.idle()
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG)
+
+
+async def test_an_event_does_not_show_a_denied_node_again(cached: Make) -> None:
+    world = World()
+    cache, service = await followed(cached, world, "whitelist")
+    shut_out(service)
+    cache.clock.advance(hours=7)
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG)
+    service.publish(MICROBLOG, "i1", ENTRY.format(1))
+    await cache.idle()
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG, policy="cache")
+
+
+async def test_a_node_that_may_be_read_again_is_shown_again(cached: Make) -> None:
+    cache, service = await followed(cached, World(), "whitelist")
+    shut_out(service)
+    cache.clock.advance(hours=7)
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG)
+    service.set_affiliation(MICROBLOG, ALICE, "member")
+    cache.clock.advance(hours=1)
+    assert await cache.ids(PUBSUB, MICROBLOG) == ["i0"]
+    await cache.idle()
+    *_, info = await cache.read(PUBSUB, MICROBLOG)
+    assert (info["source"], info["freshness"]) == ("cache", "live")
+
+
+async def test_a_denied_node_is_erased_after_its_grace(cached: Make) -> None:
+    cache, service = await followed(cached, World(), "whitelist")
+    shut_out(service)
+    cache.clock.advance(hours=7)
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG)
+    assert (await cache.node(PUBSUB, MICROBLOG))["items"] == 1
+    cache.clock.advance(days=8)
+    cache.house.revalidation.wake()
+    await cache.idle()
+    assert (await cache.node(PUBSUB, MICROBLOG))["items"] == 0
+    assert cache.removed() == []

@@ -1,0 +1,74 @@
+"""Quotas: the newest items of a log, the size of a payload, the size of everything."""
+
+from __future__ import annotations
+
+from pubsub_cached.xmpp.fake import World
+from tests.support.cached import ENTRY, Cached, Make
+
+PUBSUB = "pubsub.example.net"
+MICROBLOG = "urn:xmpp:microblog:0"
+
+
+async def test_a_payload_beyond_the_limit_is_left_at_the_service(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG)
+    service.publish(MICROBLOG, "large", ENTRY.format("x" * 5000))
+    service.publish(MICROBLOG, "small", ENTRY.format("x"))
+    cache: Cached = await cached(world, payload_limit=1000)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    items, *_ = await cache.read(PUBSUB, MICROBLOG, policy="cache")
+    assert [item["id"] for item in items] == ["small", "large"]
+    assert "payload" not in items[1]
+    assert "1000 bytes" in items[1]["errors"][0]
+
+
+async def test_a_large_payload_is_fetched_when_it_is_named(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG)
+    service.publish(MICROBLOG, "large", ENTRY.format("x" * 5000))
+    cache: Cached = await cached(world, payload_limit=1000)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    items, _, info = await cache.read(PUBSUB, MICROBLOG, ids=("large",))
+    assert info["source"] == "network"
+    assert "x" * 5000 in items[0]["payload"]
+
+
+async def test_an_item_that_grows_beyond_the_limit_does_not_keep_its_old_content(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG)
+    service.publish(MICROBLOG, "post", ENTRY.format("old"))
+    cache: Cached = await cached(world, payload_limit=1000)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    service.publish(MICROBLOG, "post", ENTRY.format("x" * 5000))
+    await cache.idle()
+    items, *_ = await cache.read(PUBSUB, MICROBLOG, policy="cache")
+    assert "payload" not in items[0]
+
+
+async def test_a_full_cache_evicts_the_oldest_of_what_nobody_reads(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    for node in ("unread", "read"):
+        service.create_node(f"{MICROBLOG}/{node}", max_items=1000)
+        for number in range(40):
+            service.publish(f"{MICROBLOG}/{node}", f"i{number}", ENTRY.format("x" * 10_000))
+    cache: Cached = await cached(world, total_size=1_200_000)
+    for node in ("unread", "read"):
+        await cache.read(PUBSUB, f"{MICROBLOG}/{node}")
+        await cache.idle()
+        cache.clock.advance(hours=2)
+        await cache.read(PUBSUB, f"{MICROBLOG}/{node}")
+    cache.house.revalidation.wake()
+    await cache.idle()
+    unread = await cache.node(PUBSUB, f"{MICROBLOG}/unread")
+    assert unread["items"] < 40
+    assert unread["completeness"] == "window"
+    items, *_ = await cache.read(PUBSUB, f"{MICROBLOG}/unread", policy="cache")
+    assert items[0]["id"] == "i39"
+    assert cache.removed() == []
