@@ -91,7 +91,7 @@ async def second_read(scene: Scene, terminal: Terminal) -> None:
     )
     network = await timed(scene, "network")
     cache = await timed(scene, "cache")
-    terminal.say(f"A program that stays connected sees the difference; both reads {READS} times in turn, medians:")
+    terminal.say(f"A program that stays connected sees the difference; both reads {READS} times, medians:")
     terminal.result(
         f"from the service {_ms(network)}, from the cache {_ms(cache)}: {network / cache:.0f} times as fast"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
+from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -21,6 +23,11 @@ class Address(NamedTuple):
     def uri(self, item_id: str) -> str:
         """The canonical URI of an item (XEP-0060 12.22, RFC 5122)."""
         return f"xmpp:{quote(self.service, safe='@/')}?;node={quote(self.node, safe='')};item={quote(item_id, safe='')}"
+
+    def key(self, item_id: str) -> str:
+        """Names one item among those of all nodes, the same at any time: 16 of A-Z, a-z, 0-9, - and _."""
+        said = "\0".join((*self, item_id)).encode(errors="surrogatepass")
+        return urlsafe_b64encode(blake2b(said, digest_size=12).digest()).decode()
 
     def __str__(self) -> str:
         return f"'{self.node}' at {self.service}"

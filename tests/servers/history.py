@@ -67,7 +67,8 @@ class Following(Cached):
         account = self.account
         account.on_change.append(listener := lambda *_: changed.set())
         try:
-            while account.state != "online":
+            # A stream that was lost just now has still to say so.
+            while account.state != "online" or not account.session.online:
                 account.session.connect()
                 changed.clear()
                 await changed.wait()

@@ -12,6 +12,7 @@ from .cache import Cache
 from .job import Job
 from .logcontrol import LogControl
 from .manager import Manager
+from .pubsub import PubSub
 
 if TYPE_CHECKING:
     from ..cache.accounts import Account as CachedAccount
@@ -32,15 +33,16 @@ class Exports:
         self._tree = tree
         self._manager = Manager()
         self._cache = Cache()
+        self._pubsub = PubSub()
         self._analysers = Analysers()
-        tree.export(ROOT, self._manager, self._cache, self._analysers)
+        tree.export(ROOT, self._manager, self._cache, self._pubsub, self._analysers)
         tree.export(LOG_CONTROL, LogControl())
         if house is not None:
             self.open(house)
 
     def open(self, house: House) -> None:
         """Serve this house from now on."""
-        for interface in (self._manager, self._cache, self._analysers):
+        for interface in (self._manager, self._cache, self._pubsub, self._analysers):
             interface.open(house)
         house.changes.on_items.append(self._items_changed)
         house.changes.on_node.append(self._node_changed)

@@ -85,7 +85,7 @@ class Text:
     def read(self, key: str, given: Variant) -> str:
         text = _text(key, given)
         if self.choices and text not in self.choices:
-            raise InvalidArgs(f"The option '{key}' is '{text}'; it may be {_listed(self.choices)}.")
+            raise InvalidArgs(f"The option '{key}' is '{text}'; it may be {listed(self.choices)}.")
         return text
 
 
@@ -153,7 +153,7 @@ class Fields:
         fields = frozenset(Texts().read(key, given))
         if not fields.issubset(self.known):
             strange = min(fields.difference(self.known))
-            raise InvalidArgs(f"The option '{key}' has '{strange}'; it may have {_listed(self.known)}.")
+            raise InvalidArgs(f"The option '{key}' has '{strange}'; it may have {listed(self.known)}.")
         return fields
 
 
@@ -177,7 +177,7 @@ class Order:
         name, _, direction = part.strip().partition(" ")
         direction = direction.strip() or "asc"
         if name not in self.known:
-            raise InvalidArgs(f"The option '{key}' has '{name}'; it may have {_listed(self.known)}.")
+            raise InvalidArgs(f"The option '{key}' has '{name}'; it may have {listed(self.known)}.")
         if direction not in ("asc", "desc"):
             raise InvalidArgs(f"The option '{key}' has '{part.strip()}'; after '{name}' it may have asc or desc.")
         return name, direction
@@ -212,12 +212,15 @@ class Table:
         both = [f"'{key}'" for key in self._exclusive if key in given]
         if len(both) > 1:
             raise InvalidArgs(
-                f"The options {' and '.join(both)} exclude each other; give one of {_listed(self._exclusive)}."
+                f"The options {' and '.join(both)} exclude each other; give one of {listed(self._exclusive)}."
             )
 
     def _unknown(self, key: str) -> InvalidArgs:
-        known = f"it knows {_listed(sorted(self.options))}" if self.options else "it knows none"
-        return InvalidArgs(f"{self.method} does not know the option '{key}'; {known}.")
+        return InvalidArgs(f"{self.method} does not know the option '{key}'; {self.known()}.")
+
+    def known(self) -> str:
+        """Which options there are, for sentences."""
+        return f"it knows {listed(sorted(self.options))}" if self.options else "it knows none"
 
 
 def _text(key: str, given: Variant) -> str:
@@ -231,7 +234,7 @@ def _wrong_type(key: str, wanted: str, given: Variant) -> InvalidArgs:
     return InvalidArgs(f"The option '{key}' has the type {given.signature}; it has to be {wanted}.")
 
 
-def _listed(choices: Iterable[str]) -> str:
-    """``a, b or c``."""
+def listed(choices: Iterable[str]) -> str:
+    """Choices for sentences: ``a, b or c``."""
     *most, last = choices
     return f"{', '.join(most)} or {last}" if most else last

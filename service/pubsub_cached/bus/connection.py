@@ -1,4 +1,4 @@
-"""The connection to the session bus: calls, signals, names, and its end."""
+"""The connection to a bus: calls, signals, names, and its end."""
 
 from __future__ import annotations
 
@@ -43,8 +43,9 @@ _Waiter = Callable[[Message | None], None]
 class Connection:
     """A connection to a message bus. Made by ``open``."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, kind: str = "session") -> None:
         self.unique_name = ""
+        self._kind = kind
         self.flow = Flow(self._ask_stats)
         self._loop = asyncio.get_running_loop()
         self._lost: asyncio.Future[None] = self._loop.create_future()
@@ -57,18 +58,19 @@ class Connection:
         self._writer: Writer
 
     @classmethod
-    async def open(cls, address: str | None = None) -> Self:
-        """Connects to ``address``, by default the session bus; file descriptors are negotiated.
+    async def open(cls, address: str | None = None, *, system: bool = False) -> Self:
+        """Connects to ``address``, by default the session or ``system`` bus; file descriptors are negotiated.
 
         Raises BusLost when there is no bus.
         """
-        where = address or session_address()
+        where = address or (system_address() if system else session_address())
+        kind = "system" if system else "session"
         try:
-            self = cls(where)
+            self = cls(where, kind)
             async with asyncio.timeout(_GREETING):
                 await self._transport.connect()
         except (OSError, EOFError, DBusFastError, TimeoutError) as error:
-            raise BusLost(f"The session bus at {where} can't be reached: {error or type(error).__name__}.") from error
+            raise BusLost(f"The {kind} bus at {where} can't be reached: {error or type(error).__name__}.") from error
         assert self._transport.writer is not None
         self._writer = self._transport.writer
         self.unique_name = self._transport.unique_name or ""
@@ -296,7 +298,7 @@ class Connection:
             waiter(None)
         if not self._closing:
             why = f": {error}" if error is not None and str(error) else ""
-            self._lose(BusLost(f"The session bus went away{why}."))
+            self._lose(BusLost(f"The {self._kind} bus went away{why}."))
 
     def _lose(self, error: BusLost) -> None:
         if not self._lost.done():
@@ -316,6 +318,11 @@ def session_address() -> str:
     if runtime and os.path.exists(f"{runtime}/bus"):
         return "unix:path=" + quote(f"{runtime}/bus").replace("~", "%7E")
     raise BusLost("There is no session bus: DBUS_SESSION_BUS_ADDRESS is not set and $XDG_RUNTIME_DIR/bus is missing.")
+
+
+def system_address() -> str:
+    """Address of the system bus: ``$DBUS_SYSTEM_BUS_ADDRESS``, else the one that the D-Bus specification names."""
+    return os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or "unix:path=/var/run/dbus/system_bus_socket"
 
 
 def _result(reply: Message) -> list[Any]:

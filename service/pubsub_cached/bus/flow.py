@@ -56,6 +56,7 @@ class Flow:
         self.read: Callable[[str], None] = lambda name: None
         self._ask = ask
         self._clients: dict[str, _Client] = {}
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._supported = True
 
     def sent(self, destination: str, size: int) -> None:
@@ -83,6 +84,19 @@ class Flow:
             self._question(destination, client)
         return True
 
+    async def unblocked(self, destination: str) -> None:
+        """Returns once the client is not blocked, or is gone."""
+        while self.blocked(destination):
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(destination, []).append(future)
+            await future
+
+    def _go_on(self, destination: str) -> None:
+        for future in self._waiting.pop(destination, ()):
+            if not future.done():
+                future.set_result(None)
+        self.read(destination)
+
     def _question(self, destination: str, client: _Client) -> None:
         if not self._supported:
             client.unseen = 0
@@ -99,12 +113,12 @@ class Flow:
                 log.info("This bus does not tell what its clients have read; nothing is held back for them")
                 self._supported = False
             self._clients.pop(destination, None)
-            self.read(destination)
+            self._go_on(destination)
             return
         client.known = answer
         if client.known + client.unseen < WINDOW:
             client.pause = _FIRST_PAUSE
-            self.read(destination)
+            self._go_on(destination)
             return
         if client.pause == _FIRST_PAUSE:
             log.debug("%s has %d bytes to read; its calls wait", destination, answer)

@@ -41,8 +41,8 @@ class Interface:
     """One D-Bus interface, driven by its XML file.
 
     A method M is a Python method M (``def``, ``async def``, or a ``def`` that returns an awaitable) with positional
-    arguments; it returns None, the value, or a tuple of the values. A property P is a property P; when it can be
-    written, there is a method ``set_P(value)``, sync or async. An ``h`` argument is a descriptor that is closed when
+    arguments; it returns None, the value, or a tuple of the values. A property P is a property P, whose value may be
+    awaitable where its object is not managed; when it can be written, there is a method ``set_P(value)``, sync or async. An ``h`` argument is a descriptor that is closed when
     the method is done, an ``h`` result one that is sent and then closed.
     """
 
@@ -91,6 +91,15 @@ class Interface:
             to = destination or place.owner
             place.connection.signal(place.path, self.name, signal, described.tree, args, to)
 
+    async def attentive(self) -> None:
+        """Returns once the owners of the objects it is exported at have read enough to be sent more.
+
+        Objects without an owner are not waited for.
+        """
+        for place in self._places:
+            if place.owner is not None:
+                await place.connection.flow.unblocked(place.owner)
+
     def changed(self, *properties: str) -> None:
         """Emits ``PropertiesChanged`` as each property's ``EmitsChangedSignal`` asks, if at all."""
         if not self._places:
@@ -117,6 +126,26 @@ class Interface:
         value = getattr(self, prop.name)
         prop.check(value)
         return Variant(prop.tree, value, False)
+
+    def answer(self, prop: Property) -> Variant | Awaitable[Variant]:
+        """As ``value_of``, of a property that may take its time."""
+        value = getattr(self, prop.name)
+        if isinstance(value, Awaitable):
+            return self._later(prop, value)
+        prop.check(value)
+        return Variant(prop.tree, value, False)
+
+    async def _later(self, prop: Property, value: Awaitable[object]) -> Variant:
+        found = await value
+        prop.check(found)
+        return Variant(prop.tree, found, False)
+
+    def answers(self) -> dict[str, Variant] | Awaitable[dict[str, Variant]]:
+        """All properties that can be read, of which some may take their time."""
+        found = {prop.name: self.answer(prop) for prop in self.describe().properties.values() if prop.readable}
+        now = {name: value for name, value in found.items() if isinstance(value, Variant)}
+        later = {name: value for name, value in found.items() if not isinstance(value, Variant)}
+        return _completed(now, later) if later else now
 
     def values(self, *, lenient: bool = False) -> dict[str, Variant]:
         """All properties that can be read; ``lenient`` leaves out (and logs) those whose reading fails."""
@@ -149,3 +178,7 @@ class Interface:
     def _require(self, member: str, missing: bool) -> None:
         if missing:
             raise TypeError(f"{type(self).__name__} lacks {member}, which {self.name}.xml has.")
+
+
+async def _completed(now: dict[str, Variant], later: dict[str, Awaitable[Variant]]) -> dict[str, Variant]:
+    return now | {name: await value for name, value in later.items()}

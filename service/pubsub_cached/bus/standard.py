@@ -136,11 +136,11 @@ class Standard:
         parts += [f'  <node name="{child}"/>\n' for child in self._objects.children(path, caller())]
         return "".join([*parts, "</node>\n"])
 
-    def _get(self, path: str, name: str, member: str) -> Variant:
+    def _get(self, path: str, name: str, member: str) -> Variant | Awaitable[Variant]:
         interface, prop = self._property(path, name, member)
         if not prop.readable:
             raise InvalidArgs(f"The property {member} can only be written.")
-        return interface.value_of(prop)
+        return interface.answer(prop)
 
     def _set(self, path: str, name: str, member: str, value: Variant) -> Awaitable[None] | None:
         interface, prop = self._property(path, name, member)
@@ -152,14 +152,14 @@ class Standard:
             )
         return interface.assign(prop, value.value)
 
-    def _get_all(self, path: str, name: str) -> dict[str, Variant]:
+    def _get_all(self, path: str, name: str) -> dict[str, Variant] | Awaitable[dict[str, Variant]]:
         found = self._objects.find(path, caller())
         if name in self.names(path):
             return {}
         if name == "":
             own = found.interfaces.values() if found is not None else ()
-            return {key: value for interface in own for key, value in interface.values().items()}
-        return _required(found, path).interface(name).values()
+            return _together([interface.answers() for interface in own])
+        return _required(found, path).interface(name).answers()
 
     def _property(self, path: str, name: str, member: str) -> tuple[Interface, Property]:
         """A property by name; without an interface name the first object's property that is called so."""
@@ -186,3 +186,22 @@ class Standard:
 def _required(found: Object | None, path: str) -> Object:
     """The object, or one without interfaces for a mere ancestor."""
     return found if found is not None else Object(path, False, None)
+
+
+def _together(
+    answers: list[dict[str, Variant] | Awaitable[dict[str, Variant]]],
+) -> dict[str, Variant] | Awaitable[dict[str, Variant]]:
+    """All properties of several interfaces, now if they are there."""
+    now: dict[str, Variant] = {}
+    for answer in answers:
+        if not isinstance(answer, dict):
+            return _awaited(answers)
+        now |= answer
+    return now
+
+
+async def _awaited(answers: list[dict[str, Variant] | Awaitable[dict[str, Variant]]]) -> dict[str, Variant]:
+    found: dict[str, Variant] = {}
+    for answer in answers:
+        found |= answer if isinstance(answer, dict) else await answer
+    return found

@@ -26,9 +26,9 @@ from ..xmpp.port import (
     ConfigurationEvent,
     DeleteEvent,
     Event,
-    Item,
     ItemsEvent,
     PurgeEvent,
+    Subscription,
     SubscriptionEvent,
 )
 from .accounts import Account
@@ -175,10 +175,13 @@ class Events:
                 self._negatives.clear(address)
                 self._sync.disturbed(address)
                 await self._nodes.gone(address, event.redirect)
+            case SubscriptionEvent() if node is not None and node.state not in KEPT:
+                self._sync.subscription(address, Subscription(address.node, address.account, event.state))
+                await self._nodes.update(node, subscribed=event.state == "subscribed")
+                if event.state == "subscribed":
+                    # An owner let the account in (XEP-0060 8.6): worth a try, even if it was denied before.
+                    self._announced(address)
             case _ if node is None or node.state in ("unknown", "gone"):
-                self._announced(address)
-            case SubscriptionEvent(state="subscribed") if node.state == "denied":
-                # An owner let the account in (XEP-0060 8.6): worth another try.
                 self._announced(address)
             case _ if node.state == "denied":
                 # A denied read outranks every event: only a successful read shows the node again.
@@ -208,6 +211,7 @@ class Events:
                 self._proofs.doubt(address)
                 await self.distrust(address, "configuration")
             case SubscriptionEvent(state="subscribed"):
+                self._sync.subscription(address, Subscription(address.node, address.account, "subscribed"))
                 if not node.subscribed:
                     await self.distrust(address, "subscription")
             case SubscriptionEvent():

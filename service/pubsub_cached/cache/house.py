@@ -30,7 +30,6 @@ from .subscribing import Subscribing
 from .sync import Sync
 from .writing import Writing
 
-
 State = Literal["starting", "running", "stopping"]
 
 

@@ -17,13 +17,13 @@ from ..store.outbox import Entry
 from ..store.rows import ItemsQuery, ItemsSlice, NodeRow
 from ..store.store import Store
 from ..xmpp.port import Item
-from . import cursor as cursors
-from . import refusals, service_reads
+from . import pending, refusals, service_reads
 from .accounts import Account, Accounts
 from .negatives import Negatives
 from .nodes import Nodes
 from .options import ReadOptions
 from .parsing import Parsing
+from .place import REPLY_BYTES, Place
 from .policy import Decision, decide, expired, freshness, servable
 from .proofs import Proofs
 from .sync import KEPT, Sync
@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 Answer = tuple[list[ItemRecord], str, InfoRecord]
 
 _FROM_CACHE = frozenset({Decision.CACHE, Decision.ANYWAY, Decision.FLAGGED})
-# A reply of the bus is at most 1 MiB; the rest is for keys, lengths and padding.
-REPLY_BYTES = 900_000
 # How often a node's row says that it is in use, ms.
 IN_USE_MS = 3_600_000
 
@@ -88,7 +86,7 @@ class Reads:
         return await pending.Overlay(address, waiting, get, record).read(options)
 
     def _get(self, address: Address, options: ReadOptions) -> Answer | Awaitable[Answer]:
-        place = _Place.of(address, options)
+        place = Place.of(address, options)
         query = place.query(options)
         if not self._store.inline:
             return self._read_elsewhere(address, options, place, query)
@@ -96,7 +94,7 @@ class Reads:
         return self._answer(address, options, place, *found)
 
     async def _read_elsewhere(
-        self, address: Address, options: ReadOptions, place: _Place, query: ItemsQuery
+        self, address: Address, options: ReadOptions, place: Place, query: ItemsQuery
     ) -> Answer:
         found = await self._store.read(read_items, address, query)
         answer = self._answer(address, options, place, *found)
@@ -106,7 +104,7 @@ class Reads:
         self,
         address: Address,
         options: ReadOptions,
-        place: _Place,
+        place: Place,
         node: NodeRow | None,
         revision: int,
         found: ItemsSlice | None,
@@ -134,7 +132,7 @@ class Reads:
         account: Account,
         address: Address,
         options: ReadOptions,
-        place: _Place,
+        place: Place,
         node: NodeRow | None,
         decision: Decision,
     ) -> Answer:
@@ -195,7 +193,7 @@ class Reads:
         node: NodeRow,
         revision: int,
         options: ReadOptions,
-        place: _Place,
+        place: Place,
         found: ItemsSlice,
     ) -> Answer:
         items, cursor = found.items, ""
@@ -220,7 +218,7 @@ class Reads:
         return items, cursor, info
 
     @staticmethod
-    def _withheld(account: Account, options: ReadOptions, place: _Place, found: ItemsSlice) -> bool:
+    def _withheld(account: Account, options: ReadOptions, place: Place, found: ItemsSlice) -> bool:
         """Whether one of the named items was too large to be stored, and can be had from the service."""
         wanted = options.fields is None or "payload" in options.fields
         asked = place.ids is not None and wanted and options.policy != "cache" and account.online
@@ -237,17 +235,17 @@ class Reads:
             and account.online
         )
 
-    async def _past(self, account: Account, node: NodeRow, options: ReadOptions, place: _Place) -> Answer:
+    async def _past(self, account: Account, node: NodeRow, options: ReadOptions, place: Place) -> Answer:
         return await self._from_service(account, node.address, options, place, node)
 
-    def _beyond(self, account: Account, node: NodeRow, options: ReadOptions, place: _Place) -> Awaitable[Answer]:
+    def _beyond(self, account: Account, node: NodeRow, options: ReadOptions, place: Place) -> Awaitable[Answer]:
         """A place that the window does not hold: the service knows it, or nobody does."""
         if options.policy == "cache" or not account.online or node.completeness == "full":
             raise _no_such_item(options, place)
         return self._with_timeout(self._past(account, node, options, place), node.address, options)
 
     async def _from_service(
-        self, account: Account, address: Address, options: ReadOptions, place: _Place, node: NodeRow | None
+        self, account: Account, address: Address, options: ReadOptions, place: Place, node: NodeRow | None
     ) -> Answer:
         session = account.require_session()
         try:
@@ -280,7 +278,7 @@ class Reads:
         node: NodeRow,
         page: service_reads.ServicePage,
         options: ReadOptions,
-        place: _Place,
+        place: Place,
         info: InfoRecord,
     ) -> Answer:
         records = [self._parsing.record(address, node.analyser, item) for item in page.items]
@@ -326,54 +324,6 @@ class Reads:
             ) from None
 
 
-class _Place(msgspec.Struct, frozen=True):
-    """Where a page begins: what a cursor says, or an option."""
-
-    purpose: str
-    position: tuple[Any, ...] | None = None
-    after: str | None = None
-    ids: tuple[str, ...] | None = None
-
-    @classmethod
-    def of(cls, address: Address, options: ReadOptions) -> _Place:
-        order = ",".join(f"{key} {descending:d}" for key, descending in options.order)
-        purpose = "\0".join(("GetItems", *address, order))
-        if not options.cursor:
-            return cls(purpose, after=options.after, ids=options.ids)
-        decoded = cursors.decode(purpose, options.cursor)
-        match decoded:
-            case ["db", list(position), str(last)]:
-                return cls(purpose, tuple(position), last)
-            case ["id", str(last)]:
-                return cls(purpose, after=last)
-            case ["ids", list(rest)]:
-                return cls(purpose, ids=tuple(map(str, rest)))
-        raise cursors.invalid(options.cursor)
-
-    def query(self, options: ReadOptions) -> ItemsQuery:
-        """The same place for the database."""
-        return ItemsQuery(
-            order=options.order,
-            limit=options.limit,
-            ids=self.ids,
-            after=self.after if self.position is None else None,
-            before=options.before,
-            index=options.index,
-            position=self.position,
-            fields=options.fields,
-            max_bytes=REPLY_BYTES,
-        )
-
-    def rest(self, items: list[ItemRecord]) -> str:
-        """A cursor for those of the ids that a reply had no room for."""
-        given = {item["id"] for item in items}
-        return self.cursor(["ids", [id_ for id_ in self.ids or () if id_ not in given]])
-
-    def cursor(self, position: list[object]) -> str:
-        """A cursor for the page after ``position``."""
-        return cursors.encode(self.purpose, position)
-
-
 def _past_window(node: NodeRow, options: ReadOptions, found: ItemsSlice) -> bool:
     """Whether the page lies behind the oldest item of a window."""
     if node.completeness != "window" or found.items or options.policy == "cache":
@@ -381,7 +331,7 @@ def _past_window(node: NodeRow, options: ReadOptions, found: ItemsSlice) -> bool
     return options.index is not None or options.after is not None or bool(options.cursor)
 
 
-def _no_such_item(options: ReadOptions, place: _Place) -> errors.PubSubCachedError:
+def _no_such_item(options: ReadOptions, place: Place) -> errors.PubSubCachedError:
     if options.cursor:
         return errors.InvalidCursor(f"The item of the cursor '{options.cursor[:80]}' is gone; begin again without it.")
     id_ = options.before if options.before else place.after

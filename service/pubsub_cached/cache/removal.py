@@ -11,9 +11,8 @@ import logging
 
 from .. import errors, jid
 from ..store import items as item_store
-from ..store import maintenance
+from ..store import maintenance, schedule
 from ..store import nodes as node_store
-from ..store import schedule
 from ..store.rows import NodeRow, NodesQuery
 from ..store.store import Store
 from .changes import Changes

@@ -17,9 +17,6 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-# An item: the row of its node, and its id there.
-Id = tuple[int, str]
-
 
 class Place(Protocol):
     """Where an item stands in the order; no two stand at the same place."""
@@ -28,11 +25,12 @@ class Place(Protocol):
 
 
 class Entry(NamedTuple):
-    """A member of the query. key: what its owner knows it by."""
+    """A member of the query. key: what everyone knows it by. row, node: of the item and its node."""
 
-    id: Id
     key: str
     place: Place
+    row: int
+    node: int
 
 
 class Window:
@@ -42,15 +40,15 @@ class Window:
         self.bound: Place | None = None
         self._size = size
         self._entries: list[Entry] = []
-        self._held: dict[Id, Entry] = {}
+        self._held: dict[str, Entry] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
     @property
-    def entries(self) -> Sequence[Entry]:
+    def keys(self) -> list[str]:
         """In order."""
-        return self._entries
+        return [entry.key for entry in self._entries]
 
     @property
     def complete(self) -> bool:
@@ -62,93 +60,100 @@ class Window:
         """How many members have to be read from ``bound`` on."""
         return 0 if self.bound is None else self._size - len(self._entries)
 
-    def of_node(self, node_id: int) -> list[Id]:
-        """The items of a node that are in it."""
-        return [id_ for id_ in self._held if id_[0] == node_id]
+    def __contains__(self, key: str) -> bool:
+        return key in self._held
 
-    def fill(self, first: Sequence[Entry], *, more: bool) -> None:
-        """Begin with the first members; ``more``: there are others after them."""
-        self._entries, self._held = [], {}
-        self.bound = None
-        self.extend(first, more=more)
+    def row(self, key: str) -> int:
+        """The row of an item that is in it."""
+        return self._held[key].row
 
-    def extend(self, following: Sequence[Entry], *, more: bool) -> None:
-        """The members next after ``bound``; ``more``: there are others after them."""
+    def of_nodes(self, nodes: Collection[int]) -> list[str]:
+        """The items of some nodes that are in it."""
+        return [entry.key for entry in self._entries if entry.node in nodes]
+
+    def extend(self, following: Sequence[Entry], more: bool) -> None:
+        """The members next after ``bound``, at the beginning the first; ``more``: there are others after them."""
         for entry in following:
-            self.drop(entry.id)
+            self.drop(entry.key)
             self._insert(entry)
-        if not more:
-            self.bound = None
-        elif following:
-            self.bound = following[-1].place
+        self.bound = following[-1].place if more and following else None
         self._trim()
 
-    def look(self, at: Iterable[Id], found: Iterable[Entry]) -> None:
+    def look(self, at: Iterable[str], found: Iterable[Entry]) -> None:
         """Items were looked at, and those of them that are members were found."""
-        for id_ in at:
-            self.drop(id_)
+        for key in at:
+            self.drop(key)
         for entry in found:
             if self.bound is None or not self.bound < entry.place:
-                self.drop(entry.id)
+                self.drop(entry.key)
                 self._insert(entry)
         self._trim()
 
-    def drop(self, id_: Id) -> None:
-        """An item is not, or no longer where it was."""
-        entry = self._held.pop(id_, None)
+    def drop(self, key: str) -> None:
+        """An item is not a member, or not where it was."""
+        entry = self._held.pop(key, None)
         if entry is not None:
             del self._entries[self._index(entry.place)]
 
     def _insert(self, entry: Entry) -> None:
         self._entries.insert(self._index(entry.place), entry)
-        self._held[entry.id] = entry
+        self._held[entry.key] = entry
 
     def _index(self, place: Place) -> int:
         return bisect_left(self._entries, place, key=_place)
 
     def _trim(self) -> None:
         while len(self._entries) > self._size:
-            del self._held[self._entries.pop().id]
+            del self._held[self._entries.pop().key]
             self.bound = self._entries[-1].place
 
 
 class Holding:
-    """What the owner holds once it has applied all that it was told, in order: a list of keys.
-
-    Each method changes it as the owner will, and gives what the owner has to be told for that.
-    """
+    """What the owner holds once it has applied all that it was told, in order: a list of keys."""
 
     def __init__(self) -> None:
         self.keys: list[str] = []
 
-    def clear(self) -> None:
-        """The owner forgets all."""
-        self.keys.clear()
-
     def remove(self, wanted: Collection[str], most: int) -> list[str]:
-        """Up to ``most`` keys that are not wanted any more."""
+        """Take out up to ``most`` keys that are not wanted; those to tell as removed."""
         gone = [key for key in self.keys if key not in wanted][:most]
         leaving = frozenset(gone)
         self.keys = [key for key in self.keys if key not in leaving]
         return gone
 
-    def moved(self, wanted: Sequence[str], changed: Collection[str]) -> list[str]:
-        """The keys that stand elsewhere in ``wanted`` (all of which it holds, and no other), as few as is easily found.
+    def changes(self, wanted: Sequence[str], changed: Collection[str]) -> list[str]:
+        """The keys to tell as changed, in their order, when all it holds is wanted.
 
-        Those that changed are what may have moved; only when this does not explain it the others are compared.
+        Those that changed, and those that stand elsewhere: what changed is all that moves by itself, so the
+        others are compared only where that does not explain the order.
         """
-        left = [key for key in wanted if key not in changed]
-        if left == [key for key in self.keys if key not in changed]:
-            return []
-        return [key for key, held in zip(wanted, self.keys, strict=True) if key != held]
+        held = frozenset(self.keys)
+        there = [key for key in wanted if key in held]
+        if [key for key in there if key not in changed] != [key for key in self.keys if key not in changed]:
+            moved = {key for key, other in zip(there, self.keys, strict=True) if key != other}
+            return [key for key in there if key in moved or key in changed]
+        return [key for key in there if key in changed]
 
-    def put(self, key: str, before: str | None) -> int:
-        """Have ``key`` stand right behind ``before``, at the front for None; the index to insert it at.
+    def put(self, wanted: Sequence[str], placed: Collection[str], waiting: Collection[str]) -> list[tuple[str, int]]:
+        """Have the keys ``placed`` stand where they are wanted; each with the index to insert it at, in their order.
 
-        If it is held already it is taken out first.
+        Each is taken out first where it is held. waiting: keys that are held, but not yet where they are wanted.
         """
-        if key in self.keys:
-            self.keys.remove(key)
-        index = 0 if before is None else self.keys.index(before) + 1
-        self.keys.insert(index, key)
-        return index
+        held = set(self.keys)
+        told: list[tuple[str, int]] = []
+        before: str | None = None
+        for key in wanted:
+            if key in placed:
+                if key in held:
+                    self.keys.remove(key)
+                index = 0 if before is None else self.keys.index(before) + 1
+                self.keys.insert(index, key)
+                told.append((key, index))
+                before = key
+            elif key in held and key not in waiting:
+                before = key
+        return told
+
+
+def _place(entry: Entry) -> Place:
+    return entry.place

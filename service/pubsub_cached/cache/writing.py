@@ -101,6 +101,10 @@ class Writing:
         account, session = await self._session(address)
         with self._events.watch(address) as watch:
             await session.configure_node(address.service, address.node, config, timeout=TIMEOUT)
+            node = await self._nodes.find(address)
+            if node is not None and node.state == "discovered":
+                # Another analyser may want it now.
+                self._sync.in_background(address)
             if await self._followed(address) and ConfigurationEvent not in watch.kinds:
                 self._events.put(account, ConfigurationEvent(service=address.service, node=address.node))
         await self._events.applied()

@@ -67,7 +67,9 @@ class Time(click.ParamType):
         try:
             return times.parse(value)
         except (ValueError, OverflowError):
-            self.fail(f"'{value}' is no time; write 2026-11-21, 2026-11-21T10:46 or an age such as 30d or 12h.", param, ctx)
+            self.fail(
+                f"'{value}' is no time; write 2026-11-21, 2026-11-21T10:46 or an age such as 30d or 12h.", param, ctx
+            )
 
 
 class Pair(click.ParamType):

@@ -68,7 +68,9 @@ def nodes(context: click.Context, parameter: click.Parameter, begun: str) -> lis
     return _items(ask, begun)
 
 
-async def _nodes(client: Client, context: click.Context, service: tuple[str, Any] = ("s", None)) -> list[dict[str, Any]]:
+async def _nodes(
+    client: Client, context: click.Context, service: tuple[str, Any] = ("s", None)
+) -> list[dict[str, Any]]:
     account = context.params.get("account") or None
     given = {"account": ("s", account), "service": service, "limit": ("u", 500)}
     found: list[dict[str, Any]] = (await client.call("Cache", "ListNodes", "a{sv}", given, seconds=SECONDS))[0]

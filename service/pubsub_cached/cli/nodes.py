@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import completing, output, times
-from .arguments import account_option, json_option, service_of
+from .arguments import account_option, json_option
 from .items import all_option, limit_option
 from .output import Column
 from .running import run
@@ -73,7 +73,7 @@ def nodes(
     """
     options: dict[str, tuple[str, Any]] = {
         "account": ("s", account or None),
-        "service": ("s", None if service is None else service_of(service)),
+        "service": ("s", service),
         "node-prefix": ("s", prefix),
         "type": ("s", type_),
         "subtype": ("s", subtype),

@@ -1,4 +1,4 @@
-"""A command's work on the bus, from its first call to the exit status."""
+"""A command's work, from its first call on the bus to its exit status."""
 
 from __future__ import annotations
 
@@ -15,18 +15,23 @@ T = TypeVar("T")
 
 
 def run(work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
-    """What ``work`` returns; its errors end the command. The bus is opened for it and closed after it."""
-    # Not at the top: help and completion need neither a loop nor a bus.
-    import asyncio
-
+    """What ``work`` returns; the bus is opened for it and closed after it. Raises Failure."""
+    # Not at the top: help and completion need no bus.
     from .client import opened
 
     async def connected() -> T:
         async with opened() as client:
             return await work(client)
 
+    return run_alone(connected())
+
+
+def run_alone(work: Coroutine[Any, Any, T]) -> T:
+    """What ``work`` returns, for work that opens the bus itself. Raises Failure."""
+    import asyncio
+
     try:
-        return asyncio.run(connected())
+        return asyncio.run(work)
     except (BusLost, PubSubCachedError) as error:
         raise explain(error) from None
     except KeyboardInterrupt:

@@ -61,7 +61,21 @@ def negated(condition: Truth) -> Truth:
 
 def drives(clause: Clause, indexed: Collection[Path]) -> bool:
     """Whether an index leads to the items for which the clause holds."""
-    return isinstance(clause, Condition) and clause.operator in INDEXED and clause.path in indexed
+    if not isinstance(clause, Condition) or clause.operator not in INDEXED or clause.path not in indexed:
+        return False
+    # What true and null are in an index is not what they are in JSON.
+    given = clause.value if clause.operator == "in" else (clause.value,)
+    return not any(one is None or isinstance(one, bool) for one in given)
+
+
+def narrowed(clause: Condition) -> Truth:
+    """What an index on the clause's path can tell of it, which may be more than the clause lets through."""
+    value = database.value_of(Item.data, clause.path.steps, fixed=True)
+    if clause.operator == "=":
+        return _among(value, [clause.value])
+    if clause.operator == "in":
+        return value.in_(clause.value)
+    return _COMPARED[clause.operator](value, clause.value)
 
 
 def _test(clause: Condition) -> Holds:

@@ -60,6 +60,7 @@ def connect(path: Path) -> sqlite3.Connection:
             "temp_store=MEMORY",
         ):
             connection.execute(f"PRAGMA {pragma}")
+        sqlite.prepare(connection)
     except BaseException:
         connection.close()
         raise

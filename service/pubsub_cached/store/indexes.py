@@ -85,7 +85,7 @@ def names(conn: Connection) -> set[str]:
 
 def _index(path: Path) -> Index:
     """Of the items that have something there: most have not."""
-    value = database.value_of(Item.data, path.steps, fixed=True)
+    value = database.coerced(database.value_of(Item.data, path.steps, fixed=True))
     index = Index(name(path), value, sqlite_where=value.is_not(None))
     # An index of the table would be one of the models, and compared with the migrations.
     Item.__table__.indexes.discard(index)  # type: ignore[attr-defined]

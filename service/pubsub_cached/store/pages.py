@@ -28,8 +28,8 @@ _KEYS: dict[str, InstrumentedAttribute[Any]] = {
     "modified": Item.modified,
     "id": Item.item_id,
 }
-# The keys of a record that come from a column, in the order of the columns.
-_FIELDS: dict[str, InstrumentedAttribute[Any]] = {
+# The keys of a record that come from a column, in the order that ``records`` takes them in.
+FIELDS: dict[str, InstrumentedAttribute[Any]] = {
     "payload": Item.payload,
     "data": Item.data,
     "type": Item.type,
@@ -118,11 +118,12 @@ def _slice(node: NodeRow, rows: list[Row], query: ItemsQuery) -> ItemsSlice:
         return ItemsSlice([])
     fields = query.fields
     with_uri = fields is None or "uri" in fields
-    items = _records(held, _uri_before_id(node.address) if with_uri else "")
+    items = records(held, uri_before_id(node.address) if with_uri else "")
     return ItemsSlice(items, None, (held[-1][1],) if more else None, held[0][0], held[-1][0])
 
 
-def _records(rows: list[Row], uri: str) -> list[ItemRecord]:
+def records(rows: list[Row], uri: str) -> list[ItemRecord]:
+    """Rows of id, place and ``FIELDS``, all of one node; uri: the beginning of their URIs, "" for none."""
     records: list[ItemRecord] = []
     for id_, _, payload, data, type_, subtype, errs, publisher, created, modified, namespace, flags, revision in rows:
         record: ItemRecord = {"id": id_}
@@ -158,13 +159,14 @@ def _fitting(rows: list[Row], most: int) -> int:
     """How many rows have texts of at most so many bytes together; one at least."""
     size = 0
     for number, row in enumerate(rows):
-        size += _bytes(row[2]) + _bytes(row[3])
+        size += byte_length(row[2]) + byte_length(row[3])
         if size > most:
             return max(1, number)
     return len(rows)
 
 
-def _bytes(text: str | None) -> int:
+def byte_length(text: str | None) -> int:
+    """The length of a text in UTF-8."""
     if not text:
         return 0
     return len(text) if text.isascii() else len(text.encode())
@@ -196,7 +198,8 @@ def _index(conn: Connection, node: NodeRow, key: str, descending: bool, place: A
 
 
 @lru_cache(maxsize=1024)
-def _uri_before_id(address: Address) -> str:
+def uri_before_id(address: Address) -> str:
+    """The URI of an item as far as its id."""
     return address.uri("")
 
 
@@ -218,7 +221,7 @@ def statement(shape: Shape) -> Prepared:
     column = _KEYS[shape.key]
     wanted = (
         field if shape.fields is None or name in shape.fields else null().label(f"no_{name}")
-        for name, field in _FIELDS.items()
+        for name, field in FIELDS.items()
     )
     query = select(Item.item_id, column.label("place"), *wanted).where(Item.node_id == bindparam("node"))
     if shape.bound:

@@ -18,7 +18,10 @@ class Star(Enum):
 
 Step = str | int | Star
 
-_STEP = re.compile(r'(?:(?P<dot>\.)?(?P<name>[^.\[\]"\\\x00-\x1f]+))|\[(?:(?P<index>\d{1,9})|(?P<any>\*)|(?P<key>"(?:[^"\\]|\\.)+"))\]')
+_STEP = re.compile(
+    r'(?:(?P<dot>\.)?(?P<name>[^.\[\]"\\\x00-\x1f]+))'
+    r'|\[(?:(?P<index>\d{1,9})|(?P<any>\*)|(?P<key>"(?:[^"\\]|\\.)+"))\]'
+)
 # What the database has no way to write inside a path.
 _UNWRITABLE = re.compile(r'["\\\x00-\x1f]')
 
@@ -73,5 +76,5 @@ def _key(text: str, written: str) -> str:
     except msgspec.DecodeError:
         raise ValueError(f"'{text}' has {written}, which is no JSON string") from None
     if _UNWRITABLE.search(key):
-        raise ValueError(f"'{text}' has a key with a quote, a backslash or a control character, which can't be looked up")
+        raise ValueError(f"'{text}' has a key with a quote, a backslash or a control character, which nothing finds")
     return key

@@ -6,7 +6,7 @@ Source: dbus-api.md, "Search". Every InvalidQuery names the clause, as ``where[2
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -19,7 +19,6 @@ CLAUSES_AT_MOST = 32
 NESTED_AT_MOST = 8
 
 Scalar = str | int | float | bool | None
-T = TypeVar("T")
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -74,7 +73,8 @@ def parse(text: str) -> Query:
     try:
         given = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidQuery(f"The query is no JSON: {error}. Write an object, such as {{\"types\":[\"blog\"]}}.") from None
+        example = '{"types":["blog"]}'
+        raise InvalidQuery(f"The query is no JSON: {error}. Write an object, such as {example}.") from None
     if not isinstance(given, dict):
         raise InvalidQuery(f"The query is {_shown(given)} and has to be a JSON object.")
     for key in given:
@@ -213,22 +213,22 @@ def _test(where: str, given: list[Any]) -> Condition:
     return Condition(path, operator, _VALUES[operator](f"{where}: the value of '{operator}'", value))
 
 
-def _scalar(what: str, value: Any) -> Scalar:
+def _scalar(what: str, value: Any) -> Any:
     if isinstance(value, (list, dict)):
         raise InvalidQuery(f"{what} is {_shown(value)} and has to be a string, a number, true, false or null.")
     return _fitting(value)
 
 
-def _ordered(what: str, value: Any) -> str | float:
+def _ordered(what: str, value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise InvalidQuery(f"{what} is {_shown(value)} and has to be a string or a number.")
     return _fitting(value)
 
 
-def _fitting(value: T) -> T:
+def _fitting(value: Any) -> Any:
     """The database knows whole numbers of 64 bits; a larger one is compared as it is stored, as a float."""
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return float(value)  # type: ignore[return-value]
+        return float(value)
     return value
 
 

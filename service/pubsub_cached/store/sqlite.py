@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import (
     Boolean,
@@ -16,6 +16,7 @@ from sqlalchemy import (
     Connection,
     FromClause,
     Select,
+    SQLColumnExpression,
     Text,
     and_,
     case,
@@ -28,6 +29,7 @@ from sqlalchemy import (
     select,
     table,
 )
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
@@ -35,7 +37,7 @@ from .models import Item
 from .path import Path, Star, Step
 from .words import Term, Words
 
-Value = ColumnElement[Any]
+Value = SQLColumnExpression[Any]
 Truth = ColumnElement[bool]
 Holds = Callable[[Value, Value], Truth]
 """What has to hold of a value and its kind: null, true, false, integer, real, text, array or object."""
@@ -164,9 +166,8 @@ def holding(words: Words) -> list[Truth]:
 
 
 def _rest(row: Value, wanted: list[Sequence[Term]], unwanted: Sequence[Term]) -> list[Truth]:
-    return [row.in_(_rows(group, "AND")) for group in wanted] + [
-        row.not_in(_rows(group, "OR")) for group in _grouped(unwanted)
-    ]
+    conditions: list[Truth] = [row.in_(_rows(group, "AND")) for group in wanted]
+    return [*conditions, *(row.not_in(_rows(group, "OR")) for group in _grouped(unwanted))]
 
 
 def _grouped(terms: Sequence[Term]) -> list[Sequence[Term]]:
@@ -191,7 +192,14 @@ def _expression(terms: Sequence[Term], joined: str) -> str:
 
 def unindexed(column: Value) -> Value:
     """The column, but no index on it is used: without statistics the planner would take any that fits."""
-    return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
+    return UnaryExpression(coerced(column), operator=custom_op("+"))
+
+
+def coerced(column: Value) -> ColumnElement[Any]:
+    """A model's attribute as the column that it stands for."""
+    if isinstance(column, InstrumentedAttribute):
+        return column.__clause_element__()
+    return cast(ColumnElement[Any], column)
 
 
 def index_names(conn: Connection, prefix: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""The store: one connection that reads on the loop's thread, one thread that writes."""
+"""The store: one connection that reads on the loop's thread, one thread that writes, a few for what takes long."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
+from ..errors import PubSubCachedError
 from . import engine as engines
 from . import migrate
+from .aside import SECONDS, Aside
 from .transaction import Transaction, committed_revision
 from .writer import Writer
 
@@ -47,6 +49,7 @@ class Store:
         assert isinstance(driver, sqlite3.Connection)
         self._driver = driver
         self._driver.execute("PRAGMA query_only=ON")
+        self._aside = Aside(self._reading, self._translated)
         self._writer = Writer(self._writing, self.read_now(committed_revision), clock, self._suspect)
 
     @classmethod
@@ -77,11 +80,25 @@ class Store:
                 if self._driver.in_transaction:
                     self._driver.execute("COMMIT")
         except Exception as error:
-            translated = engines.translate(error)
+            translated = self._translated(error)
             if translated is None:
                 raise
-            self._suspect(error)
             raise translated from error
+
+    async def read_aside(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As ``read_now``, on a thread and a connection of its own: for what is not bounded.
+
+        Cut off after ``aside.SECONDS``. Raises Timeout as well.
+        """
+        return await self._aside.run(lambda connection: fn(connection, *args, **kwargs), SECONDS)
+
+    async def read_all(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As ``read_aside``, for as long as somebody waits for it."""
+        return await self._aside.run(lambda connection: fn(connection, *args, **kwargs), None)
 
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As ``read_now``, wherever the database is best read."""
@@ -99,10 +116,17 @@ class Store:
 
     async def close(self) -> None:
         """Write what is queued, put everything into the one file, and close it."""
+        await self._aside.close()
         await self._writer.close()
         self._connection.close()
         self._reading.dispose()
         self._writing.dispose()
+
+    def _translated(self, error: BaseException) -> PubSubCachedError | None:
+        translated = engines.translate(error)
+        if translated is not None:
+            self._suspect(error)
+        return translated
 
     def _suspect(self, error: BaseException) -> None:
         """A file that turns out to be damaged is looked at closely at the next start."""

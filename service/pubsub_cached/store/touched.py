@@ -39,6 +39,10 @@ class Touched:
         """How many items are named."""
         return sum(len(node.ids) for node in self.nodes.values())
 
+    def keys(self) -> set[str]:
+        """The keys of the items that are named (``Address.key``)."""
+        return {node.address.key(id_) for node in self.nodes.values() for id_ in node.ids}
+
     def items(self, node_id: int, address: Address, ids: Iterable[str]) -> None:
         """These items are new, different, elsewhere or gone."""
         self._node(node_id, address).ids.update(ids)
@@ -51,13 +55,11 @@ class Touched:
         """Anything may be different."""
         self.everything = True
 
-    def add(self, other: Touched) -> None:
-        """What was touched later, too."""
-        self.everything |= other.everything
-        for node_id, node in other.nodes.items():
-            mine = self._node(node_id, node.address)
-            mine.ids |= node.ids
-            mine.whole |= node.whole
+    def merge(self, node_id: int, node: TouchedNode) -> None:
+        """What was touched of one node later, too."""
+        mine = self._node(node_id, node.address)
+        mine.ids |= node.ids
+        mine.whole |= node.whole
 
     def _node(self, node_id: int, address: Address) -> TouchedNode:
         found = self.nodes.get(node_id)

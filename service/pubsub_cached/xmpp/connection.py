@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import ssl
@@ -18,9 +19,11 @@ from .port import Endpoint, PasswordSource, SessionState
 
 log = logging.getLogger(__name__)
 
-# Seconds: from the first byte to a session; the first and longest pause; how long a session must have lasted to
-# count as a success; silence after which the server is asked whether it is still there.
+# Seconds: from the first byte to a session, and what is left of that when the network has changed meanwhile; the first
+# and longest pause; how long a session must have lasted to count as a success; silence after which the server is asked
+# whether it is still there.
 ATTEMPT = 60.0
+HURRY = 10.0
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 300.0
 LASTING = 60.0
@@ -45,8 +48,8 @@ class Subscriber(Protocol):
     def detached(self) -> None:
         """The stream is gone."""
 
-    async def alive(self) -> None:
-        """Return when the server answers; raises Timeout."""
+    async def alive(self, quick: bool) -> None:
+        """Return when the server answers, or soon if ``quick``; raises Timeout."""
 
     def message(self, xml: ET.Element) -> None:
         """A message came."""
@@ -75,7 +78,9 @@ class Connection:
         self._source = password
         self._subscriber = subscriber
         self._task: asyncio.Task[None] | None = None
+        self._attempt: _Attempt | None = None
         self._retry = asyncio.Event()
+        self._failures = 0
 
     @property
     def wanted(self) -> bool:
@@ -88,9 +93,17 @@ class Connection:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._stay(), name=f"session of {self._endpoint.jid}")
 
+    def network_changed(self, up: bool) -> None:
+        """Ask an open stream for a sign of life; when ``up``, begin anew with attempts where there is none."""
+        if up:
+            self._failures = 0
+            self._retry.set()
+        if self._attempt is not None:
+            self._attempt.doubt()
+
     async def close(self) -> None:
         """End the stream and stop connecting."""
-        task, self._task = self._task, None
+        task, self._task, self._attempt = self._task, None, None
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
@@ -102,16 +115,17 @@ class Connection:
             context = _tls(self._endpoint)
             password = await self._password()
             resumption: Resumption | None = None
-            failures = 0
             while True:
                 self._subscriber.state("connecting")
-                attempt = _Attempt(self._endpoint, password, context, self._subscriber, resumption)
+                self._retry.clear()
+                attempt = self._attempt = _Attempt(self._endpoint, password, context, self._subscriber, resumption)
                 ending = await attempt.run()
+                self._attempt = None
                 if ending.final:
                     raise Refused(ending)
                 resumption = attempt.resumption()
-                failures = 0 if attempt.lasted else failures + 1
-                await self._pause(ending, failures)
+                self._failures = 0 if attempt.lasted else self._failures + 1
+                await self._pause(ending, self._failures)
         except errors.PubSubCachedError as problem:
             log.warning("%s: %s", self._endpoint.jid, problem.message)
             self._fail(problem.name, problem.message)
@@ -139,7 +153,6 @@ class Connection:
     async def _pause(self, ending: Ending, failures: int) -> None:
         pause = pause_after(failures)
         log.info("%s: %s Trying again in %.1f s", self._endpoint.jid, ending.message, pause)
-        self._retry.clear()
         self._subscriber.state("waiting", ending.error, ending.message)
         try:
             async with asyncio.timeout(pause):
@@ -171,13 +184,11 @@ class _Attempt:
         self._up_since: float | None = None
         self._work: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._doubt = asyncio.Event()
 
     async def run(self) -> Ending:
         """Connect and return how it ended."""
-        late = Ending(
-            False, errors.Timeout.dbus_name, f"{self.client.place} did not open a session within {ATTEMPT:g} seconds."
-        )
-        self._deadline = self._loop.call_later(ATTEMPT, self.client.end, late)
+        self._limit(ATTEMPT)
         self.client.ended.add_done_callback(lambda _: self.detach())
         self.client.open()
         try:
@@ -193,6 +204,12 @@ class _Attempt:
     def lasted(self) -> bool:
         """Whether there was a session for a while."""
         return self._up_since is not None and self._loop.time() - self._up_since > LASTING
+
+    def doubt(self) -> None:
+        """The network has changed: what was begun over the old one may hang."""
+        self._doubt.set()
+        if self._up_since is None and self._deadline is not None:
+            self._limit(min(HURRY, max(0.0, self._deadline.when() - self._loop.time())))
 
     def resumption(self) -> Resumption | None:
         """What the next attempt may resume with."""
@@ -223,6 +240,13 @@ class _Attempt:
     def iq(self, xml: ET.Element) -> bool:
         return self._subscriber is not None and self._subscriber.iq(xml)
 
+    def _limit(self, seconds: float) -> None:
+        """There must be a session by then."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        late = Ending(False, errors.Timeout.dbus_name, f"{self.client.place} did not open a session in time.")
+        self._deadline = self._loop.call_later(seconds, self.client.end, late)
+
     def _begin(self, resumed: bool) -> None:
         subscriber = self._subscriber
         if subscriber is None or self._work is not None:
@@ -245,16 +269,23 @@ class _Attempt:
                 await subscriber.prepare()
                 self._up(subscriber, resumed=False)
             while True:
-                idle = self._loop.time() - self.client.heard_at
-                if idle < SILENCE:
-                    await asyncio.sleep(SILENCE - idle)
-                else:
-                    await subscriber.alive()
+                doubted = await self._silence()
+                self._doubt.clear()
+                await subscriber.alive(doubted)
         except (errors.Timeout, errors.Offline) as problem:
             self.client.end(Ending(False, problem.name, problem.message))
         except Exception as problem:
             log.exception("A session could not be used")
             self.client.end(Ending(False, errors.Internal.dbus_name, f"The session could not be used: {problem}."))
+
+
+    async def _silence(self) -> bool:
+        """Return once nothing came for long, or at once when in doubt; whether it is doubt."""
+        while (left := self.client.heard_at + SILENCE - self._loop.time()) > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    return await self._doubt.wait()
+        return self._doubt.is_set()
 
 
 def _tls(endpoint: Endpoint) -> ssl.SSLContext | None:

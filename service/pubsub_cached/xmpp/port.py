@@ -199,6 +199,12 @@ class Session(Protocol):
     async def close(self) -> None:
         """End the stream and do not connect again until ``connect``."""
 
+    def network_changed(self, up: bool) -> None:
+        """Something happened to the network, or the machine woke up: see at once whether the stream still works.
+
+        up: the network may work now, so that a session that is waiting connects at once.
+        """
+
     def set_interests(self, nodes: frozenset[str]) -> None:
         """PEP nodes announced with ``+notify`` (XEP-0163 4.3.1); effective at once when online."""
 

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 # A service that pages disco#items unasked is followed so far.
 DISCO_PAGES = 1000
 PING_TIMEOUT = 30.0
+# After a change of the network a stream is rather dead than slow.
+QUICK_PING_TIMEOUT = 10.0
 FEATURES_TIMEOUT = 10.0
 
 _T = TypeVar("_T")
@@ -93,6 +95,10 @@ class Session:
         await self._connection.close()
         if not self._connection.wanted:
             self.state("offline")
+
+    def network_changed(self, up: bool) -> None:
+        """Look at once after the stream; ``up`` connects at once where a session is waiting."""
+        self._connection.network_changed(up)
 
     def set_interests(self, nodes: frozenset[str]) -> None:
         """Announce PEP nodes with ``+notify``; a changed set goes out at once."""
@@ -272,10 +278,11 @@ class Session:
         if was:
             self._listener.session_ended()
 
-    async def alive(self) -> None:
+    async def alive(self, quick: bool) -> None:
         """Ask the server for a sign of life (XEP-0199); an error is one."""
+        timeout = QUICK_PING_TIMEOUT if quick else PING_TIMEOUT
         with contextlib.suppress(errors.StanzaError):
-            await self._requests.ask("get", self._domain, ET.Element(stanzas.PING + "ping"), timeout=PING_TIMEOUT)
+            await self._requests.ask("get", self._domain, ET.Element(stanzas.PING + "ping"), timeout=timeout)
 
     def message(self, xml: ET.Element) -> None:
         """Hand on what is let in. What comes before the session is online is covered by its start."""

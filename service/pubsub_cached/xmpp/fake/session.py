@@ -76,6 +76,11 @@ class FakeSession(Asking):
         self.world.enqueue(self._end, ended)
         await ended
 
+    def network_changed(self, up: bool) -> None:
+        """Connect at once where a session is waiting; the fake's streams never hang unheard."""
+        if up and self.wanted and self.state == "waiting":
+            self.world.enqueue(self._attempt)
+
     def set_interests(self, nodes: frozenset[str]) -> None:
         """Announce ``+notify`` for PEP nodes; new ones bring their last items."""
         self._interests = frozenset(nodes)

@@ -1,0 +1,145 @@
+"""``im.pubsubcache1.PubSub``: what is written to services, and asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from ..address import Address
+from ..bus import Variant, caller, variants
+from ..cache import payloads
+from ..cache.options import LIMIT_AT_MOST
+from ..errors import InvalidArgs
+from ..records import AFFILIATION, DISCOVERED, SUBSCRIPTION
+from . import fields
+from .fields import PUBSUB, FieldsTable
+from .options import Flag, Number, Table, Text, Token
+from .served import Served
+
+Record = dict[str, Variant]
+
+_LIMIT = Number("u", 1, LIMIT_AT_MOST, capped=True)
+
+PUBLISH = FieldsTable("Publish", {"queue": Flag(), "token": Token()}, prefix=PUBSUB)
+RETRACT = Table("Retract", {"notify": Flag(), "queue": Flag(), "token": Token()})
+SUBSCRIBE = FieldsTable("Subscribe", {}, prefix=PUBSUB)
+UNSUBSCRIBE = Table("Unsubscribe", {"subid": Text()})
+LIST_SUBSCRIPTIONS = Table("ListSubscriptions", {"limit": _LIMIT, "cursor": Text()})
+LIST_AFFILIATIONS = Table("ListAffiliations", {"limit": _LIMIT, "cursor": Text()})
+DISCOVER = Table("Discover", {"node": Text(), "type": Text(), "limit": _LIMIT, "cursor": Text()})
+CREATE_NODE = FieldsTable("CreateNode", {})
+GET_NODE_CONFIG = Table("GetNodeConfig", {})
+CONFIGURE_NODE = FieldsTable("ConfigureNode", {})
+DELETE_NODE = Table("DeleteNode", {})
+DELETE_ALL_ITEMS = Table("DeleteAllItems", {})
+
+
+class PubSub(Served):
+    """Requests to services; the cache follows what they change."""
+
+    name: ClassVar[str] = "im.pubsubcache1.PubSub"
+    options: ClassVar[Mapping[str, Table]] = {
+        table.method: table
+        for table in (
+            PUBLISH,
+            RETRACT,
+            SUBSCRIBE,
+            UNSUBSCRIBE,
+            LIST_SUBSCRIPTIONS,
+            LIST_AFFILIATIONS,
+            DISCOVER,
+            CREATE_NODE,
+            GET_NODE_CONFIG,
+            CONFIGURE_NODE,
+            DELETE_NODE,
+            DELETE_ALL_ITEMS,
+        )
+    }
+
+    async def Publish(
+        self, account: str, service: str, node: str, item_id: str, payload: str, options: Mapping[str, Variant]
+    ) -> str:
+        given = PUBLISH.read(options)
+        queue = _queue("Publish", given)
+        address = self._address(account, service, node)
+        checked = payloads.check(payload)
+        if queue:
+            token = given.get("token", "")
+            return await self.house.outbox.publish(address, item_id, checked, given["fields"], caller(), token)
+        return await self.house.writing.publish(address, item_id, checked, given["fields"])
+
+    async def Retract(
+        self, account: str, service: str, node: str, ids: list[str], options: Mapping[str, Variant]
+    ) -> None:
+        given = RETRACT.read(options)
+        queue, notify = _queue("Retract", given), given.get("notify", True)
+        address = self._address(account, service, node)
+        if not ids or "" in ids:
+            raise InvalidArgs("Retract was given no id, or an empty one; name the items that are to go.")
+        if queue:
+            await self.house.outbox.retract(address, ids, notify, caller(), given.get("token", ""))
+        else:
+            await self.house.writing.retract(address, ids, notify=notify)
+
+    async def Subscribe(self, account: str, service: str, node: str, options: Mapping[str, Variant]) -> str:
+        given = SUBSCRIBE.read(options)
+        return await self.house.subscribing.subscribe(self._address(account, service, node), given["fields"])
+
+    async def Unsubscribe(self, account: str, service: str, node: str, options: Mapping[str, Variant]) -> None:
+        given = UNSUBSCRIBE.read(options)
+        await self.house.subscribing.unsubscribe(self._address(account, service, node), given.get("subid", ""))
+
+    async def ListSubscriptions(
+        self, account: str, service: str, options: Mapping[str, Variant]
+    ) -> tuple[list[Record], str]:
+        given = LIST_SUBSCRIPTIONS.read(options)
+        address = self.house.accounts.resolve(account, service, "")
+        found, cursor = await self.house.discovery.subscriptions(address, **given)
+        return [variants(record, SUBSCRIPTION) for record in found], cursor
+
+    async def ListAffiliations(
+        self, account: str, service: str, options: Mapping[str, Variant]
+    ) -> tuple[list[Record], str]:
+        given = LIST_AFFILIATIONS.read(options)
+        address = self.house.accounts.resolve(account, service, "")
+        found, cursor = await self.house.discovery.affiliations(address, **given)
+        return [variants(record, AFFILIATION) for record in found], cursor
+
+    async def Discover(self, account: str, service: str, options: Mapping[str, Variant]) -> tuple[list[Record], str]:
+        given = DISCOVER.read(options)
+        address = self.house.accounts.resolve(account, service, given.pop("node", ""))
+        found, cursor = await self.house.discovery.nodes(address, **given)
+        return [variants(record, DISCOVERED) for record in found], cursor
+
+    async def CreateNode(self, account: str, service: str, node: str, config: Mapping[str, Variant]) -> str:
+        given = CREATE_NODE.read(config)
+        return await self.house.writing.create(self.house.accounts.resolve(account, service, node), given["fields"])
+
+    async def GetNodeConfig(self, account: str, service: str, node: str, options: Mapping[str, Variant]) -> Record:
+        GET_NODE_CONFIG.read(options)
+        return fields.variants(await self.house.writing.configuration(self._address(account, service, node)))
+
+    async def ConfigureNode(self, account: str, service: str, node: str, config: Mapping[str, Variant]) -> None:
+        given = CONFIGURE_NODE.read(config)
+        await self.house.writing.configure(self._address(account, service, node), given["fields"])
+
+    async def DeleteNode(self, account: str, service: str, node: str, options: Mapping[str, Variant]) -> None:
+        DELETE_NODE.read(options)
+        await self.house.writing.delete(self._address(account, service, node))
+
+    async def DeleteAllItems(self, account: str, service: str, node: str, options: Mapping[str, Variant]) -> None:
+        DELETE_ALL_ITEMS.read(options)
+        await self.house.writing.purge(self._address(account, service, node))
+
+    def _address(self, account: str, service: str, node: str) -> Address:
+        if not node:
+            raise InvalidArgs("The node is ''; nothing can be done to a service as a whole, so name a node.")
+        return self.house.accounts.resolve(account, service, node)
+
+
+def _queue(method: str, given: Mapping[str, object]) -> bool:
+    """Whether to queue; a token names the job that there is only then."""
+    queue = bool(given.get("queue", False))
+    if "token" in given and not queue:
+        raise InvalidArgs(f"{method} was given a 'token' without 'queue'; it names the job of what is queued.")
+    return queue

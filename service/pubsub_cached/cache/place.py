@@ -1,0 +1,68 @@
+"""Places in a node's items: from the options or the cursor of a call, to the cursor of the next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ..address import Address
+from ..records import ItemRecord
+from ..store.rows import ItemsQuery
+from . import cursor as cursors
+from .options import ReadOptions
+
+# A reply of the bus is at most 1 MiB; the rest is for keys, lengths and padding.
+REPLY_BYTES = 900_000
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a page begins: what a cursor says, or an option.
+
+    purpose: what a cursor is bound to. position: the store's own. after: an item id. ids: those still wanted.
+    """
+
+    purpose: str
+    position: tuple[Any, ...] | None = None
+    after: str | None = None
+    ids: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, address: Address, options: ReadOptions) -> Place:
+        """The place that the options name. Raises InvalidCursor."""
+        order = ",".join(f"{key} {descending:d}" for key, descending in options.order)
+        purpose = "\0".join(("GetItems", *address, order))
+        if not options.cursor:
+            return cls(purpose, after=options.after, ids=options.ids)
+        decoded = cursors.decode(purpose, options.cursor)
+        match decoded:
+            case ["db", list(position), str(last)]:
+                return cls(purpose, tuple(position), last)
+            case ["id", str(last)]:
+                return cls(purpose, after=last)
+            case ["ids", list(rest)]:
+                return cls(purpose, ids=tuple(map(str, rest)))
+        raise cursors.invalid(options.cursor)
+
+    def query(self, options: ReadOptions) -> ItemsQuery:
+        """The same place for the database."""
+        return ItemsQuery(
+            order=options.order,
+            limit=options.limit,
+            ids=self.ids,
+            after=self.after if self.position is None else None,
+            before=options.before,
+            index=options.index,
+            position=self.position,
+            fields=options.fields,
+            max_bytes=REPLY_BYTES,
+        )
+
+    def rest(self, items: list[ItemRecord]) -> str:
+        """A cursor for those of the ids that a reply had no room for."""
+        given = {item["id"] for item in items}
+        return self.cursor(["ids", [id_ for id_ in self.ids or () if id_ not in given]])
+
+    def cursor(self, position: list[object]) -> str:
+        """A cursor for the page after ``position``."""
+        return cursors.encode(self.purpose, position)

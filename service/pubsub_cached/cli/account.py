@@ -1,0 +1,271 @@
+"""``account``: add, list, connect and remove accounts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import completing, output
+from .arguments import json_option
+from .failure import Failure, Status
+from .output import Column
+from .running import run
+
+if TYPE_CHECKING:
+    from .client import Client
+
+# As the daemon takes it, and what a pipe holds before anybody reads.
+LONGEST_PASSWORD = 64 * 1024
+
+COLUMNS = (
+    Column("State"),
+    Column("Account", keep=True),
+    Column("Origin", style="dim"),
+    Column("Reason"),
+)
+
+_jid = click.argument("jid", shell_complete=completing.accounts)
+_seconds = click.option(
+    "--wait",
+    "seconds",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=20.0,
+    show_default=True,
+    help="Wait so long for the session; 0 does not wait.",
+)
+
+
+@click.group()
+def account() -> None:
+    """Look after the accounts.
+
+    Those of the configuration file can be listed, connected and disconnected; all else of them is changed there.
+    """
+
+
+@account.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List all accounts. JSON: jid, state, enabled, origin, error, error-message, server-features, path."""
+    found = run(accounts)
+    if as_json:
+        output.json_lines(found)
+        return
+    show(found)
+    if not found:
+        output.note("There is no account yet: 'pubsub-cachectl account add JID' adds one.")
+
+
+@account.command()
+@_jid
+@click.option("--host", help="Where to connect; what DNS says (SRV) when absent.")
+@click.option("--port", metavar="PORT", type=click.IntRange(1, 65535), help="The TCP port.")
+@click.option("--tls", type=click.Choice(["starttls", "direct", "none"]), help="none is for a loopback host only.")
+@click.option("--ca-file", type=click.Path(exists=True, dir_okay=False), help="Certificates to trust (PEM).")
+@click.option("--resource", help="The resource to ask for.")
+@click.option("--disabled", is_flag=True, help="Do not connect.")
+@click.option("--no-password", is_flag=True, help="Ask for none; 'account password' gives it later.")
+@_seconds
+def add(
+    jid: str,
+    host: str | None,
+    port: int | None,
+    tls: str | None,
+    ca_file: str | None,
+    resource: str | None,
+    disabled: bool,
+    no_password: bool,
+    seconds: float,
+) -> None:
+    """Add an account.
+
+    The password is asked for on the terminal, or read from stdin where that is none.
+    """
+    secret = b"" if no_password else _password(jid)
+    options: dict[str, tuple[str, Any]] = {
+        "host": ("s", host),
+        "port": ("q", port),
+        "tls": ("s", tls),
+        "ca-file": ("s", os.path.abspath(ca_file) if ca_file else None),
+        "resource": ("s", resource),
+        "enabled": ("b", False if disabled else None),
+    }
+
+    async def work(client: Client) -> str:
+        (path,) = await client.call("Manager", "AddAccount", "sa{sv}", jid, options)
+        if not secret:
+            return f"{jid} was added; it stays offline until 'pubsub-cachectl account password {jid}'."
+        return await _with_password(client, path, jid, secret, 0 if disabled else seconds)
+
+    output.say(run(work))
+
+
+@account.command()
+@_jid
+@click.option("--keep-cache", is_flag=True, help="Keep nodes and items for when the account is added again.")
+def remove(jid: str, keep_cache: bool) -> None:
+    """Remove an account with its password and its part of the cache. Nothing is removed at the services."""
+
+    async def work(client: Client) -> None:
+        await client.call(
+            "Account", "Remove", "a{sv}", {"keep-cache": ("b", keep_cache)}, path=await _path(client, jid)
+        )
+
+    run(work)
+    output.say(f"{jid} was removed" + (", its cache is kept." if keep_cache else " with its part of the cache."))
+
+
+@account.command()
+@_jid
+@_seconds
+def password(jid: str, seconds: float) -> None:
+    """Set the password of an account, and connect.
+
+    It is asked for on the terminal, or read from stdin where that is none; it is kept in the desktop's keyring, or
+    where none runs in a private file.
+    """
+    secret = _password(jid)
+    if not secret:
+        raise click.UsageError("The password is empty.")
+
+    async def work(client: Client) -> str:
+        return await _with_password(client, await _path(client, jid), jid, secret, seconds)
+
+    output.say(run(work))
+
+
+@account.command()
+@_jid
+@_seconds
+def connect(jid: str, seconds: float) -> None:
+    """Connect an account; lasts until the daemon restarts."""
+
+    async def work(client: Client) -> str:
+        path = await _path(client, jid)
+        await client.call("Account", "Connect", path=path)
+        return await _settled(client, path, jid, seconds)
+
+    output.say(run(work))
+
+
+@account.command()
+@_jid
+def disconnect(jid: str) -> None:
+    """End an account's session; what is cached stays readable. Lasts until the daemon restarts."""
+
+    async def work(client: Client) -> None:
+        await client.call("Account", "Disconnect", path=await _path(client, jid))
+
+    run(work)
+    output.say(f"{jid} is offline until 'pubsub-cachectl account connect {jid}' or the daemon's next start.")
+
+
+@account.command()
+@_jid
+def enable(jid: str) -> None:
+    """Have an account connect from now on."""
+    _set_enabled(jid, True)
+
+
+@account.command()
+@_jid
+def disable(jid: str) -> None:
+    """Have an account never connect; what is cached stays."""
+    _set_enabled(jid, False)
+
+
+def _set_enabled(jid: str, enabled: bool) -> None:
+    async def work(client: Client) -> None:
+        await client.set("Account", "Enabled", "b", enabled, await _path(client, jid))
+
+    run(work)
+    output.say(f"{jid} is {'enabled' if enabled else 'disabled'}.")
+
+
+async def accounts(client: Client) -> list[dict[str, Any]]:
+    """All accounts with their properties, named as records are."""
+    found = []
+    for path in (await client.call("Manager", "ListAccounts"))[0]:
+        properties = await client.get_all("Account", path)
+        found.append(
+            {
+                "jid": properties["Jid"],
+                "state": properties["State"],
+                "enabled": properties["Enabled"],
+                "origin": properties["Origin"],
+                "error": properties["Error"],
+                "error-message": properties["ErrorMessage"],
+                "server-features": properties["ServerFeatures"],
+                "path": path,
+            }
+        )
+    return found
+
+
+def show(found: list[dict[str, Any]]) -> None:
+    """Print a row an account."""
+    rows = [
+        [each["state"] if each["enabled"] else "disabled", each["jid"], each["origin"], each["error-message"]]
+        for each in found
+    ]
+    output.table(COLUMNS, rows)
+
+
+async def _path(client: Client, jid: str) -> str:
+    return str((await client.call("Manager", "GetAccount", "s", jid))[0])
+
+
+def _password(jid: str) -> bytes:
+    """From the terminal, or all of stdin but a newline at its end; never from the arguments."""
+    if sys.stdin.isatty():
+        return str(click.prompt(f"Password of {jid}", hide_input=True, err=True)).encode()
+    secret = sys.stdin.buffer.read(LONGEST_PASSWORD + 1)
+    if len(secret) > LONGEST_PASSWORD:
+        raise click.UsageError(f"A password has at most {LONGEST_PASSWORD} bytes; is stdin the right file?")
+    return secret.removesuffix(b"\n")
+
+
+async def _with_password(client: Client, path: str, jid: str, secret: bytes, seconds: float) -> str:
+    reader, writer = os.pipe()
+    try:
+        # It fits into the pipe, so this does not wait for a reader.
+        with open(writer, "wb") as stream:
+            stream.write(secret)
+        # Longer than others: the keyring may first ask somebody to unlock it.
+        await client.call("Account", "SetPassword", "h", reader, path=path, seconds=180.0)
+    finally:
+        os.close(reader)
+    return await _settled(client, path, jid, seconds)
+
+
+async def _settled(client: Client, path: str, jid: str, seconds: float) -> str:
+    """What became of the session that was just begun; a failed one ends the command."""
+    import asyncio
+
+    from .client import PROPERTIES
+
+    changed = asyncio.Event()
+    subscription = await client.hear(
+        lambda _: changed.set(), path=path, interface=PROPERTIES, member="PropertiesChanged"
+    )
+    state = ""
+    try:
+        async with asyncio.timeout(seconds):
+            while (state := await client.get("Account", "State", path)) not in ("online", "failed"):
+                await changed.wait()
+                changed.clear()
+    except TimeoutError:
+        if state == "waiting":
+            # It could not be reached so far, and is tried again.
+            reason = await client.get("Account", "ErrorMessage", path)
+            return f"{jid} is waiting to connect again: {reason}"
+        return f"{jid} is {state or 'connecting'}; 'pubsub-cachectl status' tells more."
+    finally:
+        subscription.cancel()
+    if state == "failed":
+        raise Failure(Status.REFUSED, await client.get("Account", "ErrorMessage", path))
+    return f"{jid} is online."

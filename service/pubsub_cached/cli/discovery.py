@@ -1,0 +1,65 @@
+"""``discover``: what a service offers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import output
+from .arguments import json_option, service_argument
+from .items import all_option, limit_option
+from .output import Column
+from .publishing import SECONDS
+from .running import run
+
+if TYPE_CHECKING:
+    from .client import Client
+
+PAGE = 500
+COLUMNS = (Column("Service", keep=True), Column("Node", keep=True), Column("Name"))
+
+
+@click.command()
+@service_argument
+@click.option("--node", metavar="NODE", help="What is below this node.")
+@click.option("--type", "type_", metavar="TYPE", help="Only nodes whose pubsub#type is this; asks about each node.")
+@limit_option
+@all_option
+@json_option
+def discover(
+    account: str, service: str, node: str | None, type_: str | None, limit: int, everything: bool, as_json: bool
+) -> None:
+    """List the nodes that a service offers, known to the cache or not.
+
+    JSON: the records of PubSub.Discover.
+    """
+    most = None if everything else limit
+
+    async def work(client: Client) -> tuple[list[dict[str, Any]], bool]:
+        found: list[dict[str, Any]] = []
+        cursor = ""
+        while True:
+            wanted = PAGE if most is None else min(PAGE, most - len(found))
+            options = {
+                "node": ("s", node),
+                "type": ("s", type_),
+                "limit": ("u", wanted),
+                "cursor": ("s", cursor or None),
+            }
+            page, cursor = await client.call(
+                "PubSub", "Discover", "ssa{sv}", account, service, options, seconds=SECONDS
+            )
+            found += page
+            if not cursor or (most is not None and len(found) >= most):
+                return found, bool(cursor)
+
+    found, more = run(work)
+    if as_json:
+        output.json_lines(found)
+    else:
+        output.table(COLUMNS, [[each.get(key, "") for key in ("jid", "node", "name")] for each in found])
+    if not found:
+        output.note("The service offers no such node.")
+    elif more:
+        output.note(f"These are the first {len(found)}; --limit or --all for more.")

@@ -1,0 +1,88 @@
+"""``export``: what a search finds, written to a file by the daemon itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import output
+from .arguments import wait_option
+from .failure import Failure, Status
+from .running import run
+from .search import query_of, query_options
+
+if TYPE_CHECKING:
+    from .client import Client
+
+
+@click.command()
+@query_options
+@click.option("--output", "-o", "file", metavar="FILE", default="-", help="Where to; stdout when absent.")
+@click.option("--order", metavar="ORDER", help="Such as 'created, id'.")
+@wait_option
+def export(
+    text: tuple[str, ...],
+    query: str | None,
+    accounts: tuple[str, ...],
+    services: tuple[str, ...],
+    nodes: tuple[str, ...],
+    types: tuple[str, ...],
+    subtypes: tuple[str, ...],
+    flags: tuple[str, ...],
+    where: tuple[tuple[str, str, str], ...],
+    file: str,
+    order: str | None,
+    seconds: float,
+) -> None:
+    """Write what a search finds as JSON Lines, one item a line; everything that is cached without TEXT and options.
+
+    A FILE is replaced when the export is complete, and left as it was otherwise.
+    """
+    wanted = query_of(
+        query, where, accounts=accounts, services=services, nodes=nodes, types=types, subtypes=subtypes, flags=flags
+    )
+    options = {"order": ("s", order)}
+
+    async def work(client: Client, descriptor: int) -> str:
+        from .jobs import follow
+
+        arguments: tuple[Any, ...] = (" ".join(text), wanted, options, descriptor)
+        (path,) = await client.call("Cache", "Export", "ssa{sv}h", *arguments)
+        return await follow(client, path, "Export", seconds)
+
+    with _opened(file) as descriptor:
+        said = run(lambda client: work(client, descriptor))
+    output.note(said)
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[int]:
+    """A descriptor to write to; a file gets its name only if the block ends well."""
+    if name == "-":
+        sys.stdout.flush()
+        yield sys.stdout.fileno()
+        return
+    path = Path(name)
+    try:
+        descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise Failure(Status.REFUSED, f"{path}: {error.strerror}") from None
+    try:
+        yield descriptor
+        os.fsync(descriptor)
+        os.replace(unfinished, path)
+    except OSError as error:
+        os.unlink(unfinished)
+        raise Failure(Status.REFUSED, f"{path}: {error.strerror}") from None
+    except BaseException:
+        os.unlink(unfinished)
+        raise
+    finally:
+        os.close(descriptor)

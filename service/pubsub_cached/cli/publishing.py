@@ -1,0 +1,95 @@
+"""``publish`` and ``retract``: items at the service, which the cache follows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import output
+from .arguments import Pair, json_option, node_arguments
+from .running import run
+
+if TYPE_CHECKING:
+    from .client import Client
+
+# Publishing may take as long as the service does.
+SECONDS = 60.0
+
+_queue = click.option(
+    "--queue", is_flag=True, help="When offline, or at once: keep it and send it when it can be sent."
+)
+
+
+@click.command()
+@node_arguments
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option("--id", "item_id", metavar="ID", default="", help="The item's id; the service chooses when absent.")
+@click.option(
+    "--option",
+    "options",
+    metavar="KEY=VALUE",
+    type=Pair(),
+    multiple=True,
+    help="A publish-option, such as pubsub#access_model=open; a key given again makes a list.",
+)
+@_queue
+@json_option
+def publish(
+    account: str,
+    service: str,
+    node: str,
+    file: Any,
+    item_id: str,
+    options: tuple[tuple[str, str], ...],
+    queue: bool,
+    as_json: bool,
+) -> None:
+    """Publish an item, whose XML payload is read from FILE or stdin; prints its id.
+
+    JSON: an object with id.
+    """
+    try:
+        payload = file.read().decode()
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"The payload is not UTF-8 at byte {error.start}.") from None
+    if not payload.strip():
+        raise click.UsageError("The payload is empty; an item has one XML element.")
+    given = publish_options(options) | {"queue": ("b", queue or None)}
+
+    async def work(client: Client) -> str:
+        arguments = (account, service, node, item_id, payload, given)
+        (published,) = await client.call("PubSub", "Publish", "sssssa{sv}", *arguments, seconds=SECONDS)
+        return str(published)
+
+    published = run(work)
+    if as_json:
+        output.json_line({"id": published})
+    else:
+        output.say(published)
+
+
+@click.command()
+@node_arguments
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@click.option("--no-notify", is_flag=True, help="Do not have the service tell the subscribers.")
+@_queue
+def retract(account: str, service: str, node: str, ids: tuple[str, ...], no_notify: bool, queue: bool) -> None:
+    """Retract items at the service."""
+    options = {"notify": ("b", not no_notify), "queue": ("b", queue or None)}
+
+    async def work(client: Client) -> None:
+        arguments = (account, service, node, list(ids), options)
+        await client.call("PubSub", "Retract", "sssasa{sv}", *arguments, seconds=SECONDS)
+
+    run(work)
+    what = "1 item" if len(ids) == 1 else f"{len(ids)} items"
+    output.say(f"{what} will be retracted when the service can be reached." if queue else f"{what} retracted.")
+
+
+def publish_options(pairs: tuple[tuple[str, str], ...]) -> dict[str, tuple[str, Any]]:
+    """Fields of a form: a string each, or a list for a key given several times."""
+    values: dict[str, list[str]] = {}
+    for key, value in pairs:
+        values.setdefault(key, []).append(value)
+    return {key: ("s", found[0]) if len(found) == 1 else ("as", found) for key, found in values.items()}

@@ -1,0 +1,86 @@
+"""``purge`` and ``reset``: remove from the cache, never from the services."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import completing, output
+from .arguments import Time, wait_option
+from .running import run
+
+if TYPE_CHECKING:
+    from .client import Client
+
+
+@click.command()
+@click.option("--account", "-a", "accounts", metavar="JID", multiple=True, shell_complete=completing.accounts)
+@click.option("--service", "services", metavar="JID", multiple=True, shell_complete=completing.services)
+@click.option("--node", "nodes", metavar="NODE", multiple=True, shell_complete=completing.nodes)
+@click.option("--type", "types", metavar="TYPE", multiple=True, help="Of nodes of this type, such as blog.")
+@click.option("--subtype", "subtypes", metavar="SUBTYPE", multiple=True, help="Of nodes of this subtype.")
+@click.option("--created-before", metavar="TIME", type=Time(), help="First stored before this time.")
+@click.option("--modified-before", metavar="TIME", type=Time(), help="Last changed before this time.")
+@click.option(
+    "--forget", is_flag=True, help="Give up the nodes as well: no longer kept, no row, no subscription of ours."
+)
+@wait_option
+def purge(
+    accounts: tuple[str, ...],
+    services: tuple[str, ...],
+    nodes: tuple[str, ...],
+    types: tuple[str, ...],
+    subtypes: tuple[str, ...],
+    created_before: int | None,
+    modified_before: int | None,
+    forget: bool,
+    seconds: float,
+) -> None:
+    """Remove items from the cache, not from the services.
+
+    What fits all the options that are given goes; each may be given several times. A TIME is 2026-11-21,
+    2026-11-21T10:46 or an age such as 30d or 12h. Flags stay, and what is read again comes from the service.
+    """
+    wanted: dict[str, tuple[str, Any]] = {
+        "accounts": ("as", list(accounts) or None),
+        "services": ("as", list(services) or None),
+        "nodes": ("as", list(nodes) or None),
+        "types": ("as", list(types) or None),
+        "subtypes": ("as", list(subtypes) or None),
+        "created-before": ("x", created_before),
+        "modified-before": ("x", modified_before),
+    }
+    if all(value is None for _, value in wanted.values()):
+        raise click.UsageError("Say what to remove with at least one option; for everything there is 'reset'.")
+
+    async def work(client: Client) -> str:
+        from .jobs import follow
+
+        (path,) = await client.call("Cache", "Purge", "a{sv}", wanted | {"forget": ("b", forget)})
+        return await follow(client, path, "Purge", seconds)
+
+    output.say(run(work))
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask; needed where stdin is no terminal.")
+@wait_option
+def reset(yes: bool, seconds: float) -> None:
+    """Remove all nodes, items and flags from the cache. Accounts and passwords stay.
+
+    Nothing is removed at the services. Flags, such as what was read, can't be brought back.
+    """
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("Nobody can be asked here: add --yes to remove all nodes, items and flags.")
+        click.confirm("Remove all nodes, items and flags from the cache?", abort=True, err=True)
+
+    async def work(client: Client) -> str:
+        from .jobs import follow
+
+        (path,) = await client.call("Cache", "Reset", "a{sv}", {})
+        return await follow(client, path, "Reset", seconds)
+
+    output.say(run(work))

@@ -1,0 +1,157 @@
+"""``search``: items of all nodes, by words and by what their parsers found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from . import completing, output
+from .headline import date, document, headline
+from .items import all_option, flags, limit_option, pages, summary
+from .output import Column
+from .running import run
+from .arguments import json_option
+
+if TYPE_CHECKING:
+    from .client import Client
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+COLUMNS = (
+    Column("Date", style="cyan"),
+    Column("Type"),
+    Column("Item"),
+    Column("Found"),
+    Column("Flags", style="yellow"),
+    Column("Service", style="dim"),
+    Column("Node", style="dim"),
+    Column("Id", style="dim", keep=True),
+)
+
+
+def query_options(command: F) -> F:
+    """What to search for; ``query_of`` makes the query of it."""
+    for option in reversed(
+        (
+            click.argument("text", nargs=-1, metavar="[TEXT]..."),
+            click.option(
+                "--query", metavar="JSON", help="A query as Cache.Search takes it; what follows is added to it."
+            ),
+            click.option(
+                "--account", "-a", "accounts", metavar="JID", multiple=True, shell_complete=completing.accounts
+            ),
+            click.option("--service", "services", metavar="JID", multiple=True, shell_complete=completing.services),
+            click.option("--node", "nodes", metavar="NODE", multiple=True, shell_complete=completing.nodes),
+            click.option("--type", "types", metavar="TYPE", multiple=True, help="Such as blog."),
+            click.option("--subtype", "subtypes", metavar="SUBTYPE", multiple=True, help="Such as microblog."),
+            click.option(
+                "--flag", "flags", metavar="FLAG", multiple=True, help="Such as starred; -read is without it."
+            ),
+            click.option(
+                "--where",
+                nargs=3,
+                metavar="PATH OPERATOR VALUE",
+                multiple=True,
+                help="A condition on data, such as: --where start '>=' 2026-12-01. VALUE is JSON or a word.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def query_of(query: str | None, where: tuple[tuple[str, str, str], ...], **lists: tuple[str, ...]) -> str:
+    """The query as a JSON text, "" when nothing was asked for. Raises click.UsageError."""
+    given = {key: list(values) for key, values in lists.items() if values}
+    if not given and not where:
+        return query or ""
+    try:
+        found = json.loads(query) if query else {}
+    except ValueError as error:
+        raise click.UsageError(f"--query is no JSON: {error}.") from None
+    if not isinstance(found, dict):
+        raise click.UsageError('--query is no JSON object, such as {"types":["blog"]}.')
+    for key, values in given.items():
+        found[key] = [*found.get(key, []), *values]
+    if where:
+        found["where"] = [*found.get("where", []), *([path, operator, _value(text)] for path, operator, text in where)]
+    return json.dumps(found, ensure_ascii=False)
+
+
+@click.command(context_settings={"ignore_unknown_options": False})
+@query_options
+@limit_option
+@all_option
+@click.option(
+    "--order", metavar="ORDER", help="Such as 'data.start, id'; the best first when there is TEXT, else the newest."
+)
+@click.option("--explain", is_flag=True, help="Print how the database would search, and do not.")
+@json_option
+def search(
+    text: tuple[str, ...],
+    query: str | None,
+    accounts: tuple[str, ...],
+    services: tuple[str, ...],
+    nodes: tuple[str, ...],
+    types: tuple[str, ...],
+    subtypes: tuple[str, ...],
+    flags: tuple[str, ...],
+    where: tuple[tuple[str, str, str], ...],
+    limit: int,
+    everything: bool,
+    order: str | None,
+    explain: bool,
+    as_json: bool,
+) -> None:
+    """Search the items of the cache, without the network.
+
+    TEXT is words, "quoted phrases", -excluded and begun* ones; all must fit. Before a word that begins with - write
+    -- first. What fits all options is found; each may be given several times.
+
+    JSON: the records of Cache.Search, with data as an object.
+    """
+    wanted = query_of(
+        query, where, accounts=accounts, services=services, nodes=nodes, types=types, subtypes=subtypes, flags=flags
+    )
+    words = " ".join(text)
+    options: dict[str, tuple[str, Any]] = {"order": ("s", order)}
+
+    async def work(client: Client) -> Any:
+        if explain:
+            return (await client.call("Debug", "Explain", "ssa{sv}", words, wanted, options))[0]
+        most = None if everything else limit
+        return await pages(client, "Search", "ssa{sv}", (words, wanted), options, most, seconds=30.0)
+
+    if explain:
+        output.say(run(work))
+        return
+    items, cursor, info = run(work)
+    if as_json:
+        output.json_lines(document(item) for item in items)
+    else:
+        output.table(COLUMNS, [_row(item) for item in items])
+    output.note(summary(info, len(items), more=bool(cursor)) if items else "Nothing was found.")
+
+
+def _row(item: dict[str, Any]) -> list[str]:
+    return [
+        date(item),
+        item.get("subtype") or item.get("type", ""),
+        headline(item),
+        item.get("snippet", ""),
+        flags(item),
+        item.get("service", ""),
+        item.get("node", ""),
+        item.get("id", ""),
+    ]
+
+
+def _value(text: str) -> Any:
+    """A value of a condition: JSON, or what is none as a string."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

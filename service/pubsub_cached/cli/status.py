@@ -1,0 +1,114 @@
+"""``status``: the daemon and its accounts at a glance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import account, output, times
+from .arguments import json_option
+from .failure import Failure, Status
+from .output import Column
+from .running import run
+
+if TYPE_CHECKING:
+    from .client import Client
+
+JOBS = (Column("State"), Column("Job"), Column("Done", right=True), Column("Message"), Column("Path", style="dim"))
+
+
+@click.command()
+@json_option
+def status(as_json: bool) -> None:
+    """Show the daemon, its accounts, its cache and its jobs; does not start it.
+
+    JSON: one object with daemon, accounts, statistics and jobs.
+    """
+    found = run(look)
+    if as_json:
+        output.json_line(found)
+        return
+    daemon, statistics = found["daemon"], found["statistics"]
+    output.record({"Daemon": f"{daemon['state']}, version {daemon['version']}", **_sizes(statistics)})
+    output.say("")
+    if found["accounts"]:
+        account.show(found["accounts"])
+    else:
+        output.say("There is no account yet: 'pubsub-cachectl account add JID' adds one.")
+    if found["jobs"]:
+        output.say("")
+        output.table(JOBS, [_job(job) for job in found["jobs"]])
+
+
+async def look(client: Client) -> dict[str, Any]:
+    """All of it. Raises Failure when the daemon does not run."""
+    if not await client.running():
+        (activatable,) = await client.bus("ListActivatableNames")
+        then = (
+            "it starts when a program first calls it."
+            if "im.pubsubcache1" in activatable
+            else "run 'pubsub-cachectl setup' once to have it started when it is called."
+        )
+        raise Failure(Status.UNREACHABLE, f"The daemon is not running; {then}")
+    properties = await client.get_all("Manager")
+    daemon = {
+        "state": properties["State"],
+        "version": properties["DaemonVersion"],
+        "features": properties["Features"],
+    }
+    return {
+        "daemon": daemon,
+        "accounts": await account.accounts(client),
+        "statistics": (await client.call("Debug", "GetStatistics"))[0],
+        "jobs": await _jobs(client),
+    }
+
+
+async def _jobs(client: Client) -> list[dict[str, Any]]:
+    """The jobs that the root lists, those that run first."""
+    from ..errors import PubSubCachedError
+    from .client import NAME, ROOT
+    from .failure import explain
+
+    try:
+        (objects,) = await client.ask(NAME, ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
+    except PubSubCachedError as error:
+        raise explain(error) from None
+    jobs = [
+        {"path": path, **{name.lower(): value for name, value in interfaces[f"{NAME}.Job"].items()}}
+        for path, interfaces in objects.items()
+        if f"{NAME}.Job" in interfaces
+    ]
+    return sorted(jobs, key=lambda job: (job["state"] not in ("running", "queued"), job["path"]))
+
+
+def _sizes(statistics: dict[str, Any]) -> dict[str, str]:
+    shown = {
+        "Cache": f"{statistics['items']} items of {statistics['nodes']} nodes, {size(statistics['bytes'])}",
+        "Running": f"since {times.relative(statistics['started'])}" if "started" in statistics else "",
+    }
+    if statistics.get("recovered-from"):
+        shown["Recovered"] = f"the damaged database is {statistics['recovered-from']}"
+    return {name: value for name, value in shown.items() if value}
+
+
+def size(count: int) -> str:
+    """Bytes for people: ``3.4 MiB``."""
+    amount = float(count)
+    for unit in ("bytes", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"
+
+
+def _job(job: dict[str, Any]) -> list[str]:
+    total = f" of {job['total']}" if job["total"] else ""
+    return [
+        job["state"],
+        job["kind"],
+        f"{job['done']}{total}" if job["done"] or total else "",
+        job["errormessage"] or job["message"],
+        job["path"],
+    ]

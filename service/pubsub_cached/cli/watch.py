@@ -1,0 +1,155 @@
+"""``watch``: changes as they happen."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import completing, output
+from .arguments import account_option, json_option, service_of
+from .failure import Failure, Status
+from .headline import headline
+from .running import run
+
+if TYPE_CHECKING:
+    from ..bus import Signal
+    from .client import Client
+
+# Items of a signal that are shown with their title; of a larger change only the number is said.
+TITLES_AT_MOST = 20
+
+
+@click.command()
+@click.argument("service", required=False, shell_complete=completing.services)
+@click.argument("node", required=False, shell_complete=completing.nodes)
+@account_option
+@click.option("--count", metavar="N", type=click.IntRange(min=1), help="End after so many changes.")
+@click.option("--timeout", metavar="SECONDS", type=click.FloatRange(min=0.1), help="End after so long, with status 4.")
+@json_option
+def watch(
+    service: str | None, node: str | None, account: str, count: int | None, timeout: float | None, as_json: bool
+) -> None:
+    """Show changes of nodes and items as they happen, of all nodes or of one, until Ctrl-C.
+
+    JSON: an object a change, with signal (ItemsChanged, NodeChanged or AccountChanged) and the signal's arguments.
+    """
+    wanted = (account, None if service is None else service_of(service), node)
+
+    async def work(client: Client) -> None:
+        import asyncio
+
+        try:
+            async with asyncio.timeout(timeout):
+                await _Watch(client, as_json).run(wanted, count)
+        except TimeoutError:
+            raise Failure(Status.TIMEOUT, f"The {timeout:g} seconds are over.") from None
+
+    run(work)
+
+
+class _Watch:
+    """The signals of the daemon, in the order they come."""
+
+    def __init__(self, client: Client, as_json: bool) -> None:
+        import asyncio
+
+        self._client = client
+        self._as_json = as_json
+        self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    async def run(self, wanted: tuple[str, str | None, str | None], count: int | None) -> None:
+        """Print what fits, ``count`` times or for ever."""
+        from .client import BUS, NAME, PROPERTIES
+
+        fits = await self._filter(*wanted)
+        await self._client.hear(self._cache_signal, interface=f"{NAME}.Cache")
+        if not any(wanted):
+            await self._client.hear(self._account_signal, interface=PROPERTIES)
+        await self._client.hear(self._owner_signal, sender=BUS, member="NameOwnerChanged", arg0=NAME)
+        # Starts the daemon where that is set up; what has no daemon can't be watched.
+        await self._client.get("Manager", "Version")
+        shown = 0
+        while count is None or shown < count:
+            change = await self._queue.get()
+            if change["signal"] == "NameOwnerChanged":
+                output.note(
+                    "The daemon started." if change["owner"] else "The daemon ended; waiting for its next start."
+                )
+            elif fits(change):
+                await self._print(change)
+                shown += 1
+
+    async def _filter(self, account: str, service: str | None, node: str | None) -> Any:
+        # The own service has the account's JID, which only the daemon knows when no account is named.
+        own = service == ""
+
+        def fits(change: dict[str, Any]) -> bool:
+            return (
+                (not account or change.get("account") == account)
+                and (service is None or change.get("service") == (change.get("account") if own else service))
+                and (node is None or change.get("node") == node)
+            )
+
+        return fits
+
+    def _cache_signal(self, signal: Signal) -> None:
+        names = {
+            "ItemsChanged": ("account", "service", "node", "changed", "removed", "revision"),
+            "NodeChanged": ("account", "service", "node", "change"),
+        }.get(signal.member)
+        if names is not None:
+            self._queue.put_nowait({"signal": signal.member, **dict(zip(names, signal.body, strict=True))})
+
+    def _account_signal(self, signal: Signal) -> None:
+        from .client import plain
+
+        changed = plain(signal.body[1])
+        if signal.body[0] == "im.pubsubcache1.Account" and "State" in changed:
+            message = changed.get("ErrorMessage", "")
+            change = {"path": signal.path, "state": changed["State"], "error-message": message}
+            self._queue.put_nowait({"signal": "AccountChanged", **change})
+
+    def _owner_signal(self, signal: Signal) -> None:
+        self._queue.put_nowait({"signal": "NameOwnerChanged", "owner": signal.body[2]})
+
+    async def _print(self, change: dict[str, Any]) -> None:
+        if self._as_json:
+            output.json_line(change)
+            return
+        clock = time.strftime("%H:%M:%S")
+        if change["signal"] == "AccountChanged":
+            from ..bus.paths import decode
+
+            said = f" ({change['error-message']})" if change["error-message"] else ""
+            output.say(f"{clock}  {decode(change['path'].rpartition('/')[2])} is {change['state']}{said}")
+            return
+        where = f"{change['service']} {change['node']}"
+        if change["signal"] == "NodeChanged":
+            output.say(f"{clock}  {where}: {change['change']}")
+            return
+        titles = await self._titles(change)
+        for id_ in change["changed"][:TITLES_AT_MOST]:
+            title = titles.get(id_, "")
+            output.say(f"{clock}  {where}: + {id_}" + (f"  {title}" if title and title != id_ else ""))
+        for id_ in change["removed"][:TITLES_AT_MOST]:
+            output.say(f"{clock}  {where}: - {id_}")
+        for sign, key in (("+", "changed"), ("-", "removed")):
+            if (more := len(change[key]) - TITLES_AT_MOST) > 0:
+                output.say(f"{clock}  {where}: {sign} {more} more")
+
+    async def _titles(self, change: dict[str, Any]) -> dict[str, str]:
+        """Titles of changed items, as far as the cache has them by now."""
+        ids = change["changed"][:TITLES_AT_MOST]
+        if not ids:
+            return {}
+        options = {"ids": ("as", ids), "policy": ("s", "cache")}
+        arguments = (change["account"], change["service"], change["node"], options)
+        try:
+            items = (await self._client.call("Cache", "GetItems", "sssa{sv}", *arguments))[0]
+        except Failure as failure:
+            if failure.exit_code == Status.REFUSED:
+                return {}
+            raise
+        return {item["id"]: headline(item) for item in items}

@@ -1,0 +1,76 @@
+"""The order by rank: how well a text fits is told by the text, so the texts are read and sorted here.
+
+Of many that fit only those stored last are read.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from . import drive
+from .drive import Key, Matching
+from .models import Item
+from .query import Order
+from .words import Ranking
+
+# So many of the items that fit are ranked, those stored last.
+AT_MOST = 1000
+
+
+class Entry(NamedTuple):
+    """An item and what it is sorted by."""
+
+    row: int
+    values: tuple[Any, ...]
+
+
+def ranked(
+    conn: Connection, matching: Matching, order: Order, newest: int | None
+) -> tuple[list[Entry], list[bool], bool]:
+    """Items in order; whether each value descends; and whether there were more than could be ranked.
+
+    order: has ``rank``, best first when it descends. newest: only items up to this row, None for all.
+    """
+    chosen = drive.choose(conn, matching, "words")
+    columns: list[Key] = []
+    slots: list[tuple[int | None, bool]] = []
+    for key, descending in order:
+        if key == "rank":
+            slots.append((None, descending))
+            continue
+        for one in drive.spread(key, descending, chosen, matching.query.where):
+            slots.append((len(columns) + 2, one[1]))
+            columns.append(one)
+    row = drive.row_of(chosen)
+    statement = drive.statement(matching, chosen, Item.id, Item.text, *(column for column, _ in columns))
+    if newest is not None:
+        statement = statement.where(row <= newest)
+    rows = conn.execute(statement.order_by(row.desc()).limit(AT_MOST + 1)).all()
+    rank = Ranking(matching.words)
+    entries = [
+        Entry(found[0], (*(rank(found[1]) if at is None else found[at] for at, _ in slots), found[0]))
+        for found in rows[:AT_MOST]
+    ]
+    directions = [descending for _, descending in slots]
+    directions.append(directions[-1])
+    for number in reversed(range(len(directions))):
+        entries.sort(key=lambda entry, at=number: comparable(entry.values[at]), reverse=directions[number])  # type: ignore[misc]
+    return entries, directions, len(rows) > AT_MOST
+
+
+def is_beyond(values: tuple[Any, ...], place: tuple[Any, ...], directions: list[bool]) -> bool:
+    """Whether values come after a place in the order."""
+    for value, other, descending in zip(values, place, directions, strict=True):
+        mine, its = comparable(value), comparable(other)
+        if mine != its:
+            return (mine < its) is descending
+    return False
+
+
+def comparable(value: Any) -> tuple[int, Any]:
+    """A value as the database orders it: nothing, numbers, strings."""
+    if value is None:
+        return (0, 0)
+    return (2, value) if isinstance(value, str) else (1, value)

@@ -1,0 +1,224 @@
+"""Searching all items: which fit, in what order, and as records.
+
+Two steps: the rows in their order, then the records of these rows. So sorting never carries payloads, and the first
+step alone serves an export. Who calls sets the time limit (``aside``).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Select, bindparam, null, select
+
+from ..address import Address
+from ..errors import InvalidCursor
+from ..records import ItemRecord
+from . import drive, pages, scope
+from . import ranked as ranks
+from .drive import Drive, Matching
+from .models import Account, Item, Node
+from .query import Order
+from .scope import Part
+from .transaction import committed_revision
+from .words import Snippets
+
+__all__ = ["Found", "Matching", "Search", "find", "records", "row_ids"]
+
+Place = tuple[Any, ...]
+
+BEST_FIRST: Order = (("rank", True),)
+NEWEST_FIRST: Order = (("modified", True),)
+_ROWS_AT_ONCE = 50
+_FARTHEST = 2**63
+
+
+class Search(msgspec.Struct, frozen=True, kw_only=True):
+    """What to look for, and how much of it.
+
+    order: empty for the best first when there are words, else the newest. place: what a ``Found`` gave, for the same
+    matching and order. fields: the keys wanted, None for all. max_bytes: the records end before their texts would pass
+    this, but there is one at least; 0 for no limit.
+    """
+
+    matching: Matching
+    order: Order = ()
+    limit: int = 50
+    place: Place | None = None
+    fields: frozenset[str] | None = None
+    max_bytes: int = 0
+
+
+class Found(msgspec.Struct):
+    """Records in order; place: where it goes on, None at the end.
+
+    ranked: how many of the items that fit were put into the order by rank, None when all were.
+    """
+
+    items: list[ItemRecord]
+    place: Place | None
+    ranked: int | None
+    revision: int
+    parts: list[Part]
+
+
+class Ordered(msgspec.Struct):
+    """Rows in order, each with its place. more: whether there are others after them."""
+
+    rows: list[tuple[int, Place]]
+    more: bool
+    ranked: int | None = None
+
+
+def find(conn: Connection, search: Search) -> Found:
+    """A page of what fits. Raises InvalidCursor for a place of another order."""
+    ordered = by_rank(conn, search) if _ranks(search) else by_keys(conn, search)
+    items, count = _page(conn, search, [row for row, _ in ordered.rows])
+    more = ordered.more or count < len(ordered.rows)
+    place = ordered.rows[count - 1][1] if more and count else None
+    parts = scope.parts(conn, search.matching.query, search.matching.states)
+    return Found(items, place, ordered.ranked, committed_revision(conn), parts)
+
+
+def row_ids(conn: Connection, search: Search) -> tuple[array[int], int | None]:
+    """The rows of everything that fits, in order, and ``ranked``; limit and place are not looked at."""
+    if _ranks(search):
+        entries, _, cut = ranks.ranked(conn, search.matching, search.order or BEST_FIRST, None)
+        return array("q", (entry.row for entry in entries)), ranks.AT_MOST if cut else None
+    chosen, keys = _keys(conn, search)
+    found = _sorted(drive.statement(search.matching, chosen, Item.id), keys)
+    return array("q", (row for (row,) in conn.execute(found))), None
+
+
+def records(conn: Connection, search: Search, rows: Sequence[int]) -> list[ItemRecord]:
+    """The records of these rows in this order, without those that are gone or may not be shown any more."""
+    fields = search.fields
+    values = {"rows": list(rows), "states": list(search.matching.states)}
+    found = {row[0]: row for row in conn.execute(_statement(fields), values)}
+    snippet = Snippets(search.matching.words) if _wants(fields, "snippet") and search.matching.words.wanted else None
+    return [_record(found[row], fields, snippet) for row in rows if row in found]
+
+
+def by_keys(conn: Connection, search: Search) -> Ordered:
+    """A page by what the database can sort by."""
+    chosen, keys = _keys(conn, search)
+    found = drive.statement(search.matching, chosen, Item.id, *(key for key, _ in keys))
+    if search.place is not None:
+        found = found.where(drive.beyond(keys, _checked(search.place, len(keys))))
+    rows = [(row[0], tuple(row[1:])) for row in conn.execute(_sorted(found, keys).limit(search.limit + 1))]
+    return Ordered(rows[: search.limit], len(rows) > search.limit)
+
+
+def by_rank(conn: Connection, search: Search) -> Ordered:
+    """A page of what is ranked.
+
+    Its places begin with the last row that was there at the first page: what arrives later changes nothing after it.
+    """
+    newest = None if search.place is None else search.place[0] if search.place else None
+    if search.place is not None and not isinstance(newest, int):
+        raise _other_order()
+    entries, directions, cut = ranks.ranked(conn, search.matching, search.order or BEST_FIRST, newest)
+    if search.place is not None:
+        place = _checked(search.place[1:], len(directions))
+        entries = [entry for entry in entries if ranks.is_beyond(entry.values, place, directions)]
+    elif entries:
+        newest = max(entry.row for entry in entries)
+    page = [(entry.row, (newest, *entry.values)) for entry in entries[: search.limit]]
+    return Ordered(page, len(entries) > search.limit, ranks.AT_MOST if cut else None)
+
+
+def _ranks(search: Search) -> bool:
+    """Whether the order has a rank, and there is something to rank by."""
+    return bool(search.matching.words.wanted) and any(key == "rank" for key, _ in search.order or BEST_FIRST)
+
+
+def _keys(conn: Connection, search: Search) -> tuple[Drive, list[drive.Key]]:
+    """What leads to the items, and what they are sorted by."""
+    order = tuple(one for one in search.order if one[0] != "rank") or NEWEST_FIRST
+    # Only ``modified`` has an index that leads through everything.
+    wanted = bool(search.matching.words.wanted) and order[0][0] != "modified"
+    chosen = drive.choose(conn, search.matching, "words" if wanted else "order")
+    return chosen, drive.keys(order, chosen, search.matching.query.where)
+
+
+def _sorted(found: Select[Any], keys: list[drive.Key]) -> Select[Any]:
+    return found.order_by(*(key.desc() if descending else key.asc() for key, descending in keys))
+
+
+def _checked(place: Place, length: int) -> Place:
+    """A place that has been outside since it was given."""
+    fitting = all(
+        value is None or isinstance(value, str | float) or (isinstance(value, int) and -_FARTHEST <= value < _FARTHEST)
+        for value in place
+    )
+    if len(place) != length or not fitting:
+        raise _other_order()
+    return tuple(place)
+
+
+def _other_order() -> InvalidCursor:
+    return InvalidCursor("The cursor is of another order; begin again without it.")
+
+
+# Records
+
+
+def _page(conn: Connection, search: Search, rows: Sequence[int]) -> tuple[list[ItemRecord], int]:
+    """Records of the first rows, as many as may be, and how many rows these are."""
+    items: list[ItemRecord] = []
+    size = 0
+    for some in _parts(rows):
+        for record in records(conn, search, some):
+            size += pages.byte_length(record.get("payload")) + pages.byte_length(record.get("data"))
+            if search.max_bytes and size > search.max_bytes and items:
+                return items, len(items)
+            items.append(record)
+    return items, len(rows)
+
+
+def _parts(rows: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (rows[start : start + _ROWS_AT_ONCE] for start in range(0, len(rows), _ROWS_AT_ONCE))
+
+
+def _record(row: Sequence[Any], fields: frozenset[str] | None, snippet: Snippets | None) -> ItemRecord:
+    address = Address(*row[1:4])
+    uri = pages.uri_before_id(address) if _wants(fields, "uri") else ""
+    id_ = row[5]
+    (record,) = pages.records([tuple(row[5:])], uri)
+    if not _wants(fields, "id"):
+        del record["id"]
+    if _wants(fields, "key"):
+        record["key"] = address.key(id_)
+    for name, value in zip(("account", "service", "node"), address, strict=True):
+        if _wants(fields, name):
+            record[name] = value  # type: ignore[literal-required]
+    if snippet is not None and row[4]:
+        record["snippet"] = snippet(row[4])
+    return record
+
+
+def _wants(fields: Iterable[str] | None, key: str) -> bool:
+    return fields is None or key in fields
+
+
+@lru_cache(maxsize=256)
+def _statement(fields: frozenset[str] | None) -> Select[Any]:
+    """Row, address, text, and the columns of ``pages.records``; of what is not wanted NULL."""
+    wanted = (
+        column if _wants(fields, name) else null().label(f"no_{name}") for name, column in pages.FIELDS.items()
+    )
+    text = Item.text if _wants(fields, "snippet") else null().label("no_text")
+    return (
+        select(Item.id, Account.jid, Node.service, Node.node, text, Item.item_id, null().label("place"), *wanted)
+        .join(Node, Node.id == Item.node_id)
+        .join(Account, Account.id == Node.account_id)
+        .where(
+            Item.id.in_(bindparam("rows", expanding=True)),
+            Node.state.in_(bindparam("states", expanding=True)),
+            Node.completeness != "none",
+            Account.removed.is_(False),
+        )
+    )

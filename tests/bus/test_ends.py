@@ -1,0 +1,116 @@
+"""How the daemon ends: with which status, and what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from pubsub_cached.bus import RemoteError
+from tests.support.bus import PrivateBus
+from tests.support.daemon import Daemon
+
+
+async def status(daemon: Daemon, *arguments: str) -> tuple[int, str]:
+    """The exit status of a daemon that is not meant to stay, and its last line."""
+    process = daemon.launch(*arguments)
+    code = await asyncio.to_thread(process.wait, 30)
+    return code, daemon.log.read_text().splitlines()[-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_with_status_0(daemon: Daemon, number: signal.Signals) -> None:
+    await daemon.start()
+    assert await daemon.end(number) == 0
+
+
+async def test_running_calls_are_answered_before_the_end(daemon: Daemon) -> None:
+    await daemon.start()
+    job = await daemon.call("Cache", "Reset", "a{sv}", {})
+    waiting = [asyncio.create_task(daemon.call("Job", "Wait", path=job)) for _ in range(10)]
+    assert await daemon.end() == 0
+    for outcome in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(outcome, str) or (isinstance(outcome, RemoteError) and "NoReply" not in outcome.name)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("colour = 'red'", ["colour"]),
+        ("log-level = 3", ["log-level"]),
+        ("[cache]\nitems-per-node = 'many'", ["items-per-node"]),
+        ("[[account]]\njid = 'alice@example.org'\ntls = 'none'\nhost = 'example.org'", ["tls"]),
+        ("[[account]\n", ["config.toml"]),
+    ],
+    ids=["unknown key", "wrong type", "nested", "tls none", "no TOML"],
+)
+async def test_a_bad_configuration_is_named_with_status_2(daemon: Daemon, text: str, named: list[str]) -> None:
+    daemon.config.write_text(text)
+    code, said = await status(daemon)
+    assert code == 2
+    assert "config.toml" in said
+    assert all(name in said for name in named)
+
+
+async def test_a_configuration_that_is_not_there_is_status_2(daemon: Daemon) -> None:
+    code, said = await status(daemon, "--config", str(daemon.directory / "nowhere.toml"))
+    assert code == 2
+    assert "nowhere.toml" in said
+
+
+async def test_a_newer_database_is_left_alone_with_status_2(daemon: Daemon) -> None:
+    await daemon.start()
+    await daemon.end()
+    with sqlite3.connect(daemon.database) as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    code, said = await status(daemon)
+    assert code == 2
+    assert "9999" in said
+    with sqlite3.connect(daemon.database) as database:
+        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
+
+
+async def test_a_second_daemon_says_that_the_name_is_taken_with_status_3(daemon: Daemon) -> None:
+    await daemon.start()
+    second = subprocess.run(
+        [sys.executable, "-m", "pubsub_cached"], env=daemon.environment, capture_output=True, text=True, timeout=30
+    )
+    assert second.returncode == 3
+    assert "im.pubsubcache1" in second.stderr
+    assert await daemon.get("Manager", "State") == "running"
+
+
+async def test_without_a_bus_it_ends_with_status_4(daemon: Daemon, tmp_path: str) -> None:
+    environment = daemon.environment | {"DBUS_SESSION_BUS_ADDRESS": f"unix:path={tmp_path}/nothing"}
+    alone = subprocess.run(
+        [sys.executable, "-m", "pubsub_cached"], env=environment, capture_output=True, text=True, timeout=30
+    )
+    assert alone.returncode == 4
+    assert "bus" in alone.stderr
+
+
+async def test_a_bus_that_goes_away_ends_it_with_status_4(daemon: Daemon, private_bus: PrivateBus) -> None:
+    await daemon.start()
+    private_bus.stop()
+    assert daemon.process is not None
+    assert await asyncio.to_thread(daemon.process.wait, 20) == 4
+    assert "bus" in daemon.log.read_text().splitlines()[-1]
+
+
+async def test_a_damaged_database_is_set_aside_and_a_fresh_one_made(daemon: Daemon) -> None:
+    daemon.database.parent.mkdir(parents=True)
+    daemon.database.write_bytes(b"this is no database" * 1000)
+    await daemon.start()
+    aside = [path for path in daemon.database.parent.iterdir() if path.name != daemon.database.name]
+    assert any(path.read_bytes().startswith(b"this is no database") for path in aside)
+    assert "set aside" in daemon.log.read_text()
+
+
+async def test_version_is_printed() -> None:
+    done = subprocess.run([sys.executable, "-m", "pubsub_cached", "--version"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout.startswith("pubsub-cached ")
