@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "tests.support.bus",
+    "tests.support.dbusmock",
     "tests.support.prosody",
     "tests.support.ejabberd",
     "tests.support.cached",

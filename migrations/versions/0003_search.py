@@ -1,4 +1,4 @@
-"""The text of items, its full-text index, and an order of all items
+"""The text of items, its full-text index, and what leads through all items
 
 Revision ID: 0003
 Revises: 0002
@@ -49,6 +49,9 @@ def upgrade() -> None:
     if not op.get_context().as_sql:
         _read_texts()
     op.create_index(op.f("ix_item_modified_type_node_id"), "item", ["modified", "type", "node_id"])
+    op.create_index(
+        op.f("ix_node_shown"), "node", ["account_id", "state", "completeness", "validated_at", "next_sync"]
+    )
     if op.get_context().dialect.name == "sqlite":
         op.execute(FULL_TEXT)
         op.execute("INSERT INTO item_text (item_text) VALUES ('rebuild')")
@@ -61,6 +64,7 @@ def downgrade() -> None:
         for name in TRIGGERS:
             op.execute(f"DROP TRIGGER {name}")
         op.execute("DROP TABLE item_text")
+    op.drop_index(op.f("ix_node_shown"), "node")
     op.drop_index(op.f("ix_item_modified_type_node_id"), "item")
     op.drop_column("item", "text")
 

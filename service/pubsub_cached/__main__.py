@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -35,6 +36,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the daemon until it is told to stop; the exit status."""
+    # Nothing that is made while starting is garbage; the daemon turns it on again.
+    gc.disable()
     chosen = parser().parse_args(arguments)
     configure("info")
     log = logging.getLogger("pubsub_cached")

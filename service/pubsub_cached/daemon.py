@@ -14,6 +14,7 @@ from .api.exports import Exports
 from .bus import Connection, Tree
 from .config import Config
 from .errors import BusLost
+from .network import Network
 
 if TYPE_CHECKING:
     from .cache.house import House
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 NAME = "im.pubsubcache1"
 # A writer thread beside the loop: short turns halve the longest waits.
 SWITCH_INTERVAL = 0.0005
+# With the interpreter's own thresholds collecting doubles the time of large fetches.
+GC_THRESHOLDS = (50_000, 20, 20)
 
 
 class Daemon:
@@ -47,6 +50,7 @@ class Daemon:
         self._address = address
         self._clock = clock
         self._stop = asyncio.Event()
+        self._network: asyncio.Task[None] | None = None
         self._connection: Connection
         self._tree: Tree
         self._store: Store
@@ -85,8 +89,11 @@ class Daemon:
         self._tree.open()
         self.house.set_state("running")
         await self.house.connect()
-        gc.collect()
+        self._network = asyncio.create_task(Network(self.house.network_changed).run(), name="network")
+        # What was made so far stays; the collector need not look at it again and again.
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        gc.enable()
 
     async def _load(self) -> None:
         from .analysers.builtin import registry
@@ -112,6 +119,9 @@ class Daemon:
         self.house.set_state("stopping")
         with contextlib.suppress(BusLost):
             await self._tree.close()
+        if self._network is not None:
+            self._network.cancel()
+            await asyncio.wait([self._network])
         await self.house.close()
         await self._store.close()
         await self._connection.close()

@@ -85,6 +85,7 @@ InfoRecord = TypedDict(
         "last": S,
         "index": U,
         "job": O,
+        "ranked": T,
     },
     total=False,
 )
@@ -132,6 +133,27 @@ class DiscoveredRecord(TypedDict, total=False):
     name: S
 
 
+StatisticsRecord = TypedDict(
+    "StatisticsRecord",
+    {
+        "accounts": T,
+        "nodes": T,
+        "items": T,
+        "tombstones": T,
+        "flags": T,
+        "bytes": T,
+        "free": T,
+        "revision": T,
+        "newest": X,
+        "started": X,
+        "jobs": U,
+        "recovered-from": S,
+        "presence-priority": I,
+    },
+    total=False,
+)
+
+
 def signatures(record: Any) -> dict[str, str]:
     """The D-Bus type of each key of a record class above."""
     hints = get_type_hints(record, include_extras=True)
@@ -142,6 +164,7 @@ ITEM = signatures(ItemRecord)
 NODE = signatures(NodeRecord)
 INFO = signatures(InfoRecord)
 ANALYSER = signatures(AnalyserRecord)
+STATISTICS = signatures(StatisticsRecord)
 SUBSCRIPTION = signatures(SubscriptionRecord)
 AFFILIATION = signatures(AffiliationRecord)
 DISCOVERED = signatures(DiscoveredRecord)

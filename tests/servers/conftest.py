@@ -13,6 +13,8 @@ from tests.support.publisher import Publisher
 from tests.support.recorder import Recorder
 from tests.support.server import Server
 
+pytest.register_assert_rewrite("tests.servers.history")
+
 SERVERS = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("prosody", "ejabberd")]
 
 OpenSession = Callable[..., Awaitable[tuple[Session, Recorder]]]

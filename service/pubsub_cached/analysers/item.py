@@ -28,7 +28,8 @@ class Parsed(msgspec.Struct, frozen=True):
     """What is stored of an item.
 
     payload: XML, as it came unless something secret was taken out. data: the JSON object as text,
-    None when there is none. type, subtype: "" when unknown. errors: what could not be read.
+    None when there is none. type, subtype: "" when unknown. errors: what could not be read. deferred: an agent
+    is yet to parse it.
     """
 
     payload: str
@@ -36,6 +37,7 @@ class Parsed(msgspec.Struct, frozen=True):
     type: str = ""
     subtype: str = ""
     errors: tuple[str, ...] = ()
+    deferred: bool = False
 
 
 class Item:

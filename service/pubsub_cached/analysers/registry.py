@@ -26,6 +26,8 @@ State = Literal["active", "waiting", "suspended", "invalid"]
 Records = list[AnalyserRecord]
 Definitions = list[Definition]
 Callbacks = list[Callable[[str, bool], None]]
+StateCallbacks = list[Callable[[str], None]]
+Entries = list["Entry"]
 
 
 class Matched(msgspec.Struct, frozen=True):
@@ -43,7 +45,10 @@ class Matched(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct):
-    """A registered name. definition: None for a file that can't be used."""
+    """A registered name. definition: None for a file that can't be used.
+
+    pending: items that wait to be parsed. failures: time-outs of its agent since it last answered.
+    """
 
     name: str
     origin: Origin
@@ -51,12 +56,15 @@ class Entry(msgspec.Struct):
     definition: Definition | None
     state: State = "active"
     reason: str = ""
+    pending: int = 0
+    failures: int = 0
 
 
 class Registry:
     """Every analyser by name, tried in order: excluded first, then priority, specificity, name.
 
-    on_change: called with a name and whether it is registered now.
+    on_change: called with a name and whether it is registered now. on_state: with a name whose owner, state,
+    reason or failures changed.
     """
 
     def __init__(self) -> None:
@@ -64,6 +72,7 @@ class Registry:
         self._takes_over: dict[str, Definition] = {}
         self._scrubs: dict[str, Callable[[_Element], bool]] = {}
         self.on_change: Callbacks = []
+        self.on_state: StateCallbacks = []
 
     def register(self, definition: Definition, origin: Origin = "builtin", owner: str = "") -> Definition:
         """Add an analyser; the result has its normalised name.
@@ -105,6 +114,27 @@ class Registry:
         """The definition of that name, if it can be used."""
         entry = self._entries.get(name.strip().lower())
         return entry.definition if entry is not None else None
+
+    def entry(self, name: str) -> Entry | None:
+        """What is registered under a name, whether or not it can be used."""
+        return self._entries.get(name.strip().lower())
+
+    def entries(self) -> Entries:
+        """Everything that is registered, sorted by name."""
+        return [self._entries[name] for name in sorted(self._entries)]
+
+    def set_state(
+        self, name: str, state: State, reason: str = "", *, owner: str | None = None, failures: int = 0
+    ) -> None:
+        """How an analyser is; one that is not registered any more has no state."""
+        entry = self._entries.get(name)
+        if entry is None:
+            return
+        now = (state, reason, entry.owner if owner is None else owner, failures)
+        if now != (entry.state, entry.reason, entry.owner, entry.failures):
+            entry.state, entry.reason, entry.owner, entry.failures = now
+            for callback in tuple(self.on_state):
+                callback(name)
 
     def list(self) -> Records:
         """A record of each name, sorted."""
@@ -161,14 +191,17 @@ class Registry:
         definition = self._takes_over.get(context.namespace, definition)
         scrub = self._scrubs.get(context.namespace)
         type, subtype = (definition.type, definition.subtype) if definition is not None else ("", "")
+        deferred = definition is not None and "parse" in definition.callbacks
         if scrub is None and (definition is None or definition.parser is None):
-            return Parsed(payload=context.payload, type=type, subtype=subtype)
+            return Parsed(payload=context.payload, type=type, subtype=subtype, deferred=deferred)
         try:
             element = xml.parse(context.payload)
         except xml.Malformed as error:
             # What can't be read can't be freed of its secrets either.
             kept = context.payload if scrub is None else ""
             return Parsed(payload=kept, type=type, subtype=subtype, errors=(str(error),))
+        if deferred and scrub is not None:
+            return msgspec.structs.replace(_parse(definition, scrub, Item(context, element, type, subtype)), deferred=True)
         return _parse(definition, scrub, Item(context, element, type, subtype))
 
     def _definitions(self) -> Definitions:
@@ -233,7 +266,7 @@ def _record(entry: Entry) -> AnalyserRecord:
         "owner": entry.owner,
         "state": entry.state,
         "reason": entry.reason,
-        "pending": 0,
+        "pending": entry.pending,
     }
     if definition is not None:
         record["type"] = definition.type

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import ClassVar
 
 from ..bus import Variant, caller, variants
 from ..cache.options import LIMIT_AT_MOST, NodesFilter, PurgeFilter, ReadOptions
 from ..cache.policy import POLICIES
+from ..cache.search import SearchOptions
 from ..records import INFO, ITEM, NODE, InfoRecord, ItemRecord, NodeRecord
 from . import flags
 from .options import INT64, UINT32, UINT64, Fields, Flag, Number, Order, Table, Text, Texts, Token
@@ -15,6 +16,7 @@ from .served import Served
 from .waiting import then
 
 Record = dict[str, Variant]
+Items = tuple[list[ItemRecord], str, InfoRecord]
 ItemsReply = tuple[list[Record], str, Record]
 NodesReply = tuple[list[Record], str]
 ChangesReply = tuple[list[str], list[str], int, bool]
@@ -88,13 +90,18 @@ PURGE = Table(
 )
 RESET = Table("Reset", {"token": Token()})
 
+_FOUND = tuple(key for key in ITEM if key not in ("pending", "index"))
+SEARCH = Table("Search", {"limit": _LIMIT, "cursor": Text(), "order": Text(), "fields": Fields(_FOUND)})
+EXPORT = Table("Export", {"order": Text(), "fields": Fields(_FOUND), "token": Token()})
+
 
 class Cache(Served):
     """Reads, local marks, and the jobs that fill and empty the cache."""
 
     name: ClassVar[str] = "im.pubsubcache1.Cache"
     options: ClassVar[Mapping[str, Table]] = {
-        table.method: table for table in (GET_ITEMS, GET_NODE, LIST_NODES, GET_CHANGES, SYNC, PURGE, RESET)
+        table.method: table
+        for table in (GET_ITEMS, GET_NODE, LIST_NODES, GET_CHANGES, SEARCH, SYNC, PURGE, RESET, EXPORT)
     }
 
     @property
@@ -104,16 +111,9 @@ class Cache(Served):
     def GetItems(
         self, account: str, service: str, node: str, options: Mapping[str, Variant]
     ) -> ItemsReply | Awaitable[ItemsReply]:
-        given = GET_ITEMS.read(options)
-        if "ids" in given:
-            # All that were asked for: there is no second page of them.
-            given.setdefault("limit", LIMIT_AT_MOST)
-        wanted = ReadOptions(**given)
+        wanted = read_options(GET_ITEMS, options, LIMIT_AT_MOST)
         address = self.house.accounts.resolve(account, service, node)
-        answer = self.house.reads.get_items(address, wanted)
-        if wanted.fields is not None and "id" not in wanted.fields:
-            return then(answer, _without_ids)
-        return then(answer, _items_reply)
+        return then(then(self.house.reads.get_items(address, wanted), trimmed(wanted.fields)), _items_reply)
 
     def GetNode(
         self, account: str, service: str, node: str, options: Mapping[str, Variant]
@@ -132,6 +132,10 @@ class Cache(Served):
         limit = GET_CHANGES.read(options).get("limit", CHANGES_AT_MOST)
         address = self.house.accounts.resolve(account, service, node)
         return self.house.node_reads.changes(address, since, limit)
+
+    async def Search(self, text: str, query: str, options: Mapping[str, Variant]) -> ItemsReply:
+        wanted = SearchOptions(**SEARCH.read(options))
+        return _items_reply(await self.house.searches.search(text, query, wanted, caller()))
 
     async def SetFlags(
         self, account: str, service: str, node: str, ids: list[str], add: list[str], remove: list[str]
@@ -154,18 +158,38 @@ class Cache(Served):
     def Reset(self, options: Mapping[str, Variant]) -> str:
         return self.house.removal.reset(caller(), RESET.read(options).get("token", "")).path
 
+    def Export(self, text: str, query: str, options: Mapping[str, Variant], output: int) -> str:
+        given = EXPORT.read(options)
+        return self.house.exports.start(text, query, output, sender=caller(), **given).path
 
-def _items_reply(answer: tuple[list[ItemRecord], str, InfoRecord]) -> ItemsReply:
+
+def read_options(table: Table, options: Mapping[str, Variant], most: int) -> ReadOptions:
+    """What GetItems and its like are asked for, ``most`` items at most."""
+    given = table.read(options)
+    if "ids" in given:
+        # All that were asked for: there is no second page of them.
+        given.setdefault("limit", most)
+    return ReadOptions(**given)
+
+
+def trimmed(fields: Collection[str] | None) -> Callable[[Items], Items]:
+    """The cache pages by the id, so it is there even if it was not asked for."""
+    return _as_it_is if fields is None or "id" in fields else _without_ids
+
+
+def _as_it_is(answer: Items) -> Items:
+    return answer
+
+
+def _without_ids(answer: Items) -> Items:
+    for item in answer[0]:
+        item.pop("id", None)
+    return answer
+
+
+def _items_reply(answer: Items) -> ItemsReply:
     items, cursor, info = answer
     return [variants(item, ITEM) for item in items], cursor, variants(info, INFO)
-
-
-def _without_ids(answer: tuple[list[ItemRecord], str, InfoRecord]) -> ItemsReply:
-    # The cache pages by the id, so it is there even if it was not asked for.
-    items, cursor, info = _items_reply(answer)
-    for item in items:
-        item.pop("id", None)
-    return items, cursor, info
 
 
 def _node_reply(node: NodeRecord) -> Record:

@@ -9,7 +9,9 @@ from ..bus import Tree
 from .account import Account
 from .analysers import Analysers
 from .cache import Cache
+from .debug import Debug
 from .job import Job
+from .json import Json
 from .logcontrol import LogControl
 from .manager import Manager
 from .pubsub import PubSub
@@ -35,14 +37,16 @@ class Exports:
         self._cache = Cache()
         self._pubsub = PubSub()
         self._analysers = Analysers()
-        tree.export(ROOT, self._manager, self._cache, self._pubsub, self._analysers)
+        self._json = Json()
+        self._debug = Debug()
+        tree.export(ROOT, self._manager, self._cache, self._pubsub, self._analysers, self._json, self._debug)
         tree.export(LOG_CONTROL, LogControl())
         if house is not None:
             self.open(house)
 
     def open(self, house: House) -> None:
         """Serve this house from now on."""
-        for interface in (self._manager, self._cache, self._pubsub, self._analysers):
+        for interface in (self._manager, self._cache, self._pubsub, self._analysers, self._json, self._debug):
             interface.open(house)
         house.changes.on_items.append(self._items_changed)
         house.changes.on_node.append(self._node_changed)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from ..cache.house import House
 
 CONTRACT = 1
-# Passwords are kept in the Secret Service where one runs.
-FEATURES = ("secret-service",)
+# Passwords are kept in the Secret Service where one runs; Search finds words.
+FEATURES = ("secret-service", "fts")
 
 ADD_ACCOUNT = Table(
     "AddAccount",

@@ -16,6 +16,7 @@ from .accounts import Account, Accounts
 from .changes import Changes
 from .discovery import Discovery
 from .events import Events
+from .export import Exports
 from .jobs import Jobs
 from .negatives import Negatives
 from .node_reads import NodeReads
@@ -26,8 +27,11 @@ from .proofs import Proofs
 from .reads import Reads
 from .removal import Removal
 from .revalidation import Revalidation
+from .search import Searches
 from .subscribing import Subscribing
 from .sync import Sync
+from .upkeep import Upkeep
+from .views import Views
 from .writing import Writing
 
 State = Literal["starting", "running", "stopping"]
@@ -94,11 +98,16 @@ class House:
             store, self.accounts, self.nodes, self.sync, self.changes, negatives, clock
         )
         self.discovery = Discovery(self.accounts)
+        self.searches = Searches(store, self.accounts, clock)
+        self.exports = Exports(store, self.searches, self.jobs)
         self.outbox = Outbox(store, self.accounts, self.writing, parsing, self.changes, self.jobs, clock)
         self.reads.waiting = self.outbox.waiting
         self.revalidation = Revalidation(
             store, self.accounts, self.nodes, self.sync, self.removal, self.changes, negatives, clock
         )
+        self.views = Views()
+        store.on_commit.append(self.views.touched)
+        self.upkeep = Upkeep(store, self.accounts, self.nodes, self.sync, self.changes, self.jobs, clock)
 
     @property
     def revision(self) -> int:
@@ -124,9 +133,18 @@ class House:
         """Begin the sessions of the enabled accounts."""
         await self.accounts.connect()
 
+    def network_changed(self, up: bool) -> None:
+        """The network changed or the machine woke up; ``up``: it may work now, so that nobody waits any longer."""
+        for account in self.accounts.list():
+            account.session.network_changed(up)
+        if up:
+            # Timers stand still while a machine sleeps.
+            self.revalidation.wake()
+
     async def close(self) -> None:
         """Stop in order: sessions, what follows them, and what is told; the store is closed by its owner."""
         self.outbox.close()
+        self.views.close()
         await self.accounts.close()
         await self.jobs.close()
         await self.revalidation.close()

@@ -84,6 +84,8 @@ class Job:
             self.message = await work(self)
         except asyncio.CancelledError:
             self._end("cancelled", errors.Cancelled(f"The {self.kind} was cancelled."))
+        except errors.Cancelled as error:
+            self._end("cancelled", error)
         except errors.PubSubCachedError as error:
             self._end("failed", error)
         except Exception:

@@ -12,13 +12,18 @@ Order = tuple[tuple[str, bool], ...]
 NEWEST_FIRST: Order = (("modified", True),)
 LIMIT = 50
 LIMIT_AT_MOST = 500
+# A reply of the bus is at most 1 MiB; the rest is for keys, lengths and padding.
+REPLY_BYTES = 900_000
+# What crosses the bus as a descriptor.
+BULK_AT_MOST = 10_000
+BULK_BYTES = 64 * 1024 * 1024
 TIMEOUT = 20.0
 
 
 class ReadOptions(msgspec.Struct, frozen=True):
     """Options of GetItems; of ids, cursor, after, before and index at most one is set.
 
-    order: pairs of key and whether it descends. timeout: seconds.
+    order: pairs of key and whether it descends. timeout: seconds. max_bytes: of payloads and data in the answer.
     """
 
     limit: int = LIMIT
@@ -31,6 +36,7 @@ class ReadOptions(msgspec.Struct, frozen=True):
     fields: frozenset[str] | None = None
     policy: Policy = "default"
     timeout: float = TIMEOUT
+    max_bytes: int = REPLY_BYTES
 
     @property
     def newest_first(self) -> bool:

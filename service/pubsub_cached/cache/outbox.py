@@ -59,6 +59,7 @@ class Outbox:
         self._turns: dict[Address, asyncio.Lock] = {}
         self._started: dict[Address, list[Job]] = {}
         self._connected: dict[str, asyncio.Event] = {}
+        self._endings: set[asyncio.Task[None]] = set()
         self._adding = asyncio.Lock()
         self._closing = False
         accounts.on_removed.append(lambda account: self._forget(account.jid))
@@ -184,14 +185,22 @@ class Outbox:
 
         job = self._jobs.queue(KIND, work, entry.path)
         job.message = f"{described(entry)} waits to be sent."
+        job.on_finished.append(lambda job: self._cancelled_unbegun(entry, job))
         self._started.setdefault(address, []).append(job)
+
+    def _cancelled_unbegun(self, entry: Entry, job: Job) -> None:
+        """Clear up after a job that was cancelled before its work could begin, and so could not end."""
+        if job in self._started.get(entry.address, ()):
+            ending = asyncio.create_task(self._ended(entry, job, self._closing))
+            self._endings.add(ending)
+            ending.add_done_callback(self._endings.discard)
 
     async def _ended(self, entry: Entry, job: Job, kept: bool) -> None:
         """An entry was sent, refused or cancelled, or goes on at the next start."""
         address = entry.address
+        self._started[address].remove(job)
         if not kept:
             await self.store.write(outbox_store.remove, entry.id)
-        self._started[address].remove(job)
         self.waiting[address] = [other for other in self.waiting[address] if other.id != entry.id]
         if not self.waiting[address]:
             del self.waiting[address], self._turns[address], self._started[address]

@@ -57,6 +57,7 @@ class Parsing:
             type=parsed.type or "",
             subtype=parsed.subtype or "",
             errors=parsed.errors,
+            deferred=parsed.deferred,
         )
 
     async def all(self, node: NodeRow, items: Sequence[Item]) -> list[StoredItem]:

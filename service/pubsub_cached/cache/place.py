@@ -12,9 +12,6 @@ from ..store.rows import ItemsQuery
 from . import cursor as cursors
 from .options import ReadOptions
 
-# A reply of the bus is at most 1 MiB; the rest is for keys, lengths and padding.
-REPLY_BYTES = 900_000
-
 
 class Place(msgspec.Struct, frozen=True):
     """Where a page begins: what a cursor says, or an option.
@@ -55,7 +52,7 @@ class Place(msgspec.Struct, frozen=True):
             index=options.index,
             position=self.position,
             fields=options.fields,
-            max_bytes=REPLY_BYTES,
+            max_bytes=options.max_bytes,
         )
 
     def rest(self, items: list[ItemRecord]) -> str:

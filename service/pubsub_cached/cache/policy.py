@@ -34,12 +34,13 @@ class Decision(Enum):
     ANYWAY = "from the cache, flagged, without asking the service"
 
 
-_KEPT = frozenset({"live", "polled", "stale", "unreachable", "syncing"})
+# States in which a copy may be shown, if there is one.
+SHOWN = ("live", "polled", "stale", "unreachable", "syncing")
 
 
 def servable(node: NodeRow | None) -> bool:
     """Whether the database holds a copy that some policy may show."""
-    return node is not None and node.state in _KEPT and node.completeness != "none"
+    return node is not None and node.state in SHOWN and node.completeness != "none"
 
 
 def expired(node: NodeRow, now: int) -> bool:

@@ -21,9 +21,9 @@ from . import pending, refusals, service_reads
 from .accounts import Account, Accounts
 from .negatives import Negatives
 from .nodes import Nodes
-from .options import ReadOptions
+from .options import LIMIT_AT_MOST, ReadOptions
 from .parsing import Parsing
-from .place import REPLY_BYTES, Place
+from .place import Place
 from .policy import Decision, decide, expired, freshness, servable
 from .proofs import Proofs
 from .sync import KEPT, Sync
@@ -88,7 +88,7 @@ class Reads:
     def _get(self, address: Address, options: ReadOptions) -> Answer | Awaitable[Answer]:
         place = Place.of(address, options)
         query = place.query(options)
-        if not self._store.inline:
+        if not self._store.inline or options.limit > LIMIT_AT_MOST:
             return self._read_elsewhere(address, options, place, query)
         found = self._store.read_now(read_items, address, query)
         return self._answer(address, options, place, *found)
@@ -96,7 +96,8 @@ class Reads:
     async def _read_elsewhere(
         self, address: Address, options: ReadOptions, place: Place, query: ItemsQuery
     ) -> Answer:
-        found = await self._store.read(read_items, address, query)
+        bulk = options.limit > LIMIT_AT_MOST
+        found = await (self._store.read_aside if bulk else self._store.read)(read_items, address, query)
         answer = self._answer(address, options, place, *found)
         return answer if isinstance(answer, tuple) else await answer
 
@@ -248,6 +249,8 @@ class Reads:
         self, account: Account, address: Address, options: ReadOptions, place: Place, node: NodeRow | None
     ) -> Answer:
         session = account.require_session()
+        # The cursor goes on: too much in one request may cost the service its stream.
+        options = msgspec.structs.replace(options, limit=min(options.limit, LIMIT_AT_MOST))
         try:
             page = await service_reads.read(session, address, options, place.ids, place.after)
             unknown = node is None or node.state in ("unknown", "gone", "denied") or self._wanted(node)
@@ -282,7 +285,7 @@ class Reads:
         info: InfoRecord,
     ) -> Answer:
         records = [self._parsing.record(address, node.analyser, item) for item in page.items]
-        fitting = _fitting(records)
+        fitting = _fitting(records, options.max_bytes)
         more = (page.more or fitting < len(records)) and options.before is None
         records = records[:fitting]
         cursor = ""
@@ -345,12 +348,12 @@ def _refusal(node: NodeRow) -> errors.PubSubCachedError:
     return errors.NoSuchNode(f"{node.address} is gone{said}.")
 
 
-def _fitting(items: list[ItemRecord]) -> int:
+def _fitting(items: list[ItemRecord], most: int) -> int:
     """How many of the service's records fit into one reply; at least one."""
     size = 0
     for number, item in enumerate(items):
         size += len(item.get("payload", "").encode()) + len(item.get("data", "").encode()) + 1000
-        if size > REPLY_BYTES:
+        if size > most:
             return max(1, number)
     return len(items)
 

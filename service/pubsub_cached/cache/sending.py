@@ -36,6 +36,10 @@ ATTEMPTS_AT_MOST = 5
 NOTHING = ""
 
 
+class _GivenUp(errors.Timeout):
+    """Sent often enough without an answer."""
+
+
 class Sending:
     """Sends one entry, waiting for the account and the service as long as it takes."""
 
@@ -60,8 +64,10 @@ class Sending:
                         self._job.progress(len(self._done), len(entry.items))
             except errors.Offline as error:
                 self._say(error)
+            except _GivenUp:
+                raise
             except (errors.Timeout, errors.StanzaError) as error:
-                if not _temporary(error) or self._entry.attempts >= ATTEMPTS_AT_MOST:
+                if refusals.meaning(error) != "unreachable":
                     raise
                 self._say(error)
                 await self._outbox.pause(account, delay)
@@ -81,7 +87,7 @@ class Sending:
             return
         self._check(id_, found)
         if self._entry.attempts >= ATTEMPTS_AT_MOST:
-            raise errors.Timeout(
+            raise _GivenUp(
                 f"{described(entry)} was sent {entry.attempts} times and never answered; it is given up."
             )
         await self._tried(id_, found)
@@ -112,7 +118,7 @@ class Sending:
             )
 
     async def _found(self, session: Session, id_: str) -> frozenset[str] | None:
-        """Digests of what the service has under an id, as it says it and as it is stored; None if it may not be read."""
+        """Digests of what the service has under an id, as said and as stored; None where it may not be read."""
         address = self._entry.address
         try:
             page = await session.get_items(address.service, address.node, ids=[id_], timeout=TIMEOUT)
@@ -147,10 +153,3 @@ def described(entry: Entry) -> str:
 
 def _wanted(entry: Entry) -> str:
     return digest(entry.payload, "") if entry.action == "publish" else NOTHING
-
-
-def _temporary(error: errors.PubSubCachedError) -> bool:
-    """Whether trying again later may help."""
-    if isinstance(error, errors.StanzaError) and error.condition == "resource-constraint":
-        return True
-    return refusals.meaning(error) == "unreachable"

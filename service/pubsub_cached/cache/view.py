@@ -13,18 +13,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, Protocol
 
 from .. import errors
 from ..address import Address
 from ..records import ItemRecord
+from ..store.members import Member, Place
 from ..store.touched import Touched
-from .window import Entry, Holding, Place, Window
+from .window import Holding, Window
 
 log = logging.getLogger(__name__)
 
 ViewState = Literal["stopped", "starting", "running"]
+Change = Literal["added", "changed"]
 
 # Items of one signal, and their bytes: as a reply.
 BATCH = 100
@@ -39,13 +41,22 @@ RETRY_LONGEST = 60.0
 
 
 class Source(Protocol):
-    """The members of a query in their order. All may raise Timeout and DatabaseError."""
+    """The members of a query in their order. All may raise Timeout and DatabaseError.
 
-    async def following(self, place: Place | None, limit: int) -> tuple[list[Entry], bool]:
+    independent: an item's place depends on nothing but the item. Otherwise there is nothing ``following`` but the
+    first, and places are not to be compared with those that ``among`` gives.
+    """
+
+    independent: bool
+
+    async def following(self, place: Place | None, limit: int) -> tuple[list[Member], bool]:
         """Members after a place, None for the first ones, and whether there are more."""
 
-    async def among(self, touched: Touched, limit: int) -> list[Entry] | None:
-        """Those of the items that are members, of a node as a whole the first ``limit``; None: begin anew."""
+    async def among(self, touched: Touched, limit: int) -> list[Member] | None:
+        """Those of the items that are members, of a node as a whole the first ``limit``.
+
+        None: any change may make others members, so begin anew.
+        """
 
     async def records(self, rows: Sequence[int]) -> dict[str, ItemRecord]:
         """Items by key, as far as they are there to be shown."""
@@ -63,11 +74,17 @@ class Source(Protocol):
 class Listener(Protocol):
     """The owner of a view, at the other end of the bus."""
 
-    def added(self, items: list[ItemRecord]) -> None: ...
-    def changed(self, items: list[ItemRecord]) -> None: ...
-    def removed(self, keys: list[str]) -> None: ...
-    def ready(self, total: int) -> None: ...
-    def reset(self) -> None: ...
+    def items(self, change: Change, items: list[ItemRecord]) -> None:
+        """Each is to be taken out if it is held, and put in at its ``index``, one after the other."""
+
+    def removed(self, keys: list[str]) -> None:
+        """These are to be taken out."""
+
+    def ready(self, total: int) -> None:
+        """All of the window was told."""
+
+    def reset(self) -> None:
+        """All are to be taken out."""
 
     async def attentive(self) -> None:
         """Return once the owner has read enough of what it was sent to be sent more."""
@@ -76,19 +93,27 @@ class Listener(Protocol):
 class View:
     """One query, kept; ``listener`` hears of it from ``start`` on."""
 
-    def __init__(self, path: str, owner: str, source: Source, size: int) -> None:
+    def __init__(
+        self, path: str, owner: str, source: Source, size: int, *, json: bool = False, pause: float = PAUSE_SECONDS
+    ) -> None:
+        """size: of the window. json: how the owner wants to be told. pause: between two readings, in seconds."""
         self.path = path
         self.owner = owner
+        self.json = json
         self.state: ViewState = "stopped"
         self.listener: Listener
         self._source = source
         self._size = size
+        self._pause = pause
         self._window = Window(size)
         self._holding = Holding()
         self._changed: set[str] = set()
         self._touched = Touched()
         self._woken = asyncio.Event()
+        self._told = asyncio.Event()
         self._counted: int | None = None
+        self._commit = 0
+        self._owes_ready = False
         self._started = False
         self._turn = 0
         self._task: asyncio.Task[None] | None = None
@@ -102,6 +127,7 @@ class View:
         turn = self._turn
         self._touched = Touched()
         self._woken.clear()
+        self._told.clear()
         try:
             window = await self._first()
         except BaseException:
@@ -126,11 +152,14 @@ class View:
 
     async def total(self) -> int:
         """How many members there are. Raises Timeout."""
-        if self._counted is None or self.state == "stopped":
-            if self.state == "running" and self._window.complete and not self._touched:
-                self._counted = len(self._window)
-            else:
-                self._counted = await self._source.count()
+        if self._task is not None and self._window.complete and not self._touched:
+            return len(self._window)
+        if self._counted is None or self._task is None:
+            commit = self._commit
+            counted = await self._source.count()
+            if commit != self._commit:
+                return counted
+            self._counted = counted
         return self._counted
 
     def touch(self, touched: Touched) -> None:
@@ -142,8 +171,14 @@ class View:
                 self._touched.merge(node_id, node)
         self._touched.everything |= touched.everything
         if self._touched:
+            self._commit += 1
             self._counted = None
+            self._told.clear()
             self._woken.set()
+
+    async def settled(self) -> None:
+        """Wait until everything that was committed is told, in a view that was started."""
+        await self._told.wait()
 
     # The task
 
@@ -156,46 +191,48 @@ class View:
         if self._started:
             # What the owner made of what it was told before is its own matter.
             self._forget()
-        self._started = True
+        self._started = self._owes_ready = True
         wait = RETRY_FIRST
-        ready = False
         while True:
             try:
-                if not ready:
-                    await self._tell()
-                    self.listener.ready(await self.total())
-                    self.state, ready = "running", True
+                if await self._tell() and self._owes_ready:
+                    await self._say_ready()
+                if not self._touched:
+                    self._told.set()
+                await asyncio.sleep(self._pause)
                 await self._woken.wait()
                 await self._update()
                 wait = RETRY_FIRST
-            except errors.PubSubCachedError as error:
-                log.warning("%s could not be brought up to date and tries again: %s", self.path, error.message)
+            except Exception as error:
+                if isinstance(error, errors.PubSubCachedError):
+                    log.warning("%s could not be brought up to date and tries again: %s", self.path, error.message)
+                else:
+                    log.exception("%s could not be brought up to date and tries again", self.path)
                 self._touched.all()
                 self._woken.set()
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, RETRY_LONGEST)
-                continue
-            await asyncio.sleep(PAUSE_SECONDS)
 
     async def _update(self) -> None:
+        """Bring the window to what is stored."""
         touched, self._touched = self._touched, Touched()
         self._woken.clear()
         at = touched.keys()
-        self._changed.update(key for key in at if key in self._window)
-        if touched.everything or touched.count > PENDING_AT_MOST:
-            self._window = await self._first()
-            if touched.count > PENDING_AT_MOST and self._differs():
-                await self._anew()
-                return
-        else:
+        self._changed |= at
+        many = touched.count > PENDING_AT_MOST
+        if not many and not touched.everything:
             await self._look(touched, at)
-        await self._tell()
+            return
+        self._window = await self._first()
+        if many and self._differs():
+            self._forget()
 
     async def _look(self, touched: Touched, at: set[str]) -> None:
         whole = {node_id for node_id, node in touched.nodes.items() if node.whole}
         at.update(self._window.of_nodes(whole))
-        found = await self._source.among(touched, self._size)
-        if found is None:
+        # One more than fit of a node, so that a window which they fill is known not to be all.
+        found = await self._source.among(touched, self._size + 1)
+        if found is None or (not self._source.independent and (found or any(key in self._window for key in at))):
             self._window = await self._first()
             return
         self._window.look(at, found)
@@ -206,24 +243,27 @@ class View:
         keys = self._window.keys
         return keys != self._holding.keys or not self._changed.isdisjoint(keys)
 
-    async def _anew(self) -> None:
-        self._forget()
-        await self._tell()
-        self.listener.ready(await self.total())
-
     def _forget(self) -> None:
-        self.listener.reset()
         self._holding = Holding()
         self._changed.clear()
+        self._owes_ready = True
+        self.listener.reset()
 
     # Telling
 
-    async def _tell(self) -> None:
-        """Bring what the owner holds to what the window is."""
-        while True:
+    async def _say_ready(self) -> None:
+        total = await self.total()
+        self._owes_ready = False
+        self.state = "running"
+        self.listener.ready(total)
+
+    async def _tell(self) -> bool:
+        """Bring what the owner holds to what the window is; False when so much waits that it begins anew instead."""
+        while self._touched.count <= PENDING_AT_MOST:
             await self.listener.attentive()
-            if self._touched.count > PENDING_AT_MOST or not await self._batch():
-                return
+            if not await self._batch():
+                return True
+        return False
 
     async def _batch(self) -> bool:
         """Tell one signal; False when there is nothing to tell."""
@@ -235,16 +275,16 @@ class View:
         held = frozenset(self._holding.keys)
         self._changed &= held
         if changes := self._holding.changes(wanted, self._changed):
-            await self._send(self.listener.changed, wanted, changes[:BATCH], changes)
+            await self._send("changed", wanted, changes[:BATCH], changes)
             return True
         new = [key for key in wanted if key not in held]
         if new:
-            await self._send(self.listener.added, wanted, new[:BATCH], ())
+            await self._send("added", wanted, new[:BATCH], ())
         return bool(new)
 
     async def _send(
         self,
-        tell: Callable[[list[ItemRecord]], None],
+        change: Change,
         wanted: Sequence[str],
         keys: Sequence[str],
         waiting: Collection[str],
@@ -261,7 +301,7 @@ class View:
         for key, index in placed:
             found[key]["index"] = index
         if placed:
-            tell([found[key] for key, _ in placed])
+            self.listener.items(change, [found[key] for key, _ in placed])
 
 
 def _fitting(items: list[ItemRecord]) -> int:

@@ -15,22 +15,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
 
-
-class Place(Protocol):
-    """Where an item stands in the order; no two stand at the same place."""
-
-    def __lt__(self, other: Any, /) -> bool: ...
-
-
-class Entry(NamedTuple):
-    """A member of the query. key: what everyone knows it by. row, node: of the item and its node."""
-
-    key: str
-    place: Place
-    row: int
-    node: int
+from ..store.members import Member, Place
 
 
 class Window:
@@ -39,16 +25,16 @@ class Window:
     def __init__(self, size: int) -> None:
         self.bound: Place | None = None
         self._size = size
-        self._entries: list[Entry] = []
-        self._held: dict[str, Entry] = {}
+        self._members: list[Member] = []
+        self._held: dict[str, Member] = {}
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._members)
 
     @property
     def keys(self) -> list[str]:
         """In order."""
-        return [entry.key for entry in self._entries]
+        return [member.key for member in self._members]
 
     @property
     def complete(self) -> bool:
@@ -58,7 +44,7 @@ class Window:
     @property
     def lacking(self) -> int:
         """How many members have to be read from ``bound`` on."""
-        return 0 if self.bound is None else self._size - len(self._entries)
+        return 0 if self.bound is None else self._size - len(self._members)
 
     def __contains__(self, key: str) -> bool:
         return key in self._held
@@ -69,43 +55,43 @@ class Window:
 
     def of_nodes(self, nodes: Collection[int]) -> list[str]:
         """The items of some nodes that are in it."""
-        return [entry.key for entry in self._entries if entry.node in nodes]
+        return [member.key for member in self._members if member.node in nodes]
 
-    def extend(self, following: Sequence[Entry], more: bool) -> None:
+    def extend(self, following: Sequence[Member], more: bool) -> None:
         """The members next after ``bound``, at the beginning the first; ``more``: there are others after them."""
-        for entry in following:
-            self.drop(entry.key)
-            self._insert(entry)
+        for member in following:
+            self.drop(member.key)
+            self._insert(member)
         self.bound = following[-1].place if more and following else None
         self._trim()
 
-    def look(self, at: Iterable[str], found: Iterable[Entry]) -> None:
+    def look(self, at: Iterable[str], found: Iterable[Member]) -> None:
         """Items were looked at, and those of them that are members were found."""
         for key in at:
             self.drop(key)
-        for entry in found:
-            if self.bound is None or not self.bound < entry.place:
-                self.drop(entry.key)
-                self._insert(entry)
+        for member in found:
+            if self.bound is None or not self.bound < member.place:
+                self.drop(member.key)
+                self._insert(member)
         self._trim()
 
     def drop(self, key: str) -> None:
         """An item is not a member, or not where it was."""
-        entry = self._held.pop(key, None)
-        if entry is not None:
-            del self._entries[self._index(entry.place)]
+        member = self._held.pop(key, None)
+        if member is not None:
+            del self._members[self._index(member.place)]
 
-    def _insert(self, entry: Entry) -> None:
-        self._entries.insert(self._index(entry.place), entry)
-        self._held[entry.key] = entry
+    def _insert(self, member: Member) -> None:
+        self._members.insert(self._index(member.place), member)
+        self._held[member.key] = member
 
     def _index(self, place: Place) -> int:
-        return bisect_left(self._entries, place, key=_place)
+        return bisect_left(self._members, place, key=_place)
 
     def _trim(self) -> None:
-        while len(self._entries) > self._size:
-            del self._held[self._entries.pop().key]
-            self.bound = self._entries[-1].place
+        while len(self._members) > self._size:
+            del self._held[self._members.pop().key]
+            self.bound = self._members[-1].place
 
 
 class Holding:
@@ -155,5 +141,5 @@ class Holding:
         return told
 
 
-def _place(entry: Entry) -> Place:
-    return entry.place
+def _place(member: Member) -> Place:
+    return member.place

@@ -77,8 +77,13 @@ class Writing:
                 for id_ in dict.fromkeys(ids):
                     await session.retract(address.service, address.node, id_, notify=notify, timeout=TIMEOUT)
                     done.append(id_)
-            except errors.PubSubCachedError:
+            except (errors.Timeout, errors.Offline):
                 await self._events.distrust(address, "write")
+                raise
+            except errors.StanzaError as refusal:
+                if refusal.condition == "item-not-found":
+                    # What the cache may still hold.
+                    await self._events.distrust(address, "write")
                 raise
             finally:
                 if done and await self._followed(address):
@@ -127,10 +132,6 @@ class Writing:
             if await self._followed(address) and PurgeEvent not in watch.kinds:
                 self._events.put(account, PurgeEvent(service=address.service, node=address.node))
         await self._events.applied()
-
-    async def session(self, address: Address) -> Session:
-        """The session of a node's account. Raises Offline."""
-        return (await self._session(address))[1]
 
     async def _session(self, address: Address) -> tuple[Account, Session]:
         account = self._accounts.get(address.account)

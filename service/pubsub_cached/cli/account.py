@@ -22,9 +22,9 @@ LONGEST_PASSWORD = 64 * 1024
 
 COLUMNS = (
     Column("State"),
-    Column("Account", keep=True),
+    Column("Account"),
     Column("Origin", style="dim"),
-    Column("Reason"),
+    Column("Reason", narrow="wrap"),
 )
 
 _jid = click.argument("jid", shell_complete=completing.accounts)

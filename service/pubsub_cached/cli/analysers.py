@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     Column("State"),
-    Column("Name", keep=True),
+    Column("Name"),
     Column("Type"),
     Column("Priority", right=True),
     Column("Kept"),
@@ -24,14 +24,16 @@ COLUMNS = (
     Column("Pending", right=True),
     Column("Origin", style="dim"),
     Column("Owner", style="dim"),
-    Column("Reason"),
+    Column("Reason", narrow="wrap"),
 )
 
 
 @click.command()
 @json_option
 def analysers(as_json: bool) -> None:
-    """List the analysers, which say of a node what it is and whether it is kept.
+    """List the analysers.
+
+    They say of a node what it is and whether it is kept.
 
     JSON: the records of Analysers.List.
     """
@@ -52,7 +54,9 @@ def analysers(as_json: bool) -> None:
 @node_arguments
 @json_option
 def match(account: str, service: str, node: str, as_json: bool) -> None:
-    """Say which analyser fits a node, and why, or why none does. Changes nothing.
+    """Say which analyser fits a node, and why, or why none does.
+
+    Changes nothing.
 
     JSON: an object with analyser ("" for none) and why (a sentence for each analyser).
     """
@@ -67,7 +71,7 @@ def match(account: str, service: str, node: str, as_json: bool) -> None:
         return
     output.say(f"'{node}' is matched by {name}." if name else f"No analyser matches '{node}'.")
     rows = [["→" if each == name else "", each, reason] for each, reason in why.items()]
-    output.table((Column(""), Column("Analyser", keep=True), Column("Why", keep=True)), rows)
+    output.table((Column(""), Column("Analyser"), Column("Why", narrow="wrap")), rows)
 
 
 def _row(each: dict[str, Any]) -> list[str]:

@@ -56,31 +56,26 @@ wait_option = click.option(
 )
 
 
-class Time(click.ParamType):
-    """A time, as milliseconds since the epoch."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        try:
-            return times.parse(value)
-        except (ValueError, OverflowError):
-            self.fail(
-                f"'{value}' is no time; write 2026-11-21, 2026-11-21T10:46 or an age such as 30d or 12h.", param, ctx
-            )
+def time_callback(context: click.Context, parameter: click.Parameter, given: str | None) -> int | None:
+    """The value of an option that is a time, in milliseconds since the epoch."""
+    if given is None:
+        return None
+    try:
+        return times.parse(given)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(
+            f"'{given}' is no time; write 2026-11-21, 2026-11-21T10:46 or an age such as 30d or 12h."
+        ) from None
 
 
-class Pair(click.ParamType):
-    """``KEY=VALUE``."""
-
-    name = "key=value"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        if isinstance(value, tuple):
-            return value[0], value[1]
-        key, equals, rest = str(value).partition("=")
+def fields_callback(
+    context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> dict[str, tuple[str, Any]]:
+    """The fields of a form from ``KEY=VALUE``: a string each, or a list for a key given several times."""
+    values: dict[str, list[str]] = {}
+    for pair in given:
+        key, equals, value = pair.partition("=")
         if not equals or not key:
-            self.fail(f"'{value}' is no KEY=VALUE.", param, ctx)
-        return key, rest
+            raise click.BadParameter(f"'{pair}' is no KEY=VALUE.")
+        values.setdefault(key, []).append(value)
+    return {key: ("s", found[0]) if len(found) == 1 else ("as", found) for key, found in values.items()}

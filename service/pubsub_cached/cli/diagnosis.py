@@ -9,10 +9,14 @@ import click
 
 from .. import __version__
 from ..errors import BusLost, PubSubCachedError
-from . import account, nodes, setup, subscriptions, times
+from . import times
+from .account import accounts
 from .client import NAME, PROPERTIES, Client, opened
 from .failure import LOG, Failure, Status
+from .nodes import listed as listed_nodes
+from .setup import UNIT, program_directory, render
 from .status import size
+from .subscriptions import listed as listed_subscriptions
 
 SYSTEMD = "org.freedesktop.systemd1"
 SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
@@ -25,7 +29,7 @@ SET_AT_MOST = 5 * 60_000
 LISTING_SECONDS = 15.0
 NAMED_AT_MOST = 5
 
-RESTART = f"systemctl --user restart {setup.UNIT}"
+RESTART = f"systemctl --user restart {UNIT}"
 
 
 class Finding(NamedTuple):
@@ -75,7 +79,7 @@ async def _activation(client: Client) -> Findings:
     else:
         yield Finding("problem", "activation", "the session bus can't start the daemon.", "pubsub-cachectl setup")
     try:
-        expected = setup.render(setup.program_directory())
+        expected = render(program_directory())
     except click.ClickException as error:
         yield Finding("problem", "activation", error.message, "Install pubsub-cached again.")
         return
@@ -91,11 +95,11 @@ async def _unit(client: Client) -> Findings:
     try:
         unit = await _properties_of_unit(client)
     except PubSubCachedError as error:
-        yield Finding("note", "unit", f"systemd does not say anything of {setup.UNIT}: {error.message}")
+        yield Finding("note", "unit", f"systemd does not say anything of {UNIT}: {error.message}")
         return
     if unit["LoadState"] != "loaded":
         yield Finding(
-            "problem", "unit", f"systemd has not loaded {setup.UNIT}: {unit['LoadState']}.", "pubsub-cachectl setup"
+            "problem", "unit", f"systemd has not loaded {UNIT}: {unit['LoadState']}.", "pubsub-cachectl setup"
         )
     elif unit["ActiveState"] == "failed":
         yield Finding("problem", "unit", f"it has failed ({unit['Result']}).", f"See '{LOG}', then: {RESTART}")
@@ -108,7 +112,7 @@ async def _unit(client: Client) -> Findings:
 
 async def _properties_of_unit(client: Client) -> dict[str, Any]:
     manager = ("/org/freedesktop/systemd1", f"{SYSTEMD}.Manager")
-    (path,) = await client.ask(SYSTEMD, *manager, "LoadUnit", "s", setup.UNIT)
+    (path,) = await client.ask(SYSTEMD, *manager, "LoadUnit", "s", UNIT)
     found: dict[str, Any] = {"NRestarts": 0, "Result": ""}
     for interface in ("Unit", "Service"):
         found |= (await client.ask(SYSTEMD, path, PROPERTIES, "GetAll", "s", f"{SYSTEMD}.{interface}"))[0]
@@ -171,7 +175,7 @@ async def _clock(newest: int | None) -> Findings:
         yield Finding(
             "note",
             "clock",
-            "it is not synchronised, and certificates and times depend on it.",
+            "it is not synchronised, on which certificates and times depend.",
             "timedatectl set-ntp true",
         )
     else:
@@ -191,7 +195,7 @@ async def _synchronised() -> bool | None:
 
 
 async def _accounts(client: Client) -> Findings:
-    found = await account.accounts(client)
+    found = await accounts(client)
     if not found:
         yield Finding("problem", "account", "there is none.", "pubsub-cachectl account add JID")
     for each in found:
@@ -210,27 +214,29 @@ def _account(each: dict[str, Any]) -> Finding:
     reason = each["error-message"] or f"it is {state}."
     if each["error"].endswith(".AuthenticationFailed") and each["origin"] == "config":
         return Finding(
-            "problem", subject, reason, f"Correct the password that the configuration names, then: {RESTART}"
+            "problem", subject, reason, f"Correct the password where the configuration says, then: {RESTART}"
         )
     if state == "offline" or each["error"].endswith(".AuthenticationFailed"):
         connect = f"pubsub-cachectl account connect {jid}"
         remedy = f"pubsub-cachectl account password {jid}, or if it has one: {connect}"
         return Finding("problem", subject, reason, remedy if state == "offline" else remedy.partition(",")[0])
-    remedy = f"Look at the network and at host and port of the account; to try at once: pubsub-cachectl account connect {jid}"
+    remedy = (
+        f"Look at the network and the account's host and port; to try at once: pubsub-cachectl account connect {jid}"
+    )
     return Finding("problem", subject, reason, remedy)
 
 
 async def _subscriptions(client: Client) -> Findings:
     """Subscriptions that the cache counts on, and that the services no longer list."""
-    online = {each["jid"] for each in await account.accounts(client) if each["state"] == "online"}
+    online = {each["jid"] for each in await accounts(client) if each["state"] == "online"}
     expected: dict[tuple[str, str], list[str]] = {}
-    for node in (await nodes.listed(client, {"subscribed": ("b", True)}))[0]:
+    for node in (await listed_nodes(client, {"subscribed": ("b", True)}))[0]:
         if node["account"] in online:
             expected.setdefault((node["account"], node["service"]), []).append(node["node"])
     vanished = False
     for (jid, service), names in sorted(expected.items()):
         try:
-            listed = await subscriptions.listed(client, jid, service, LISTING_SECONDS)
+            listed = await listed_subscriptions(client, jid, service, LISTING_SECONDS)
         except Failure as failure:
             yield Finding("note", "subscriptions", f"{service} does not say what is subscribed to: {failure.message}")
             continue

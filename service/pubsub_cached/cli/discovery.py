@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .client import Client
 
 PAGE = 500
-COLUMNS = (Column("Service", keep=True), Column("Node", keep=True), Column("Name"))
+COLUMNS = (Column("Service"), Column("Node"), Column("Name", narrow="cut"))
 
 
 @click.command()
@@ -30,7 +30,9 @@ COLUMNS = (Column("Service", keep=True), Column("Node", keep=True), Column("Name
 def discover(
     account: str, service: str, node: str | None, type_: str | None, limit: int, everything: bool, as_json: bool
 ) -> None:
-    """List the nodes that a service offers, known to the cache or not.
+    """List the nodes that a service offers.
+
+    Those too that the cache does not know.
 
     JSON: the records of PubSub.Discover.
     """

@@ -21,9 +21,10 @@ _MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLE
 @json_option
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:
-    """Examine bus, unit, activation, daemon, database, clock, accounts and subscriptions.
+    """Find what keeps things from working, and how to mend it.
 
-    Changes nothing, but starts the daemon where it can be started. The status is 5 when there is something to mend.
+    Examines bus, activation, unit, daemon, database, clock, accounts and subscriptions. Changes nothing, but starts
+    the daemon where it can be started. The status is 5 when there is something to mend.
 
     JSON: a record a finding, with level (ok, note or problem), subject, sentence and remedy.
     """

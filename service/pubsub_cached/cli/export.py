@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +40,9 @@ def export(
     order: str | None,
     seconds: float,
 ) -> None:
-    """Write what a search finds as JSON Lines, one item a line; everything that is cached without TEXT and options.
+    """Write what a search finds as JSON Lines, an item a line.
+
+    Without TEXT and options that is everything in the cache.
 
     A FILE is replaced when the export is complete, and left as it was otherwise.
     """
@@ -69,6 +70,8 @@ def _opened(name: str) -> Iterator[int]:
         sys.stdout.flush()
         yield sys.stdout.fileno()
         return
+    import tempfile
+
     path = Path(name)
     try:
         descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

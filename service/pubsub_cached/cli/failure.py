@@ -46,7 +46,7 @@ class Failure(click.ClickException):
 
     def __init__(self, status: Status, sentence: str) -> None:
         super().__init__(sentence)
-        self.exit_code = int(status)
+        self.exit_code = int(status)  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
         if self.message:

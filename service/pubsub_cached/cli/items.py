@@ -22,9 +22,9 @@ PAGE = 500
 COLUMNS = (
     Column("Date", style="cyan"),
     Column("Type"),
-    Column("Item"),
+    Column("Item", narrow="cut"),
     Column("Flags", style="yellow"),
-    Column("Id", style="dim", keep=True),
+    Column("Id", style="dim"),
 )
 
 limit_option = click.option(
@@ -60,13 +60,15 @@ def get(
     payload: bool,
     as_json: bool,
 ) -> None:
-    """Read items of a node, from the cache if it may be served, else from the service.
+    """Read items of a node.
+
+    They come from the cache if it may be served, else from the service.
 
     SERVICE is the service's JID, or "." for the account's own PEP service. Policies: default, cache (never the
     network), refresh (the service first, else the cache), network (the service only).
 
-    On stderr stands where the answer comes from when it is not fresh. JSON: the records of Cache.GetItems, with data
-    as an object.
+    Where they come from and how fresh they are stands on stderr. JSON: the records of Cache.GetItems, with data as
+    an object; stderr is silent then unless the answer is stale, offline or not all.
     """
     if ids and (everything or order):
         raise click.UsageError("IDs are read as they are given; leave out --all and --order.")
@@ -86,7 +88,7 @@ def get(
     _print(items, as_json=as_json, payload=payload, full=full or bool(ids))
     for missing in sorted(set(ids) - {item["id"] for item in items}):
         output.note(f"There is no item '{missing}'.")
-    output.note(summary(info, len(items), more=bool(cursor)))
+    told(info, len(items), more=bool(cursor), quiet=as_json or payload)
 
 
 async def pages(
@@ -123,6 +125,12 @@ def rows(items: Sequence[dict[str, Any]]) -> list[list[str]]:
 def flags(item: dict[str, Any]) -> str:
     """The marks of an item, and that it waits to be sent."""
     return " ".join([*item.get("flags", ()), *(["pending"] if item.get("pending") else [])])
+
+
+def told(info: dict[str, Any], shown: int, *, more: bool, quiet: bool) -> None:
+    """Say on stderr what the answer is worth; ``quiet`` says only what a program should not miss."""
+    if not quiet or more or info.get("freshness") in ("stale", "offline"):
+        output.note(summary(info, shown, more=more))
 
 
 def summary(info: dict[str, Any], shown: int, *, more: bool) -> str:

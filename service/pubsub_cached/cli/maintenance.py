@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 @click.command()
 @wait_option
 def check(seconds: float) -> None:
-    """Look for damage in the cache and repair it; reading goes on meanwhile.
+    """Look for damage in the cache and repair it.
 
     The file itself, rows that belong to nothing, counts, revisions and the search index; of accounts that are online
-    also subscriptions that the services no longer list.
+    also subscriptions that the services no longer list. Reading goes on meanwhile.
     """
     output.say(run(lambda client: _job(client, "Check", seconds)))
 
@@ -28,7 +28,10 @@ def check(seconds: float) -> None:
 @click.command()
 @wait_option
 def compact(seconds: float) -> None:
-    """Give disk space that the cache no longer needs back; changes are stored when it is done."""
+    """Give back disk space that the cache does not need.
+
+    Reading goes on meanwhile; changes are stored when it is done.
+    """
     output.say(run(lambda client: _job(client, "Compact", seconds)))
 
 

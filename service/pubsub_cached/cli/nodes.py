@@ -36,9 +36,9 @@ COLUMNS = (
     Column("Unread", right=True),
     Column("Synchronised", style="cyan"),
     Column("Account", style="dim"),
-    Column("Service", keep=True),
-    Column("Node", keep=True),
-    Column("Title"),
+    Column("Service"),
+    Column("Node"),
+    Column("Title", narrow="cut"),
 )
 
 
@@ -67,7 +67,7 @@ def nodes(
     everything: bool,
     as_json: bool,
 ) -> None:
-    """List the nodes that the cache knows, without the network.
+    """List the nodes that the cache knows.
 
     JSON: the records of Cache.ListNodes.
     """

@@ -9,7 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import click
 
@@ -19,12 +19,12 @@ _BLANK = re.compile(r"\s+")
 
 
 class Column(NamedTuple):
-    """A column of a table. right: numbers. style: for a terminal. keep: never cut."""
+    """A column of a table. right: numbers. style: for a terminal. narrow: on one that is narrow, ``cut`` or ``wrap``."""
 
     title: str
     right: bool = False
     style: str = ""
-    keep: bool = False
+    narrow: Literal["", "cut", "wrap"] = ""
 
 
 def on_terminal() -> bool:
@@ -95,23 +95,45 @@ def record(fields: Mapping[str, str]) -> None:
 
 def _draw(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     from rich.box import SIMPLE_HEAD
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    console = Console(highlight=False)
+    natural = [max(cell_len(cell) for cell in cells) for cells in zip([c.title for c in columns], *rows, strict=True)]
+    widths = _fitted(columns, natural, console.width - _GAP * (len(columns) - 1))
     drawn = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
+    for column, width in zip(columns, widths, strict=True):
         drawn.add_column(
             column.title,
             justify="right" if column.right else "left",
             style=column.style,
-            overflow="fold" if column.keep else "ellipsis",
-            no_wrap=not column.keep,
+            overflow="ellipsis" if column.narrow == "cut" else "fold",
+            no_wrap=column.narrow != "wrap",
+            width=width,
         )
     for row in rows:
         drawn.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    Console(highlight=False).print(drawn)
+    # What must not be cut may be wider than the terminal, which then breaks the line.
+    console.width = max(console.width, sum(widths) + _GAP * (len(columns) - 1))
+    console.print(drawn, crop=False)
 
+
+def _fitted(columns: Sequence[Column], natural: Sequence[int], room: int) -> list[int]:
+    """The widths; those columns that can be narrow share what the others leave."""
+    widths = list(natural)
+    flexible = [index for index, column in enumerate(columns) if column.narrow]
+    while sum(widths) > room and flexible:
+        widest = max(flexible, key=lambda index: widths[index])
+        if widths[widest] <= _NARROWEST:
+            break
+        widths[widest] -= 1
+    return widths
+
+
+_GAP = 3
+_NARROWEST = 12
 
 # Words that stand for a state, wherever they stand alone in a cell.
 _STYLES = {

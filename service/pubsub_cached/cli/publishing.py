@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import output
-from .arguments import Pair, json_option, node_arguments
+from .arguments import fields_callback, json_option, node_arguments
 from .running import run
 
 if TYPE_CHECKING:
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 # Publishing may take as long as the service does.
 SECONDS = 60.0
 
-_queue = click.option(
-    "--queue", is_flag=True, help="When offline, or at once: keep it and send it when it can be sent."
-)
+_queue = click.option("--queue", is_flag=True, help="Keep it, and send it as soon as the service can be reached.")
 
 
 @click.command()
@@ -29,8 +27,8 @@ _queue = click.option(
     "--option",
     "options",
     metavar="KEY=VALUE",
-    type=Pair(),
     multiple=True,
+    callback=fields_callback,
     help="A publish-option, such as pubsub#access_model=open; a key given again makes a list.",
 )
 @_queue
@@ -41,13 +39,13 @@ def publish(
     node: str,
     file: Any,
     item_id: str,
-    options: tuple[tuple[str, str], ...],
+    options: dict[str, tuple[str, Any]],
     queue: bool,
     as_json: bool,
 ) -> None:
-    """Publish an item, whose XML payload is read from FILE or stdin; prints its id.
+    """Publish an item.
 
-    JSON: an object with id.
+    Its XML payload is read from FILE or stdin; prints its id. JSON: an object with id.
     """
     try:
         payload = file.read().decode()
@@ -55,7 +53,7 @@ def publish(
         raise click.UsageError(f"The payload is not UTF-8 at byte {error.start}.") from None
     if not payload.strip():
         raise click.UsageError("The payload is empty; an item has one XML element.")
-    given = publish_options(options) | {"queue": ("b", queue or None)}
+    given = options | {"queue": ("b", queue or None)}
 
     async def work(client: Client) -> str:
         arguments = (account, service, node, item_id, payload, given)
@@ -85,11 +83,3 @@ def retract(account: str, service: str, node: str, ids: tuple[str, ...], no_noti
     run(work)
     what = "1 item" if len(ids) == 1 else f"{len(ids)} items"
     output.say(f"{what} will be retracted when the service can be reached." if queue else f"{what} retracted.")
-
-
-def publish_options(pairs: tuple[tuple[str, str], ...]) -> dict[str, tuple[str, Any]]:
-    """Fields of a form: a string each, or a list for a key given several times."""
-    values: dict[str, list[str]] = {}
-    for key, value in pairs:
-        values.setdefault(key, []).append(value)
-    return {key: ("s", found[0]) if len(found) == 1 else ("as", found) for key, found in values.items()}

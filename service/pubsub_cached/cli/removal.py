@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import completing, output
-from .arguments import Time, wait_option
+from .arguments import time_callback, wait_option
 from .running import run
 
 if TYPE_CHECKING:
@@ -21,11 +21,9 @@ if TYPE_CHECKING:
 @click.option("--node", "nodes", metavar="NODE", multiple=True, shell_complete=completing.nodes)
 @click.option("--type", "types", metavar="TYPE", multiple=True, help="Of nodes of this type, such as blog.")
 @click.option("--subtype", "subtypes", metavar="SUBTYPE", multiple=True, help="Of nodes of this subtype.")
-@click.option("--created-before", metavar="TIME", type=Time(), help="First stored before this time.")
-@click.option("--modified-before", metavar="TIME", type=Time(), help="Last changed before this time.")
-@click.option(
-    "--forget", is_flag=True, help="Give up the nodes as well: no longer kept, no row, no subscription of ours."
-)
+@click.option("--created-before", metavar="TIME", callback=time_callback, help="First stored before this time.")
+@click.option("--modified-before", metavar="TIME", callback=time_callback, help="Last changed before this time.")
+@click.option("--forget", is_flag=True, help="Give up the nodes as well: no row, and no subscription of ours.")
 @wait_option
 def purge(
     accounts: tuple[str, ...],

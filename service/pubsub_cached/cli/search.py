@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from . import completing, output
+from .arguments import json_option
 from .headline import date, document, headline
-from .items import all_option, flags, limit_option, pages, summary
+from .items import all_option, flags, limit_option, pages, told
 from .output import Column
 from .running import run
-from .arguments import json_option
 
 if TYPE_CHECKING:
     from .client import Client
@@ -23,12 +23,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 COLUMNS = (
     Column("Date", style="cyan"),
     Column("Type"),
-    Column("Item"),
-    Column("Found"),
+    Column("Item", narrow="cut"),
+    Column("Found", narrow="cut"),
     Column("Flags", style="yellow"),
     Column("Service", style="dim"),
     Column("Node", style="dim"),
-    Column("Id", style="dim", keep=True),
+    Column("Id", style="dim"),
 )
 
 
@@ -37,9 +37,7 @@ def query_options(command: F) -> F:
     for option in reversed(
         (
             click.argument("text", nargs=-1, metavar="[TEXT]..."),
-            click.option(
-                "--query", metavar="JSON", help="A query as Cache.Search takes it; what follows is added to it."
-            ),
+            click.option("--query", metavar="JSON", help="A query as Cache.Search takes it; the others are added."),
             click.option(
                 "--account", "-a", "accounts", metavar="JID", multiple=True, shell_complete=completing.accounts
             ),
@@ -47,9 +45,7 @@ def query_options(command: F) -> F:
             click.option("--node", "nodes", metavar="NODE", multiple=True, shell_complete=completing.nodes),
             click.option("--type", "types", metavar="TYPE", multiple=True, help="Such as blog."),
             click.option("--subtype", "subtypes", metavar="SUBTYPE", multiple=True, help="Such as microblog."),
-            click.option(
-                "--flag", "flags", metavar="FLAG", multiple=True, help="Such as starred; -read is without it."
-            ),
+            click.option("--flag", "flags", metavar="FLAG", multiple=True, help="Such as starred; -read: without it."),
             click.option(
                 "--where",
                 nargs=3,
@@ -81,13 +77,11 @@ def query_of(query: str | None, where: tuple[tuple[str, str, str], ...], **lists
     return json.dumps(found, ensure_ascii=False)
 
 
-@click.command(context_settings={"ignore_unknown_options": False})
+@click.command()
 @query_options
 @limit_option
 @all_option
-@click.option(
-    "--order", metavar="ORDER", help="Such as 'data.start, id'; the best first when there is TEXT, else the newest."
-)
+@click.option("--order", metavar="ORDER", help="Such as 'data.start, id'; the best first with TEXT, else the newest.")
 @click.option("--explain", is_flag=True, help="Print how the database would search, and do not.")
 @json_option
 def search(
@@ -106,7 +100,7 @@ def search(
     explain: bool,
     as_json: bool,
 ) -> None:
-    """Search the items of the cache, without the network.
+    """Search the items of the cache.
 
     TEXT is words, "quoted phrases", -excluded and begun* ones; all must fit. Before a word that begins with - write
     -- first. What fits all options is found; each may be given several times.
@@ -133,7 +127,10 @@ def search(
         output.json_lines(document(item) for item in items)
     else:
         output.table(COLUMNS, [_row(item) for item in items])
-    output.note(summary(info, len(items), more=bool(cursor)) if items else "Nothing was found.")
+    if items:
+        told(info, len(items), more=bool(cursor), quiet=as_json)
+    else:
+        output.note("Nothing was found.")
 
 
 def _row(item: dict[str, Any]) -> list[str]:

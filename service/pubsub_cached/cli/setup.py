@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import shutil
@@ -16,6 +15,8 @@ import click
 
 from pubsub_cached import paths
 from pubsub_cached.errors import BusLost, PubSubCachedError
+
+from .running import run_alone
 
 if TYPE_CHECKING:
     from pubsub_cached.bus import Connection
@@ -33,9 +34,9 @@ _UNSAFE = re.compile(r"[^\w@%+=:,./\x80-\U0010ffff-]")
 @click.option("--uninstall", is_flag=True, help="Remove both files again; cached data stay.")
 @click.option("--print", "show", is_flag=True, help="Show what would be written, and write nothing.")
 def setup(*, uninstall: bool, show: bool) -> None:
-    """Install the systemd user unit and the D-Bus activation file for this user.
+    """Install the user unit and the D-Bus activation file.
 
-    Needed once after an installation with pip or pipx; a distribution's package brings both.
+    For this user alone. Needed once after an installation with pip or pipx; a distribution's package brings both.
     """
     if uninstall:
         _uninstall()
@@ -46,7 +47,7 @@ def setup(*, uninstall: bool, show: bool) -> None:
         return
     for path, text in files.items():
         click.echo(f"{_write(path, text)}: {path}")
-    for sentence in asyncio.run(_with_bus(_reload)):
+    for sentence in run_alone(_with_bus(_reload)):
         click.echo(sentence)
     click.echo(
         f"The daemon now starts when a program first calls it. Its accounts are in {paths.config_file()}.\n"
@@ -114,7 +115,7 @@ def _write(path: Path, text: str) -> str:
 
 
 def _uninstall() -> None:
-    for sentence in asyncio.run(_with_bus(_stop)):
+    for sentence in run_alone(_with_bus(_stop)):
         click.echo(sentence)
     for path in _targets():
         try:
@@ -125,7 +126,7 @@ def _uninstall() -> None:
             raise click.ClickException(f"{path}: {error.strerror}") from None
         else:
             click.echo(f"removed: {path}")
-    for sentence in asyncio.run(_with_bus(_reload)):
+    for sentence in run_alone(_with_bus(_reload)):
         click.echo(sentence)
     click.echo(f"Cached data and stored passwords stay in {paths.data_dir()}.")
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import account, output, times
+from . import output, times
+from .account import accounts, show
 from .arguments import json_option
 from .failure import Failure, Status
 from .output import Column
@@ -15,15 +16,21 @@ from .running import run
 if TYPE_CHECKING:
     from .client import Client
 
-JOBS = (Column("State"), Column("Job"), Column("Done", right=True), Column("Message"), Column("Path", style="dim"))
+JOBS = (
+    Column("State"),
+    Column("Job"),
+    Column("Done", right=True),
+    Column("Message", narrow="wrap"),
+    Column("Path", style="dim"),
+)
 
 
 @click.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Show the daemon, its accounts, its cache and its jobs; does not start it.
+    """Show the daemon, its accounts and its jobs.
 
-    JSON: one object with daemon, accounts, statistics and jobs.
+    Does not start it. JSON: one object with daemon, accounts, statistics and jobs.
     """
     found = run(look)
     if as_json:
@@ -33,7 +40,7 @@ def status(as_json: bool) -> None:
     output.record({"Daemon": f"{daemon['state']}, version {daemon['version']}", **_sizes(statistics)})
     output.say("")
     if found["accounts"]:
-        account.show(found["accounts"])
+        show(found["accounts"])
     else:
         output.say("There is no account yet: 'pubsub-cachectl account add JID' adds one.")
     if found["jobs"]:
@@ -59,7 +66,7 @@ async def look(client: Client) -> dict[str, Any]:
     }
     return {
         "daemon": daemon,
-        "accounts": await account.accounts(client),
+        "accounts": await accounts(client),
         "statistics": (await client.call("Debug", "GetStatistics"))[0],
         "jobs": await _jobs(client),
     }

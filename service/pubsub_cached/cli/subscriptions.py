@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import output
-from .arguments import Pair, json_option, node_arguments, service_argument
+from .arguments import fields_callback, json_option, node_arguments, service_argument
 from .output import Column
-from .publishing import SECONDS, publish_options
+from .publishing import SECONDS
 from .running import run
 
 if TYPE_CHECKING:
     from .client import Client
 
-COLUMNS = (Column("State"), Column("Node", keep=True), Column("Jid"), Column("Subid", style="dim"))
+COLUMNS = (Column("State"), Column("Node"), Column("Jid"), Column("Subid", style="dim"))
 
 _MEANING = {
     "subscribed": "is subscribed to",
@@ -30,19 +30,19 @@ _MEANING = {
     "--option",
     "options",
     metavar="KEY=VALUE",
-    type=Pair(),
     multiple=True,
+    callback=fields_callback,
     help="A subscription option, such as pubsub#deliver=true; a key given again makes a list.",
 )
 @json_option
-def subscribe(account: str, service: str, node: str, options: tuple[tuple[str, str], ...], as_json: bool) -> None:
+def subscribe(account: str, service: str, node: str, options: dict[str, tuple[str, Any]], as_json: bool) -> None:
     """Subscribe the account to a node at its service.
 
     JSON: an object with state: subscribed, pending (an owner has to approve it) or unconfigured.
     """
 
     async def work(client: Client) -> str:
-        arguments = (account, service, node, publish_options(options))
+        arguments = (account, service, node, options)
         (state,) = await client.call("PubSub", "Subscribe", "sssa{sv}", *arguments, seconds=SECONDS)
         return str(state)
 
@@ -56,7 +56,10 @@ def subscribe(account: str, service: str, node: str, options: tuple[tuple[str, s
 @click.command()
 @node_arguments
 def unsubscribe(account: str, service: str, node: str) -> None:
-    """Give up the account's subscription to a node; the daemon does not make it again by itself."""
+    """Give up the account's subscription to a node.
+
+    The daemon does not make it again by itself.
+    """
 
     async def work(client: Client) -> None:
         await client.call("PubSub", "Unsubscribe", "sssa{sv}", account, service, node, {}, seconds=SECONDS)
@@ -69,9 +72,9 @@ def unsubscribe(account: str, service: str, node: str) -> None:
 @service_argument
 @json_option
 def subscriptions(account: str, service: str, as_json: bool) -> None:
-    """List the account's subscriptions, as the service has them.
+    """List the account's subscriptions at a service.
 
-    JSON: the records of PubSub.ListSubscriptions.
+    As the service has them, not the cache.     JSON: the records of PubSub.ListSubscriptions.
     """
 
     async def work(client: Client) -> list[dict[str, Any]]:

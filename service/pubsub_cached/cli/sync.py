@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 @click.option("--no-wait", is_flag=True, help="Print the job's path at once and leave it to itself.")
 @wait_option
 def sync(account: str, service: str, node: str, full: bool, no_wait: bool, seconds: float) -> None:
-    """Synchronise a node, and keep it synchronised even where no analyser does.
+    """Synchronise a node now.
 
-    'purge --forget' gives it up again. Ctrl-C cancels.
+    It is kept synchronised from then on, even where no analyser does that; 'purge --forget' gives it up
+    again. Ctrl-C cancels.
     """
 
     async def work(client: Client) -> str:

@@ -7,6 +7,7 @@ import time
 from datetime import datetime
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_STEPS = (("days", _UNITS["d"]), ("h", _UNITS["h"]), ("min", _UNITS["m"]))
 _AGE = re.compile(r"(\d{1,9})([smhdw])")
 
 
@@ -31,10 +32,8 @@ def relative(time_ms: int, at: int | None = None) -> str:
         return "just now" if seconds >= 0 else "in a moment"
     if size >= _UNITS["w"]:
         return moment(time_ms)
-    for word, unit in (("days", _UNITS["d"]), ("h", _UNITS["h"]), ("min", _UNITS["m"])):
-        if size >= unit:
-            count = int(size // unit)
-            break
+    word, unit = next((word, unit) for word, unit in _STEPS if size >= unit)
+    count = int(size // unit)
     said = "1 day" if (word, count) == ("days", 1) else f"{count} {word}"
     return f"{said} ago" if seconds >= 0 else f"in {said}"
 

@@ -31,7 +31,9 @@ TITLES_AT_MOST = 20
 def watch(
     service: str | None, node: str | None, account: str, count: int | None, timeout: float | None, as_json: bool
 ) -> None:
-    """Show changes of nodes and items as they happen, of all nodes or of one, until Ctrl-C.
+    """Show changes as they happen.
+
+    Those of all nodes, of a service's or of one, until Ctrl-C.
 
     JSON: an object a change, with signal (ItemsChanged, NodeChanged or AccountChanged) and the signal's arguments.
     """

@@ -130,6 +130,8 @@ class Batch:
                 self._values(item, hash_, created, modified)
                 | {"row": before.id, "modified_at": self._tx.now, "payload": item.payload}
             )
+        elif item.deferred:
+            self.move(before, created, modified)
         elif _parsed(item) != (before.namespace, before.type, before.subtype, before.errors, before.data):
             self._reparsed.append(
                 self._values(item, hash_, created, modified) | {"row": before.id, "modified_at": before.modified_at}

@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from . import criteria, indexes, scope
 from . import sqlite as database
-from .models import Account, Item, Node
+from .models import Item, Node
 from .path import Path
 from .query import Clause, Condition, Order, Query
 from .words import Words
@@ -70,11 +70,8 @@ def choose(conn: Connection, matching: Matching, otherwise: str) -> Drive:
     if query.ids:
         return Drive("ids")
     ways: list[tuple[int, Drive]] = []
-    if scope.constrained(query):
-        parts = scope.parts(conn, query, matching.states)
-        if sum(part.nodes for part in parts) <= _NODES:
-            nodes = scope.ids(conn, query, matching.states, _NODES)
-            ways.append((sum(part.items for part in parts), Drive("nodes", nodes=tuple(nodes))))
+    if scope.constrained(query) and (nodes := scope.few(conn, query, matching.states, _NODES)) is not None:
+        ways.append((nodes[1], Drive("nodes", nodes=tuple(nodes[0]))))
     leading = [clause for clause in query.where if isinstance(clause, Condition)]
     indexed = indexes.among(conn, (clause.path for clause in leading))
     for clause in leading:
@@ -106,7 +103,7 @@ def statement(matching: Matching, drive: Drive, *columns: Value) -> Select[Any]:
         conditions += database.holding(matching.words)
     if drive.by == "nodes":
         conditions.append(Item.node_id == drive.nodes[0] if len(drive.nodes) == 1 else Item.node_id.in_(drive.nodes))
-    source = source.join(Node.__table__, Node.id == node_id).join(Account.__table__, Account.id == Node.account_id)
+    source = source.join(Node.__table__, Node.id == node_id)
     conditions += scope.shown(matching.states) + scope.named(query)
     conditions += [_has(symbol) for symbol in matching.words.symbols]
     conditions += [~_has(symbol) for symbol in matching.words.unwanted_symbols]

@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
 from ..errors import BadConfiguration, DatabaseError, PubSubCachedError, StorageFull
+from .sqlite import prepare
 
 BUSY_SECONDS = 10.0
 _COMPANIONS = ("", "-wal", "-shm", "-journal")
@@ -60,7 +61,7 @@ def connect(path: Path) -> sqlite3.Connection:
             "temp_store=MEMORY",
         ):
             connection.execute(f"PRAGMA {pragma}")
-        sqlite.prepare(connection)
+        prepare(connection)
     except BaseException:
         connection.close()
         raise

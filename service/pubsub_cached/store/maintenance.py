@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
@@ -53,8 +55,24 @@ def size(conn: Connection) -> int:
     return found or 0
 
 
+def compact(driver: sqlite3.Connection) -> int:
+    """Write the file anew without the room that nothing needs; the bytes that were given back.
+
+    Runs outside of a transaction. Needs as much room beside the file as there is in it.
+    """
+    # What was written lately stands in the log beside the file.
+    driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = _pages(driver)
+    driver.execute("VACUUM")
+    driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return before - _pages(driver)
+
+
 def statistics(conn: Connection) -> dict[str, Any]:
-    """Counts, the bytes that the database takes, the revision."""
+    """Counts, the bytes that the database takes, the revision.
+
+    newest: the latest time that was written down, ms. free: bytes free on the disk.
+    """
     counts = {
         "accounts": select(func.count()).select_from(Account).where(Account.removed.is_(False)),
         "nodes": select(func.count()).select_from(Node),
@@ -64,6 +82,10 @@ def statistics(conn: Connection) -> dict[str, Any]:
     }
     found: dict[str, Any] = {name: int(conn.scalar(statement) or 0) for name, statement in counts.items()}
     found["bytes"] = size(conn)
+    if conn.dialect.name == "sqlite":
+        found |= _disk(conn)
+    if newest := _newest(conn):
+        found["newest"] = newest
     found["revision"] = committed_revision(conn)
     return found
 
@@ -75,3 +97,25 @@ def _file_bytes(conn: Connection) -> int:
         for name in ("page_count", "freelist_count", "page_size")
     )
     return (pages - free) * size
+
+
+def _pages(driver: sqlite3.Connection) -> int:
+    """The bytes of the file."""
+    pages, size = (driver.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    return int(pages) * int(size)
+
+
+def _disk(conn: Connection) -> dict[str, int]:
+    (_, _, file), *_ = conn.exec_driver_sql("PRAGMA database_list")
+    try:
+        disk = os.statvfs(file)
+    except OSError:
+        return {}
+    return {"free": disk.f_bavail * disk.f_frsize}
+
+
+def _newest(conn: Connection) -> int:
+    """Of the items only the one that changed last is looked at."""
+    last = select(Item.modified_at).order_by(Item.modified.desc()).limit(1)
+    columns = (Node.last_sync, Node.validated_at, Tombstone.removed_at)
+    return max(conn.scalar(last) or 0, *(conn.scalar(select(func.max(column))) or 0 for column in columns))

@@ -6,7 +6,7 @@ A change here needs a revision in ``migrations/versions``; a test compares the t
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, Text, UniqueConstraint, false
+from sqlalchemy import BigInteger, Boolean, ForeignKey, Index, Integer, MetaData, Text, UniqueConstraint, false, literal_column
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 # Named, so that a migration can drop what it has to on every database.
@@ -19,6 +19,9 @@ NAMING = {
 
 # SQLite numbers rows by itself only in a column of exactly this type.
 Id = BigInteger().with_variant(Integer(), "sqlite")
+
+# Items with content of which nothing was made yet; written out, or the index on them is not found.
+UNPARSED = literal_column("data IS NULL AND errors = '' AND payload <> ''", Boolean())
 
 
 class Base(DeclarativeBase):
@@ -63,6 +66,8 @@ class Node(Base):
         UniqueConstraint("account_id", "service", "node"),
         Index(None, "revision"),
         Index(None, "next_sync"),
+        Index(None, "analyser"),
+        Index("ix_node_shown", "account_id", "state", "completeness", "validated_at", "next_sync"),
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -139,6 +144,7 @@ class Item(Base):
         Index(None, "node_id", "modified"),
         Index(None, "node_id", "revision"),
         Index("ix_item_seen", "node_id", "seen", sqlite_where=seen.is_(True), postgresql_where=seen.is_(True)),
+        Index("ix_item_unparsed", "node_id", sqlite_where=UNPARSED, postgresql_where=UNPARSED),
     )
 
 
@@ -187,3 +193,12 @@ class Outbox(Base):
     path: Mapped[str]
     queued_at: Mapped[int]
     attempts: Mapped[int]
+
+
+class Analyser(Base):
+    """An analyser that was registered to outlive its client. definition: JSON, the keys of ``Register``."""
+
+    __tablename__ = "analyser"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    definition: Mapped[str]

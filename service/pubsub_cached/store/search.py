@@ -75,8 +75,8 @@ class Ordered(msgspec.Struct):
 
 def find(conn: Connection, search: Search) -> Found:
     """A page of what fits. Raises InvalidCursor for a place of another order."""
-    ordered = by_rank(conn, search) if _ranks(search) else by_keys(conn, search)
-    items, count = _page(conn, search, [row for row, _ in ordered.rows])
+    ordered = by_rank(conn, search) if is_ranked(search) else by_keys(conn, search)
+    items, count = page(conn, search, [row for row, _ in ordered.rows])
     more = ordered.more or count < len(ordered.rows)
     place = ordered.rows[count - 1][1] if more and count else None
     parts = scope.parts(conn, search.matching.query, search.matching.states)
@@ -85,12 +85,22 @@ def find(conn: Connection, search: Search) -> Found:
 
 def row_ids(conn: Connection, search: Search) -> tuple[array[int], int | None]:
     """The rows of everything that fits, in order, and ``ranked``; limit and place are not looked at."""
-    if _ranks(search):
+    if is_ranked(search):
         entries, _, cut = ranks.ranked(conn, search.matching, search.order or BEST_FIRST, None)
         return array("q", (entry.row for entry in entries)), ranks.AT_MOST if cut else None
     chosen, keys = _keys(conn, search)
-    found = _sorted(drive.statement(search.matching, chosen, Item.id), keys)
+    found = in_order(drive.statement(search.matching, chosen, Item.id), keys)
     return array("q", (row for (row,) in conn.execute(found))), None
+
+
+def rows_from(conn: Connection, search: Search, offset: int) -> list[int]:
+    """The rows from a position on, in order."""
+    if is_ranked(search):
+        entries, *_ = ranks.ranked(conn, search.matching, search.order or BEST_FIRST, None)
+        return [entry.row for entry in entries[offset : offset + search.limit]]
+    chosen, keys = _keys(conn, search)
+    found = in_order(drive.statement(search.matching, chosen, Item.id), keys)
+    return list(conn.scalars(found.limit(search.limit).offset(offset)))
 
 
 def records(conn: Connection, search: Search, rows: Sequence[int]) -> list[ItemRecord]:
@@ -108,7 +118,7 @@ def by_keys(conn: Connection, search: Search) -> Ordered:
     found = drive.statement(search.matching, chosen, Item.id, *(key for key, _ in keys))
     if search.place is not None:
         found = found.where(drive.beyond(keys, _checked(search.place, len(keys))))
-    rows = [(row[0], tuple(row[1:])) for row in conn.execute(_sorted(found, keys).limit(search.limit + 1))]
+    rows = [(row[0], tuple(row[1:])) for row in conn.execute(in_order(found, keys).limit(search.limit + 1))]
     return Ordered(rows[: search.limit], len(rows) > search.limit)
 
 
@@ -126,11 +136,11 @@ def by_rank(conn: Connection, search: Search) -> Ordered:
         entries = [entry for entry in entries if ranks.is_beyond(entry.values, place, directions)]
     elif entries:
         newest = max(entry.row for entry in entries)
-    page = [(entry.row, (newest, *entry.values)) for entry in entries[: search.limit]]
-    return Ordered(page, len(entries) > search.limit, ranks.AT_MOST if cut else None)
+    rows = [(entry.row, (newest, *entry.values)) for entry in entries[: search.limit]]
+    return Ordered(rows, len(entries) > search.limit, ranks.AT_MOST if cut else None)
 
 
-def _ranks(search: Search) -> bool:
+def is_ranked(search: Search) -> bool:
     """Whether the order has a rank, and there is something to rank by."""
     return bool(search.matching.words.wanted) and any(key == "rank" for key, _ in search.order or BEST_FIRST)
 
@@ -144,7 +154,7 @@ def _keys(conn: Connection, search: Search) -> tuple[Drive, list[drive.Key]]:
     return chosen, drive.keys(order, chosen, search.matching.query.where)
 
 
-def _sorted(found: Select[Any], keys: list[drive.Key]) -> Select[Any]:
+def in_order(found: Select[Any], keys: list[drive.Key]) -> Select[Any]:
     return found.order_by(*(key.desc() if descending else key.asc() for key, descending in keys))
 
 
@@ -166,7 +176,7 @@ def _other_order() -> InvalidCursor:
 # Records
 
 
-def _page(conn: Connection, search: Search, rows: Sequence[int]) -> tuple[list[ItemRecord], int]:
+def page(conn: Connection, search: Search, rows: Sequence[int]) -> tuple[list[ItemRecord], int]:
     """Records of the first rows, as many as may be, and how many rows these are."""
     items: list[ItemRecord] = []
     size = 0

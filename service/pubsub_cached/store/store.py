@@ -15,6 +15,7 @@ from ..errors import PubSubCachedError
 from . import engine as engines
 from . import migrate
 from .aside import SECONDS, Aside
+from .touched import Touched
 from .transaction import Transaction, committed_revision
 from .writer import Writer
 
@@ -60,6 +61,11 @@ class Store:
         """
         recovered_from = migrate.prepare(url)
         return cls(engines.path_of(url), recovered_from, clock)
+
+    @property
+    def on_commit(self) -> list[Callable[[Touched], None]]:
+        """Called after each commit that touched something, before the futures of its writes are done."""
+        return self._writer.on_commit
 
     @property
     def revision(self) -> int:
@@ -113,6 +119,17 @@ class Store:
         DatabaseError, which undo everything that was to be committed with it.
         """
         return self._writer.submit(lambda transaction: fn(transaction, *args, **kwargs))
+
+    def maintain(self, fn: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        """Queue ``fn(connection)`` for a moment without a transaction; what is written later waits for it.
+
+        Raises what ``fn`` raises, StorageFull and DatabaseError.
+        """
+        return self._writer.submit_alone(fn)
+
+    def suspect(self) -> None:
+        """Have the file looked at closely at the next start."""
+        migrate.suspect(self._path)
 
     async def close(self) -> None:
         """Write what is queued, put everything into the one file, and close it."""

@@ -31,8 +31,7 @@ class Transaction:
         self.touched = Touched()
         self._least = least
         self._revision = self._stored_revision = committed_revision(connection)
-        self._sequence: int = _VALUE.value(connection, counter="sequence")
-        self._stored_sequence = self._sequence
+        self._sequence = self._stored_sequence = committed_sequence(connection)
 
     def next_revision(self) -> int:
         """A revision that was never given before."""
@@ -43,6 +42,11 @@ class Transaction:
     def last_revision(self) -> int:
         """The latest revision given."""
         return self._revision
+
+    def reach(self, revision: int = 0, place: int = 0) -> None:
+        """Have the counters go on after these numbers, if they are not past them."""
+        self._revision = max(self._revision, revision)
+        self._sequence = max(self._sequence, place)
 
     def next_place(self) -> int:
         """A place in an order after every one given before, ``STRIDE`` on."""
@@ -60,4 +64,10 @@ class Transaction:
 def committed_revision(connection: Connection) -> int:
     """The daemon's revision as the connection sees it."""
     value: int = _VALUE.value(connection, counter="revision")
+    return value
+
+
+def committed_sequence(connection: Connection) -> int:
+    """The last place that was given, as the connection sees it."""
+    value: int = _VALUE.value(connection, counter="sequence")
     return value

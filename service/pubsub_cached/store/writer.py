@@ -28,8 +28,11 @@ Work = Callable[[Transaction], Any]
 
 
 class _Queued(NamedTuple):
-    work: Work
+    """A function that waits for its turn; ``alone``: between two transactions, with the driver's connection."""
+
+    work: Callable[[Any], Any]
     future: asyncio.Future[Any]
+    alone: bool = False
 
 
 class _Outcome(NamedTuple):
@@ -63,6 +66,8 @@ class Writer:
         self.on_commit: list[Callable[[Touched], None]] = []
         """Called on the loop after each commit that touched something, before its futures are done."""
         self._queue: SimpleQueue[_Queued | None] = SimpleQueue()
+        # Taken from the queue, and to be run after the transaction under way.
+        self._held: _Queued | None = None
         self._closed = False
         self._connection = engine.connect()
         driver = self._connection.connection.driver_connection
@@ -73,12 +78,11 @@ class Writer:
 
     def submit(self, work: Work) -> asyncio.Future[Any]:
         """Queue a function; the future is done after its commit."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if self._closed:
-            future.set_exception(DatabaseError("The database is closed."))
-        else:
-            self._queue.put(_Queued(work, future))
-        return future
+        return self._submit(work, alone=False)
+
+    def submit_alone(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
+        """Queue a function that is to run outside of any transaction."""
+        return self._submit(work, alone=True)
 
     async def close(self) -> None:
         """Finish what is queued, and end."""
@@ -87,15 +91,38 @@ class Writer:
             self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
 
+    def _submit(self, work: Callable[[Any], Any], *, alone: bool) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self._closed:
+            future.set_exception(DatabaseError("The database is closed."))
+        else:
+            self._queue.put(_Queued(work, future, alone))
+        return future
+
     def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            if self._group(first):
+        while (first := self._next()) is not None:
+            if first.alone:
+                self._alone(first)
+            elif self._group(first):
                 break
         try:
             self._driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
             log.warning("The write-ahead log stays beside the database until the next start: %s", error)
         self._connection.close()
+
+    def _next(self) -> _Queued | None:
+        held, self._held = self._held, None
+        return self._queue.get() if held is None else held
+
+    def _alone(self, queued: _Queued) -> None:
+        if queued.future.cancelled():
+            return
+        try:
+            outcome = _Outcome(queued.future, queued.work(self._driver))
+        except Exception as error:
+            outcome = _Outcome(queued.future, error=self._translated(error))
+        self._tell([outcome], Touched())
 
     def _group(self, first: _Queued) -> bool:
         """One transaction of all that is queued, up to the limits; whether the end of the queue was met."""
@@ -114,6 +141,9 @@ class Writer:
                     break
                 if queued is None:
                     ended = True
+                    break
+                if queued.alone:
+                    self._held = queued
                     break
                 taken.append(queued)
                 outcomes.append(self._one(transaction, queued))

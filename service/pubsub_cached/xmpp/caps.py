@@ -9,6 +9,8 @@ import base64
 import hashlib
 import xml.etree.ElementTree as ET
 
+from .port import PRESENCE_PRIORITY
+
 CAPS = "{http://jabber.org/protocol/caps}"
 INFO = "{http://jabber.org/protocol/disco#info}"
 CLIENT = "{jabber:client}"
@@ -40,9 +42,9 @@ class Capabilities:
             del self._known[next(iter(self._known))]
 
     def presence(self) -> list[ET.Element]:
-        """The children of a presence: priority 0, as a negative one loses events, and the hash."""
+        """The children of a presence: its priority and the hash."""
         priority = ET.Element(CLIENT + "priority")
-        priority.text = "0"
+        priority.text = str(PRESENCE_PRIORITY)
         caps = ET.Element(CAPS + "c", {"hash": "sha-1", "node": NODE, "ver": self.hash})
         return [priority, caps]
 

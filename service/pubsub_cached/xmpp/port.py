@@ -11,6 +11,9 @@ from typing import Literal, Protocol
 
 import msgspec
 
+# What every session announces: one below 0 loses all events that are sent to the bare JID.
+PRESENCE_PRIORITY = 0
+
 SessionState = Literal["offline", "connecting", "online", "waiting", "failed"]
 
 # What is filled into a data form (XEP-0004): values by the name of the field, ``pubsub#title``.

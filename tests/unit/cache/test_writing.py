@@ -151,6 +151,11 @@ class TestPublish:
         await cache.idle()
         assert cache.told == []
 
+    async def test_ejabberd_does_not_take_max_items_among_the_options(self, cached: Make) -> None:
+        cache, _ = await followed(cached, World(), EJABBERD)
+        with pytest.raises(errors.StanzaError, match=r"resource-constraint.*pubsub#max_items"):
+            await cache.house.writing.publish(BLOG, "new", post("new"), {"pubsub#max_items": ["5"]})
+
     async def test_a_service_s_refusal_keeps_its_name_and_words(self, cached: Make) -> None:
         cache, service = await followed(cached, World())
         service.fail_next("forbidden", "Publishers only, please", request="publish")

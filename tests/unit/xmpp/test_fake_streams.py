@@ -126,6 +126,20 @@ class TestLogin:
         assert client.told[2:] == ["connecting", "online", "started"]
         assert world.accounts[ALICE].reachable
 
+    async def test_a_network_that_is_up_ends_the_waiting_and_one_that_is_down_does_not(self) -> None:
+        world, _, client = await online()
+        world.cut(ALICE)
+        client.session.network_changed(False)
+        await world.settle()
+        assert client.told[-1] == "waiting"
+        client.session.network_changed(True)
+        await world.settle()
+        assert client.session.online
+        await client.session.close()
+        client.session.network_changed(True)
+        await world.settle()
+        assert not client.session.online
+
 
 class TestLoss:
     """A connection that is lost."""

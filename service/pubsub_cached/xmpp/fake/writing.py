@@ -29,8 +29,8 @@ _TRUE = frozenset({"1", "true"})
 
 def publish(service: Service, jid: str, name: str, item_id: str, payload: str, options: Fields) -> str:
     """Publish an item; the event goes out before the reply."""
-    if service.profile.refused_options.intersection(options):
-        raise StanzaError("bad-request", "", "invalid-options", subject=name)
+    if refused := service.profile.refused_options.intersection(options):
+        raise StanzaError("resource-constraint", f"Unknown field '{min(refused)}'", subject=name)
     node = service.nodes.get(name)
     if node is None and service.owner == jid:
         node = service.create_node(name, owner=jid)

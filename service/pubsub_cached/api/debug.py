@@ -1,0 +1,29 @@
+"""``im.pubsubcache1.Debug``: the daemon looked at from inside, and put in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from ..bus import Variant, caller, variants
+from ..records import STATISTICS
+from ..xmpp.port import PRESENCE_PRIORITY
+from .options import Table
+from .served import Served
+
+
+class Debug(Served):
+    """Statistics and maintenance."""
+
+    name: ClassVar[str] = "im.pubsubcache1.Debug"
+    options: ClassVar[Mapping[str, Table]] = {}
+
+    async def GetStatistics(self) -> dict[str, Variant]:
+        found = await self.house.upkeep.statistics()
+        return variants(found | {"presence-priority": PRESENCE_PRIORITY}, STATISTICS)
+
+    def Check(self) -> str:
+        return self.house.upkeep.check(caller()).path
+
+    def Compact(self) -> str:
+        return self.house.upkeep.compact(caller()).path

@@ -1,0 +1,109 @@
+"""``im.pubsubcache1.Json``: the reads of ``Cache`` as JSON, in strings or in one descriptor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from typing import ClassVar
+
+import msgspec
+
+from ..bus import Variant, caller
+from ..cache.options import BULK_AT_MOST, BULK_BYTES, LIMIT_AT_MOST, NodesFilter, ReadOptions
+from ..cache.search import SearchOptions
+from ..documents import document, lines, record
+from ..records import NodeRecord
+from . import cache
+from .cache import Items
+from .memfd import sealed
+from .options import Number, Table
+from .served import Served
+from .waiting import then
+
+ItemsReply = tuple[list[str], str, str]
+LinesReply = tuple[int, str, str]
+NodesReply = tuple[list[str], str]
+
+_BULK = Number("u", 1, BULK_AT_MOST, capped=True)
+
+GET_NODE = Table("GetNode", {})
+READ_ITEMS = Table(
+    "ReadItems",
+    {**cache.GET_ITEMS.options, "limit": _BULK},
+    exclusive=("ids", "cursor", "after", "before", "index"),
+)
+READ_SEARCH = Table("ReadSearch", {**cache.SEARCH.options, "limit": _BULK})
+
+
+class Json(Served):
+    """The same as ``Cache`` for clients without container types, and bulk for all."""
+
+    name: ClassVar[str] = "im.pubsubcache1.Json"
+    options: ClassVar[Mapping[str, Table]] = {
+        table.method: table
+        for table in (cache.GET_ITEMS, GET_NODE, cache.LIST_NODES, cache.SEARCH, READ_ITEMS, READ_SEARCH)
+    }
+
+    def GetItems(
+        self, account: str, service: str, node: str, options: Mapping[str, Variant]
+    ) -> ItemsReply | Awaitable[ItemsReply]:
+        wanted = cache.read_options(cache.GET_ITEMS, options, LIMIT_AT_MOST)
+        address = self.house.accounts.resolve(account, service, node)
+        return then(then(self.house.reads.get_items(address, wanted), cache.trimmed(wanted.fields)), _items_reply)
+
+    async def Search(self, text: str, query: str, options: Mapping[str, Variant]) -> ItemsReply:
+        wanted = SearchOptions(**cache.SEARCH.read(options))
+        return _items_reply(await self.house.searches.search(text, query, wanted, caller()))
+
+    def ListNodes(self, options: Mapping[str, Variant]) -> NodesReply | Awaitable[NodesReply]:
+        wanted = NodesFilter(**cache.LIST_NODES.read(options))
+        return then(self.house.node_reads.listing(wanted), _nodes_reply)
+
+    def GetNode(self, account: str, service: str, node: str, options: Mapping[str, Variant]) -> str | Awaitable[str]:
+        GET_NODE.read(options)
+        address = self.house.accounts.resolve(account, service, node)
+        return then(self.house.node_reads.get(address), record)
+
+    def ListAccounts(self) -> list[str]:
+        return [
+            record({"jid": account.jid, "state": account.state, "origin": account.origin, "path": account.path})
+            for account in self.house.accounts.list()
+        ]
+
+    def ReadItems(
+        self, account: str, service: str, node: str, options: Mapping[str, Variant]
+    ) -> LinesReply | Awaitable[LinesReply]:
+        wanted = cache.read_options(READ_ITEMS, options, LIMIT_AT_MOST)
+        wanted = msgspec.structs.replace(wanted, max_bytes=BULK_BYTES)
+        address = self.house.accounts.resolve(account, service, node)
+        answer = then(self.house.reads.get_items(address, wanted), cache.trimmed(wanted.fields))
+        if isinstance(answer, tuple):
+            return _lines_reply(answer)
+        return _lines_later(answer)
+
+    async def ReadSearch(self, text: str, query: str, options: Mapping[str, Variant]) -> LinesReply:
+        wanted = SearchOptions(**READ_SEARCH.read(options), max_bytes=BULK_BYTES)
+        return await _lines_later(self.house.searches.search(text, query, wanted, caller()))
+
+
+def _items_reply(answer: Items) -> ItemsReply:
+    items, cursor, info = answer
+    return [document(item) for item in items], cursor, record(info)
+
+
+def _nodes_reply(answer: tuple[list[NodeRecord], str]) -> NodesReply:
+    nodes, cursor = answer
+    return [record(node) for node in nodes], cursor
+
+
+def _lines_reply(answer: Items) -> LinesReply:
+    items, cursor, info = answer
+    return sealed("items", lines(items)), cursor, record(info)
+
+
+async def _lines_later(answer: Awaitable[Items]) -> LinesReply:
+    items, cursor, info = await answer
+    if len(items) <= LIMIT_AT_MOST:
+        return _lines_reply((items, cursor, info))
+    # Much of it would keep the loop from others.
+    return await asyncio.to_thread(_lines_reply, (items, cursor, info))

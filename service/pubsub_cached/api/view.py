@@ -1,0 +1,75 @@
+"""``im.pubsubcache1.View``: a query that stays alive, told to its owner alone."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from ..bus import Interface, Variant, variants
+from ..documents import document
+from ..records import ITEM, ItemRecord
+from .options import Table
+
+if TYPE_CHECKING:
+    from ..cache.view import Change
+    from ..cache.view import View as CachedView
+
+RANGE_AT_MOST = 500
+
+Record = dict[str, Variant]
+
+
+class View(Interface):
+    """One view. close: ends it."""
+
+    name: ClassVar[str] = "im.pubsubcache1.View"
+    options: ClassVar[Mapping[str, Table]] = {}
+
+    def __init__(self, view: CachedView, close: Callable[[], None]) -> None:
+        super().__init__()
+        self._view = view
+        self._close = close
+
+    @property
+    def State(self) -> str:
+        return self._view.state
+
+    @property
+    def Total(self) -> Awaitable[int]:
+        return self._view.total()
+
+    async def Start(self) -> None:
+        await self._view.start()
+
+    def Stop(self) -> None:
+        self._view.stop()
+
+    def Close(self) -> None:
+        self._close()
+
+    async def GetRange(self, offset: int, count: int) -> list[Record]:
+        items = await self._view.range(offset, min(count, RANGE_AT_MOST))
+        return [variants(item, ITEM) for item in items]
+
+    # What the view tells: it is the cache's ``Listener``.
+
+    def items(self, change: Change, items: Sequence[ItemRecord]) -> None:
+        """Added or Changed, or Documents when the owner wants JSON."""
+        if self._view.json:
+            self.emit("Documents", change, [document(item) for item in items])
+        elif change == "added":
+            self.emit("Added", [variants(item, ITEM) for item in items])
+        else:
+            self.emit("Changed", [variants(item, ITEM) for item in items])
+
+    def removed(self, keys: list[str]) -> None:
+        """Items left the window."""
+        self.emit("Removed", keys)
+
+    def ready(self, total: int) -> None:
+        """The window was told."""
+        self.emit("Ready", total)
+
+    def reset(self) -> None:
+        """The window will be told anew."""
+        self.emit("Reset")

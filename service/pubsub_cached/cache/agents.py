@@ -1,0 +1,258 @@
+"""Agents at work: stored items go to the process that parses them, and what it makes of them comes back.
+
+Nobody waits for an agent: items are stored and readable before, and those that nothing was made of yet are found in
+the store, so that none is forgotten when an agent, or the daemon, ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+import msgspec
+
+from .. import errors
+from ..analysers.agent import Peers
+from ..analysers.item import ItemContext
+from ..analysers.registry import Matched, Registry, Subject
+from ..store import parsing as stored_items
+from ..store.parsing import Stored
+from ..store.rows import NodeRow, StoredItem
+from ..store.store import Store
+from .agent import AT_ONCE, Agent, Failed, Unanswered
+from .changes import Changes
+from .nodes import Nodes
+
+log = logging.getLogger(__name__)
+
+RESULT_AT_MOST = 256 * 1024
+BATCH = 16
+PUBSUB = "http://jabber.org/protocol/pubsub"
+
+
+class _Worker:
+    """Goes through the items of one analyser. skip: rows whose call was not answered, left until it is resumed."""
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self.skip: set[int] = set()
+        self.woken = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+
+
+class Agents:
+    """The agents of all analysers that have one."""
+
+    def __init__(self, store: Store, registry: Registry, nodes: Nodes, changes: Changes, peers: Peers | None) -> None:
+        self._store = store
+        self._registry = registry
+        self._nodes = nodes
+        self._changes = changes
+        self._peers = peers
+        self._workers: dict[str, _Worker] = {}
+        self._ended: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Follow the registry and what is stored."""
+        self._registry.on_change.append(self.changed)
+        self._changes.on_items.append(lambda *_: self._wake())
+        self._changes.on_node.append(lambda *_: self._wake())
+        for entry in self._registry.entries():
+            self.changed(entry.name, True)
+
+    async def close(self) -> None:
+        """Stop; what was not parsed is found again."""
+        for name in list(self._workers):
+            self.changed(name, False)
+        await asyncio.gather(*self._ended, return_exceptions=True)
+
+    def changed(self, name: str, registered: bool) -> None:
+        """An analyser came, went, or has another owner: its agent is a new one."""
+        if (worker := self._workers.pop(name, None)) is not None:
+            worker.agent.close()
+            if worker.task is not None:
+                worker.task.cancel()
+        definition = self._registry.get(name) if registered else None
+        if definition is None or not definition.callbacks or self._peers is None:
+            return
+        worker = _Worker(Agent(name, self._registry, self._peers, lambda: self._again(name)))
+        self._workers[name] = worker
+        worker.woken.set()
+        worker.task = asyncio.create_task(self._work(worker), name=f"agent {name}")
+        self._ended.add(worker.task)
+        worker.task.add_done_callback(self._ended.discard)
+
+    def resume(self, name: str) -> None:
+        """Call a suspended agent again; one that is not suspended is left alone."""
+        entry = self._registry.entry(name)
+        if (worker := self._workers.get(name)) is not None and entry is not None and entry.state != "active":
+            worker.agent.resume()
+
+    async def match(self, subject: Subject, matched: Matched) -> Matched | None:
+        """What the agent makes of an analysis; None when there is no answer. Without an agent, the analysis."""
+        definition = matched.definition
+        if definition is None or "match" not in definition.callbacks or matched.excluded:
+            return matched
+        worker = self._workers.get(definition.name)
+        if worker is None:
+            return None
+        analysis = {
+            "name": definition.name,
+            "type": matched.type,
+            "subtype": matched.subtype,
+            "to-sync": matched.to_sync,
+            "namespace": subject.namespace or "",
+            "node-type": subject.node_type or "",
+            "config": subject.config,
+        }
+        text = msgspec.json.encode(analysis).decode()
+        try:
+            answer = _object(await worker.agent.call("Match", *subject.address, text), definition.name)
+            changed = msgspec.convert(answer, _Analysis)
+        except Unanswered:
+            return None
+        except (Failed, msgspec.ValidationError) as error:
+            log.warning("%s: %s", subject.address, error)
+            return msgspec.structs.replace(matched, to_sync=False)
+        return msgspec.structs.replace(
+            matched,
+            type=matched.type if changed.type is None else changed.type,
+            subtype=matched.subtype if changed.subtype is None else changed.subtype,
+            to_sync=matched.to_sync if changed.to_sync is None else changed.to_sync,
+        )
+
+    def _wake(self) -> None:
+        for worker in self._workers.values():
+            worker.woken.set()
+
+    def _again(self, name: str) -> None:
+        if (worker := self._workers.get(name)) is not None:
+            worker.skip.clear()
+            worker.woken.set()
+
+    async def _work(self, worker: _Worker) -> None:
+        await worker.agent.watch()
+        while True:
+            await worker.woken.wait()
+            worker.woken.clear()
+            definition = self._registry.get(worker.agent.name)
+            if definition is None or "parse" not in definition.callbacks:
+                continue
+            await self._count(worker, definition.version)
+            try:
+                await self._drain(worker, definition.version)
+            except errors.PubSubCachedError as error:
+                log.warning("items for the agent of '%s' could not be handled: %s", worker.agent.name, error.message)
+            except Exception:
+                log.exception("items for the agent of '%s' could not be handled", worker.agent.name)
+
+    async def _count(self, worker: _Worker, version: int) -> None:
+        entry = self._registry.entry(worker.agent.name)
+        if entry is not None:
+            entry.pending = await self._store.read(stored_items.pending, entry.name, version)
+
+    async def _drain(self, worker: _Worker, version: int) -> None:
+        name, agent = worker.agent.name, worker.agent
+        for node in await self._store.read(stored_items.behind, name, version) if agent.usable else ():
+            after = 0
+            while agent.usable and (page := await self._store.read(stored_items.of_node, node.id, after, BATCH)):
+                await self._parse_all(worker, page, again=True)
+                after = page[-1].row
+            if agent.usable:
+                await self._current(node, version)
+                await self._count(worker, version)
+        while agent.usable:
+            page = await self._store.read(stored_items.unparsed, name, worker.skip, BATCH)
+            if not page:
+                return
+            # Whatever is not parsed by this is not tried again before it is resumed.
+            await self._parse_all(worker, page, again=False)
+            await self._count(worker, version)
+
+    async def _current(self, node: NodeRow, version: int) -> None:
+        try:
+            await self._nodes.update(node, analyser_version=version)
+        except errors.NoSuchNode:
+            log.debug("%s was forgotten while it was parsed again", node.address)
+
+    async def _parse_all(self, worker: _Worker, items: Sequence[Stored], *, again: bool) -> None:
+        """A few at a time; again: what can't be parsed now loses what an earlier version made of it."""
+        queue = iter(items)
+        parsed: dict[int, list[tuple[str, StoredItem]]] = {}
+
+        async def run() -> None:
+            for item in queue:
+                if not worker.agent.usable:
+                    return
+                made = await self._parse(worker, item, again=again)
+                if made is not None:
+                    parsed.setdefault(item.node_id, []).append((item.hash, made))
+
+        await asyncio.gather(*(run() for _ in range(AT_ONCE)))
+        addresses = {item.node_id: item.address for item in items}
+        for node_id, made in parsed.items():
+            try:
+                delta = await self._store.write(stored_items.write, node_id, made)
+            except errors.NoSuchNode:
+                continue
+            self._changes.items(addresses[node_id], delta)
+
+    async def _parse(self, worker: _Worker, item: Stored, *, again: bool) -> StoredItem | None:
+        name = worker.agent.name
+        context = ItemContext(item.address, item.id, item.payload, item.namespace, item.publisher)
+        made = self._registry.parse(name, context)
+        stored = StoredItem(
+            id=item.id,
+            payload=made.payload,
+            namespace=item.namespace,
+            publisher=item.publisher,
+            data=made.data,
+            type=made.type,
+            subtype=made.subtype,
+            errors=made.errors,
+        )
+        if not made.deferred:
+            worker.skip.add(item.row)
+            return stored
+        try:
+            text = await worker.agent.call("Parse", *item.address, item.id, whole(item, made.payload))
+            document = _object(text, name)
+            return msgspec.structs.replace(stored, data=msgspec.json.encode(document).decode())
+        except Unanswered as unanswered:
+            if not unanswered.tried:
+                return None
+            worker.skip.add(item.row)
+            return stored if again else None
+        except (Failed, OverflowError) as error:
+            return msgspec.structs.replace(stored, data=None, errors=(*stored.errors, str(error)))
+
+
+class _Analysis(msgspec.Struct, rename="kebab"):
+    """What an agent may change."""
+
+    type: str | None = None
+    subtype: str | None = None
+    to_sync: bool | None = None
+
+
+def whole(item: Stored, payload: str) -> str:
+    """The ``<item/>`` that a payload came in (XEP-0060 6.5)."""
+    attributes = f" id={quoteattr(item.id)}"
+    if item.publisher:
+        attributes += f" publisher={quoteattr(item.publisher)}"
+    # A payload without a namespace must not get that of its parent.
+    prefix, declared = ("", "xmlns") if item.namespace else ("pubsub:", "xmlns:pubsub")
+    return f"<{prefix}item {declared}='{PUBSUB}'{attributes}>{payload}</{prefix}item>"
+
+
+def _object(text: str, name: str) -> dict[str, Any]:
+    """The JSON object that an agent gave. Raises Failed."""
+    if len(text) > RESULT_AT_MOST or len(text.encode()) > RESULT_AT_MOST:
+        raise Failed(f"The agent of '{name}' gave more than {RESULT_AT_MOST} bytes.")
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise Failed(f"The agent of '{name}' gave no JSON object: {str(error)[:200]}.") from None

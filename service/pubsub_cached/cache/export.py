@@ -1,0 +1,83 @@
+"""Exports: everything that a search finds, as JSON Lines to a descriptor of a client.
+
+What fits, and its order, is of one moment; each item is as it is when it is written, and one that is gone or may not
+be shown any more by then is left out. So no read is held open for a reader that takes its time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from .. import documents, errors
+from ..store import search as store_search
+from ..store.search import Search
+from ..store.store import Store
+from .jobs import Job, Jobs
+from .outlet import Outlet
+from .search import Searches, parsed_order
+
+_AT_ONCE = 100
+# An export goes on when its client left the bus, but not when nobody holds the other end any more.
+KIND = "export"
+
+
+class Exports:
+    """Begins exports."""
+
+    def __init__(self, store: Store, searches: Searches, jobs: Jobs) -> None:
+        self._store = store
+        self._searches = searches
+        self._jobs = jobs
+
+    def start(
+        self,
+        text: str,
+        query: str,
+        output: int,
+        *,
+        order: str = "",
+        fields: frozenset[str] | None = None,
+        sender: str = "",
+        token: str = "",
+    ) -> Job:
+        """A job that writes to a copy of ``output``. Raises as ``Searches.search`` and ``Jobs.start`` do."""
+        matching = self._searches.matching(text, query)
+        wanted = Search(matching=matching, order=parsed_order(order), fields=fields)
+        outlet = Outlet(output)
+
+        async def work(job: Job) -> str:
+            try:
+                return await self._write(job, wanted, outlet)
+            finally:
+                outlet.close()
+
+        try:
+            job = self._jobs.start(KIND, work, sender, token)
+        except errors.PubSubCachedError:
+            outlet.close()
+            raise
+        # A job that is cancelled before its first step runs nothing.
+        job.on_finished.append(lambda _: outlet.close())
+        return job
+
+    async def _write(self, job: Job, wanted: Search, outlet: Outlet) -> str:
+        rows, ranked = await self._store.read_all(store_search.row_ids, wanted)
+        written = 0
+        for start in range(0, len(rows), _AT_ONCE):
+            some = await self._store.read_all(_lines, wanted, rows[start : start + _AT_ONCE])
+            await outlet.write(some[0])
+            written += some[1]
+            job.progress(min(start + _AT_ONCE, len(rows)), len(rows))
+            # A file takes everything at once; other calls have their turn.
+            await asyncio.sleep(0)
+        bounded = f" More fit: the {ranked} stored last were ranked." if ranked is not None else ""
+        return f"{written} items were written.{bounded}"
+
+
+def _lines(conn: Connection, wanted: Search, rows: Sequence[int]) -> tuple[bytes, int]:
+    """The lines of these rows, and how many."""
+    items = store_search.records(conn, wanted, rows)
+    return documents.lines(items), len(items)

@@ -1,0 +1,137 @@
+"""Searches: what the cache holds of all nodes, never the network.
+
+An answer is as good as the worst of the nodes that it went through, for it may lack an item that only that one lacks:
+freshness is the worst of theirs, validated-at the oldest, completeness full only if all are. Nodes that may not be
+served are not gone through at all. Source: dbus-api.md, "Search".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from .. import errors, jid
+from ..records import InfoRecord, ItemRecord
+from ..store import query as queries
+from ..store import search as store_search
+from ..store import words
+from ..store.query import Order
+from ..store.scope import Part
+from ..store.search import Matching, Search
+from ..store.store import Store
+from . import cursor as cursors
+from .accounts import Accounts
+from .options import LIMIT, REPLY_BYTES
+from .policy import SHOWN, Freshness
+from .turnstile import Turnstile
+
+Answer = tuple[list[ItemRecord], str, InfoRecord]
+
+# Searches of one client at a time, so that it leaves threads to the others.
+AT_ONCE = 2
+_WORST_LAST: tuple[Freshness, ...] = ("live", "validated", "offline", "stale")
+
+
+class SearchOptions(msgspec.Struct, frozen=True):
+    """Options of Search. order: "" for the best first when there are words, else the newest. max_bytes: of the answer."""
+
+    limit: int = LIMIT
+    cursor: str = ""
+    order: str = ""
+    fields: frozenset[str] | None = None
+    max_bytes: int = REPLY_BYTES
+
+
+class Searches:
+    """Answers searches."""
+
+    def __init__(self, store: Store, accounts: Accounts, clock: Callable[[], int]) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._clock = clock
+        self._turnstile = Turnstile(AT_ONCE)
+
+    async def search(self, text: str, query: str, options: SearchOptions, sender: str = "") -> Answer:
+        """Items, a cursor ("" at the end), and how good the answer is.
+
+        Raises InvalidQuery, InvalidArgs (order), InvalidCursor, Timeout, NoSuchAccount, AmbiguousAccount.
+        """
+        matching, order = self.matching(text, query), parsed_order(options.order)
+        purpose = "\0".join(("Search", text, query, options.order))
+        wanted = Search(
+            matching=matching,
+            order=order,
+            limit=options.limit,
+            place=_place(purpose, options.cursor),
+            fields=options.fields,
+            max_bytes=options.max_bytes,
+        )
+        async with self._turnstile.pass_(sender, urgent=False):
+            found = await self._store.read_aside(store_search.find, wanted)
+        cursor = cursors.encode(purpose, found.place) if found.place is not None else ""
+        info = self._info(found.parts)
+        info["revision"] = found.revision
+        if not cursor and not options.cursor:
+            info["total"] = len(found.items)
+        if found.ranked is not None:
+            info["ranked"] = found.ranked
+        return found.items, cursor, info
+
+    def matching(self, text: str, query: str) -> Matching:
+        """What an item has to be, with normalised JIDs. Raises InvalidQuery, NoSuchAccount, AmbiguousAccount."""
+        parsed = queries.parse(query)
+        accounts = _normalised("accounts", parsed.accounts, self._account)
+        services = _normalised("services", parsed.services, lambda name: jid.normalise(name) if name else "")
+        parsed = msgspec.structs.replace(parsed, accounts=accounts, services=services)
+        return Matching(words=words.parse(text), query=parsed, states=SHOWN)
+
+    def _account(self, name: str) -> str:
+        return jid.bare(name) if name else self._accounts.resolve("", "", "").account
+
+    def _info(self, parts: list[Part]) -> InfoRecord:
+        info: InfoRecord = {"source": "cache", "freshness": "stale", "completeness": "none"}
+        if not parts:
+            return info
+        now = self._clock()
+        info["freshness"] = max((self._freshness(part, now) for part in parts), key=_WORST_LAST.index)
+        info["completeness"] = "full" if all(part.completeness == "full" for part in parts) else "window"
+        validated = [part.validated_at for part in parts]
+        if None not in validated:
+            info["validated-at"] = min(at for at in validated if at is not None)
+        return info
+
+    def _freshness(self, part: Part, now: int) -> Freshness:
+        """As ``policy.freshness``, of nodes that are in the same state."""
+        if not self._accounts.get(part.account).online:
+            return "offline"
+        if part.state == "live":
+            return "live"
+        if part.state == "polled" and part.next_sync is not None and part.next_sync > now:
+            return "validated"
+        return "stale"
+
+
+def parsed_order(text: str) -> Order:
+    """The option ``order``. Raises InvalidArgs."""
+    return queries.parse_order(text) if text else ()
+
+
+def _normalised(key: str, names: Iterable[str], normalise: Callable[[str], str]) -> tuple[str, ...]:
+    """JIDs as the database has them. Raises InvalidQuery."""
+    found: list[str] = []
+    for number, name in enumerate(names):
+        try:
+            found.append(normalise(name))
+        except errors.InvalidJid as error:
+            raise errors.InvalidQuery(f"{key}[{number}]: {error.message}") from None
+    return tuple(found)
+
+
+def _place(purpose: str, cursor: str) -> tuple[object, ...] | None:
+    if not cursor:
+        return None
+    place = cursors.decode(purpose, cursor)
+    if not isinstance(place, list):
+        raise cursors.invalid(cursor)
+    return tuple(place)

@@ -1,0 +1,178 @@
+"""Which items a search finds, and where each stands: asked of a few named items, or of the order from a place on.
+
+For those who hold the first items of a search and follow what changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+from sqlalchemy import Connection, Select, bindparam, func, select
+
+from ..address import Address
+from ..records import ItemRecord
+from . import drive, search
+from . import sqlite as database
+from .drive import Drive
+from .models import Account, Item, Node
+from .query import Order
+from .ranked import comparable
+from .search import Search
+from .words import Words
+
+# So many items are asked for in one statement.
+_AT_ONCE = 500
+# What is named leads to itself.
+_FEW = Drive("few")
+
+Row = Sequence[Any]
+
+
+class Place:
+    """Where an item stands; comes before those it is less than. values: what it is sorted by, the last its own."""
+
+    __slots__ = ("_directions", "values")
+
+    def __init__(self, values: tuple[Any, ...], directions: Sequence[bool]) -> None:
+        self.values = values
+        self._directions = directions
+
+    def __lt__(self, other: Place) -> bool:
+        for mine, its, descending in zip(self.values, other.values, self._directions, strict=True):
+            if mine != its or type(mine) is not type(its):
+                left, right = comparable(mine), comparable(its)
+                if left != right:
+                    return (left < right) is not descending
+        return False
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Place) and not self < other and not other < self
+
+    def __hash__(self) -> int:
+        return hash(self.values)
+
+    def __repr__(self) -> str:
+        return f"Place{self.values}"
+
+
+class Member(NamedTuple):
+    """An item that a search finds: its key, its place, its row and its node's."""
+
+    key: str
+    place: Place
+    row: int
+    node: int
+
+
+class Members:
+    """What a search finds; its limit and place are not looked at."""
+
+    def __init__(self, wanted: Search) -> None:
+        self._search = replace(wanted, limit=1, place=None)
+        self._fields = None if wanted.fields is None else wanted.fields | {"key"}
+        self._keys = drive.keys(_order(wanted), _FEW, wanted.matching.query.where)
+        self._directions = _directions(wanted)
+        self._named = self._few().where(Item.item_id.in_(bindparam("ids", expanding=True)))
+        self._whole = search.in_order(self._few(), self._keys).limit(bindparam("most"))
+
+    @property
+    def ranked(self) -> bool:
+        """Whether they are ordered by rank: of many not all are looked at, so each depends on the others."""
+        return search.is_ranked(self._search)
+
+    def following(self, conn: Connection, place: Place | None, limit: int) -> tuple[list[Member], bool, bool]:
+        """The members after a place (None: the first), whether there are more, and whether all were looked at."""
+        if self.ranked:
+            found = search.by_rank(conn, replace(self._search, limit=limit))
+            # A page by rank remembers the row that was the last when it was begun.
+            rows = [(row, values[1:]) for row, values in found.rows]
+        else:
+            found = search.by_keys(conn, replace(self._search, limit=limit, place=place.values if place else None))
+            rows = found.rows
+        identified = _identified(conn, [row for row, _ in rows])
+        members = [
+            Member(identified[row][1], Place(values, self._directions), row, identified[row][0]) for row, values in rows
+        ]
+        return members, found.more, found.ranked is None
+
+    def among(self, conn: Connection, node: int, address: Address, ids: Collection[str]) -> list[Member]:
+        """Those of a node's items that are members; by rank their places say nothing."""
+        wanted = list(ids)
+        found: list[Row] = []
+        for start in range(0, len(wanted), _AT_ONCE):
+            found += conn.execute(self._named, {"node": node, "ids": wanted[start : start + _AT_ONCE]})
+        return self._members(node, address, found)
+
+    def of_node(self, conn: Connection, node: int, address: Address, limit: int) -> list[Member]:
+        """The first members of a node; by rank any of them, and their places say nothing."""
+        return self._members(node, address, conn.execute(self._whole, {"node": node, "most": limit}))
+
+    def records(self, conn: Connection, rows: Sequence[int]) -> dict[str, ItemRecord]:
+        """The records of these rows by key, as far as they are there to be shown."""
+        found = search.records(conn, replace(self._search, fields=self._fields), rows)
+        return {record["key"]: record for record in found}
+
+    def range(self, conn: Connection, offset: int, count: int, max_bytes: int) -> list[ItemRecord]:
+        """Records from a position on, each with its ``index``."""
+        wanted = replace(self._search, limit=count, fields=self._fields, max_bytes=max_bytes)
+        rows = search.rows_from(conn, wanted, offset)
+        items, _ = search.page(conn, wanted, rows)
+        for index, item in enumerate(items, offset):
+            item["index"] = index
+        return items
+
+    def count(self, conn: Connection) -> int:
+        """How many there are."""
+        matching = self._search.matching
+        chosen = drive.choose(conn, matching, "words" if matching.words.wanted else "order")
+        found = drive.statement(matching, chosen, Item.id).subquery()
+        return int(conn.scalar(select(func.count()).select_from(found)) or 0)
+
+    def _few(self) -> Select[Any]:
+        """Row, id and what to sort by, of the items of a node, looked at one by one."""
+        matching = self._search.matching
+        symbols = Words(symbols=matching.words.symbols, unwanted_symbols=matching.words.unwanted_symbols)
+        columns = (Item.id, Item.item_id, *(key for key, _ in self._keys))
+        found = drive.statement(replace(matching, words=symbols), _FEW, *columns)
+        return found.where(Item.node_id == bindparam("node"), *database.holding_each(matching.words))
+
+    def _members(self, node: int, address: Address, rows: Iterable[Row]) -> list[Member]:
+        return [
+            Member(address.key(id_), Place(tuple(values), self._directions), row, node) for row, id_, *values in rows
+        ]
+
+
+def _order(wanted: Search) -> Order:
+    """The order in so far as it is no rank."""
+    return tuple(one for one in wanted.order if one[0] != "rank") or search.NEWEST_FIRST
+
+
+def _directions(wanted: Search) -> list[bool]:
+    """Whether each value of a place descends."""
+    order = wanted.order or search.BEST_FIRST if search.is_ranked(wanted) else _order(wanted)
+    found: list[bool] = []
+    for key, descending in order:
+        if key == "rank":
+            found.append(descending)
+        else:
+            found += [each for _, each in drive.spread(key, descending, _FEW, wanted.matching.query.where)]
+    return [*found, order[-1][1]]
+
+
+def _identified(conn: Connection, rows: Sequence[int]) -> dict[int, tuple[int, str]]:
+    """Of each row its node's row and its key."""
+    found: dict[int, tuple[int, str]] = {}
+    for start in range(0, len(rows), _AT_ONCE):
+        for row, node, *address, id_ in conn.execute(_IDENTITIES, {"rows": rows[start : start + _AT_ONCE]}):
+            found[row] = (node, Address(*address).key(id_))
+    return found
+
+
+_IDENTITIES = (
+    select(Item.id, Item.node_id, Account.jid, Node.service, Node.node, Item.item_id)
+    .join(Node, Node.id == Item.node_id)
+    .join(Account, Account.id == Node.account_id)
+    .where(Item.id.in_(bindparam("rows", expanding=True)))
+)

@@ -1,0 +1,107 @@
+"""Stored items on their way through a parser: again, or for the first time after they were stored."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from ..address import Address
+from . import nodes
+from .batch import Batch, held
+from .models import UNPARSED, Account, Item, Node
+from .rows import Delta, NodeRow, StoredItem
+from .transaction import Transaction
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """An item as it is stored. row: of the item. hash: tells whether its content is still the same later."""
+
+    row: int
+    node_id: int
+    address: Address
+    id: str
+    payload: str
+    namespace: str
+    publisher: str
+    hash: str
+
+
+def of_node(
+    conn: Connection,
+    node_id: int,
+    after: int,
+    limit: int,
+    created_before: int | None = None,
+    modified_before: int | None = None,
+) -> list[Stored]:
+    """Items of a node with their content, those after a row, in a fixed order; before: times in ms."""
+    conditions = [Item.node_id == node_id, Item.id > after, Item.payload != ""]
+    if created_before is not None:
+        conditions.append(Item.created_at < created_before)
+    if modified_before is not None:
+        conditions.append(Item.modified_at < modified_before)
+    return _stored(conn, limit, *conditions)
+
+
+def unparsed(conn: Connection, analyser: str, skip: Collection[int], limit: int) -> list[Stored]:
+    """Items of an analyser's nodes of which nothing was made yet, but those in these rows."""
+    conditions: list[ColumnElement[bool]] = [Node.analyser == analyser, UNPARSED]
+    if skip:
+        conditions.append(Item.id.not_in(list(skip)))
+    return _stored(conn, limit, *conditions)
+
+
+def pending(conn: Connection, analyser: str, version: int) -> int:
+    """How many items of an analyser's nodes wait for it: nothing was made of them, or by an earlier version."""
+    waiting = select(func.count()).select_from(Item).join(Node, Node.id == Item.node_id)
+    current = (Node.analyser == analyser) & (Node.analyser_version >= version)
+    count = conn.scalar(waiting.where(current, UNPARSED)) or 0
+    old = select(func.sum(Node.item_count)).where(Node.analyser == analyser, Node.analyser_version < version)
+    return count + int(conn.scalar(old) or 0)
+
+
+def behind(conn: Connection, analyser: str, version: int) -> list[NodeRow]:
+    """Nodes of an analyser that were parsed by an earlier version."""
+    found = conn.scalars(select(Node.id).where(Node.analyser == analyser, Node.analyser_version < version))
+    return [row for id_ in found.all() if (row := nodes.by_id(conn, id_)) is not None]
+
+
+def write(tx: Transaction, node_id: int, parsed: Sequence[tuple[str, StoredItem]]) -> Delta:
+    """What parsers made of stored items, each with the hash it had; those with other content by now stay.
+
+    Raises NoSuchNode.
+    """
+    batch = Batch(tx, nodes.must(nodes.by_id(tx.connection, node_id)))
+    for hash_, item in parsed:
+        before = held(tx, node_id, item.id)
+        if before is not None and before.hash == hash_:
+            batch.store(item, before, before.created, before.modified)
+    return batch.write()
+
+
+def _stored(conn: Connection, limit: int, *conditions: ColumnElement[bool]) -> list[Stored]:
+    rows = conn.execute(
+        select(
+            Item.id,
+            Item.node_id,
+            Account.jid,
+            Node.service,
+            Node.node,
+            Item.item_id,
+            Item.payload,
+            Item.namespace,
+            Item.publisher,
+            Item.hash,
+        )
+        .join(Node, Node.id == Item.node_id)
+        .join(Account, Account.id == Node.account_id)
+        .where(*conditions)
+        .order_by(Item.id)
+        .limit(limit)
+    )
+    return [
+        Stored(row, node_id, Address(jid, service, node), id_, payload, namespace, publisher, hash_)
+        for row, node_id, jid, service, node, id_, payload, namespace, publisher, hash_ in rows
+    ]

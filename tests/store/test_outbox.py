@@ -1,0 +1,57 @@
+"""The outbox in the database."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from pubsub_cached.address import Address
+from pubsub_cached.errors import NoSuchAccount
+from pubsub_cached.store import accounts, maintenance, outbox
+from pubsub_cached.store.outbox import Entry
+
+from .conftest import ACCOUNT, Database
+
+BLOG = Address(ACCOUNT, "pubsub.example.org", "blog")
+
+
+def entry(number: int, **values: object) -> Entry:
+    made = Entry(address=BLOG, action="publish", items={f"i{number}": None}, path=f"/job/{number}", queued_at=number)
+    return msgspec.structs.replace(made, **values)
+
+
+def test_entries_come_back_as_they_were_in_their_order(db: Database) -> None:
+    first = entry(1, payload="<x xmlns='urn:x'/>", options={"pubsub#access_model": ["open"], "pubsub#a": []})
+    second = entry(2, action="retract", items={"a": "", "b": "digest", "c": None}, notify=False)
+    stored = [db.write(outbox.add, each) for each in (first, second)]
+    assert db.read(outbox.all) == stored
+    assert [msgspec.structs.replace(each, id=0) for each in stored] == [first, second]
+
+
+def test_an_attempt_is_written_down(db: Database) -> None:
+    stored = db.write(outbox.add, entry(1))
+    tried = msgspec.structs.replace(stored, attempts=3, items={"i1": "digest"})
+    db.write(outbox.tried, tried)
+    assert db.read(outbox.all) == [tried]
+
+
+def test_what_is_done_with_is_gone(db: Database) -> None:
+    stored = [db.write(outbox.add, entry(number)) for number in range(3)]
+    db.write(outbox.remove, stored[1].id)
+    db.write(outbox.remove, stored[1].id)
+    assert db.read(outbox.all) == [stored[0], stored[2]]
+
+
+def test_a_reset_forgets_what_is_cached_and_not_what_is_to_be_sent(db: Database) -> None:
+    stored = db.write(outbox.add, entry(1))
+    db.write(maintenance.reset)
+    assert db.read(outbox.all) == [stored]
+
+
+def test_an_account_takes_its_entries_with_it(db: Database) -> None:
+    db.write(outbox.add, entry(1))
+    db.write(accounts.remove, ACCOUNT)
+    assert db.read(outbox.all) == []
+    assert db.rows("SELECT count(*) FROM outbox") == [(0,)]
+    with pytest.raises(NoSuchAccount):
+        db.write(outbox.add, entry(2))

@@ -1,0 +1,425 @@
+"""The outbox: what waits is kept, shown, sent once and in order, or given up for a reason that is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pubsub_cached import errors
+from pubsub_cached.address import Address
+from pubsub_cached.cache import payloads
+from pubsub_cached.cache.jobs import Job
+from pubsub_cached.cache.outbox import WAITING_AT_MOST
+from pubsub_cached.cache.sending import ATTEMPTS_AT_MOST
+from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
+from tests.support.cached import ALICE, ENTRY, Cached, Make
+
+PUBSUB = "pubsub.example.net"
+MICROBLOG = "urn:xmpp:microblog:0"
+BLOG = Address(ALICE, PUBSUB, MICROBLOG)
+CLIENT = ":1.42"
+PROFILES = pytest.mark.parametrize("profile", [PROSODY, EJABBERD, LIBERVIA], ids=["prosody", "ejabberd", "libervia"])
+
+
+def post(text: object) -> str:
+    return payloads.check(ENTRY.format(text))
+
+
+class Scene:
+    """A cache that follows Alice's blog of two posts, and is offline."""
+
+    def __init__(self, world: World, cache: Cached, service: Service) -> None:
+        self.world = world
+        self.cache = cache
+        self.service = service
+
+    async def publish(self, item_id: str = "", text: str = "new", token: str = "", **options: Any) -> str:
+        outbox = self.cache.house.outbox
+        return await outbox.publish(BLOG, item_id, post(text), options, CLIENT, token)
+
+    async def retract(self, *ids: str, token: str = "") -> None:
+        await self.cache.house.outbox.retract(BLOG, ids, True, CLIENT, token)
+
+    async def cut(self) -> None:
+        self.world.cut(ALICE)
+        await self.cache.idle()
+
+    async def restore(self) -> None:
+        self.world.restore(ALICE)
+        await self.settled()
+
+    async def settled(self) -> None:
+        for _ in range(5):
+            await self.cache.idle()
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [job for job in self.cache.house.jobs.list() if job.kind == "outbox"]
+
+    def job(self, token: str) -> Job:
+        (found,) = [job for job in self.jobs if job.path == f"/im/pubsubcache1/job/1_42/{token}"]
+        return found
+
+    def truth(self) -> dict[str, str]:
+        return {item.id: item.payload for item in self.service.items(MICROBLOG)}
+
+    async def shown(self, **options: Any) -> list[tuple[str, bool]]:
+        items, *_ = await self.cache.read(PUBSUB, MICROBLOG, **options)
+        return [(item["id"], item.get("pending", False)) for item in items]
+
+    def sent(self, kind: str = "publish") -> int:
+        return self.world.count(kind, PUBSUB, MICROBLOG)
+
+
+@pytest.fixture
+def profile() -> Profile:
+    return PROSODY
+
+
+@pytest.fixture
+async def scene(cached: Make, profile: Profile) -> Scene:
+    world = World()
+    service = world.service(PUBSUB, profile=profile)
+    service.create_node(MICROBLOG, owner=ALICE, max_items=10_000)
+    for number in range(2):
+        service.publish(MICROBLOG, f"i{number}", post(number))
+    cache: Cached = await cached(world)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    found = Scene(world, cache, service)
+    await found.cut()
+    cache.told.clear()
+    return found
+
+
+@pytest.mark.parametrize("profile", [PROSODY, EJABBERD, LIBERVIA], ids=["prosody", "ejabberd", "libervia"])
+async def test_it_is_sent_once_connected_and_answered_with_its_id_at_once(scene: Scene) -> None:
+    id_ = await scene.publish(token="mine")
+    assert id_
+    job = scene.job("mine")
+    assert job.state == "queued"
+    assert id_ not in scene.truth()
+    await scene.restore()
+    assert await job.wait()
+    assert scene.truth()[id_] == post("new")
+    assert scene.sent() == 1
+    assert await scene.shown() == [(id_, False), ("i1", False), ("i0", False)]
+
+
+async def test_it_is_shown_as_pending_until_it_is_sent(scene: Scene) -> None:
+    id_ = await scene.publish()
+    assert scene.cache.signals("updated")
+    for policy in ("default", "cache"):
+        assert await scene.shown(policy=policy) == [(id_, True), ("i1", False), ("i0", False)]
+    items, _, info = await scene.cache.read(PUBSUB, MICROBLOG, ids=(id_,))
+    assert (items[0]["payload"], items[0]["type"], items[0]["publisher"]) == (post("new"), "blog", ALICE)
+    assert info["source"] == "cache"
+    await scene.restore()
+    assert all(not pending for _, pending in await scene.shown())
+
+
+async def test_sent_at_once_when_online(scene: Scene) -> None:
+    await scene.restore()
+    id_ = await scene.publish("mine")
+    await scene.settled()
+    assert id_ == "mine"
+    assert scene.truth()["mine"] == post("new")
+    assert await scene.shown() == [("mine", False), ("i1", False), ("i0", False)]
+
+
+async def test_an_overwrite_and_a_retraction_are_shown_where_they_belong(scene: Scene) -> None:
+    await scene.publish("i0", "changed")
+    await scene.retract("i1")
+    assert await scene.shown() == [("i0", True), ("i1", True)]
+    assert await scene.shown(order=(("id", False),)) == [("i0", True), ("i1", True)]
+    items, *_ = await scene.cache.read(PUBSUB, MICROBLOG, order=(("modified", False),))
+    assert items[0]["payload"] == post("changed")
+    await scene.restore()
+    assert scene.truth() == {"i0": post("changed")}
+    assert await scene.shown() == [("i0", False)]
+
+
+async def test_the_last_thing_that_waits_for_an_item_counts(scene: Scene) -> None:
+    await scene.publish("x", "first")
+    await scene.publish("x", "second")
+    items, *_ = await scene.cache.read(PUBSUB, MICROBLOG)
+    assert [item["id"] for item in items] == ["x", "i1", "i0"]
+    assert items[0]["payload"] == post("second")
+    await scene.retract("x")
+    assert await scene.shown() == [("i1", False), ("i0", False)]
+    await scene.restore()
+    assert [job.state for job in scene.jobs] == ["done", "done", "done"]
+    assert set(scene.truth()) == {"i0", "i1"}
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 7])
+async def test_pages_hold_each_item_once(scene: Scene, limit: int) -> None:
+    ids = [await scene.publish(text=str(number)) for number in range(3)]
+    await scene.publish("i0", "changed")
+    found: list[str] = []
+    cursor = ""
+    while True:
+        items, cursor, _ = await scene.cache.read(PUBSUB, MICROBLOG, limit=limit, cursor=cursor)
+        assert len(items) <= limit
+        found += [item["id"] for item in items]
+        if not cursor:
+            break
+    assert found == ["i0", *reversed(ids), "i1"]
+
+
+async def test_a_page_after_one_that_waits(scene: Scene) -> None:
+    first, second = await scene.publish(text="1"), await scene.publish(text="2")
+    assert await scene.cache.ids(PUBSUB, MICROBLOG, after=second) == [first, "i1", "i0"]
+    assert await scene.cache.ids(PUBSUB, MICROBLOG, after=first) == ["i1", "i0"]
+    assert await scene.cache.ids(PUBSUB, MICROBLOG, after="i1") == ["i0"]
+
+
+async def test_fields_are_trimmed(scene: Scene) -> None:
+    id_ = await scene.publish()
+    items, *_ = await scene.cache.read(PUBSUB, MICROBLOG, fields=frozenset({"pending"}), limit=1)
+    assert items == [{"id": id_, "pending": True}]
+
+
+async def test_the_service_s_word_is_not_mixed_with_it(scene: Scene) -> None:
+    await scene.restore()
+    scene.service.fail_next("remote-server-timeout", request="publish")
+    await scene.publish()
+    await scene.settled()
+    assert await scene.cache.ids(PUBSUB, MICROBLOG, policy="network") == ["i1", "i0"]
+    assert await scene.cache.ids(PUBSUB, MICROBLOG, policy="refresh") == ["i1", "i0"]
+    assert len(await scene.shown()) == 3
+
+
+async def test_a_node_that_nobody_keeps_shows_nothing(scene: Scene) -> None:
+    things = Address(ALICE, PUBSUB, "things")
+    scene.service.create_node("things", owner=ALICE)
+    await scene.cache.house.outbox.publish(things, "t", "<t xmlns='urn:t'/>", {}, CLIENT, "")
+    with pytest.raises(errors.NotCached):
+        await scene.cache.read(PUBSUB, "things", policy="cache")
+    await scene.restore()
+    assert [item.id for item in scene.service.items("things")] == ["t"]
+
+
+async def test_what_waits_survives_a_restart(scene: Scene) -> None:
+    id_ = await scene.publish(token="mine")
+    await scene.retract("i0", token="other")
+    await scene.cache.restart(online=False)
+    assert [(job.path.rsplit("/", 1)[1], job.state) for job in scene.jobs] == [("mine", "queued"), ("other", "queued")]
+    assert await scene.shown() == [(id_, True), ("i1", False), ("i0", True)]
+    await scene.cache.house.connect()
+    await scene.settled()
+    assert [job.state for job in scene.jobs] == ["done", "done"]
+    assert set(scene.truth()) == {"i1", id_}
+    await scene.cache.restart()
+    assert scene.jobs == []
+    assert scene.sent() == 1
+
+
+async def test_everything_of_a_node_is_sent_in_order(scene: Scene) -> None:
+    ids = [await scene.publish(text=str(number)) for number in range(12)]
+    await scene.restore()
+    assert list(scene.truth())[2:] == ids
+
+
+async def test_a_cancelled_one_is_never_sent(scene: Scene) -> None:
+    id_ = await scene.publish(token="mine")
+    scene.cache.told.clear()
+    job = scene.job("mine")
+    job.cancel()
+    with pytest.raises(errors.Cancelled):
+        await job.wait()
+    await scene.settled()
+    assert scene.cache.signals("updated")
+    assert await scene.shown() == [("i1", False), ("i0", False)]
+    await scene.cache.restart()
+    await scene.settled()
+    assert id_ not in scene.truth()
+
+
+async def test_a_token_in_use_is_a_conflict_and_queues_nothing(scene: Scene) -> None:
+    await scene.publish("a", token="mine")
+    with pytest.raises(errors.Conflict, match="mine"):
+        await scene.publish("b", token="mine")
+    await scene.restore()
+    assert "b" not in scene.truth()
+
+
+async def test_more_than_eight_may_wait_but_not_without_end(scene: Scene) -> None:
+    for number in range(20):
+        await scene.publish(f"x{number}")
+    waiting = scene.cache.house.outbox.waiting
+    waiting[BLOG] = waiting[BLOG] * (WAITING_AT_MOST // 20)
+    with pytest.raises(errors.LimitExceeded):
+        await scene.publish("more")
+    waiting[BLOG] = waiting[BLOG][:20]
+
+
+@pytest.mark.parametrize("keep_cache", [True, False])
+async def test_nothing_of_a_removed_account_is_sent(scene: Scene, keep_cache: bool) -> None:
+    await scene.publish("mine", token="mine")
+    accounts = scene.cache.house.accounts
+    await accounts.remove(accounts.get(ALICE), keep_cache)
+    await scene.settled()
+    assert scene.job("mine").state == "cancelled"
+    await scene.cache.restart()
+    await scene.settled()
+    assert "mine" not in scene.truth()
+    assert scene.jobs == []
+
+
+class TestOnce:
+    """Whatever happens while it is sent, it is applied once."""
+
+    async def test_an_answer_that_was_lost_is_not_sent_again(self, scene: Scene) -> None:
+        await scene.restore()
+        scene.service.hold()
+        await scene.publish("mine", token="mine")
+        await scene.settled()
+        scene.service.release(1)
+        await scene.settled()
+        assert [request.kind for request in scene.service.held] == ["publish"]
+        # The service applies it, and the stream is lost before the answer.
+        scene.service.publish(MICROBLOG, "mine", post("new"), publisher=ALICE, notify=False)
+        scene.service.expire()
+        scene.world.cut(ALICE)
+        await scene.settled()
+        scene.service.release()
+        sent = scene.sent()
+        await scene.restore()
+        assert scene.job("mine").state == "done"
+        assert scene.sent() == sent == 1
+        assert (await scene.shown())[0] == ("mine", False)
+
+    async def test_a_killed_daemon_asks_before_it_sends_again(self, scene: Scene) -> None:
+        await scene.restore()
+        scene.service.hold()
+        await scene.publish("mine", token="mine")
+        await scene.settled()
+        scene.service.release(1)
+        await scene.settled()
+        scene.world.kill(ALICE)
+        scene.service.expire()
+        scene.service.publish(MICROBLOG, "mine", post("new"), publisher=ALICE, notify=False)
+        scene.service.release()
+        await scene.cache.restart()
+        await scene.settled()
+        assert scene.job("mine").state == "done"
+        assert scene.sent() == 1
+
+    async def test_what_did_not_arrive_is_sent_again(self, scene: Scene) -> None:
+        scene.service.ignore_next(request="publish")
+        await scene.publish("mine", token="mine")
+        await scene.restore()
+        assert scene.job("mine").state == "running"
+        assert "mine" not in scene.truth()
+        await scene.cut()
+        await scene.restore()
+        assert scene.job("mine").state == "done"
+        assert "mine" in scene.truth()
+        assert scene.sent() == 2
+
+    async def test_what_somebody_removed_after_it_arrived_is_not_brought_back(self, scene: Scene) -> None:
+        scene.service.ignore_next(request="publish")
+        await scene.publish("i0", "changed", token="mine")
+        await scene.restore()
+        scene.service.publish(MICROBLOG, "i0", post("changed"))
+        scene.service.retract(MICROBLOG, "i0")
+        await scene.cut()
+        await scene.restore()
+        job = scene.job("mine")
+        assert (job.state, job.error) == ("failed", "im.pubsubcache1.Error.Conflict")
+        assert "i0" not in scene.truth()
+
+    async def test_what_is_never_answered_is_given_up(self, scene: Scene) -> None:
+        scene.service.ignore_next(request="publish", times=100)
+        await scene.publish("mine", token="mine")
+        for _ in range(ATTEMPTS_AT_MOST + 2):
+            await scene.restore()
+            await scene.cut()
+        assert scene.job("mine").error == "im.pubsubcache1.Error.Timeout"
+        assert scene.sent() == ATTEMPTS_AT_MOST
+
+    async def test_a_retraction_that_is_done_already_is_done(self, scene: Scene) -> None:
+        await scene.retract("i0", "i1", token="mine")
+        scene.service.retract(MICROBLOG, "i0")
+        await scene.restore()
+        assert scene.job("mine").state == "done"
+        assert scene.truth() == {}
+
+
+class TestConflicts:
+    async def test_what_somebody_changed_is_not_overwritten(self, scene: Scene) -> None:
+        await scene.publish("i0", "mine", token="mine")
+        scene.service.publish(MICROBLOG, "i0", post("theirs"))
+        await scene.restore()
+        job = scene.job("mine")
+        assert (job.state, job.error) == ("failed", "im.pubsubcache1.Error.Conflict")
+        assert "'i0'" in job.error_message
+        assert scene.truth()["i0"] == post("theirs")
+        items, *_ = await scene.cache.read(PUBSUB, MICROBLOG)
+        assert {item["id"]: item["payload"] for item in items} == scene.truth()
+
+    async def test_an_id_that_somebody_else_took_is_not_overwritten(self, scene: Scene) -> None:
+        await scene.publish("taken", "mine", token="mine")
+        scene.service.publish(MICROBLOG, "taken", post("theirs"))
+        await scene.restore()
+        assert scene.job("mine").error == "im.pubsubcache1.Error.Conflict"
+        assert scene.truth()["taken"] == post("theirs")
+
+    async def test_what_somebody_changed_is_not_retracted(self, scene: Scene) -> None:
+        await scene.retract("i0", token="mine")
+        scene.service.publish(MICROBLOG, "i0", post("theirs"))
+        await scene.restore()
+        assert scene.job("mine").error == "im.pubsubcache1.Error.Conflict"
+        assert scene.truth()["i0"] == post("theirs")
+
+    async def test_the_same_content_of_somebody_else_is_no_conflict(self, scene: Scene) -> None:
+        await scene.publish("i0", "same", token="mine")
+        scene.service.publish(MICROBLOG, "i0", post("same"))
+        await scene.restore()
+        assert scene.job("mine").state == "done"
+        assert scene.sent() == 0
+
+
+class TestRefusals:
+    async def test_a_refusal_ends_it_with_the_service_s_error_and_the_next_goes_on(self, scene: Scene) -> None:
+        scene.service.fail_next("forbidden", "Not today", request="publish")
+        await scene.publish("a", token="a")
+        await scene.publish("b", token="b")
+        await scene.restore()
+        job = scene.job("a")
+        assert (job.state, job.error) == ("failed", "im.pubsubcache1.Error.Xmpp.Forbidden")
+        assert "Not today" in job.error_message
+        assert scene.job("b").state == "done"
+        assert "a" not in dict(await scene.shown())
+
+    async def test_a_service_that_can_t_be_reached_is_tried_again(self, scene: Scene) -> None:
+        scene.service.down("remote-server-timeout")
+        await scene.publish("mine", token="mine")
+        await scene.restore()
+        job = scene.job("mine")
+        assert job.state == "running"
+        assert "remote-server-timeout" in job.message
+        scene.service.up()
+        await scene.cut()
+        await scene.restore()
+        assert job.state == "done"
+        assert "mine" in scene.truth()
+
+    async def test_a_node_that_may_only_be_published_to(self, scene: Scene) -> None:
+        scene.service.create_node("box", access_model="whitelist").publish_model = "open"
+        box = Address(ALICE, PUBSUB, "box")
+        await scene.cache.house.outbox.publish(box, "t", "<t xmlns='urn:t'/>", {}, CLIENT, "mine")
+        await scene.restore()
+        assert scene.job("mine").state == "done"
+        assert [item.id for item in scene.service.items("box")] == ["t"]
+
+    async def test_options_are_kept_and_sent(self, scene: Scene) -> None:
+        own = Address(ALICE, ALICE, "urn:example:thing")
+        options = {"pubsub#access_model": ["open"]}
+        await scene.cache.house.outbox.publish(own, "current", "<t xmlns='urn:t'/>", options, CLIENT, "mine")
+        await scene.cache.restart()
+        await scene.settled()
+        assert scene.job("mine").state == "done"
+        assert scene.world.accounts[ALICE].pep.node("urn:example:thing").access_model == "open"
