@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .api.agents import Peers
 from .api.exports import Exports
 from .bus import Connection, Tree
 from .config import Config
@@ -110,6 +111,7 @@ class Daemon:
             self._connector or _real_connector,
             Secrets(),
             self._clock or clock,
+            Peers(self._connection),
         )
         await self.house.start()
         self._exports.open(self.house)

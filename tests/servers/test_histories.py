@@ -15,11 +15,13 @@ import pytest
 from pubsub_cached.cache import subscriptions
 from pubsub_cached.xmpp import connection
 from pubsub_cached.xmpp import session as session_module
+from tests.support.ejabberd import Ejabberd
+from tests.support.following import Following
+from tests.support.prosody import Prosody
 from tests.support.proxy import Proxy
 from tests.support.publisher import Publisher
-from tests.support.server import Server
 
-from .history import Following, History
+from .history import History
 
 STEPS = 15
 ORDINARY, LONG = 10, 100
@@ -43,7 +45,7 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("seed", seeds())
-async def test_a_history_ends_in_the_service_s_state(server: Server, seed: int, tmp_path: Path) -> None:
+async def test_a_history_ends_in_the_service_s_state(server: Prosody | Ejabberd, seed: int, tmp_path: Path) -> None:
     user = f"bob{uuid4().hex[:8]}"
     server.add_user(user)
     alice = await Publisher.open(server, "alice")

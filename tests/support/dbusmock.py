@@ -85,9 +85,7 @@ class SystemBus:
 
 
 @pytest.fixture
-async def system_bus(
-    make_bus: Callable[..., PrivateBus], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[SystemBus]:
+async def system_bus(make_bus: Callable[..., PrivateBus], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SystemBus]:
     """A private system bus, which DBUS_SYSTEM_BUS_ADDRESS names."""
     bus = SystemBus(make_bus())
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus.address)

@@ -201,7 +201,8 @@ class Registry:
             kept = context.payload if scrub is None else ""
             return Parsed(payload=kept, type=type, subtype=subtype, errors=(str(error),))
         if deferred and scrub is not None:
-            return msgspec.structs.replace(_parse(definition, scrub, Item(context, element, type, subtype)), deferred=True)
+            scrubbed = _parse(definition, scrub, Item(context, element, type, subtype))
+            return msgspec.structs.replace(scrubbed, deferred=True)
         return _parse(definition, scrub, Item(context, element, type, subtype))
 
     def _definitions(self) -> Definitions:

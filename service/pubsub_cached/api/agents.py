@@ -17,10 +17,13 @@ BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
 
 _STANDARD = "org.freedesktop.DBus.Error."
 _OUTCOMES: dict[str, Outcome] = {
-    **dict.fromkeys((f"{_STANDARD}{name}" for name in ("UnknownObject", "UnknownInterface", "UnknownMethod")), "missing"),
-    **dict.fromkeys(
-        (f"{_STANDARD}{name}" for name in ("ServiceUnknown", "NameHasNoOwner", "NoReply", "Disconnected")), "gone"
-    ),
+    f"{_STANDARD}UnknownObject": "missing",
+    f"{_STANDARD}UnknownInterface": "missing",
+    f"{_STANDARD}UnknownMethod": "missing",
+    f"{_STANDARD}ServiceUnknown": "gone",
+    f"{_STANDARD}NameHasNoOwner": "gone",
+    f"{_STANDARD}NoReply": "gone",
+    f"{_STANDARD}Disconnected": "gone",
 }
 
 

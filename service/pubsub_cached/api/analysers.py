@@ -2,22 +2,87 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from ..bus import Variant, variants
+from ..bus import Variant, caller, variants
+from ..cache.options import ReanalyseFilter
+from ..errors import InvalidArgs
 from ..records import ANALYSER
-from .options import Table
+from .analyser import path
+from .options import INT64, UINT32, Flag, Number, Table, Text, Texts, Token
 from .served import Served
 
+_PATH = re.compile(r"/|(?:/[A-Za-z0-9_]+)+")
+_TIME = Number("x", -INT64 - 1, INT64)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectPath:
+    """An object path; bindings without that type send a string."""
+
+    signature: str = "o"
+
+    def read(self, key: str, given: Variant) -> str:
+        if given.signature not in ("o", "s"):
+            raise InvalidArgs(f"The option '{key}' has the type {given.signature}; it has to be an object path (o).")
+        if not _PATH.fullmatch(given.value):
+            raise InvalidArgs(f"The option '{key}' is '{given.value}', which is no object path.")
+        return str(given.value)
+
+
+REGISTER = Table(
+    "Register",
+    {
+        "type": Text(),
+        "node": Text(),
+        "namespace": Text(),
+        "node-type": Text(),
+        "exact": Flag(),
+        "to-sync": Flag(),
+        "demand": Flag(),
+        "agent": ObjectPath(),
+        "callbacks": Texts(),
+        "bus-name": Text(),
+        "fields": Text(),
+        "indexes": Texts(),
+        "kind": Text(("log", "map", "last")),
+        "private": Flag(),
+        "priority": Number("i", -(2**31), 2**31 - 1),
+        "persist": Flag(),
+        "version": Number("u", 1, UINT32),
+    },
+)
 MATCH = Table("Match", {})
+REANALYSE = Table(
+    "Reanalyse",
+    {
+        "accounts": Texts(),
+        "services": Texts(),
+        "nodes": Texts(),
+        "types": Texts(),
+        "subtypes": Texts(),
+        "created-before": _TIME,
+        "modified-before": _TIME,
+        "token": Token(),
+    },
+)
 
 
 class Analysers(Served):
-    """The registry, to look at."""
+    """The registry, to look at and to add to."""
 
     name: ClassVar[str] = "im.pubsubcache1.Analysers"
-    options: ClassVar[Mapping[str, Table]] = {MATCH.method: MATCH}
+    options: ClassVar[Mapping[str, Table]] = {table.method: table for table in (REGISTER, MATCH, REANALYSE)}
+
+    async def Register(self, name: str, analyser: Mapping[str, Variant]) -> str:
+        keys: dict[str, Any] = {key.replace("_", "-"): value for key, value in REGISTER.read(analyser).items()}
+        return path(await self.house.analysing.register(name, keys, caller()))
+
+    async def Unregister(self, name: str) -> None:
+        await self.house.analysing.unregister(name, caller())
 
     def List(self) -> list[dict[str, Variant]]:
         return [variants(analyser, ANALYSER) for analyser in self.house.analysers.list()]
@@ -28,3 +93,8 @@ class Analysers(Served):
         MATCH.read(options)
         name, why = await self.house.match(self.house.accounts.resolve(account, service, node))
         return name, {key: Variant("s", value) for key, value in why.items()}
+
+    def Reanalyse(self, filter: Mapping[str, Variant]) -> str:
+        given = REANALYSE.read(filter)
+        token = given.pop("token", "")
+        return self.house.reanalysis.job(ReanalyseFilter(**given), caller(), token).path

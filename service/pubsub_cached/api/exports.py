@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from ..address import Address
 from ..bus import Tree
 from .account import Account
+from .analyser import STATE, Analyser
+from .analyser import path as analyser_path
 from .analysers import Analysers
 from .cache import Cache
 from .debug import Debug
@@ -52,6 +54,7 @@ class Exports:
         house.changes.on_node.append(self._node_changed)
         self._follow_accounts(house)
         self._follow_jobs(house)
+        self._follow_analysers(house)
 
     def _follow_accounts(self, house: House) -> None:
         house.accounts.on_added.append(self._account_added)
@@ -64,6 +67,30 @@ class Exports:
         house.jobs.on_removed.append(self._job_removed)
         for job in house.jobs.list():
             self._job_added(job)
+
+    def _follow_analysers(self, house: House) -> None:
+        served: dict[str, Analyser] = {}
+
+        def changed(name: str, registered: bool) -> None:
+            if served.pop(name, None) is not None:
+                self._tree.remove(analyser_path(name))
+            if (entry := house.analysers.entry(name)) is not None:
+                served[name] = Analyser(entry, house.agents.resume)
+                self._tree.export(analyser_path(name), served[name], managed=True)
+            if registered:
+                self._analysers.emit("Registered", name)
+            else:
+                self._analysers.emit("Unregistered", name)
+
+        def state_changed(name: str) -> None:
+            if name in served:
+                served[name].changed(*STATE)
+
+        for entry in house.analysers.entries():
+            served[entry.name] = Analyser(entry, house.agents.resume)
+            self._tree.export(analyser_path(entry.name), served[entry.name], managed=True)
+        house.analysers.on_change.append(changed)
+        house.analysers.on_state.append(state_changed)
 
     def _export_account(self, account: CachedAccount) -> None:
         interface = Account(account)

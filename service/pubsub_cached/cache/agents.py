@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
@@ -52,14 +52,16 @@ class Agents:
         self._nodes = nodes
         self._changes = changes
         self._peers = peers
+        # Called with the name of an analyser whose agent can be called again.
+        self.on_usable: list[Callable[[str], None]] = []
         self._workers: dict[str, _Worker] = {}
         self._ended: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Follow the registry and what is stored."""
         self._registry.on_change.append(self.changed)
-        self._changes.on_items.append(lambda *_: self._wake())
-        self._changes.on_node.append(lambda *_: self._wake())
+        self._changes.on_items.append(lambda *_: self.changed_nodes())
+        self._changes.on_node.append(lambda *_: self.changed_nodes())
         for entry in self._registry.entries():
             self.changed(entry.name, True)
 
@@ -84,6 +86,11 @@ class Agents:
         worker.task = asyncio.create_task(self._work(worker), name=f"agent {name}")
         self._ended.add(worker.task)
         worker.task.add_done_callback(self._ended.discard)
+
+    def changed_nodes(self) -> None:
+        """Something may wait to be parsed."""
+        for worker in self._workers.values():
+            worker.woken.set()
 
     def resume(self, name: str) -> None:
         """Call a suspended agent again; one that is not suspended is left alone."""
@@ -124,14 +131,12 @@ class Agents:
             to_sync=matched.to_sync if changed.to_sync is None else changed.to_sync,
         )
 
-    def _wake(self) -> None:
-        for worker in self._workers.values():
-            worker.woken.set()
-
     def _again(self, name: str) -> None:
         if (worker := self._workers.get(name)) is not None:
             worker.skip.clear()
             worker.woken.set()
+            for callback in self.on_usable:
+                callback(name)
 
     async def _work(self, worker: _Worker) -> None:
         await worker.agent.watch()

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from typing import Literal
 
 from ..address import Address
+from ..analysers.agent import Peers
 from ..analysers.registry import Registry
 from ..config import Config
 from ..secrets import Secrets
 from ..store.store import Store
 from ..xmpp.port import Connector, DiscoInfo, Event
 from .accounts import Account, Accounts
+from .agents import Agents
+from .analysing import Analysing
 from .changes import Changes
 from .discovery import Discovery
 from .events import Events
@@ -25,6 +28,7 @@ from .outbox import Outbox
 from .parsing import Parsing
 from .proofs import Proofs
 from .reads import Reads
+from .reanalysis import Reanalysis
 from .removal import Removal
 from .revalidation import Revalidation
 from .search import Searches
@@ -53,7 +57,9 @@ class House:
         connector: Connector,
         secrets: Secrets,
         clock: Callable[[], int] = clock,
+        peers: Peers | None = None,
     ) -> None:
+        """peers: the other programs on the bus; None when there is no bus."""
         limits = config.cache
         self.state: State = "starting"
         self.on_state: list[Callable[[], None]] = []
@@ -77,6 +83,12 @@ class House:
             items_per_node=limits.items_per_node,
             audit_ms=limits.audit_interval * 1000,
         )
+        self.agents = Agents(store, registry, self.nodes, self.changes, peers)
+        self.reanalysis = Reanalysis(
+            store, registry, self.nodes, parsing, self.agents, self.sync, self.changes, self.jobs
+        )
+        self.nodes.ask = self.reanalysis.ask
+        self.analysing = Analysing(store, registry, self.accounts, self.agents, self.reanalysis, peers)
         self.reads = Reads(store, self.accounts, self.nodes, parsing, self.sync, negatives, self.proofs, clock)
         self.node_reads = NodeReads(store, self.changes)
         self.removal = Removal(
@@ -124,10 +136,12 @@ class House:
         """Everything that a first cached read needs; nothing here touches the network."""
         await self.revalidation.daemon_started()
         await self.sync.load()
+        await self.analysing.load()
         await self.accounts.load(self, self.analysers.interests())
         self.events.start()
         self.revalidation.start()
         await self.outbox.load()
+        self.analysing.start()
 
     async def connect(self) -> None:
         """Begin the sessions of the enabled accounts."""

@@ -51,6 +51,8 @@ class Nodes:
         self._negatives = negatives
         self._proofs = proofs
         self._clock = clock
+        # Has an agent say what a node is; set by whoever asks agents.
+        self.ask: Callable[[Address], None]
 
     async def find(self, address: Address) -> NodeRow | None:
         """The node's row, or None."""
@@ -105,13 +107,16 @@ class Nodes:
         matched = self.match(address, info, namespace)
         before = await self.find(address)
         demand = matched.definition is not None and matched.definition.demand
-        kept = matched.to_sync and (asked or not demand)
+        # Nobody who reads waits for an agent: the node is not kept until it has said so.
+        kept = matched.to_sync and (asked or not demand) and not asks(matched)
         row = await self._store.write(_classify, address, matched, kept, metadata(info) | {"namespace": namespace})
         self.readable(address)
         if before is None:
             self._changes.node(address, "added")
         else:
             self.tell(before, row)
+        if asks(matched):
+            self.ask(address)
         return row, matched
 
     def readable(self, address: Address) -> None:
@@ -170,6 +175,11 @@ class Nodes:
         await self.update(
             node, state=state, reason=reason, failures=failures, next_sync=retry_at(self._clock(), failures)
         )
+
+
+def asks(matched: Matched) -> bool:
+    """Whether an agent decides what becomes of the node."""
+    return matched.definition is not None and "match" in matched.definition.callbacks and not matched.excluded
 
 
 def first(info: DiscoInfo, name: str) -> str:

@@ -76,6 +76,18 @@ class PurgeFilter(msgspec.Struct, frozen=True):
     forget: bool = False
 
 
+class ReanalyseFilter(msgspec.Struct, frozen=True):
+    """What Reanalyse looks at: nodes that fit all given lists, of their items those older than the given times (ms)."""
+
+    accounts: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    subtypes: tuple[str, ...] = ()
+    created_before: int | None = None
+    modified_before: int | None = None
+
+
 class AccountOptions(msgspec.Struct, frozen=True):
     """What AddAccount takes beside the JID; host "" and port 0 mean SRV."""
 

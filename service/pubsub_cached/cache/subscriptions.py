@@ -17,8 +17,9 @@ from ..xmpp.port import Session, Subscription
 
 log = logging.getLogger(__name__)
 
-# Some services never answer this request; the question is asked again for the node alone.
-LISTING_TIMEOUT = 10.0
+# Some services never answer for all nodes, and those that do answer at once: soon the node alone is asked about.
+LISTING_TIMEOUT = 3.0
+ALONE_TIMEOUT = 10.0
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -97,7 +98,7 @@ class Subscriptions:
         if listed is not None:
             return listed.get(address.node)
         try:
-            alone = await session.subscriptions(address.service, address.node, timeout=LISTING_TIMEOUT)
+            alone = await session.subscriptions(address.service, address.node, timeout=ALONE_TIMEOUT)
         except (errors.StanzaError, errors.Timeout):
             return None
         return next((found for found in alone if found.jid.split("/")[0] == address.account), None)

@@ -256,13 +256,15 @@ class Sync:
             guarantee=evidence.guarantee,
         )
         info = await self._nodes.describe(session, node.address)
+        # What a fetch brings may be as old as its beginning, whoever joins it later.
+        asked_at = self._clock()
         fetched = await fetch.fetch(session, node.address, self._keep(node), running.say)
         stored = await self._parsing.all(node, fetched.items)
         # Events that came before the last reply are older than it, and must not be applied on top of it.
         await self.caught_up()
         if running.disturbed:
             return None
-        columns = metadata(info) | self._outcome(evidence.live and account.epoch == epoch, fetched.full)
+        columns = metadata(info) | self._outcome(evidence.live and account.epoch == epoch, fetched.full, asked_at)
         if fetched.items and fetched.items[-1].namespace:
             columns["namespace"] = fetched.items[-1].namespace
         finish = functools.partial(_finish, columns=columns, full=fetched.full, keep=self._keep(node))
@@ -278,13 +280,13 @@ class Sync:
         kind = self._parsing.kind(node.analyser)
         return {"map": None, "last": 1}.get(kind, self._items_per_node)
 
-    def _outcome(self, live: bool, full: bool) -> dict[str, Any]:
+    def _outcome(self, live: bool, full: bool, asked_at: int) -> dict[str, Any]:
         now = self._clock()
         return {
             "state": "live" if live else "polled",
             "reason": "",
             "completeness": "full" if full else "window",
-            "validated_at": now,
+            "validated_at": asked_at,
             "last_sync": now,
             "proof_at": now,
             "next_sync": now + (self._audit_ms if live else POLL_MS),

@@ -15,7 +15,7 @@ from .client import NAME, PROPERTIES, Client, opened
 from .failure import LOG, Failure, Status
 from .nodes import listed as listed_nodes
 from .setup import UNIT, program_directory, render
-from .status import size
+from .status import holds, size
 from .subscriptions import listed as listed_subscriptions
 
 SYSTEMD = "org.freedesktop.systemd1"
@@ -156,10 +156,15 @@ async def _database(client: Client) -> Findings:
         )
     else:
         room = f", {size(free)} free" if free is not None else ""
-        counts = f"{statistics['items']} items of {statistics['nodes']} nodes"
-        yield Finding("ok", "database", f"{counts}, {size(statistics['bytes'])}{room}.")
+        yield Finding("ok", "database", f"{holds(statistics)}, {size(statistics['bytes'])}{room}.")
     async for finding in _clock(statistics.get("newest")):
         yield finding
+    priority = statistics.get("presence-priority", 0)
+    if priority < 0:
+        sentence = f"sessions announce the priority {priority}, with which servers send no events."
+        yield Finding("problem", "presence", sentence, "Install a version of pubsub-cached that announces 0.")
+    else:
+        yield Finding("ok", "presence", f"sessions announce the priority {priority}, so that events come.")
 
 
 async def _clock(newest: int | None) -> Findings:

@@ -136,15 +136,11 @@ def told(info: dict[str, Any], shown: int, *, more: bool, quiet: bool) -> None:
 def summary(info: dict[str, Any], shown: int, *, more: bool) -> str:
     """How many items these are, where they come from, and how fresh they are."""
     total = info.get("total")
-    count = f"{shown} of {total} items" if total is not None and total != shown else _items(shown)
+    count = f"{shown} of {total} items" if total is not None and total != shown else output.counted(shown, "item")
     parts = [count + (" (--limit or --all for more)" if more else ""), _source(info)]
     if info.get("completeness") == "window":
         parts.append("the cache holds only the newest")
     return ", ".join(part for part in parts if part) + "."
-
-
-def _items(count: int) -> str:
-    return "1 item" if count == 1 else f"{count} items"
 
 
 def _source(info: dict[str, Any]) -> str:

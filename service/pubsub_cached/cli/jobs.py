@@ -30,9 +30,9 @@ async def follow(client: Client, path: str, title: str, seconds: float) -> str:
         state.update(plain(signal.body[1]))
         changed.set()
 
-    subscription = await client.hear(heard, path=path, interface=PROPERTIES, member="PropertiesChanged")
     waiting = asyncio.create_task(_wait(client, path, seconds))
     try:
+        await client.hear(heard, path=path, interface=PROPERTIES, member="PropertiesChanged")
         state.update(await client.get_all("Job", path) | state)
         if sys.stderr.isatty():
             await _show(waiting, state, changed, title)
@@ -42,7 +42,6 @@ async def follow(client: Client, path: str, title: str, seconds: float) -> str:
         raise
     finally:
         waiting.cancel()
-        subscription.cancel()
 
 
 async def _wait(client: Client, path: str, seconds: float) -> str:

@@ -19,7 +19,7 @@ _BLANK = re.compile(r"\s+")
 
 
 class Column(NamedTuple):
-    """A column of a table. right: numbers. style: for a terminal. narrow: on one that is narrow, ``cut`` or ``wrap``."""
+    """A column of a table. right: numbers. style: for a terminal. narrow: where that is narrow, ``cut`` or ``wrap``."""
 
     title: str
     right: bool = False
@@ -52,6 +52,11 @@ def clean(text: str) -> str:
 def line(text: str) -> str:
     """Text on one line."""
     return _BLANK.sub(" ", clean(text)).strip()
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 node``, ``2 nodes``."""
+    return f"1 {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def say(text: str) -> None:

@@ -81,5 +81,5 @@ def retract(account: str, service: str, node: str, ids: tuple[str, ...], no_noti
         await client.call("PubSub", "Retract", "sssasa{sv}", *arguments, seconds=SECONDS)
 
     run(work)
-    what = "1 item" if len(ids) == 1 else f"{len(ids)} items"
+    what = output.counted(len(ids), "item")
     output.say(f"{what} will be retracted when the service can be reached." if queue else f"{what} retracted.")

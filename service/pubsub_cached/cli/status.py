@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -83,21 +84,31 @@ async def _jobs(client: Client) -> list[dict[str, Any]]:
     except PubSubCachedError as error:
         raise explain(error) from None
     jobs = [
-        {"path": path, **{name.lower(): value for name, value in interfaces[f"{NAME}.Job"].items()}}
+        {"path": path, **{_key(name): value for name, value in interfaces[f"{NAME}.Job"].items()}}
         for path, interfaces in objects.items()
         if f"{NAME}.Job" in interfaces
     ]
     return sorted(jobs, key=lambda job: (job["state"] not in ("running", "queued"), job["path"]))
 
 
+def _key(name: str) -> str:
+    """A property's name as records have theirs: ``ErrorMessage`` → ``error-message``."""
+    return re.sub(r"(?<!^)([A-Z])", r"-\1", name).lower()
+
+
 def _sizes(statistics: dict[str, Any]) -> dict[str, str]:
     shown = {
-        "Cache": f"{statistics['items']} items of {statistics['nodes']} nodes, {size(statistics['bytes'])}",
-        "Running": f"since {times.relative(statistics['started'])}" if "started" in statistics else "",
+        "Cache": f"{holds(statistics)}, {size(statistics['bytes'])}",
+        "Started": times.relative(statistics["started"]) if "started" in statistics else "",
     }
     if statistics.get("recovered-from"):
         shown["Recovered"] = f"the damaged database is {statistics['recovered-from']}"
     return {name: value for name, value in shown.items() if value}
+
+
+def holds(statistics: dict[str, Any]) -> str:
+    """How much is in the cache: ``12 items of 1 node``."""
+    return f"{output.counted(statistics['items'], 'item')} of {output.counted(statistics['nodes'], 'node')}"
 
 
 def size(count: int) -> str:
@@ -116,6 +127,6 @@ def _job(job: dict[str, Any]) -> list[str]:
         job["state"],
         job["kind"],
         f"{job['done']}{total}" if job["done"] or total else "",
-        job["errormessage"] or job["message"],
+        job["error-message"] or job["message"],
         job["path"],
     ]

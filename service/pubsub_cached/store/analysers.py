@@ -10,7 +10,7 @@ from .transaction import Transaction
 
 def all(conn: Connection) -> dict[str, str]:
     """Definitions as JSON, by name."""
-    return {name: text for name, text in conn.execute(select(Analyser.name, Analyser.definition))}
+    return {row.name: row.definition for row in conn.execute(select(Analyser.name, Analyser.definition))}
 
 
 def put(tx: Transaction, name: str, definition: str) -> None:

@@ -42,8 +42,10 @@ class _Leash:
         """Nobody waits for the read."""
         self._let_go = True
 
-    def error(self) -> Timeout:
+    def error(self) -> PubSubCachedError:
         """What the caller is told."""
+        if self._let_go:
+            return DatabaseError("The database was closed.")
         return Timeout(
             f"The search took longer than {self.seconds:g} s and was cut off; ask for fewer nodes or types, "
             "rarer words, or another order."

@@ -10,6 +10,10 @@ from typing import NamedTuple
 import msgspec
 
 
+STEPS_AT_MOST = 32
+STARS_AT_MOST = 4
+
+
 class Star(Enum):
     """``[*]``: any element of a list."""
 
@@ -67,6 +71,10 @@ def parse(text: str) -> Path:
         place = found.end()
     if not steps:
         raise ValueError("a path is empty")
+    if len(steps) > STEPS_AT_MOST:
+        raise ValueError(f"a path has {len(steps)} steps, and {STEPS_AT_MOST} is the most")
+    if steps.count(Star.ANY) > STARS_AT_MOST:
+        raise ValueError(f"'{text}' has [*] {steps.count(Star.ANY)} times, and {STARS_AT_MOST} is the most")
     return Path(tuple(steps))
 
 

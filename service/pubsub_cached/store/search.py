@@ -127,9 +127,11 @@ def by_rank(conn: Connection, search: Search) -> Ordered:
 
     Its places begin with the last row that was there at the first page: what arrives later changes nothing after it.
     """
-    newest = None if search.place is None else search.place[0] if search.place else None
-    if search.place is not None and not isinstance(newest, int):
-        raise _other_order()
+    newest: int | None = None
+    if search.place is not None:
+        newest, *_ = _checked(search.place, max(len(search.place), 1))
+        if not isinstance(newest, int):
+            raise _other_order()
     entries, directions, cut = ranks.ranked(conn, search.matching, search.order or BEST_FIRST, newest)
     if search.place is not None:
         place = _checked(search.place[1:], len(directions))

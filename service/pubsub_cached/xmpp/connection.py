@@ -278,7 +278,6 @@ class _Attempt:
             log.exception("A session could not be used")
             self.client.end(Ending(False, errors.Internal.dbus_name, f"The session could not be used: {problem}."))
 
-
     async def _silence(self) -> bool:
         """Return once nothing came for long, or at once when in doubt; whether it is doubt."""
         while (left := self.client.heard_at + SILENCE - self._loop.time()) > 0:

@@ -6,6 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from pubsub_cached import paths
@@ -14,7 +15,7 @@ QT_TYPE = "org.qtproject.QtDBus.QtTypeName"
 EMITS = "org.freedesktop.DBus.Property.EmitsChangedSignal"
 DOC_STRING = "org.gtk.GDBus.DocString"
 
-_SECTION = re.compile(r"(?:Keys of (?P<arg>\w+)|(?P<errors>Errors)):(?: as (?P<same>\w+) of (?P<member>\w+)\.)?")
+_SECTION = re.compile(r"(?:Keys of (?P<arg>\w+)|(?P<errors>Errors)):(?: as (?P<same>\w+) of (?P<member>[\w.]+)\.)?")
 _KEY = re.compile(r"- (?P<key>[a-z-]+) \((?P<type>\w+)\): (?P<text>\S.*)")
 _ERROR = re.compile(r"- (?P<name>[A-Za-z.]+): (?P<text>\S.*)")
 
@@ -73,6 +74,9 @@ class Contract:
 
     def keys(self, member: str, argument: str) -> dict[str, str] | None:
         """Types of the documented keys of a record; None when nothing is said of them."""
+        interface, _, member = member.rpartition(".")
+        if interface and interface != self.name:
+            return next(other for other in contracts() if other.name == interface).keys(member, argument)
         doc = next(found.doc for found in self.members if found.name == member)
         if argument in doc.same:
             of, same = doc.same[argument][1], doc.same[argument][0]
@@ -83,6 +87,7 @@ class Contract:
         return self.name
 
 
+@cache
 def contracts() -> list[Contract]:
     """All interface files."""
     return [_read(file) for file in sorted(paths.interfaces().glob("*.xml"))]

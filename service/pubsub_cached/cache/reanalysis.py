@@ -1,0 +1,249 @@
+"""Nodes matched again, and their items parsed again from the stored XML; the network is not needed for either."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import time
+from collections.abc import Collection
+from typing import Any
+
+from .. import errors, jid
+from ..address import Address
+from ..analysers.definition import Definition
+from ..analysers.registry import Matched, Registry, Subject
+from ..store import items as item_store
+from ..store import nodes as node_store
+from ..store import parsing as stored_items
+from ..store.rows import NodeRow, NodesQuery
+from ..store.store import Store, Transaction
+from ..xmpp.port import Item
+from .agents import Agents
+from .changes import Changes
+from .jobs import Job, Jobs
+from .nodes import Nodes, asks
+from .options import ReanalyseFilter
+from .parsing import SLICE, Parsing
+from .sync import KEPT, Sync
+
+log = logging.getLogger(__name__)
+
+PAGE = 50
+
+
+class Reanalysis:
+    """Has the analysers that there are now say of known nodes what they are."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        nodes: Nodes,
+        parsing: Parsing,
+        agents: Agents,
+        sync: Sync,
+        changes: Changes,
+        jobs: Jobs,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._nodes = nodes
+        self._parsing = parsing
+        self._agents = agents
+        self._sync = sync
+        self._changes = changes
+        self._jobs = jobs
+        self._asking: dict[Address, asyncio.Task[None]] = {}
+
+    def job(self, chosen: ReanalyseFilter, sender: str = "", token: str = "") -> Job:
+        """A job that matches the chosen nodes again and parses their items again. Raises InvalidJid."""
+        accounts = {jid.bare(name) for name in chosen.accounts}
+        services = {jid.normalise(name) for name in chosen.services}
+
+        def fits(row: NodeRow) -> bool:
+            return (
+                _in(row.address.account, accounts)
+                and _in(row.address.service, services)
+                and _in(row.address.node, chosen.nodes)
+                and _in(row.type, chosen.types)
+                and _in(row.subtype, chosen.subtypes)
+            )
+
+        async def work(job: Job) -> str:
+            rows = [row for row in await self._everything() if fits(row)]
+            items = 0
+            for number, row in enumerate(rows, 1):
+                again = await self.match(row)
+                items += await self.parse(again or row, chosen.created_before, chosen.modified_before)
+                job.progress(number, len(rows))
+            return f"{len(rows)} nodes were matched and {items} items parsed again."
+
+        return self._jobs.start("reanalyse", work, sender, token)
+
+    async def adopt(self, names: Collection[str]) -> None:
+        """Match the nodes that no analyser has, and those for which the agent of one of these was not there.
+
+        A node whose analyser is not registered any more counts as one without, but stays as it is when nothing else
+        matches: its analyser may come back.
+        """
+        for row in await self._everything():
+            await asyncio.sleep(0)
+            definition = self._registry.get(row.analyser) if row.analyser else None
+            if definition is None and row.state not in ("gone", "unknown"):
+                if self._registry.match(_subject(row)).definition is None:
+                    continue
+                again = await self.match(row)
+                if again is not None and again.analyser != row.analyser:
+                    await self.parse(again)
+            elif row.analyser in names and row.state == "discovered" and _has_match(definition):
+                self.ask(row.address)
+
+    async def catch_up(self, name: str) -> None:
+        """Parse what an earlier version of an analyser parsed; its agent does so by itself."""
+        definition = self._registry.get(name)
+        if definition is not None and "parse" not in definition.callbacks:
+            for row in await self._store.read(stored_items.behind, name, definition.version):
+                await self.parse(row)
+
+    def ask(self, address: Address) -> None:
+        """Have the agent of a node's analyser say what it is; nobody waits for that."""
+        if address not in self._asking:
+            task = asyncio.create_task(self._ask(address), name=f"match {address}")
+            self._asking[address] = task
+            task.add_done_callback(lambda _: self._asking.pop(address, None))
+
+    async def close(self) -> None:
+        """Ask no more."""
+        asking = list(self._asking.values())
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+
+    async def match(self, row: NodeRow) -> NodeRow | None:
+        """Match a node by what is stored of it; the row as it is then, None when there is none any more.
+
+        Where an agent has to be asked, the node is as it was until the agent has answered.
+        """
+        matched = self._registry.match(_subject(row))
+        if asks(matched):
+            self.ask(row.address)
+            return await self._decided(row.address, matched, keep=row.state in KEPT)
+        return await self._decided(row.address, matched)
+
+    async def _ask(self, address: Address) -> None:
+        try:
+            if (row := await self._nodes.find(address)) is None:
+                return
+            subject = _subject(row)
+            matched = await self._agents.match(subject, self._registry.match(subject))
+            if matched is not None:
+                await self._decided(address, matched)
+        except errors.PubSubCachedError as error:
+            log.warning("%s could not be matched: %s", address, error.message)
+        except Exception:
+            log.exception("%s could not be matched", address)
+
+    async def _decided(self, address: Address, matched: Matched, *, keep: bool | None = None) -> NodeRow | None:
+        """Write down what a node is; keep: instead of what the analysis says."""
+        before = await self._nodes.find(address)
+        if before is None:
+            return None
+        if keep is None:
+            demand = matched.definition is not None and matched.definition.demand
+            keep = matched.to_sync and (not demand or before.last_read is not None)
+        try:
+            after = await self._store.write(_apply, before.id, matched, keep)
+        except errors.NoSuchNode:
+            return None
+        self._nodes.tell(before, after)
+        if after.state == "syncing" and before.state != "syncing":
+            await self._begin(address)
+        return after
+
+    async def parse(
+        self, row: NodeRow, created_before: int | None = None, modified_before: int | None = None
+    ) -> int:
+        """Parse a node's items again; how many. Those for an agent are handed to it, all of them."""
+        definition = self._registry.get(row.analyser) if row.analyser else None
+        try:
+            if definition is not None and "parse" in definition.callbacks:
+                # A version that there is none of is behind every one; the node is told once it is parsed.
+                await self._store.write(functools.partial(node_store.update, analyser_version=0), row.id)
+                self._agents.changed_nodes()
+                return 0
+            count = await self._parse_all(row, created_before, modified_before)
+            if created_before is None and modified_before is None and definition is not None:
+                await self._nodes.update(row, analyser_version=definition.version)
+        except errors.NoSuchNode:
+            log.debug("%s was forgotten while it was parsed again", row.address)
+            return 0
+        return count
+
+    async def _parse_all(self, row: NodeRow, created_before: int | None, modified_before: int | None) -> int:
+        read = functools.partial(
+            stored_items.of_node, limit=PAGE, created_before=created_before, modified_before=modified_before
+        )
+        after = count = 0
+        while page := await self._store.read(read, row.id, after):
+            began, parsed = time.monotonic(), []
+            for stored in page:
+                item = Item(stored.id, stored.payload, stored.namespace, stored.publisher)
+                parsed.append((stored.hash, self._parsing.one(row.address, row.analyser, item)))
+                if time.monotonic() - began > SLICE:
+                    await asyncio.sleep(0)
+                    began = time.monotonic()
+            delta = await self._store.write(stored_items.write, row.id, parsed)
+            self._changes.items(row.address, delta)
+            after, count = page[-1].row, count + len(page)
+        return count
+
+    async def _begin(self, address: Address) -> None:
+        """Synchronise what is kept from now on; a look at the node that is under way would not do it."""
+        if self._sync.running(address):
+            try:
+                await self._sync.run(address)
+            except errors.PubSubCachedError as error:
+                log.debug("%s: %s", address, error.message)
+        self._sync.in_background(address)
+
+    async def _everything(self) -> list[NodeRow]:
+        rows: list[NodeRow] = []
+        after: int | None = None
+        while page := await self._store.read(node_store.listing, NodesQuery(after_id=after)):
+            rows += page
+            after = page[-1].id
+        return rows
+
+
+def _in(value: str, chosen: Collection[str]) -> bool:
+    return not chosen or value in chosen
+
+
+def _has_match(definition: Definition | None) -> bool:
+    return definition is not None and "match" in definition.callbacks
+
+
+def _subject(row: NodeRow) -> Subject:
+    """What is stored of a node that an analyser looks at."""
+    config = {"pubsub#type": [row.node_type]} if row.node_type else {}
+    return Subject(row.address, row.namespace or None, row.node_type or None, config)
+
+
+def _apply(tx: Transaction, node_id: int, matched: Matched, keep: bool) -> NodeRow:
+    """Write down what a node is; one that nobody keeps any more loses its copy: from now on the service is asked."""
+    row = node_store.must(node_store.by_id(tx.connection, node_id))
+    name = matched.definition.name if matched.definition is not None else ""
+    columns: dict[str, Any] = {"analyser": name, "type": matched.type, "subtype": matched.subtype}
+    if name != row.analyser:
+        columns["analyser_version"] = 0
+    if matched.excluded:
+        item_store.drop(tx, node_id)
+        columns |= {"state": "excluded", "reason": "policy", "next_sync": None}
+    elif row.pinned or keep:
+        if row.state in ("discovered", "excluded"):
+            columns |= {"state": "syncing", "reason": ""}
+    elif row.state in KEPT or row.state == "excluded":
+        item_store.drop(tx, node_id)
+        columns |= {"state": "discovered", "reason": "", "next_sync": None}
+    return node_store.update(tx, node_id, **columns)

@@ -1,0 +1,147 @@
+"""``account``: adding, connecting and removing, and where a password never shows up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+
+from pubsub_cached.daemon import Daemon
+from pubsub_cached.xmpp.fake import World
+from tests.bus.api_service import ALICE
+
+from .conftest import Command
+
+pytestmark = pytest.mark.usefixtures("running")
+
+BOB = "bob@example.org"
+SECRET = "correct horse battery staple"
+
+
+@pytest.fixture
+def made(made: World) -> World:
+    """Bob has an account at the server as well."""
+    made.account(BOB, password=SECRET)
+    return made
+
+
+async def test_accounts_are_listed(ctl: Command) -> None:
+    lines = (await ctl.ok("account", "list")).out.splitlines()
+    (record,) = (await ctl.ok("account", "list", "--json")).records
+
+    assert [line.split() for line in lines] == [["State", "Account", "Origin"], ["online", ALICE, "config"]]
+    assert record["jid"] == ALICE
+    assert (record["state"], record["enabled"], record["error"]) == ("online", True, "")
+
+
+async def test_a_password_comes_from_stdin_where_that_is_no_terminal(ctl: Command) -> None:
+    done = await ctl.ok("account", "add", BOB, stdin=f"{SECRET}\n")
+
+    assert done.out == f"{BOB} is online.\n"
+
+
+async def test_a_password_is_asked_for_on_a_terminal_and_not_shown(ctl: Command) -> None:
+    done = await ctl.on_terminal("account", "add", BOB, typed=f"{SECRET}\n")
+
+    assert done.status == 0, done
+    assert f"Password of {BOB}:" in done.out
+    assert f"{BOB} is online." in done.out
+    assert SECRET not in done.out
+
+
+async def test_an_account_without_a_password_stays_offline_until_it_has_one(ctl: Command) -> None:
+    added = await ctl.ok("account", "add", BOB, "--no-password")
+    assert added.out.startswith(f"{BOB} was added; it stays offline until 'pubsub-cachectl account password {BOB}'")
+
+    assert (await ctl.ok("account", "password", BOB, stdin=SECRET)).out == f"{BOB} is online.\n"
+
+
+async def test_a_wrong_password_ends_with_the_server_s_reason(ctl: Command) -> None:
+    done = await ctl("account", "add", BOB, stdin="wrong")
+
+    assert done.status == 1
+    assert "the password is wrong" in done.err
+    assert "wrong\n" not in done.out
+
+
+async def test_no_secret_is_in_arguments_log_or_output(
+    ctl: Command, running: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    process = await ctl.start("account", "add", BOB, stdin=asyncio.subprocess.PIPE)
+    arguments = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+    environment = Path(f"/proc/{process.pid}/environ").read_bytes()
+
+    out, err = await process.communicate(SECRET.encode())
+
+    assert process.returncode == 0, err
+    assert BOB.encode() in arguments
+    for place in (arguments, environment, out, err, caplog.text.encode()):
+        assert SECRET.encode() not in place
+    for command in (("account", "list", "--json"), ("status", "--json"), ("doctor", "--json")):
+        assert SECRET not in (await ctl(*command)).out
+
+
+async def test_an_empty_password_is_refused(ctl: Command) -> None:
+    done = await ctl("account", "password", ALICE, stdin="\n")
+
+    assert (done.status, done.out) == (2, "")
+    assert "The password is empty." in done.err
+
+
+async def test_a_file_that_is_no_password_is_refused(ctl: Command) -> None:
+    done = await ctl("account", "password", ALICE, stdin="x" * 65537)
+
+    assert done.status == 2
+    assert "A password has at most 65536 bytes" in done.err
+
+
+async def test_password_of_a_configured_account_is_changed_in_the_file(ctl: Command) -> None:
+    done = await ctl("account", "password", ALICE, stdin=SECRET)
+
+    assert done.status == 1
+    assert "The configuration file says where the password" in done.err
+
+
+async def test_disconnecting_and_connecting_again(ctl: Command) -> None:
+    assert "is offline until" in (await ctl.ok("account", "disconnect", ALICE)).out
+    assert (await ctl.ok("account", "list", "--json")).records[0]["state"] == "offline"
+
+    assert (await ctl.ok("account", "connect", ALICE)).out == f"{ALICE} is online.\n"
+
+
+async def test_disabling_and_enabling_again(ctl: Command) -> None:
+    await ctl.ok("account", "add", BOB, stdin=SECRET)
+
+    assert (await ctl.ok("account", "disable", BOB)).out == f"{BOB} is disabled.\n"
+    assert "disabled  bob@example.org" in (await ctl.ok("account", "list")).out
+    assert (await ctl.ok("account", "enable", BOB)).out == f"{BOB} is enabled.\n"
+
+
+async def test_removing_says_what_becomes_of_the_cache(ctl: Command) -> None:
+    await ctl.ok("account", "add", BOB, "--no-password")
+    assert (await ctl.ok("account", "remove", BOB, "--keep-cache")).out == f"{BOB} was removed, its cache is kept.\n"
+
+    await ctl.ok("account", "add", BOB, "--no-password")
+    assert "with its part of the cache" in (await ctl.ok("account", "remove", BOB)).out
+    assert [record["jid"] for record in (await ctl.ok("account", "list", "--json")).records] == [ALICE]
+
+
+async def test_options_of_the_connection_are_passed_on(ctl: Command, running: Daemon, tmp_path: Path) -> None:
+    certificates = tmp_path / "ca.pem"
+    certificates.write_text("none\n")
+    options = ("--host", "127.0.0.1", "--port", "5999", "--tls", "none", "--ca-file", str(certificates), "--disabled")
+
+    await ctl.ok("account", "add", BOB, "--no-password", *options)
+
+    row = running.house.accounts.get(BOB).row
+    assert (row.host, row.port, row.tls, row.ca_file, row.enabled) == ("127.0.0.1", 5999, "none", str(certificates), False)
+
+
+async def test_unknown_account_is_an_error_of_the_daemon(ctl: Command) -> None:
+    done = await ctl("account", "connect", "nobody@example.org")
+
+    assert done.status == 1
+    assert done.err.startswith("Error: There is no account 'nobody@example.org'")

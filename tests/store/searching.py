@@ -1,0 +1,57 @@
+"""Databases to search in, and what a search finds, for tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pubsub_cached.address import Address
+from pubsub_cached.store import items, nodes, query, search, words
+from pubsub_cached.store.rows import NodeRow, StoredItem
+from pubsub_cached.store.search import Found, Matching, Search
+
+from .conftest import ACCOUNT, Database
+
+STATES = ("live", "polled", "stale", "unreachable", "syncing")
+SERVICE = "pubsub.example.org"
+
+
+def served(db: Database, name: str = "blog", service: str = SERVICE, account: str = ACCOUNT, **columns: Any) -> NodeRow:
+    """A node whose items may be shown."""
+    row = db.write(nodes.ensure, Address(account, service, name))
+    return db.write(lambda tx: nodes.update(tx, row.id, **{"state": "live", "completeness": "full"} | columns))
+
+
+def parsed(id_: str, data: object = None, **more: Any) -> StoredItem:
+    """An item and what was made of it."""
+    said = None if data is None else json.dumps(data, ensure_ascii=False)
+    return StoredItem(id_, payload=f"<entry>{id_}</entry>", data=said, **more)
+
+
+def titled(db: Database, node: NodeRow, **titles: str) -> None:
+    """Items with these titles, oldest first."""
+    db.write(items.publish, node.id, [parsed(id_, {"title": title}) for id_, title in titles.items()])
+
+
+def sought(text: str = "", wanted: object = None, order: str = "", **more: Any) -> Search:
+    """A search as the bus would ask for it."""
+    matching = Matching(
+        words=words.parse(text), query=query.parse("" if wanted is None else json.dumps(wanted)), states=STATES
+    )
+    return Search(matching=matching, order=query.parse_order(order) if order else (), **more)
+
+
+def found(db: Database, text: str = "", wanted: object = None, order: str = "", **more: Any) -> Found:
+    """What it finds."""
+    return db.read(search.find, sought(text, wanted, order, **more))
+
+
+def ids(db: Database, text: str = "", wanted: object = None, order: str = "", **more: Any) -> list[str]:
+    """The ids it finds, in order."""
+    return [item["id"] for item in found(db, text, wanted, order, **more).items]
+
+
+def outside(place: Sequence[Any] | None) -> tuple[Any, ...] | None:
+    """A place after it was in a cursor."""
+    return None if place is None else tuple(json.loads(json.dumps(place)))

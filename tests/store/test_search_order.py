@@ -1,0 +1,153 @@
+"""The order of what is found, and pages of it while items arrive and go."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pubsub_cached.errors import InvalidCursor
+from pubsub_cached.store import items, nodes, ranked, search
+from pubsub_cached.store.rows import NodeRow
+
+from .conftest import Database
+from .searching import found, ids, outside, parsed, served, sought, titled
+
+ORDERS = [
+    "",
+    "modified",
+    "modified desc",
+    "created desc",
+    "id",
+    "id desc",
+    "rank desc",
+    "rank, id",
+    "data.n, id desc",
+    "data.n desc",
+    "data.s, data.n desc",
+    "data.s desc, rank desc, created",
+]
+VALUES = st.sampled_from([None, 1, 2, 2.5, "1", "b", "é", True, [1], {"x": 1}])
+ITEMS = st.lists(
+    st.fixed_dictionaries({"title": st.sampled_from(["gtk", "gtk gtk qt", "qt"])}, optional={"n": VALUES, "s": VALUES}),
+    max_size=9,
+)
+
+
+def everything(db: Database, limit: int, meanwhile: Any = lambda: None, **asked: Any) -> list[str]:
+    """All ids, page by page."""
+    got: list[str] = []
+    page = found(db, limit=limit, **asked)
+    while True:
+        got += [item["id"] for item in page.items]
+        if page.place is None:
+            return got
+        assert page.items
+        meanwhile()
+        page = found(db, limit=limit, place=outside(page.place), **asked)
+
+
+@given(ITEMS, st.sampled_from(ORDERS), st.sampled_from(["", "gtk", "qt -gtk", "-qt"]), st.integers(1, 4))
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_pages_together_are_the_whole(
+    shared: Database, contents: list[Any], order: str, text: str, limit: int
+) -> None:
+    one, two = served(shared, "one"), served(shared, "two")
+    for number, data in enumerate(contents):
+        shared.write(items.publish, (one, two)[number % 2].id, [parsed(str(number), data)])
+    try:
+        whole = ids(shared, text, order=order)
+        assert everything(shared, limit, text=text, order=order) == whole
+        expected = [number for number, data in enumerate(contents) if fits(data["title"], text)]
+        assert sorted(map(int, whole)) == expected
+    finally:
+        shared.write(nodes.forget, one.id)
+        shared.write(nodes.forget, two.id)
+
+
+def fits(title: str, text: str) -> bool:
+    return all((word.lstrip("-") in title.split()) is not word.startswith("-") for word in text.split())
+
+
+@pytest.mark.parametrize("order", ["", "modified desc", "rank desc", "rank desc, created", "id desc", "data.n desc"])
+@pytest.mark.parametrize("text", ["", "gtk"])
+def test_items_that_arrive_change_nothing_on_the_pages_to_come(db: Database, order: str, text: str) -> None:
+    node = served(db)
+    titles = ["gtk", "gtk and more", "gtk gtk", "a long text with gtk in it"]
+    put(db, node, {f"{number:02}": titles[number % 4] for number in range(20)})
+    before = ids(db, text, order=order)
+    fresh = iter(range(100, 200))
+
+    def meanwhile() -> None:
+        # Better than all, newer than all, and gone.
+        put(db, node, {f"{next(fresh)}": "gtk gtk gtk gtk"})
+        db.write(items.retract, node.id, [f"{next(fresh) - 1}"])
+        put(db, node, {f"{next(fresh)}": "gtk"})
+
+    got = everything(db, 3, meanwhile, text=text, order=order)
+    assert [id_ for id_ in got if len(id_) == 2] == before
+    if text and "rank" in order or order in ("", "modified desc", "rank desc"):
+        assert got == before
+
+
+def test_an_item_that_is_removed_is_left_out_and_nothing_else(db: Database) -> None:
+    node = served(db)
+    put(db, node, {f"{number:02}": "gtk" for number in range(12)})
+    for order in ("modified desc", "rank desc"):
+        whole = ids(db, "gtk", order=order)
+        gone = iter(whole[3:6])
+
+        def meanwhile() -> None:
+            for id_ in gone:
+                db.write(items.retract, node.id, [id_])
+
+        assert everything(db, 3, meanwhile, text="gtk", order=order) == whole[:3] + whole[6:]
+
+
+def test_what_has_nothing_at_a_path_comes_last(db: Database) -> None:
+    node = served(db)
+    data = {"b": {"n": 2}, "null": {"n": None}, "a": {"n": 1}, "none": {}, "text": {"n": "x"}}
+    db.write(items.publish, node.id, [parsed(id_, one) for id_, one in data.items()])
+    assert ids(db, order="data.n, created") == ["a", "b", "text", "null", "none"]
+    assert ids(db, order="data.n desc, created") == ["text", "b", "a", "null", "none"]
+    assert ids(db, wanted={"where": [["n", "<", 5]]}, order="data.n desc") == ["b", "a"]
+
+
+def test_of_many_those_stored_last_are_ranked_and_the_answer_says_so(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranked, "AT_MOST", 10)
+    node = served(db)
+    put(db, node, {"old and good": "gtk gtk gtk"} | {f"{number:02}": "a gtk" for number in range(10)})
+    page = found(db, "gtk", limit=4)
+    assert page.ranked == 10
+    got = everything(db, 4, lambda: put(db, node, {str(random.random()): "gtk"}), text="gtk")
+    assert sorted(got) == [f"{number:02}" for number in range(10)]
+    assert found(db, "gtk", {"ids": ["old and good", "05"]}).ranked is None
+    assert "old and good" in ids(db, "gtk", order="modified desc")
+    rows, bound = db.read(search.row_ids, sought("gtk"))
+    assert (len(rows), bound) == (10, 10)
+
+
+def test_a_page_ends_before_it_is_too_large(db: Database) -> None:
+    node = served(db)
+    db.write(items.publish, node.id, [parsed(str(number), {"title": "é" * 500}) for number in range(10)])
+    page = found(db, max_bytes=2500)
+    assert len(page.items) == 2
+    assert page.place is not None
+    assert everything(db, 100, max_bytes=1) == [str(number) for number in reversed(range(10))]
+
+
+@pytest.mark.parametrize("place", [(), (1,), (1, 2, 3, 4, 5), ("x", []), (2**64, 1), (None,), ({}, 1), ("x", 1, "y")])
+@pytest.mark.parametrize(("text", "order"), [("", "modified"), ("gtk", ""), ("gtk", "rank, id")])
+def test_a_place_of_another_order_is_refused(db: Database, place: Any, text: str, order: str) -> None:
+    titled(db, served(db), a="gtk")
+    with pytest.raises(InvalidCursor, match="begin again"):
+        found(db, text, order=order, place=place)
+
+
+def put(db: Database, node: NodeRow, titles: dict[str, str]) -> None:
+    db.write(items.publish, node.id, [parsed(id_, {"title": title, "n": len(id_)}) for id_, title in titles.items()])

@@ -1,0 +1,176 @@
+"""What leads to the items, the indexes on paths, and searches that take long."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, text
+
+from pubsub_cached.errors import DatabaseError, Timeout
+from pubsub_cached.store import aside, drive, indexes, items, nodes, search
+from pubsub_cached.store.models import Item
+from pubsub_cached.store.path import parse
+from pubsub_cached.store.search import Search
+from pubsub_cached.store.store import Store
+
+from .conftest import Database
+from .searching import ids, parsed, served, sought, titled
+
+
+def plan(db: Database, wanted: Search) -> tuple[str, list[str]]:
+    """What leads, and the steps to the rows in their order."""
+
+    def steps(conn: Connection) -> tuple[str, list[str]]:
+        chosen, keys = search._keys(conn, wanted)
+        statement = search.in_order(drive.statement(wanted.matching, chosen, Item.id), keys).limit(51)
+        compiled = statement.compile(dialect=conn.dialect, compile_kwargs={"render_postcompile": True})
+        values = tuple(compiled.params[name] for name in compiled.positiontup or ())
+        return chosen.by, [row[-1] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", values)]
+
+    return db.read(steps)
+
+
+@pytest.fixture
+def full(db: Database) -> Database:
+    node = served(db)
+    data = [{"title": f"word{number % 3} word", "start": f"2026-{number % 12 + 1:02}", "n": number} for number in range(60)]
+    db.write(items.publish, node.id, [parsed(str(number), one) for number, one in enumerate(data)])
+    return db
+
+
+@pytest.mark.parametrize(
+    ("operator", "value"),
+    [("=", "2026-05"), ("<", "2026-05"), (">=", "2026-05"), ("between", ["2026-05", "2026-06"]), ("in", ["2026-05", 1])],
+)
+def test_an_index_on_a_path_leads(full: Database, operator: str, value: Any) -> None:
+    wanted = {"where": [["start", operator, value], ["n", "<", 50]]}
+    expected = ids(full, wanted=wanted)
+    assert expected
+    assert plan(full, sought(wanted=wanted))[0] == "order"
+    full.write(indexes.ensure, ["start"])
+    by, steps = plan(full, sought(wanted=wanted))
+    assert by == "path"
+    assert any(f"SEARCH item USING INDEX {indexes.name(parse('start'))} (<expr>" in step for step in steps)
+    assert not any(step.startswith("SCAN item") for step in steps)
+    assert ids(full, wanted=wanted) == expected
+
+
+def test_the_order_of_all_items_needs_no_sorting(full: Database) -> None:
+    by, steps = plan(full, sought())
+    assert by == "order"
+    assert any("ix_item_modified_type_node_id" in step for step in steps)
+    assert "USE TEMP B-TREE FOR ORDER BY" not in steps
+    assert plan(full, sought(wanted={"nodes": ["blog"]}))[1][-1].startswith(
+        "SEARCH item USING COVERING INDEX ix_item_node_id_modified"
+    )
+
+
+def test_the_least_leads(full: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = served(full, "other")
+    titled(full, other, only="word rare")
+    assert plan(full, sought("rare", {"nodes": ["blog", "other"]}, "modified desc"))[0] == "words"
+    assert plan(full, sought("word", {"nodes": ["other"]}, "modified desc"))[0] == "nodes"
+    assert plan(full, sought("", {"ids": ["only"]}))[0] == "ids"
+    monkeypatch.setattr(drive, "FEW", 5)
+    by, steps = plan(full, sought("word", order="modified desc"))
+    assert by == "order"
+    assert "USE TEMP B-TREE FOR ORDER BY" not in steps
+    for wanted in (sought("word", order="modified desc"), sought("word", {"nodes": ["blog"]}), sought("word0 word")):
+        by_few = full.read(search.row_ids, wanted)
+        with monkeypatch.context() as patch:
+            patch.setattr(drive, "FEW", 5000)
+            assert full.read(search.row_ids, wanted) == by_few
+
+
+def test_indexes_come_and_go_with_what_is_asked_for(full: Database) -> None:
+    before = indexed(full)
+    assert full.write(indexes.ensure, ["start", "a.b[0]", "start"]) == ["start", "a.b[0]"]
+    assert full.write(indexes.ensure, ["start"]) == []
+    assert full.write(indexes.drop, ["a.b[0]", "never"]) == ["a.b[0]"]
+    full.write(indexes.keep, ["n"])
+    assert indexed(full) == before | {indexes.name(parse("n"))}
+    full.write(indexes.keep, [])
+    assert indexed(full) == before
+
+
+@pytest.mark.parametrize("path", ["", "a[*]", "a..b", '["a\\"b"]'])
+def test_what_can_have_no_index(full: Database, path: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        full.write(indexes.ensure, ["start", path])
+    assert full.write(indexes.ensure, ["start"]) == ["start"]
+
+
+def test_a_path_is_written_into_a_statement_safely(full: Database) -> None:
+    hostile = "it's '); DROP TABLE item; --"
+    node = served(full, "hostile")
+    full.write(items.publish, node.id, [parsed("h", {hostile: "x"})])
+    full.write(indexes.ensure, [hostile])
+    assert plan(full, sought(wanted={"where": [[hostile, "=", "x"]]}))[0] == "path"
+    assert ids(full, wanted={"where": [[hostile, "=", "x"]]}) == ["h"]
+
+
+def indexed(db: Database) -> set[str]:
+    return {name for (name,) in db.rows("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'item'")}
+
+
+# Searches that take long
+
+
+COUNTING = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+
+
+def endless(conn: Connection) -> None:
+    conn.execute(text(COUNTING))
+
+
+async def test_a_search_that_takes_long_is_cut_off(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Timeout, match=r"longer than 0.05 s and was cut off; ask for fewer"):
+        await store._aside.run(endless, 0.05)
+    # The connection goes on.
+    assert (await store.read_aside(search.find, sought())).items == []
+
+
+async def test_slow_searches_leave_reads_alone(store: Store) -> None:
+    slow = [asyncio.create_task(store.read_all(endless)) for _ in range(aside.THREADS + 2)]
+    await asyncio.sleep(0)
+    assert store.read_now(nodes.all_states) == []
+    assert await store.read(nodes.all_states) == []
+    await store.write(lambda tx: tx.next_revision())
+    for task in slow:
+        task.cancel()
+    assert all(isinstance(told, asyncio.CancelledError) for told in await asyncio.gather(*slow, return_exceptions=True))
+    assert (await store.read_aside(search.find, sought())).items == []
+
+
+async def test_who_waits_no_more_ends_the_statement(store: Store) -> None:
+    begun = threading.Event()
+
+    def work(conn: Connection) -> None:
+        begun.set()
+        endless(conn)
+
+    task = asyncio.create_task(store.read_all(work))
+    await asyncio.to_thread(begun.wait)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.wait_for(asyncio.to_thread(store._aside._executor.shutdown), 20)
+
+
+async def test_closing_ends_what_runs(url: str) -> None:
+    store = Store.open(url)
+    running = asyncio.create_task(store.read_all(endless))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(store.close(), 20)
+    with pytest.raises(DatabaseError, match="closed"):
+        await running
+    with pytest.raises(DatabaseError, match="closed"):
+        await store.read_aside(search.find, sought())
+
+
+async def test_a_search_sees_one_moment_and_can_not_write(store: Store) -> None:
+    with pytest.raises(DatabaseError, match="readonly"):
+        await store.read_aside(lambda conn: conn.execute(text("DELETE FROM node")))

@@ -1,0 +1,165 @@
+"""Full text: what is found by what was typed, and an index that is what the items say."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pubsub_cached.errors import InvalidQuery
+from pubsub_cached.store import items, maintenance, nodes, words
+from pubsub_cached.store.text import text_of
+
+from .conftest import Database
+from .searching import found, ids, parsed, served, titled
+
+
+def check_index(db: Database) -> None:
+    """Raises when the index is not what the items say."""
+    with db.connection.begin():
+        db.connection.exec_driver_sql("INSERT INTO item_text (item_text, rank) VALUES ('integrity-check', 1)")
+
+
+TITLES = {
+    "one": "Forty-one species in one morning",
+    "two": "What a CACHE is for",
+    "three": "The night train to Ljubljana",
+    "four": "Café über alles, C++ and trains",
+    "five": "party 🎉 tonight",
+    "six": "foo AND bar OR NOT baz NEAR title:night",
+}
+
+
+@pytest.fixture
+def full(db: Database) -> Database:
+    titled(db, served(db), **TITLES)
+    return db
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cache", ["two"]),
+        ("night", ["six", "three"]),
+        ("train night", ["three"]),
+        ("train*", ["four", "three"]),
+        ('"night train"', ["three"]),
+        ('"train night"', []),
+        ('"night tra"*', ["three"]),
+        ('"night train', ["three"]),
+        ("night -train", ["six"]),
+        ('night -"night train"', ["six"]),
+        ("-night -cache -species", ["five", "four"]),
+        ("cafe UBER", ["four"]),
+        ("caf\u0065\u0301", ["four"]),
+        ("c++", ["four"]),
+        ("forty-one", ["one"]),
+        ("🎉", ["five"]),
+        ("-🎉 -night", ["four", "one", "two"]),
+        ("foo AND bar", ["six"]),
+        ("AND", ["four", "six"]),
+        ("title:night", ["six"]),
+        ("NEAR(foo bar)", []),
+        ("(foo) ^bar bar)", ["six"]),
+        ("night & train", ["three"]),
+        ("nothing of this", []),
+    ],
+)
+def test_words_quotes_minus_and_star(full: Database, text: str, expected: list[str]) -> None:
+    assert sorted(ids(full, text)) == sorted(expected)
+
+
+@pytest.mark.parametrize("text", ["", " ", "-", "*", '"', '""', "!? &", "- * \" '", "()"])
+def test_what_has_no_words_is_no_constraint(full: Database, text: str) -> None:
+    assert len(ids(full, text)) == len(TITLES)
+
+
+@given(st.text(max_size=60) | st.text(alphabet="ab\"*-+()^:{}[]\\%_'\0 ANDORNOT,", max_size=60))
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nothing_that_is_typed_is_a_syntax_error(shared: Database, text: str) -> None:
+    assert found(shared, text).items is not None
+    assert found(shared, text, order="modified").items is not None
+
+
+def test_many_words_and_long_ones(full: Database) -> None:
+    assert ids(full, " ".join(f"w{number}" for number in range(1500))) == []
+    assert len(ids(full, "-" + " -".join(f"w{number}" for number in range(1200)))) == len(TITLES)
+    assert ids(full, '"' + "night " * 1500 + '"') == []
+    with pytest.raises(InvalidQuery, match="10001 characters, and 10000"):
+        words.parse("x" * 10_001)
+
+
+def test_markup_is_not_searched(db: Database) -> None:
+    node = served(db)
+    body = [{"type": "xhtml", "text": "plain words", "xhtml": "<p class='hidden'>plain words</p>"}]
+    db.write(items.publish, node.id, [parsed("a", {"content": body, "body": "<b>bold</b>", "url": "https://secret/"})])
+    assert ids(db, "plain") == ["a"]
+    for unseen in ("hidden", "bold", "secret", "entry", "xhtml"):
+        assert ids(db, unseen) == []
+
+
+def test_the_text_of_parsed_data() -> None:
+    assert text_of(None) == text_of("[]") == text_of("{") == text_of('{"n":1}') == text_of('{"title":""}') == ""
+    assert text_of('{"summary":"S","title":[{"lang":"en","text":"T\\n t"},{"text":"U"}]}') == "T t U\nS"
+    assert text_of('{"categories":[{"term":"a","scheme":"no"}],"tags":["b",1,null]}') == "\na\nb"
+    assert text_of('{"authors":[{"name":"Bob","uri":"no"}],"generator":{"name":"no"}}') == "\nBob"
+    assert text_of('{"title":"a\\u0000b"}') == "a b"
+
+
+def test_the_index_follows_every_way_of_writing(db: Database) -> None:
+    node = served(db)
+    titled(db, node, a="first", b="second", c="third")
+    check_index(db)
+    db.write(items.publish, node.id, [parsed("a", {"title": "changed"}), parsed("b", {"title": "second"})])
+    assert (ids(db, "first"), ids(db, "changed"), ids(db, "second")) == ([], ["a"], ["b"])
+    db.write(items.retract, node.id, ["b"])
+    assert ids(db, "second") == []
+    check_index(db)
+    db.write(items.replace, node.id, [parsed("c", {"title": "third"}), parsed("d", {"title": "fourth"})], full=True)
+    assert (ids(db, "changed"), ids(db, "third"), ids(db, "fourth")) == ([], ["c"], ["d"])
+    check_index(db)
+    db.write(items.drop, node.id, ["c"])
+    assert ids(db, "third") == []
+    other = served(db, "other")
+    titled(db, other, a="elsewhere")
+    db.write(nodes.forget, other.id)
+    assert ids(db, "elsewhere") == []
+    check_index(db)
+    db.write(maintenance.reset)
+    check_index(db)
+    assert db.rows("SELECT count(*) FROM item_text WHERE item_text MATCH 'fourth'") == [(0,)]
+
+
+def test_flags_and_places_leave_the_index_alone(db: Database) -> None:
+    node = served(db)
+    titled(db, node, a="first", b="second")
+    before = db.rows("SELECT id, block FROM item_text_data ORDER BY id")
+    db.write(items.set_flags, node.address, ["a"], ["read"], [])
+    db.write(items.publish, node.id, [parsed("a", {"title": "first"})])
+    assert ids(db, order="modified") == ["b", "a"]
+    assert db.rows("SELECT id, block FROM item_text_data ORDER BY id") == before
+
+
+def test_a_snippet_is_plain_text_around_a_word(db: Database) -> None:
+    node = served(db)
+    long = "word " * 100 + "Größe zählt " + "word " * 100
+    db.write(items.publish, node.id, [parsed("a", {"title": "grosse", "summary": long}), parsed("b", {"title": "Größe"})])
+    pieces = {item["id"]: item["snippet"] for item in found(db, "größe").items}
+    assert pieces["b"] == "Größe"
+    assert pieces["a"].startswith("… word")
+    assert pieces["a"].endswith("word …")
+    assert "Größe zählt" in pieces["a"]
+    assert len(pieces["a"]) < 200
+    assert all("snippet" not in item for item in found(db).items)
+    assert all("snippet" not in item for item in found(db, "größe", fields=frozenset({"id"})).items)
+
+
+def test_the_best_comes_first(db: Database) -> None:
+    node = served(db)
+    filler = " ".join(["other"] * 80)
+    texts = {"body": {"title": "x", "content": f"{filler} gtk"}, "title": {"title": "gtk", "content": filler}}
+    texts |= {"often": {"title": "gtk gtk", "content": "gtk gtk"}, "long": {"content": f"{filler * 20} gtk"}}
+    db.write(items.publish, node.id, [parsed(id_, data) for id_, data in texts.items()])
+    assert ids(db, "gtk") == ["often", "title", "body", "long"]
+    assert ids(db, "gtk", order="rank") == ["long", "body", "title", "often"]
+    assert ids(db, "gtk", order="rank desc, id") == ["often", "title", "body", "long"]
