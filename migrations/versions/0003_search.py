@@ -49,9 +49,7 @@ def upgrade() -> None:
     if not op.get_context().as_sql:
         _read_texts()
     op.create_index(op.f("ix_item_modified_type_node_id"), "item", ["modified", "type", "node_id"])
-    op.create_index(
-        op.f("ix_node_shown"), "node", ["account_id", "state", "completeness", "validated_at", "next_sync"]
-    )
+    op.create_index(op.f("ix_node_shown"), "node", ["account_id", "state", "completeness", "validated_at", "next_sync"])
     if op.get_context().dialect.name == "sqlite":
         op.execute(FULL_TEXT)
         op.execute("INSERT INTO item_text (item_text) VALUES ('rebuild')")

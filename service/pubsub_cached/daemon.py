@@ -52,6 +52,7 @@ class Daemon:
         self._clock = clock
         self._stop = asyncio.Event()
         self._network: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._connection: Connection
         self._tree: Tree
         self._store: Store
@@ -97,17 +98,23 @@ class Daemon:
         gc.enable()
 
     async def _load(self) -> None:
+        from .analysers import files, plugins
         from .analysers.builtin import registry
+        from .analysers.watching import Watching
         from .cache.house import House, clock
         from .secrets import Secrets
         from .store.store import Store
 
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._store = Store.open(self._config.database.url)
+        analysers = registry()
+        plugins.load(analysers)
+        watching = Watching(lambda: files.load(analysers))
+        files.load(analysers)
         self.house = House(
             self._config,
             self._store,
-            registry(),
+            analysers,
             self._connector or _real_connector,
             Secrets(),
             self._clock or clock,
@@ -115,6 +122,7 @@ class Daemon:
         )
         await self.house.start()
         self._exports.open(self.house)
+        self._watching = asyncio.create_task(watching.run(), name="files of analysers")
 
     async def close(self) -> None:
         """Answer the running calls, end the sessions, close the store, leave the bus."""
@@ -124,6 +132,9 @@ class Daemon:
         if self._network is not None:
             self._network.cancel()
             await asyncio.wait([self._network])
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
         await self.house.close()
         await self._store.close()
         await self._connection.close()

@@ -77,9 +77,10 @@ class Command:
         finally:
             await connection.close()
 
-    async def on_terminal(self, *arguments: str, typed: str = "", columns: int = 100) -> Done:
-        """Run it on a terminal of its own, which is all of stdin, stdout and stderr."""
+    async def on_terminal(self, *arguments: str, prompt: str = "", typed: str = "", columns: int = 100) -> Done:
+        """Run it on a terminal of its own, all of stdin, stdout and stderr, and type when the prompt shows."""
         outside, inside = pty.openpty()
+        os.set_blocking(outside, False)
         environment = self.environment | {"COLUMNS": str(columns), "TERM": "xterm"}
         try:
             process = await asyncio.create_subprocess_exec(
@@ -87,14 +88,36 @@ class Command:
             )
         finally:
             os.close(inside)
-        reading = asyncio.create_task(asyncio.to_thread(_read_all, outside))
-        if typed:
-            os.write(outside, typed.encode())
-        async with asyncio.timeout(SECONDS):
-            status = await process.wait()
-            shown = await reading
-        os.close(outside)
+        try:
+            async with asyncio.timeout(SECONDS):
+                shown = await _until(outside, prompt.encode()) if prompt else b""
+                os.write(outside, typed.encode())
+                shown += await _until(outside, b"")
+                status = await process.wait()
+        finally:
+            os.close(outside)
         return Done(status, shown.decode().replace("\r\n", "\n"), "")
+
+
+async def _until(terminal: int, expected: bytes) -> bytes:
+    """What is shown until the text came, or without one until the last program has left the terminal."""
+    loop = asyncio.get_running_loop()
+    shown = b""
+    readable = asyncio.Event()
+    loop.add_reader(terminal, readable.set)
+    try:
+        while not expected or expected not in shown:
+            await readable.wait()
+            readable.clear()
+            try:
+                shown += os.read(terminal, 65536)
+            except BlockingIOError:
+                continue
+            except OSError:  # Linux says so of a terminal that nobody has open any more.
+                return shown
+    finally:
+        loop.remove_reader(terminal)
+    return shown
 
 
 async def _rules(connection: Connection, pid: int) -> int:
@@ -110,19 +133,6 @@ async def _rules(connection: Connection, pid: int) -> int:
             except RemoteError:  # It left the bus meanwhile.
                 continue
     return 0
-
-
-def _read_all(terminal: int) -> bytes:
-    """What is shown until the last program has left the terminal."""
-    shown = b""
-    while True:
-        try:
-            chunk = os.read(terminal, 65536)
-        except OSError:  # Linux says so of a terminal that nobody has open any more.
-            return shown
-        if not chunk:
-            return shown
-        shown += chunk
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ async def test_a_password_comes_from_stdin_where_that_is_no_terminal(ctl: Comman
 
 
 async def test_a_password_is_asked_for_on_a_terminal_and_not_shown(ctl: Command) -> None:
-    done = await ctl.on_terminal("account", "add", BOB, typed=f"{SECRET}\n")
+    done = await ctl.on_terminal("account", "add", BOB, prompt=f"Password of {BOB}: ", typed=f"{SECRET}\n")
 
     assert done.status == 0, done
     assert f"Password of {BOB}:" in done.out

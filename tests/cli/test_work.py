@@ -123,11 +123,11 @@ async def test_purge_that_means_nothing_is_refused(ctl: Command, arguments: tupl
 async def test_reset_asks_first(ctl: Command) -> None:
     await ctl.ok("sync", SERVICE, "blog")
 
-    refused = await ctl.on_terminal("reset", typed="n\n")
+    refused = await ctl.on_terminal("reset", prompt="[y/N]: ", typed="n\n")
     assert (refused.status, "Remove all nodes" in refused.out) == (1, True)
     assert (await ctl.ok("nodes", "--json")).out != ""
 
-    agreed = await ctl.on_terminal("reset", typed="y\n")
+    agreed = await ctl.on_terminal("reset", prompt="[y/N]: ", typed="y\n")
     assert (agreed.status, "1 nodes were forgotten." in agreed.out) == (0, True)
     assert (await ctl.ok("nodes", "--json")).out == ""
 

@@ -84,13 +84,13 @@ class History:
             (3, self._burst),
             (4, self._retract),
             (1, self._purge),
-            (2, self._delete if self.exists else self._create),
-            (2, self._toggle_access),
+            (1, self._delete) if self.exists else (6, self._create),
+            (1 if self.open else 6, self._toggle_access),
             (4, self._disturb),
             (2, self._heal),
             (2, self._restart),
             (6, lambda: self._read(self.chance.choice(POLICIES))),
-            (3, self._quiet),
+            (5, self._quiet),
             (2, self._replay),
             (2, self._converge),
         ]
@@ -227,7 +227,7 @@ class History:
             assert self.sure.items() <= found.items(), "something that was seen is missing"
 
     async def _quiet(self) -> None:
-        """What is called live has every publish; only silent deletions may be missed."""
+        """The cache follows by itself: it has every publish; only silent deletions may be missed."""
         await self._calm()
         self._say("quiet")
         truth = await self._truth()
@@ -236,7 +236,8 @@ class History:
         except (errors.NoSuchNode, errors.Denied, errors.NotCached):
             return
         found = contents(items)
-        if self.exists and self.open and not self.doubt and info["freshness"] == "live":
+        if self.exists and self.open and not self.doubt:
+            assert info["freshness"] == "live", "not validated by itself"
             assert truth.items() <= found.items(), "called live, but a publish is missing"
             assert found.keys() - truth.keys() <= self.silent, "called live, but a removal that was told is missing"
             self.sure = truth

@@ -23,7 +23,7 @@ from tests.support.publisher import Publisher
 
 from .history import History
 
-STEPS = 15
+STEPS = 40
 ORDINARY, LONG = 10, 100
 
 

@@ -104,3 +104,34 @@ def test_downgrade_and_upgrade_with_data(tmp_path: Path, alembic_runner: Any) ->
     with alembic_runner.connection_executor.connection.begin() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM account").scalar() == 0
         assert connection.exec_driver_sql("SELECT count(*) FROM counter").scalar() == 2
+
+
+def test_the_texts_of_items_that_are_there_are_indexed(tmp_path: Path, alembic_runner: Any) -> None:
+    alembic_runner.migrate_up_to("0002")
+    connection = alembic_runner.connection_executor.connection
+    with connection.begin() as open_:
+        open_.exec_driver_sql("INSERT INTO account VALUES (1, 'a@b', 'bus', 1, '', 0, 'starttls', '', '', 0)")
+        open_.exec_driver_sql(
+            "INSERT INTO node (id, account_id, service, node, state, reason, completeness, guarantee, type, subtype,"
+            " analyser, analyser_version, title, description, access_model, node_type, namespace, subscribed,"
+            " own_subscription, subid, pinned, redirect, failures, item_count, floor, revision)"
+            " VALUES (1, 1, 's', 'n', 'live', '', 'full', '', '', '', '', 0, '', '', '', '', '', 0, 0, '', 0, '', 0, 0,"
+            " 1, 1)"
+        )
+        for number in range(1200):
+            data = None if number % 3 == 2 else f'{{"title":"word{number}"}}'
+            open_.exec_driver_sql(
+                "INSERT INTO item VALUES (?, 1, ?, 1, ?, ?, 1, 1, 0, '', '', '', '', '', '', '', '', ?)",
+                (number, str(number), number, number, data),
+            )
+    alembic_runner.migrate_up_to("0003")
+    with connection.begin() as open_:
+        for number in (0, 1, 1198):
+            found = open_.exec_driver_sql("SELECT rowid FROM item_text WHERE item_text MATCH ?", (f'"word{number}"',))
+            assert found.fetchall() == [(number,)]
+        open_.exec_driver_sql("INSERT INTO item_text (item_text, rank) VALUES ('integrity-check', 1)")
+    alembic_runner.migrate_down_to("0002")
+    with connection.begin() as open_:
+        assert open_.exec_driver_sql("SELECT count(*), max(data) FROM item").fetchone()[0] == 1200
+        left = open_.exec_driver_sql("SELECT name FROM sqlite_master WHERE sql LIKE '%item_text%'")
+        assert left.fetchall() == []

@@ -19,7 +19,9 @@ from .searching import found, ids, parsed, served
 
 # Few names and values, so that clauses meet what is there.
 NAMES = st.sampled_from(["a", "b", "c.d", "é"])
-SCALARS = st.sampled_from(["", "a", "A", "b%", "ß", "É", "x_y", "[a]*?", "2026-01-01", 0, 1, 2, 1.5, 2**70, True, False, None])
+SCALARS = st.sampled_from(
+    ["", "a", "A", "b%", "ß", "É", "x_y", "[a]*?", "2026-01-01", 0, 1, 2, 1.5, 2**70, True, False, None]
+)
 DATA = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3), max_leaves=6
 )
@@ -49,8 +51,9 @@ TESTS = st.sampled_from(sorted(VALUES)).flatmap(
 )
 CLAUSES = st.recursive(
     TESTS,
-    lambda inner: st.fixed_dictionaries({"not": inner})
-    | st.fixed_dictionaries({"any": st.lists(inner, min_size=1, max_size=3)}),
+    lambda inner: (
+        st.fixed_dictionaries({"not": inner}) | st.fixed_dictionaries({"any": st.lists(inner, min_size=1, max_size=3)})
+    ),
     max_leaves=4,
 )
 
@@ -165,7 +168,7 @@ INVALID = {
     '{"where":[[1,"=",1]]}': "where[0] has the path 1",
     '{"where":[["","=",1]]}': "where[0]: a path is empty",
     '{"where":[["a..b","=",1]]}': "where[0]: 'a..b' is no path at character 2",
-    '{"where":[["a[\\"\\\\\\"\\"]","=",1]]}': "where[0]: 'a[\"\\\"\"]' has a key with a quote",
+    '{"where":[["a[\\"\\\\\\"\\"]","=",1]]}': 'where[0]: \'a["\\""]\' has a key with a quote',
     '{"where":[["a[*][*][*][*][*]","=",1]]}': "has [*] 5 times, and 4 is the most",
     '{"where":[["a%s","=",1]]}' % ("[0]" * 32): "where[0]: a path has 33 steps",
     '{"where":[["a","~",1]]}': 'where[0] has the operator "~"; it may be =, !=',

@@ -143,7 +143,9 @@ def test_flags_and_places_leave_the_index_alone(db: Database) -> None:
 def test_a_snippet_is_plain_text_around_a_word(db: Database) -> None:
     node = served(db)
     long = "word " * 100 + "Größe zählt " + "word " * 100
-    db.write(items.publish, node.id, [parsed("a", {"title": "grosse", "summary": long}), parsed("b", {"title": "Größe"})])
+    db.write(
+        items.publish, node.id, [parsed("a", {"title": "grosse", "summary": long}), parsed("b", {"title": "Größe"})]
+    )
     pieces = {item["id"]: item["snippet"] for item in found(db, "größe").items}
     assert pieces["b"] == "Größe"
     assert pieces["a"].startswith("… word")

@@ -6,25 +6,18 @@ import asyncio
 from typing import Any
 
 from pubsub_cached.cache.house import House
+from pubsub_cached.cache.search import SearchOptions
 from pubsub_cached.cache.view import Change, View
-from pubsub_cached.cache.view_source import ViewSource
+from pubsub_cached.cache.views import ViewOptions
 from pubsub_cached.records import ItemRecord
-from pubsub_cached.store import nodes, words
-from pubsub_cached.store.query import parse, parse_order
-from pubsub_cached.store.search import Matching, Search, find
-
-
-def search(text: str = "", query: str = "", order: str = "") -> Search:
-    """What CreateView is given."""
-    matching = Matching(words=words.parse(text), query=parse(query), states=tuple(sorted(nodes.SHOWN)))
-    return Search(matching=matching, order=parse_order(order) if order else ())
 
 
 class Owner:
     """Holds what it was told, and checks that each signal can be applied. told: the signals, in order."""
 
-    def __init__(self, house: House, wanted: Search, size: int = 100, name: str = ":1.7") -> None:
+    def __init__(self, house: House, view: View, wanted: tuple[str, str, str], size: int) -> None:
         self.house = house
+        self.view = view
         self.wanted = wanted
         self.size = size
         self.held: list[ItemRecord] = []
@@ -32,16 +25,24 @@ class Owner:
         self.total: int | None = None
         self.reads = asyncio.Event()
         self.reads.set()
-        self.view: View = house.views.create(ViewSource(house.store, wanted), size, name)
-        self.view.listener = self
+        view.listener = self
 
-    def fresh(self) -> list[ItemRecord]:
+    @classmethod
+    async def create(
+        cls, house: House, text: str = "", query: str = "", order: str = "", size: int = 100, name: str = ":1.7"
+    ) -> Owner:
+        """A view that is not started yet."""
+        view = await house.views.create(text, query, ViewOptions(order=order, window=size), name)
+        return cls(house, view, (text, query, order), size)
+
+    async def fresh(self) -> list[ItemRecord]:
         """What a search finds now."""
-        found = self.house.store.read_now(find, Search(**_fields(self.wanted) | {"limit": self.size}))
-        return found.items
+        text, query, order = self.wanted
+        items, *_ = await self.house.searches.search(text, query, SearchOptions(order=order, limit=self.size))
+        return items
 
     async def settled(self) -> list[ItemRecord]:
-        """What it holds, once it was told everything."""
+        """What it holds, once it was told everything that is committed."""
         await self.house.store.write(lambda tx: None)
         await self.view.settled()
         return self.plain()
@@ -86,6 +87,3 @@ class Owner:
     async def attentive(self) -> None:
         await self.reads.wait()
 
-
-def _fields(wanted: Search) -> dict[str, Any]:
-    return {name: getattr(wanted, name) for name in wanted.__struct_fields__}

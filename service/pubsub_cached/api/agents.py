@@ -55,6 +55,9 @@ class Peers:
 
     async def start(self, name: str, seconds: float) -> Reply:
         """Have the bus start what owns a well-known name, unless it runs."""
+        # dbus-daemon refuses to start what no file describes, even if it runs.
+        if await self._owners.has_owner(name):
+            return Reply("answered")
         try:
             await self._connection.call(*BUS, "StartServiceByName", "su", [name, 0], timeout=seconds)
         except Timeout:

@@ -9,6 +9,7 @@ from ..bus import Variant, caller, variants
 from ..cache.options import LIMIT_AT_MOST, NodesFilter, PurgeFilter, ReadOptions
 from ..cache.policy import POLICIES
 from ..cache.search import SearchOptions
+from ..cache.views import WINDOW_AT_MOST, ViewOptions
 from ..records import INFO, ITEM, NODE, InfoRecord, ItemRecord, NodeRecord
 from . import flags
 from .options import INT64, UINT32, UINT64, Fields, Flag, Number, Order, Table, Text, Texts, Token
@@ -92,6 +93,18 @@ RESET = Table("Reset", {"token": Token()})
 
 _FOUND = tuple(key for key in ITEM if key not in ("pending", "index"))
 SEARCH = Table("Search", {"limit": _LIMIT, "cursor": Text(), "order": Text(), "fields": Fields(_FOUND)})
+CREATE_VIEW = Table(
+    "CreateView",
+    {
+        "limit": _LIMIT,
+        "cursor": Text(),
+        "order": Text(),
+        "fields": Fields((*_FOUND, "index")),
+        "token": Token(),
+        "window": Number("u", 1, WINDOW_AT_MOST, capped=True),
+        "json": Flag(),
+    },
+)
 EXPORT = Table("Export", {"order": Text(), "fields": Fields(_FOUND), "token": Token()})
 
 
@@ -101,7 +114,7 @@ class Cache(Served):
     name: ClassVar[str] = "im.pubsubcache1.Cache"
     options: ClassVar[Mapping[str, Table]] = {
         table.method: table
-        for table in (GET_ITEMS, GET_NODE, LIST_NODES, GET_CHANGES, SEARCH, SYNC, PURGE, RESET, EXPORT)
+        for table in (GET_ITEMS, GET_NODE, LIST_NODES, GET_CHANGES, SEARCH, CREATE_VIEW, SYNC, PURGE, RESET, EXPORT)
     }
 
     @property
@@ -136,6 +149,11 @@ class Cache(Served):
     async def Search(self, text: str, query: str, options: Mapping[str, Variant]) -> ItemsReply:
         wanted = SearchOptions(**SEARCH.read(options))
         return _items_reply(await self.house.searches.search(text, query, wanted, caller()))
+
+    async def CreateView(self, text: str, query: str, options: Mapping[str, Variant]) -> str:
+        wanted = ViewOptions(**CREATE_VIEW.read(options))
+        view = await self.house.views.create(text, query, wanted, caller())
+        return view.path
 
     async def SetFlags(
         self, account: str, service: str, node: str, ids: list[str], add: list[str], remove: list[str]

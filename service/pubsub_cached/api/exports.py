@@ -17,11 +17,13 @@ from .json import Json
 from .logcontrol import LogControl
 from .manager import Manager
 from .pubsub import PubSub
+from .view import View
 
 if TYPE_CHECKING:
     from ..cache.accounts import Account as CachedAccount
     from ..cache.house import House
     from ..cache.jobs import Job as CachedJob
+    from ..cache.view import View as CachedView
 
 ROOT = "/im/pubsubcache1"
 LOG_CONTROL = "/org/freedesktop/LogControl1"
@@ -54,6 +56,7 @@ class Exports:
         house.changes.on_node.append(self._node_changed)
         self._follow_accounts(house)
         self._follow_jobs(house)
+        self._follow_views(house)
         self._follow_analysers(house)
 
     def _follow_accounts(self, house: House) -> None:
@@ -67,6 +70,14 @@ class Exports:
         house.jobs.on_removed.append(self._job_removed)
         for job in house.jobs.list():
             self._job_added(job)
+
+    def _follow_views(self, house: House) -> None:
+        def added(view: CachedView) -> None:
+            view.listener = interface = View(view, lambda: house.views.remove(view))
+            self._tree.export(view.path, interface, owner=view.owner)
+
+        house.views.on_added.append(added)
+        house.views.on_removed.append(lambda view: self._tree.remove(view.path))
 
     def _follow_analysers(self, house: House) -> None:
         served: dict[str, Analyser] = {}

@@ -209,6 +209,9 @@ class Accounts:
         for row in await self._store.read(account_store.all):
             if row.origin == "bus" or row.jid in self._configured:
                 self._make(row)
+            else:
+                # Taken out of the configuration; its cache waits for its return.
+                await self._store.write(account_store.remove, row.jid, True)
 
     async def connect(self) -> None:
         """Connect every enabled account that has a secret, or is configured to have one."""
@@ -279,7 +282,8 @@ class Accounts:
         await account.session.close()
         await asyncio.to_thread(self._secrets.remove, account.jid)
         await self._store.write(account_store.remove, account.jid, keep_cache)
-        del self._accounts[account.jid]
+        if self._accounts.pop(account.jid, None) is None:
+            return
         for callback in self.on_removed:
             callback(account)
 

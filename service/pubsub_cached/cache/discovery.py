@@ -175,9 +175,7 @@ def _key(purpose: str, cursor: str) -> tuple[str, ...]:
     return tuple(decoded)
 
 
-def _cut(
-    purpose: str, records: dict[tuple[str, ...], R], limit: int, after: tuple[str, ...]
-) -> tuple[list[R], str]:
+def _cut(purpose: str, records: dict[tuple[str, ...], R], limit: int, after: tuple[str, ...]) -> tuple[list[R], str]:
     """The page of records after a key, in the order of the keys."""
     keys = sorted(key for key in records if key > after)
     page = keys[:limit]

@@ -13,11 +13,12 @@ import functools
 import logging
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..address import Address
 from ..store import changes as change_store
 from ..store import items as item_store
+from ..store import nodes as node_store
 from ..store import schedule
 from ..store.rows import Delta, NodeRow, StoredItem
 from ..store.store import Store, Transaction
@@ -40,6 +41,14 @@ from .proofs import Proofs
 from .sync import KEPT, Sync
 
 log = logging.getLogger(__name__)
+
+
+class _Applied(NamedTuple):
+    """What an event changed; unknown: it retracted an item that was never known."""
+
+    delta: Delta
+    unknown: bool
+    evicted: bool
 
 
 class Watch:
@@ -86,7 +95,7 @@ class Events:
         self._proofs = proofs
         self._items_per_node = items_per_node
         self._queue: asyncio.Queue[tuple[Account, Event] | asyncio.Future[None]] = asyncio.Queue()
-        self._written: asyncio.Future[tuple[Delta, bool]] | None = None
+        self._written: asyncio.Future[_Applied] | None = None
         self._task: asyncio.Task[None] | None = None
         self._working: set[asyncio.Task[None]] = set()
         self._watches: dict[Address, list[Watch]] = {}
@@ -155,7 +164,7 @@ class Events:
             await self._apply(account, event)
         except Exception:
             log.exception("an event of '%s' at %s could not be applied", event.node, event.service)
-            await self.distrust(Address(account.jid, event.service, event.node), "event")
+            self._later(self.distrust(Address(account.jid, event.service, event.node), "event"))
 
     async def _barrier(self) -> None:
         """Wait until what was handed to the store is committed, and told."""
@@ -171,7 +180,7 @@ class Events:
             await self._barrier()
         node = await self._nodes.find(address)
         match event:
-            case DeleteEvent():
+            case DeleteEvent(delayed=False):
                 self._negatives.clear(address)
                 self._sync.disturbed(address)
                 await self._nodes.gone(address, event.redirect)
@@ -184,7 +193,8 @@ class Events:
             case _ if node is None or node.state in ("unknown", "gone"):
                 self._announced(address)
             case _ if node.state == "denied":
-                # A denied read outranks every event: only a successful read shows the node again.
+                # A denied read outranks every event: only a successful read shows the node again, and may be tried.
+                self._negatives.clear(address)
                 log.debug("%s is denied; its event is not applied", address)
             case _ if node.state in KEPT:
                 await self._follow(node, event)
@@ -197,8 +207,8 @@ class Events:
     async def _follow(self, node: NodeRow, event: Event) -> None:
         address = node.address
         match event:
-            case ItemsEvent(delayed=True):
-                # A replayed notification may be older than what is stored.
+            case ItemsEvent(delayed=True) | PurgeEvent(delayed=True) | DeleteEvent():
+                # A replayed notification may be older than what is stored; the node may have been made again since.
                 await self.distrust(address, "delayed-event")
             case ItemsEvent():
                 await self._items(node, event)
@@ -232,11 +242,11 @@ class Events:
         stored = [self._parsing.one(address, node.analyser, item) for item in items]
         retracted = [id_ for id_ in event.retracted if id_]
         self._sync.touched(address, [item.id for item in items] + retracted)
-        keep = self._items_per_node if self._parsing.kind(node.analyser) == "log" else None
+        keep = {"map": None, "last": 1}.get(self._parsing.kind(node.analyser), self._items_per_node)
         self._written = self._store.write(_write, node.id, stored, retracted, keep)
         self._written.add_done_callback(functools.partial(self._committed, address))
 
-    def _committed(self, address: Address, written: asyncio.Future[tuple[Delta, bool]]) -> None:
+    def _committed(self, address: Address, written: asyncio.Future[_Applied]) -> None:
         """Tell what an event changed, once it is there for everyone to read."""
         if written.cancelled():
             return
@@ -244,15 +254,22 @@ class Events:
             log.error("an event of %s could not be stored: %s", address, error)
             self._later(self.distrust(address, "event"))
             return
-        delta, unknown = written.result()
+        delta, unknown, evicted = written.result()
         self._changes.items(address, delta)
+        if evicted:
+            self._changes.node(address, "updated")
         if unknown and not self._sync.running(address):
             self._later(self.distrust(address, "disagreement"))
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._working.add(task)
-        task.add_done_callback(self._working.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._working.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("what an event made doubtful could not be written down: %s", error)
 
     def _announced(self, address: Address) -> None:
         """A node that is not known, or was thought gone, has spoken: look at it, and keep it if it is wanted."""
@@ -266,7 +283,10 @@ class Events:
             return
         self._sync.disturbed(address)
         if node.completeness != "none":
+            # Believed by readers at once, and for as long as it can't be written down.
+            self._nodes.suspected.add(address)
             await self._nodes.update(node, state="stale", reason=reason)
+            self._nodes.suspected.discard(address)
         self._sync.in_background(address)
 
     async def _bounced(self, account: Account, event: BounceEvent) -> None:
@@ -279,12 +299,15 @@ class Events:
 
 def _write(
     tx: Transaction, node_id: int, stored: list[StoredItem], retracted: list[str], keep: int | None
-) -> tuple[Delta, bool]:
-    """Apply one event; whether it retracted an item that was never known."""
+) -> _Applied:
+    """Apply one event, if the node is still kept in this moment."""
+    node = node_store.by_id(tx.connection, node_id)
+    if node is None or node.state not in KEPT:
+        return _Applied(Delta(), False, False)
     published = item_store.publish(tx, node_id, stored)
     removed = item_store.retract(tx, node_id, retracted)
     unknown = [id_ for id_ in retracted if id_ not in removed.removed]
-    if keep is not None and published.changed:
-        item_store.evict(tx, node_id, keep)
+    evicted = keep is not None and bool(published.changed) and item_store.evict(tx, node_id, keep) > 0
     delta = Delta(published.changed, removed.removed, max(published.revision, removed.revision))
-    return delta, bool(unknown) and change_store.any_unknown(tx.connection, node_id, unknown)
+    strange = bool(unknown) and change_store.any_unknown(tx.connection, node, unknown)
+    return _Applied(delta, strange, evicted)

@@ -122,8 +122,11 @@ async def _ids(
             size = len(wanted)
         else:
             items = _unique(page.items)
-            progress(len(items), len(wanted))
-            return _newest(items, keep, len(ids) == len(wanted) and len(items) <= len(wanted), "one request")
+            if len(items) >= len(wanted):
+                progress(len(items), len(wanted))
+                return _newest(items, keep, len(ids) == len(wanted) and len(items) <= len(wanted), "one request")
+            log.info("%s answers %d items when asked for %d", address, len(items), len(wanted))
+            size = len(wanted)
         size = max(1, size // SMALLER)
     found = await _batches(session, address, wanted, size, progress)
     return Fetched(tuple(found[id_] for id_ in wanted if id_ in found), len(ids) == len(wanted), "ids")

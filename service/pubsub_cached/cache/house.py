@@ -117,8 +117,7 @@ class House:
         self.revalidation = Revalidation(
             store, self.accounts, self.nodes, self.sync, self.removal, self.changes, negatives, clock
         )
-        self.views = Views()
-        store.on_commit.append(self.views.touched)
+        self.views = Views(store, self.searches, peers)
         self.upkeep = Upkeep(store, self.accounts, self.nodes, self.sync, self.changes, self.jobs, clock)
 
     @property

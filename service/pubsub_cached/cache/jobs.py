@@ -182,6 +182,9 @@ class Jobs:
         owner = sender.lstrip(":").replace(".", "_") or DAEMON
         if not token:
             self._serial += 1
+            while f"{ROOT}/{owner}/j{self._serial}" in self._jobs:
+                # A client chose it for another job.
+                self._serial += 1
             token = f"j{self._serial}"
         path = f"{ROOT}/{owner}/{token}"
         if path in self._jobs and not self._jobs[path].finished:

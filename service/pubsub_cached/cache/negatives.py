@@ -27,6 +27,10 @@ class _Negative(msgspec.Struct):
     until: int
     lasts: int
 
+    def fresh(self, now: int) -> bool:
+        """Whether it counts now; it does not when the clock was set back behind it."""
+        return self.until - self.lasts <= now < self.until
+
 
 class Negatives:
     """Negative answers by node, and unreachable services by domain."""
@@ -34,13 +38,13 @@ class Negatives:
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
         self._nodes: dict[Address, _Negative] = {}
-        self._domains: dict[str, _Negative] = {}
+        self._domains: dict[tuple[str, str], _Negative] = {}
 
     def check(self, address: Address) -> None:
         """Raise the remembered error while it is fresh."""
         now = self._clock()
-        for negative in (self._nodes.get(address), self._domains.get(jid.domain(address.service))):
-            if negative is not None and negative.until > now:
+        for negative in (self._nodes.get(address), self._domains.get(_domain(address))):
+            if negative is not None and negative.fresh(now):
                 raise negative.error
 
     def remember(self, address: Address, error: errors.PubSubCachedError) -> None:
@@ -50,24 +54,34 @@ class Negatives:
             first = longest = OWN_AT_MOST
         self._nodes[address] = self._next(self._nodes.get(address), error, first, longest)
 
-    def unreachable(self, service: str, error: errors.PubSubCachedError) -> None:
-        """A service's domain could not be reached."""
-        domain = jid.domain(service)
+    def unreachable(self, address: Address, error: errors.PubSubCachedError) -> None:
+        """A service's domain could not be reached from the account's server."""
+        domain = _domain(address)
         self._domains[domain] = self._next(self._domains.get(domain), error, *UNREACHABLE)
 
     def clear(self, address: Address) -> None:
         """The node was heard of, or its reader insists."""
         self._nodes.pop(address, None)
-        self._domains.pop(jid.domain(address.service), None)
+        self._domains.pop(_domain(address), None)
 
     def clear_account(self, account: str) -> None:
         """A new session: everything may be different now."""
         for address in [address for address in self._nodes if address.account == account]:
             del self._nodes[address]
-        self._domains.clear()
+        for key in [key for key in self._domains if key[0] == account]:
+            del self._domains[key]
 
     def _next(
         self, last: _Negative | None, error: errors.PubSubCachedError, first: int, longest: int
     ) -> _Negative:
-        lasts = min(last.lasts * 2, longest) if last is not None else first
-        return _Negative(error, self._clock() + lasts, lasts)
+        now = self._clock()
+        if last is not None and last.fresh(now):
+            # Several who asked at once were refused once.
+            lasts = min(last.lasts, longest)
+        else:
+            lasts = min(last.lasts * 2, longest) if last is not None else first
+        return _Negative(error, now + lasts, lasts)
+
+
+def _domain(address: Address) -> tuple[str, str]:
+    return address.account, jid.domain(address.service)

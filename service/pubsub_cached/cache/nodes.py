@@ -51,6 +51,8 @@ class Nodes:
         self._negatives = negatives
         self._proofs = proofs
         self._clock = clock
+        # Nodes that are to be stale, of which that is not written down yet.
+        self.suspected: set[Address] = set()
         # Has an agent say what a node is; set by whoever asks agents.
         self.ask: Callable[[Address], None]
 
@@ -105,11 +107,11 @@ class Nodes:
             info = await self.describe(session, address)
         namespace = newest.namespace if newest is not None else ""
         matched = self.match(address, info, namespace)
-        before = await self.find(address)
         demand = matched.definition is not None and matched.definition.demand
         # Nobody who reads waits for an agent: the node is not kept until it has said so.
         kept = matched.to_sync and (asked or not demand) and not asks(matched)
-        row = await self._store.write(_classify, address, matched, kept, metadata(info) | {"namespace": namespace})
+        columns = metadata(info) | {"namespace": namespace}
+        before, row = await self._store.write(_classify, address, matched, kept, columns)
         self.readable(address)
         if before is None:
             self._changes.node(address, "added")
@@ -135,10 +137,10 @@ class Nodes:
                 self._negatives.remember(address, told)
                 await self._denied(address, refusals.reason(error))
             case "unreachable":
-                self._negatives.unreachable(address.service, told)
+                self._negatives.unreachable(address, told)
                 await self._failing(address, "unreachable", refusals.reason(error))
             case "offline":
-                await self._failing(address, "stale", "offline", only="syncing")
+                await self._interrupted(address)
             case _:
                 await self._failing(address, "stale", refusals.reason(error))
         return told
@@ -163,13 +165,20 @@ class Nodes:
             definition = self._registry.get(node.analyser) if node.analyser else None
             if definition is not None and definition.private:
                 await self._store.write(item_store.drop, node.id)
-            await self.update(
-                node, state="denied", reason=reason, subscribed=False, gone_at=self._clock(), next_sync=None
-            )
+            # Another word for the same refusal does not prolong the grace.
+            since = node.gone_at if node.state == "denied" and node.gone_at is not None else self._clock()
+            await self.update(node, state="denied", reason=reason, subscribed=False, gone_at=since, next_sync=None)
 
-    async def _failing(self, address: Address, state: str, reason: str, only: str = "") -> None:
+    async def _interrupted(self, address: Address) -> None:
+        """The session went: what waits to be validated is due as soon as there is one, resumed or new."""
         node = await self.find(address)
-        if node is None or node.state in ("discovered", "unknown", "excluded") or (only and node.state != only):
+        if node is not None and node.state in ("syncing", "stale"):
+            reason = node.reason if node.state == "stale" else "offline"
+            await self.update(node, state="stale", reason=reason, next_sync=self._clock())
+
+    async def _failing(self, address: Address, state: str, reason: str) -> None:
+        node = await self.find(address)
+        if node is None or node.state in ("discovered", "unknown", "excluded"):
             return
         failures = node.failures + 1
         await self.update(
@@ -196,14 +205,19 @@ def metadata(info: DiscoInfo) -> dict[str, Any]:
         "description": first(info, "pubsub#description"),
         "access_model": first(info, "pubsub#access_model"),
         "node_type": first(info, "pubsub#type"),
-        "max_items": int(most) if most.isdecimal() else None,
+        # No more digits than the database and the bus can carry.
+        "max_items": int(most) if most.isdecimal() and len(most) < 19 else None,
     }
     # What the service leaves out is not known to have changed.
     return {key: value for key, value in columns.items() if value not in ("", None)}
 
 
-def _classify(tx: Transaction, address: Address, matched: Matched, kept: bool, columns: dict[str, Any]) -> NodeRow:
-    node = node_store.ensure(tx, address)
+def _classify(
+    tx: Transaction, address: Address, matched: Matched, kept: bool, columns: dict[str, Any]
+) -> tuple[NodeRow | None, NodeRow]:
+    """The row before, None for a node that is new, and after."""
+    before = node_store.find(tx.connection, address)
+    node = before or node_store.ensure(tx, address)
     definition = matched.definition
     columns |= {
         "analyser": definition.name if definition else "",
@@ -221,7 +235,7 @@ def _classify(tx: Transaction, address: Address, matched: Matched, kept: bool, c
     elif node.state not in ("syncing", "stale", "unreachable"):
         state = "syncing" if kept or node.pinned else "discovered"
         columns |= {"state": state, "reason": "", "redirect": "", "gone_at": None}
-    return node_store.update(tx, node.id, **columns)
+    return before, node_store.update(tx, node.id, **columns)
 
 
 def _gone(tx: Transaction, node_id: int, redirect: str, now: int) -> tuple[Delta, NodeRow]:

@@ -43,10 +43,7 @@ class Overlay:
         last = {id_: entry for entry in waiting for id_ in entry.items}
         newest = reversed(waiting)
         self._published = {
-            id_: entry
-            for entry in newest
-            for id_ in entry.items
-            if last[id_] is entry and entry.action == "publish"
+            id_: entry for entry in newest for id_ in entry.items if last[id_] is entry and entry.action == "publish"
         }
         self._retracted = {id_ for id_, entry in last.items() if entry.action == "retract"}
 

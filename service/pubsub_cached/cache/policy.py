@@ -44,8 +44,9 @@ def servable(node: NodeRow | None) -> bool:
 
 
 def expired(node: NodeRow, now: int) -> bool:
-    """Whether a polled node's time to live is over."""
-    return node.next_sync is None or node.next_sync <= now
+    """Whether a polled node's time to live is over; a clock that was set back tells nothing about it."""
+    set_back = node.validated_at is not None and node.validated_at > now
+    return node.next_sync is None or node.next_sync <= now or set_back
 
 
 def freshness(node: NodeRow, online: bool, now: int) -> Freshness:
@@ -86,7 +87,7 @@ def _with_copy(node: NodeRow, policy: Policy, now: int) -> Decision:
     if policy == "cache":
         return Decision.CACHE
     if node.state == "live":
-        recent = node.validated_at is not None and now - node.validated_at < RECENT_MS
+        recent = node.validated_at is not None and 0 <= now - node.validated_at < RECENT_MS
         return Decision.CACHE if policy == "default" or recent else Decision.VALIDATE
     if node.state == "polled" and not expired(node, now):
         return Decision.CACHE if policy == "default" else Decision.VALIDATE

@@ -112,15 +112,17 @@ class Reads:
     ) -> Answer | Awaitable[Answer]:
         account = self._accounts.get(address.account)
         now = self._clock()
+        if node is not None and (address in self._nodes.suspected or _unheard(account, node)):
+            node = _stale(node)
         decision = decide(node, options.policy, account.online, now)
         if decision in _FROM_CACHE and self._unproved(account, node, options):
-            decision = Decision.PROVE
+            decision = Decision.PROVE if options.policy != "cache" else Decision.NOT_CACHED
         if decision in _FROM_CACHE:
             assert node is not None
             self._in_use(node, now)
             if found is not None and self._withheld(account, options, place, found):
                 return self._with_timeout(self._past(account, node, options, place), address, options)
-            if found is None or _past_window(node, options, found):
+            if found is None or (account.online and _past_window(node, options, found)):
                 return self._beyond(account, node, options, place)
             answer = self._from_cache(account, node, revision, options, place, found)
             if decision is Decision.FLAGGED:
@@ -159,8 +161,12 @@ class Reads:
         return await self._from_service(account, address, options, place, node)
 
     def _unproved(self, account: Account, node: NodeRow | None, options: ReadOptions) -> bool:
-        asks = options.policy != "cache" and account.online
-        return asks and node is not None and self._proofs.missing(account, node)
+        if not account.online or node is None:
+            return False
+        if options.policy == "cache":
+            # Nothing may be asked: what was proved once is shown, unless there is a reason to doubt it.
+            return not node.address.own and self._proofs.doubted(node.address)
+        return self._proofs.missing(account, node)
 
     async def _prove(self, account: Account, address: Address) -> None:
         """One item shows that the account may still read the node."""
@@ -168,6 +174,9 @@ class Reads:
             await self._nodes.newest(account.require_session(), address)
         except errors.PubSubCachedError as error:
             told = await self._nodes.failed(address, error)
+            if isinstance(error, errors.Offline):
+                # Without a session a reader keeps what it has.
+                return
             if refusals.meaning(error) != "unreachable" or self._proofs.doubted(address):
                 raise told from error
         else:
@@ -327,9 +336,26 @@ class Reads:
             ) from None
 
 
+def _stale(node: NodeRow) -> NodeRow:
+    """A node that is not what its row says, if that is a state to be believed."""
+    return msgspec.structs.replace(node, state="stale") if node.state in ("live", "polled") else node
+
+
+def _unheard(account: Account, node: NodeRow) -> bool:
+    """Whether only a contact's presence brought the node's events, and the contact left the roster."""
+    if node.state != "live" or node.guarantee != "weak" or not account.online:
+        return False
+    return not node.address.own and node.address.service not in account.session.contacts
+
+
 def _past_window(node: NodeRow, options: ReadOptions, found: ItemsSlice) -> bool:
     """Whether the page lies behind the oldest item of a window."""
-    if node.completeness != "window" or found.items or options.policy == "cache":
+    if node.completeness != "window" or options.policy == "cache":
+        return False
+    if options.before == "":
+        # The service's last page, not the window's.
+        return options.newest_first
+    if found.items:
         return False
     return options.index is not None or options.after is not None or bool(options.cursor)
 

@@ -161,9 +161,7 @@ class Reanalysis:
             await self._begin(address)
         return after
 
-    async def parse(
-        self, row: NodeRow, created_before: int | None = None, modified_before: int | None = None
-    ) -> int:
+    async def parse(self, row: NodeRow, created_before: int | None = None, modified_before: int | None = None) -> int:
         """Parse a node's items again; how many. Those for an agent are handed to it, all of them."""
         definition = self._registry.get(row.analyser) if row.analyser else None
         try:

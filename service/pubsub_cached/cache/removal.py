@@ -112,6 +112,7 @@ class Removal:
                 self._changes.node(entry.address, "removed")
             else:
                 await self._store.write(item_store.drop, entry.id)
+                self._changes.node(entry.address, "updated")
 
     async def _everything(self) -> list[NodeRow]:
         rows: list[NodeRow] = []

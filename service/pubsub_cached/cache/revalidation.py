@@ -102,11 +102,21 @@ class Revalidation:
         while True:
             self._wake.clear()
             now = self._clock()
-            for entry in await self._store.read(schedule.due, now, KEPT):
-                if self._accounts.get(entry.address.account).online:
-                    self._sync.in_background(entry.address)
-            await self._removal.tidy(now)
-            await self._sleep(await self._store.read(schedule.next_due, now))
+            until: int | None = None
+            try:
+                await self._look(now)
+                until = await self._store.read(schedule.next_due, now)
+            except Exception:
+                # A full disk does not last for ever.
+                log.exception("what is due could not be looked after")
+            await self._sleep(until)
+
+    async def _look(self, now: int) -> None:
+        online = {account.jid for account in self._accounts.list() if account.online}
+        for entry in await self._store.read(schedule.due, now, KEPT):
+            if entry.address.account in online:
+                self._sync.in_background(entry.address)
+        await self._removal.tidy(now)
 
     async def _sleep(self, until: int | None) -> None:
         seconds = LONGEST_SLEEP if until is None else max(0.0, (until - self._clock()) / 1000)

@@ -34,7 +34,10 @@ _WORST_LAST: tuple[Freshness, ...] = ("live", "validated", "offline", "stale")
 
 
 class SearchOptions(msgspec.Struct, frozen=True):
-    """Options of Search. order: "" for the best first when there are words, else the newest. max_bytes: of the answer."""
+    """Options of Search. order: "" for the best first when there are words, else the newest.
+
+    max_bytes: of payloads and data in the answer.
+    """
 
     limit: int = LIMIT
     cursor: str = ""

@@ -87,9 +87,7 @@ class Sending:
             return
         self._check(id_, found)
         if self._entry.attempts >= ATTEMPTS_AT_MOST:
-            raise _GivenUp(
-                f"{described(entry)} was sent {entry.attempts} times and never answered; it is given up."
-            )
+            raise _GivenUp(f"{described(entry)} was sent {entry.attempts} times and never answered; it is given up.")
         await self._tried(id_, found)
         writing, address = self._outbox.writing, entry.address
         if entry.action == "publish":

@@ -14,7 +14,7 @@ from .. import errors
 from ..address import Address
 from ..store import nodes as node_store
 from ..store.rows import NodeRow
-from ..store.store import Store
+from ..store.store import Store, Transaction
 from ..xmpp.port import Fields, Session, Subscription
 from .accounts import Accounts
 from .changes import Changes
@@ -81,23 +81,16 @@ class Subscribing:
     async def _unsubscribed(self, address: Address, interests: frozenset[str], session: Session) -> None:
         self._negatives.clear(address)
         self._sync.subscription(address, Subscription(address.node, address.account, "none"))
-        node = await self._nodes.find(address)
-        if node is None:
-            return
-        columns: dict[str, Any] = {
-            "subscribed": False,
-            "own_subscription": False,
-            "subid": "",
-            "declined": True,
-            "guarantee": "weak" if node.guarantee else "",
-        }
         # Presence brings the events of PEP nodes all the same (XEP-0163 4.3).
         pushed = address.node in interests and (address.own or address.service in session.contacts)
-        if node.state == "live" and not pushed:
-            columns |= {"state": "polled", "reason": "", "next_sync": self._clock() + POLL_MS}
-        await self._nodes.update(node, **columns)
-        # A synchronisation under way took the subscription for granted.
-        self._sync.disturbed(address)
+        written = self._store.write(_decline, address, pushed, self._clock() + POLL_MS)
+        # A synchronisation under way took the subscription for granted: it begins again, and can't read yet
+        # what is being written.
+        with self._sync.declining(address):
+            self._sync.disturbed(address)
+            found = await written
+        if found is not None:
+            self._nodes.tell(*found)
 
     async def _row(self, session: Session, address: Address) -> NodeRow:
         """The node's row; of a node that was not known, what can be learnt of it."""
@@ -112,3 +105,20 @@ class Subscribing:
             node = await self._store.write(node_store.ensure, address)
             self._changes.node(address, "added")
         return node
+
+
+def _decline(tx: Transaction, address: Address, pushed: bool, next_sync: int) -> tuple[NodeRow, NodeRow] | None:
+    """The row before and after; None where there is none."""
+    node = node_store.find(tx.connection, address)
+    if node is None:
+        return None
+    columns: dict[str, Any] = {
+        "subscribed": False,
+        "own_subscription": False,
+        "subid": "",
+        "declined": True,
+        "guarantee": "weak" if node.guarantee else "",
+    }
+    if node.state == "live" and not pushed:
+        columns |= {"state": "polled", "reason": "", "next_sync": next_sync}
+    return node, node_store.update(tx, node.id, **columns)

@@ -7,6 +7,8 @@ up. Source: the coherence model, "Synchronisation" and "Unit and states"; XEP-00
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -40,7 +42,10 @@ class Subscriptions:
 
     def __init__(self) -> None:
         self._listed: dict[tuple[str, str], dict[str, Subscription] | None] = {}
+        # Made or given up since: what a service lists may have been on its way before that.
+        self._known: dict[Address, Subscription] = {}
         self._solicited: set[tuple[str, str]] = set()
+        self._declining: set[Address] = set()
 
     def solicit(self, account: str, service: str) -> None:
         """Events of this service are wanted by the account."""
@@ -54,12 +59,27 @@ class Subscriptions:
         """A new session: what was listed may have changed."""
         for key in [key for key in self._listed if key[0] == account]:
             del self._listed[key]
+        for address in [address for address in self._known if address.account == account]:
+            del self._known[address]
 
     def remember(self, address: Address, found: Subscription) -> None:
-        """The subscription is this one now."""
+        """A client or the service changed the subscription to this one."""
+        self._known[address] = found
+        self._note(address, found)
+
+    def _note(self, address: Address, found: Subscription) -> None:
         listed = self._listed.get((address.account, address.service))
         if listed is not None:
             listed[address.node] = found
+
+    @contextmanager
+    def declining(self, address: Address) -> Iterator[None]:
+        """No subscription is made, before the row says so."""
+        self._declining.add(address)
+        try:
+            yield
+        finally:
+            self._declining.discard(address)
 
     async def subscribe(self, session: Session, node: NodeRow, interests: frozenset[str]) -> Evidence:
         """Evidence for a node, after subscribing where there was no subscription.
@@ -74,27 +94,46 @@ class Subscriptions:
             found = await self._find(session, node)
             own = node.own_subscription if found is not None else False
             if found is None or found.state in ("none", "unconfigured"):
-                if node.declined:
+                if node.declined or address in self._declining:
                     # A client unsubscribed the account: that is not undone by itself.
                     return Evidence(weak, False, False, "", "weak")
                 # A service that lists nothing may still hold the subscription that somebody else made.
                 known = node.subscribed and not node.own_subscription and not self._lists(address)
                 found = await session.subscribe(address.service, address.node)
+                self._known.pop(address, None)
                 own = not known
+            elif not (found.subid or node.declined or address in self._known) and found.state == "subscribed":
+                # Prosody goes on listing a subscription to a node that was deleted and made again, and sends nothing.
+                # Where none has an id of its own there is one a JID (XEP-0060 6.1.6): this makes no second one.
+                found = await session.subscribe(address.service, address.node)
         except errors.StanzaError as refusal:
             log.info("%s cannot be subscribed to: %s", address, refusal.message)
             return Evidence(weak, False, False, "", "weak")
-        self.remember(address, found)
+        self._note(address, found)
         if found.state == "subscribed":
             return Evidence(True, True, own, found.subid, "normal")
         return Evidence(weak, False, own, found.subid, "weak")
 
     async def _find(self, session: Session, node: NodeRow) -> Subscription | None:
+        known = self._known.get(node.address)
+        if known is not None and known.state == "subscribed" and not node.subscribed:
+            del self._known[node.address]
+        known = self._known.get(node.address)
+        if known is not None and known.state == "subscribed" and not (node.subscribed or node.declined):
+            # A node that went took its subscription along.
+            del self._known[node.address]
+        found = None if node.address in self._known else await self._look_up(session, node)
+        return self._known.get(node.address, found)
+
+    async def _look_up(self, session: Session, node: NodeRow) -> Subscription | None:
         address = node.address
         key = (address.account, address.service)
-        if key not in self._listed:
-            self._listed[key] = await self._list(session, address.service)
-        listed = self._listed[key]
+        listed = self._listed.get(key)
+        claimed = listed.get(address.node) if listed is not None else None
+        # A node that went, or was denied, took its subscription along: what was listed before may be out of date.
+        outdated = claimed is not None and claimed.state == "subscribed" and not node.subscribed
+        if key not in self._listed or outdated:
+            listed = self._listed[key] = await self._list(session, address.service)
         if listed is not None:
             return listed.get(address.node)
         try:

@@ -10,7 +10,10 @@ import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Any
+
+import msgspec
 
 from .. import errors
 from ..address import Address
@@ -133,6 +136,10 @@ class Sync:
         try:
             return await asyncio.shield(running.task)
         except asyncio.CancelledError:
+            mine = asyncio.current_task()
+            if running.task.cancelled() and mine is not None and not mine.cancelling():
+                # Joined in the moment in which whoever waited before gave up.
+                raise errors.Cancelled(f"The synchronisation of {address} was cancelled.") from None
             if running.waiters == 1:
                 running.task.cancel()
             raise
@@ -177,6 +184,10 @@ class Sync:
         """A client changed the account's subscription to a node."""
         self._subscriptions.remember(address, found)
 
+    def declining(self, address: Address) -> AbstractContextManager[None]:
+        """A client unsubscribed the account, which is being written down."""
+        return self._subscriptions.declining(address)
+
     def new_session(self, account: str) -> None:
         """What the service said of subscriptions in an earlier session is forgotten."""
         self._subscriptions.forget(account)
@@ -185,7 +196,9 @@ class Sync:
         """Give up the subscription that the daemon itself made; never another."""
         account = self._accounts.get(node.address.account)
         if node.own_subscription and account.online:
-            await account.session.unsubscribe(node.address.service, node.address.node, node.subid)
+            address = node.address
+            self._subscriptions.remember(address, Subscription(address.node, address.account, "none"))
+            await account.session.unsubscribe(address.service, address.node, node.subid)
 
     async def settled(self) -> None:
         """Wait until no synchronisation runs."""
@@ -218,21 +231,26 @@ class Sync:
     async def _synchronise(self, address: Address, running: _Running) -> NodeRow:
         account = self._accounts.get(address.account)
         session = await account.session_when_ready()
-        node = await self._nodes.find(address)
-        fresh = node is None or node.state in ("unknown", "discovered", "gone", "denied")
-        if node is None or fresh or node.reason == "configuration":
-            node, matched = await self._nodes.discover(session, address, asked=running.urgent)
-            if matched.excluded and running.pin:
-                raise errors.NotSupported(f"Nothing of {address} is ever stored; read it with GetItems.")
-            if matched.excluded or not (running.pin or node.state in KEPT):
-                return node
-        for _ in range(ROUNDS_AT_MOST):
+        for number in range(ROUNDS_AT_MOST):
             running.touched.clear()
             running.disturbed = False
-            done = await self._round(account, session, node, running)
+            node = await self._nodes.find(address)
+            if node is None and number:
+                raise _forgotten(address)
+            fresh = node is None or node.state in ("unknown", "discovered", "gone", "denied")
+            if node is None or fresh or node.reason == "configuration":
+                node, matched = await self._nodes.discover(session, address, asked=running.urgent)
+                if matched.excluded and running.pin:
+                    raise errors.NotSupported(f"Nothing of {address} is ever stored; read it with GetItems.")
+                if matched.excluded or not (running.pin or node.state in KEPT):
+                    return node
+            try:
+                done = await self._round(account, session, node, running)
+            except errors.NoSuchNode:
+                # The row went, not the node: a service says so in a stanza.
+                raise _forgotten(address) from None
             if done is not None:
                 return done
-            node = await self._nodes.find(address) or node
         raise errors.Timeout(f"{address} changed as a whole {ROUNDS_AT_MOST} times while it was fetched.")
 
     async def _round(
@@ -248,13 +266,13 @@ class Sync:
         interests = account.interests
         evidence = await self._subscriptions.subscribe(session, node, interests)
         # Written at once: a subscription that this daemon made must not look like an older one after a crash.
-        node = await self._nodes.update(
-            node,
-            subscribed=evidence.subscribed,
-            own_subscription=evidence.own,
-            subid=evidence.subid,
-            guarantee=evidence.guarantee,
-        )
+        made = {"subscribed": evidence.subscribed, "own_subscription": evidence.own, "subid": evidence.subid}
+        try:
+            node = await self._nodes.update(node, **made, guarantee=evidence.guarantee)
+        except errors.NoSuchNode:
+            # Whoever forgot the node could not know of what was made meanwhile.
+            await self.unsubscribe(msgspec.structs.replace(node, **made))
+            raise
         info = await self._nodes.describe(session, node.address)
         # What a fetch brings may be as old as its beginning, whoever joins it later.
         asked_at = self._clock()
@@ -265,15 +283,28 @@ class Sync:
         if running.disturbed:
             return None
         columns = metadata(info) | self._outcome(evidence.live and account.epoch == epoch, fetched.full, asked_at)
+        columns["pinned"] = node.pinned or running.pin
         if fetched.items and fetched.items[-1].namespace:
             columns["namespace"] = fetched.items[-1].namespace
         finish = functools.partial(_finish, columns=columns, full=fetched.full, keep=self._keep(node))
-        delta, row = await self._store.write(finish, node.id, stored, frozenset(running.touched))
+        written = self._store.write(finish, node.id, stored, frozenset(running.touched))
+        written.add_done_callback(functools.partial(self._finished, node))
+        # What is committed is told, even if nobody waits for it any more.
+        finished = await asyncio.shield(written)
+        if finished is None or running.disturbed:
+            return None
+        log.info("%s: %d items by %s, now %s", node.address, len(stored), fetched.strategy, finished[1].state)
+        return finished[1]
+
+    def _finished(self, node: NodeRow, written: asyncio.Future[tuple[Delta, NodeRow] | None]) -> None:
+        """Tell what a round brought, once it is there for everyone to read."""
+        if written.cancelled() or written.exception() is not None or (finished := written.result()) is None:
+            return
+        delta, row = finished
         self._nodes.readable(node.address)
+        self._nodes.suspected.discard(node.address)
         self._changes.items(node.address, delta)
         self._nodes.tell(node, row)
-        log.info("%s: %d items by %s, now %s", node.address, len(stored), fetched.strategy, row.state)
-        return row
 
     def _keep(self, node: NodeRow) -> int | None:
         """How many of the newest items are kept; None for all."""
@@ -304,7 +335,10 @@ def _finish(
     columns: dict[str, Any],
     full: bool,
     keep: int | None,
-) -> tuple[Delta, NodeRow]:
+) -> tuple[Delta, NodeRow] | None:
+    """None for a node that was denied or went while it was fetched: a refusal outranks what came before it."""
+    if node_store.must(node_store.by_id(tx.connection, node_id)).state not in KEPT:
+        return None
     delta = item_store.replace(tx, node_id, stored, kept=touched, full=full)
     row = node_store.update(tx, node_id, **columns)
     if keep is not None and row.item_count > keep:
@@ -312,6 +346,10 @@ def _finish(
         item_store.evict(tx, node_id, keep)
         row = node_store.update(tx, node_id)
     return delta, row
+
+
+def _forgotten(address: Address) -> errors.PubSubCachedError:
+    return errors.Cancelled(f"{address} was removed from the cache while it was fetched.")
 
 
 def _log_failure(task: asyncio.Task[NodeRow]) -> None:

@@ -4,42 +4,83 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from .. import errors
+from ..analysers.agent import Peers
+from ..store.search import Search
+from ..store.store import Store
 from ..store.touched import Touched
-from .view import PAUSE_SECONDS, Source, View
+from .search import Searches, parsed_order
+from .view import PAUSE_SECONDS, View
+from .view_source import ViewSource
 
 ROOT = "/im/pubsubcache1/view"
+# Of one client.
 AT_MOST = 16
+WINDOW = 100
+WINDOW_AT_MOST = 500
+
+
+class ViewOptions(msgspec.Struct, frozen=True):
+    """Options of CreateView: those of Search, and its own. limit: as window, the smaller counts."""
+
+    limit: int = WINDOW_AT_MOST
+    cursor: str = ""
+    order: str = ""
+    fields: frozenset[str] | None = None
+    token: str = ""
+    window: int = WINDOW
+    json: bool = False
 
 
 class Views:
-    """Views by path. pause: of new ones, in seconds."""
+    """Views by path. peers: the other programs on the bus, None when there is no bus. pause: see ``View``."""
 
-    def __init__(self, pause: float = PAUSE_SECONDS) -> None:
+    def __init__(
+        self, store: Store, searches: Searches, peers: Peers | None = None, *, pause: float = PAUSE_SECONDS
+    ) -> None:
         self.pause = pause
         self.on_added: list[Callable[[View], None]] = []
         self.on_removed: list[Callable[[View], None]] = []
+        self._store = store
+        self._searches = searches
+        self._peers = peers
         self._views: dict[str, View] = {}
+        self._watched: set[str] = set()
         self._serial = 0
+        store.on_commit.append(self._committed)
 
     def all(self) -> list[View]:
         """All views, oldest first."""
         return [*self._views.values()]
 
-    def of(self, owner: str) -> list[View]:
-        """The views of a client."""
-        return [view for view in self._views.values() if view.owner == owner]
+    async def create(self, text: str, query: str, options: ViewOptions, owner: str) -> View:
+        """A view at ``…/view/<owner>/<token>``, still silent; it ends with its owner, a unique name.
 
-    def create(self, source: Source, size: int, owner: str, token: str = "", json: bool = False) -> View:
-        """A view at ``…/view/<owner>/<token>``, still silent. Raises Conflict, LimitExceeded."""
-        path = self._path(owner, token)
+        Raises InvalidQuery, InvalidArgs (order), NotSupported (cursor), Conflict, LimitExceeded, NoSuchAccount,
+        AmbiguousAccount.
+        """
+        if options.cursor:
+            raise errors.NotSupported("A view begins with the first item, so it takes no cursor; leave it out.")
+        matching = self._searches.matching(text, query)
+        search = Search(matching=matching, order=parsed_order(options.order), fields=options.fields)
+        path = self._path(owner, options.token)
         if len(self.of(owner)) >= AT_MOST:
             raise errors.LimitExceeded(f"{owner} has {AT_MOST} views, which is the most; close one.")
-        view = View(path, owner, source, size, json=json, pause=self.pause)
+        size = min(options.window, options.limit)
+        view = View(path, owner, ViewSource(self._store, search), size, json=options.json, pause=self.pause)
         self._views[path] = view
         for callback in self.on_added:
             callback(view)
+        if self._peers is not None and owner not in self._watched:
+            self._watched.add(owner)
+            await self._peers.gone(owner, self.owner_gone)
         return view
+
+    def of(self, owner: str) -> list[View]:
+        """The views of a client."""
+        return [view for view in self._views.values() if view.owner == owner]
 
     def remove(self, view: View) -> None:
         """End a view; one that was ended already is ignored."""
@@ -51,18 +92,18 @@ class Views:
 
     def owner_gone(self, owner: str) -> None:
         """A client left the bus: its views end."""
+        self._watched.discard(owner)
         for view in self.of(owner):
             self.remove(view)
-
-    def touched(self, touched: Touched) -> None:
-        """Something was committed."""
-        for view in self._views.values():
-            view.touch(touched)
 
     def close(self) -> None:
         """End all."""
         for view in self.all():
             self.remove(view)
+
+    def _committed(self, touched: Touched) -> None:
+        for view in self._views.values():
+            view.touch(touched)
 
     def _path(self, owner: str, token: str) -> str:
         client = owner.lstrip(":").replace(".", "_")

@@ -147,9 +147,7 @@ class Writing:
             self._sync.in_background(address)
         return node.state in KEPT
 
-    async def _published(
-        self, account: Account, session: Session, address: Address, item: Item, watch: Watch
-    ) -> None:
+    async def _published(self, account: Account, session: Session, address: Address, item: Item, watch: Watch) -> None:
         """Have the item in the cache, by its event or in place of it."""
         if not item.id:
             await self._events.distrust(address, "write")

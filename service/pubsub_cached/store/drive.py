@@ -104,7 +104,7 @@ def statement(matching: Matching, drive: Drive, *columns: Value) -> Select[Any]:
     if drive.by == "nodes":
         conditions.append(Item.node_id == drive.nodes[0] if len(drive.nodes) == 1 else Item.node_id.in_(drive.nodes))
     source = source.join(Node.__table__, Node.id == node_id)
-    conditions += scope.shown(matching.states) + scope.named(query)
+    conditions += [*scope.shown(matching.states), *scope.named(query)]
     conditions += [_has(symbol) for symbol in matching.words.symbols]
     conditions += [~_has(symbol) for symbol in matching.words.unwanted_symbols]
     conditions += _attributes(query)

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import msgspec
 
-
 STEPS_AT_MOST = 32
 STARS_AT_MOST = 4
 
@@ -48,7 +47,7 @@ class Path(NamedTuple):
 
 
 def _written(key: str) -> str:
-    if re.search(r'[.\[\]]', key):
+    if re.search(r"[.\[\]]", key):
         return f"[{msgspec.json.encode(key).decode()}]"
     return f".{key}"
 

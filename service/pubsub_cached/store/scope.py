@@ -87,13 +87,14 @@ def constrained(query: Query) -> bool:
     return bool(query.accounts or query.services or query.nodes)
 
 
-def shown(states: tuple[str, ...]) -> list[Truth]:
+@lru_cache(maxsize=8)
+def shown(states: tuple[str, ...]) -> tuple[Truth, ...]:
     """What has to hold of a node whose items may be shown."""
-    return [
+    return (
         Node.state.in_(states),
         Node.completeness != "none",
         Node.account_id.in_(select(Account.id).where(Account.removed.is_(False))),
-    ]
+    )
 
 
 def named(query: Query) -> list[Truth]:

@@ -202,9 +202,7 @@ class Session:
         """Retract one item."""
         await self._set(service, node, writing.retract_request(node, item_id, notify), timeout)
 
-    async def create_node(
-        self, service: str, node: str, *, config: Fields | None = None, timeout: float = 30.0
-    ) -> str:
+    async def create_node(self, service: str, node: str, *, config: Fields | None = None, timeout: float = 30.0) -> str:
         """Create a node; its name."""
         iq = await self._set(service, node, writing.create_request(node, config or {}), timeout)
         return writing.read_created(iq, node)

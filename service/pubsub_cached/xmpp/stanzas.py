@@ -183,9 +183,7 @@ def read_subscriptions(iq: ET.Element, subject: str, node: str, account: str) ->
         return ()
     found = (_subscription(each, node) for each in element.iterfind(PUBSUB + "subscription"))
     return tuple(
-        each
-        for each in found
-        if each is not None and bare(each.jid) == account and (not node or each.node == node)
+        each for each in found if each is not None and bare(each.jid) == account and (not node or each.node == node)
     )
 
 

@@ -68,7 +68,7 @@ def test_own_nodes_are_asked_again_after_a_minute(negatives: Negatives, clock: C
 
 
 def test_an_unreachable_service_counts_for_all_of_its_domain(negatives: Negatives, clock: Clock) -> None:
-    negatives.unreachable(BLOG.service, Timeout("no answer"))
+    negatives.unreachable(BLOG, Timeout("no answer"))
     assert lasts(negatives, clock, OTHER, UNREACHABLE[1]) == UNREACHABLE[0]
 
 
@@ -91,6 +91,6 @@ def test_a_node_that_is_heard_of_is_asked_again(negatives: Negatives) -> None:
 
 def test_a_new_session_asks_everything_again(negatives: Negatives) -> None:
     negatives.remember(BLOG, NoSuchNode("gone"))
-    negatives.unreachable(BLOG.service, Timeout("no answer"))
+    negatives.unreachable(BLOG, Timeout("no answer"))
     negatives.clear_account(BLOG.account)
     negatives.check(BLOG)

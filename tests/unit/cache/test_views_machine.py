@@ -23,7 +23,7 @@ from pubsub_cached.address import Address
 from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, World
 from tests.support.cached import ALICE, Cached
-from tests.support.viewed import Owner, search
+from tests.support.viewed import Owner
 
 SERVICES = ("pubsub.example.net", "pubsub.example.org")
 NODES = ("urn:xmpp:microblog:0", "urn:xmpp:microblog:0:comments/1")
@@ -69,7 +69,12 @@ class Following(RuleBasedStateMachine):
         self.owners: list[Owner] = []
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self.runner.run(work)
+        return self.runner.run(self._in_time(work))
+
+    @staticmethod
+    async def _in_time(work: Coroutine[Any, Any, T]) -> T:
+        async with asyncio.timeout(20):
+            return await work
 
     @initialize(
         profile=st.sampled_from([PROSODY, EJABBERD]),
@@ -93,14 +98,16 @@ class Following(RuleBasedStateMachine):
             for node in NODES:
                 await self.cache.read(service, node)
         for text, query, order, size in chosen:
-            self.owners.append(Owner(self.cache.house, search(text, query, order), size))
+            self.owners.append(await Owner.create(self.cache.house, text, query, order, size))
             await self.owners[-1].view.start()
 
     def teardown(self) -> None:
         try:
             if hasattr(self, "cache"):
-                self.compare()
-                self.run(self.cache.stop())
+                try:
+                    self.compare()
+                finally:
+                    self.run(self.cache.stop())
         finally:
             self.runner.close()
             shutil.rmtree(self.directory)
@@ -157,18 +164,23 @@ class Following(RuleBasedStateMachine):
         reads = self.cache.house.node_reads
         self.run(reads.set_flags(Address(ALICE, *where), ids, [flag] if on else [], [] if on else [flag]))
 
+    @precondition(lambda self: self.connected)
     @rule(where=WHERE, hours=st.integers(0, 3), forget=st.booleans())
     def purge(self, where: tuple[str, str], hours: int, forget: bool) -> None:
         before = self.cache.clock() + 3_600_000 * (1 - hours) if hours else None
         chosen = PurgeFilter(services=(where[0],), nodes=(where[1],), modified_before=before, forget=forget)
-        self.run(self._job(self.cache.house.removal.purge(chosen)))
+        self.run(self._purge(chosen))
 
+    @precondition(lambda self: self.connected)
     @rule()
     def reset(self) -> None:
-        self.run(self._job(self.cache.house.removal.reset()))
+        self.run(self._reset())
 
-    async def _job(self, job: Any) -> None:
-        await job.wait()
+    async def _purge(self, chosen: PurgeFilter) -> None:
+        await self.cache.house.removal.purge(chosen).wait()
+
+    async def _reset(self) -> None:
+        await self.cache.house.removal.reset().wait()
 
     @rule(hours=st.sampled_from([1, 200]))
     def wait(self, hours: int) -> None:
@@ -220,7 +232,7 @@ class Following(RuleBasedStateMachine):
             if owner.view.state == "stopped":
                 await owner.view.start()
             owner.reads.set()
-            assert await owner.settled() == owner.fresh(), owner.wanted
+            assert await owner.settled() == await owner.fresh(), owner.wanted
             assert await owner.view.total() == len(await owner.view.range(0, 500))
 
     @invariant()

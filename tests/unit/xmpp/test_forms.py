@@ -28,7 +28,8 @@ def test_fields_have_their_types_and_texts_to_show_are_left_out() -> None:
     form = ET.fromstring(
         "<x xmlns='jabber:x:data' type='form'><title>Configure</title>"
         "<field var='FORM_TYPE' type='hidden'><value>x</value></field>"
-        "<field type='fixed'><value>Read this</value></field><field var='f' type='fixed'><value>And this</value></field>"
+        "<field type='fixed'><value>Read this</value></field>"
+        "<field var='f' type='fixed'><value>And this</value></field>"
         "<field var='pubsub#b' type='boolean'><value>1</value></field>"
         "<field var='pubsub#l' type='list-multi'><option><value>o</value></option><value>a</value><value/></field>"
         "<field var='pubsub#n'/></x>"
@@ -46,7 +47,7 @@ def test_a_publish_carries_the_payload_and_its_options() -> None:
         f'<pubsub xmlns="{PUBSUB}"><publish node="n"><item id="i">'
         '<x xmlns="urn:x" xmlns:ns1="urn:y" ns1:z="1"/></item></publish><publish-options>'
         '<x xmlns="jabber:x:data" type="submit"><field type="hidden" var="FORM_TYPE">'
-        f"<value>{PUBSUB}#publish-options</value></field><field var=\"pubsub#o\"><value>1</value></field></x>"
+        f'<value>{PUBSUB}#publish-options</value></field><field var="pubsub#o"><value>1</value></field></x>'
         "</publish-options></pubsub>"
     )
 

@@ -74,6 +74,7 @@ def subscribe(service: Service, jid: str, name: str) -> Subscription:
 
 def unsubscribe(service: Service, jid: str, name: str) -> None:
     """Unsubscribe the bare JID (XEP-0060 6.2)."""
+    service.ghosts.discard((name, jid))
     node = service.nodes.get(name)
     if node is None:
         service.admit(name, jid)
@@ -86,4 +87,8 @@ def subscriptions(service: Service, jid: str, name: str) -> tuple[Subscription, 
     if not name and not service.lists_subscriptions:
         raise Unanswered
     nodes = [service.admit(name, jid)] if name else list(service.nodes.values())
-    return tuple(node.subscriptions[jid] for node in nodes if jid in node.subscriptions)
+    made = {node.name: node.subscriptions[jid] for node in nodes if jid in node.subscriptions}
+    ghosts = {
+        node.name: Subscription(node.name, jid, "subscribed") for node in nodes if (node.name, jid) in service.ghosts
+    }
+    return tuple((ghosts | made).values())

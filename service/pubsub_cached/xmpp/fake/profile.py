@@ -63,6 +63,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         max_items: default of ``pubsub#max_items``.
         trims_at_configure: a lower ``max_items`` evicts at once; else at the next publish.
         subids: subscriptions have ids.
+        ghosts: a subscription to a node that was deleted and made again is listed, and nothing is sent.
         subscriptions_hang: ``<subscriptions/>`` is never answered once a node with subscribers was deleted.
         resume_limit: most stanzas kept for a stream to be resumed (XEP-0198). None: no limit.
         pep: the profile of account's services on such a server, where it differs.
@@ -104,6 +105,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     max_items: int = 256
     trims_at_configure: bool = False
     subids: bool = False
+    ghosts: bool = False
     subscriptions_hang: bool = False
     resume_limit: int | None = None
     pep: Profile | None = None
@@ -132,6 +134,7 @@ PROSODY = _with_pep(
         unknown_user="forbidden",
         remote_error="not-allowed",
         trims_at_configure=True,
+        ghosts=True,
         subscriptions_hang=True,
         resume_limit=500,
     ),

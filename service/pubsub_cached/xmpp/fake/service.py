@@ -53,6 +53,7 @@ class Service(Door):
         self.reply_limit_kills = reply_limit_kills
         self.nodes: dict[str, Node] = {}
         self.lists_subscriptions = True
+        self.ghosts: set[tuple[str, str]] = set()
         self._sequence = 0
 
     # What a test asks
@@ -155,6 +156,8 @@ class Service(Door):
         """Delete a node with its items and subscriptions; ``notify`` None is what the service would do."""
         node = self.node(name)
         del self.nodes[name]
+        if self.profile.ghosts:
+            self.ghosts |= {(name, jid) for jid in node.subscriptions}
         if self.profile.subscriptions_hang and node.subscriptions:
             self.lists_subscriptions = False
         if self._tells("delete", node.notify_delete) if notify is None else notify:

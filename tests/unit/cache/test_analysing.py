@@ -1,0 +1,109 @@
+"""What analysers that come, go or change mean for nodes, indexes and announcements; without a bus."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+
+from pubsub_cached import errors
+from pubsub_cached.address import Address
+from pubsub_cached.analysers.definition import from_mapping
+from pubsub_cached.cache.agents import whole
+from pubsub_cached.cache.options import ReanalyseFilter
+from pubsub_cached.store import indexes
+from pubsub_cached.store.parsing import Stored
+from pubsub_cached.xmpp.fake import World
+from tests.support.cached import ALICE, ENTRY, Make
+
+SERVICE = "pubsub.example.org"
+FIELDS = {"title": {"path": "{urn:x}x/{urn:x}title"}}
+RULES = {"name": "x", "type": "thing", "namespace": "urn:x", "to-sync": True, "fields": FIELDS}
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    service = made.service(SERVICE)
+    service.create_node("things")
+    service.publish("things", "a", "<x xmlns='urn:x'><title>A</title></x>")
+    service.create_node("blog", node_type="urn:xmpp:microblog:0")
+    service.publish("blog", "1", ENTRY.format(1))
+    return made
+
+
+async def test_an_index_is_made_and_dropped_with_the_analyser(cached: Make, world: World) -> None:
+    found = await cached(world)
+    await found.house.analysing.settled()
+    before = await found.store.read(indexes.names)
+    await found.house.analysing.register("x", {**RULES, "indexes": ["title"]} | {"name": "x"}, "")
+    await found.house.analysing.settled()
+    assert len(await found.store.read(indexes.names)) == len(before) + 1
+    await found.house.analysing.unregister("x", "")
+    await found.house.analysing.settled()
+    assert await found.store.read(indexes.names) == before
+
+
+async def test_an_index_on_many_places_is_refused(cached: Make, world: World) -> None:
+    found = await cached(world)
+    with pytest.raises(errors.InvalidAnalyser, match="indexes"):
+        await found.house.analysing.register("x", {**RULES, "indexes": ["a[*].b"]}, "")
+
+
+async def test_a_node_of_ones_own_is_announced_once_an_analyser_keeps_it(cached: Make, world: World) -> None:
+    found = await cached(world)
+    await found.house.analysing.settled()
+    await found.house.analysing.register("x", {**RULES, "node": "urn:x", "exact": True}, "")
+    await found.house.analysing.settled()
+    assert "urn:x" in found.house.accounts.get(ALICE).interests
+
+
+async def test_a_node_excluded_since_keeps_no_payload(cached: Make, world: World) -> None:
+    found = await cached(world)
+    found.house.analysers.register(from_mapping(RULES))
+    await found.read(SERVICE, "things")
+    await found.idle()
+    assert (await found.node(SERVICE, "things"))["items"] == 1
+    found.house.analysers.unregister("x")
+    excluding = msgspec.structs.replace(from_mapping(RULES), name="never", excluded=True)
+    found.house.analysers.register(excluding)
+    await found.house.analysing.settled()
+    node = await found.node(SERVICE, "things")
+    assert (node["state"], node["items"]) == ("excluded", 0)
+
+
+async def test_what_was_parsed_by_an_earlier_version_is_parsed_again_at_the_start(cached: Make, world: World) -> None:
+    found = await cached(world)
+    await found.house.analysing.register("x", {**RULES, "persist": True}, "")
+    await found.read(SERVICE, "things")
+    await found.idle()
+    items, *_ = await found.read(SERVICE, "things")
+    assert json.loads(items[0]["data"]) == {"title": "A"}
+    text = from_mapping({**RULES, "persist": True, "version": 2, "fields": {"t": FIELDS["title"]}}).to_json()
+    from pubsub_cached.store import analysers
+
+    await found.store.write(analysers.put, "x", text)
+    await found.restart(online=False)
+    await found.house.analysing.settled()
+    items, *_ = await found.read(SERVICE, "things")
+    assert json.loads(items[0]["data"]) == {"t": "A"}
+
+
+async def test_reanalyse_leaves_what_comes_out_the_same(cached: Make, world: World) -> None:
+    found = await cached(world)
+    await found.read(SERVICE)
+    await found.idle()
+    *_, before = await found.read(SERVICE)
+    job = found.house.reanalysis.job(ReanalyseFilter())
+    assert await job.wait() == "1 nodes were matched and 1 items parsed again."
+    await found.idle()
+    *_, after = await found.read(SERVICE)
+    assert after["revision"] == before["revision"]
+
+
+def test_a_payload_without_namespace_stays_without_one_in_its_item() -> None:
+    stored = Stored(1, 1, Address(ALICE, SERVICE, "n"), 'a"<', "<x/>", "", ALICE, "")
+    text = whole(stored, stored.payload)
+    assert text.startswith("<pubsub:item xmlns:pubsub='http://jabber.org/protocol/pubsub' id='a\"&lt;'")
+    assert text.endswith("><x/></pubsub:item>")

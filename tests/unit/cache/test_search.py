@@ -1,0 +1,219 @@
+"""Searches: what is gone through, how good the answer is, and that nobody waits for somebody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from pubsub_cached import errors
+from pubsub_cached.address import Address
+from pubsub_cached.cache import search as searches
+from pubsub_cached.cache.search import SearchOptions
+from pubsub_cached.records import InfoRecord, ItemRecord
+from pubsub_cached.store import nodes
+from pubsub_cached.store import search as store_search
+from pubsub_cached.xmpp.fake import Service, World
+from tests.support.cached import ALICE, ENTRY, Cached, Make
+
+PUBSUB = "pubsub.example.net"
+OTHER = "pubsub.example.com"
+MICROBLOG = "urn:xmpp:microblog:0"
+BOB = "bob@example.org"
+
+
+def blog(world: World, jid: str = PUBSUB, node: str = MICROBLOG, count: int = 3) -> Service:
+    service = world.services.get(jid) or world.service(jid)
+    service.create_node(node, max_items=10_000)
+    for number in range(count):
+        service.publish(node, f"i{number}", ENTRY.format(f"post {number}"))
+    return service
+
+
+async def search(
+    cache: Cached, text: str = "", query: Any = None, **options: Any
+) -> tuple[list[ItemRecord], str, InfoRecord]:
+    said = "" if query is None else json.dumps(query)
+    return await cache.house.searches.search(text, said, SearchOptions(**options), ":1.1")
+
+
+async def kept(cache: Cached, *services: str, node: str = MICROBLOG) -> None:
+    for service in services:
+        await cache.read(service, node)
+    await cache.idle()
+
+
+async def test_only_what_the_cache_holds_is_searched(cached: Make) -> None:
+    world = World()
+    blog(world)
+    cache: Cached = await cached(world)
+    items, cursor, info = await search(cache, "post")
+    assert (items, cursor) == ([], "")
+    assert info == {
+        "source": "cache",
+        "freshness": "stale",
+        "completeness": "none",
+        "revision": info["revision"],
+        "total": 0,
+    }
+    await kept(cache, PUBSUB)
+    asked = world.count("get_items")
+    items, _, info = await search(cache, "post")
+    assert sorted(item["id"] for item in items) == ["i0", "i1", "i2"]
+    assert (info["freshness"], info["completeness"], info["total"]) == ("live", "full", 3)
+    assert info["revision"] == cache.house.revision
+    assert world.count("get_items") == asked
+
+
+async def test_an_event_is_found_at_once(cached: Make) -> None:
+    world = World()
+    service = blog(world)
+    cache: Cached = await cached(world)
+    await kept(cache, PUBSUB)
+    service.publish(MICROBLOG, "new", ENTRY.format("brandnew"))
+    await cache.idle()
+    assert [item["id"] for item in (await search(cache, "brandnew"))[0]] == ["new"]
+    service.retract(MICROBLOG, "new", notify=True)
+    await cache.idle()
+    assert (await search(cache, "brandnew"))[0] == []
+
+
+async def test_the_answer_is_as_good_as_the_worst_node(cached: Make) -> None:
+    world = World()
+    blog(world)
+    blog(world, OTHER)
+    cache: Cached = await cached(world)
+    await kept(cache, PUBSUB, OTHER)
+    other = Address(ALICE, OTHER, MICROBLOG)
+    row = await cache.house.nodes.find(other)
+    assert row is not None
+    await cache.store.write(
+        lambda tx: nodes.update(tx, row.id, state="stale", completeness="window", validated_at=1000)
+    )
+    *_, info = await search(cache)
+    assert (info["freshness"], info["completeness"], info["validated-at"]) == ("stale", "window", 1000)
+    *_, info = await search(cache, query={"services": [PUBSUB]})
+    assert (info["freshness"], info["completeness"]) == ("live", "full")
+    assert info["validated-at"] > 1000
+    await cache.store.write(lambda tx: nodes.update(tx, row.id, state="polled", next_sync=cache.clock.now + 1000))
+    assert (await search(cache, query={"services": [OTHER]}))[2]["freshness"] == "validated"
+    cache.clock.advance(seconds=2)
+    assert (await search(cache, query={"services": [OTHER]}))[2]["freshness"] == "stale"
+
+
+async def test_without_a_session_the_answer_says_offline(cached: Make) -> None:
+    world = World()
+    blog(world)
+    cache: Cached = await cached(world)
+    await kept(cache, PUBSUB)
+    await cache.restart(online=False)
+    items, _, info = await search(cache, "post")
+    assert (len(items), info["freshness"]) == (3, "offline")
+
+
+async def test_what_may_not_be_read_any_more_is_gone_from_searches(cached: Make) -> None:
+    world = World()
+    service = blog(world)
+    blog(world, OTHER)
+    cache: Cached = await cached(world)
+    await kept(cache, PUBSUB, OTHER)
+    service.configure(MICROBLOG, access_model="whitelist")
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG, policy="network")
+    await cache.idle()
+    assert {item["service"] for item in (await search(cache, "post"))[0]} == {OTHER}
+    world.services[OTHER].delete(MICROBLOG, notify=True)
+    await cache.idle()
+    assert (await search(cache, "post"))[0] == []
+    assert (await search(cache, query={"services": [PUBSUB]}))[2]["completeness"] == "none"
+
+
+async def test_empty_names_stand_for_the_only_account_and_its_own_service(cached: Make) -> None:
+    world = World()
+    blog(world)
+    cache: Cached = await cached(world)
+    await kept(cache, PUBSUB)
+    assert len((await search(cache, query={"accounts": [""]}))[0]) == 3
+    assert len((await search(cache, query={"accounts": ["ALICE@example.org/phone"]}))[0]) == 3
+    assert (await search(cache, query={"services": [""]}))[0] == []
+    for query, said in [
+        ({"accounts": ["@"]}, "accounts[0]: '@' is no JID"),
+        ({"services": [PUBSUB, "a@b@c"]}, "services[1]"),
+    ]:
+        with pytest.raises(errors.InvalidQuery) as raised:
+            await search(cache, query=query)
+        assert said in raised.value.message
+
+
+async def test_two_accounts_and_no_name_are_ambiguous(cached: Make) -> None:
+    world = World()
+    cache: Cached = await cached(world, ALICE, BOB)
+    with pytest.raises(errors.AmbiguousAccount):
+        await search(cache, query={"accounts": [""]})
+    assert (await search(cache, query={"accounts": [BOB]}))[0] == []
+
+
+async def test_cursors_hold_for_the_same_search_only(cached: Make) -> None:
+    world = World()
+    blog(world, count=7)
+    cache: Cached = await cached(world)
+    await kept(cache, PUBSUB)
+    for text, order in [("", ""), ("post", ""), ("post", "id"), ("", "data.atom_id desc")]:
+        got: list[str] = []
+        cursor = ""
+        while True:
+            items, cursor, _ = await search(cache, text, limit=3, cursor=cursor, order=order)
+            got += [item["id"] for item in items]
+            if not cursor:
+                break
+            with pytest.raises(errors.InvalidCursor):
+                await search(cache, text + " x", cursor=cursor, order=order)
+            with pytest.raises(errors.InvalidCursor):
+                await search(cache, text, cursor=cursor, order="created")
+        assert sorted(got) == [f"i{number}" for number in range(7)]
+
+
+async def test_a_client_leaves_threads_to_others(cached: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache: Cached = await cached(World())
+    running: list[asyncio.Event] = []
+    find = cache.store.read_aside
+
+    async def slow(*args: Any, **kwargs: Any) -> Any:
+        running.append(asyncio.Event())
+        await running[-1].wait()
+        return await find(*args, **kwargs)
+
+    monkeypatch.setattr(cache.store, "read_aside", slow)
+    asked = [asyncio.create_task(search(cache)) for _ in range(5)]
+    await asyncio.sleep(0)
+    assert len(running) == searches.AT_ONCE
+    other = asyncio.create_task(cache.house.searches.search("", "", SearchOptions(), ":1.2"))
+    await asyncio.sleep(0)
+    assert len(running) == searches.AT_ONCE + 1
+    running[-1].set()
+    assert (await other)[0] == []
+    for task in asked:
+        task.cancel()
+    await asyncio.gather(*asked, return_exceptions=True)
+    assert len(running) == searches.AT_ONCE + 1
+
+
+async def test_an_export_leaves_out_what_was_hidden_meanwhile(cached: Make) -> None:
+    world = World()
+    service = blog(world)
+    cache: Cached = await cached(world)
+    await kept(cache, PUBSUB)
+    wanted = store_search.Search(matching=cache.house.searches.matching("", ""))
+    rows, _ = await cache.store.read_all(store_search.row_ids, wanted)
+    assert len(rows) == 3
+    service.retract(MICROBLOG, "i1", notify=True)
+    await cache.idle()
+    left = await cache.store.read_all(store_search.records, wanted, rows)
+    assert [item["id"] for item in left] == ["i2", "i0"]
+    service.configure(MICROBLOG, access_model="whitelist")
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG, policy="network")
+    await cache.idle()
+    assert await cache.store.read_all(store_search.records, wanted, rows) == []

@@ -1,0 +1,86 @@
+"""What counts as evidence that events flow: not everything that a service lists."""
+
+from __future__ import annotations
+
+import pytest
+
+from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
+from tests.support.cached import ALICE, ENTRY, Cached, Make
+
+PUBSUB = "pubsub.example.net"
+MICROBLOG = "urn:xmpp:microblog:0"
+PROFILES = pytest.mark.parametrize("profile", [PROSODY, EJABBERD, LIBERVIA], ids=["prosody", "ejabberd", "libervia"])
+
+
+def made(service: Service) -> None:
+    service.create_node(MICROBLOG, notify_delete=True)
+    service.publish(MICROBLOG, "first", ENTRY.format("first"))
+
+
+async def is_followed(cache: Cached, service: Service) -> None:
+    """What is published comes by itself, and is called live."""
+    service.publish(MICROBLOG, "new", ENTRY.format("new"))
+    await cache.idle()
+    items, _, info = await cache.read(PUBSUB, MICROBLOG, policy="cache")
+    assert ([item["id"] for item in items], info["freshness"]) == (["new", "first"], "live")
+
+
+@PROFILES
+async def test_a_node_that_was_deleted_and_made_again_is_subscribed_to_again(cached: Make, profile: Profile) -> None:
+    world = World()
+    service = world.service(PUBSUB, profile=profile)
+    made(service)
+    cache: Cached = await cached(world)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    service.delete(MICROBLOG)
+    await cache.idle()
+    made(service)
+    await cache.read(PUBSUB, MICROBLOG, policy="network")
+    await cache.idle()
+    await is_followed(cache, service)
+
+
+@PROFILES
+async def test_a_node_that_was_made_again_while_nobody_looked_is_subscribed_to_again(
+    cached: Make, profile: Profile
+) -> None:
+    world = World()
+    service = world.service(PUBSUB, profile=profile)
+    made(service)
+    cache: Cached = await cached(world)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    await cache.stop()
+    service.delete(MICROBLOG)
+    made(service)
+    await cache.start()
+    await is_followed(cache, service)
+
+
+async def test_a_subscription_that_was_there_is_not_taken_for_the_daemon_s_own_by_asking_again(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB, profile=PROSODY)
+    made(service)
+    service.add_subscription(MICROBLOG, ALICE)
+    cache: Cached = await cached(world)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    assert world.count("subscribe") == 1
+    node = await cache.house.nodes.find(cache.house.accounts.resolve(ALICE, PUBSUB, MICROBLOG))
+    assert node is not None
+    assert (node.subscribed, node.own_subscription) == (True, False)
+    # Once a session is enough.
+    await (await cache.house.sync.start(node.address, True, "", "")).wait()
+    assert world.count("subscribe") == 1
+
+
+async def test_a_subscription_with_an_id_of_its_own_is_not_made_twice(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB, profile=EJABBERD)
+    made(service)
+    service.add_subscription(MICROBLOG, ALICE)
+    cache: Cached = await cached(world)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    assert world.count("subscribe") == 0

@@ -1,0 +1,233 @@
+"""Synchronisation: what changes while a node is fetched, and what goes before it is fetched again."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from pubsub_cached import errors
+from pubsub_cached.address import Address
+from pubsub_cached.cache.options import PurgeFilter
+from pubsub_cached.xmpp.fake import PROSODY, World
+from pubsub_cached.xmpp.port import BounceEvent, DeleteEvent
+from tests.support.cached import ALICE, ENTRY, Cached, Make
+from tests.unit.cache.test_following import MICROBLOG, PUBSUB, followed, freshness, local, purge
+
+ADDRESS = Address(ALICE, PUBSUB, MICROBLOG)
+
+
+async def test_a_forgotten_node_that_is_read_again_is_subscribed_to_again(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    await purge(cache, forget=True)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    service.publish(MICROBLOG, "new", ENTRY.format("new"))
+    await cache.idle()
+    assert "new" in await local(cache)
+
+
+async def test_after_a_reset_a_node_that_is_read_again_is_subscribed_to_again(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    await cache.house.removal.reset().wait()
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    service.publish(MICROBLOG, "new", ENTRY.format("new"))
+    await cache.idle()
+    assert "new" in await local(cache)
+
+
+async def test_a_node_made_again_is_subscribed_to_again(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    service.delete(MICROBLOG)
+    await cache.idle()
+    service.create_node(MICROBLOG)
+    service.publish(MICROBLOG, "first", ENTRY.format("first"))
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    service.publish(MICROBLOG, "new", ENTRY.format("new"))
+    await cache.idle()
+    assert "new" in await local(cache)
+
+
+async def test_a_node_shown_again_is_subscribed_to_again(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    service.configure(MICROBLOG, access_model="whitelist", notify=True)
+    await cache.idle()
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG, policy="network")
+    service.configure(MICROBLOG, access_model="open")
+    await cache.read(PUBSUB, MICROBLOG, policy="network")
+    await cache.idle()
+    service.publish(MICROBLOG, "new", ENTRY.format("new"))
+    await cache.idle()
+    assert "new" in await local(cache)
+
+
+@pytest.mark.parametrize("how", ["forget", "reset"])
+async def test_a_node_forgotten_while_it_is_fetched_is_not_said_to_be_absent(cached: Make, how: str) -> None:
+    world = World()
+    cache, service = await followed(cached, world)
+    service.hold()
+    job = cache.house.sync.job(ADDRESS)
+    await world.settle()
+    if how == "forget":
+        removal = cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=True))
+    else:
+        removal = cache.house.removal.reset()
+    await world.settle()
+    service.release()
+    await removal.wait()
+    with pytest.raises(errors.PubSubCachedError):
+        await job.wait()
+    await cache.idle()
+    with pytest.raises(errors.NoSuchNode):
+        await cache.node(PUBSUB, MICROBLOG)
+    assert ALICE not in service.node(MICROBLOG).subscriptions
+    assert len(await cache.ids(PUBSUB, MICROBLOG)) == 3
+
+
+async def test_a_redirect_survives_a_synchronisation_under_way(cached: Make) -> None:
+    world = World()
+    cache, service = await followed(cached, world)
+    service.hold()
+    job = cache.house.sync.job(ADDRESS)
+    await world.settle()
+    world.inject(ALICE, DeleteEvent(service=PUBSUB, node=MICROBLOG, redirect="xmpp:new.example.net?;node=blog"))
+    await world.settle()
+    await cache.house.events.settled()
+    service.delete(MICROBLOG, notify=False)
+    service.release()
+    with pytest.raises(errors.PubSubCachedError, match="no node"):
+        await job.wait()
+    assert (await cache.node(PUBSUB, MICROBLOG))["redirect"] == "xmpp:new.example.net?;node=blog"
+
+
+async def test_a_node_found_denied_while_its_last_fetch_is_parsed_stays_hidden(cached: Make) -> None:
+    world = World()
+    cache, service = await followed(cached, world)
+    job = cache.house.sync.job(ADDRESS)
+    # The last reply has come, and is not written down yet.
+    real = cache.house.sync.caught_up
+
+    async def refused_meanwhile() -> None:
+        await real()
+        if service.node(MICROBLOG).access_model == "open":
+            service.configure(MICROBLOG, access_model="whitelist")
+            with pytest.raises(errors.Denied):
+                await cache.read(PUBSUB, MICROBLOG, policy="network")
+
+    cache.house.sync.caught_up = refused_meanwhile
+    with pytest.raises(errors.PubSubCachedError, match="may not read"):
+        await job.wait()
+    await cache.idle()
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG, policy="cache")
+
+
+async def test_what_disturbs_a_first_synchronisation_in_its_last_moment_is_looked_into(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG)
+    service.publish(MICROBLOG, "i0", ENTRY.format(0))
+    cache: Cached = await cached(world)
+    job = cache.house.sync.job(ADDRESS, pin=True)
+    real = cache.house.sync.caught_up
+    doubts: list[asyncio.Future[None]] = []
+
+    async def bounced() -> None:
+        await real()
+        if "lost" not in service.node(MICROBLOG).ids():
+            service.publish(MICROBLOG, "lost", ENTRY.format("lost"), notify=False)
+            # Applied after the look at what was disturbed, before the write is done.
+            doubt = cache.house.events.distrust(ADDRESS, "bounce")
+            asyncio.get_running_loop().call_soon(doubts.append, asyncio.ensure_future(doubt))
+
+    cache.house.sync.caught_up = bounced
+    await job.wait()
+    await cache.idle()
+    assert "lost" in await local(cache)
+
+
+async def test_what_was_interrupted_goes_on_when_the_stream_is_resumed(cached: Make) -> None:
+    world = World()
+    cache, service = await followed(cached, world)
+    service.hold()
+    world.inject(ALICE, BounceEvent(service=PUBSUB, node=""))
+    await world.settle()
+    await cache.house.events.settled()
+    assert await freshness(cache) == "stale"
+    world.cut(ALICE)
+    await cache.idle()
+    service.release()
+    world.resume(ALICE)
+    await cache.idle()
+    assert await freshness(cache) == "live"
+
+
+async def test_a_read_that_joined_a_cancelled_synchronisation_gets_an_answer(cached: Make) -> None:
+    world = World()
+    cache, service = await followed(cached, world)
+    cache.clock.advance(hours=1)
+    service.hold()
+    job = cache.house.sync.job(ADDRESS)
+    await world.settle()
+    job.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    read = asyncio.create_task(cache.read(PUBSUB, MICROBLOG, policy="refresh"))
+    await world.settle()
+    service.release()
+    items, *_ = await read
+    assert len(items) == 3
+
+
+async def test_a_pin_that_joins_is_kept(cached: Make) -> None:
+    world = World()
+    cache, service = await followed(cached, world)
+    service.hold()
+    first = cache.house.sync.job(ADDRESS)
+    await world.settle()
+    second = await cache.house.sync.start(ADDRESS, False, ":1.1", "")
+    await world.settle()
+    service.release()
+    await first.wait()
+    await second.wait()
+    assert (await cache.node(PUBSUB, MICROBLOG))["pinned"]
+
+
+async def test_a_service_that_cuts_its_replies_short_loses_nothing(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB, profile=msgspec.structs.replace(PROSODY, reply_items=3))
+    service.create_node(MICROBLOG, max_items=10_000)
+    for number in range(8):
+        service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
+    cache: Cached = await cached(world)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    assert sorted(await local(cache)) == [f"i{number}" for number in range(8)]
+
+
+async def test_a_metadata_number_of_any_size_breaks_nothing(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    node = service.create_node(MICROBLOG)
+    real = node.metadata
+    node.metadata = lambda: real() | {"pubsub#max_items": ["9" * 40]}  # type: ignore[method-assign]
+    service.publish(MICROBLOG, "i0", ENTRY.format(0))
+    cache: Cached = await cached(world)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    assert await freshness(cache) == "live"
+
+
+async def test_a_node_that_several_readers_find_is_added_once(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG)
+    service.publish(MICROBLOG, "i0", ENTRY.format(0))
+    cache: Cached = await cached(world)
+    await asyncio.gather(*(cache.read(PUBSUB, MICROBLOG) for _ in range(3)))
+    await cache.idle()
+    assert len(cache.signals("added")) == 1

@@ -1,0 +1,80 @@
+"""Reads of a node of which only the newest items are kept, and what is evicted from it."""
+
+from __future__ import annotations
+
+from pubsub_cached.xmpp.fake import World
+from tests.support.cached import ALICE, ENTRY, Cached, Make
+from tests.unit.cache.test_following import MICROBLOG, PUBSUB
+
+TUNE = "http://jabber.org/protocol/tune"
+
+
+async def test_a_last_only_node_holds_one_item_after_an_event(cached: Make) -> None:
+    world = World()
+    alice = world.account(ALICE)
+    alice.pep.create_node(TUNE, max_items=1)
+    cache: Cached = await cached(world)
+    for title in ("one", "two"):
+        alice.pep.publish(TUNE, title, f"<tune xmlns='{TUNE}'><title>{title}</title></tune>")
+        await cache.idle()
+    assert await cache.ids("alice@example.org", TUNE) == ["two"]
+
+
+async def test_eviction_by_an_event_is_told(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG, max_items=10_000)
+    for number in range(5):
+        service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
+    cache: Cached = await cached(world, items_per_node=5)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    cache.told.clear()
+    service.publish(MICROBLOG, "new", ENTRY.format("new"))
+    await cache.idle()
+    assert cache.signals("updated")
+
+
+async def test_the_end_of_a_window_offline_is_an_end(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG, max_items=10_000)
+    for number in range(8):
+        service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
+    cache: Cached = await cached(world, items_per_node=5)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    _, cursor, _ = await cache.read(PUBSUB, MICROBLOG)
+    assert cursor
+    world.cut(ALICE)
+    await cache.idle()
+    for options in ({"cursor": cursor}, {"after": "i3"}, {"index": 5}):
+        items, following, info = await cache.read(PUBSUB, MICROBLOG, **options)
+        assert (items, following, info["completeness"]) == ([], "", "window")
+
+
+async def test_the_last_page_of_a_window_is_the_services(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG, max_items=10_000)
+    for number in range(8):
+        service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
+    cache: Cached = await cached(world, items_per_node=5)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    assert await cache.ids(PUBSUB, MICROBLOG, before="", limit=2) == ["i1", "i0"]
+
+
+async def test_a_retraction_beyond_the_window_is_no_disagreement(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG, max_items=10_000)
+    for number in range(8):
+        service.publish(MICROBLOG, f"post-{number}-", ENTRY.format(number))
+    cache: Cached = await cached(world, items_per_node=5)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    asked = world.count()
+    service.retract(MICROBLOG, "post-0-", notify=True)
+    await cache.idle()
+    assert world.count() == asked
