@@ -25,7 +25,8 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(
         prog="pubsub-cached",
         description="Keeps a local cache of XMPP PubSub on the session bus, as im.pubsubcache1.",
-        epilog="exit status: 0 stopped, 1 database unusable for now, 2 bad configuration or newer database, 3 name taken, 4 no session bus",
+        epilog="exit status: 0 stopped, 1 database unusable for now, 2 bad configuration or newer database, "
+        "3 name taken, 4 no session bus",
     )
     found.add_argument("--config", type=Path, metavar="FILE", help="configuration file (TOML)")
     found.add_argument("--database", metavar="URL", help="database, as SQLAlchemy writes it")
@@ -59,7 +60,9 @@ def _settings(chosen: argparse.Namespace) -> config.Config:
     settings = config.load(chosen.config)
     if chosen.database is not None:
         if not config.is_database_url(chosen.database):
-            raise BadConfiguration("--database is no URL of SQLite or PostgreSQL, such as sqlite:////home/me/cache.sqlite3.")
+            raise BadConfiguration(
+                "--database is no URL of SQLite or PostgreSQL, such as sqlite:////home/me/cache.sqlite3."
+            )
         settings = msgspec.structs.replace(settings, database=config.Database(url=chosen.database))
     if chosen.log_level is not None:
         settings = msgspec.structs.replace(settings, log_level=chosen.log_level)

@@ -16,7 +16,7 @@ X = Annotated[int, "x"]
 O = Annotated[str, "o"]  # noqa: E741
 AS = Annotated[list[str], "as"]
 
-ItemRecord = TypedDict(
+ItemRecord = TypedDict(  # noqa: UP013 - as its neighbours, whose keys are no Python names
     "ItemRecord",
     {
         "id": S,

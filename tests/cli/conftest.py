@@ -166,5 +166,3 @@ async def running(made: World, home: Path, private_bus: PrivateBus) -> AsyncIter
         service = await stack.enter_async_context(daemon_over(made, private_bus.address, home))
         await stack.enter_async_context(frontend(private_bus.address))
         yield service
-
-

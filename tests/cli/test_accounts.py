@@ -137,7 +137,13 @@ async def test_options_of_the_connection_are_passed_on(ctl: Command, running: Da
     await ctl.ok("account", "add", BOB, "--no-password", *options)
 
     row = running.house.accounts.get(BOB).row
-    assert (row.host, row.port, row.tls, row.ca_file, row.enabled) == ("127.0.0.1", 5999, "none", str(certificates), False)
+    assert (row.host, row.port, row.tls, row.ca_file, row.enabled) == (
+        "127.0.0.1",
+        5999,
+        "none",
+        str(certificates),
+        False,
+    )
 
 
 async def test_unknown_account_is_an_error_of_the_daemon(ctl: Command) -> None:

@@ -106,9 +106,7 @@ async def test_the_asked_for_resource_is_bound(server: Server, open_session: Ope
     assert told.error == "im.pubsubcache1.Error.Xmpp.Conflict"
 
 
-async def test_no_secret_is_logged(
-    server: Server, open_session: OpenSession, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_no_secret_is_logged(server: Server, open_session: OpenSession, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     await open_session(server, "bob")
     assert server.passwords["bob"] not in caplog.text

@@ -21,7 +21,9 @@ ENTRY = (
 )
 
 
-@pytest.fixture(params=[pytest.param("prosody", marks=pytest.mark.prosody), pytest.param("ejabberd", marks=pytest.mark.ejabberd)])
+@pytest.fixture(
+    params=[pytest.param("prosody", marks=pytest.mark.prosody), pytest.param("ejabberd", marks=pytest.mark.ejabberd)]
+)
 def server(request: pytest.FixtureRequest) -> Server:
     found: Server = request.getfixturevalue(request.param)
     return found

@@ -140,9 +140,7 @@ async def test_a_server_that_says_nothing_any_more_is_left(
         assert (await recorder.started()).resumed
 
 
-async def test_a_resumption_that_fails_ends_in_a_new_session(
-    own_server: Server, open_session: OpenSession
-) -> None:
+async def test_a_resumption_that_fails_ends_in_a_new_session(own_server: Server, open_session: OpenSession) -> None:
     async with Proxy(own_server.host, own_server.port) as proxy:
         _, recorder = await open_session(own_server, "bob", port=proxy.port)
         proxy.refusing = True

@@ -128,9 +128,7 @@ async def test_what_is_not_there_is_refused_with_a_condition(server: Server, ope
     assert refusal.value.name == "im.pubsubcache1.Error.Xmpp.ItemNotFound"
 
 
-async def test_a_closed_node_is_refused(
-    server: Server, alice: Publisher, open_session: OpenSession, node: str
-) -> None:
+async def test_a_closed_node_is_refused(server: Server, alice: Publisher, open_session: OpenSession, node: str) -> None:
     await alice.create(server.pubsub, node, CONFIG | {"access_model": "whitelist"})
     session, _ = await open_session(server, "bob")
     with pytest.raises(StanzaError) as refusal:

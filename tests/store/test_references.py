@@ -17,7 +17,8 @@ from .content import item
         "INSERT INTO tombstone VALUES (999, 'a', 1, 1)",
         "UPDATE item SET node_id = 999",
         "UPDATE node SET account_id = 999",
-        "INSERT INTO item SELECT 999, node_id, item_id, 1, 1, 1, 1, 1, 0, '', '', '', '', '', '', '', '', '', '' FROM item",
+        "INSERT INTO item "
+        "SELECT 999, node_id, item_id, 1, 1, 1, 1, 1, 0, '', '', '', '', '', '', '', '', '', '' FROM item",
     ],
 )
 def test_what_refers_to_nothing_or_is_there_twice_is_refused(db: Database, sql: str) -> None:

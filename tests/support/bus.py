@@ -107,9 +107,7 @@ class PrivateBus:
     def __exit__(self, *exc: object) -> None:
         self.stop()
 
-    def _start(
-        self, servicedir: Path | str | None, environment: Mapping[str, str], limits: Mapping[str, int]
-    ) -> str:
+    def _start(self, servicedir: Path | str | None, environment: Mapping[str, str], limits: Mapping[str, int]) -> str:
         services = f"<servicedir>{escape(str(servicedir))}</servicedir>" if servicedir else ""
         bounds = "\n  ".join(f'<limit name="{name}">{value}</limit>' for name, value in {**_LIMITS, **limits}.items())
         configuration = self._directory / "bus.conf"

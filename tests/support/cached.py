@@ -149,5 +149,3 @@ async def cached(tmp_path: Path) -> AsyncIterator[Make]:
     yield make
     for found in made:
         await asyncio.shield(found.stop())
-
-

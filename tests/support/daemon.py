@@ -109,7 +109,9 @@ class Daemon:
         reply = await self.client.call(NAME, path, f"{DBUS}.Properties", "Get", "ss", [f"{NAME}.{interface}", name])
         return plain(reply)[0]
 
-    async def items(self, service: str, node: str, **options: Variant) -> tuple[list[dict[str, Any]], str, dict[str, Any]]:
+    async def items(
+        self, service: str, node: str, **options: Variant
+    ) -> tuple[list[dict[str, Any]], str, dict[str, Any]]:
         """GetItems of the only account."""
         items, cursor, info = await self.call("Cache", "GetItems", "sssa{sv}", "", service, node, options)
         return items, cursor, info
@@ -182,5 +184,3 @@ async def daemon(private_bus: PrivateBus, tmp_path: Path) -> AsyncIterator[Daemo
     yield found
     await found.close()
     assert "Traceback" not in (text := found.log.read_text() if found.log.exists() else ""), text
-
-

@@ -103,9 +103,7 @@ class Publisher:
             "set", f"<pubsub xmlns='{OWNER}'><configure node={quoteattr(node)}>{form}</configure></pubsub>", service
         )
 
-    async def publish(
-        self, service: str, node: str, id: str, xml: str, options: Config | None = None
-    ) -> str:
+    async def publish(self, service: str, node: str, id: str, xml: str, options: Config | None = None) -> str:
         """Publish one item; the id it got. ``options``: publish-options without ``pubsub#``."""
         attribute = f" id={quoteattr(id)}" if id else ""
         more = f"<publish-options>{_form(options, 'publish-options')}</publish-options>" if options else ""

@@ -86,4 +86,3 @@ class Owner:
 
     async def attentive(self) -> None:
         await self.reads.wait()
-

@@ -30,6 +30,9 @@ RECORDS = {
     ("GetItems", "info"): INFO,
     ("Search", "items"): ITEM,
     ("Search", "info"): INFO,
+    ("GetRange", "items"): ITEM,
+    ("Added", "items"): ITEM,
+    ("Changed", "items"): ITEM,
     ("GetNode", "record"): NODE,
     ("ListNodes", "nodes"): NODE,
     ("List", "analysers"): ANALYSER,
@@ -43,6 +46,9 @@ NOT_GIVEN = {
     ("GetItems", "items"): {"key", "account", "service", "node", "snippet", "index"},
     ("GetItems", "info"): {"ranked"},
     ("Search", "items"): {"pending", "index"},
+    ("GetRange", "items"): {"pending"},
+    ("Added", "items"): {"pending"},
+    ("Changed", "items"): {"pending"},
     ("Search", "info"): {"first", "last", "index", "job"},
 }
 

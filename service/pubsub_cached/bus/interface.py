@@ -42,8 +42,9 @@ class Interface:
 
     A method M is a Python method M (``def``, ``async def``, or a ``def`` that returns an awaitable) with positional
     arguments; it returns None, the value, or a tuple of the values. A property P is a property P, whose value may be
-    awaitable where its object is not managed; when it can be written, there is a method ``set_P(value)``, sync or async. An ``h`` argument is a descriptor that is closed when
-    the method is done, an ``h`` result one that is sent and then closed.
+    awaitable where its object is not managed; when it can be written, there is a method ``set_P(value)``, sync or
+    async. An ``h`` argument is a descriptor that is closed when the method is done, an ``h`` result one that is sent
+    and then closed.
     """
 
     name: ClassVar[str]

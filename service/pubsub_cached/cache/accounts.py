@@ -180,7 +180,9 @@ class Account:
 class Accounts:
     """All accounts, those of the configuration first."""
 
-    def __init__(self, store: Store, connector: Connector, secrets: Secrets, configured: tuple[config.Account, ...]) -> None:
+    def __init__(
+        self, store: Store, connector: Connector, secrets: Secrets, configured: tuple[config.Account, ...]
+    ) -> None:
         self.on_added: list[Callable[[Account], None]] = []
         self.on_removed: list[Callable[[Account], None]] = []
         self._store = store
@@ -295,6 +297,11 @@ class Accounts:
                 f"The configuration file says where the password of {account.jid} comes from; change it there."
             )
         await asyncio.to_thread(self._secrets.store, account.jid, secret)
+
+    @property
+    def interests(self) -> frozenset[str]:
+        """The PEP nodes that the analysers want."""
+        return self._interests
 
     def set_interests(self, interests: frozenset[str]) -> None:
         """The analysers want other PEP nodes."""

@@ -158,7 +158,8 @@ class Analysing:
 
     async def _follow(self) -> None:
         """What analysers that came or went mean for announcements, indexes and nodes."""
-        self._accounts.set_interests(self._registry.interests())
+        if (interests := self._registry.interests()) != self._accounts.interests:
+            self._accounts.set_interests(interests)
         await self._index()
         came, self._came = self._came, set()
         if any(self._registry.get(name) is not None for name in came):

@@ -75,7 +75,8 @@ class Nodes:
 
     def match(self, address: Address, info: DiscoInfo, namespace: str) -> Matched:
         """What the analysers say of a node."""
-        return self._registry.match(Subject(address, namespace or None, first(info, "pubsub#type") or None, info.metadata))
+        node_type = first(info, "pubsub#type") or None
+        return self._registry.match(Subject(address, namespace or None, node_type, info.metadata))
 
     def match_name(self, address: Address) -> Matched:
         """What the analysers say of a node before anything but its name is known."""

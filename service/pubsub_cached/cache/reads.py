@@ -93,9 +93,7 @@ class Reads:
         found = self._store.read_now(read_items, address, query)
         return self._answer(address, options, place, *found)
 
-    async def _read_elsewhere(
-        self, address: Address, options: ReadOptions, place: Place, query: ItemsQuery
-    ) -> Answer:
+    async def _read_elsewhere(self, address: Address, options: ReadOptions, place: Place, query: ItemsQuery) -> Answer:
         bulk = options.limit > LIMIT_AT_MOST
         found = await (self._store.read_aside if bulk else self._store.read)(read_items, address, query)
         answer = self._answer(address, options, place, *found)
@@ -141,7 +139,9 @@ class Reads:
     ) -> Answer:
         match decision:
             case Decision.NOT_CACHED:
-                raise errors.NotCached(f"There is no copy of {address} that may be served; read it without policy 'cache'.")
+                raise errors.NotCached(
+                    f"There is no copy of {address} that may be served; read it without policy 'cache'."
+                )
             case Decision.OFFLINE:
                 # A stream that has just begun is ready in a moment.
                 await account.session_when_ready()

@@ -13,6 +13,7 @@ import msgspec
 
 from .. import errors, jid
 from ..records import InfoRecord, ItemRecord
+from ..store import explain
 from ..store import query as queries
 from ..store import search as store_search
 from ..store import words
@@ -80,6 +81,13 @@ class Searches:
         if found.ranked is not None:
             info["ranked"] = found.ranked
         return found.items, cursor, info
+
+    async def explain(self, text: str, query: str, options: SearchOptions, sender: str = "") -> str:
+        """The statements of the first page and how the database goes about each; raises as ``search``."""
+        matching, order = self.matching(text, query), parsed_order(options.order)
+        wanted = Search(matching=matching, order=order, limit=options.limit, max_bytes=options.max_bytes)
+        async with self._turnstile.pass_(sender, urgent=False):
+            return await self._store.read_aside(explain.explain, wanted)
 
     def matching(self, text: str, query: str) -> Matching:
         """What an item has to be, with normalised JIDs. Raises InvalidQuery, NoSuchAccount, AmbiguousAccount."""

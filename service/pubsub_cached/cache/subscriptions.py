@@ -44,6 +44,8 @@ class Subscriptions:
         self._listed: dict[tuple[str, str], dict[str, Subscription] | None] = {}
         # Made or given up since: what a service lists may have been on its way before that.
         self._known: dict[Address, Subscription] = {}
+        # Subscribed to in this session, not merely listed.
+        self._made: set[Address] = set()
         self._solicited: set[tuple[str, str]] = set()
         self._declining: set[Address] = set()
 
@@ -61,6 +63,7 @@ class Subscriptions:
             del self._listed[key]
         for address in [address for address in self._known if address.account == account]:
             del self._known[address]
+        self._made = {address for address in self._made if address.account != account}
 
     def remember(self, address: Address, found: Subscription) -> None:
         """A client or the service changed the subscription to this one."""
@@ -100,12 +103,12 @@ class Subscriptions:
                 # A service that lists nothing may still hold the subscription that somebody else made.
                 known = node.subscribed and not node.own_subscription and not self._lists(address)
                 found = await session.subscribe(address.service, address.node)
+                self._made.add(address)
                 self._known.pop(address, None)
                 own = not known
-            elif not (found.subid or node.declined or address in self._known) and found.state == "subscribed":
-                # Prosody goes on listing a subscription to a node that was deleted and made again, and sends nothing.
-                # Where none has an id of its own there is one a JID (XEP-0060 6.1.6): this makes no second one.
+            elif self._hearsay(node, found):
                 found = await session.subscribe(address.service, address.node)
+                self._made.add(address)
         except errors.StanzaError as refusal:
             log.info("%s cannot be subscribed to: %s", address, refusal.message)
             return Evidence(weak, False, False, "", "weak")
@@ -117,10 +120,6 @@ class Subscriptions:
     async def _find(self, session: Session, node: NodeRow) -> Subscription | None:
         known = self._known.get(node.address)
         if known is not None and known.state == "subscribed" and not node.subscribed:
-            del self._known[node.address]
-        known = self._known.get(node.address)
-        if known is not None and known.state == "subscribed" and not (node.subscribed or node.declined):
-            # A node that went took its subscription along.
             del self._known[node.address]
         found = None if node.address in self._known else await self._look_up(session, node)
         return self._known.get(node.address, found)
@@ -149,6 +148,16 @@ class Subscriptions:
             log.info("%s does not list subscriptions: %s", service, refusal.message)
             return None
         return {found.node: found for found in listed}
+
+    def _hearsay(self, node: NodeRow, found: Subscription) -> bool:
+        """Whether a listed subscription has to be made again to be believed.
+
+        Prosody goes on listing one to a node that was deleted and made again, and sends nothing. Where subscriptions
+        have no ids there is one a JID at most (XEP-0060 6.1.6), so that this never makes a second one.
+        """
+        if found.state != "subscribed" or found.subid or node.declined:
+            return False
+        return not node.subscribed or node.address not in self._made
 
     def _lists(self, address: Address) -> bool:
         return self._listed.get((address.account, address.service)) is not None

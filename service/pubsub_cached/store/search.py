@@ -219,9 +219,7 @@ def _wants(fields: Iterable[str] | None, key: str) -> bool:
 @lru_cache(maxsize=256)
 def _statement(fields: frozenset[str] | None) -> Select[Any]:
     """Row, address, text, and the columns of ``pages.records``; of what is not wanted NULL."""
-    wanted = (
-        column if _wants(fields, name) else null().label(f"no_{name}") for name, column in pages.FIELDS.items()
-    )
+    wanted = (column if _wants(fields, name) else null().label(f"no_{name}") for name, column in pages.FIELDS.items())
     text = Item.text if _wants(fields, "snippet") else null().label("no_text")
     return (
         select(Item.id, Account.jid, Node.service, Node.node, text, Item.item_id, null().label("place"), *wanted)

@@ -91,18 +91,14 @@ class Store:
                 raise
             raise translated from error
 
-    async def read_aside(
-        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def read_aside(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As ``read_now``, on a thread and a connection of its own: for what is not bounded.
 
         Cut off after ``aside.SECONDS``. Raises Timeout as well.
         """
         return await self._aside.run(lambda connection: fn(connection, *args, **kwargs), SECONDS)
 
-    async def read_all(
-        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def read_all(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As ``read_aside``, for as long as somebody waits for it."""
         return await self._aside.run(lambda connection: fn(connection, *args, **kwargs), None)
 

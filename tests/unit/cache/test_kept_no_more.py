@@ -10,7 +10,7 @@ from pubsub_cached.xmpp.port import ConfigurationEvent
 from tests.support.cached import ALICE, Cached, Make
 
 PUBSUB = "pubsub.example.net"
-EVENTS = "urn:xmpp:events:0"
+EVENTS = "urn:xmpp:calendar-events:0"
 
 
 @pytest.mark.xfail(strict=True, reason="a node that is classified anew at a configuration change stays kept")

@@ -18,7 +18,7 @@ ERROR, RETRY, ANYWAY = Decision.ERROR, Decision.RETRY, Decision.ANYWAY
 
 def node(state: str, completeness: str = "full", **columns: object) -> NodeRow:
     blank = {
-        field.name: {"int": 0, "bool": False, "str": ""}.get(str(field.type), None)
+        field.name: {"int": 0, "bool": False, "str": ""}.get(str(field.type))
         for field in msgspec.structs.fields(NodeRow)
     }
     return NodeRow(

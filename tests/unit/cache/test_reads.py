@@ -64,7 +64,7 @@ class TestFirstRead:
         world.service(PUBSUB)
         cache: Cached = await cached(world)
         for _ in range(3):
-            with pytest.raises(errors.NoSuchNode, match="'nothing' at pubsub.example.net"):
+            with pytest.raises(errors.NoSuchNode, match=r"'nothing' at pubsub\.example\.net"):
                 await cache.read(PUBSUB, "nothing")
         assert world.count("get_items") == 1
 
@@ -351,7 +351,6 @@ class TestPlaces:
                 break
         assert seen == [f"i{number}" for number in reversed(range(12))]
 
-
     @pytest.mark.parametrize("kept", [True, False], ids=["cache", "service"])
     async def test_ids_that_a_reply_has_no_room_for_come_with_the_cursor(self, cached: Make, kept: bool) -> None:
         world = World()
@@ -378,6 +377,6 @@ class TestTimeout:
         service = blog(world)
         cache: Cached = await cached(world)
         service.hold()
-        with pytest.raises(errors.Timeout, match="within 0.05 s"):
+        with pytest.raises(errors.Timeout, match=r"within 0\.05 s"):
             await cache.read(PUBSUB, MICROBLOG, timeout=0.05)
         service.release()

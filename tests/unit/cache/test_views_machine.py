@@ -159,7 +159,12 @@ class Following(RuleBasedStateMachine):
 
     # In the cache
 
-    @rule(where=WHERE, ids=st.lists(IDS, min_size=1, max_size=3), flag=st.sampled_from(["read", "starred"]), on=st.booleans())
+    @rule(
+        where=WHERE,
+        ids=st.lists(IDS, min_size=1, max_size=3),
+        flag=st.sampled_from(["read", "starred"]),
+        on=st.booleans(),
+    )
     def set_flags(self, where: tuple[str, str], ids: list[str], flag: str, on: bool) -> None:
         reads = self.cache.house.node_reads
         self.run(reads.set_flags(Address(ALICE, *where), ids, [flag] if on else [], [] if on else [flag]))
