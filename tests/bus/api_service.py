@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
@@ -128,8 +128,11 @@ async def daemon(made: World, address: str, directory: Path) -> AsyncIterator[Da
         await service.close()
 
 
+F = TypeVar("F", bound=Frontend)
+
+
 @asynccontextmanager
-async def frontend(address: str) -> AsyncIterator[Frontend]:
+async def frontend(address: str, kind: type[F] = Frontend) -> AsyncIterator[F]:  # type: ignore[assignment]
     """A client that hears all signals of the daemon, once Alice is online."""
     bus = await MessageBus(address, negotiate_unix_fd=True).connect()
     owner = await bus.call(
@@ -143,7 +146,7 @@ async def frontend(address: str) -> AsyncIterator[Frontend]:
         )
     )
     assert owner.message_type is MessageType.METHOD_RETURN, owner.body
-    client = Frontend(bus, owner.body[0])
+    client = kind(bus, owner.body[0])
     await client.listen()
     await client.property_is(ALICE_PATH, ACCOUNT, "State", "online")
     yield client

@@ -72,8 +72,14 @@ def _opened(name: str) -> Iterator[int]:
         return
     import tempfile
 
-    path = Path(name)
+    path = Path(name).resolve()
+    # A device or a pipe is written to, and never replaced by a file.
+    special = path.exists() and not path.is_file()
     try:
+        if special:
+            with open(path, "wb", buffering=0) as stream:
+                yield stream.fileno()
+            return
         descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         raise Failure(Status.REFUSED, f"{path}: {error.strerror}") from None

@@ -138,12 +138,17 @@ def _row(item: dict[str, Any]) -> list[str]:
         date(item),
         item.get("subtype") or item.get("type", ""),
         headline(item),
-        item.get("snippet", ""),
+        _beyond(headline(item), item.get("snippet", "")),
         flags(item),
         item.get("service", ""),
         item.get("node", ""),
         item.get("id", ""),
     ]
+
+
+def _beyond(title: str, snippet: str) -> str:
+    """What was found, unless the title says it already."""
+    return "" if output.line(snippet).strip("… ") in title else snippet
 
 
 def _value(text: str) -> Any:

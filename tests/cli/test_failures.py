@@ -1,0 +1,177 @@
+"""How commands end when something is not there: one sentence, and a status that says what."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from typing import ClassVar
+
+import pytest
+
+from pubsub_cached.bus import Connection, Interface, RemoteError, Tree
+from pubsub_cached.cli.failure import Status, explain
+from pubsub_cached.errors import BusLost, NoSuchNode, Timeout
+from tests.bus.api_service import SERVICE
+from tests.support.bus import PrivateBus
+
+from .conftest import Command
+
+READS = [
+    ("status",),
+    ("account", "list"),
+    ("nodes",),
+    ("get", SERVICE, "blog"),
+    ("search", "word"),
+    ("watch", "--count", "1"),
+    ("sync", SERVICE, "blog"),
+    ("purge", "--type", "blog"),
+    ("reset", "--yes"),
+    ("retract", SERVICE, "blog", "one"),
+    ("subscribe", SERVICE, "blog"),
+    ("unsubscribe", SERVICE, "blog"),
+    ("subscriptions", SERVICE),
+    ("discover", SERVICE),
+    ("analysers",),
+    ("match", SERVICE, "blog"),
+    ("export",),
+    ("check",),
+    ("compact",),
+]
+
+
+@pytest.mark.parametrize("command", READS, ids=" ".join)
+async def test_without_a_daemon_there_is_one_sentence_and_its_remedy(ctl: Command, command: tuple[str, ...]) -> None:
+    done = await ctl(*command)
+
+    assert (done.status, done.out) == (3, "")
+    assert done.err.startswith("Error: The daemon is not running")
+    assert "pubsub-cachectl setup" in done.err
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("address", ["unix:path=/nonexistent/bus", ""])
+async def test_without_a_bus_the_sentence_names_it(ctl: Command, address: str) -> None:
+    ctl.environment |= {"DBUS_SESSION_BUS_ADDRESS": address, "XDG_RUNTIME_DIR": "/nonexistent"}
+
+    done = await ctl("nodes")
+
+    assert (done.status, done.out) == (3, "")
+    assert done.err.startswith("Error: The") and "session bus" in done.err
+
+
+@pytest.mark.usefixtures("running")
+async def test_error_of_the_daemon_is_its_sentence(ctl: Command) -> None:
+    done = await ctl("get", SERVICE, "nothing")
+
+    assert (done.status, done.out) == (1, "")
+    assert done.err == f"Error: There is no node 'nothing' at {SERVICE} (item-not-found).\n"
+
+
+@pytest.mark.parametrize(
+    "command", [("get", SERVICE), ("get", SERVICE, "blog", "--policy", "sometimes"), ("nothing",), ("sync", "a", "b", "c")]
+)
+async def test_a_command_line_that_can_t_be_used_is_refused(ctl: Command, command: tuple[str, ...]) -> None:
+    done = await ctl(*command)
+
+    assert (done.status, done.out) == (2, "")
+    assert "Usage: pubsub-cachectl" in done.err
+
+
+# A daemon that is older, or stuck
+
+
+class Manager(Interface):
+    """What an older daemon serves, and nothing else."""
+
+    name: ClassVar[str] = "im.pubsubcache1.Manager"
+
+    Version = 1
+    DaemonVersion = "0.0.1"
+    Features: ClassVar[list[str]] = []
+    State = "running"
+
+    async def AddAccount(self, jid: str, options: object) -> str:
+        raise NotImplementedError
+
+    async def GetAccount(self, jid: str) -> str:
+        raise NotImplementedError
+
+    async def ListAccounts(self) -> list[str]:
+        await asyncio.Event().wait()
+        raise NotImplementedError
+
+
+@pytest.fixture
+async def older(private_bus: PrivateBus) -> AsyncIterator[Connection]:
+    """A daemon that has only Manager, and never answers some of it."""
+    connection = await Connection.open(private_bus.address)
+    await connection.own("im.pubsubcache1")
+    tree = Tree(connection)
+    tree.export("/im/pubsubcache1", Manager())
+    tree.open()
+    yield connection
+    await connection.close()
+
+
+@pytest.mark.usefixtures("older")
+async def test_member_that_the_daemon_does_not_serve_is_named_with_its_version(ctl: Command) -> None:
+    done = await ctl("search", "word")
+
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith("Error: The running daemon (version 0.0.1) does not offer Cache.Search;")
+
+
+async def test_daemon_that_ends_meanwhile_is_named(ctl: Command, older: Connection) -> None:
+    process = await ctl.start("account", "list")
+    # The call has arrived once ours, which comes later, is answered.
+    await ctl.arrived(process)
+    await older.close()
+
+    async with asyncio.timeout(20):
+        _, err = await process.communicate()
+
+    assert process.returncode == 3
+    assert err.decode().startswith("Error: The daemon ended before it answered")
+
+
+# What a call meets, as a status
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (BusLost("There is no session bus."), Status.UNREACHABLE),
+        (RemoteError("org.freedesktop.DBus.Error.ServiceUnknown", "No."), Status.UNREACHABLE),
+        (RemoteError("org.freedesktop.DBus.Error.Spawn.ChildExited", "No."), Status.UNREACHABLE),
+        (RemoteError("org.freedesktop.systemd1.NoSuchUnit", "No."), Status.UNREACHABLE),
+        (RemoteError("org.freedesktop.DBus.Error.NoReply", "No."), Status.UNREACHABLE),
+        (RemoteError("org.freedesktop.DBus.Error.TimedOut", "No."), Status.TIMEOUT),
+        (RemoteError("im.pubsubcache1.Error.Timeout", "No."), Status.TIMEOUT),
+        (Timeout("No."), Status.TIMEOUT),
+        (NoSuchNode("No."), Status.REFUSED),
+        (RemoteError("im.pubsubcache1.Error.Xmpp.Forbidden", "No."), Status.REFUSED),
+    ],
+)
+def test_errors_have_a_status(error: BusLost | RemoteError, status: Status) -> None:
+    failure = explain(error)
+
+    assert failure.exit_code == status
+    assert failure.message
+
+
+def test_error_without_a_message_says_its_name() -> None:
+    assert "org.example.Odd" in explain(RemoteError("org.example.Odd", "")).message
+
+
+@pytest.mark.usefixtures("running")
+async def test_reader_that_leaves_early_is_no_error_to_look_at(ctl: Command) -> None:
+    reading, writing = os.pipe()
+    process = await ctl.start("analysers", "--json", stdout=writing)
+    os.close(writing)
+    os.close(reading)
+
+    async with asyncio.timeout(20):
+        _, err = await process.communicate()
+
+    assert b"Traceback" not in err
