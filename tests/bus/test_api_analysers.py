@@ -318,3 +318,25 @@ async def test_persisted_analysers_survive_a_restart(world: World, bus_address: 
             assert (await client.analyser())["to-sync"] is True
             assert len(await client.data(3)) == 3
             client.bus.disconnect()
+
+
+async def test_reads_do_not_wait_for_an_agent_that_hangs(clients: Make) -> None:
+    client, reader = await clients(), await clients()
+    client.serve(lambda call: None)
+    await client.register(**with_agent("match", "parse"))
+    items, _, info = await reader.items("tickets", timeout=Variant("u", 5))
+    assert (len(items), info["source"]) == (3, "network")
+    async with asyncio.timeout(10):
+        await client.called.wait()
+    assert (await reader.node("tickets"))["state"] == "discovered"
+    await reader.synchronised()
+    assert len(await reader.ids()) == 3
+
+
+async def test_an_agent_without_its_object_is_suspended_with_the_reason(clients: Make) -> None:
+    client = await clients()
+    await client.items("tickets")
+    await client.register(**with_agent())
+    await client.is_("suspended")
+    assert "/agent" in (await client.analyser())["reason"]
+    assert (await client.analyser())["pending"] == 3

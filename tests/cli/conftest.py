@@ -139,7 +139,7 @@ async def _rules(connection: Connection, pid: int) -> int:
 def home(tmp_path: Path, private_bus: PrivateBus, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Directories of the test's own for daemon and command, and no other bus."""
     for variable, name in (("XDG_CONFIG_HOME", "config"), ("XDG_DATA_HOME", "data"), ("HOME", "home")):
-        (tmp_path / name).mkdir()
+        (tmp_path / name).mkdir(exist_ok=True)
         monkeypatch.setenv(variable, str(tmp_path / name))
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", private_bus.address)
     monkeypatch.setenv("TZ", "UTC")

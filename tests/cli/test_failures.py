@@ -91,6 +91,10 @@ class Manager(Interface):
     Features: ClassVar[list[str]] = []
     State = "running"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+
     async def AddAccount(self, jid: str, options: object) -> str:
         raise NotImplementedError
 
@@ -98,19 +102,21 @@ class Manager(Interface):
         raise NotImplementedError
 
     async def ListAccounts(self) -> list[str]:
+        self.asked.set()
         await asyncio.Event().wait()
         raise NotImplementedError
 
 
 @pytest.fixture
-async def older(private_bus: PrivateBus) -> AsyncIterator[Connection]:
+async def older(private_bus: PrivateBus) -> AsyncIterator[tuple[Connection, Manager]]:
     """A daemon that has only Manager, and never answers some of it."""
     connection = await Connection.open(private_bus.address)
     await connection.own("im.pubsubcache1")
     tree = Tree(connection)
-    tree.export("/im/pubsubcache1", Manager())
+    manager = Manager()
+    tree.export("/im/pubsubcache1", manager)
     tree.open()
-    yield connection
+    yield connection, manager
     await connection.close()
 
 
@@ -122,11 +128,12 @@ async def test_member_that_the_daemon_does_not_serve_is_named_with_its_version(c
     assert done.err.startswith("Error: The running daemon (version 0.0.1) does not offer Cache.Search;")
 
 
-async def test_daemon_that_ends_meanwhile_is_named(ctl: Command, older: Connection) -> None:
+async def test_daemon_that_ends_meanwhile_is_named(ctl: Command, older: tuple[Connection, Manager]) -> None:
+    connection, manager = older
     process = await ctl.start("account", "list")
-    # The call has arrived once ours, which comes later, is answered.
-    await ctl.arrived(process)
-    await older.close()
+    async with asyncio.timeout(20):
+        await manager.asked.wait()
+    await connection.close()
 
     async with asyncio.timeout(20):
         _, err = await process.communicate()

@@ -17,7 +17,8 @@ pytestmark = pytest.mark.usefixtures("running")
 @pytest.fixture
 def made(made: World) -> World:
     """A node that Alice may write to."""
-    made.services[SERVICE].create_node("notes", publish_model="open")
+    made.services[SERVICE].create_node("notes")
+    made.services[SERVICE].set_affiliation("notes", ALICE, "publisher")
     return made
 
 

@@ -23,7 +23,7 @@ class Peers(Protocol):
     """The other programs on the bus."""
 
     async def call(self, destination: str, path: str, member: str, body: Sequence[str], seconds: float) -> Reply:
-        """Call a method of ``AnalyserAgent``; never raises but for the end of the bus."""
+        """Call a method of ``AnalyserAgent``; never raises."""
 
     def release(self, destination: str, path: str, reason: str) -> None:
         """Tell an agent that it is not called any more; there is no answer."""

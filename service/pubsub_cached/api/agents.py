@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..analysers.agent import Outcome, Reply
 from ..bus import Match, Owners, RemoteError, Signal
-from ..errors import LimitExceeded, Timeout
+from ..errors import BusLost, LimitExceeded, Timeout
 
 if TYPE_CHECKING:
     from ..bus import Connection
@@ -45,6 +45,8 @@ class Peers:
             return Reply(_OUTCOMES.get(error.name, "failed"), f"{error.name}: {error.message}")
         except LimitExceeded as error:
             return Reply("failed", error.message)
+        except BusLost:
+            return Reply("gone", "There is no bus any more.")
         if len(found) != 1 or not isinstance(found[0], str):
             return Reply("failed", f"{member} has to return one string.")
         return Reply("answered", found[0])
@@ -55,15 +57,17 @@ class Peers:
 
     async def start(self, name: str, seconds: float) -> Reply:
         """Have the bus start what owns a well-known name, unless it runs."""
-        # dbus-daemon refuses to start what no file describes, even if it runs.
-        if await self._owners.has_owner(name):
-            return Reply("answered")
         try:
+            # dbus-daemon refuses to start what no file describes, even if it runs.
+            if await self._owners.has_owner(name):
+                return Reply("answered")
             await self._connection.call(*BUS, "StartServiceByName", "su", [name, 0], timeout=seconds)
         except Timeout:
             return Reply("late", f"It did not start within {seconds:g} s.")
         except RemoteError as error:
             return Reply("gone", f"The bus can't start it: {error.message}")
+        except BusLost:
+            return Reply("gone", "There is no bus any more.")
         return Reply("answered")
 
     async def gone(self, name: str, callback: Callable[[str], None]) -> None:

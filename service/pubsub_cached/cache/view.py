@@ -151,12 +151,17 @@ class View:
         return await self._source.range(offset, count)
 
     async def total(self) -> int:
-        """How many members there are. Raises Timeout."""
+        """How many members there are; at least so many when they take too long to count. Raises Timeout when stopped."""
         if self._task is not None and self._window.complete and not self._touched:
             return len(self._window)
         if self._counted is None or self._task is None:
             commit = self._commit
-            counted = await self._source.count()
+            try:
+                counted = await self._source.count()
+            except errors.Timeout:
+                if self._task is None:
+                    raise
+                counted = len(self._window) + 1
             if commit != self._commit:
                 return counted
             self._counted = counted

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from .. import errors
 from ..address import Address
 from ..records import ItemRecord
 from ..store.members import Member, Members, Place
@@ -13,6 +15,7 @@ from ..store.search import Search
 from ..store.store import Store
 from ..store.touched import Touched
 
+COUNT_SECONDS = 0.5
 # A reply of the bus is at most 1 MiB; the rest is for keys, lengths and padding.
 REPLY_BYTES = 900_000
 
@@ -53,7 +56,11 @@ class ViewSource:
 
     async def count(self) -> int:
         """See ``view.Source``."""
-        return await self._store.read_aside(self._members.count)
+        try:
+            async with asyncio.timeout(COUNT_SECONDS):
+                return await self._store.read_aside(self._members.count)
+        except TimeoutError:
+            raise errors.Timeout(f"The items are too many to be counted within {COUNT_SECONDS:g} s.") from None
 
     def concerns(self, address: Address) -> bool:
         """See ``view.Source``."""

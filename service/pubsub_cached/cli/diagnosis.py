@@ -254,4 +254,4 @@ async def _subscriptions(client: Client) -> Findings:
             yield Finding("problem", "subscriptions", sentence, "pubsub-cachectl check")
     if not vanished:
         count = sum(len(names) for names in expected.values())
-        yield Finding("ok", "subscriptions", f"{count} are counted on, and none is missing.")
+        yield Finding("ok", "subscriptions", f"none of {count} is missing.")

@@ -1,0 +1,177 @@
+"""Members of a search: where each stands, and that a few of them cost the same among few as among many."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+import pytest
+
+from pubsub_cached.store import items, search, words
+from pubsub_cached.store.members import Member, Members
+from pubsub_cached.store.nodes import SHOWN
+from pubsub_cached.store.query import parse, parse_order
+from pubsub_cached.store.rows import NodeRow, StoredItem
+from pubsub_cached.store.search import Matching, Search
+
+from .conftest import Database
+
+DATA: tuple[dict[str, Any], ...] = (
+    {"title": "red apple", "start": "2026-11-01"},
+    {"title": "red apple", "start": 5},
+    {"title": "plum", "start": 5.5},
+    {"title": "apple apple"},
+    {"title": "Äpfel", "start": ""},
+    {"title": "apple", "start": None},
+    {"title": "an apple", "start": True},
+    {"title": "😀 apple", "start": "ä"},
+)
+
+# Text, query, order.
+SEARCHES = (
+    ("", "", ""),
+    ("", "", "created"),
+    ("", "", "id desc"),
+    ("", "", "data.start"),
+    ("", "", "data.start desc, id"),
+    ("", "", "data.title, data.start desc"),
+    ("", '{"where":[["start",">=",""]]}', "data.start desc"),
+    ("apple", "", "modified"),
+    ("apple -red", "", "id"),
+    ("😀", "", ""),
+    ("-plum", "", "data.title desc"),
+)
+
+
+def wanted(text: str = "", query: str = "", order: str = "") -> Search:
+    matching = Matching(words=words.parse(text), query=parse(query), states=tuple(SHOWN))
+    return Search(matching=matching, order=parse_order(order) if order else ())
+
+
+def fill(db: Database, count: int, data: Callable[[int], dict[str, Any]]) -> NodeRow:
+    """A node that is shown, with items of this data."""
+    node = db.node(state="live", completeness="full")
+    stored = [
+        StoredItem(f"item-{number}", payload=f"<entry>{number}</entry>", data=msgspec.json.encode(data(number)).decode())
+        for number in range(count)
+    ]
+    db.write(items.publish, node.id, stored)
+    return node
+
+
+def keys(members: list[Member]) -> list[str]:
+    return [member.key for member in members]
+
+
+@pytest.fixture
+def fruit(db: Database) -> list[NodeRow]:
+    """Two nodes with the same items."""
+    return [fill(db, 2 * len(DATA), lambda number: DATA[number % len(DATA)]) for _ in range(2)]
+
+
+@pytest.mark.parametrize(("text", "query", "order"), SEARCHES)
+def test_members_stand_as_the_search_orders_them(
+    db: Database, fruit: list[NodeRow], text: str, query: str, order: str
+) -> None:
+    members = Members(wanted(text, query, order))
+    found, more, all_of_them = db.read(members.following, None, 100)
+    assert not more
+    assert all_of_them
+    fresh = db.read(search.find, msgspec.structs.replace(wanted(text, query, order), limit=100))
+    assert keys(found) == [item["key"] for item in fresh.items]
+    assert all(earlier.place < later.place and not later.place < earlier.place for earlier, later in pairwise(found))
+    assert db.read(members.count) == len(found) > 0
+
+
+@pytest.mark.parametrize(("text", "query", "order"), SEARCHES)
+def test_named_items_stand_where_they_stand_in_the_whole(
+    db: Database, fruit: list[NodeRow], text: str, query: str, order: str
+) -> None:
+    members = Members(wanted(text, query, order))
+    whole = {member.key: member for member in db.read(members.following, None, 100)[0]}
+    ids = [f"item-{number}" for number in range(2 * len(DATA))]
+    named = [member for node in fruit for member in db.read(members.among, node.id, node.address, [*ids, "none"])]
+    assert {member.key: member for member in named} == whole
+    first = [
+        member for node in fruit for member in db.read(members.of_node, node.id, node.address, 2 * len(DATA))
+    ]
+    assert {member.key: member for member in first} == whole
+
+
+@pytest.mark.parametrize(("text", "query", "order"), SEARCHES)
+def test_what_follows_a_member_goes_on_there(
+    db: Database, fruit: list[NodeRow], text: str, query: str, order: str
+) -> None:
+    members = Members(wanted(text, query, order))
+    whole = keys(db.read(members.following, None, 100)[0])
+    step, more, _ = db.read(members.following, None, 3)
+    walked = keys(step)
+    while more:
+        step, more, _ = db.read(members.following, step[-1].place, 3)
+        walked += keys(step)
+    assert walked == whole
+
+
+def test_by_rank_it_is_said_that_not_all_were_looked_at(db: Database) -> None:
+    fill(db, 1001, lambda number: {"title": "apple"})
+    members = Members(wanted("apple"))
+    assert members.ranked
+    found, more, all_of_them = db.read(members.following, None, 5)
+    assert len(found) == 5
+    assert more
+    assert not all_of_them
+
+
+def test_nothing_of_a_hidden_node_is_a_member(db: Database) -> None:
+    node = fill(db, 3, lambda number: {"title": "apple"})
+    hidden = fill(db, 3, lambda number: {"title": "apple"})
+    members = Members(wanted("apple", order="id"))
+    before = db.read(members.following, None, 10)[0]
+    db.write(lambda tx: tx.connection.exec_driver_sql("UPDATE node SET state = 'denied' WHERE id = ?", (hidden.id,)))
+    assert db.read(members.among, hidden.id, hidden.address, ["item-0"]) == []
+    assert db.read(members.of_node, hidden.id, hidden.address, 5) == []
+    assert db.read(members.records, [member.row for member in before]).keys() == {
+        node.address.key(f"item-{number}") for number in range(3)
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "query", "order"),
+    [
+        ("", "", ""),
+        ("apple", "", "modified"),
+        ("apple -pear", '{"where":[["title","ilike","%app%"]],"flags":["-read"],"types":[""]}', "data.title, id"),
+    ],
+)
+def test_looking_at_one_item_costs_the_same_among_many(db: Database, text: str, query: str, order: str) -> None:
+    """Counted in steps of the database's own machine, of which there is a handful more the deeper an index is."""
+    members = Members(wanted(text, query, order))
+    few = fill(db, 50, lambda number: {"title": f"apple {number}"})
+    db.read(members.among, few.id, few.address, ["item-7"])
+    cost_of_few = steps(db, lambda: db.read(members.among, few.id, few.address, ["item-7"]))
+    many = fill(db, 5000, lambda number: {"title": f"apple {number}"})
+    cost_of_many = steps(db, lambda: db.read(members.among, many.id, many.address, ["item-7"]))
+    assert len(db.read(members.among, many.id, many.address, ["item-7"])) == 1
+    assert cost_of_many <= 4 * cost_of_few
+
+
+def steps(db: Database, work: Callable[[], object]) -> int:
+    """How many steps of SQLite's machine something takes."""
+    driver = db.connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    count = 0
+
+    def counted() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    driver.set_progress_handler(counted, 1)
+    try:
+        work()
+    finally:
+        driver.set_progress_handler(None, 0)
+    return count
