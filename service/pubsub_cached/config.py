@@ -33,23 +33,42 @@ class _Table(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, frozen=
 class Database(_Table, frozen=True):
     """``[database]``. url: as SQLAlchemy writes it; it may hold a password, so it is never logged."""
 
-    url: str = msgspec.field(default_factory=paths.database_url)
+    url: Annotated[
+        str,
+        Meta(
+            description="The database, as SQLAlchemy writes it; the file cache.sqlite3 in $XDG_DATA_HOME/pubsub-cached when "
+            "absent."
+        ),
+    ] = msgspec.field(default_factory=paths.database_url)
 
 
 class Cache(_Table, frozen=True):
     """``[cache]``: limits; payload_limit and total_size in bytes, access_proof and audit_interval in seconds."""
 
-    items_per_node: _Positive = 500
-    payload_limit: _Positive = 262_144
-    total_size: _Positive = 1_073_741_824
-    access_proof: _Positive = 21_600
-    audit_interval: _Positive = 604_800
+    items_per_node: Annotated[_Positive, Meta(description="The newest items that are kept of a node like a blog.")] = (
+        500
+    )
+    payload_limit: Annotated[
+        _Positive, Meta(description="Bytes of an item's payload; of larger ones only the id is kept.")
+    ] = 262_144
+    total_size: Annotated[
+        _Positive, Meta(description="Bytes of the whole cache; what was not read for longest has to go first.")
+    ] = 1_073_741_824
+    access_proof: Annotated[
+        _Positive, Meta(description="Seconds after which the access to a node that is not open is proved again.")
+    ] = 21_600
+    audit_interval: Annotated[
+        _Positive, Meta(description="Seconds after which a node is compared with its service as a whole.")
+    ] = 604_800
 
 
 class Sandbox(_Table, frozen=True):
     """``[sandbox]``. allow: ids of the sandboxed applications that have full access."""
 
-    allow: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
+    allow: Annotated[
+        tuple[Annotated[str, Meta(min_length=1)], ...],
+        Meta(description="Ids of sandboxed applications (Flatpak) that have full access; others may only read."),
+    ] = ()
 
 
 class Account(_Table, frozen=True):
@@ -59,20 +78,30 @@ class Account(_Table, frozen=True):
     password_command: program and arguments, or (). With neither of the two the stored secret is used.
     """
 
-    jid: str
-    password_file: _Name = ""
-    password_command: tuple[_Name, ...] = ()
-    host: str = ""
-    port: Annotated[int, Meta(ge=1, le=65535)] = 0
-    tls: Tls = "starttls"
-    ca_file: _Name = ""
-    enabled: bool = True
+    jid: Annotated[str, Meta(description="The bare JID, such as alice@example.org.")]
+    password_file: Annotated[
+        _Name, Meta(description="The file whose first line is the password; it must not be readable by others.")
+    ] = ""
+    password_command: Annotated[
+        tuple[_Name, ...],
+        Meta(description="A program and its arguments whose first line of output is the password."),
+    ] = ()
+    host: Annotated[str, Meta(description="Where to connect; what the domain's DNS says (SRV) when absent.")] = ""
+    port: Annotated[
+        Annotated[int, Meta(ge=1, le=65535)],
+        Meta(description="The TCP port; 5222, or 5223 for tls direct, when absent."),
+    ] = 0
+    tls: Annotated[Tls, Meta(description="starttls, direct, or none, which is for a loopback host only.")] = "starttls"
+    ca_file: Annotated[_Name, Meta(description="Certificates to trust in place of the system's (PEM).")] = ""
+    enabled: Annotated[bool, Meta(description="Whether to connect at all.")] = True
 
 
 class Config(_Table, frozen=True):
     """The whole file."""
 
-    log_level: LogLevel = "info"
+    log_level: Annotated[
+        LogLevel, Meta(description="The least important level that is logged: debug, info, warning, error or critical.")
+    ] = "info"
     database: Database = msgspec.field(default_factory=Database)
     cache: Cache = Cache()
     sandbox: Sandbox = Sandbox()

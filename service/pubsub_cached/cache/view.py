@@ -111,6 +111,7 @@ class View:
         self._touched = Touched()
         self._woken = asyncio.Event()
         self._told = asyncio.Event()
+        self._behind = False
         self._counted: int | None = None
         self._commit = 0
         self._owes_ready = False
@@ -136,6 +137,8 @@ class View:
             raise
         if turn == self._turn:
             self._window = window
+            self._behind = bool(self._touched)
+            self._counted = None
             self._task = asyncio.create_task(self._run(), name=f"view {self.path}")
 
     def stop(self) -> None:
@@ -152,7 +155,7 @@ class View:
 
     async def total(self) -> int:
         """How many members there are; at least so many when they take too long to count. Raises Timeout when stopped."""
-        if self._task is not None and self._window.complete and not self._touched:
+        if self._task is not None and self._window.complete and not self._behind:
             return len(self._window)
         if self._counted is None or self._task is None:
             commit = self._commit
@@ -176,6 +179,7 @@ class View:
                 self._touched.merge(node_id, node)
         self._touched.everything |= touched.everything
         if self._touched:
+            self._behind = True
             self._commit += 1
             self._counted = None
             self._told.clear()
@@ -207,6 +211,7 @@ class View:
                 await asyncio.sleep(self._pause)
                 await self._woken.wait()
                 await self._update()
+                self._behind = bool(self._touched)
                 wait = RETRY_FIRST
             except Exception as error:
                 if isinstance(error, errors.PubSubCachedError):

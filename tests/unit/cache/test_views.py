@@ -1,0 +1,358 @@
+"""Views: their lives, how much is told at once, and what happens when something takes long or fails."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from pubsub_cached import errors
+from pubsub_cached.address import Address
+from pubsub_cached.cache import view as view_module
+from pubsub_cached.cache.house import House
+from pubsub_cached.cache.views import ViewOptions
+from pubsub_cached.store import items, nodes
+from pubsub_cached.store.rows import StoredItem
+from pubsub_cached.xmpp.fake import World
+from tests.support.cached import ALICE, Cached, Make
+from tests.support.viewed import Owner
+
+ADDRESS = Address(ALICE, "pubsub.example.org", "blog")
+OTHER = Address(ALICE, "pubsub.example.org", "other")
+
+
+def stored(id_: str, title: str = "apple", payload: str = "<entry/>") -> StoredItem:
+    return StoredItem(id_, payload=f"{payload}{title}", data=f'{{"title":"{title}"}}')
+
+
+class Shelf:
+    """A cache whose nodes are written by hand, so that their sizes cost nothing."""
+
+    def __init__(self, cache: Cached) -> None:
+        self.house: House = cache.house
+        self.house.views.pause = 0.001
+        self.rows: dict[Address, int] = {}
+
+    async def put(self, *found: StoredItem, address: Address = ADDRESS) -> None:
+        await self.house.store.write(items.publish, await self._row(address), list(found))
+
+    async def fill(self, count: int, title: str = "apple", address: Address = ADDRESS) -> None:
+        """Items 0 to count."""
+        await self.put(*(stored(str(number), title) for number in range(count)), address=address)
+
+    async def retract(self, *ids: str) -> None:
+        await self.house.store.write(items.retract, await self._row(ADDRESS), ids)
+
+    async def hide(self, hidden: bool = True) -> None:
+        row = await self._row(ADDRESS)
+        await self.house.store.write(lambda tx: nodes.update(tx, row, state="denied" if hidden else "live"))
+
+    async def _row(self, address: Address) -> int:
+        if address not in self.rows:
+            node = await self.house.store.write(nodes.ensure, address)
+            await self.house.store.write(lambda tx: nodes.update(tx, node.id, state="live", completeness="full"))
+            self.rows[address] = node.id
+        return self.rows[address]
+
+    async def owner(self, *wanted: str, size: int = 100) -> Owner:
+        """The owner of a view that was started and has told its window."""
+        owner = await Owner.create(self.house, *wanted, size=size)
+        await owner.view.start()
+        await owner.settled()
+        return owner
+
+
+@pytest.fixture
+async def shelf(cached: Make) -> Shelf:
+    return Shelf(await cached(World()))
+
+
+def told(owner: Owner) -> list[str]:
+    return [what for what, _ in owner.told]
+
+
+async def test_a_window_is_told_in_batches_and_then_ready(shelf: Shelf) -> None:
+    await shelf.fill(250)
+    owner = await shelf.owner("", "", "id", size=500)
+    assert told(owner) == ["added", "added", "added", "ready"]
+    assert [len(ids) for what, ids in owner.told if what == "added"] == [100, 100, 50]
+    assert owner.total == 250
+    assert owner.held and [item["index"] for item in owner.held] == list(range(250))
+
+
+async def test_a_signal_is_no_larger_than_a_reply(shelf: Shelf) -> None:
+    await shelf.put(*(stored(str(number), payload="<entry/>" + "x" * 200_000) for number in range(9)))
+    owner = await shelf.owner()
+    sizes = [len(ids) for what, ids in owner.told if what == "added"]
+    assert sum(sizes) == 9
+    assert max(sizes) == 4
+
+
+async def test_the_total_counts_past_the_window(shelf: Shelf) -> None:
+    await shelf.fill(30)
+    owner = await shelf.owner("apple", size=2)
+    assert owner.total == 30
+    await shelf.put(stored("30"))
+    await shelf.retract("3", "4")
+    await owner.settled()
+    assert await owner.view.total() == 29
+
+
+async def test_a_change_past_the_window_tells_nothing(shelf: Shelf) -> None:
+    await shelf.fill(30)
+    owner = await shelf.owner("", "", "id", size=2)
+    before = [*owner.told]
+    await shelf.put(stored("9", "pear"))
+    await shelf.retract("8")
+    await owner.settled()
+    assert owner.told == before
+
+
+async def test_changes_of_a_moment_are_told_together(shelf: Shelf) -> None:
+    shelf.house.views.pause = 0.05
+    await shelf.fill(3)
+    owner = await shelf.owner("", "", "id")
+    await asyncio.sleep(0.05)  # the pause after the window
+    del owner.told[:]
+    for number in range(3, 20):
+        await shelf.put(stored(str(number)))
+    await owner.settled()
+    assert owner.ids == sorted(map(str, range(20)))
+    assert len(owner.told) <= 3
+
+
+async def test_only_what_moved_is_told_to_have_moved(shelf: Shelf) -> None:
+    await shelf.fill(6)
+    owner = await shelf.owner()
+    del owner.told[:]
+    await shelf.put(stored("0", "pear"))
+    await owner.settled()
+    assert owner.told == [("changed", ["0"])]
+    assert owner.ids == ["0", "5", "4", "3", "2", "1"]
+
+
+async def test_what_is_published_again_as_it_was_moves_too(shelf: Shelf) -> None:
+    await shelf.fill(3)
+    owner = await shelf.owner()
+    await shelf.put(stored("0"))
+    assert [item["id"] for item in await owner.settled()] == ["0", "2", "1"]
+
+
+async def test_a_hidden_node_is_taken_out_and_comes_back(shelf: Shelf) -> None:
+    await shelf.fill(5)
+    await shelf.fill(2, address=OTHER)
+    owner = await shelf.owner("", "", "id", size=4)
+    for hidden in (True, False):
+        await shelf.hide(hidden)
+        assert await owner.settled() == await owner.fresh()
+        assert len(owner.held) == (2 if hidden else 4)
+
+
+async def test_another_node_is_none_of_its_business(shelf: Shelf) -> None:
+    await shelf.fill(2)
+    owner = await shelf.owner("", '{"nodes":["blog"]}')
+    before = [*owner.told]
+    await shelf.fill(view_module.PENDING_AT_MOST + 1, address=OTHER)
+    await owner.settled()
+    assert owner.told == before
+
+
+# Too much
+
+
+async def test_with_too_much_to_tell_it_begins_anew(shelf: Shelf) -> None:
+    await shelf.fill(3)
+    owner = await shelf.owner(size=5)
+    del owner.told[:]
+    await shelf.fill(view_module.PENDING_AT_MOST + 1, "pear")
+    assert await owner.settled() == await owner.fresh()
+    assert told(owner) == ["reset", "added", "ready"]
+    assert owner.total == view_module.PENDING_AT_MOST + 1
+
+
+async def test_much_that_changes_nothing_is_not_told(shelf: Shelf) -> None:
+    await shelf.fill(3)
+    owner = await shelf.owner("apple", "", "id", size=5)
+    before = [*owner.told]
+    await shelf.fill(view_module.PENDING_AT_MOST + 1, "pear", address=OTHER)
+    await owner.settled()
+    assert owner.told == before
+
+
+async def test_who_does_not_read_is_told_once_what_changed(shelf: Shelf) -> None:
+    await shelf.fill(3)
+    owner = await shelf.owner()
+    del owner.told[:]
+    owner.reads.clear()
+    for number in range(40):
+        await shelf.put(stored("0", f"apple {number}"))
+        await shelf.put(stored(f"new-{number}"))
+        if number < 39:
+            await shelf.retract(f"new-{number}")
+    assert owner.told == []
+    owner.reads.set()
+    assert await owner.settled() == await owner.fresh()
+    assert len(owner.told) <= 4
+
+
+async def test_who_slept_through_too_much_begins_anew(shelf: Shelf) -> None:
+    await shelf.fill(3)
+    owner = await shelf.owner(size=2)
+    del owner.told[:]
+    owner.reads.clear()
+    await shelf.put(stored("0", "plum"))
+    await shelf.fill(view_module.PENDING_AT_MOST + 1, "pear")
+    owner.reads.set()
+    assert await owner.settled() == await owner.fresh()
+    assert told(owner).count("reset") == 1
+    assert told(owner)[-2:] == ["added", "ready"]
+
+
+async def test_by_rank_the_best_of_the_newest_are_held(shelf: Shelf) -> None:
+    """Of more than a thousand that fit those stored last are ranked, so what comes drives others out."""
+    await shelf.put(stored("best", "apple apple apple apple"))
+    await shelf.fill(999, "one apple of a great many")
+    owner = await shelf.owner("apple", size=3)
+    assert owner.ids[0] == "best"
+    await shelf.put(stored("last", "one apple of a great many"))
+    assert await owner.settled() == await owner.fresh()
+    assert "best" not in owner.ids
+    await shelf.retract("7", "8")
+    assert await owner.settled() == await owner.fresh()
+    assert owner.ids[0] == "best"
+
+
+# Lives
+
+
+async def test_it_is_silent_until_started_and_when_stopped(shelf: Shelf) -> None:
+    await shelf.fill(2)
+    owner = await Owner.create(shelf.house)
+    await shelf.put(stored("a"))
+    assert owner.told == []
+    await owner.view.start()
+    await owner.settled()
+    assert owner.view.state == "running"
+    owner.view.stop()
+    del owner.told[:]
+    await shelf.put(stored("b"))
+    await asyncio.sleep(0)
+    assert owner.told == []
+    await owner.view.start()
+    assert await owner.settled() == await owner.fresh()
+    assert told(owner) == ["reset", "added", "ready"]
+
+
+async def test_starting_twice_is_starting_once(shelf: Shelf) -> None:
+    await shelf.fill(2)
+    owner = await Owner.create(shelf.house)
+    await asyncio.gather(owner.view.start(), owner.view.start())
+    await owner.view.start()
+    await owner.settled()
+    assert told(owner) == ["added", "ready"]
+
+
+async def test_one_stopped_while_it_starts_is_stopped(shelf: Shelf) -> None:
+    owner = await Owner.create(shelf.house)
+    starting = asyncio.create_task(owner.view.start())
+    await asyncio.sleep(0)
+    assert owner.view.state == "starting"
+    owner.view.stop()
+    await starting
+    assert owner.view.state == "stopped"
+    await owner.view.start()
+    await owner.settled()
+    assert told(owner) == ["ready"]
+
+
+async def test_what_is_committed_while_it_starts_is_told(shelf: Shelf) -> None:
+    await shelf.fill(2)
+    owner = await Owner.create(shelf.house)
+    await asyncio.gather(owner.view.start(), shelf.put(stored("a")), shelf.retract("0"))
+    assert await owner.settled() == await owner.fresh()
+
+
+async def test_views_end_with_their_owner(shelf: Shelf) -> None:
+    views = shelf.house.views
+    ended: list[str] = []
+    views.on_removed.append(lambda view: ended.append(view.path))
+    mine = [await Owner.create(shelf.house, name=":1.7") for _ in range(2)]
+    await Owner.create(shelf.house, name=":1.8")
+    await mine[0].view.start()
+    views.owner_gone(":1.7")
+    assert ended == [owner.view.path for owner in mine]
+    assert mine[0].view.state == "stopped"
+    assert [view.owner for view in views.all()] == [":1.8"]
+    views.remove(mine[0].view)
+    assert len(ended) == 2
+
+
+async def test_a_client_may_have_sixteen(shelf: Shelf) -> None:
+    owners = [await Owner.create(shelf.house) for _ in range(16)]
+    with pytest.raises(errors.LimitExceeded, match=r":1\.7 .* 16"):
+        await Owner.create(shelf.house)
+    await Owner.create(shelf.house, name=":1.8")
+    shelf.house.views.remove(owners[3].view)
+    await Owner.create(shelf.house)
+
+
+async def test_paths_are_the_owners_and_tokens_are_used_once(shelf: Shelf) -> None:
+    views = shelf.house.views
+    view = await views.create("", "", ViewOptions(token="t"), ":1.42")
+    assert view.path == "/im/pubsubcache1/view/1_42/t"
+    with pytest.raises(errors.Conflict, match="'t'"):
+        await views.create("", "", ViewOptions(token="t"), ":1.42")
+    await views.create("", "", ViewOptions(token="t"), ":1.43")
+    views.remove(view)
+    await views.create("", "", ViewOptions(token="t"), ":1.42")
+
+
+@pytest.mark.parametrize(
+    ("query", "options", "error"),
+    [
+        ("[]", {}, errors.InvalidQuery),
+        ("", {"order": "size"}, errors.InvalidArgs),
+        ("", {"cursor": "abc"}, errors.NotSupported),
+    ],
+)
+async def test_what_can_not_be_is_refused(
+    shelf: Shelf, query: str, options: dict[str, Any], error: type[errors.PubSubCachedError]
+) -> None:
+    with pytest.raises(error):
+        await shelf.house.views.create("", query, ViewOptions(**options), ":1.7")
+    assert shelf.house.views.all() == []
+
+
+async def test_fields_are_trimmed_but_for_key_and_index(shelf: Shelf) -> None:
+    await shelf.fill(1)
+    view = await shelf.house.views.create("", "", ViewOptions(fields=frozenset({"type", "node"})), ":1.7")
+    owner = Owner(shelf.house, view, ("", "", ""), 100)
+    owner.items = lambda change, items: owner.held.extend(items)  # type: ignore[method-assign]
+    await view.start()
+    await owner.settled()
+    assert owner.held == [{"node": "blog", "key": ADDRESS.key("0"), "index": 0}]
+    assert await view.range(0, 5) == owner.held
+
+
+# Failures
+
+
+async def test_what_takes_too_long_is_tried_again(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view_module, "RETRY_FIRST", 0.001)
+    await shelf.fill(3)
+    owner = await shelf.owner(size=2)
+    driver = shelf.house.store._connection.connection.driver_connection
+    # Every read on the loop's thread is cut off for a while.
+    failures = 0
+
+    def cut_off() -> int:
+        nonlocal failures
+        failures += 1
+        return failures < 3
+
+    driver.set_progress_handler(cut_off, 1)  # type: ignore[union-attr]
+    await shelf.retract("2")
+    assert await owner.settled() == await owner.fresh()
+    assert failures >= 3
+    driver.set_progress_handler(None, 0)  # type: ignore[union-attr]
