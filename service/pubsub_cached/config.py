@@ -36,8 +36,8 @@ class Database(_Table, frozen=True):
     url: Annotated[
         str,
         Meta(
-            description="The database, as SQLAlchemy writes it; the file cache.sqlite3 in $XDG_DATA_HOME/pubsub-cached when "
-            "absent."
+            description="The database, as SQLAlchemy writes it; the file cache.sqlite3 in $XDG_DATA_HOME/pubsub-cached "
+            "when absent."
         ),
     ] = msgspec.field(default_factory=paths.database_url)
 

@@ -306,7 +306,8 @@ async def test_who_does_not_read_costs_nobody_else_anything(setting: Setting, ow
     sent = setting.daemon._connection.flow.outstanding(owner.name)
     assert sent < 8 * 1024 * 1024
     hear()
-    (found, *_) = await other.cache("Search", "ssa{sv}", "", "", {"limit": Variant("u", 100), "fields": Variant("as", ["id"])})
+    options = {"limit": Variant("u", 100), "fields": Variant("as", ["id"])}
+    (found, *_) = await other.cache("Search", "ssa{sv}", "", "", options)
     wanted = [item["id"].value for item in found]
     while owner.ids_held[: len(wanted)] != wanted:
         message = await owner.signal()

@@ -193,9 +193,7 @@ async def test_subscription_that_vanished_is_found_and_check_makes_it_again(ctl:
     made.services[SERVICE].drop_subscription("blog", ALICE)
 
     found = await findings(ctl, status=5)
-    assert found["subscriptions"]["sentence"] == (
-        f"{SERVICE} no longer lists 1 of 1 subscriptions of {ALICE}: blog."
-    )
+    assert found["subscriptions"]["sentence"] == (f"{SERVICE} no longer lists 1 of 1 subscriptions of {ALICE}: blog.")
     assert found["subscriptions"]["remedy"] == "pubsub-cachectl check"
 
     checked = await ctl.ok("check")

@@ -57,7 +57,8 @@ async def test_without_a_bus_the_sentence_names_it(ctl: Command, address: str) -
     done = await ctl("nodes")
 
     assert (done.status, done.out) == (3, "")
-    assert done.err.startswith("Error: The") and "session bus" in done.err
+    assert done.err.startswith("Error: The")
+    assert "session bus" in done.err
 
 
 @pytest.mark.usefixtures("running")
@@ -69,7 +70,8 @@ async def test_error_of_the_daemon_is_its_sentence(ctl: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [("get", SERVICE), ("get", SERVICE, "blog", "--policy", "sometimes"), ("nothing",), ("sync", "a", "b", "c")]
+    "command",
+    [("get", SERVICE), ("get", SERVICE, "blog", "--policy", "sometimes"), ("nothing",), ("sync", "a", "b", "c")],
 )
 async def test_a_command_line_that_can_t_be_used_is_refused(ctl: Command, command: tuple[str, ...]) -> None:
     done = await ctl(*command)

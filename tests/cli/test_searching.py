@@ -101,9 +101,14 @@ def test_query_is_left_as_it_is_without_other_options() -> None:
 
 
 def test_options_are_added_to_the_query() -> None:
-    made = query_of('{"types":["blog"],"where":[["a","=",1]]}', (("b", "in", '["x"]'), ("c", "=", "word")), types=("event",))
+    made = query_of(
+        '{"types":["blog"],"where":[["a","=",1]]}', (("b", "in", '["x"]'), ("c", "=", "word")), types=("event",)
+    )
 
-    assert json.loads(made) == {"types": ["blog", "event"], "where": [["a", "=", 1], ["b", "in", ["x"]], ["c", "=", "word"]]}
+    assert json.loads(made) == {
+        "types": ["blog", "event"],
+        "where": [["a", "=", 1], ["b", "in", ["x"]], ["c", "=", "word"]],
+    }
 
 
 @pytest.mark.parametrize(("query", "said"), [("{", "is no JSON"), ("[]", "no JSON object")])

@@ -55,7 +55,7 @@ def fill(db: Database, count: int, data: Callable[[int], dict[str, Any]]) -> Nod
     """A node that is shown, with items of this data."""
     node = db.node(state="live", completeness="full")
     stored = [
-        StoredItem(f"item-{number}", payload=f"<entry>{number}</entry>", data=msgspec.json.encode(data(number)).decode())
+        StoredItem(f"item-{number}", payload=f"<p>{number}</p>", data=msgspec.json.encode(data(number)).decode())
         for number in range(count)
     ]
     db.write(items.publish, node.id, stored)
@@ -95,9 +95,7 @@ def test_named_items_stand_where_they_stand_in_the_whole(
     ids = [f"item-{number}" for number in range(2 * len(DATA))]
     named = [member for node in fruit for member in db.read(members.among, node.id, node.address, [*ids, "none"])]
     assert {member.key: member for member in named} == whole
-    first = [
-        member for node in fruit for member in db.read(members.of_node, node.id, node.address, 2 * len(DATA))
-    ]
+    first = [member for node in fruit for member in db.read(members.of_node, node.id, node.address, 2 * len(DATA))]
     assert {member.key: member for member in first} == whole
 
 

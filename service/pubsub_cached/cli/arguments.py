@@ -43,6 +43,32 @@ account_option = click.option(
     help="The account; needed only when several are enabled.",
 )
 
+any_account_option = click.option(
+    "--account",
+    "-a",
+    metavar="JID",
+    default="",
+    shell_complete=completing.accounts,
+    help="Only as this account sees them.",
+)
+
+
+def chosen_options(command: F) -> F:
+    """``--account``, ``--service``, ``--node``, ``--type`` and ``--subtype``, as lists."""
+    for names, metavar, complete, said in reversed(
+        (
+            (("--account", "-a", "accounts"), "JID", completing.accounts, "As this account sees them."),
+            (("--service", "services"), "JID", completing.services, "Of nodes at this service."),
+            (("--node", "nodes"), "NODE", completing.nodes, "Of nodes with this name."),
+            (("--type", "types"), "TYPE", None, "Of this type, such as blog."),
+            (("--subtype", "subtypes"), "SUBTYPE", None, "Of this subtype, such as microblog."),
+        )
+    ):
+        option = click.option(*names, metavar=metavar, multiple=True, shell_complete=complete, help=said)
+        command = option(command)
+    return command
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines: one record a line.")
 
 wait_option = click.option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import completing, output, times
-from .arguments import account_option, json_option
+from .arguments import any_account_option, json_option
 from .items import all_option, limit_option
 from .output import Column
 from .running import run
@@ -43,13 +43,18 @@ COLUMNS = (
 
 
 @click.command()
-@account_option
+@any_account_option
 @click.option("--service", metavar="JID", shell_complete=completing.services, help="Only those at this service.")
 @click.option("--prefix", metavar="TEXT", help="Only those whose name begins so.")
 @click.option("--type", "type_", metavar="TYPE", help="Only those of this type, such as blog.")
 @click.option("--subtype", metavar="SUBTYPE", help="Only those of this subtype.")
 @click.option("--analyser", metavar="NAME", help="Only those of this analyser.")
-@click.option("--state", type=click.Choice(STATES), metavar="STATE", help=f"Only those that are {', '.join(STATES)}.")
+@click.option(
+    "--state",
+    type=click.Choice(STATES),
+    metavar="STATE",
+    help=f"Only those that are {', '.join(STATES[:-1])} or {STATES[-1]}.",
+)
 @click.option("--subscribed/--not-subscribed", default=None, help="Only those the account is subscribed to, or not.")
 @limit_option
 @all_option

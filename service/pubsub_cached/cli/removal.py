@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import completing, output
-from .arguments import time_callback, wait_option
+from . import output
+from .arguments import chosen_options, time_callback, wait_option
 from .running import run
 
 if TYPE_CHECKING:
@@ -16,11 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--account", "-a", "accounts", metavar="JID", multiple=True, shell_complete=completing.accounts)
-@click.option("--service", "services", metavar="JID", multiple=True, shell_complete=completing.services)
-@click.option("--node", "nodes", metavar="NODE", multiple=True, shell_complete=completing.nodes)
-@click.option("--type", "types", metavar="TYPE", multiple=True, help="Of nodes of this type, such as blog.")
-@click.option("--subtype", "subtypes", metavar="SUBTYPE", multiple=True, help="Of nodes of this subtype.")
+@chosen_options
 @click.option("--created-before", metavar="TIME", callback=time_callback, help="First stored before this time.")
 @click.option("--modified-before", metavar="TIME", callback=time_callback, help="Last changed before this time.")
 @click.option("--forget", is_flag=True, help="Give up the nodes as well: no row, and no subscription of ours.")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from . import completing, output
-from .arguments import json_option
+from . import output
+from .arguments import chosen_options, json_option
 from .headline import date, document, headline
 from .items import all_option, flags, limit_option, pages, told
 from .output import Column
@@ -38,13 +38,7 @@ def query_options(command: F) -> F:
         (
             click.argument("text", nargs=-1, metavar="[TEXT]..."),
             click.option("--query", metavar="JSON", help="A query as Cache.Search takes it; the others are added."),
-            click.option(
-                "--account", "-a", "accounts", metavar="JID", multiple=True, shell_complete=completing.accounts
-            ),
-            click.option("--service", "services", metavar="JID", multiple=True, shell_complete=completing.services),
-            click.option("--node", "nodes", metavar="NODE", multiple=True, shell_complete=completing.nodes),
-            click.option("--type", "types", metavar="TYPE", multiple=True, help="Such as blog."),
-            click.option("--subtype", "subtypes", metavar="SUBTYPE", multiple=True, help="Such as microblog."),
+            chosen_options,
             click.option("--flag", "flags", metavar="FLAG", multiple=True, help="Such as starred; -read: without it."),
             click.option(
                 "--where",
@@ -61,7 +55,7 @@ def query_options(command: F) -> F:
 
 def query_of(query: str | None, where: tuple[tuple[str, str, str], ...], **lists: tuple[str, ...]) -> str:
     """The query as a JSON text, "" when nothing was asked for. Raises click.UsageError."""
-    given = {key: list(values) for key, values in lists.items() if values}
+    given: dict[str, list[Any]] = {key: list(values) for key, values in lists.items() if values}
     if not given and not where:
         return query or ""
     try:
@@ -70,10 +64,12 @@ def query_of(query: str | None, where: tuple[tuple[str, str, str], ...], **lists
         raise click.UsageError(f"--query is no JSON: {error}.") from None
     if not isinstance(found, dict):
         raise click.UsageError('--query is no JSON object, such as {"types":["blog"]}.')
-    for key, values in given.items():
-        found[key] = [*found.get(key, []), *values]
-    if where:
-        found["where"] = [*found.get("where", []), *([path, operator, _value(text)] for path, operator, text in where)]
+    conditions = [[path, operator, _value(text)] for path, operator, text in where]
+    for key, values in (given | ({"where": conditions} if conditions else {})).items():
+        before = found.get(key, [])
+        if not isinstance(before, list):
+            raise click.UsageError(f"--query has no list in '{key}', to which something could be added.")
+        found[key] = [*before, *values]
     return json.dumps(found, ensure_ascii=False)
 
 

@@ -43,6 +43,7 @@ def orphans(conn: Connection) -> int:
 
 def remove_orphans(tx: Transaction) -> int:
     """Remove them; their number."""
+    tx.touched.all()
     return sum(
         tx.connection.execute(delete(key.parent.table).where(_is_orphan(key))).rowcount for key in _foreign_keys()
     )
@@ -149,3 +150,4 @@ def text_index_wrong(tx: Transaction) -> bool:
 def rebuild_text_index(tx: Transaction) -> None:
     """Make the full-text index anew from the texts."""
     database.rebuild_text_index(tx.connection)
+    tx.touched.all()

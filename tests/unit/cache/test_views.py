@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,8 +14,9 @@ from pubsub_cached.address import Address
 from pubsub_cached.cache import view as view_module
 from pubsub_cached.cache.house import House
 from pubsub_cached.cache.views import ViewOptions
-from pubsub_cached.store import items, nodes
+from pubsub_cached.store import accounts, items, maintenance, nodes
 from pubsub_cached.store.rows import StoredItem
+from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, Cached, Make
 from tests.support.viewed import Owner
@@ -78,7 +81,7 @@ async def test_a_window_is_told_in_batches_and_then_ready(shelf: Shelf) -> None:
     assert told(owner) == ["added", "added", "added", "ready"]
     assert [len(ids) for what, ids in owner.told if what == "added"] == [100, 100, 50]
     assert owner.total == 250
-    assert owner.held and [item["index"] for item in owner.held] == list(range(250))
+    assert [item["index"] for item in owner.held] == list(range(250))
 
 
 async def test_a_signal_is_no_larger_than_a_reply(shelf: Shelf) -> None:
@@ -147,6 +150,35 @@ async def test_a_hidden_node_is_taken_out_and_comes_back(shelf: Shelf) -> None:
         await shelf.hide(hidden)
         assert await owner.settled() == await owner.fresh()
         assert len(owner.held) == (2 if hidden else 4)
+
+
+@pytest.mark.parametrize("how", ["forget", "hole", "evict", "erase", "reset"])
+async def test_what_is_removed_in_any_way_is_taken_out(shelf: Shelf, how: str) -> None:
+    await shelf.fill(5)
+    await shelf.fill(2, address=OTHER)
+    owner = await shelf.owner("", "", "id")
+    row = shelf.rows[ADDRESS]
+    removal: dict[str, Callable[[Transaction], object]] = {
+        "forget": lambda tx: nodes.forget(tx, row),
+        # Without one in the middle the rest is no window, and is not shown.
+        "hole": lambda tx: items.drop(tx, row, ["2"]),
+        "evict": lambda tx: items.evict(tx, row, 2),
+        "erase": lambda tx: items.erase(tx, row),
+        "reset": maintenance.reset,
+    }
+    await shelf.house.store.write(removal[how])
+    assert await owner.settled() == await owner.fresh()
+    assert len(owner.held) == {"evict": 4, "reset": 0}.get(how, 2)
+
+
+async def test_the_items_of_a_removed_account_go_and_come_back_with_it(shelf: Shelf) -> None:
+    await shelf.fill(3)
+    owner = await shelf.owner("", "", "id")
+    await shelf.house.store.write(functools.partial(accounts.remove, keep_cache=True), ALICE)
+    assert await owner.settled() == []
+    await shelf.house.store.write(accounts.ensure, ALICE)
+    assert owner.ids == [] != await owner.settled()
+    assert owner.plain() == await owner.fresh()
 
 
 async def test_another_node_is_none_of_its_business(shelf: Shelf) -> None:

@@ -1,0 +1,1 @@
+"""The manual pages, made from what ``--help`` and the configuration are made from."""
