@@ -108,7 +108,6 @@ AnalyserRecord = TypedDict(
 )
 
 
-
 class SubscriptionRecord(TypedDict, total=False):
     """A subscription of the account."""
 

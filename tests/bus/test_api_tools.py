@@ -115,9 +115,7 @@ async def test_the_service_manager_sets_the_log_level(shell: Shell, root_level: 
     assert logging.getLogger().level == logging.DEBUG
 
 
-async def test_gdbus_hands_over_a_password(
-    shell: Shell, client: bus.Frontend, world: World, tmp_path: Path
-) -> None:
+async def test_gdbus_hands_over_a_password(shell: Shell, client: bus.Frontend, world: World, tmp_path: Path) -> None:
     world.account("bob@example.org", password="hunter2")
     (tmp_path / "bob").write_text("hunter2\n")
     call = "gdbus call --session -d im.pubsubcache1 -o {} -m {} {}"

@@ -223,9 +223,7 @@ async def test_client_that_leaves_without_reading_is_forgotten(
     assert await other.call("Rows", "uu", 1, 1)
 
 
-async def test_calls_in_flight_are_limited_a_client(
-    sample: Sample, client: Client, make_client: MakeClient
-) -> None:
+async def test_calls_in_flight_are_limited_a_client(sample: Sample, client: Client, make_client: MakeClient) -> None:
     other = await make_client()
     waiting = [asyncio.create_task(client.call("Wait")) for _ in range(IN_FLIGHT)]
     await client.settle()

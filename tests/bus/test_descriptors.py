@@ -64,9 +64,7 @@ async def test_sent_and_closed(sample: Sample, client: Client) -> None:
         ("Ping", {"interface": "org.freedesktop.DBus.Peer"}),
     ],
 )
-async def test_closed_when_the_call_fails(
-    sample: Sample, client: Client, member: str, options: dict[str, Any]
-) -> None:
+async def test_closed_when_the_call_fails(sample: Sample, client: Client, member: str, options: dict[str, Any]) -> None:
     before = descriptors()
     for _ in range(CALLS):
         assert (await pass_fd(client, member, **options)).error_name

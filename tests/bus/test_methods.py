@@ -100,9 +100,7 @@ async def test_peer_answers_on_any_path(sample: Sample, client: Client, connecti
     for path in (ROOT, "/", "/nowhere"):
         assert await client.call("Ping", interface=PEER, path=path) == []
     (machine,) = await client.call("GetMachineId", interface=PEER)
-    assert [machine] == await connection.call(
-        "org.freedesktop.DBus", "/org/freedesktop/DBus", PEER, "GetMachineId"
-    )
+    assert [machine] == await connection.call("org.freedesktop.DBus", "/org/freedesktop/DBus", PEER, "GetMachineId")
 
 
 @pytest.mark.parametrize("inner", [Variant("ai", [1]), Variant("a{sv}", {})], ids=["ai", "a{sv}"])

@@ -63,9 +63,7 @@ def said(message: Message) -> tuple[str | None, str | None, str]:
 async def test_object_manager_lists_managed_objects_only(sample: Sample, tree: Tree, client: Client) -> None:
     tree.export(ROOT + "/account/a", Plain(), managed=True)
     tree.export(ROOT + "/view/1", Plain())
-    assert await managed(client) == {
-        ROOT + "/account/a": {"test.Plain": {"Title": "title", "Loud": "loud"}}
-    }
+    assert await managed(client) == {ROOT + "/account/a": {"test.Plain": {"Title": "title", "Loud": "loud"}}}
 
 
 async def test_object_manager_is_at_the_root_only(sample: Sample, tree: Tree, client: Client) -> None:
@@ -98,9 +96,7 @@ async def test_object_manager_signals_come_from_the_root(sample: Sample, tree: T
     assert signals[2].body[1] == ["test.Plain", "test.Broken"]
 
 
-async def test_property_that_fails_does_not_hide_the_other_objects(
-    sample: Sample, tree: Tree, client: Client
-) -> None:
+async def test_property_that_fails_does_not_hide_the_other_objects(sample: Sample, tree: Tree, client: Client) -> None:
     tree.export(ROOT + "/account/a", Broken(), managed=True)
     assert await managed(client) == {ROOT + "/account/a": {"test.Broken": {"Good": "good"}}}
 
@@ -197,9 +193,7 @@ async def test_introspection_equals_the_files(sample: Sample, tree: Tree, client
         assert names(node, "node") == children
 
 
-async def test_introspection_keeps_the_comments_and_does_not_vary(
-    sample: Sample, client: Client
-) -> None:
+async def test_introspection_keeps_the_comments_and_does_not_vary(sample: Sample, client: Client) -> None:
     first = await client.call("Introspect", interface=INTROSPECTABLE)
     assert "<!-- Twice the same. -->" in first[0]
     assert first == await client.call("Introspect", interface=INTROSPECTABLE)

@@ -134,6 +134,9 @@ async def test_the_owner_is_told_what_a_search_finds(setting: Setting, owner: Ow
         await owner.told("Added")
     assert owner.ids_held == ["post-4", "post-3", "post-2", "post-0"]
     assert await owner.get("Total", VIEW, owner.path) == 4
+    for interface in (VIEW, ""):
+        (found,) = await owner.call("GetAll", "s", interface, path=owner.path, interface=PROPERTIES)
+        assert plain(found) == {"State": "running", "Total": 4}
 
 
 async def test_a_flag_is_a_change(owner: Owner) -> None:

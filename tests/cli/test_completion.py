@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.bus.api_service import ALICE, SERVICE
-
-from .conftest import PROGRAM, Command
+from tests.support.command import PROGRAM, Command
 
 
 async def completed(ctl: Command, *words: str) -> list[str]:

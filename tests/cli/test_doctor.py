@@ -12,8 +12,8 @@ from pubsub_cached.daemon import Daemon
 from pubsub_cached.xmpp.fake import World
 from tests.bus.api_service import ALICE, SERVICE, daemon, frontend
 from tests.support.bus import PrivateBus
+from tests.support.command import Command
 
-from .conftest import Command
 from .systemd import systemd
 
 REMEDY_SETUP = "pubsub-cachectl setup"
@@ -28,9 +28,11 @@ def services(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def private_bus(make_bus: Any, services: Path) -> PrivateBus:
-    """A bus that can start what is installed for the user."""
-    bus: PrivateBus = make_bus(servicedir=services)
+def private_bus(make_bus: Any, services: Path, tmp_path: Path) -> PrivateBus:
+    """A bus that can start what is installed for the user, in the user's directories."""
+    names = {"HOME": "home", "XDG_CONFIG_HOME": "config", "XDG_DATA_HOME": "data"}
+    own = {variable: str(tmp_path / name) for variable, name in names.items()}
+    bus: PrivateBus = make_bus(servicedir=services, environment=own)
     return bus
 
 
@@ -106,8 +108,10 @@ async def test_running_daemon_that_the_bus_could_not_start(ctl: Command) -> None
     assert found["activation"]["remedy"] == REMEDY_SETUP
 
 
-async def test_daemon_that_can_t_be_started_says_where_to_look(ctl: Command) -> None:
+async def test_daemon_that_can_t_be_started_says_where_to_look(ctl: Command, home: Path) -> None:
     await ctl.ok("setup")
+    (home / "config" / "pubsub-cached").mkdir()
+    (home / "config" / "pubsub-cached" / "config.toml").write_text("no = 'such key'")
 
     found = await findings(ctl, status=5)
 

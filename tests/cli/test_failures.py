@@ -14,8 +14,7 @@ from pubsub_cached.cli.failure import Status, explain
 from pubsub_cached.errors import BusLost, NoSuchNode, Timeout
 from tests.bus.api_service import SERVICE
 from tests.support.bus import PrivateBus
-
-from .conftest import Command
+from tests.support.command import Command
 
 READS = [
     ("status",),

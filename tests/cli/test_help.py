@@ -17,8 +17,7 @@ from manual.pages import pages
 from pubsub_cached.cli import main
 from pubsub_cached.cli.failure import MEANINGS, Status
 from tests.bus.api_service import SERVICE
-
-from .conftest import SECONDS, Command
+from tests.support.command import SECONDS, Command
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "docs" / "man"
 HEAVY = {"rich", "sqlalchemy", "slixmpp", "alembic", "lxml"}

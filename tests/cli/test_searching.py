@@ -13,8 +13,7 @@ import pytest
 from pubsub_cached.cli.search import query_of
 from pubsub_cached.xmpp.fake import World
 from tests.bus.api_service import ALICE, SERVICE
-
-from .conftest import Command
+from tests.support.command import Command
 
 ENTRY = (
     "<entry xmlns='http://www.w3.org/2005/Atom'><id>tag:{0}</id><title>{1}</title>"

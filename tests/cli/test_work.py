@@ -11,8 +11,7 @@ from sqlalchemy import text
 from pubsub_cached.daemon import Daemon
 from pubsub_cached.xmpp.fake import World
 from tests.bus.api_service import ALICE, SERVICE, entry
-
-from .conftest import Command
+from tests.support.command import Command
 
 pytestmark = pytest.mark.usefixtures("running")
 

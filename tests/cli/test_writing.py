@@ -8,8 +8,7 @@ import pytest
 
 from pubsub_cached.xmpp.fake import World
 from tests.bus.api_service import ALICE, SERVICE, entry
-
-from .conftest import Command
+from tests.support.command import Command
 
 pytestmark = pytest.mark.usefixtures("running")
 

@@ -26,9 +26,10 @@ from tests.support.publisher import Publisher
 
 IDS = "abcdef"
 POLICIES = ("default", "cache", "refresh", "network")
-# Seconds: for a read while the connection is disturbed; for anything to become quiet.
+# Seconds: for a read while the connection is disturbed; for anything to become quiet; for a whole history.
 READ = 1.0
 QUIET = 30.0
+LIFETIME = 90.0
 
 Contents = dict[str, str]
 
@@ -63,20 +64,24 @@ class History:
     async def run(self, length: int) -> None:
         """Live through it; AssertionError where the cache lies."""
         try:
-            await self._create()
-            for _ in range(self.chance.randrange(4)):
-                await self._publish()
-            await self._read("default")
-            if self.chance.random() < 0.7:
-                await self._quiet()
-            for _ in range(length):
-                await self._step()
-            await self._converge()
-            await self._replay()
-            assert not self.cache.failures()
+            async with asyncio.timeout(LIFETIME):
+                await self._live(length)
         except Exception as error:
             error.add_note("The history was: " + ", ".join(self.steps))
             raise
+
+    async def _live(self, length: int) -> None:
+        await self._create()
+        for _ in range(self.chance.randrange(4)):
+            await self._publish()
+        await self._read("default")
+        if self.chance.random() < 0.7:
+            await self._quiet()
+        for _ in range(length):
+            await self._step()
+        await self._converge()
+        await self._replay()
+        assert not self.cache.failures()
 
     async def _step(self) -> None:
         steps: list[tuple[int, Callable[[], Awaitable[None]]]] = [

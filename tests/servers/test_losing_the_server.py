@@ -153,6 +153,27 @@ async def test_a_resumption_that_fails_ends_in_a_new_session(own_server: Server,
         assert not (await recorder.started()).resumed
 
 
+async def test_a_session_that_is_lost_before_it_is_online_is_not_resumed(
+    server: Server, open_session: OpenSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached = asyncio.Event()
+
+    async def never(_: Session) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    async with Proxy(server.host, server.port) as proxy:
+        with monkeypatch.context() as patched:
+            patched.setattr(Session, "prepare", never)
+            _, recorder = await open_session(server, "bob", port=proxy.port, wait=False)
+            await reached.wait()
+        proxy.cut()
+        # Whoever listens has never heard of it, so that everything has to be looked at.
+        assert not (await recorder.started()).resumed
+        proxy.cut()
+        assert (await recorder.started()).resumed
+
+
 async def test_a_session_survives_connections_that_are_lost_before_it_resumes(
     server: Server, open_session: OpenSession
 ) -> None:

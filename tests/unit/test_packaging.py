@@ -51,6 +51,10 @@ def test_wheel_holds_every_file_and_nothing_else(wheel: zipfile.ZipFile) -> None
         for path in (CHECKOUT / beside).rglob("*")
         if path.is_file() and not any(part.startswith((".", "__pycache__")) for part in path.parts)
     }
+    expected |= {
+        f"pubsub_cached-{__version__}.data/data/share/man/man{page.suffix[1:]}/{page.name}"
+        for page in (CHECKOUT / "docs/man").iterdir()
+    }
     found = {name for name in wheel.namelist() if ".dist-info/" not in name}
 
     assert found == expected

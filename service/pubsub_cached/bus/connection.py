@@ -284,8 +284,10 @@ class Connection:
     def _replied(self, message: Message) -> None:
         destination, waiter = self._pending.get(message.reply_serial, ("", None))
         # Anyone may send a reply with a guessed serial; who was asked by unique name must be who answers.
-        if waiter is None or (destination[0] == ":" and message.sender not in (destination, BUS)) or (
-            destination == BUS and message.sender != BUS
+        if (
+            waiter is None
+            or (destination[0] == ":" and message.sender not in (destination, BUS))
+            or (destination == BUS and message.sender != BUS)
         ):
             descriptors.close_all(message)
             return

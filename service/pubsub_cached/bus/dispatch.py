@@ -204,9 +204,11 @@ class Dispatcher:
 
     def _search_all(self, call: Message, found: Object | None) -> Handler:
         """The first method of this name, best one that takes these arguments."""
-        handlers = [] if found is None else [
-            handler for (_, member), handler in found.handlers.items() if member == call.member
-        ]
+        handlers = (
+            []
+            if found is None
+            else [handler for (_, member), handler in found.handlers.items() if member == call.member]
+        )
         for name in self._standard.names(call.path):
             try:
                 handler = self._standard.handler(call.path, name, call.member)

@@ -297,9 +297,7 @@ class Events:
                 await self.distrust(entry.address, "bounce")
 
 
-def _write(
-    tx: Transaction, node_id: int, stored: list[StoredItem], retracted: list[str], keep: int | None
-) -> _Applied:
+def _write(tx: Transaction, node_id: int, stored: list[StoredItem], retracted: list[str], keep: int | None) -> _Applied:
     """Apply one event, if the node is still kept in this moment."""
     node = node_store.by_id(tx.connection, node_id)
     if node is None or node.state not in KEPT:

@@ -79,9 +79,7 @@ async def _one_request(session: Session, address: Address, keep: int | None, pro
     return _newest(items, keep, len(items) < asked, "one request")
 
 
-async def _pages(
-    session: Session, address: Address, keep: int | None, probe: ItemsPage, progress: Progress
-) -> Fetched:
+async def _pages(session: Session, address: Address, keep: int | None, probe: ItemsPage, progress: Progress) -> Fetched:
     """Pages from the newest backwards (XEP-0059 2.4), checked against the service's own count."""
     count = probe.count or 0
     size = _batch(probe.items)
@@ -105,9 +103,7 @@ async def _pages(
     return _newest(items, keep, got >= count, "pages")
 
 
-async def _ids(
-    session: Session, address: Address, keep: int | None, probe: ItemsPage, progress: Progress
-) -> Fetched:
+async def _ids(session: Session, address: Address, keep: int | None, probe: ItemsPage, progress: Progress) -> Fetched:
     """Batches by item id, the ids from disco#items (XEP-0060 5.5)."""
     listed = await session.disco_items(address.service, address.node)
     ids = oldest_first(listed, probe.items)

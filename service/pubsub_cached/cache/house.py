@@ -91,9 +91,7 @@ class House:
         self.analysing = Analysing(store, registry, self.accounts, self.agents, self.reanalysis, peers)
         self.reads = Reads(store, self.accounts, self.nodes, parsing, self.sync, negatives, self.proofs, clock)
         self.node_reads = NodeReads(store, self.changes)
-        self.removal = Removal(
-            store, self.sync, self.changes, negatives, self.jobs, total_size=limits.total_size
-        )
+        self.removal = Removal(store, self.sync, self.changes, negatives, self.jobs, total_size=limits.total_size)
         self.events = Events(
             store,
             self.nodes,
@@ -106,9 +104,7 @@ class House:
         )
         self.sync.caught_up = self.events.caught_up
         self.writing = Writing(store, self.accounts, self.nodes, self.events, self.sync, negatives)
-        self.subscribing = Subscribing(
-            store, self.accounts, self.nodes, self.sync, self.changes, negatives, clock
-        )
+        self.subscribing = Subscribing(store, self.accounts, self.nodes, self.sync, self.changes, negatives, clock)
         self.discovery = Discovery(self.accounts)
         self.searches = Searches(store, self.accounts, clock)
         self.exports = Exports(store, self.searches, self.jobs)
@@ -202,5 +198,3 @@ class House:
     def solicited(self, account: Account, service: str) -> bool:
         """See ``accounts.Follower``: the daemon keeps a node of this service."""
         return self.sync.solicited(account.jid, service)
-
-

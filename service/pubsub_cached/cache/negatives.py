@@ -71,9 +71,7 @@ class Negatives:
         for key in [key for key in self._domains if key[0] == account]:
             del self._domains[key]
 
-    def _next(
-        self, last: _Negative | None, error: errors.PubSubCachedError, first: int, longest: int
-    ) -> _Negative:
+    def _next(self, last: _Negative | None, error: errors.PubSubCachedError, first: int, longest: int) -> _Negative:
         now = self._clock()
         if last is not None and last.fresh(now):
             # Several who asked at once were refused once.

@@ -125,4 +125,3 @@ class Revalidation:
                 await self._wake.wait()
         except TimeoutError:
             return
-

@@ -13,10 +13,9 @@ import msgspec
 
 from .. import errors, jid
 from ..records import InfoRecord, ItemRecord
-from ..store import explain
+from ..store import explain, words
 from ..store import query as queries
 from ..store import search as store_search
-from ..store import words
 from ..store.query import Order
 from ..store.scope import Part
 from ..store.search import Matching, Search

@@ -44,8 +44,8 @@ class Subscriptions:
         self._listed: dict[tuple[str, str], dict[str, Subscription] | None] = {}
         # Made or given up since: what a service lists may have been on its way before that.
         self._known: dict[Address, Subscription] = {}
-        # Subscribed to in this session, not merely listed.
-        self._made: set[Address] = set()
+        # Looked up in this session: the next look has to be at the service.
+        self._seen: set[Address] = set()
         self._solicited: set[tuple[str, str]] = set()
         self._declining: set[Address] = set()
 
@@ -63,7 +63,7 @@ class Subscriptions:
             del self._listed[key]
         for address in [address for address in self._known if address.account == account]:
             del self._known[address]
-        self._made = {address for address in self._made if address.account != account}
+        self._seen = {address for address in self._seen if address.account != account}
 
     def remember(self, address: Address, found: Subscription) -> None:
         """A client or the service changed the subscription to this one."""
@@ -84,17 +84,22 @@ class Subscriptions:
         finally:
             self._declining.discard(address)
 
-    async def subscribe(self, session: Session, node: NodeRow, interests: frozenset[str]) -> Evidence:
+    async def subscribe(
+        self, session: Session, node: NodeRow, interests: frozenset[str], *, anew: bool = True
+    ) -> Evidence:
         """Evidence for a node, after subscribing where there was no subscription.
 
+        anew: what was known before does not count, for services drop subscriptions without a word.
         Raises Offline and Timeout; a refused subscription is no error.
         """
         address = node.address
         # Before the request, for the first event may come before its reply.
         self.solicit(address.account, address.service)
         weak = address.node in interests and (address.own or address.service in session.contacts)
+        # What comes late may be a last item that a service sends to each new subscriber: that must come to an end.
+        anew = anew and not (node.reason == "delayed-event" and address in self._seen)
         try:
-            found = await self._find(session, node)
+            found = await self._find(session, node, anew)
             own = node.own_subscription if found is not None else False
             if found is None or found.state in ("none", "unconfigured"):
                 if node.declined or address in self._declining:
@@ -103,12 +108,10 @@ class Subscriptions:
                 # A service that lists nothing may still hold the subscription that somebody else made.
                 known = node.subscribed and not node.own_subscription and not self._lists(address)
                 found = await session.subscribe(address.service, address.node)
-                self._made.add(address)
                 self._known.pop(address, None)
                 own = not known
-            elif self._hearsay(node, found):
+            elif anew and _hearsay(node, found):
                 found = await session.subscribe(address.service, address.node)
-                self._made.add(address)
         except errors.StanzaError as refusal:
             log.info("%s cannot be subscribed to: %s", address, refusal.message)
             return Evidence(weak, False, False, "", "weak")
@@ -117,29 +120,33 @@ class Subscriptions:
             return Evidence(True, True, own, found.subid, "normal")
         return Evidence(weak, False, own, found.subid, "weak")
 
-    async def _find(self, session: Session, node: NodeRow) -> Subscription | None:
+    async def _find(self, session: Session, node: NodeRow, anew: bool) -> Subscription | None:
         known = self._known.get(node.address)
         if known is not None and known.state == "subscribed" and not node.subscribed:
             del self._known[node.address]
-        found = None if node.address in self._known else await self._look_up(session, node)
+        found = None if node.address in self._known else await self._look_up(session, node.address, anew)
         return self._known.get(node.address, found)
 
-    async def _look_up(self, session: Session, node: NodeRow) -> Subscription | None:
-        address = node.address
+    async def _look_up(self, session: Session, address: Address, anew: bool) -> Subscription | None:
         key = (address.account, address.service)
-        listed = self._listed.get(key)
+        if key not in self._listed:
+            self._listed[key] = await self._list(session, address.service)
+        listed = self._listed[key]
         claimed = listed.get(address.node) if listed is not None else None
-        # A node that went, or was denied, took its subscription along: what was listed before may be out of date.
-        outdated = claimed is not None and claimed.state == "subscribed" and not node.subscribed
-        if key not in self._listed or outdated:
-            listed = self._listed[key] = await self._list(session, address.service)
-        if listed is not None:
-            return listed.get(address.node)
+        old = anew and address in self._seen and claimed is not None and bool(claimed.subid)
+        self._seen.add(address)
+        if listed is not None and not old:
+            return claimed
         try:
             alone = await session.subscriptions(address.service, address.node, timeout=ALONE_TIMEOUT)
         except (errors.StanzaError, errors.Timeout):
-            return None
+            return None if listed is None else await self._listed_now(session, address)
         return next((found for found in alone if found.jid.split("/")[0] == address.account), None)
+
+    async def _listed_now(self, session: Session, address: Address) -> Subscription | None:
+        """For a service that lists all subscriptions and not those to one node."""
+        listed = self._listed[address.account, address.service] = await self._list(session, address.service)
+        return listed.get(address.node) if listed is not None else None
 
     async def _list(self, session: Session, service: str) -> dict[str, Subscription] | None:
         try:
@@ -149,15 +156,14 @@ class Subscriptions:
             return None
         return {found.node: found for found in listed}
 
-    def _hearsay(self, node: NodeRow, found: Subscription) -> bool:
-        """Whether a listed subscription has to be made again to be believed.
-
-        Prosody goes on listing one to a node that was deleted and made again, and sends nothing. Where subscriptions
-        have no ids there is one a JID at most (XEP-0060 6.1.6), so that this never makes a second one.
-        """
-        if found.state != "subscribed" or found.subid or node.declined:
-            return False
-        return not node.subscribed or node.address not in self._made
-
     def _lists(self, address: Address) -> bool:
         return self._listed.get((address.account, address.service)) is not None
+
+
+def _hearsay(node: NodeRow, found: Subscription) -> bool:
+    """Whether a listed subscription has to be made again to be believed.
+
+    Prosody goes on listing one to a node that was deleted and made again, and sends nothing. Where subscriptions have
+    no ids there is one a JID at most (XEP-0060 6.1.6), so that this never makes a second one.
+    """
+    return found.state == "subscribed" and not found.subid and not node.declined

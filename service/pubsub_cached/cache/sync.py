@@ -56,6 +56,7 @@ class _Running:
         self.pin = False
         self.touched: set[str] = set()
         self.disturbed = False
+        self.subscribed = False
         self.progress: list[Progress] = []
 
     def say(self, done: int, total: int) -> None:
@@ -253,9 +254,7 @@ class Sync:
                 return done
         raise errors.Timeout(f"{address} changed as a whole {ROUNDS_AT_MOST} times while it was fetched.")
 
-    async def _round(
-        self, account: Account, session: Session, node: NodeRow, running: _Running
-    ) -> NodeRow | None:
+    async def _round(self, account: Account, session: Session, node: NodeRow, running: _Running) -> NodeRow | None:
         """One pass; None when the node changed as a whole meanwhile."""
         epoch = account.epoch
         pinned = node.pinned or running.pin
@@ -264,7 +263,8 @@ class Sync:
         elif pinned != node.pinned:
             node = await self._nodes.update(node, pinned=pinned)
         interests = account.interests
-        evidence = await self._subscriptions.subscribe(session, node, interests)
+        evidence = await self._subscriptions.subscribe(session, node, interests, anew=not running.subscribed)
+        running.subscribed = True
         # Written at once: a subscription that this daemon made must not look like an older one after a crash.
         made = {"subscribed": evidence.subscribed, "own_subscription": evidence.own, "subid": evidence.subid}
         try:

@@ -5,6 +5,7 @@ What can be wrong in the database is ``store.check``'s; here are the jobs, and w
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -93,18 +94,25 @@ class Upkeep:
         return ["The index of the full-text search differed from the items and was made anew."]
 
     async def _damage(self) -> list[str]:
-        found = await self._store.read_all(checks.damage)
+        found = await self._damages()
         if not found:
             return []
         log.error("The database is damaged: %s", "; ".join(found))
-        await self._store.write(checks.rebuild_indexes)
-        if left := await self._store.read_all(checks.damage):
+        with contextlib.suppress(errors.DatabaseError):
+            await self._store.write(checks.rebuild_indexes)
+        if left := await self._damages():
             self._store.suspect()
             raise errors.DatabaseError(
-                f"The database is damaged: {left[0]}. Restart the daemon: a file that can't be read is set aside, and "
-                "what is kept is fetched anew."
+                f"The database is damaged: {left[0].rstrip('.')}. Restart the daemon: a file that can't be read is set "
+                "aside, and what is kept is fetched anew."
             )
         return ["Indexes of the database were damaged and were made anew."]
+
+    async def _damages(self) -> list[str]:
+        try:
+            return await self._store.read_all(checks.damage)
+        except errors.DatabaseError as error:
+            return [error.message]
 
     async def _orphans(self) -> list[str]:
         if not await self._store.read_all(checks.orphans):

@@ -35,6 +35,8 @@ BATCH_BYTES = 900_000
 PAUSE_SECONDS = 0.1
 # With more items touched than this the owner begins anew.
 PENDING_AT_MOST = 2000
+# As far as this the members are counted before the owner is told that the window is all there.
+COUNTED_AT_MOST = 20_000
 # Waits after a reading that failed, seconds.
 RETRY_FIRST = 1.0
 RETRY_LONGEST = 60.0
@@ -64,8 +66,8 @@ class Source(Protocol):
     async def range(self, offset: int, count: int) -> list[ItemRecord]:
         """Members from a position on, each with its ``index``."""
 
-    async def count(self) -> int:
-        """How many members there are."""
+    async def count(self, most: int | None = None) -> int:
+        """How many members there are, as far as ``most``."""
 
     def concerns(self, address: Address) -> bool:
         """Whether an item of this node may be a member at all."""
@@ -154,21 +156,27 @@ class View:
         return await self._source.range(offset, count)
 
     async def total(self) -> int:
-        """How many members there are; at least so many when they take too long to count. Raises Timeout when stopped."""
+        """How many members there are; at least so many when they take too long to count.
+
+        Raises Timeout when stopped.
+        """
         if self._task is not None and self._window.complete and not self._behind:
             return len(self._window)
         if self._counted is None or self._task is None:
             commit = self._commit
-            try:
-                counted = await self._source.count()
-            except errors.Timeout:
-                if self._task is None:
-                    raise
-                counted = len(self._window) + 1
+            counted = await self._count(None)
             if commit != self._commit:
                 return counted
             self._counted = counted
         return self._counted
+
+    async def _count(self, most: int | None) -> int:
+        try:
+            return await self._source.count(most)
+        except errors.Timeout:
+            if self._task is None:
+                raise
+            return len(self._window) + 1
 
     def touch(self, touched: Touched) -> None:
         """Something was committed."""
@@ -262,7 +270,7 @@ class View:
     # Telling
 
     async def _say_ready(self) -> None:
-        total = await self.total()
+        total = len(self._window) if self._window.complete else await self._count(COUNTED_AT_MOST)
         self._owes_ready = False
         self.state = "running"
         self.listener.ready(total)

@@ -54,11 +54,11 @@ class ViewSource:
         """See ``view.Source``."""
         return await self._store.read_aside(self._members.range, offset, count, REPLY_BYTES)
 
-    async def count(self) -> int:
+    async def count(self, most: int | None = None) -> int:
         """See ``view.Source``."""
         try:
             async with asyncio.timeout(COUNT_SECONDS):
-                return await self._store.read_aside(self._members.count)
+                return await self._store.read_aside(self._members.count, most)
         except TimeoutError:
             raise errors.Timeout(f"The items are too many to be counted within {COUNT_SECONDS:g} s.") from None
 

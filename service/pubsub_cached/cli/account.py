@@ -267,5 +267,13 @@ async def _settled(client: Client, path: str, jid: str, seconds: float) -> str:
     finally:
         subscription.cancel()
     if state == "failed":
-        raise Failure(Status.REFUSED, await client.get("Account", "ErrorMessage", path))
+        found = await client.get_all("Account", path)
+        again = f" Set another with 'pubsub-cachectl account password {jid}'." if _is_refused(found) else ""
+        raise Failure(Status.REFUSED, found["ErrorMessage"] + again)
     return f"{jid} is online."
+
+
+def _is_refused(properties: dict[str, Any]) -> bool:
+    """Whether another password would help that can be set over the bus."""
+    refused: bool = properties["Error"].endswith(".AuthenticationFailed")
+    return refused and properties["Origin"] == "bus"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..bus import Connection, Match, Signal, Subscription, Variant
 from ..errors import PubSubCachedError
@@ -17,8 +17,18 @@ PROPERTIES = "org.freedesktop.DBus.Properties"
 
 # Beyond the 20 seconds that the daemon itself waits, for a service or for its own start.
 CALL_SECONDS = 30.0
+# The most that the daemon gives at once.
+PAGE = 500
 
 _UNSERVED = frozenset(f"{BUS}.Error.{name}" for name in ("UnknownMethod", "UnknownInterface", "UnknownProperty"))
+
+
+class Pages(NamedTuple):
+    """Records; more: whether there are others; info: what came beside the first page."""
+
+    records: list[dict[str, Any]]
+    more: bool
+    info: dict[str, Any]
 
 
 class Client:
@@ -46,6 +56,28 @@ class Client:
             if error.name in _UNSERVED:
                 raise Failure(Status.REFUSED, await self._unserved(f"{interface}.{member}")) from None
             raise explain(error) from None
+
+    async def pages(
+        self,
+        interface: str,
+        member: str,
+        signature: str,
+        *arguments: Any,
+        options: Mapping[str, tuple[str, Any]],
+        most: int | None = None,
+        seconds: float = CALL_SECONDS,
+    ) -> Pages:
+        """Call a method whose last argument is ``options`` until it has given ``most`` records, or all."""
+        records: list[dict[str, Any]] = []
+        cursor, info = "", None
+        while True:
+            limit = PAGE if most is None else min(PAGE, most - len(records))
+            given = {**options, "limit": ("u", limit), "cursor": ("s", cursor or None)}
+            page, cursor, *rest = await self.call(interface, member, signature, *arguments, given, seconds=seconds)
+            records += page
+            info = info if info is not None else (rest or [{}])[0]
+            if not cursor or len(records) == most:
+                return Pages(records, bool(cursor), info)
 
     async def ask(
         self,

@@ -13,10 +13,9 @@ from . import times
 from .account import accounts
 from .client import NAME, PROPERTIES, Client, opened
 from .failure import LOG, Failure, Status
-from .nodes import listed as listed_nodes
 from .setup import UNIT, program_directory, render
 from .status import holds, size
-from .subscriptions import listed as listed_subscriptions
+from .subscriptions import listed
 
 SYSTEMD = "org.freedesktop.systemd1"
 SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
@@ -235,17 +234,17 @@ async def _subscriptions(client: Client) -> Findings:
     """Subscriptions that the cache counts on, and that the services no longer list."""
     online = {each["jid"] for each in await accounts(client) if each["state"] == "online"}
     expected: dict[tuple[str, str], list[str]] = {}
-    for node in (await listed_nodes(client, {"subscribed": ("b", True)}))[0]:
+    for node in (await client.pages("Cache", "ListNodes", "a{sv}", options={"subscribed": ("b", True)})).records:
         if node["account"] in online:
             expected.setdefault((node["account"], node["service"]), []).append(node["node"])
     vanished = False
     for (jid, service), names in sorted(expected.items()):
         try:
-            listed = await listed_subscriptions(client, jid, service, LISTING_SECONDS)
+            found = await listed(client, jid, service, LISTING_SECONDS)
         except Failure as failure:
             yield Finding("note", "subscriptions", f"{service} does not say what is subscribed to: {failure.message}")
             continue
-        there = {each["node"] for each in listed if each["state"] == "subscribed"}
+        there = {each["node"] for each in found if each["state"] == "subscribed"}
         missing = [name for name in names if name not in there]
         if missing:
             vanished = True

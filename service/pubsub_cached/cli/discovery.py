@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,9 +14,8 @@ from .publishing import SECONDS
 from .running import run
 
 if TYPE_CHECKING:
-    from .client import Client
+    from .client import Client, Pages
 
-PAGE = 500
 COLUMNS = (Column("Service"), Column("Node"), Column("Name", narrow="cut"))
 
 
@@ -38,25 +37,13 @@ def discover(
     """
     most = None if everything else limit
 
-    async def work(client: Client) -> tuple[list[dict[str, Any]], bool]:
-        found: list[dict[str, Any]] = []
-        cursor = ""
-        while True:
-            wanted = PAGE if most is None else min(PAGE, most - len(found))
-            options = {
-                "node": ("s", node),
-                "type": ("s", type_),
-                "limit": ("u", wanted),
-                "cursor": ("s", cursor or None),
-            }
-            page, cursor = await client.call(
-                "PubSub", "Discover", "ssa{sv}", account, service, options, seconds=SECONDS
-            )
-            found += page
-            if not cursor or (most is not None and len(found) >= most):
-                return found, bool(cursor)
+    options = {"node": ("s", node), "type": ("s", type_)}
 
-    found, more = run(work)
+    async def work(client: Client) -> Pages:
+        where = (account, service)
+        return await client.pages("PubSub", "Discover", "ssa{sv}", *where, options=options, most=most, seconds=SECONDS)
+
+    found, more, _ = run(work)
     if as_json:
         output.json_lines(found)
     else:

@@ -14,10 +14,9 @@ from .output import Column
 from .running import run
 
 if TYPE_CHECKING:
-    from .client import Client
+    from .client import Client, Pages
 
 POLICIES = ("default", "cache", "refresh", "network")
-PAGE = 500
 
 COLUMNS = (
     Column("Date", style="cyan"),
@@ -80,38 +79,16 @@ def get(
     }
     most = len(ids) if ids else None if everything else limit
 
-    async def work(client: Client) -> tuple[list[dict[str, Any]], str, dict[str, Any]]:
-        arguments = (account, service, node)
-        return await pages(client, "GetItems", "sssa{sv}", arguments, options, most, seconds=timeout + 10.0)
+    async def work(client: Client) -> Pages:
+        where = (account, service, node)
+        seconds = timeout + 10.0
+        return await client.pages("Cache", "GetItems", "sssa{sv}", *where, options=options, most=most, seconds=seconds)
 
-    items, cursor, info = run(work)
+    items, more, info = run(work)
     _print(items, as_json=as_json, payload=payload, full=full or bool(ids))
     for missing in sorted(set(ids) - {item["id"] for item in items}):
         output.note(f"There is no item '{missing}'.")
-    told(info, len(items), more=bool(cursor), quiet=as_json or payload)
-
-
-async def pages(
-    client: Client,
-    member: str,
-    signature: str,
-    arguments: Sequence[Any],
-    options: dict[str, tuple[str, Any]],
-    most: int | None,
-    *,
-    seconds: float,
-) -> tuple[list[dict[str, Any]], str, dict[str, Any]]:
-    """Items of as many pages as it takes, what is left as a cursor, and the info of the first page."""
-    items: list[dict[str, Any]] = []
-    cursor, info = "", None
-    while True:
-        wanted = PAGE if most is None else min(PAGE, most - len(items))
-        given = {**options, "limit": ("u", wanted), "cursor": ("s", cursor or None)}
-        found, cursor, told = await client.call("Cache", member, signature, *arguments, given, seconds=seconds)
-        items += found
-        info = info or told
-        if not cursor or (most is not None and len(items) >= most):
-            return items, cursor, info
+    told(info, len(items), more=more, quiet=as_json or payload)
 
 
 def rows(items: Sequence[dict[str, Any]]) -> list[list[str]]:

@@ -13,9 +13,8 @@ from .output import Column
 from .running import run
 
 if TYPE_CHECKING:
-    from .client import Client
+    from .client import Client, Pages
 
-PAGE = 500
 STATES = (
     "unknown",
     "discovered",
@@ -88,10 +87,10 @@ def nodes(
     }
     most = None if everything else limit
 
-    async def work(client: Client) -> tuple[list[dict[str, Any]], bool]:
-        return await listed(client, options, most)
+    async def work(client: Client) -> Pages:
+        return await client.pages("Cache", "ListNodes", "a{sv}", options=options, most=most)
 
-    found, more = run(work)
+    found, more, _ = run(work)
     if as_json:
         output.json_lines(found)
     else:
@@ -100,21 +99,6 @@ def nodes(
         output.note("The cache knows no such node.")
     elif more:
         output.note(f"These are the first {len(found)}; --limit or --all for more.")
-
-
-async def listed(
-    client: Client, options: dict[str, tuple[str, Any]], most: int | None = None
-) -> tuple[list[dict[str, Any]], bool]:
-    """Nodes, at most ``most``, and whether there are more."""
-    found: list[dict[str, Any]] = []
-    cursor = ""
-    while True:
-        limit = PAGE if most is None else min(PAGE, most - len(found))
-        given = {**options, "limit": ("u", limit), "cursor": ("s", cursor or None)}
-        page, cursor = await client.call("Cache", "ListNodes", "a{sv}", given)
-        found += page
-        if not cursor or (most is not None and len(found) >= most):
-            return found, bool(cursor)
 
 
 def show(found: list[dict[str, Any]]) -> None:

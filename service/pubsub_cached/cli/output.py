@@ -17,6 +17,27 @@ import click
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _BLANK = re.compile(r"\s+")
 
+# Between two columns of a drawn table; and what is not made narrower.
+_GAP = 3
+_NARROWEST = 12
+
+# Words that stand for a state, wherever they stand alone in a cell.
+_STYLES = {
+    "online": "green",
+    "live": "green",
+    "active": "green",
+    "waiting": "yellow",
+    "connecting": "yellow",
+    "syncing": "yellow",
+    "stale": "yellow",
+    "offline": "yellow",
+    "unreachable": "red",
+    "failed": "red",
+    "denied": "red",
+    "invalid": "red",
+    "suspended": "red",
+}
+
 
 class Column(NamedTuple):
     """A column of a table. right: numbers. style: for a terminal. narrow: where that is narrow, ``cut`` or ``wrap``."""
@@ -135,24 +156,3 @@ def _fitted(columns: Sequence[Column], natural: Sequence[int], room: int) -> lis
             break
         widths[widest] -= 1
     return widths
-
-
-_GAP = 3
-_NARROWEST = 12
-
-# Words that stand for a state, wherever they stand alone in a cell.
-_STYLES = {
-    "online": "green",
-    "live": "green",
-    "active": "green",
-    "waiting": "yellow",
-    "connecting": "yellow",
-    "syncing": "yellow",
-    "stale": "yellow",
-    "offline": "yellow",
-    "unreachable": "red",
-    "failed": "red",
-    "denied": "red",
-    "invalid": "red",
-    "suspended": "red",
-}

@@ -11,12 +11,12 @@ import click
 from . import output
 from .arguments import chosen_options, json_option
 from .headline import date, document, headline
-from .items import all_option, flags, limit_option, pages, told
+from .items import all_option, flags, limit_option, told
 from .output import Column
 from .running import run
 
 if TYPE_CHECKING:
-    from .client import Client
+    from .client import Client, Pages
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -109,22 +109,23 @@ def search(
     words = " ".join(text)
     options: dict[str, tuple[str, Any]] = {"order": ("s", order)}
 
-    async def work(client: Client) -> Any:
-        if explain:
-            return (await client.call("Debug", "Explain", "ssa{sv}", words, wanted, options))[0]
+    async def look(client: Client) -> Pages:
         most = None if everything else limit
-        return await pages(client, "Search", "ssa{sv}", (words, wanted), options, most, seconds=30.0)
+        return await client.pages("Cache", "Search", "ssa{sv}", words, wanted, options=options, most=most)
+
+    async def show_plan(client: Client) -> str:
+        return str((await client.call("Debug", "Explain", "ssa{sv}", words, wanted, options))[0])
 
     if explain:
-        output.say(run(work))
+        output.say(run(show_plan))
         return
-    items, cursor, info = run(work)
+    items, more, info = run(look)
     if as_json:
         output.json_lines(document(item) for item in items)
     else:
         output.table(COLUMNS, [_row(item) for item in items])
     if items:
-        told(info, len(items), more=bool(cursor), quiet=as_json)
+        told(info, len(items), more=more, quiet=as_json)
     else:
         output.note("Nothing was found.")
 

@@ -74,7 +74,7 @@ def unsubscribe(account: str, service: str, node: str) -> None:
 def subscriptions(account: str, service: str, as_json: bool) -> None:
     """List the account's subscriptions at a service.
 
-    As the service has them, not the cache.     JSON: the records of PubSub.ListSubscriptions.
+    As the service has them, not the cache. JSON: the records of PubSub.ListSubscriptions.
     """
 
     async def work(client: Client) -> list[dict[str, Any]]:
@@ -91,13 +91,6 @@ def subscriptions(account: str, service: str, as_json: bool) -> None:
 
 async def listed(client: Client, account: str, service: str, seconds: float = SECONDS) -> list[dict[str, Any]]:
     """All subscriptions of an account at a service."""
-    found: list[dict[str, Any]] = []
-    cursor = ""
-    while True:
-        options = {"cursor": ("s", cursor or None)}
-        page, cursor = await client.call(
-            "PubSub", "ListSubscriptions", "ssa{sv}", account, service, options, seconds=seconds
-        )
-        found += page
-        if not cursor:
-            return found
+    where = (account, service)
+    pages = await client.pages("PubSub", "ListSubscriptions", "ssa{sv}", *where, options={}, seconds=seconds)
+    return pages.records

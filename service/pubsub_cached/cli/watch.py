@@ -65,7 +65,6 @@ class _Watch:
         """Print what fits, ``count`` times or for ever."""
         from .client import BUS, NAME, PROPERTIES
 
-        fits = await self._filter(*wanted)
         await self._client.hear(self._cache_signal, interface=f"{NAME}.Cache")
         if not any(wanted):
             await self._client.hear(self._account_signal, interface=PROPERTIES)
@@ -79,22 +78,9 @@ class _Watch:
                 output.note(
                     "The daemon started." if change["owner"] else "The daemon ended; waiting for its next start."
                 )
-            elif fits(change):
+            elif _fits(change, *wanted):
                 await self._print(change)
                 shown += 1
-
-    async def _filter(self, account: str, service: str | None, node: str | None) -> Any:
-        # The own service has the account's JID, which only the daemon knows when no account is named.
-        own = service == ""
-
-        def fits(change: dict[str, Any]) -> bool:
-            return (
-                (not account or change.get("account") == account)
-                and (service is None or change.get("service") == (change.get("account") if own else service))
-                and (node is None or change.get("node") == node)
-            )
-
-        return fits
 
     def _cache_signal(self, signal: Signal) -> None:
         names = {
@@ -155,3 +141,14 @@ class _Watch:
                 return {}
             raise
         return {item["id"]: headline(item) for item in items}
+
+
+def _fits(change: dict[str, Any], account: str, service: str | None, node: str | None) -> bool:
+    """Whether a change is one of those that are wanted; the service "" is the account's own."""
+    if service == "":
+        service = change.get("account")
+    return (
+        account in ("", change.get("account"))
+        and service in (None, change.get("service"))
+        and node in (None, change.get("node"))
+    )

@@ -64,6 +64,12 @@ class Drive(msgspec.Struct, frozen=True):
         return self.by == "order" or (self.by == "nodes" and len(self.nodes) == 1)
 
 
+def is_all_of_nodes(matching: Matching) -> bool:
+    """Whether every item of the nodes in its scope fits."""
+    query = matching.query
+    return not (matching.words or query.types or query.subtypes or query.ids or query.flags or query.where)
+
+
 def choose(conn: Connection, matching: Matching, otherwise: str) -> Drive:
     """The best way to the items; ``otherwise`` when nothing leads to few."""
     query = matching.query

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 
 from ..address import Address
 from ..records import ItemRecord
-from . import drive, search
+from . import drive, scope, search
 from . import sqlite as database
 from .drive import Drive
 from .models import Account, Item, Node
@@ -123,11 +123,13 @@ class Members:
             item["index"] = index
         return items
 
-    def count(self, conn: Connection) -> int:
-        """How many there are."""
+    def count(self, conn: Connection, most: int | None = None) -> int:
+        """How many there are, as far as ``most``."""
         matching = self._search.matching
+        if drive.is_all_of_nodes(matching):
+            return scope.count(conn, matching.query, matching.states)
         chosen = drive.choose(conn, matching, "words" if matching.words.wanted else "order")
-        found = drive.statement(matching, chosen, Item.id).subquery()
+        found = drive.statement(matching, chosen, Item.id).limit(most).subquery()
         return int(conn.scalar(select(func.count()).select_from(found)) or 0)
 
     def _few(self) -> Select[Any]:

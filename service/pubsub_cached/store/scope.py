@@ -77,6 +77,12 @@ def few(conn: Connection, query: Query, states: tuple[str, ...], most: int) -> t
     return [id_ for id_, _ in found], sum(count for _, count in found)
 
 
+def count(conn: Connection, query: Query, states: tuple[str, ...]) -> int:
+    """How many items the nodes have."""
+    items = select(func.coalesce(func.sum(Node.item_count), 0)).where(*shown(states), *named(query))
+    return int(conn.scalar(items) or 0)
+
+
 def accounts(conn: Connection) -> dict[int, str]:
     """The JIDs of the accounts."""
     return dict(_ACCOUNTS.all(conn))

@@ -246,7 +246,8 @@ class Client(Stream):
             self._mechanisms._send_auth()
             return
         said = stanza.xml.findtext(SASL + "text")
-        message = f"{self.place} refused the password of {self.requested_jid.bare}: {said or condition}."
+        reason = (said or condition).rstrip(".")
+        message = f"{self.place} refused the password of {self.requested_jid.bare}: {reason}."
         self.end(Ending(condition not in sasl.TEMPORARY, AuthenticationFailed.dbus_name, message))
 
     def _stream_error(self, stanza: StanzaBase) -> None:

@@ -179,6 +179,7 @@ class _Attempt:
         resumption: Resumption | None,
     ) -> None:
         self.client = Client(endpoint, password, context, self, resumption)
+        self._given = resumption
         self._subscriber: Subscriber | None = subscriber
         self._loop = asyncio.get_running_loop()
         self._up_since: float | None = None
@@ -212,8 +213,10 @@ class _Attempt:
             self._limit(min(HURRY, max(0.0, self._deadline.when() - self._loop.time())))
 
     def resumption(self) -> Resumption | None:
-        """What the next attempt may resume with."""
-        return self.client.carry()
+        """What the next attempt may resume with: nothing of a session that was lost before anybody knew of it."""
+        carried = self.client.carry()
+        began = carried is not None and (self._given is None or carried.id != self._given.id)
+        return None if began and self._up_since is None else carried
 
     def detach(self) -> None:
         """Tell nobody anything any more; requests fail now."""

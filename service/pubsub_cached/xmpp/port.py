@@ -266,9 +266,7 @@ class Session(Protocol):
     ) -> None:
         """Retract one item; ``notify`` asks the service to tell the subscribers (XEP-0060 7.2)."""
 
-    async def create_node(
-        self, service: str, node: str, *, config: Fields | None = None, timeout: float = 30.0
-    ) -> str:
+    async def create_node(self, service: str, node: str, *, config: Fields | None = None, timeout: float = 30.0) -> str:
         """Create a node, "" for one that the service names; its name (XEP-0060 8.1)."""
 
     async def node_configuration(self, service: str, node: str, *, timeout: float = 30.0) -> tuple[FormField, ...]:

@@ -123,9 +123,7 @@ def _member(element: ET.Element, comment: str) -> Member:
         note = child.find(f"annotation[@name='{DOC_STRING}']")
         text = doc.arguments.get(child.get("name", ""), "") if note is None else note.get("value", "")
         arguments.append(Argument(child.get("name", ""), child.get("type", ""), direction, number, text))
-    return Member(
-        element.tag, name, arguments, annotations, doc, element.get("type", ""), element.get("access", "")
-    )
+    return Member(element.tag, name, arguments, annotations, doc, element.get("type", ""), element.get("access", ""))
 
 
 def _doc(comment: str, name: str) -> Doc:

@@ -24,8 +24,17 @@ def test_a_level_reads_back_as_it_was_set(logger: logging.Logger, level: str) ->
 
 @pytest.mark.parametrize(
     ("number", "level"),
-    [(logging.DEBUG, "debug"), (logging.INFO, "info"), (logging.WARNING, "warning"), (logging.ERROR, "err"),
-     (logging.CRITICAL, "crit"), (1, "debug"), (15, "info"), (35, "err"), (99, "emerg")],
+    [
+        (logging.DEBUG, "debug"),
+        (logging.INFO, "info"),
+        (logging.WARNING, "warning"),
+        (logging.ERROR, "err"),
+        (logging.CRITICAL, "crit"),
+        (1, "debug"),
+        (15, "info"),
+        (35, "err"),
+        (99, "emerg"),
+    ],
 )
 def test_a_level_of_logging_has_a_name(logger: logging.Logger, number: int, level: str) -> None:
     logger.setLevel(number)

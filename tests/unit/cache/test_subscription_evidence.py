@@ -70,9 +70,21 @@ async def test_a_subscription_that_was_there_is_not_taken_for_the_daemon_s_own_b
     node = await cache.house.nodes.find(cache.house.accounts.resolve(ALICE, PUBSUB, MICROBLOG))
     assert node is not None
     assert (node.subscribed, node.own_subscription) == (True, False)
-    # Once a session is enough.
-    await (await cache.house.sync.start(node.address, True, "", "")).wait()
-    assert world.count("subscribe") == 1
+
+
+@PROFILES
+async def test_a_validation_looks_at_the_subscription_again(cached: Make, profile: Profile) -> None:
+    world = World()
+    service = world.service(PUBSUB, profile=profile)
+    made(service)
+    cache: Cached = await cached(world)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    service.drop_subscription(MICROBLOG, ALICE)
+    job = await cache.house.sync.start(cache.house.accounts.resolve(ALICE, PUBSUB, MICROBLOG), True, "", "")
+    await cache.idle()
+    await job.wait()
+    await is_followed(cache, service)
 
 
 async def test_a_subscription_with_an_id_of_its_own_is_not_made_twice(cached: Make) -> None:

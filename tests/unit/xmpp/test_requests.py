@@ -72,9 +72,7 @@ async def test_a_reply_of_the_service_is_taken(requests: Requests, wire: Wire, s
         ("example.org", ""),
     ],
 )
-async def test_a_reply_of_somebody_else_is_ignored(
-    requests: Requests, wire: Wire, service: str, sender: str
-) -> None:
+async def test_a_reply_of_somebody_else_is_ignored(requests: Requests, wire: Wire, service: str, sender: str) -> None:
     asked = asyncio.create_task(requests.ask("get", service, ET.Element("q")))
     id_ = await wire.last()
     assert not requests.answered(reply(id_, sender))

@@ -1,0 +1,135 @@
+"""Check and Compact as jobs: what is found, what is mended, and how they end."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pubsub_cached import errors
+from pubsub_cached.cache.jobs import JobFailed
+from pubsub_cached.cache.options import PurgeFilter
+from pubsub_cached.xmpp.fake import World
+from tests.support.cached import ALICE, ENTRY
+
+SERVICE = "pubsub.example.org"
+
+
+@pytest.fixture
+def world() -> World:
+    """A service with two blogs."""
+    world = World()
+    service = world.service(SERVICE)
+    for node in ("blog", "other"):
+        service.create_node(node, node_type="urn:xmpp:microblog:0")
+        for number in range(3):
+            service.publish(node, f"post-{number}", ENTRY.format(number))
+    return world
+
+
+@pytest.fixture
+async def cache(cached: Any, world: World) -> Any:
+    """Both blogs, kept."""
+    found = await cached(world)
+    for node in ("blog", "other"):
+        await found.read(SERVICE, node)
+    await found.idle()
+    return found
+
+
+async def checked(cache: Any) -> str:
+    return str(await cache.house.upkeep.check().wait())
+
+
+async def test_a_busy_cache_is_sound(cache: Any, world: World) -> None:
+    service = world.services[SERVICE]
+    service.publish("blog", "post-1", ENTRY.format("again"))
+    service.publish("blog", "news", ENTRY.format("news"))
+    service.retract("blog", "post-0")
+    service.purge("other")
+    await cache.idle()
+    await cache.house.removal.purge(PurgeFilter(nodes=("blog",))).wait()
+    await cache.read(SERVICE, "blog")
+    await cache.idle()
+
+    assert await checked(cache) == "Nothing is wrong."
+
+
+async def test_vanished_subscriptions_are_made_again_and_events_flow(cache: Any, world: World) -> None:
+    service = world.services[SERVICE]
+    service.drop_subscription("blog", ALICE)
+    service.publish("blog", "missed", ENTRY.format("missed"))
+
+    said = await checked(cache)
+
+    assert said == f"{SERVICE} no longer listed 1 subscription; the nodes were synchronised again."
+    service.publish("blog", "heard", ENTRY.format("heard"))
+    await cache.idle()
+    assert {"missed", "heard"} <= set(await cache.ids(SERVICE, policy="cache"))
+    assert (await cache.node(SERVICE, "blog"))["state"] == "live"
+    assert await checked(cache) == "Nothing is wrong."
+
+
+async def test_subscription_that_can_t_be_made_again_is_said(cache: Any, world: World) -> None:
+    world.services[SERVICE].configure("other", access_model="whitelist")
+
+    said = await checked(cache)
+
+    assert said == f"{SERVICE} no longer listed 1 subscription; 1 of them could not be made again."
+    assert (await cache.node(SERVICE, "other"))["state"] == "denied"
+
+
+async def test_offline_the_services_are_not_asked(cache: Any, world: World) -> None:
+    world.services[SERVICE].drop_subscription("blog", ALICE)
+    await cache.house.accounts.get(ALICE).disconnect()
+
+    assert await checked(cache) == "Nothing is wrong."
+
+
+async def test_service_that_does_not_answer_costs_nothing_but_time(cache: Any, world: World) -> None:
+    world.services[SERVICE].fail_next("feature-not-implemented", request="subscriptions")
+
+    assert await checked(cache) == "Nothing is wrong."
+
+
+async def test_progress_counts_the_steps(cache: Any) -> None:
+    job = cache.house.upkeep.check()
+    await job.wait()
+
+    assert (job.kind, job.done, job.total) == ("check", 6, 6)
+
+
+async def test_file_that_can_t_be_repaired_is_said_and_looked_at_at_the_next_start(cache: Any, tmp_path: Path) -> None:
+    file = tmp_path / "cache.sqlite3"
+    await cache.store.maintain(lambda driver: driver.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
+    with sqlite3.connect(file) as reader:
+        (root,) = reader.execute("SELECT rootpage FROM sqlite_master WHERE name = 'flag'").fetchone()
+        (size,) = reader.execute("PRAGMA page_size").fetchone()
+    reader.close()
+    with file.open("r+b") as stream:
+        stream.seek((root - 1) * size)
+        stream.write(b"\xff" * size)
+
+    with pytest.raises(JobFailed, match=r"The database is damaged: .*Restart the daemon") as failed:
+        await checked(cache)
+
+    assert failed.value.name == errors.DatabaseError.dbus_name
+    assert (tmp_path / "cache.sqlite3.suspect").exists()
+    assert any("damaged" in line for line in cache.failures())
+
+
+async def test_compaction_is_a_job(cache: Any) -> None:
+    job = cache.house.upkeep.compact()
+
+    assert (await job.wait()).endswith("bytes were given back.")
+    assert job.kind == "compact"
+    assert len(await cache.ids(SERVICE, policy="cache")) == 3
+
+
+async def test_statistics_tell_of_the_daemon_too(cache: Any) -> None:
+    found = await cache.house.upkeep.statistics()
+
+    assert (found["nodes"], found["items"], found["jobs"], found["recovered-from"]) == (2, 6, 0, "")
+    assert found["started"] == cache.clock.now
