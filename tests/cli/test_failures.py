@@ -143,6 +143,19 @@ async def test_daemon_that_ends_meanwhile_is_named(ctl: Command, older: tuple[Co
     assert err.decode().startswith("Error: The daemon ended before it answered")
 
 
+@pytest.mark.usefixtures("older")
+async def test_watching_ends_with_the_bus(ctl: Command, private_bus: PrivateBus) -> None:
+    process = await ctl.start("watch")
+    await ctl.listening(process, 3)
+
+    private_bus.stop()
+
+    async with asyncio.timeout(20):
+        _, err = await process.communicate()
+    assert process.returncode == 3
+    assert err.decode().endswith("Error: The session bus went away.\n")
+
+
 # What a call meets, as a status
 
 

@@ -242,6 +242,35 @@ async def _item(ctl: Command, id_: str) -> None:
             pass
 
 
+async def test_changes_of_the_own_service_are_chosen_by_a_dot(ctl: Command, made: World) -> None:
+    made.services[ALICE].create_node("notes")
+    await kept(ctl)
+    process = await ctl.start("watch", ".", "--json", "--count", "1")
+    lines = asyncio.create_task(process.communicate())
+    await ctl.listening(process, 2)
+
+    made.services[SERVICE].publish("blog", "news", entry(77))
+    await _item(ctl, "news")
+    await ctl.ok("sync", ".", "notes")
+
+    async with asyncio.timeout(20):
+        out, _ = await lines
+    change = json.loads(out)
+    assert (change["signal"], change["service"], change["node"]) == ("NodeChanged", ALICE, "notes")
+
+
+async def test_the_end_and_the_start_of_sessions_are_shown(ctl: Command) -> None:
+    process = await ctl.start("watch", "--count", "1")
+    lines = asyncio.create_task(process.communicate())
+    await ctl.listening(process, 3)
+
+    await ctl.ok("account", "disconnect", ALICE)
+
+    async with asyncio.timeout(20):
+        out, _ = await lines
+    assert out.decode().endswith(f"{ALICE} is offline\n")
+
+
 # analysers and match
 
 

@@ -10,7 +10,7 @@ import asyncio
 import random
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
@@ -267,15 +267,12 @@ class History:
         assert info["completeness"] == "full"
         if self.by_publication:
             assert [item["id"] for item in items] == [*truth]
-        # Of an item that was overwritten or made again nobody shows when it was new.
-        items, *_ = await self._get("cache", READ, order=(("created", False),))
-        assert self._once(item["id"] for item in items) == self._once(truth)
+        if max(self.published.values(), default=0) == 1:
+            # Of an item that was overwritten or made again nobody shows when it was new.
+            items, *_ = await self._get("cache", READ, order=(("created", False),))
+            assert [item["id"] for item in items] == [*truth]
         self.doubt, self.sure = False, truth
         self.silent.clear()
-
-    def _once(self, ids: Iterable[str]) -> list[str]:
-        """Those that were published once, in their order."""
-        return [id_ for id_ in ids if self.published[id_] == 1]
 
     async def _validate(self) -> errors.PubSubCachedError | None:
         """One validation; what the service says against it."""

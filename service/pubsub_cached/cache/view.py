@@ -250,8 +250,9 @@ class View:
         at.update(self._window.of_nodes(whole))
         # One more than fit of a node, so that a window which they fill is known not to be all.
         found = await self._source.among(touched, self._size + 1)
-        if found is None or (not self._source.independent and (found or any(key in self._window for key in at))):
-            self._window = await self._first()
+        if found is None or not self._source.independent:
+            if found != [] or self._window.lacking or any(key in self._window for key in at):
+                self._window = await self._first()
             return
         self._window.look(at, found)
         while lacking := self._window.lacking:

@@ -66,14 +66,14 @@ class _Watch:
         from .client import BUS, NAME, PROPERTIES
 
         await self._client.hear(self._cache_signal, interface=f"{NAME}.Cache")
-        if not any(wanted):
+        if wanted == ("", None, None):
             await self._client.hear(self._account_signal, interface=PROPERTIES)
         await self._client.hear(self._owner_signal, sender=BUS, member="NameOwnerChanged", arg0=NAME)
         # Starts the daemon where that is set up; what has no daemon can't be watched.
         await self._client.get("Manager", "Version")
         shown = 0
         while count is None or shown < count:
-            change = await self._queue.get()
+            change = await self._next()
             if change["signal"] == "NameOwnerChanged":
                 output.note(
                     "The daemon started." if change["owner"] else "The daemon ended; waiting for its next start."
@@ -81,6 +81,21 @@ class _Watch:
             elif _fits(change, *wanted):
                 await self._print(change)
                 shown += 1
+
+    async def _next(self) -> dict[str, Any]:
+        """The next change. Raises BusLost when none can come any more."""
+        import asyncio
+
+        change = asyncio.create_task(self._queue.get())
+        lost = asyncio.create_task(self._client.connection.lost())
+        try:
+            await asyncio.wait({change, lost}, return_when=asyncio.FIRST_COMPLETED)
+            if not change.done():
+                lost.result()
+            return await change
+        finally:
+            change.cancel()
+            lost.cancel()
 
     def _cache_signal(self, signal: Signal) -> None:
         names = {

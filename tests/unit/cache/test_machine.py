@@ -257,7 +257,7 @@ class Coherence(RuleBasedStateMachine):
 
 
 Coherence.TestCase.settings = settings(
-    max_examples=150,
+    max_examples=80,
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -238,7 +238,7 @@ class Following(RuleBasedStateMachine):
                 await owner.view.start()
             owner.reads.set()
             assert await owner.settled() == await owner.fresh(), owner.wanted
-            assert await owner.view.total() == len(await owner.view.range(0, 500))
+            assert await owner.view.total() == len(await owner.view.range(0, 500)), owner.wanted
 
     @invariant()
     def nothing_failed_unheard(self) -> None:
