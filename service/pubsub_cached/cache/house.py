@@ -155,6 +155,7 @@ class House:
         self.outbox.close()
         self.views.close()
         await self.accounts.close()
+        await self.analysing.close()
         await self.jobs.close()
         await self.revalidation.close()
         await self.sync.close()
