@@ -238,7 +238,7 @@ async def test_an_agent_that_answers_twice_is_heard_once(clients: Make) -> None:
 
 
 async def test_an_agent_that_hangs_is_suspended_and_resumed(clients: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agents, "CALL_SECONDS", 0.1)
+    monkeypatch.setattr(agents, "SECONDS", 0.1)
     client = await clients()
     silent = True
     client.serve(lambda call: None if silent else "{}")

@@ -15,7 +15,7 @@ from ..errors import InvalidAnalyser
 from . import element_path
 from . import fields as field_rules
 from .fields import Field
-from .item import Parser
+from .item import CoroutineParser, Parser
 
 Kind = Literal["log", "map", "last"]
 Callback = Literal["parse", "match"]
@@ -76,15 +76,16 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
 class Definition(Rules, frozen=True, kw_only=True, omit_defaults=True):
     """An analyser; what ``Rules`` does not have is for code within the daemon.
 
-    parser: payload to data. match: called once the definition matched. subtype: of node and items.
+    parser: payload to data, at once, or as a coroutine once the item is stored. match: called once the
+    definition matched. subtype: of node and items.
     own: matches the account's own PEP service only. excluded: nothing is ever stored; wins over every
     other definition, whatever its priority. takes_over: namespaces of payloads that this parser gets on
-    every node. scrubs: namespaces of payloads from which the callable removes secrets before anything
-    is stored, on every node; it says whether there were any.
+    every node. scrubs: callables that take secrets out of a payload before anything is stored, and say
+    whether there were any; by a namespace that occurs in it, on whatever node, or "" for all of the own nodes.
     """
 
     subtype: str = ""
-    parser: Parser | None = None
+    parser: Parser | CoroutineParser | None = None
     match: Match | None = None
     own: bool = False
     excluded: bool = False
@@ -95,6 +96,11 @@ class Definition(Rules, frozen=True, kw_only=True, omit_defaults=True):
     def has_parser(self) -> bool:
         """Whether items become data, here or at an agent."""
         return self.parser is not None or bool(self.fields) or "parse" in self.callbacks
+
+    @property
+    def deferred(self) -> bool:
+        """Whether items are stored first and become data later, at an agent or in a coroutine."""
+        return "parse" in self.callbacks or _is_coroutine(self.parser)
 
     def to_json(self) -> str:
         """The keys that differ from their defaults, as JSON."""
@@ -180,8 +186,19 @@ def _check_callbacks(definition: Definition) -> None:
         raise InvalidAnalyser(f"'bus-name' of '{name}' needs 'agent', the object to call there.")
     if definition.fields and "parse" in definition.callbacks:
         raise InvalidAnalyser(f"'fields' of '{name}' and the callback 'parse' exclude each other; leave out one.")
-    if definition.parser is not None and inspect.iscoroutinefunction(definition.parser):
-        raise InvalidAnalyser(f"The parser of '{name}' is a coroutine function; a parser within the daemon is not.")
+    if _is_coroutine(definition.match):
+        raise InvalidAnalyser(
+            f"'match' of '{name}' is a coroutine function, and readers wait for it; make it a function."
+        )
+    if definition.agent and _is_coroutine(definition.parser):
+        raise InvalidAnalyser(f"'agent' of '{name}' and a coroutine as parser exclude each other; leave out one.")
+    if definition.takes_over and definition.deferred:
+        raise InvalidAnalyser(f"'takes_over' of '{name}' needs a function as parser, no coroutine and no agent.")
+
+
+def _is_coroutine(function: Callable[..., Any] | None) -> bool:
+    """Also of an object that is called like one."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
 def _fields(text: str) -> dict[str, Field]:

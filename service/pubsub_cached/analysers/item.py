@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 from lxml.etree import _Element
@@ -29,7 +29,7 @@ class Parsed(msgspec.Struct, frozen=True):
 
     payload: XML, as it came unless something secret was taken out. data: the JSON object as text,
     None when there is none. type, subtype: "" when unknown. errors: what could not be read. deferred: an agent
-    is yet to parse it.
+    or a coroutine is yet to parse it.
     """
 
     payload: str
@@ -43,16 +43,18 @@ class Parsed(msgspec.Struct, frozen=True):
 class Item:
     """An item in the hands of a parser, which may set ``type`` and ``subtype`` and adds to ``errors``.
 
-    element: the payload. context: the item as it came. scrubbed: a secret was taken out of the element.
+    element: the payload. context: the item as it came. scrubbed: a secret was taken out of the element, and so of
+    ``payload``.
     """
 
-    __slots__ = ("context", "element", "errors", "scrubbed", "subtype", "type")
+    __slots__ = ("context", "element", "errors", "payload", "scrubbed", "subtype", "type")
 
     def __init__(self, context: ItemContext, element: _Element, type: str, subtype: str) -> None:
         self.context = context
         self.element = element
         self.type = type
         self.subtype = subtype
+        self.payload = context.payload
         self.scrubbed = False
         self.errors: list[str] = []
 
@@ -66,6 +68,13 @@ class Item:
         if len(self.errors) < MOST_ERRORS:
             self.errors.append(sentence)
 
+    def parsed(self, data: str | None = None, *, deferred: bool = False) -> Parsed:
+        """What is stored of it."""
+        return Parsed(self.payload, data, self.type, self.subtype, tuple(self.errors), deferred)
 
-# The result is the JSON object to store, or None when the item holds nothing that can be read.
-Parser = Callable[[Item], msgspec.Struct | Mapping[str, object] | None]
+
+# What a parser returns: the JSON object to store, or None when the item holds nothing that can be read.
+Data = msgspec.Struct | Mapping[str, object] | None
+Parser = Callable[[Item], Data]
+# Run once the item is stored, and bounded as agents are: see ``cache.agents``.
+CoroutineParser = Callable[[Item], Awaitable[Data]]

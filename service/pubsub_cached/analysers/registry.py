@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -181,18 +184,56 @@ class Registry:
         )
 
     def parse(self, analyser: str, context: ItemContext) -> Parsed:
-        """An item through a parser; never raises.
+        """An item through a parser; never raises. What an agent or a coroutine parses is only made ready for it.
 
         analyser: a name, "" for a node that has none.
         """
+        begun = self._begin(analyser, context)
+        if isinstance(begun, Parsed):
+            return begun
+        definition, item = begun
+        if definition is None or definition.parser is None or definition.deferred:
+            return item.parsed(deferred=definition is not None and definition.deferred)
+        try:
+            return item.parsed(_encoded(definition.parser(item)))
+        except KeyboardInterrupt:
+            raise
+        # A library in Rust that panics, or a plugin that calls sys.exit, raises no Exception.
+        except BaseException as error:
+            return _failed(definition, item, error)
+
+    async def parse_deferred(self, analyser: str, context: ItemContext, most: int) -> Parsed:
+        """An item through a parser that is a coroutine; raises nothing but CancelledError.
+
+        most: bytes that the document may have.
+        """
+        begun = self._begin(analyser, context)
+        if isinstance(begun, Parsed):
+            return begun
+        definition, item = begun
+        if definition is None or definition.parser is None:
+            return item.parsed()
+        try:
+            result = definition.parser(item)
+            data = _encoded(await result if inspect.isawaitable(result) else result)
+            if data is not None and len(data.encode()) > most:
+                raise OverflowError(f"a parser returns at most {most} bytes")
+            return item.parsed(data)
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            raise
+        except BaseException as error:
+            return _failed(definition, item, error)
+
+    def _begin(self, analyser: str, context: ItemContext) -> Parsed | tuple[Definition | None, Item]:
+        """An item in the hands of its parser, without its secrets; what is stored of it where nothing reads it here."""
         definition = self.get(analyser) if analyser else None
         if not context.payload or (definition is not None and definition.excluded):
             return Parsed(payload=context.payload)
+        scrub = self._scrub(definition, context)
         definition = self._takes_over.get(context.namespace, definition)
-        scrub = self._scrubs.get(context.namespace)
         type, subtype = (definition.type, definition.subtype) if definition is not None else ("", "")
-        deferred = definition is not None and "parse" in definition.callbacks
         if scrub is None and (definition is None or definition.parser is None):
+            deferred = definition is not None and definition.deferred
             return Parsed(payload=context.payload, type=type, subtype=subtype, deferred=deferred)
         try:
             element = xml.parse(context.payload)
@@ -200,10 +241,19 @@ class Registry:
             # What can't be read can't be freed of its secrets either.
             kept = context.payload if scrub is None else ""
             return Parsed(payload=kept, type=type, subtype=subtype, errors=(str(error),))
-        if deferred and scrub is not None:
-            scrubbed = _parse(definition, scrub, Item(context, element, type, subtype))
-            return msgspec.structs.replace(scrubbed, deferred=True)
-        return _parse(definition, scrub, Item(context, element, type, subtype))
+        item = Item(context, element, type, subtype)
+        if scrub is not None and scrub(element):
+            item.scrubbed = True
+            item.payload = xml.serialise(element)
+        return definition, item
+
+    def _scrub(self, definition: Definition | None, context: ItemContext) -> Callable[[_Element], bool] | None:
+        """What takes secrets out of an item of this node: whatever is there, and wherever else their kind occurs."""
+        if definition is not None and "" in definition.scrubs:
+            return definition.scrubs[""]
+        if context.namespace in self._scrubs:
+            return self._scrubs[context.namespace]
+        return next((scrub for namespace, scrub in self._scrubs.items() if namespace in context.payload), None)
 
     def _definitions(self) -> Definitions:
         return [entry.definition for entry in self._entries.values() if entry.definition is not None]
@@ -222,7 +272,7 @@ class Registry:
     def _index(self) -> None:
         definitions = self._definitions()
         self._takes_over = {space: each for each in definitions for space in each.takes_over}
-        self._scrubs = {space: scrub for each in definitions for space, scrub in each.scrubs.items()}
+        self._scrubs = {space: scrub for each in definitions for space, scrub in each.scrubs.items() if space}
 
     def _tell(self, name: str, registered: bool) -> None:
         for callback in tuple(self.on_change):
@@ -234,26 +284,28 @@ def _may_replace(before: Entry, origin: Origin, owner: str) -> bool:
     return before.origin == "bus" and origin == "bus" and before.owner in ("", owner)
 
 
-def _parse(definition: Definition | None, scrub: Callable[[_Element], bool] | None, item: Item) -> Parsed:
-    payload = item.context.payload
-    if scrub is not None and scrub(item.element):
-        item.scrubbed = True
-        payload = xml.serialise(item.element)
-    data: str | None = None
-    if definition is not None and definition.parser is not None:
-        try:
-            data = _encoded(definition.parser(item))
-        except Exception as error:
-            # The message may quote the payload, so the log gets it at debug level only.
-            log.warning("the parser of analyser '%s' failed: %s", definition.name, type(error).__name__)
-            log.debug("its traceback", exc_info=error)
-            item.error(f"The parser of '{definition.name}' failed: {type(error).__name__}.")
-    return Parsed(payload, data, item.type, item.subtype, tuple(item.errors))
+def _failed(definition: Definition, item: Item, error: BaseException) -> Parsed:
+    """An item whose parser failed, which concerns nothing but this item."""
+    # The message may quote the payload, so the log gets neither it nor a traceback with it.
+    stack = traceback.extract_tb(error.__traceback__)
+    log.warning(
+        "the parser of analyser '%s' failed: %s in line %s of %s",
+        definition.name,
+        type(error).__name__,
+        stack[-1].lineno,
+        stack[-1].filename,
+    )
+    log.debug("the calls that led there: %s", "".join(stack.format()))
+    item.error(f"The parser of '{definition.name}' failed: {type(error).__name__}.")
+    return item.parsed()
 
 
 def _encoded(result: object) -> str | None:
     if result is None:
         return None
+    if inspect.iscoroutine(result):
+        result.close()
+        raise TypeError("a parser that gives a coroutine is declared with 'async def'")
     if not isinstance(result, (msgspec.Struct, Mapping)):
         raise TypeError(f"a parser returns a mapping or a struct, not {type(result).__name__}")
     return msgspec.json.encode(result).decode()

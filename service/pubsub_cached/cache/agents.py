@@ -1,6 +1,6 @@
-"""Agents at work: stored items go to the process that parses them, and what it makes of them comes back.
+"""Agents at work: stored items go to the process or coroutine that parses them, and what it makes of them comes back.
 
-Nobody waits for an agent: items are stored and readable before, and those that nothing was made of yet are found in
+Nobody waits for it: items are stored and readable before, and those that nothing was made of yet are found in
 the store, so that none is forgotten when an agent, or the daemon, ends.
 """
 
@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
-from xml.sax.saxutils import quoteattr
 
 import msgspec
 
@@ -22,29 +20,33 @@ from ..store import parsing as stored_items
 from ..store.parsing import Stored
 from ..store.rows import NodeRow, StoredItem
 from ..store.store import Store
-from .agent import AT_ONCE, Agent, Failed, Unanswered
+from .agent import Agent, document
 from .changes import Changes
+from .coroutine import Coroutine
+from .ladder import AT_ONCE, Failed, Unanswered
 from .nodes import Nodes
+from .parsing import stored
 
 log = logging.getLogger(__name__)
 
-RESULT_AT_MOST = 256 * 1024
 BATCH = 16
-PUBSUB = "http://jabber.org/protocol/pubsub"
 
 
 class _Worker:
-    """Goes through the items of one analyser. skip: rows whose call was not answered, left until it is resumed."""
+    """Goes through the items of one analyser.
 
-    def __init__(self, agent: Agent) -> None:
-        self.agent = agent
+    skip: rows whose call was not answered, left until it is resumed; a new set then, as calls may be under way.
+    """
+
+    def __init__(self, ladder: Agent | Coroutine) -> None:
+        self.ladder = ladder
         self.skip: set[int] = set()
         self.woken = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
 
 class Agents:
-    """The agents of all analysers that have one."""
+    """The agents, and the parsers that are coroutines, of all analysers that have one."""
 
     def __init__(self, store: Store, registry: Registry, nodes: Nodes, changes: Changes, peers: Peers | None) -> None:
         self._store = store
@@ -74,13 +76,20 @@ class Agents:
     def changed(self, name: str, registered: bool) -> None:
         """An analyser came, went, or has another owner: its agent is a new one."""
         if (worker := self._workers.pop(name, None)) is not None:
-            worker.agent.close()
+            worker.ladder.close()
             if worker.task is not None:
                 worker.task.cancel()
         definition = self._registry.get(name) if registered else None
-        if definition is None or not definition.callbacks or self._peers is None:
+        if definition is None:
             return
-        worker = _Worker(Agent(name, self._registry, self._peers, lambda: self._again(name)))
+        if definition.callbacks:
+            if self._peers is None:
+                return
+            worker = _Worker(Agent(name, self._registry, self._peers, lambda: self._again(name)))
+        elif definition.deferred:
+            worker = _Worker(Coroutine(name, self._registry, lambda: self._again(name)))
+        else:
+            return
         self._workers[name] = worker
         worker.woken.set()
         worker.task = asyncio.create_task(self._work(worker), name=f"agent {name}")
@@ -96,7 +105,7 @@ class Agents:
         """Call a suspended agent again; one that is not suspended is left alone."""
         entry = self._registry.entry(name)
         if (worker := self._workers.get(name)) is not None and entry is not None and entry.state != "active":
-            worker.agent.resume()
+            worker.ladder.resume()
 
     async def match(self, subject: Subject, matched: Matched) -> Matched | None:
         """What the agent makes of an analysis; None when there is no answer. Without an agent, the analysis."""
@@ -104,7 +113,7 @@ class Agents:
         if definition is None or "match" not in definition.callbacks or matched.excluded:
             return matched
         worker = self._workers.get(definition.name)
-        if worker is None:
+        if worker is None or not isinstance(worker.ladder, Agent):
             return None
         analysis = {
             "name": definition.name,
@@ -117,7 +126,7 @@ class Agents:
         }
         text = msgspec.json.encode(analysis).decode()
         try:
-            answer = _object(await worker.agent.call("Match", *subject.address, text), definition.name)
+            answer = document(await worker.ladder.call("Match", *subject.address, text), definition.name)
             changed = msgspec.convert(answer, _Analysis)
         except Unanswered:
             return None
@@ -133,43 +142,43 @@ class Agents:
 
     def _again(self, name: str) -> None:
         if (worker := self._workers.get(name)) is not None:
-            worker.skip.clear()
+            worker.skip = set()
             worker.woken.set()
             for callback in self.on_usable:
                 callback(name)
 
     async def _work(self, worker: _Worker) -> None:
-        await worker.agent.watch()
+        await worker.ladder.watch()
         while True:
             await worker.woken.wait()
             worker.woken.clear()
-            definition = self._registry.get(worker.agent.name)
-            if definition is None or "parse" not in definition.callbacks:
+            definition = self._registry.get(worker.ladder.name)
+            if definition is None or not definition.deferred:
                 continue
             await self._count(worker, definition.version)
             try:
                 await self._drain(worker, definition.version)
             except errors.PubSubCachedError as error:
-                log.warning("items for the agent of '%s' could not be handled: %s", worker.agent.name, error.message)
+                log.warning("items of the analyser '%s' could not be parsed: %s", worker.ladder.name, error.message)
             except Exception:
-                log.exception("items for the agent of '%s' could not be handled", worker.agent.name)
+                log.exception("items of the analyser '%s' could not be parsed", worker.ladder.name)
 
     async def _count(self, worker: _Worker, version: int) -> None:
-        entry = self._registry.entry(worker.agent.name)
+        entry = self._registry.entry(worker.ladder.name)
         if entry is not None:
             entry.pending = await self._store.read(stored_items.pending, entry.name, version)
 
     async def _drain(self, worker: _Worker, version: int) -> None:
-        name, agent = worker.agent.name, worker.agent
-        for node in await self._store.read(stored_items.behind, name, version) if agent.usable else ():
+        name, ladder = worker.ladder.name, worker.ladder
+        for node in await self._store.read(stored_items.behind, name, version) if ladder.usable else ():
             after = 0
-            while agent.usable and (page := await self._store.read(stored_items.of_node, node.id, after, BATCH)):
+            while ladder.usable and (page := await self._store.read(stored_items.of_node, node.id, after, BATCH)):
                 await self._parse_all(worker, page, again=True)
                 after = page[-1].row
-            if agent.usable:
+            if ladder.usable:
                 await self._current(node, version)
                 await self._count(worker, version)
-        while agent.usable:
+        while ladder.usable:
             page = await self._store.read(stored_items.unparsed, name, worker.skip, BATCH)
             if not page:
                 return
@@ -190,7 +199,7 @@ class Agents:
 
         async def run() -> None:
             for item in queue:
-                if not worker.agent.usable:
+                if not worker.ladder.usable:
                     return
                 made = await self._parse(worker, item, again=again)
                 if made is not None:
@@ -206,33 +215,24 @@ class Agents:
             self._changes.items(addresses[node_id], delta)
 
     async def _parse(self, worker: _Worker, item: Stored, *, again: bool) -> StoredItem | None:
-        name = worker.agent.name
+        skip = worker.skip
         context = ItemContext(item.address, item.id, item.payload, item.namespace, item.publisher)
-        made = self._registry.parse(name, context)
-        stored = StoredItem(
-            id=item.id,
-            payload=made.payload,
-            namespace=item.namespace,
-            publisher=item.publisher,
-            data=made.data,
-            type=made.type,
-            subtype=made.subtype,
-            errors=made.errors,
-        )
+        made = self._registry.parse(worker.ladder.name, context)
         if not made.deferred:
-            worker.skip.add(item.row)
-            return stored
+            skip.add(item.row)
+            return stored(context, made)
         try:
-            text = await worker.agent.call("Parse", *item.address, item.id, whole(item, made.payload))
-            document = _object(text, name)
-            return msgspec.structs.replace(stored, data=msgspec.json.encode(document).decode())
+            parsed = await worker.ladder.parse(context, made)
         except Unanswered as unanswered:
             if not unanswered.tried:
                 return None
-            worker.skip.add(item.row)
-            return stored if again else None
-        except (Failed, OverflowError) as error:
-            return msgspec.structs.replace(stored, data=None, errors=(*stored.errors, str(error)))
+            skip.add(item.row)
+            return stored(context, msgspec.structs.replace(made, deferred=False)) if again else None
+        if parsed.data is None and not parsed.errors:
+            # Else it would count among those of which nothing was made yet.
+            empty = f"The parser of '{worker.ladder.name}' made nothing of it."
+            parsed = msgspec.structs.replace(parsed, errors=(empty,))
+        return stored(context, parsed)
 
 
 class _Analysis(msgspec.Struct, rename="kebab"):
@@ -241,23 +241,3 @@ class _Analysis(msgspec.Struct, rename="kebab"):
     type: str | None = None
     subtype: str | None = None
     to_sync: bool | None = None
-
-
-def whole(item: Stored, payload: str) -> str:
-    """The ``<item/>`` that a payload came in (XEP-0060 6.5)."""
-    attributes = f" id={quoteattr(item.id)}"
-    if item.publisher:
-        attributes += f" publisher={quoteattr(item.publisher)}"
-    # A payload without a namespace must not get that of its parent.
-    prefix, declared = ("", "xmlns") if item.namespace else ("pubsub:", "xmlns:pubsub")
-    return f"<{prefix}item {declared}='{PUBSUB}'{attributes}>{payload}</{prefix}item>"
-
-
-def _object(text: str, name: str) -> dict[str, Any]:
-    """The JSON object that an agent gave. Raises Failed."""
-    if len(text) > RESULT_AT_MOST or len(text.encode()) > RESULT_AT_MOST:
-        raise Failed(f"The agent of '{name}' gave more than {RESULT_AT_MOST} bytes.")
-    try:
-        return msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise Failed(f"The agent of '{name}' gave no JSON object: {str(error)[:200]}.") from None

@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 
 from ..address import Address
-from ..analysers.registry import ItemContext, Registry
+from ..analysers.item import ItemContext, Parsed
+from ..analysers.registry import Registry
 from ..records import ItemRecord
 from ..store.rows import NodeRow, StoredItem, digest
 from ..xmpp.port import Item
@@ -47,18 +48,8 @@ class Parsing:
                 errors=(f"The payload is larger than {self._payload_limit} bytes and was not stored.",),
                 withheld=digest(item.payload, publisher),
             )
-        parsed = self._registry.parse(analyser, ItemContext(address, item.id, item.payload, item.namespace, publisher))
-        return StoredItem(
-            id=item.id,
-            payload=parsed.payload,
-            namespace=item.namespace,
-            publisher=publisher,
-            data=parsed.data,
-            type=parsed.type or "",
-            subtype=parsed.subtype or "",
-            errors=parsed.errors,
-            deferred=parsed.deferred,
-        )
+        context = ItemContext(address, item.id, item.payload, item.namespace, publisher)
+        return stored(context, self._registry.parse(analyser, context))
 
     async def all(self, node: NodeRow, items: Sequence[Item]) -> list[StoredItem]:
         """Items as they are stored, oldest first, those without a place to be stored left out."""
@@ -100,3 +91,18 @@ class Parsing:
         if stored.namespace:
             record["namespace"] = stored.namespace
         return record
+
+
+def stored(context: ItemContext, parsed: Parsed) -> StoredItem:
+    """An item and what was made of it, as it is stored."""
+    return StoredItem(
+        id=context.id,
+        payload=parsed.payload,
+        namespace=context.namespace,
+        publisher=context.publisher,
+        data=parsed.data,
+        type=parsed.type or "",
+        subtype=parsed.subtype or "",
+        errors=parsed.errors,
+        deferred=parsed.deferred,
+    )

@@ -102,7 +102,7 @@ class Reanalysis:
     async def catch_up(self, name: str) -> None:
         """Parse what an earlier version of an analyser parsed; its agent does so by itself."""
         definition = self._registry.get(name)
-        if definition is not None and "parse" not in definition.callbacks:
+        if definition is not None and not definition.deferred:
             for row in await self._store.read(stored_items.behind, name, definition.version):
                 await self.parse(row)
 
@@ -165,7 +165,7 @@ class Reanalysis:
         """Parse a node's items again; how many. Those for an agent are handed to it, all of them."""
         definition = self._registry.get(row.analyser) if row.analyser else None
         try:
-            if definition is not None and "parse" in definition.callbacks:
+            if definition is not None and definition.deferred:
                 # A version that there is none of is behind every one; the node is told once it is parsed.
                 await self._store.write(functools.partial(node_store.update, analyser_version=0), row.id)
                 self._agents.changed_nodes()

@@ -81,9 +81,29 @@ def test_mandatory_keys_are_named_when_missing(key):
         from_mapping({other: value for other, value in TICKET.items() if other != key})
 
 
-def test_a_parser_that_is_a_coroutine_function_is_refused():
-    async def parse(item):
+async def later(*arguments):
+    return {}
+
+
+class Later:
+    async def __call__(self, item):
         return {}
 
-    with pytest.raises(InvalidAnalyser, match="coroutine"):
-        checked(Definition(name="x", type="x", node="x", parser=parse))  # type: ignore[arg-type]
+
+@pytest.mark.parametrize("parser", [later, Later()])
+def test_a_parser_may_be_a_coroutine(parser):
+    assert checked(Definition(name="x", type="x", node="x", parser=parser)).deferred
+    assert not checked(Definition(name="x", type="x", node="x", parser=lambda item: {})).deferred
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({"match": later}, "'match'"),
+        ({"parser": later, "takes_over": frozenset({"urn:x"})}, "'takes_over'"),
+        ({"parser": later, "agent": "/a", "callbacks": ("match",)}, "'agent'"),
+    ],
+)
+def test_where_a_coroutine_would_keep_readers_waiting_it_is_refused(keys, named):
+    with pytest.raises(InvalidAnalyser, match=named):
+        checked(Definition(name="x", type="x", node="x", **keys))

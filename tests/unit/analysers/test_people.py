@@ -81,6 +81,22 @@ class TestBookmarks:
         deep = f"<conference xmlns='{BOOKMARKS}'><password>hunter2</password>{'<a>' * 120}{'</a>' * 120}</conference>"
         assert read(BOOKMARKS, deep, id=ROOM).parsed.payload == ""
 
+    def test_a_password_is_nowhere_in_whatever_else_is_on_the_node(self):
+        for payload in (
+            f"<password xmlns='{BOOKMARKS}'>hunter2</password>",
+            "<x xmlns='urn:other'><password>hunter2</password></x>",
+        ):
+            assert "hunter2" not in read(BOOKMARKS, payload, id=ROOM).parsed.payload
+
+    @pytest.mark.parametrize("space", [BOOKMARKS, "urn:xmpp:bookmarks:0", "storage:bookmarks"])
+    def test_a_password_is_nowhere_in_a_bookmark_within_something_else(self, space):
+        payload = f"<x xmlns='urn:other'><b:c xmlns:b='{space}'><b:password>hunter2</b:password></b:c></x>"
+        assert "hunter2" not in read("notes", payload, service="pubsub.capulet.lit").parsed.payload
+
+    def test_who_writes_about_bookmarks_keeps_their_words(self):
+        payload = f"<x xmlns='urn:other'><about>{BOOKMARKS}</about><password>an example</password></x>"
+        assert read("notes", payload, service="pubsub.capulet.lit").parsed.payload == payload
+
     def test_without_a_password_the_payload_is_as_it_came(self):
         payload = f"<conference   xmlns='{BOOKMARKS}'></conference>"
         assert read(BOOKMARKS, payload, id=ROOM).parsed.payload == payload

@@ -10,10 +10,10 @@ import pytest
 from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import from_mapping
-from pubsub_cached.cache.agents import whole
+from pubsub_cached.analysers.item import ItemContext
+from pubsub_cached.cache.agent import whole
 from pubsub_cached.cache.options import ReanalyseFilter
 from pubsub_cached.store import indexes
-from pubsub_cached.store.parsing import Stored
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Make
 
@@ -103,7 +103,7 @@ async def test_reanalyse_leaves_what_comes_out_the_same(cached: Make, world: Wor
 
 
 def test_a_payload_without_namespace_stays_without_one_in_its_item() -> None:
-    stored = Stored(1, 1, Address(ALICE, SERVICE, "n"), 'a"<', "<x/>", "", ALICE, "")
-    text = whole(stored, stored.payload)
+    item = ItemContext(Address(ALICE, SERVICE, "n"), 'a"<', "<x/>", "", ALICE)
+    text = whole(item, item.payload)
     assert text.startswith("<pubsub:item xmlns:pubsub='http://jabber.org/protocol/pubsub' id='a\"&lt;'")
     assert text.endswith("><x/></pubsub:item>")

@@ -10,6 +10,8 @@ from ..definition import Definition
 from ..item import Item
 
 NAMESPACE = "urn:xmpp:bookmarks:1"
+# The same payload elsewhere (XEP-0503), the version before it, and what it replaced.
+NAMESPACES = (NAMESPACE, "urn:xmpp:bookmarks:0", "storage:bookmarks")
 _PINNED = "{urn:xmpp:bookmarks-pinning:0}pinned"
 
 
@@ -52,19 +54,34 @@ def parse(item: Item) -> Bookmark | None:
 
 def remove_passwords(element: _Element) -> bool:
     """Take every ``<password/>`` out, at any depth and of any namespace; says whether there was one."""
-    found = element.findall(".//{*}password")
-    for password in found:
+    return _removed(list(element.iter("{*}password")))
+
+
+def remove_bookmarks_passwords(element: _Element) -> bool:
+    """Take every ``<password/>`` of a bookmark out; elsewhere bookmarks may only be mentioned."""
+    return _removed([each for each in element.iter("{*}password") if _of_bookmark(each)])
+
+
+def _of_bookmark(element: _Element) -> bool:
+    around = (element, *element.iterancestors())
+    return any(each.tag.rpartition("}")[0].removeprefix("{") in NAMESPACES for each in around)
+
+
+def _removed(passwords: list[_Element]) -> bool:
+    for password in passwords:
         parent = password.getparent()
+        if parent is None:
+            # The payload itself: it stays, empty.
+            password.clear()
+            continue
         # The text after it belongs to the parent.
         before = password.getprevious()
-        if parent is None:
-            continue
         if before is not None:
             before.tail = (before.tail or "") + (password.tail or "")
         else:
             parent.text = (parent.text or "") + (password.tail or "")
         parent.remove(password)
-    return bool(found)
+    return bool(passwords)
 
 
 DEFINITIONS = (
@@ -79,7 +96,6 @@ DEFINITIONS = (
         private=True,
         own=True,
         parser=parse,
-        # The same payload elsewhere (XEP-0503), the version before it, and what it replaced.
-        scrubs=dict.fromkeys((NAMESPACE, "urn:xmpp:bookmarks:0", "storage:bookmarks"), remove_passwords),
+        scrubs={"": remove_passwords, **dict.fromkeys(NAMESPACES, remove_bookmarks_passwords)},
     ),
 )

@@ -1,0 +1,173 @@
+"""Parsers that are coroutines: run once items are stored, and bounded as agents are."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from pubsub_cached.analysers.definition import Definition
+from pubsub_cached.analysers.item import Item
+from pubsub_cached.cache import coroutine
+from pubsub_cached.cache.options import ReanalyseFilter
+from pubsub_cached.xmpp.fake import World
+from tests.support.cached import Cached, Make
+
+SERVICE = "pubsub.example.org"
+COUNT = 8
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    service = made.service(SERVICE)
+    service.create_node("things")
+    for number in range(COUNT):
+        service.publish("things", f"t{number}", f"<x xmlns='urn:x'>{number}</x>")
+    return made
+
+
+def definition(parser: Callable[[Item], Awaitable[Any]], **keys: Any) -> Definition:
+    return Definition(name="x", type="thing", namespace="urn:x", to_sync=True, parser=parser, **keys)
+
+
+async def kept(found: Cached, parser: Callable[[Item], Awaitable[Any]], **keys: Any) -> None:
+    """The node kept and its items stored, with an analyser of this parser."""
+    found.house.analysers.register(definition(parser, **keys), "plugin")
+    await found.read(SERVICE, "things")
+    await found.idle()
+
+
+async def items(found: Cached) -> dict[str, Any]:
+    return {item["id"]: item for item in (await found.read(SERVICE, "things"))[0]}
+
+
+async def until(found: Cached, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The items, once they are as wanted: looked at whenever something changed."""
+    changed = asyncio.Event()
+    found.house.changes.on_items.append(lambda *_: changed.set())
+    found.house.analysers.on_state.append(lambda *_: changed.set())
+    async with asyncio.timeout(10):
+        while not wanted(there := await items(found)):
+            await changed.wait()
+            changed.clear()
+    return there
+
+
+async def test_items_are_readable_before_and_become_data_after(cached: Make, world: World) -> None:
+    found = await cached(world)
+    ready = asyncio.Event()
+
+    async def parse(item: Item) -> dict[str, Any]:
+        await ready.wait()
+        item.subtype = "counted"
+        item.error("not nice")
+        return {"n": int(item.element.text or "")}
+
+    await kept(found, parse)
+    assert all("data" not in item and item["payload"] for item in (await items(found)).values())
+    ready.set()
+    there = await until(found, lambda there: all("data" in item for item in there.values()))
+    assert json.loads(there["t3"]["data"]) == {"n": 3}
+    assert (there["t3"]["type"], there["t3"]["subtype"], there["t3"]["errors"]) == ("thing", "counted", ["not nice"])
+
+
+@pytest.mark.parametrize(
+    "outcome", [ValueError("secret words"), asyncio.CancelledError(), SystemExit(1), None, [1], "y"]
+)
+async def test_one_items_failure_marks_that_item_only(
+    cached: Make, world: World, outcome: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = await cached(world)
+
+    async def parse(item: Item) -> Any:
+        if item.context.id != "t1":
+            return {}
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return {"large": outcome * 300_000} if outcome == "y" else outcome
+
+    await kept(found, parse)
+    there = await until(found, lambda there: all("data" in item or "errors" in item for item in there.values()))
+    assert [id_ for id_, item in there.items() if "errors" in item] == ["t1"]
+    assert there["t1"]["errors"][0].startswith("The parser of 'x' ")
+    assert "data" not in there["t1"]
+    entry = found.house.analysers.entry("x")
+    assert entry is not None
+    assert (entry.state, entry.failures) == ("active", 0)
+    assert "secret words" not in caplog.text
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+async def test_one_that_hangs_is_suspended_and_can_be_resumed(
+    cached: Make, world: World, monkeypatch: pytest.MonkeyPatch, stubborn: bool
+) -> None:
+    monkeypatch.setattr(coroutine, "SECONDS", 0.05)
+    found = await cached(world)
+    hanging, at_once, most = asyncio.Event(), 0, 0
+
+    async def parse(item: Item) -> dict[str, Any]:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        try:
+            await hanging.wait()
+        except asyncio.CancelledError:
+            if not stubborn:
+                raise
+            await hanging.wait()
+        finally:
+            at_once -= 1
+        return {}
+
+    await kept(found, parse)
+    entry = found.house.analysers.entry("x")
+    assert entry is not None
+    await until(found, lambda there: entry.state == "suspended")
+    assert (entry.failures, len(await items(found))) == (3, COUNT)
+    assert most <= (8 if stubborn else 4)
+    hanging.set()
+    found.house.agents.resume("x")
+    await until(found, lambda there: all("data" in item for item in there.values()))
+    assert entry.state == "active"
+
+
+async def test_a_higher_version_and_reanalyse_run_it_again(cached: Make, world: World) -> None:
+    found = await cached(world)
+
+    async def first(item: Item) -> dict[str, Any]:
+        return {"by": 1}
+
+    async def second(item: Item) -> dict[str, Any]:
+        return {"by": 2, "run": len(runs)}
+
+    runs = [1]
+    await kept(found, first)
+    await until(found, lambda there: all("data" in item for item in there.values()))
+    found.house.analysers.unregister("x")
+    found.house.analysers.register(definition(second, version=2), "plugin")
+    await until(found, lambda there: all(json.loads(item["data"]) == {"by": 2, "run": 1} for item in there.values()))
+    runs.append(2)
+    await found.house.reanalysis.job(ReanalyseFilter()).wait()
+    await until(found, lambda there: all(json.loads(item["data"])["run"] == 2 for item in there.values()))
+
+
+async def test_what_was_not_parsed_before_the_end_is_parsed_after_the_start(cached: Make, world: World) -> None:
+    found = await cached(world)
+    never = asyncio.Event()
+
+    async def parse(item: Item) -> dict[str, Any]:
+        await never.wait()
+        return {}
+
+    async def better(item: Item) -> dict[str, Any]:
+        return {}
+
+    await kept(found, parse)
+    await found.restart(online=False)
+    assert all("data" not in item for item in (await items(found)).values())
+    found.house.analysers.register(definition(better), "plugin")
+    await until(found, lambda there: all("data" in item for item in there.values()))
