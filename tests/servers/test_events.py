@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from pubsub_cached.xmpp.port import DeleteEvent, Event, Item, ItemsEvent, PurgeEvent
+from pubsub_cached.xmpp.port import DeleteEvent, Event, Item, ItemsEvent, PurgeEvent, RosterEvent
 from pubsub_cached.xmpp.session import Session
-from tests.support.publisher import Publisher, befriend
+from tests.support.publisher import ROSTER, Publisher, befriend
 from tests.support.recorder import Recorder
 from tests.support.server import Server
 
@@ -159,6 +159,21 @@ async def test_a_new_contact_is_one_at_once(
             await session.disco_info(server.jid(reader))
     await until_notified(publisher, session, recorder, "urn:wanted")
     assert recorder.events[0].service == publisher.jid
+
+
+async def test_a_contact_that_goes_is_told_in_its_place_in_the_stream(
+    server: Server, users: tuple[str, str], open_publisher: OpenPublisher, open_session: OpenSession
+) -> None:
+    writer, reader = users
+    publisher = await open_publisher(server, writer)
+    friend = await open_publisher(server, reader)
+    await befriend(publisher, friend)
+    session, recorder = await open_session(server, reader)
+    assert session.contacts == {publisher.jid}
+    await friend.iq("set", f"<query xmlns='{ROSTER}'><item jid='{publisher.jid}' subscription='remove'/></query>")
+    told = await recorder.next(lambda each: isinstance(each, RosterEvent))
+    assert told == RosterEvent(service=publisher.jid, node="")
+    assert session.contacts == frozenset()
 
 
 async def test_subscription_requests_are_left_to_the_user(

@@ -29,6 +29,7 @@ from ..xmpp.port import (
     Event,
     ItemsEvent,
     PurgeEvent,
+    RosterEvent,
     Subscription,
     SubscriptionEvent,
 )
@@ -37,7 +38,7 @@ from .changes import Changes
 from .negatives import Negatives
 from .nodes import Nodes
 from .parsing import Parsing
-from .proofs import Proofs
+from .proofs import BY_ROSTER, Proofs
 from .sync import KEPT, Sync
 
 log = logging.getLogger(__name__)
@@ -178,10 +179,13 @@ class Events:
             return
         if not isinstance(event, ItemsEvent):
             await self._barrier()
+        if isinstance(event, RosterEvent):
+            await self._roster_changed(account.jid, event.service)
+            return
+        self._negatives.clear(address)
         node = await self._nodes.find(address)
         match event:
             case DeleteEvent(delayed=False):
-                self._negatives.clear(address)
                 self._sync.disturbed(address)
                 await self._nodes.gone(address, event.redirect)
             case SubscriptionEvent() if node is not None and node.state not in KEPT:
@@ -194,7 +198,6 @@ class Events:
                 self._announced(address)
             case _ if node.state == "denied":
                 # A denied read outranks every event: only a successful read shows the node again, and may be tried.
-                self._negatives.clear(address)
                 log.debug("%s is denied; its event is not applied", address)
             case _ if node.state in KEPT:
                 await self._follow(node, event)
@@ -273,7 +276,6 @@ class Events:
 
     def _announced(self, address: Address) -> None:
         """A node that is not known, or was thought gone, has spoken: look at it, and keep it if it is wanted."""
-        self._negatives.clear(address)
         self._sync.in_background(address)
 
     async def distrust(self, address: Address, reason: str) -> None:
@@ -295,6 +297,22 @@ class Events:
         for entry in entries:
             if event.node in ("", entry.address.node):
                 await self.distrust(entry.address, "bounce")
+
+    async def _roster_changed(self, account: str, contact: str) -> None:
+        """What presence and groups say of a contact's nodes has changed: who may read them, and whether events come."""
+        self._negatives.clear_service(account, contact)
+        for entry in await self._store.read(schedule.at_service, account, contact, KEPT | {"denied"}):
+            node = await self._nodes.find(entry.address)
+            if node is None:
+                continue
+            if node.state == "denied":
+                # Worth a try: only a successful read shows it again.
+                self._sync.in_background(entry.address)
+                continue
+            if node.access_model in BY_ROSTER:
+                self._proofs.doubt(entry.address)
+            if node.access_model in BY_ROSTER or node.guarantee == "weak":
+                await self.distrust(entry.address, "roster")
 
 
 def _write(tx: Transaction, node_id: int, stored: list[StoredItem], retracted: list[str], keep: int | None) -> _Applied:

@@ -64,6 +64,12 @@ class Negatives:
         self._nodes.pop(address, None)
         self._domains.pop(_domain(address), None)
 
+    def clear_service(self, account: str, service: str) -> None:
+        """What decides of access to all nodes of a service changed, as the account's roster does of a contact's."""
+        for address in [address for address in self._nodes if (address.account, address.service) == (account, service)]:
+            del self._nodes[address]
+        self._domains.pop((account, jid.domain(service)), None)
+
     def clear_account(self, account: str) -> None:
         """A new session: everything may be different now."""
         for address in [address for address in self._nodes if address.account == account]:

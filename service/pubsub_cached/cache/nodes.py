@@ -19,6 +19,7 @@ from ..xmpp.port import DiscoInfo, Item, Session
 from . import refusals
 from .changes import Changes
 from .negatives import Negatives
+from .policy import SHOWN
 from .proofs import Proofs
 
 log = logging.getLogger(__name__)
@@ -108,11 +109,8 @@ class Nodes:
             info = await self.describe(session, address)
         namespace = newest.namespace if newest is not None else ""
         matched = self.match(address, info, namespace)
-        demand = matched.definition is not None and matched.definition.demand
-        # Nobody who reads waits for an agent: the node is not kept until it has said so.
-        kept = matched.to_sync and (asked or not demand) and not asks(matched)
         columns = metadata(info) | {"namespace": namespace}
-        before, row = await self._store.write(_classify, address, matched, kept, columns)
+        before, row = await self._store.write(_classify, address, matched, asked, self._registered, columns)
         self.readable(address)
         if before is None:
             self._changes.node(address, "added")
@@ -159,6 +157,9 @@ class Nodes:
         """A client reads the node; nobody waits for that to be written down."""
         written = self._store.write(functools.partial(node_store.update, last_read=now), node.id)
         written.add_done_callback(_log_failure)
+
+    def _registered(self, analyser: str) -> bool:
+        return self._registry.get(analyser) is not None
 
     async def _denied(self, address: Address, reason: str) -> None:
         node = await self.find(address)
@@ -214,29 +215,52 @@ def metadata(info: DiscoInfo) -> dict[str, Any]:
 
 
 def _classify(
-    tx: Transaction, address: Address, matched: Matched, kept: bool, columns: dict[str, Any]
+    tx: Transaction,
+    address: Address,
+    matched: Matched,
+    asked: bool,
+    registered: Callable[[str], bool],
+    columns: dict[str, Any],
 ) -> tuple[NodeRow | None, NodeRow]:
     """The row before, None for a node that is new, and after."""
     before = node_store.find(tx.connection, address)
     node = before or node_store.ensure(tx, address)
     definition = matched.definition
-    columns |= {
-        "analyser": definition.name if definition else "",
-        "analyser_version": definition.version if definition else 0,
-        "type": matched.type or "",
-        "subtype": matched.subtype or "",
-    }
+    # Its analyser may come back.
+    waits = definition is None and node.analyser != "" and not registered(node.analyser)
+    if not waits:
+        columns |= {
+            "analyser": definition.name if definition else "",
+            "analyser_version": definition.version if definition else 0,
+            "type": matched.type or "",
+            "subtype": matched.subtype or "",
+        }
+    kept = node.pinned or _kept(node, matched, asked, waits)
     if matched.excluded:
         item_store.drop(tx, node.id)
         columns |= {"state": "excluded", "reason": "policy"}
+    elif not kept and (node.state in SHOWN or node.completeness != "none"):
+        # Nobody keeps it any more: from now on the service is asked.
+        item_store.drop(tx, node.id)
+        columns |= {"state": "discovered", "reason": "", "next_sync": None, "gone_at": None}
     elif node.completeness != "none":
         if node.state == "denied":
             # It could be read just now, so what was hidden may be shown again once it is validated.
             columns |= {"state": "stale", "reason": "access", "gone_at": None}
     elif node.state not in ("syncing", "stale", "unreachable"):
-        state = "syncing" if kept or node.pinned else "discovered"
+        state = "syncing" if kept else "discovered"
         columns |= {"state": state, "reason": "", "redirect": "", "gone_at": None}
     return before, node_store.update(tx, node.id, **columns)
+
+
+def _kept(node: NodeRow, matched: Matched, asked: bool, waits: bool) -> bool:
+    """Whether an analyser wants the node; one that was kept stays so while an agent has to be asked, or is awaited."""
+    already = node.state in SHOWN
+    if waits or asks(matched):
+        # Nobody who reads waits for an agent: the node is not kept until it has said so.
+        return already
+    demand = matched.definition is not None and matched.definition.demand
+    return matched.to_sync and (asked or already or not demand)
 
 
 def _gone(tx: Transaction, node_id: int, redirect: str, now: int) -> tuple[Delta, NodeRow]:

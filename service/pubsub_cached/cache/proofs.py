@@ -1,7 +1,9 @@
 """Proofs of access: silence proves no authorisation, so a node that is neither own nor open is proved again.
 
 A proof is a read that succeeded. It ages only while the account is online, so that an offline reader keeps
-what it has. Source: the coherence model, "What the protocol forces".
+what it has. Of a contact's node that is open to its contacts the account's own roster entry is the proof, and that of
+the owner's groups, which nobody else sees, an entry that has not changed since a read succeeded. Source: the coherence
+model, "What the protocol forces"; XEP-0060 4.5.
 """
 
 from __future__ import annotations
@@ -14,8 +16,11 @@ from .accounts import Account
 
 # Access models of which anybody may read (XEP-0060 4.5).
 OPEN = "open"
-# Access by presence is proved by the account's own roster.
+# Access that follows from the owner's roster.
 PRESENCE = "presence"
+ROSTER = "roster"
+# What may be different once the account's roster entry of the owner is; of "" the service does not tell.
+BY_ROSTER = frozenset({PRESENCE, ROSTER, ""})
 
 
 class Proofs:
@@ -48,22 +53,33 @@ class Proofs:
         self._proved.pop(address, None)
         self._doubted.add(address)
 
-    def doubted(self, address: Address) -> bool:
+    def doubted(self, account: Account, node: NodeRow) -> bool:
         """Whether there is a reason to think that access was tightened."""
-        return address in self._doubted
+        address = node.address
+        if address.own or not account.online:
+            return False
+        if address in self._doubted:
+            return True
+        left = node.access_model in (PRESENCE, ROSTER) and address.service not in account.session.contacts
+        return left and self._too_old(address)
 
     def missing(self, account: Account, node: NodeRow) -> bool:
         """Whether the node must be proved before it is served to somebody who is online."""
         address = node.address
-        if address.own:
+        if address.own or not account.online:
             return False
-        if self.doubted(address):
+        if self.doubted(account, node):
             return True
         if node.state == "unreachable":
             # Nothing can be proved, and what is served says that it is old.
             return False
         if node.access_model == OPEN or (node.access_model == PRESENCE and address.service in account.session.contacts):
             return False
+        if node.access_model == ROSTER and account.session.groups(address.service):
+            return address not in self._proved
+        return self._too_old(address)
+
+    def _too_old(self, address: Address) -> bool:
         proved = self._proved.get(address)
         return proved is None or self._age(address.account) - proved > self._lasts_ms
 

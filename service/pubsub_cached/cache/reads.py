@@ -165,7 +165,7 @@ class Reads:
             return False
         if options.policy == "cache":
             # Nothing may be asked: what was proved once is shown, unless there is a reason to doubt it.
-            return not node.address.own and self._proofs.doubted(node.address)
+            return self._proofs.doubted(account, node)
         return self._proofs.missing(account, node)
 
     async def _prove(self, account: Account, address: Address) -> None:
@@ -177,7 +177,8 @@ class Reads:
             if isinstance(error, errors.Offline):
                 # Without a session a reader keeps what it has.
                 return
-            if refusals.meaning(error) != "unreachable" or self._proofs.doubted(address):
+            node = await self._nodes.find(address)
+            if refusals.meaning(error) != "unreachable" or node is None or self._proofs.doubted(account, node):
                 raise told from error
         else:
             self._nodes.readable(address)

@@ -158,6 +158,13 @@ class BounceEvent(Event, frozen=True, kw_only=True):
     condition: str = ""
 
 
+class RosterEvent(Event, frozen=True, kw_only=True):
+    """The account's roster entry of the contact ``service`` changed: presence or groups (RFC 6121 2.1.6).
+
+    ``node`` is "": who may read which of the contact's nodes is open again (XEP-0060 4.5).
+    """
+
+
 class Listener(Protocol):
     """What a session tells; every call comes on the loop's thread, in the stream's order."""
 
@@ -191,6 +198,9 @@ class Session(Protocol):
     @property
     def contacts(self) -> frozenset[str]:
         """Bare JIDs of the roster whose presence the account receives (``to`` or ``both``)."""
+
+    def groups(self, contact: str) -> frozenset[str]:
+        """The groups of the account's roster in which such a contact stands; none for anybody else."""
 
     @property
     def server_features(self) -> tuple[str, ...]:

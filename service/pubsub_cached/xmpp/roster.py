@@ -1,9 +1,10 @@
-"""The roster as far as it decides whose events are let in (RFC 6121 2)."""
+"""The roster as far as it decides whose events are let in, and what it proves of access (RFC 6121 2)."""
 
 from __future__ import annotations
 
 import logging
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 
 from . import stanzas
 
@@ -13,11 +14,19 @@ ROSTER = "{jabber:iq:roster}"
 
 
 class Roster:
-    """The contacts of an account; nothing of them is written by us."""
+    """The contacts of an account; nothing of them is written by us.
+
+    entries: the groups of each contact whose presence the account receives.
+    """
 
     def __init__(self, account: str) -> None:
         self._account = account
-        self.contacts: frozenset[str] = frozenset()
+        self.entries: Mapping[str, frozenset[str]] = {}
+
+    @property
+    def contacts(self) -> frozenset[str]:
+        """Bare JIDs whose presence the account receives."""
+        return frozenset(self.entries)
 
     def request(self) -> ET.Element:
         """Ask for the whole roster (RFC 6121 2.1.3)."""
@@ -25,7 +34,7 @@ class Roster:
 
     def replace(self, iq: ET.Element | None) -> None:
         """Take the whole roster from a reply; None when the server gave none."""
-        self.contacts = frozenset()
+        self.entries = {}
         if iq is not None:
             self._apply(iq)
 
@@ -41,11 +50,16 @@ class Roster:
         return True
 
     def _apply(self, iq: ET.Element) -> None:
-        contacts = set(self.contacts)
+        entries = dict(self.entries)
         for item in iq.iterfind(f"{ROSTER}query/{ROSTER}item"):
             contact = stanzas.bare(item.get("jid", ""))
             if item.get("subscription") in ("to", "both") and contact:
-                contacts.add(contact)
+                entries[contact] = frozenset(group.text or "" for group in item.iterfind(f"{ROSTER}group"))
             else:
-                contacts.discard(contact)
-        self.contacts = frozenset(contacts)
+                entries.pop(contact, None)
+        self.entries = entries
+
+
+def differing(one: Mapping[str, frozenset[str]], other: Mapping[str, frozenset[str]]) -> list[str]:
+    """The contacts of which two rosters say different things, sorted."""
+    return sorted(contact for contact in one.keys() | other.keys() if one.get(contact) != other.get(contact))

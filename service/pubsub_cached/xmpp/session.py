@@ -25,12 +25,13 @@ from .port import (
     ItemsPage,
     Listener,
     PasswordSource,
+    RosterEvent,
     Rsm,
     SessionState,
     Subscription,
 )
 from .requests import Requests
-from .roster import Roster
+from .roster import Roster, differing
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,8 @@ class Session:
         self._client: Client | None = None
         self._online = False
         self._announced = ""
+        # Contacts whose entries changed while there was no session.
+        self._moved: list[str] = []
         self._said: tuple[str, str, str] = ("offline", "", "")
 
     # What is known
@@ -78,6 +81,10 @@ class Session:
     def contacts(self) -> frozenset[str]:
         """Bare JIDs whose presence the account receives."""
         return self._roster.contacts
+
+    def groups(self, contact: str) -> frozenset[str]:
+        """The groups in which a contact stands."""
+        return self._roster.entries.get(contact, frozenset())
 
     @property
     def server_features(self) -> tuple[str, ...]:
@@ -257,7 +264,10 @@ class Session:
             ),
         )
         self._features = tuple(sorted((domain or frozenset()) | (account or frozenset())))
+        before = self._roster.entries
         self._roster.replace(roster)
+        # Of a first roster nothing is known that could have changed.
+        self._moved = differing(before, self._roster.entries) if before else []
 
     def up(self, resumed: bool) -> None:
         """Online: presence first, then the listener."""
@@ -267,6 +277,8 @@ class Session:
             self._announce()
         self.state("online")
         self._listener.session_started(resumed)
+        moved, self._moved = self._moved, []
+        self._tell_moved(moved)
 
     def detached(self) -> None:
         """Requests fail now; the listener learns that the session is down."""
@@ -307,14 +319,20 @@ class Session:
         return False
 
     def _roster_push(self, client: Client, xml: ET.Element) -> bool:
-        before = self._roster.contacts
+        before = self._roster.entries
         if not self._roster.pushed(xml):
             return False
         client.answer(xml)
-        if self._online and self._roster.contacts - before:
-            # Some servers learned our interests from a presence that came before they would listen.
-            self._announce()
+        if self._online:
+            if self._roster.contacts - before.keys():
+                # Some servers learned our interests from a presence that came before they would listen.
+                self._announce()
+            self._tell_moved(differing(before, self._roster.entries))
         return True
+
+    def _tell_moved(self, contacts: Sequence[str]) -> None:
+        for contact in contacts:
+            self._listener.event(RosterEvent(service=contact, node=""))
 
     def _announce(self) -> None:
         if self._client is not None:

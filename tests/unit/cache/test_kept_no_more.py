@@ -13,7 +13,6 @@ PUBSUB = "pubsub.example.net"
 EVENTS = "urn:xmpp:calendar-events:0"
 
 
-@pytest.mark.xfail(strict=True, reason="a node that is classified anew at a configuration change stays kept")
 async def test_a_node_whose_new_configuration_nobody_keeps_is_answered_by_the_service(cached: Make) -> None:
     world = World()
     world.account(ALICE)

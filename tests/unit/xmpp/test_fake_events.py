@@ -15,6 +15,7 @@ from pubsub_cached.xmpp.port import (
     Item,
     ItemsEvent,
     PurgeEvent,
+    RosterEvent,
     SubscriptionEvent,
 )
 
@@ -269,7 +270,32 @@ class TestPep:
         world.unfriend(ALICE, BOB)
         world.accounts[BOB].pep.publish("mood", "1")
         await world.settle()
-        assert client.events == []
+        assert client.events == [RosterEvent(service=BOB, node="")]
+        assert client.session.contacts == frozenset()
+
+    async def test_a_new_contact_s_last_items_come_after_the_roster_s_word(self) -> None:
+        world = World()
+        world.account(ALICE)
+        world.account(BOB).pep.publish("mood", "1")
+        client = Client(world, ALICE, interests=["mood"])
+        await client.start()
+        world.befriend(ALICE, BOB, groups=["friends"])
+        await world.settle()
+        assert client.events[0] == RosterEvent(service=BOB, node="")
+        assert words(client.events[1:]) == "1"
+        assert client.session.groups(BOB) == {"friends"}
+
+    async def test_a_roster_changed_meanwhile_is_told_by_the_next_session(self) -> None:
+        world, client = self.scene(PROSODY)
+        await client.start()
+        world.cut(ALICE)
+        world.unfriend(ALICE, BOB)
+        await world.settle()
+        assert client.session.contacts == {BOB}
+        world.restore(ALICE)
+        await world.settle()
+        assert client.told[-2:] == ["started", "event"]
+        assert client.events == [RosterEvent(service=BOB, node="")]
         assert client.session.contacts == frozenset()
 
     async def test_presence_goes_one_way_where_the_roster_says_so(self) -> None:
@@ -277,8 +303,9 @@ class TestPep:
         world.account(ALICE)
         world.account(BOB)
         world.befriend(ALICE, BOB, mutual=False)
-        assert Client(world, ALICE).session.contacts == {BOB}
-        assert Client(world, BOB).session.contacts == frozenset()
+        alice, bob = Client(world, ALICE), Client(world, BOB)
+        assert (await alice.start()).contacts == {BOB}
+        assert (await bob.start()).contacts == frozenset()
 
     async def test_presence_brings_the_last_items_looking_live(self) -> None:
         world, client = self.scene(PROSODY)

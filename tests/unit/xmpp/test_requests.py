@@ -9,7 +9,7 @@ import pytest
 
 from pubsub_cached.errors import Offline, StanzaError, Timeout
 from pubsub_cached.xmpp.requests import Requests
-from pubsub_cached.xmpp.roster import Roster
+from pubsub_cached.xmpp.roster import Roster, differing
 
 ACCOUNT = "alice@example.org"
 BOUND = f"{ACCOUNT}/here"
@@ -142,6 +142,17 @@ class TestRoster:
         assert roster.contacts == {"bob@x"}
         assert roster.pushed(self.push("<item jid='bob@x' subscription='remove'/>"))
         assert roster.contacts == frozenset()
+
+    def test_presence_and_groups_are_what_differs(self) -> None:
+        roster = Roster(ACCOUNT)
+        roster.replace(self.push("<item jid='a@x' subscription='to'/><item jid='b@x' subscription='both'/>"))
+        before = roster.entries
+        roster.pushed(self.push("<item jid='a@x' subscription='both' name='A'/>"))
+        assert differing(before, roster.entries) == []
+        roster.pushed(self.push("<item jid='a@x' subscription='to'><group>friends</group></item>"))
+        roster.pushed(self.push("<item jid='b@x' subscription='from'/>"))
+        assert roster.entries == {"a@x": {"friends"}}
+        assert differing(before, roster.entries) == ["a@x", "b@x"]
 
     @pytest.mark.parametrize("sender", ["mallory@example.org", "example.org", "alice@example.com"])
     def test_pushes_of_others_are_refused(self, sender: str) -> None:

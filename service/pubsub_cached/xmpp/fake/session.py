@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ...errors import AuthenticationFailed, Offline, Timeout
 from ...jid import bare, normalise
-from ..port import Endpoint, Event, Listener, PasswordSource, SessionState
+from ..port import Endpoint, Event, Listener, PasswordSource, RosterEvent, SessionState
+from ..roster import differing
 from .asking import Asking
 from .door import Call
 
@@ -40,6 +41,7 @@ class FakeSession(Asking):
         self._online = False
         self._dead = False
         self._interests: frozenset[str] = frozenset()
+        self._roster: dict[str, frozenset[str]] = {}
         self._missed: list[tuple[Event, bool]] = []
         self._calls: set[Call] = set()
 
@@ -53,7 +55,11 @@ class FakeSession(Asking):
     @property
     def contacts(self) -> frozenset[str]:
         """Bare JIDs whose presence the account receives."""
-        return frozenset(self.world.contacts(self.jid))
+        return frozenset(self._roster)
+
+    def groups(self, contact: str) -> frozenset[str]:
+        """The groups in which a contact stands."""
+        return self._roster.get(contact, frozenset())
 
     @property
     def server_features(self) -> tuple[str, ...]:
@@ -142,7 +148,7 @@ class FakeSession(Asking):
         """No stream any more; of what was kept for resumption only stored messages remain."""
         missed, self._missed = self._missed, []
         self.stream = "none"
-        self.world.store_missed(self.jid, [event for event, _ in missed])
+        self.world.store_missed(self.jid, [event for event, _ in missed if not isinstance(event, RosterEvent)])
 
     # The client's end of the stream
 
@@ -183,8 +189,12 @@ class FakeSession(Asking):
         if self._dead:
             return
         self._online = True
+        before = self._roster
+        if not resumed:
+            self._roster = self.world.roster(self.jid)
         self._change("online")
         self.listener.session_started(resumed)
+        self._tell_moved(before if before else self._roster)
         if self._interests != self.announced:
             self._announce()
 
@@ -216,8 +226,15 @@ class FakeSession(Asking):
         self.listener.session_ended()
 
     def _deliver(self, event: Event, let_in: bool) -> None:
-        if self._online and (let_in or self._solicited(event.service)):
+        if isinstance(event, RosterEvent):
+            before, self._roster = self._roster, self.world.roster(self.jid)
+            self._tell_moved(before)
+        elif self._online and (let_in or self._solicited(event.service)):
             self.listener.event(event)
+
+    def _tell_moved(self, before: dict[str, frozenset[str]]) -> None:
+        for contact in differing(before, self._roster) if self._online else ():
+            self.listener.event(RosterEvent(service=contact, node=""))
 
     def _change(self, state: SessionState, error: str = "", message: str = "") -> None:
         if state != self.state and not self._dead:

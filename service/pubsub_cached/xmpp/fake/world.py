@@ -12,7 +12,7 @@ import msgspec
 
 from ...errors import StanzaError
 from ...jid import bare, domain, normalise
-from ..port import Endpoint, Event, Listener, PasswordSource
+from ..port import Endpoint, Event, Listener, PasswordSource, RosterEvent
 from .access import refusal
 from .door import Call
 from .profile import PROSODY, Profile
@@ -118,6 +118,8 @@ class World:
         if mutual:
             second.sees.add(first.jid)
             first.groups[second.jid] = frozenset(groups)
+        self._push_roster(first, second, gained=True)
+        self._push_roster(second, first, gained=mutual)
 
     def unfriend(self, one: str, other: str) -> None:
         """Neither receives the other's presence any more."""
@@ -125,6 +127,7 @@ class World:
         for account, contact in ((first, second), (second, first)):
             account.sees.discard(contact.jid)
             account.groups.pop(contact.jid, None)
+            self._push_roster(account, contact)
 
     # What a test does to connections
 
@@ -246,9 +249,9 @@ class World:
             if service.profile.presence_pushes_subscribed and not service.owner:
                 self._push_subscribed(service, session)
 
-    def push_last(self, session: FakeSession, nodes: Iterable[str]) -> None:
-        """Push the last items of these PEP nodes, own and of contacts (XEP-0163 4.3.4)."""
-        for jid in [session.jid, *sorted(self.contacts(session.jid))]:
+    def push_last(self, session: FakeSession, nodes: Iterable[str], owners: Iterable[str] = ()) -> None:
+        """Push the last items of these PEP nodes, own and of contacts unless ``owners`` are named (XEP-0163 4.3.4)."""
+        for jid in owners or [session.jid, *sorted(self.contacts(session.jid))]:
             account = self.accounts[jid]
             if account.pep.profile.presence_needs_contact and not account.online:
                 continue
@@ -270,6 +273,10 @@ class World:
         account = self.accounts.get(jid)
         return account.sees if account else set()
 
+    def roster(self, jid: str) -> dict[str, frozenset[str]]:
+        """The groups of the contacts whose presence an account receives."""
+        return {contact: self.groups(jid, contact) for contact in self.contacts(jid)}
+
     def sees(self, jid: str, owner: str) -> bool:
         """Whether an account is another one, or receives its presence."""
         return jid == owner or owner in self.contacts(jid)
@@ -278,6 +285,13 @@ class World:
         """The groups in which an account has a contact."""
         account = self.accounts.get(owner)
         return account.groups.get(jid, frozenset()) if account else frozenset()
+
+    def _push_roster(self, account: Account, contact: Account, *, gained: bool = False) -> None:
+        """A roster push; what a new contact's presence brings follows it."""
+        for session in account.sessions:
+            session.push(RosterEvent(service=contact.jid, node=""), let_in=True)
+            if gained and session.stream == "up":
+                self.push_last(session, session.announced, [contact.jid])
 
     def _push_subscribed(self, service: Service, session: FakeSession) -> None:
         """ejabberd: presence brings the last item of subscribed nodes, looking live."""
