@@ -11,7 +11,7 @@ from dbus_fast import Message, MessageFlag, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
 from pubsub_cached import errors
-from pubsub_cached.bus import Interface, caller, variants
+from pubsub_cached.bus import Interface, Record, Records, caller
 
 DIRECTORY = Path(__file__).parent / "interfaces"
 ROOT = "/im/pubsubcache1"
@@ -51,9 +51,9 @@ class Sample(Interface):
     def Options(self, options: dict[str, Variant]) -> list[str]:
         return sorted(f"{key}={variant.signature}:{variant.value}" for key, variant in options.items())
 
-    def Rows(self, count: int, size: int) -> list[dict[str, Variant]]:
+    def Rows(self, count: int, size: int) -> Records:
         row = {"id": "1", "payload": "x" * size, "created": 1}
-        return [variants(row, ROW) for _ in range(count)]
+        return Records([row] * count, ROW)
 
     def Who(self) -> str:
         return caller()
@@ -91,8 +91,8 @@ class Sample(Interface):
     def WrongPath(self, path: str) -> str:
         return path
 
-    def WrongRecord(self) -> dict[str, Variant]:
-        return variants({"created": "yesterday"}, ROW)
+    def WrongRecord(self) -> Record:
+        return Record({"created": "yesterday"}, ROW)
 
     def ReadFd(self, fd: int) -> str:
         self.inheritable.append(os.get_inheritable(fd))

@@ -1,4 +1,4 @@
-"""Values: records as variants, and object paths."""
+"""Object paths, and what the seam costs to import."""
 
 from __future__ import annotations
 
@@ -9,32 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pubsub_cached.bus import Variant, paths, variants
-from pubsub_cached.records import INFO, ITEM
-
-
-def test_record_becomes_variants_of_the_types_in_the_table() -> None:
-    record = {"id": "a", "created": 1, "pending": True, "errors": ["x"], "index": 3}
-    made = variants(record, ITEM)
-    assert {key: (value.signature, value.value) for key, value in made.items()} == {
-        "id": ("s", "a"),
-        "created": ("x", 1),
-        "pending": ("b", True),
-        "errors": ("as", ["x"]),
-        "index": ("u", 3),
-    }
-    assert made["id"] == Variant("s", "a")
-
-
-def test_key_that_the_table_lacks_is_a_fault() -> None:
-    with pytest.raises(KeyError):
-        variants({"colour": "red"}, ITEM)
-
-
-def test_object_path_in_a_record_is_looked_at() -> None:
-    assert variants({"job": "/a"}, INFO)["job"].signature == "o"
-    with pytest.raises(TypeError, match="no object path"):
-        variants({"job": "/a\n"}, INFO)
+from pubsub_cached.bus import paths
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..bus import Variant, caller, variants
+from ..bus import Records, Variant, caller
 from ..cache.options import ReanalyseFilter
 from ..errors import InvalidArgs
 from ..records import ANALYSER
@@ -84,8 +84,8 @@ class Analysers(Served):
     async def Unregister(self, name: str) -> None:
         await self.house.analysing.unregister(name, caller())
 
-    def List(self) -> list[dict[str, Variant]]:
-        return [variants(analyser, ANALYSER) for analyser in self.house.analysers.list()]
+    def List(self) -> Records:
+        return Records(self.house.analysers.list(), ANALYSER)
 
     async def Match(
         self, account: str, service: str, node: str, options: Mapping[str, Variant]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import ClassVar
 
-from ..bus import Variant, caller, variants
+from ..bus import Record, Records, Variant, caller
 from ..cache.options import LIMIT_AT_MOST, NodesFilter, PurgeFilter, ReadOptions
 from ..cache.policy import POLICIES
 from ..cache.search import SearchOptions
@@ -16,10 +16,9 @@ from .options import INT64, UINT32, UINT64, Fields, Flag, Number, Order, Table, 
 from .served import Served
 from .waiting import then
 
-Record = dict[str, Variant]
 Items = tuple[list[ItemRecord], str, InfoRecord]
-ItemsReply = tuple[list[Record], str, Record]
-NodesReply = tuple[list[Record], str]
+ItemsReply = tuple[Records, str, Record]
+NodesReply = tuple[Records, str]
 ChangesReply = tuple[list[str], list[str], int, bool]
 
 STATES = (
@@ -207,13 +206,13 @@ def _without_ids(answer: Items) -> Items:
 
 def _items_reply(answer: Items) -> ItemsReply:
     items, cursor, info = answer
-    return [variants(item, ITEM) for item in items], cursor, variants(info, INFO)
+    return Records(items, ITEM), cursor, Record(info, INFO)
 
 
 def _node_reply(node: NodeRecord) -> Record:
-    return variants(node, NODE)
+    return Record(node, NODE)
 
 
 def _nodes_reply(answer: tuple[list[NodeRecord], str]) -> NodesReply:
     nodes, cursor = answer
-    return [variants(node, NODE) for node in nodes], cursor
+    return Records(nodes, NODE), cursor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from ..bus import Variant, caller, variants
+from ..bus import Record, Variant, caller
 from ..cache.search import SearchOptions
 from ..records import STATISTICS
 from ..xmpp.port import PRESENCE_PRIORITY
@@ -22,9 +22,9 @@ class Debug(Served):
     name: ClassVar[str] = "im.pubsubcache1.Debug"
     options: ClassVar[Mapping[str, Table]] = {EXPLAIN.method: EXPLAIN}
 
-    async def GetStatistics(self) -> dict[str, Variant]:
+    async def GetStatistics(self) -> Record:
         found = await self.house.upkeep.statistics()
-        return variants(found | {"presence-priority": PRESENCE_PRIORITY}, STATISTICS)
+        return Record(found | {"presence-priority": PRESENCE_PRIORITY}, STATISTICS)
 
     async def Explain(self, text: str, query: str, options: Mapping[str, Variant]) -> str:
         wanted = SearchOptions(**EXPLAIN.read(options))

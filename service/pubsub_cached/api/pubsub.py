@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from ..address import Address
-from ..bus import Variant, caller, variants
+from ..bus import Records, Variant, caller
 from ..cache import payloads
 from ..cache.options import LIMIT_AT_MOST
 from ..errors import InvalidArgs
@@ -15,8 +15,6 @@ from . import fields
 from .fields import PUBSUB, FieldsTable
 from .options import Flag, Number, Table, Text, Token
 from .served import Served
-
-Record = dict[str, Variant]
 
 _LIMIT = Number("u", 1, LIMIT_AT_MOST, capped=True)
 
@@ -91,31 +89,31 @@ class PubSub(Served):
 
     async def ListSubscriptions(
         self, account: str, service: str, options: Mapping[str, Variant]
-    ) -> tuple[list[Record], str]:
+    ) -> tuple[Records, str]:
         given = LIST_SUBSCRIPTIONS.read(options)
         address = self.house.accounts.resolve(account, service, "")
         found, cursor = await self.house.discovery.subscriptions(address, **given)
-        return [variants(record, SUBSCRIPTION) for record in found], cursor
+        return Records(found, SUBSCRIPTION), cursor
 
-    async def ListAffiliations(
-        self, account: str, service: str, options: Mapping[str, Variant]
-    ) -> tuple[list[Record], str]:
+    async def ListAffiliations(self, account: str, service: str, options: Mapping[str, Variant]) -> tuple[Records, str]:
         given = LIST_AFFILIATIONS.read(options)
         address = self.house.accounts.resolve(account, service, "")
         found, cursor = await self.house.discovery.affiliations(address, **given)
-        return [variants(record, AFFILIATION) for record in found], cursor
+        return Records(found, AFFILIATION), cursor
 
-    async def Discover(self, account: str, service: str, options: Mapping[str, Variant]) -> tuple[list[Record], str]:
+    async def Discover(self, account: str, service: str, options: Mapping[str, Variant]) -> tuple[Records, str]:
         given = DISCOVER.read(options)
         address = self.house.accounts.resolve(account, service, given.pop("node", ""))
         found, cursor = await self.house.discovery.nodes(address, **given)
-        return [variants(record, DISCOVERED) for record in found], cursor
+        return Records(found, DISCOVERED), cursor
 
     async def CreateNode(self, account: str, service: str, node: str, config: Mapping[str, Variant]) -> str:
         given = CREATE_NODE.read(config)
         return await self.house.writing.create(self.house.accounts.resolve(account, service, node), given["fields"])
 
-    async def GetNodeConfig(self, account: str, service: str, node: str, options: Mapping[str, Variant]) -> Record:
+    async def GetNodeConfig(
+        self, account: str, service: str, node: str, options: Mapping[str, Variant]
+    ) -> dict[str, Variant]:
         GET_NODE_CONFIG.read(options)
         return fields.variants(await self.house.writing.configuration(self._address(account, service, node)))
 

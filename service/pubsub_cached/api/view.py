@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from ..bus import Interface, Variant, variants
+from ..bus import Interface, Records
 from ..documents import document
 from ..records import ITEM, ItemRecord
 from .options import Table
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from ..cache.view import View as CachedView
 
 RANGE_AT_MOST = 500
-
-Record = dict[str, Variant]
 
 
 class View(Interface):
@@ -47,9 +45,9 @@ class View(Interface):
     def Close(self) -> None:
         self._close()
 
-    async def GetRange(self, offset: int, count: int) -> list[Record]:
+    async def GetRange(self, offset: int, count: int) -> Records:
         items = await self._view.range(offset, min(count, RANGE_AT_MOST))
-        return [variants(item, ITEM) for item in items]
+        return Records(items, ITEM)
 
     # What the view tells: it is the cache's ``Listener``.
 
@@ -58,9 +56,9 @@ class View(Interface):
         if self._view.json:
             self.emit("Documents", change, [document(item) for item in items])
         elif change == "added":
-            self.emit("Added", [variants(item, ITEM) for item in items])
+            self.emit("Added", Records(items, ITEM))
         else:
-            self.emit("Changed", [variants(item, ITEM) for item in items])
+            self.emit("Changed", Records(items, ITEM))
 
     def removed(self, keys: list[str]) -> None:
         """Items left the window."""

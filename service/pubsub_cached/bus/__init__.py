@@ -4,21 +4,23 @@ from .caller import caller
 from .connection import Connection
 from .errors import RemoteError
 from .interface import Interface
+from .marshalling import Record, Records
 from .matches import Match, Signal, Subscription
 from .owners import Owners
 from .tree import Tree
-from .values import Variant, variants
+from .values import Variant
 
 __all__ = [
     "Connection",
     "Interface",
     "Match",
     "Owners",
+    "Record",
+    "Records",
     "RemoteError",
     "Signal",
     "Subscription",
     "Tree",
     "Variant",
     "caller",
-    "variants",
 ]

@@ -15,6 +15,7 @@ from ..errors import BusLost, InvalidArgs, LimitExceeded, NameTaken, Timeout
 from . import descriptors
 from .errors import DISCONNECTED, RemoteError
 from .flow import Answer, Flow
+from .marshalling import marshalled
 from .matches import Callback, Match, Matches, Subscription
 from .transport import Transport
 from .values import SignatureTree
@@ -155,7 +156,7 @@ class Connection:
     def transmit(self, message: Message, fds: Sequence[int] = ()) -> None:
         """Sends a message; takes ``fds`` unless it raises."""
         message.serial = self._transport.next_serial()
-        data = message._marshall(True)
+        data = marshalled(message)
         if len(data) > MESSAGE_LIMIT:
             raise LimitExceeded(f"The message has {len(data)} bytes; at most {MESSAGE_LIMIT} are sent at once.")
         size = self._writer.write(data, fds)
