@@ -13,7 +13,7 @@ from dbus_fast import Variant
 from dbus_fast.aio import MessageBus
 
 from pubsub_cached.address import Address
-from pubsub_cached.analysers import plugins, watching
+from pubsub_cached.analysers import plugins
 from pubsub_cached.analysers.builtin import registry
 from pubsub_cached.analysers.registry import ItemContext
 from tests.bus import api_service
@@ -46,10 +46,7 @@ def bus(installed: Path, activating_bus: PrivateBus) -> PrivateBus:
     return activating_bus
 
 
-async def test_an_installed_application_is_started_to_parse(
-    bus: PrivateBus, installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watching, "SECONDS", 0.05)
+async def test_an_installed_application_is_started_to_parse(bus: PrivateBus, installed: Path, tmp_path: Path) -> None:
     world = api_service.world()
     service = world.services[SERVICE]
     service.create_node("tickets")

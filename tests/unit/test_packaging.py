@@ -55,6 +55,10 @@ def test_wheel_holds_every_file_and_nothing_else(wheel: zipfile.ZipFile) -> None
         f"pubsub_cached-{__version__}.data/data/share/man/man{page.suffix[1:]}/{page.name}"
         for page in (CHECKOUT / "docs/man").iterdir()
     }
+    expected |= {
+        f"pubsub_cached-{__version__}.data/data/share/pubsub-cached/{path.relative_to(CHECKOUT / 'interfaces')}"
+        for path in (CHECKOUT / "interfaces/schemas").rglob("*.json")
+    }
     found = {name for name in wheel.namelist() if ".dist-info/" not in name}
 
     assert found == expected

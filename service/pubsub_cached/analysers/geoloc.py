@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from . import values, xml
 from .item import Item
+from .values import Date
 
 NAMESPACE = "http://jabber.org/protocol/geoloc"
 TAG = f"{{{NAMESPACE}}}geoloc"
@@ -37,7 +38,7 @@ class Geoloc(msgspec.Struct, omit_defaults=True, kw_only=True):
     speed: float | UnsetType = UNSET
     street: str = ""
     text: str = ""
-    timestamp: str = ""
+    timestamp: Date = ""
     tzo: str = ""
     uri: str = ""
 

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from . import uris, values, xml
 from .item import Item
-from .values import LangText
+from .values import Date, LangText
 
 NAMESPACE = "urn:xmpp:sfs:0"
 TAG = f"{{{NAMESPACE}}}file-sharing"
@@ -53,7 +53,7 @@ class File(msgspec.Struct, omit_defaults=True, kw_only=True):
     media_type: str = ""
     size: int | UnsetType = UNSET
     desc: list[LangText] = []
-    date: str = ""
+    date: Date = ""
     dimensions: str = ""
     hashes: list[Hash] = []
     thumbnails: list[Thumbnail] = []

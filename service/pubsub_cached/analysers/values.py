@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Annotated
 
 import msgspec
 from lxml.etree import _Element
@@ -20,6 +21,10 @@ _DATE = re.compile(
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,2})?")
 _BOOLEAN = {"true": True, "1": True, "false": False, "0": False}
+
+
+# As ``normalised_date`` gives it, so that strings sort.
+Date = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 
 
 class LangText(msgspec.Struct, omit_defaults=True, kw_only=True):

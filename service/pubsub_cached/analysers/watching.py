@@ -1,22 +1,27 @@
-"""Files of analysers that come, change and go while the daemon runs.
-
-The directories are looked at every few seconds. Python has no inotify of its own, most of the directories do not exist
-until a program is installed, and nobody waits for it: five calls of the system now and then cost less than a library.
-"""
+"""Files of analysers that come, change and go while the daemon runs."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from . import files
 
+if TYPE_CHECKING:
+    from asyncinotify import Inotify
+
 log = logging.getLogger(__name__)
 
+# How often is looked where nothing tells: on a system without inotify, or with no watches left.
 SECONDS = 5.0
+# A package installs several files, and an editor saves in several steps.
+QUIET_SECONDS = 0.1
 
 Seen = dict[str, tuple[int, int, int]]
 
@@ -34,6 +39,19 @@ class Watching:
 
     async def run(self) -> None:
         """Watch until cancelled."""
+        # It asks the system for the C library, which takes a while.
+        library = await asyncio.to_thread(_library)
+        while library is not None:
+            try:
+                with library.Inotify() as inotify:
+                    self._watch(library, inotify)
+                    # What changed before it was watched.
+                    self.look()
+                    await self._news(library, inotify)
+                await asyncio.sleep(QUIET_SECONDS)
+            except OSError as error:
+                log.info("directories of analysers can't be watched and are looked at instead: %s", error)
+                break
         while True:
             await asyncio.sleep(SECONDS)
             self.look()
@@ -47,8 +65,29 @@ class Watching:
             except Exception:
                 log.exception("files of analysers changed and could not be read")
 
+    def _watch(self, library: ModuleType, inotify: Inotify) -> None:
+        """Watch each directory, and the nearest one above it, which shows when it comes and goes. Raises OSError."""
+        mask = library.Mask
+        come = mask.CREATE | mask.MOVED_TO | mask.DELETE_SELF | mask.MOVE_SELF | mask.ONLYDIR | mask.MASK_ADD
+        inside = come | mask.CLOSE_WRITE | mask.ATTRIB | mask.MOVED_FROM | mask.DELETE
+        for directory in self._where():
+            if directory.is_dir():
+                inotify.add_watch(directory, inside)
+            inotify.add_watch(next(above for above in directory.parents if above.is_dir()), come)
+
+    async def _news(self, library: ModuleType, inotify: Inotify) -> None:
+        """Return once something happened that may concern one of the files."""
+        directories = self._where()
+        expected = {path for directory in directories for path in (directory, *directory.parents)}
+        while True:
+            event = await inotify.get()
+            if event.path is None or event.name is None or event.path in expected:
+                return
+            if event.path.parent in directories and event.path.suffix == files.SUFFIX:
+                return
+
     def _look(self) -> Seen:
-        """What tells a file from its earlier self: inode, size, time of the last change."""
+        """What tells a file from its earlier self: inode, size, time of the last change, also of its permissions."""
         seen: Seen = {}
         for directory in self._where():
             try:
@@ -56,8 +95,16 @@ class Watching:
                     for entry in entries:
                         if entry.name.endswith(files.SUFFIX):
                             found = entry.stat()
-                            seen[entry.path] = (found.st_ino, found.st_size, found.st_mtime_ns)
+                            seen[entry.path] = (found.st_ino, found.st_size, found.st_ctime_ns)
             except OSError:
                 # No such directory, or a file that vanished meanwhile.
                 continue
         return seen
+
+
+def _library() -> ModuleType | None:
+    try:
+        return importlib.import_module("asyncinotify")
+    except (ImportError, RuntimeError) as error:
+        log.info("directories of analysers are looked at every %g s, as there is no inotify: %s", SECONDS, error)
+        return None

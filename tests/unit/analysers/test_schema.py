@@ -5,9 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from manual import data
+from manual.samples import SAMPLES
 from pubsub_cached.analysers import builtin, schema
 
 SCHEMAS = schema.schemas()
+SHAPES = {name: shape for module in builtin.READING for name, shape in module.SHAPES.items()}
 
 
 def test_every_kind_of_item_has_one():
@@ -51,3 +54,22 @@ def test_every_reference_leads_somewhere(name):
     found = set(references(document))
     assert found
     assert {reference.rsplit("/", 1)[1] for reference in found} <= set(document["$defs"])
+
+
+def test_what_is_installed_and_documented_is_what_the_parsers_give():
+    written = data.documents()
+    differing = [path.name for path, text in written.items() if not path.exists() or path.read_text() != text]
+    assert not differing, "run scripts/schemas"
+    assert set(data.SCHEMAS.rglob("*.json")) == {path for path in written if path.suffix == ".json"}
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_every_sample_in_the_documentation_is_good_and_has_the_shape(name):
+    parsed = data.parsed(name)
+    assert (f"{parsed.type}/{parsed.subtype}", parsed.errors) == (name, ())
+    shape = SHAPES[name]
+    assert msgspec.to_builtins(msgspec.json.decode(parsed.data, type=shape)) == msgspec.json.decode(parsed.data)
+
+
+def test_every_shape_has_a_sample():
+    assert {SHAPES[name] for name in SAMPLES} == set(SHAPES.values())

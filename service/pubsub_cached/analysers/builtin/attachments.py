@@ -12,6 +12,7 @@ from .. import forms, uris, values, xml
 from ..definition import Definition
 from ..item import Item
 from ..uris import ItemRef
+from ..values import Date
 
 NAMESPACE = "urn:xmpp:pubsub-attachments:1"
 SUMMARY = "urn:xmpp:pubsub-attachments:summary:1"
@@ -26,13 +27,13 @@ _NAMESPACES = frozenset({NAMESPACE, "", PUBSUB, f"{PUBSUB}#event"})
 class Noticed(msgspec.Struct, omit_defaults=True, kw_only=True):
     """Somebody has seen the item."""
 
-    timestamp: str = ""
+    timestamp: Date = ""
 
 
 class Reactions(msgspec.Struct, omit_defaults=True, kw_only=True):
     """Emojis, each once."""
 
-    timestamp: str = ""
+    timestamp: Date = ""
     values: list[str]
 
 
@@ -48,7 +49,7 @@ class Signature(msgspec.Struct, omit_defaults=True, kw_only=True):
     """A signature that nobody has verified; signers are bare JIDs."""
 
     signers: list[str]
-    time: str = ""
+    time: Date = ""
 
 
 class Attachments(msgspec.Struct, omit_defaults=True, kw_only=True):

@@ -14,6 +14,7 @@ from ..geoloc import Geoloc
 from ..item import Item
 from ..markup import Markup
 from ..uris import ItemRef
+from ..values import Date
 
 ATOM = "http://www.w3.org/2005/Atom"
 THREAD = "http://purl.org/syndication/thread/1.0"
@@ -97,8 +98,8 @@ class Entry(msgspec.Struct, omit_defaults=True, kw_only=True):
     title: list[Markup] = []
     summary: list[Markup] = []
     content: list[Markup] = []
-    published: str = ""
-    updated: str = ""
+    published: Date = ""
+    updated: Date = ""
     authors: list[Author] = []
     author_verified: bool
     categories: list[Category] = []
@@ -118,7 +119,7 @@ class Metadata(msgspec.Struct, omit_defaults=True, kw_only=True):
     atom_id: str = ""
     title: list[Markup] = []
     subtitle: str = ""
-    updated: str = ""
+    updated: Date = ""
     authors: list[Author] = []
     start: ItemRef | UnsetType = UNSET
 

@@ -13,7 +13,7 @@ from ..geoloc import Geoloc
 from ..item import Item
 from ..shared_file import File
 from ..uris import ItemRef, NodeRef
-from ..values import LangText
+from ..values import Date, LangText
 
 NAMESPACE = "urn:xmpp:calendar-events:0"
 INVITEES = "urn:xmpp:calendar-events:invitees:0"
@@ -73,8 +73,8 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
     """An event; dates are UTC."""
 
     name: list[LangText] = []
-    start: str = ""
-    end: str = ""
+    start: Date = ""
+    end: Date = ""
     head_picture: File | UnsetType = UNSET
     descriptions: list[Description] = []
     categories: list[EventCategory] = []

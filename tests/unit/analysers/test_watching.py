@@ -1,0 +1,101 @@
+"""Directories of analysers are watched, whether or not they exist yet."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from pubsub_cached.analysers import watching
+from pubsub_cached.analysers.watching import Watching
+
+Told = asyncio.Queue[list[str]]
+
+
+@asynccontextmanager
+async def watched(*directories: Path) -> AsyncIterator[Told]:
+    """The names of all files, after each change."""
+    told: Told = asyncio.Queue()
+
+    def changed() -> None:
+        told.put_nowait(sorted(path.name for each in directories for path in each.glob("*.toml")))
+
+    task = asyncio.create_task(Watching(changed, lambda: list(directories)).run())
+    try:
+        yield told
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def told_next(told: Told) -> list[str]:
+    async with asyncio.timeout(10):
+        return await told.get()
+
+
+@pytest.fixture(params=["inotify", "no library", "no watches left"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "inotify":
+        # It would be found by looking as well, were that not so rare.
+        monkeypatch.setattr(watching, "SECONDS", 3600)
+        return
+    monkeypatch.setattr(watching, "SECONDS", 0.02)
+    if request.param == "no library":
+        monkeypatch.setitem(sys.modules, "asyncinotify", None)
+    else:
+        import asyncinotify
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(asyncinotify.Inotify, "add_watch", refuse)
+
+
+@pytest.mark.usefixtures("way")
+async def test_a_file_that_comes_changes_and_goes_is_told(tmp_path: Path) -> None:
+    directory = tmp_path / "a"
+    directory.mkdir()
+    async with watched(directory) as told:
+        (directory / "one.toml").write_text("1")
+        assert await told_next(told) == ["one.toml"]
+        (directory / "one.toml").write_text("22")
+        assert await told_next(told) == ["one.toml"]
+        (directory / "one.toml").unlink()
+        assert await told_next(told) == []
+
+
+@pytest.mark.usefixtures("way")
+async def test_directories_need_not_exist_and_may_vanish(tmp_path: Path) -> None:
+    here, there = tmp_path / "a" / "b" / "c", tmp_path / "x" / "c"
+    async with watched(here, there) as told:
+        here.mkdir(parents=True)
+        (here / "one.toml").write_text("1")
+        assert await told_next(told) == ["one.toml"]
+        there.mkdir(parents=True)
+        (there / "two.toml").write_text("1")
+        assert await told_next(told) == ["one.toml", "two.toml"]
+        here.parent.rename(tmp_path / "a" / "elsewhere")
+        assert await told_next(told) == ["two.toml"]
+        (tmp_path / "a" / "elsewhere").rename(here.parent)
+        assert await told_next(told) == ["one.toml", "two.toml"]
+
+
+@pytest.mark.parametrize(
+    "replace", [lambda new, old: new.replace(old), lambda new, old: (old.unlink(), new.rename(old))]
+)
+async def test_a_file_that_another_one_replaces_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replace: Callable[[Path, Path], object]
+) -> None:
+    monkeypatch.setattr(watching, "SECONDS", 3600)
+    (tmp_path / "one.toml").write_text("1")
+    async with watched(tmp_path) as told:
+        await asyncio.sleep(0)
+        (tmp_path / ".one.new").write_text("2")
+        replace(tmp_path / ".one.new", tmp_path / "one.toml")
+        while await told_next(told) != ["one.toml"]:
+            pass
