@@ -237,6 +237,23 @@ async def test_the_daemon_follows_what_is_written_through_it(daemon: Daemon, ser
     assert caught.value.name == "im.pubsubcache1.Error.NoSuchNode"
 
 
+async def test_what_an_own_node_has_no_room_for_is_gone_at_once(daemon: Daemon, server: Server, node: str) -> None:
+    """server-facts, Events: evicted by max_items is silent at a PEP service."""
+    await running(daemon, server)
+    config = {"pubsub#max_items": Variant("u", 3), "pubsub#type": Variant("s", FEED)}
+    await call(daemon, "CreateNode", "sssa{sv}", "", "", node, config)
+    path = await daemon.call("Cache", "Sync", "sssa{sv}", "", "", node, {})
+    await daemon.call("Job", "Wait", path=path)
+    for number in range(5):
+        await call(daemon, "Publish", "sssssa{sv}", "", "", node, f"i{number}", ENTRY.format(number), {})
+    await daemon.until(lambda heard: heard.member == "ItemsChanged" and "i1" in heard.body[4])
+    items, _, info = await daemon.items("", node)
+    assert ([item["id"] for item in items], info["freshness"]) == (["i4", "i3", "i2"], "live")
+    items, *_ = await daemon.items("", node, policy=Variant("s", "network"))
+    assert [item["id"] for item in items] == ["i4", "i3", "i2"]
+    await call(daemon, "DeleteNode", "sssa{sv}", "", "", node, {})
+
+
 async def test_the_daemon_discovers_nodes_of_a_type(daemon: Daemon, server: Server, node: str) -> None:
     await running(daemon, server)
     type_ = f"urn:example:type:{node}"

@@ -35,6 +35,7 @@ from ..xmpp.port import (
 )
 from .accounts import Account
 from .changes import Changes
+from .max_items import MaxItems, exceeds
 from .negatives import Negatives
 from .nodes import Nodes
 from .parsing import Parsing
@@ -45,11 +46,15 @@ log = logging.getLogger(__name__)
 
 
 class _Applied(NamedTuple):
-    """What an event changed; unknown: it retracted an item that was never known."""
+    """What an event changed.
+
+    unknown: it retracted an item that was never known. overfull: there are more items than the service keeps.
+    """
 
     delta: Delta
-    unknown: bool
-    evicted: bool
+    unknown: bool = False
+    evicted: bool = False
+    overfull: bool = False
 
 
 class Watch:
@@ -95,6 +100,7 @@ class Events:
         self._negatives = negatives
         self._proofs = proofs
         self._items_per_node = items_per_node
+        self._max_items = MaxItems(store, nodes, changes)
         self._queue: asyncio.Queue[tuple[Account, Event] | asyncio.Future[None]] = asyncio.Queue()
         self._written: asyncio.Future[_Applied] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -200,21 +206,21 @@ class Events:
                 # A denied read outranks every event: only a successful read shows the node again, and may be tried.
                 log.debug("%s is denied; its event is not applied", address)
             case _ if node.state in KEPT:
-                await self._follow(node, event)
+                await self._follow(account, node, event)
             case _ if node.state == "discovered" and not node.analyser:
                 # A node that was empty, or that nobody claimed, is matched again at its first item.
                 self._announced(address)
             case _:
                 log.debug("%s is not kept; its event is not applied", address)
 
-    async def _follow(self, node: NodeRow, event: Event) -> None:
+    async def _follow(self, account: Account, node: NodeRow, event: Event) -> None:
         address = node.address
         match event:
             case ItemsEvent(delayed=True) | PurgeEvent(delayed=True) | DeleteEvent():
                 # A replayed notification may be older than what is stored; the node may have been made again since.
                 await self.distrust(address, "delayed-event")
             case ItemsEvent():
-                await self._items(node, event)
+                await self._items(account, node, event)
             case PurgeEvent():
                 self._sync.disturbed(address)
                 delta = await self._store.write(item_store.erase, node.id)
@@ -232,7 +238,7 @@ class Events:
                 await self._nodes.update(node, subscribed=False)
                 await self.distrust(address, "subscription")
 
-    async def _items(self, node: NodeRow, event: ItemsEvent) -> None:
+    async def _items(self, account: Account, node: NodeRow, event: ItemsEvent) -> None:
         """Publishes and retractions of a node that is kept, as one commit."""
         address = node.address
         items = self._parsing.named(node.analyser, event.items)
@@ -247,9 +253,9 @@ class Events:
         self._sync.touched(address, [item.id for item in items] + retracted)
         keep = {"map": None, "last": 1}.get(self._parsing.kind(node.analyser), self._items_per_node)
         self._written = self._store.write(_write, node.id, stored, retracted, keep)
-        self._written.add_done_callback(functools.partial(self._committed, address))
+        self._written.add_done_callback(functools.partial(self._committed, account, address))
 
-    def _committed(self, address: Address, written: asyncio.Future[_Applied]) -> None:
+    def _committed(self, account: Account, address: Address, written: asyncio.Future[_Applied]) -> None:
         """Tell what an event changed, once it is there for everyone to read."""
         if written.cancelled():
             return
@@ -257,12 +263,18 @@ class Events:
             log.error("an event of %s could not be stored: %s", address, error)
             self._later(self.distrust(address, "event"))
             return
-        delta, unknown, evicted = written.result()
-        self._changes.items(address, delta)
-        if evicted:
+        applied = written.result()
+        self._changes.items(address, applied.delta)
+        if applied.evicted:
             self._changes.node(address, "updated")
-        if unknown and not self._sync.running(address):
+        if applied.unknown and not self._sync.running(address):
             self._later(self.distrust(address, "disagreement"))
+        if applied.overfull:
+            self._later(self._exceeded(account, address))
+
+    async def _exceeded(self, account: Account, address: Address) -> None:
+        if not await self._max_items.exceeded(account, address):
+            await self.distrust(address, "max-items")
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -319,11 +331,11 @@ def _write(tx: Transaction, node_id: int, stored: list[StoredItem], retracted: l
     """Apply one event, if the node is still kept in this moment."""
     node = node_store.by_id(tx.connection, node_id)
     if node is None or node.state not in KEPT:
-        return _Applied(Delta(), False, False)
+        return _Applied(Delta())
     published = item_store.publish(tx, node_id, stored)
     removed = item_store.retract(tx, node_id, retracted)
     unknown = [id_ for id_ in retracted if id_ not in removed.removed]
     evicted = keep is not None and bool(published.changed) and item_store.evict(tx, node_id, keep) > 0
     delta = Delta(published.changed, removed.removed, max(published.revision, removed.revision))
     strange = bool(unknown) and change_store.any_unknown(tx.connection, node, unknown)
-    return _Applied(delta, strange, evicted)
+    return _Applied(delta, strange, evicted, exceeds(tx, node))

@@ -8,6 +8,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from .. import errors
 from ..address import Address
 from ..analysers.registry import Matched, Registry, Subject
@@ -27,6 +29,14 @@ log = logging.getLogger(__name__)
 # First and longest wait before a failed synchronisation is tried again, ms.
 RETRY_FIRST = 30_000
 RETRY_LONGEST = 6 * 3_600_000
+# Fields of a node's metadata, and of its configuration, by the column that they fill (XEP-0060 5.4, 16.4.4).
+_METADATA = {
+    "pubsub#title": "title",
+    "pubsub#description": "description",
+    "pubsub#access_model": "access_model",
+    "pubsub#type": "node_type",
+    "pubsub#max_items": "max_items",
+}
 
 
 def retry_at(now: int, failures: int) -> int:
@@ -84,11 +94,12 @@ class Nodes:
         return self.match(address, DiscoInfo(), "")
 
     async def describe(self, session: Session, address: Address) -> DiscoInfo:
-        """disco#info of a node; a service that refuses it merely says nothing."""
-        try:
-            return await session.disco_info(address.service, address.node)
-        except (errors.StanzaError, errors.Timeout):
-            return DiscoInfo()
+        """disco#info of a node; a service that refuses it merely says nothing.
+
+        Of an own node its configuration as well: only to owners do services say how many items a node keeps.
+        """
+        info, configured = await asyncio.gather(_info(session, address), _configuration(session, address))
+        return msgspec.structs.replace(info, metadata=configured | info.metadata)
 
     async def newest(self, session: Session, address: Address) -> Item | None:
         """The newest item, by which a payload's namespace is known."""
@@ -188,6 +199,23 @@ class Nodes:
         )
 
 
+async def _info(session: Session, address: Address) -> DiscoInfo:
+    try:
+        return await session.disco_info(address.service, address.node)
+    except (errors.StanzaError, errors.Timeout):
+        return DiscoInfo()
+
+
+async def _configuration(session: Session, address: Address) -> dict[str, list[str]]:
+    if not address.own:
+        return {}
+    try:
+        fields = await session.node_configuration(address.service, address.node)
+    except (errors.StanzaError, errors.Timeout):
+        return {}
+    return {field.name: [*field.values] for field in fields if field.name in _METADATA}
+
+
 def asks(matched: Matched) -> bool:
     """Whether an agent decides what becomes of the node."""
     return matched.definition is not None and "match" in matched.definition.callbacks and not matched.excluded
@@ -201,17 +229,12 @@ def first(info: DiscoInfo, name: str) -> str:
 
 def metadata(info: DiscoInfo) -> dict[str, Any]:
     """The columns that a node's metadata fills (XEP-0060 5.4)."""
-    most = first(info, "pubsub#max_items")
-    columns: dict[str, Any] = {
-        "title": first(info, "pubsub#title"),
-        "description": first(info, "pubsub#description"),
-        "access_model": first(info, "pubsub#access_model"),
-        "node_type": first(info, "pubsub#type"),
-        # No more digits than the database and the bus can carry.
-        "max_items": int(most) if most.isdecimal() and len(most) < 19 else None,
-    }
     # What the service leaves out is not known to have changed.
-    return {key: value for key, value in columns.items() if value not in ("", None)}
+    columns: dict[str, Any] = {column: value for field, column in _METADATA.items() if (value := first(info, field))}
+    if (most := columns.get("max_items")) is not None:
+        # A number, or ``max``; no more digits than the database and the bus can carry.
+        columns["max_items"] = int(most) if most.isdecimal() and len(most) < 19 else None
+    return columns
 
 
 def _classify(

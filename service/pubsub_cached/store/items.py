@@ -14,12 +14,12 @@ from sqlalchemy import Connection
 from . import nodes, pages
 from .batch import Batch, all_held, held, last_of_each, newest_place
 from .flags import set_flags
-from .removal import drop, evict
+from .removal import drop, evict, surplus
 from .replace import replace
 from .rows import Delta, ItemsQuery, ItemsSlice, StoredItem
 from .transaction import Transaction
 
-__all__ = ["drop", "erase", "evict", "page", "publish", "replace", "retract", "set_flags"]
+__all__ = ["drop", "erase", "evict", "page", "publish", "replace", "retract", "set_flags", "surplus"]
 
 
 def page(conn: Connection, node_id: int, query: ItemsQuery) -> ItemsSlice:

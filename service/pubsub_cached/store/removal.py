@@ -60,12 +60,25 @@ def evict(tx: Transaction, node_id: int, keep: int) -> int:
     return _remove(tx, node_id, oldest, from_oldest=True)
 
 
-_OLDEST = Prepared(
-    select(Item.id, Item.item_id)
-    .where(Item.node_id == bindparam("node"))
-    .order_by(Item.modified)
-    .limit(bindparam("most"))
-)
+_SOME = select(Item.id, Item.item_id).where(Item.node_id == bindparam("node")).limit(bindparam("most"))
+_OLDEST = Prepared(_SOME.order_by(Item.modified))
+_CREATED_FIRST = Prepared(_SOME.order_by(Item.created))
+
+
+def surplus(tx: Transaction, node_id: int, most: int) -> list[str] | None:
+    """Ids of the items that a service which keeps ``most`` has evicted; None where that can't be told.
+
+    Services evict by last publication or by creation: only where both name the same items they are known.
+    """
+    node = nodes.must(nodes.by_id(tx.connection, node_id))
+    excess = node.item_count - most
+    if excess <= 0 or node.completeness != "full":
+        return []
+    found = [
+        [item_id for _, item_id in oldest.all(tx.connection, node=node_id, most=excess)]
+        for oldest in (_OLDEST, _CREATED_FIRST)
+    ]
+    return found[0] if sorted(found[0]) == sorted(found[1]) else None
 
 
 def left_of(node: NodeRow, removed: int, from_oldest: bool) -> str:

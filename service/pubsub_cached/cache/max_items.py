@@ -1,0 +1,69 @@
+"""What services evict without a word, once a node has more items than it keeps.
+
+How many that is only an owner is told, and a change of it is silent as well, so that it is asked anew before
+anything is presumed. Source: the coherence model, "What the protocol forces"; XEP-0060 16.4.4 (pubsub#max_items).
+"""
+
+from __future__ import annotations
+
+from .. import errors
+from ..address import Address
+from ..store import items as item_store
+from ..store import nodes as node_store
+from ..store.rows import Delta, NodeRow
+from ..store.store import Store, Transaction
+from .accounts import Account
+from .changes import Changes
+from .nodes import Nodes, metadata
+from .sync import KEPT
+
+
+class MaxItems:
+    """Removes from full nodes what their service has evicted."""
+
+    def __init__(self, store: Store, nodes: Nodes, changes: Changes) -> None:
+        self._store = store
+        self._nodes = nodes
+        self._changes = changes
+        self._asked: set[Address] = set()
+
+    async def exceeded(self, account: Account, address: Address) -> bool:
+        """A node has more items than it is known to keep; False where it can't be told which of them went."""
+        if address in self._asked:
+            return True
+        self._asked.add(address)
+        try:
+            info = await self._nodes.describe(account.require_session(), address)
+        except errors.Offline:
+            # The next session validates the node as a whole.
+            return True
+        finally:
+            # What comes from here on has to be looked at by itself.
+            self._asked.discard(address)
+        node = await self._nodes.find(address)
+        if node is None:
+            return True
+        columns = metadata(info)
+        node = await self._nodes.update(node, **columns)
+        if "max_items" not in columns:
+            return False
+        evicted = await self._store.write(_evict, node.id)
+        if evicted is not None:
+            self._changes.items(address, evicted)
+        return evicted is not None
+
+
+def exceeds(tx: Transaction, node: NodeRow) -> bool:
+    """Whether the node has more items now than its service keeps, as far as that is known."""
+    if node.max_items is None or node.completeness != "full":
+        return False
+    return node_store.must(node_store.by_id(tx.connection, node.id)).item_count > node.max_items
+
+
+def _evict(tx: Transaction, node_id: int) -> Delta | None:
+    """None where it can't be told what the service has evicted."""
+    node = node_store.by_id(tx.connection, node_id)
+    if node is None or node.state not in KEPT or node.max_items is None:
+        return Delta()
+    ids = item_store.surplus(tx, node_id, node.max_items)
+    return item_store.retract(tx, node_id, ids) if ids is not None else None

@@ -1,0 +1,81 @@
+"""Services evict beyond ``max_items`` without a word; an owner is told how many items a node keeps."""
+
+from __future__ import annotations
+
+import pytest
+
+from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
+from tests.support.cached import ALICE, ENTRY, Cached, Make
+
+MICROBLOG = "urn:xmpp:microblog:0"
+
+
+async def full(cached: Make, profile: Profile = PROSODY) -> tuple[Cached, Service]:
+    """A cache of an own blog that keeps three posts and has them; what was told so far is forgotten."""
+    world = World()
+    service = world.account(ALICE, pep=profile).pep
+    service.create_node(MICROBLOG, max_items=3)
+    for number in range(3):
+        service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
+    cache: Cached = await cached(world)
+    await cache.read(ALICE, MICROBLOG)
+    await cache.idle()
+    cache.told.clear()
+    return cache, service
+
+
+async def served(cache: Cached) -> list[str]:
+    """What is called live, the newest first."""
+    items, _, info = await cache.read(ALICE, MICROBLOG, policy="cache")
+    assert info["freshness"] == "live"
+    assert info["total"] == len(items)
+    return [item["id"] for item in items]
+
+
+async def test_the_owner_is_told_how_many_items_a_node_keeps(cached: Make) -> None:
+    cache, _ = await full(cached)
+    assert (await cache.node(ALICE, MICROBLOG))["max-items"] == 3
+
+
+@pytest.mark.parametrize("profile", [PROSODY, EJABBERD], ids=["prosody", "ejabberd"])
+async def test_the_oldest_item_goes_with_the_one_too_many(cached: Make, profile: Profile) -> None:
+    cache, service = await full(cached, profile)
+    service.publish(MICROBLOG, "i3", ENTRY.format(3))
+    await cache.idle()
+    assert await served(cache) == ["i3", "i2", "i1"]
+    assert cache.removed() == ["i0"]
+    assert cache.signals("stale") == []
+
+
+async def test_a_burst_evicts_as_much_as_it_brought(cached: Make) -> None:
+    cache, service = await full(cached)
+    for number in range(3, 10):
+        service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
+    await cache.idle()
+    assert await served(cache) == ["i9", "i8", "i7"]
+
+
+async def test_more_room_that_nobody_was_told_of_keeps_everything(cached: Make) -> None:
+    cache, service = await full(cached)
+    service.configure(MICROBLOG, max_items=10, notify=False)
+    service.publish(MICROBLOG, "i3", ENTRY.format(3))
+    await cache.idle()
+    assert await served(cache) == ["i3", "i2", "i1", "i0"]
+    assert (await cache.node(ALICE, MICROBLOG))["max-items"] == 10
+
+
+@pytest.mark.parametrize("profile", [PROSODY, EJABBERD], ids=["prosody", "ejabberd"])
+async def test_where_the_orders_of_eviction_differ_the_service_is_asked(cached: Make, profile: Profile) -> None:
+    cache, service = await full(cached, profile)
+    service.publish(MICROBLOG, "i0", ENTRY.format("again"))
+    service.publish(MICROBLOG, "i3", ENTRY.format(3))
+    await cache.idle()
+    assert sorted(await served(cache)) == sorted(item.id for item in service.items(MICROBLOG))
+
+
+async def test_a_node_that_keeps_as_many_as_there_are_evicts_nothing(cached: Make) -> None:
+    cache, service = await full(cached)
+    service.publish(MICROBLOG, "i1", ENTRY.format("again"))
+    await cache.idle()
+    assert await served(cache) == ["i1", "i2", "i0"]
+    assert cache.removed() == []
