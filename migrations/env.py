@@ -9,9 +9,10 @@ from alembic import context
 from sqlalchemy import Connection, Engine
 
 from pubsub_cached import paths
-from pubsub_cached.store import engine as engines
-from pubsub_cached.store import migrate
 from pubsub_cached.store.models import Base
+from pubsub_cached.store.sqlite import engine as engines
+from pubsub_cached.store.sqlite.start import check_foreign_keys
+from pubsub_cached.store.urls import path_of
 
 
 def _url() -> str:
@@ -42,7 +43,7 @@ def _run_checked(connection: Connection) -> None:
     try:
         with connection.begin():
             _run(connection)
-            migrate.check_foreign_keys(driver)
+            check_foreign_keys(driver)
     finally:
         driver.execute("PRAGMA foreign_keys=ON")
 
@@ -63,7 +64,7 @@ def _online() -> None:
     if not isinstance(engine, Engine):
         if context.config.config_file_name is not None:
             fileConfig(context.config.config_file_name, disable_existing_loggers=False)
-        path = engines.path_of(_url())
+        path = path_of(_url())
         engines.create_private(path)
         engine = engines.engine(path, begin="BEGIN IMMEDIATE")
     with engine.connect() as connection:

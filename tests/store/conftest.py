@@ -12,9 +12,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import pytest
 
 from pubsub_cached.address import Address
-from pubsub_cached.store import accounts, migrate, nodes
-from pubsub_cached.store import engine as engines
+from pubsub_cached.store import accounts, dialect, migrate, nodes
 from pubsub_cached.store.rows import NodeRow
+from pubsub_cached.store.sqlite import engine as engines
 from pubsub_cached.store.store import Store
 from pubsub_cached.store.transaction import Transaction
 
@@ -33,6 +33,7 @@ class Database:
         self._engine = engines.engine(path, begin="BEGIN IMMEDIATE")
         self.connection = self._engine.connect()
         self._numbers = itertools.count()
+        self.dialect = dialect.of(self.connection)
 
     def write(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         with self.connection.begin():

@@ -76,7 +76,7 @@ def fruit(db: Database) -> list[NodeRow]:
 def test_members_stand_as_the_search_orders_them(
     db: Database, fruit: list[NodeRow], text: str, query: str, order: str
 ) -> None:
-    members = Members(wanted(text, query, order))
+    members = Members(wanted(text, query, order), db.dialect)
     found, more, all_of_them = db.read(members.following, None, 100)
     assert not more
     assert all_of_them
@@ -90,7 +90,7 @@ def test_members_stand_as_the_search_orders_them(
 def test_named_items_stand_where_they_stand_in_the_whole(
     db: Database, fruit: list[NodeRow], text: str, query: str, order: str
 ) -> None:
-    members = Members(wanted(text, query, order))
+    members = Members(wanted(text, query, order), db.dialect)
     whole = {member.key: member for member in db.read(members.following, None, 100)[0]}
     ids = [f"item-{number}" for number in range(2 * len(DATA))]
     named = [member for node in fruit for member in db.read(members.among, node.id, node.address, [*ids, "none"])]
@@ -103,7 +103,7 @@ def test_named_items_stand_where_they_stand_in_the_whole(
 def test_what_follows_a_member_goes_on_there(
     db: Database, fruit: list[NodeRow], text: str, query: str, order: str
 ) -> None:
-    members = Members(wanted(text, query, order))
+    members = Members(wanted(text, query, order), db.dialect)
     whole = keys(db.read(members.following, None, 100)[0])
     step, more, _ = db.read(members.following, None, 3)
     walked = keys(step)
@@ -115,7 +115,7 @@ def test_what_follows_a_member_goes_on_there(
 
 def test_by_rank_it_is_said_that_not_all_were_looked_at(db: Database) -> None:
     fill(db, 1001, lambda number: {"title": "apple"})
-    members = Members(wanted("apple"))
+    members = Members(wanted("apple"), db.dialect)
     assert members.ranked
     found, more, all_of_them = db.read(members.following, None, 5)
     assert len(found) == 5
@@ -126,7 +126,7 @@ def test_by_rank_it_is_said_that_not_all_were_looked_at(db: Database) -> None:
 def test_nothing_of_a_hidden_node_is_a_member(db: Database) -> None:
     node = fill(db, 3, lambda number: {"title": "apple"})
     hidden = fill(db, 3, lambda number: {"title": "apple"})
-    members = Members(wanted("apple", order="id"))
+    members = Members(wanted("apple", order="id"), db.dialect)
     before = db.read(members.following, None, 10)[0]
     db.write(lambda tx: tx.connection.exec_driver_sql("UPDATE node SET state = 'denied' WHERE id = ?", (hidden.id,)))
     assert db.read(members.among, hidden.id, hidden.address, ["item-0"]) == []
@@ -146,7 +146,7 @@ def test_nothing_of_a_hidden_node_is_a_member(db: Database) -> None:
 )
 def test_looking_at_one_item_costs_the_same_among_many(db: Database, text: str, query: str, order: str) -> None:
     """Counted in steps of the database's own machine, of which there is a handful more the deeper an index is."""
-    members = Members(wanted(text, query, order))
+    members = Members(wanted(text, query, order), db.dialect)
     few = fill(db, 50, lambda number: {"title": f"apple {number}"})
     db.read(members.among, few.id, few.address, ["item-7"])
     cost_of_few = steps(db, lambda: db.read(members.among, few.id, few.address, ["item-7"]))

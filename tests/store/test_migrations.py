@@ -22,8 +22,8 @@ from pytest_alembic.tests import (  # noqa: F401
 from sqlalchemy import Engine
 
 from pubsub_cached import paths
-from pubsub_cached.store import engine as engines
 from pubsub_cached.store import migrate
+from pubsub_cached.store.sqlite import engine as engines
 
 CHECKOUT = Path(__file__).parents[2]
 

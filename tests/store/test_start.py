@@ -18,6 +18,7 @@ from pubsub_cached.errors import BadConfiguration, DatabaseError, NewerDatabase
 from pubsub_cached.store import accounts, items, migrate, nodes
 from pubsub_cached.store.migrate import Migrations, prepare
 from pubsub_cached.store.rows import ItemsQuery
+from pubsub_cached.store.sqlite import start
 from pubsub_cached.store.store import Store
 
 from .conftest import Database, url_of
@@ -149,7 +150,7 @@ def test_old_copies_do_not_pile_up(filled: Path, later: Migrations, monkeypatch:
     for _ in range(4):
         with pytest.raises(DatabaseError):
             prepare(url_of(filled), later)
-    assert len(others(filled)) == migrate.BACKUPS_KEPT
+    assert len(others(filled)) == start.BACKUPS_KEPT
 
 
 @pytest.mark.parametrize(("failure", "said"), [("FAIL", "no such colour"), ("BREAK_A_REFERENCE", "item")])
@@ -263,7 +264,7 @@ def test_damaged_files_of_the_same_second_do_not_replace_each_other(filled: Path
 
 
 def test_a_suspicion_that_proves_wrong_changes_nothing(filled: Path) -> None:
-    migrate.suspect(filled)
+    start.suspect(filled)
     assert prepare(url_of(filled)) == ""
     assert value(filled, "SELECT count(*) FROM item") == 3
     assert others(filled) == []
@@ -290,7 +291,8 @@ def test_somebody_elses_database_is_refused_and_left_alone(tmp_path: Path) -> No
     ("url", "said"),
     [
         ("nonsense", "no URL"),
-        ("postgresql://user:hidden@host/data", "not SQLite"),
+        ("mysql://user:hidden@host/data", "is not "),
+        ("postgresql://user:hidden@host/data", "not of SQLite"),
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
         ("sqlite:////dev/null/cache.sqlite3", "can't be used"),
@@ -307,7 +309,7 @@ def test_a_place_that_can_not_be_used(url: str, said: str) -> None:
 def test_a_database_that_another_process_is_upgrading(
     filled: Path, later: Migrations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pubsub_cached.store.engine.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("pubsub_cached.store.sqlite.engine.BUSY_SECONDS", 0.05)
     with closing(sqlite3.connect(filled, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(BadConfiguration, match="locked"):

@@ -282,7 +282,7 @@ async def test_revisions_that_a_power_failure_took_back_are_not_given_again(path
 async def test_a_locked_database_fails_the_write_and_not_the_thread(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pubsub_cached.store.engine.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("pubsub_cached.store.sqlite.engine.BUSY_SECONDS", 0.05)
     store = Store.open(url_of(path))
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

@@ -80,7 +80,7 @@ class Upkeep:
         """A job that gives disk space back."""
 
         async def work(job: Job) -> str:
-            given = await self._store.maintain(maintenance.compact)
+            given = await self._store.maintain(self._store.dialect.compact)
             return f"{max(given, 0)} bytes were given back."
 
         return self._jobs.start("compact", work, sender)

@@ -28,7 +28,7 @@ class ViewSource:
 
     def __init__(self, store: Store, search: Search) -> None:
         self._store = store
-        self._members = Members(search)
+        self._members = Members(search, store.dialect)
         query = search.matching.query
         self.independent = not self._members.ranked
         self._accounts, self._services, self._nodes = query.accounts, query.services, query.nodes

@@ -6,23 +6,21 @@ The loop goes on meanwhile, and so do the reads on its thread.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from ..errors import DatabaseError, PubSubCachedError, Timeout
+from .database import Database, Reader
 
 T = TypeVar("T")
 
 # More than the processor has cores, for a quick read beside slow ones.
 THREADS = 4
 SECONDS = 5.0
-# How often a statement looks whether it may go on, in steps of SQLite's machine: about every millisecond.
-_STEPS = 50_000
 
 
 class _Leash:
@@ -32,6 +30,7 @@ class _Leash:
         self.seconds = seconds
         self._deadline = None if seconds is None else time.monotonic() + seconds
         self._let_go = False
+        self._ends: list[Callable[[], None]] = []
 
     @property
     def over(self) -> bool:
@@ -41,6 +40,14 @@ class _Leash:
     def end(self) -> None:
         """Nobody waits for the read."""
         self._let_go = True
+        for end in self._ends:
+            end()
+
+    def on_end(self, end: Callable[[], None]) -> None:
+        """See ``database.Leash``."""
+        self._ends.append(end)
+        if self._let_go:
+            end()
 
     def error(self) -> PubSubCachedError:
         """What the caller is told."""
@@ -58,12 +65,12 @@ class Aside:
     translate: what a caller meets for an exception of the database, None for any other.
     """
 
-    def __init__(self, engine: Engine, translate: Callable[[BaseException], PubSubCachedError | None]) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, translate: Callable[[BaseException], PubSubCachedError | None]) -> None:
+        self._database = database
         self._translate = translate
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="store-aside")
         # The one used last first: its cache is warm, and quiet times need one only.
-        self._idle: list[Connection] = []
+        self._idle: list[Reader] = []
         self._running: set[_Leash] = set()
         self._closed = False
 
@@ -92,48 +99,27 @@ class Aside:
         for leash in self._running:
             leash.end()
         await asyncio.to_thread(self._executor.shutdown)
-        for connection in self._idle:
-            connection.close()
+        for reader in self._idle:
+            reader.close()
         self._idle.clear()
 
     def _work(self, work: Callable[[Connection], T], leash: _Leash) -> T:
         if leash.over:
             raise leash.error()
         try:
-            connection = self._idle.pop() if self._idle else self._open()
-            try:
-                return self._read(connection, work, leash)
-            finally:
-                self._idle.append(connection)
+            return self._read(work, leash)
         except Exception as error:
-            translated = leash.error() if _is_interrupted(error) else self._translate(error)
+            translated = leash.error() if self._database.is_interrupted(error) else self._translate(error)
             if translated is None:
                 raise
             raise translated from error
 
-    def _read(self, connection: Connection, work: Callable[[Connection], T], leash: _Leash) -> T:
-        driver = _driver(connection)
-        driver.set_progress_handler(lambda: leash.over, _STEPS)
+    def _read(self, work: Callable[[Connection], T], leash: _Leash) -> T:
+        reader = self._idle.pop() if self._idle else self._database.reader()
         try:
-            driver.execute("BEGIN")
-            return work(connection)
+            return reader.run(work, leash)
         finally:
-            driver.set_progress_handler(None, 0)
-            if driver.in_transaction:
-                driver.execute("COMMIT")
-
-    def _open(self) -> Connection:
-        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        _driver(connection).execute("PRAGMA query_only=ON")
-        return connection
-
-
-def _driver(connection: Connection) -> sqlite3.Connection:
-    driver: Any = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
-    return driver
-
-
-def _is_interrupted(error: BaseException) -> bool:
-    cause = getattr(error, "orig", None) or error
-    return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
+            if reader.is_usable:
+                self._idle.append(reader)
+            else:
+                reader.close()

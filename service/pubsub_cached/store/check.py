@@ -7,27 +7,22 @@ from __future__ import annotations
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, ForeignKey, and_, delete, func, or_, select, update
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute
 
 from ..address import Address
-from . import sqlite as database
+from . import dialect
 from .models import Account, Base, Item, Node, Tombstone
 from .transaction import Transaction, committed_revision, committed_sequence
 
-# So many lines of what SQLite has to say of a damaged file are enough.
-_LINES = 20
-
 
 def damage(conn: Connection) -> list[str]:
-    """What is wrong with the file itself, a sentence each; its indexes are compared with their tables as well."""
-    lines = [str(line) for (line,) in conn.exec_driver_sql(f"PRAGMA integrity_check({_LINES})")]
-    return [] if lines == ["ok"] else lines
+    """What is wrong with the stored data itself, a sentence each, as far as the database can tell."""
+    return dialect.of(conn).damage(conn)
 
 
 def rebuild_indexes(tx: Transaction) -> None:
     """Make every index anew from its table."""
-    tx.connection.exec_driver_sql("REINDEX")
+    dialect.of(tx.connection).rebuild_indexes(tx.connection)
 
 
 # Rows that belong to nothing
@@ -140,14 +135,10 @@ def advance_counters(tx: Transaction) -> None:
 
 def text_index_wrong(tx: Transaction) -> bool:
     """Whether the full-text index differs from the texts. It takes a writer to ask, but nothing is written."""
-    try:
-        database.compare_text_index(tx.connection)
-    except DBAPIError:
-        return True
-    return False
+    return not dialect.of(tx.connection).compare_text_index(tx.connection)
 
 
 def rebuild_text_index(tx: Transaction) -> None:
     """Make the full-text index anew from the texts."""
-    database.rebuild_text_index(tx.connection)
+    dialect.of(tx.connection).rebuild_text_index(tx.connection)
     tx.touched.all()

@@ -5,33 +5,18 @@ A condition is true, false, or unknown where a path is missing; unknown counts a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import and_, false, func, not_, or_
 
-from . import sqlite as database
-from .models import Item
-from .path import Path
+from .dialect import Dialect, Spot, Test, Truth, Value
+from .path import Path, Star
 from .query import AnyOf, Clause, Condition, Not, Scalar
-from .sqlite import Holds, Truth, Value
-
-Compare = Callable[[Value, Any], Truth]
-
-NUMBERS = ("integer", "real")
 
 # An index on a path is of use for these.
 INDEXED = frozenset({"=", "<", "<=", ">", ">=", "between", "in"})
 
-_COMPARED: dict[str, Compare] = {
-    "<": lambda value, most: value < most,
-    "<=": lambda value, most: value <= most,
-    ">": lambda value, least: value > least,
-    ">=": lambda value, least: value >= least,
-    "between": lambda value, ends: value.between(*ends),
-    "like": database.like,
-    "ilike": database.ilike,
-}
 # The operators that say that another one fails; like that one, they fail where the path is missing.
 _OPPOSITE = {
     "!=": "=",
@@ -43,15 +28,15 @@ _OPPOSITE = {
 }
 
 
-def truth(clause: Clause, indexed: Collection[Path] = ()) -> Truth:
-    """The condition that an item meets when the clause holds. indexed: paths that have an index."""
+def truth(dialect: Dialect, clause: Clause) -> Truth:
+    """The condition that an item meets when the clause holds."""
     if isinstance(clause, AnyOf):
-        return or_(*(truth(one, indexed) for one in clause.clauses))
+        return or_(*(truth(dialect, one) for one in clause.clauses))
     if isinstance(clause, Not):
-        return negated(truth(clause.clause, indexed))
+        return negated(truth(dialect, clause.clause))
     if clause.operator == "exists" and not clause.value:
-        return negated(database.holds(Item.data, clause.path, _exists))
-    return database.holds(Item.data, clause.path, _test(clause), fixed=clause.path in indexed)
+        return negated(_holds(dialect, None, clause.path, _exists))
+    return _holds(dialect, None, clause.path, _test(dialect, clause))
 
 
 def negated(condition: Truth) -> Truth:
@@ -68,64 +53,93 @@ def drives(clause: Clause, indexed: Collection[Path]) -> bool:
     return not any(one is None or isinstance(one, bool) for one in given)
 
 
-def narrowed(clause: Condition) -> Truth:
+def narrowed(dialect: Dialect, clause: Condition) -> Truth:
     """What an index on the clause's path can tell of it, which may be more than the clause lets through."""
-    value = database.value_of(Item.data, clause.path.steps, fixed=True)
-    if clause.operator == "=":
-        return _among(value, [clause.value])
-    if clause.operator == "in":
-        return value.in_(clause.value)
-    return _COMPARED[clause.operator](value, clause.value)
+    return dialect.narrowed(clause.path.steps, clause.operator, clause.value)
 
 
-def _test(clause: Condition) -> Holds:
+def _holds(dialect: Dialect, document: Value | None, path: Path, test: Test) -> Truth:
+    """Whether ``test`` holds at the path, or, where that has ``[*]``, at any of the places it leads to."""
+    if path.single:
+        return test(dialect.at(document, path.steps))
+    star = path.steps.index(Star.ANY)
+    rest = Path(path.steps[star + 1 :])
+
+    def inside(spot: Spot) -> Truth:
+        return test(spot) if not rest.steps else _holds(dialect, spot.document, rest, test)
+
+    return dialect.any_element(document, path.steps[:star], inside)
+
+
+def _test(dialect: Dialect, clause: Condition) -> Test:
     if clause.operator == "exists":
         return _exists
     positive = _OPPOSITE.get(clause.operator)
     if positive is None:
-        return _positive(clause.operator, clause.value)
-    fails = _positive(positive, clause.value)
-    return lambda value, kind: and_(kind.is_not(None), negated(fails(value, kind)))
+        return _positive(dialect, clause.operator, clause.value)
+    fails = _positive(dialect, positive, clause.value)
+    return lambda spot: and_(spot.is_there, negated(fails(spot)))
 
 
-def _positive(operator: str, given: Any) -> Holds:
-    if operator == "=":
-        return lambda value, kind: _equal(value, kind, (given,))
-    if operator == "in":
-        return lambda value, kind: _equal(value, kind, given)
-    if operator == "overlap":
-        return lambda value, kind: database.any_element(value, kind, lambda v, k: _equal(v, k, given))
-    if operator == "ioverlap":
-        return lambda value, kind: database.any_element(value, kind, lambda v, k: _equal_lowered(v, k, given))
-    compare = _COMPARED[operator]
-    text = isinstance(given[0] if isinstance(given, tuple) else given, str)
-    return lambda value, kind: and_(compare(value, given), kind == "text" if text else kind.in_(NUMBERS))
+def _positive(dialect: Dialect, operator: str, given: Any) -> Test:
+    match operator:
+        case "=":
+            return lambda spot: _equal(spot, (given,))
+        case "in":
+            return lambda spot: _equal(spot, given)
+        case "overlap":
+            return lambda spot: _overlap(dialect, spot, lambda one: _equal(one, given))
+        case "ioverlap":
+            return lambda spot: _overlap(dialect, spot, lambda one: _equal_lowered(dialect, one, given))
+        case "like":
+            return lambda spot: and_(dialect.like(spot.text, given), spot.is_text)
+        case "ilike":
+            return lambda spot: and_(dialect.ilike(spot.text, given), spot.is_text)
+        case "between":
+            least, most = given
+            return lambda spot: and_(_compared(spot, ">=", least), _compared(spot, "<=", most))
+    return lambda spot: _compared(spot, operator, given)
 
 
-def _exists(value: Value, kind: Value) -> Truth:
-    return kind.is_not(None)
+def _exists(spot: Spot) -> Truth:
+    return spot.is_there
 
 
-def _equal(value: Value, kind: Value, given: Iterable[Scalar]) -> Truth:
+def _overlap(dialect: Dialect, spot: Spot, test: Test) -> Truth:
+    """For an element of a list, or for a value that is neither list nor object."""
+    inside = dialect.any_element(spot.document, (), test)
+    return or_(and_(spot.is_list, inside), and_(spot.is_lone, test(spot)))
+
+
+def _compared(spot: Spot, operator: str, given: str | int | float) -> Truth:
+    if not isinstance(given, str):
+        return and_(spot.number_is(operator, given), spot.is_number)
+    text = spot.text
+    ways = {"<": text < given, "<=": text <= given, ">": text > given, ">=": text >= given}
+    return and_(ways[operator], spot.is_text)
+
+
+def _equal(spot: Spot, given: Sequence[Scalar]) -> Truth:
     """One of these values: a number equals no string, and true is no 1."""
     texts = [one for one in given if isinstance(one, str)]
     numbers = [one for one in given if isinstance(one, int | float) and not isinstance(one, bool)]
-    words = [{None: "null", True: "true", False: "false"}[one] for one in given if one is None or isinstance(one, bool)]
+    constants = [one for one in given if one is None or isinstance(one, bool)]
     ways: list[Truth] = []
     if texts:
-        ways.append(and_(_among(value, texts), kind == "text"))
+        ways.append(and_(_among(spot.text, texts), spot.is_text))
     if numbers:
-        ways.append(and_(_among(value, numbers), kind.in_(NUMBERS)))
-    if words:
-        ways.append(kind.in_(words))
+        ways.append(and_(spot.number_among(numbers), spot.is_number))
+    if constants:
+        ways.append(spot.is_constant(constants))
     return or_(false(), *ways) if len(ways) != 1 else ways[0]
 
 
-def _equal_lowered(value: Value, kind: Value, given: Iterable[Scalar]) -> Truth:
-    lowered = [one.lower() for one in given if isinstance(one, str)]
+def _equal_lowered(dialect: Dialect, spot: Spot, given: Sequence[Scalar]) -> Truth:
+    texts = [one.lower() for one in given if isinstance(one, str)]
     others = [one for one in given if not isinstance(one, str)]
-    return or_(false(), database.lowered(value).in_(lowered), _equal(value, kind, others))
+    lowered = and_(dialect.lowered(spot.text).in_(texts), spot.is_text)
+    return or_(false(), lowered, _equal(spot, others))
 
 
-def _among(value: Value, given: list[Any]) -> Truth:
+def _among(value: Value, given: list[str]) -> Truth:
     return value == given[0] if len(given) == 1 else value.in_(given)

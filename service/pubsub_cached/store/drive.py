@@ -1,7 +1,8 @@
 """How a search goes through the items: by whatever leads to few of them, else in the order that is asked for.
 
-The planner of SQLite guesses when it has no statistics, and a wrong guess costs a walk through everything. So what may
-lead is counted, up to a bound, the least wins, and the indexes of all others are kept out of the statement.
+A planner guesses when it has no statistics, which SQLite's never has, and a wrong guess costs a walk through
+everything. So what may lead is counted, up to a bound, the least wins, and the indexes of all others are kept out of
+the statement.
 """
 
 from __future__ import annotations
@@ -10,13 +11,10 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     FromClause,
     Select,
-    SQLColumnExpression,
     and_,
-    case,
     false,
     func,
     literal,
@@ -24,17 +22,12 @@ from sqlalchemy import (
     select,
 )
 
-from . import criteria, indexes, scope
-from . import sqlite as database
+from . import criteria, dialect, indexes, scope
+from .dialect import Dialect, Key, Truth, Value
 from .models import Item, Node
 from .path import Path
 from .query import Clause, Condition, Order, Query
 from .words import Words
-
-Value = SQLColumnExpression[Any]
-Truth = ColumnElement[bool]
-Key = tuple[Value, bool]
-"""What to sort by, and whether it descends."""
 
 # What leads to more items than this does not lead.
 FEW = 5000
@@ -54,6 +47,7 @@ class Matching(msgspec.Struct, frozen=True, kw_only=True):
 class Drive(msgspec.Struct, frozen=True):
     """What leads: ``words``, ``path``, ``nodes``, ``ids``, or the ``order``."""
 
+    dialect: Dialect
     by: str
     path: Path | None = None
     nodes: tuple[int, ...] = ()
@@ -72,23 +66,24 @@ def is_all_of_nodes(matching: Matching) -> bool:
 
 def choose(conn: Connection, matching: Matching, otherwise: str) -> Drive:
     """The best way to the items; ``otherwise`` when nothing leads to few."""
+    database = dialect.of(conn)
     query = matching.query
     if query.ids:
-        return Drive("ids")
+        return Drive(database, "ids")
     ways: list[tuple[int, Drive]] = []
     if scope.constrained(query) and (nodes := scope.few(conn, query, matching.states, _NODES)) is not None:
-        ways.append((nodes[1], Drive("nodes", nodes=tuple(nodes[0]))))
+        ways.append((nodes[1], Drive(database, "nodes", nodes=tuple(nodes[0]))))
     leading = [clause for clause in query.where if isinstance(clause, Condition)]
     indexed = indexes.among(conn, (clause.path for clause in leading))
     for clause in leading:
         if criteria.drives(clause, indexed):
-            found = select(literal(1)).select_from(Item).where(criteria.narrowed(clause))
-            ways.append((_count(conn, found), Drive("path", clause.path)))
+            found = select(literal(1)).select_from(Item).where(criteria.narrowed(database, clause))
+            ways.append((_count(conn, found), Drive(database, "path", clause.path)))
     if matching.words.wanted and (ways or otherwise != "words"):
         found = select(literal(1)).select_from(database.text_source()).where(*database.matching(matching.words))
-        ways.append((_count(conn, found), Drive("words")))
-    least, best = min(ways, key=lambda way: way[0], default=(FEW + 1, Drive(otherwise)))
-    return best if least <= FEW else Drive(otherwise)
+        ways.append((_count(conn, found), Drive(database, "words")))
+    least, best = min(ways, key=lambda way: way[0], default=(FEW + 1, Drive(database, otherwise)))
+    return best if least <= FEW else Drive(database, otherwise)
 
 
 def _count(conn: Connection, found: Select[Any]) -> int:
@@ -98,7 +93,7 @@ def _count(conn: Connection, found: Select[Any]) -> int:
 
 def statement(matching: Matching, drive: Drive, *columns: Value) -> Select[Any]:
     """The columns, of ``Item`` and ``Node``, of all items that fit, in no order."""
-    query = matching.query
+    query, database = matching.query, drive.dialect
     node_id: Value = Item.node_id if drive.by == "ids" else database.unindexed(Item.node_id)
     source: FromClause = Item.__table__
     conditions: list[Truth] = []
@@ -111,19 +106,19 @@ def statement(matching: Matching, drive: Drive, *columns: Value) -> Select[Any]:
         conditions.append(Item.node_id == drive.nodes[0] if len(drive.nodes) == 1 else Item.node_id.in_(drive.nodes))
     source = source.join(Node.__table__, Node.id == node_id)
     conditions += [*scope.shown(matching.states), *scope.named(query)]
-    conditions += [_has(symbol) for symbol in matching.words.symbols]
-    conditions += [~_has(symbol) for symbol in matching.words.unwanted_symbols]
-    conditions += _attributes(query)
-    indexed = () if drive.path is None else (drive.path,)
-    conditions += [criteria.truth(clause, indexed) for clause in query.where]
+    conditions += [database.contains(Item.text, symbol) for symbol in matching.words.symbols]
+    conditions += [~database.contains(Item.text, symbol) for symbol in matching.words.unwanted_symbols]
+    conditions += _attributes(query, database)
+    conditions += [
+        criteria.narrowed(database, clause)
+        for clause in query.where
+        if isinstance(clause, Condition) and criteria.drives(clause, () if drive.path is None else (drive.path,))
+    ]
+    conditions += [criteria.truth(database, clause) for clause in query.where]
     return select(*columns).select_from(source).where(*conditions)
 
 
-def _has(symbol: str) -> Truth:
-    return Item.text.contains(symbol, autoescape=True)
-
-
-def _attributes(query: Query) -> list[Truth]:
+def _attributes(query: Query, database: Dialect) -> list[Truth]:
     """What has to hold of an item's own columns."""
     conditions: list[Truth] = []
     if query.types:
@@ -134,7 +129,7 @@ def _attributes(query: Query) -> list[Truth]:
         conditions.append(Item.item_id.in_(query.ids))
     for flag, wanted in query.flags:
         every = " " + Item.flags + " "
-        held = Item.seen.is_(True) if flag == "read" else every.contains(f" {flag} ", autoescape=True)
+        held = Item.seen.is_(True) if flag == "read" else database.contains(every, f" {flag} ")
         conditions.append(held if wanted else ~held)
     return conditions
 
@@ -145,23 +140,20 @@ def _attributes(query: Query) -> list[Truth]:
 def keys(order: Order, drive: Drive, where: tuple[Clause, ...]) -> list[Key]:
     """What to sort by, down to the item itself."""
     found = [one for key, descending in order for one in spread(key, descending, drive, where)]
-    return [*found, (Item.id if drive.in_order else database.unindexed(Item.id), order[-1][1])]
+    return [*found, (Item.id if drive.in_order else drive.dialect.unindexed(Item.id), order[-1][1])]
 
 
 def spread(key: str | Path, descending: bool, drive: Drive, where: tuple[Clause, ...]) -> list[Key]:
     """One key of an order. What has nothing at a path comes last, whichever the direction."""
     if not isinstance(key, Path):
         column = _COLUMNS[key]
-        return [(column if drive.in_order else database.unindexed(column), descending)]
-    value = database.value_of(Item.data, key.steps)
-    if _is_there(key, where):
-        return [(value, descending)]
-    return [(case((value.is_(None), 1), else_=0), False), (value, descending)]
+        return [(column if drive.in_order else drive.dialect.unindexed(column), descending)]
+    return drive.dialect.sort_keys(key.steps, descending, _is_there(key, where))
 
 
 def row_of(drive: Drive) -> Value:
     """The item's row, for the order in which items were stored."""
-    return database.text_row() if drive.by == "words" else database.unindexed(Item.id)
+    return drive.dialect.text_row() if drive.by == "words" else drive.dialect.unindexed(Item.id)
 
 
 def _is_there(path: Path, where: tuple[Clause, ...]) -> bool:

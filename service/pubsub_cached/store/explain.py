@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, event
 
+from . import dialect
 from .search import Search, find
 
 
@@ -21,15 +22,7 @@ def explain(conn: Connection, search: Search) -> str:
         find(conn, search)
     finally:
         event.remove(conn, "before_cursor_execute", note)
-    return "\n\n".join(f"{' '.join(statement.split())}\n{_plan(conn, statement, given)}" for statement, given in ran)
-
-
-def _plan(conn: Connection, statement: str, parameters: Any) -> str:
-    if conn.dialect.name != "sqlite":
-        return "\n".join(f"    {row[0]}" for row in conn.exec_driver_sql(f"EXPLAIN {statement}", parameters))
-    depths = {0: 0}
-    lines = []
-    for number, parent, _, what in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters):
-        depths[number] = depths.get(parent, 0) + 1
-        lines.append(f"{'    ' * depths[number]}{what}")
-    return "\n".join(lines)
+    spoken = dialect.of(conn)
+    return "\n\n".join(
+        "\n".join((" ".join(statement.split()), *spoken.plan(conn, statement, given))) for statement, given in ran
+    )

@@ -1,6 +1,6 @@
 """Indexes on paths of the parsed data, made for the analysers that ask for them.
 
-An index is found only by a statement that has the path written into it, word for word: see ``sqlite.value_of``. Its
+An index is found only by a statement that has the path written into it, word for word: see ``Dialect.narrowed``. Its
 name is made from the path, so what there is can be read from the database itself.
 """
 
@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import blake2b
 
-from sqlalchemy import Connection, Index, text
+from sqlalchemy import Connection
 
+from . import dialect
 from . import path as paths
-from . import sqlite as database
-from .models import Item
 from .path import Path
 from .transaction import Transaction
 
@@ -32,7 +31,7 @@ def ensure(tx: Transaction, written: Iterable[str]) -> list[str]:
         if name(path) not in there:
             there.add(name(path))
             made.append(text_)
-            _index(path).create(tx.connection)
+            dialect.of(tx.connection).create_path_index(tx.connection, name(path), path.steps)
     return made
 
 
@@ -44,7 +43,7 @@ def drop(tx: Transaction, written: Iterable[str]) -> list[str]:
         if (called := name(parse(text_))) in there:
             there.remove(called)
             dropped.append(text_)
-            tx.connection.execute(text(f"DROP INDEX {called}"))
+            dialect.of(tx.connection).drop_path_index(tx.connection, called)
     return dropped
 
 
@@ -53,7 +52,7 @@ def keep(tx: Transaction, written: Iterable[str]) -> None:
     wanted = list(written)
     ensure(tx, wanted)
     for called in names(tx.connection) - {name(parse(text_)) for text_ in wanted}:
-        tx.connection.execute(text(f"DROP INDEX {called}"))
+        dialect.of(tx.connection).drop_path_index(tx.connection, called)
 
 
 def among(conn: Connection, candidates: Iterable[Path]) -> frozenset[Path]:
@@ -80,13 +79,4 @@ def name(path: Path) -> str:
 
 def names(conn: Connection) -> set[str]:
     """The names of all of these indexes."""
-    return database.index_names(conn, PREFIX)
-
-
-def _index(path: Path) -> Index:
-    """Of the items that have something there: most have not."""
-    value = database.coerced(database.value_of(Item.data, path.steps, fixed=True))
-    index = Index(name(path), value, sqlite_where=value.is_not(None))
-    # An index of the table would be one of the models, and compared with the migrations.
-    Item.__table__.indexes.discard(index)  # type: ignore[attr-defined]
-    return index
+    return dialect.of(conn).path_indexes(conn, PREFIX)

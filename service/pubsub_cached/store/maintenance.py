@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
 
+from . import dialect
 from .models import Account, Flag, Item, Node, Tombstone
 from .transaction import Transaction, committed_revision
 
@@ -49,23 +48,7 @@ def expire_tombstones(tx: Transaction, before: int) -> int:
 
 def size(conn: Connection) -> int:
     """Bytes that the database takes, without what it keeps free for later."""
-    if conn.dialect.name == "sqlite":
-        return _file_bytes(conn)
-    found: int | None = conn.scalar(select(func.pg_database_size(func.current_database())))
-    return found or 0
-
-
-def compact(driver: sqlite3.Connection) -> int:
-    """Write the file anew without the room that nothing needs; the bytes that were given back.
-
-    Runs outside of a transaction. Needs as much room beside the file as there is in it.
-    """
-    # What was written lately stands in the log beside the file.
-    driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    before = _pages(driver)
-    driver.execute("VACUUM")
-    driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return before - _pages(driver)
+    return dialect.of(conn).size(conn)
 
 
 def statistics(conn: Connection) -> dict[str, Any]:
@@ -82,36 +65,12 @@ def statistics(conn: Connection) -> dict[str, Any]:
     }
     found: dict[str, Any] = {name: int(conn.scalar(statement) or 0) for name, statement in counts.items()}
     found["bytes"] = size(conn)
-    if conn.dialect.name == "sqlite":
-        found |= _disk(conn)
+    if (free := dialect.of(conn).free(conn)) is not None:
+        found["free"] = free
     if newest := _newest(conn):
         found["newest"] = newest
     found["revision"] = committed_revision(conn)
     return found
-
-
-def _file_bytes(conn: Connection) -> int:
-    """Pages in use, without those that the file keeps for later."""
-    pages, free, size = (
-        int(conn.exec_driver_sql(f"PRAGMA {name}").scalar() or 0)
-        for name in ("page_count", "freelist_count", "page_size")
-    )
-    return (pages - free) * size
-
-
-def _pages(driver: sqlite3.Connection) -> int:
-    """The bytes of the file."""
-    pages, size = (driver.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
-    return int(pages) * int(size)
-
-
-def _disk(conn: Connection) -> dict[str, int]:
-    (_, _, file), *_ = conn.exec_driver_sql("PRAGMA database_list")
-    try:
-        disk = os.statvfs(file)
-    except OSError:
-        return {}
-    return {"free": disk.f_bavail * disk.f_frsize}
 
 
 def _newest(conn: Connection) -> int:

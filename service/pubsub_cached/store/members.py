@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 from ..address import Address
 from ..records import ItemRecord
 from . import drive, scope, search
-from . import sqlite as database
+from .dialect import Dialect
 from .drive import Drive
 from .models import Account, Item, Node
 from .query import Order
@@ -24,8 +24,6 @@ from .words import Words
 
 # So many items are asked for in one statement.
 _AT_ONCE = 500
-# What is named leads to itself.
-_FEW = Drive("few")
 
 Row = Sequence[Any]
 
@@ -69,13 +67,15 @@ class Member(NamedTuple):
 class Members:
     """What a search finds; its limit and place are not looked at."""
 
-    def __init__(self, wanted: Search) -> None:
+    def __init__(self, wanted: Search, dialect: Dialect) -> None:
+        # What is named leads to itself.
+        self._few = Drive(dialect, "few")
         self._search = replace(wanted, limit=1, place=None)
         self._fields = None if wanted.fields is None else wanted.fields | {"key"}
-        self._keys = drive.keys(_order(wanted), _FEW, wanted.matching.query.where)
-        self._directions = _directions(wanted)
-        self._named = self._few().where(Item.item_id.in_(bindparam("ids", expanding=True)))
-        self._whole = search.in_order(self._few(), self._keys).limit(bindparam("most"))
+        self._keys = drive.keys(_order(wanted), self._few, wanted.matching.query.where)
+        self._directions = _directions(wanted, self._few)
+        self._named = self._one_by_one().where(Item.item_id.in_(bindparam("ids", expanding=True)))
+        self._whole = search.in_order(self._one_by_one(), self._keys).limit(bindparam("most"))
 
     @property
     def ranked(self) -> bool:
@@ -132,13 +132,13 @@ class Members:
         found = drive.statement(matching, chosen, Item.id).limit(most).subquery()
         return int(conn.scalar(select(func.count()).select_from(found)) or 0)
 
-    def _few(self) -> Select[Any]:
+    def _one_by_one(self) -> Select[Any]:
         """Row, id and what to sort by, of the items of a node, looked at one by one."""
         matching = self._search.matching
         symbols = Words(symbols=matching.words.symbols, unwanted_symbols=matching.words.unwanted_symbols)
         columns = (Item.id, Item.item_id, *(key for key, _ in self._keys))
-        found = drive.statement(replace(matching, words=symbols), _FEW, *columns)
-        return found.where(Item.node_id == bindparam("node"), *database.holding_each(matching.words))
+        found = drive.statement(replace(matching, words=symbols), self._few, *columns)
+        return found.where(Item.node_id == bindparam("node"), *self._few.dialect.holding_each(matching.words))
 
     def _members(self, node: int, address: Address, rows: Iterable[Row]) -> list[Member]:
         return [
@@ -151,7 +151,7 @@ def _order(wanted: Search) -> Order:
     return tuple(one for one in wanted.order if one[0] != "rank") or search.NEWEST_FIRST
 
 
-def _directions(wanted: Search) -> list[bool]:
+def _directions(wanted: Search, few: Drive) -> list[bool]:
     """Whether each value of a place descends."""
     order = wanted.order or search.BEST_FIRST if search.is_ranked(wanted) else _order(wanted)
     found: list[bool] = []
@@ -159,7 +159,7 @@ def _directions(wanted: Search) -> list[bool]:
         if key == "rank":
             found.append(descending)
         else:
-            found += [each for _, each in drive.spread(key, descending, _FEW, wanted.matching.query.where)]
+            found += [each for _, each in drive.spread(key, descending, few, wanted.matching.query.where)]
     return [*found, order[-1][1]]
 
 

@@ -1,38 +1,12 @@
-"""The database at the start: made, upgraded, refused or set aside, before anything reads it.
-
-Its state is read with a plain connection; Alembic is imported only when there is something to do.
-An upgrade is one transaction, so that one which is interrupted never happened: the next start does
-it again. Before it, the file is copied.
-"""
+"""The database at the start: made, upgraded, refused or set aside, before anything reads it."""
 
 from __future__ import annotations
 
-import logging
-import os
-import sqlite3
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from .database import Database
+from .revisions import HEAD, Migrations, configuration, newest
+from .urls import path_of
 
-from .. import paths
-from ..errors import BadConfiguration, DatabaseError, Fatal, NewerDatabase, PubSubCachedError
-from . import engine as engines
-
-if TYPE_CHECKING:
-    from alembic.config import Config
-
-log = logging.getLogger(__name__)
-
-# The newest revision in migrations/versions; a test compares the two.
-HEAD = "0004"
-BACKUPS_KEPT = 2
-
-
-class Migrations(NamedTuple):
-    """Where the scripts are, and which revision they lead to."""
-
-    scripts: Path
-    head: str
+__all__ = ["HEAD", "Migrations", "configuration", "open_database", "prepare"]
 
 
 def prepare(url: str, migrations: Migrations | None = None) -> str:
@@ -40,198 +14,14 @@ def prepare(url: str, migrations: Migrations | None = None) -> str:
 
     Raises NewerDatabase, BadConfiguration (it can't be opened or written), DatabaseError, StorageFull.
     """
-    path = engines.path_of(url)
-    wanted = migrations or Migrations(paths.migrations(), HEAD)
-    try:
-        engines.create_private(path)
-        recovered_from = _set_aside(path) if _is_damaged(path) else ""
-        if recovered_from:
-            engines.create_private(path)
-        _bring_up(path, wanted)
-        engines.tighten(path)
-    except (Fatal, PubSubCachedError):
-        raise
-    except OSError as error:
-        raise BadConfiguration(f"The database {path} can't be used: {error.strerror or error}.") from error
-    except Exception as error:
-        raise _explained(path, error) from error
-    return recovered_from
+    wanted = migrations or newest()
+    from .sqlite import start as file_start
+
+    return file_start.prepare(path_of(url), wanted)
 
 
-def suspect(path: Path) -> None:
-    """Have the whole file looked at at the next start, for it turned out to be damaged."""
-    _suspicion(path).touch(mode=0o600)
+def open_database(url: str) -> Database:
+    """A database that ``prepare`` made ready."""
+    from .sqlite.file import File
 
-
-def state(path: Path) -> str | None:
-    """The revision of the file: "" when it is empty, None when it holds something else. Raises sqlite3.Error."""
-    # Without our pragmas, some of which would change a file that turns out not to be ours.
-    connection = sqlite3.connect(path, timeout=engines.BUSY_SECONDS, isolation_level=None)
-    try:
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if "alembic_version" not in tables:
-            return None if tables else ""
-        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        if row is None:
-            return None if tables != {"alembic_version"} else ""
-        revision = str(row[0])
-        if "counter" in tables:
-            connection.execute("SELECT * FROM counter").fetchall()
-        return revision
-    finally:
-        connection.close()
-
-
-def _bring_up(path: Path, wanted: Migrations) -> None:
-    revision = state(path)
-    if revision == wanted.head:
-        return
-    if revision is None:
-        raise BadConfiguration(
-            f"The database {path} is not one of pubsub-cached; name another file with --database or in [database] url."
-        )
-    if revision:
-        _check_known(path, revision, wanted)
-        backup = _copy(path, revision)
-        log.info(
-            "The database %s is upgraded from %s to %s; the copy before is %s", path, revision, wanted.head, backup
-        )
-    upgrade(path, wanted)
-
-
-def _check_known(path: Path, revision: str, wanted: Migrations) -> None:
-    from alembic.script import ScriptDirectory
-    from alembic.util.exc import CommandError
-
-    scripts = ScriptDirectory.from_config(configuration(wanted.scripts))
-    try:
-        known = {script.revision for script in scripts.iterate_revisions(wanted.head, "base")}
-    except CommandError as error:
-        raise DatabaseError(f"The migrations in {wanted.scripts} can't be used: {error}.") from error
-    if revision not in known:
-        raise NewerDatabase(
-            f"The database {path} has the revision '{revision}', which is newer than this version's '{wanted.head}'. "
-            "Install the newer version again, or name another file with --database or in [database] url."
-        )
-
-
-def upgrade(path: Path, wanted: Migrations) -> None:
-    """Run the migrations up to the head in one transaction. Raises what the database raises."""
-    from alembic import command
-
-    engine = engines.engine(path, begin="BEGIN IMMEDIATE")
-    try:
-        with engine.connect() as connection:
-            # A parent table that is made anew would otherwise take its children with it.
-            # Inside a transaction this has no effect.
-            driver = connection.connection.driver_connection
-            assert isinstance(driver, sqlite3.Connection)
-            driver.execute("PRAGMA foreign_keys=OFF")
-            with connection.begin():
-                config = configuration(wanted.scripts)
-                config.attributes["connection"] = connection
-                command.upgrade(config, wanted.head)
-                check_foreign_keys(driver)
-    finally:
-        engine.dispose()
-
-
-def check_foreign_keys(driver: sqlite3.Connection) -> None:
-    """Raises DatabaseError when a row refers to another that is not there."""
-    broken = driver.execute("PRAGMA foreign_key_check").fetchall()
-    if broken:
-        tables = ", ".join(sorted({row[0] for row in broken}))
-        raise DatabaseError(f"The upgrade would have left {len(broken)} rows without what they refer to ({tables}).")
-
-
-def configuration(scripts: Path) -> Config:
-    """Alembic's configuration without its file."""
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    return config
-
-
-def _copy(path: Path, revision: str) -> Path:
-    """A copy of the database beside it, private, complete or not there at all."""
-    unfinished = path.with_name(path.name + ".backup-unfinished")
-    unfinished.unlink(missing_ok=True)
-    engines.create_private(unfinished)
-    source = engines.connect(path)
-    target = sqlite3.connect(unfinished)
-    try:
-        source.backup(target)
-        target.execute("PRAGMA journal_mode=DELETE")
-    finally:
-        target.close()
-        source.close()
-    _synchronise(unfinished)
-    backup = _dated(path, f"backup-{revision}")
-    unfinished.rename(backup)
-    _synchronise(path.parent)
-    for old in sorted(path.parent.glob(f"{path.name}.backup-*"), key=lambda file: file.stat().st_mtime)[:-BACKUPS_KEPT]:
-        old.unlink()
-    return backup
-
-
-def _is_damaged(path: Path) -> bool:
-    suspicion = _suspicion(path)
-    damaged: bool
-    try:
-        state(path)
-        if not suspicion.exists():
-            return False
-        connection = engines.connect(path)
-        try:
-            damaged = connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",)
-        finally:
-            connection.close()
-    except sqlite3.DatabaseError as error:
-        if not engines.is_damage(error):
-            raise
-        damaged = True
-    suspicion.unlink(missing_ok=True)
-    return damaged
-
-
-def _set_aside(path: Path) -> str:
-    """Give a damaged file, and those that belong to it, a dated name; the name."""
-    aside = _dated(path, "damaged")
-    for file in engines.companions(path):
-        file.rename(aside.with_name(aside.name + file.name.removeprefix(path.name)))
-    log.error("The database %s is damaged. It was set aside as %s, and a new one is made.", path, aside)
-    return str(aside)
-
-
-def _dated(path: Path, what: str) -> Path:
-    """A name beside the database that is not taken."""
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    name = f"{path.name}.{what}-{stamp}"
-    number = 1
-    while (file := path.with_name(name if number == 1 else f"{name}-{number}")).exists():
-        number += 1
-    return file
-
-
-def _suspicion(path: Path) -> Path:
-    return path.with_name(path.name + ".suspect")
-
-
-def _synchronise(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _explained(path: Path, error: Exception) -> Exception:
-    """A sentence for what the driver or a migration raised."""
-    translated = engines.translate(error)
-    if translated is None:
-        return DatabaseError(f"The database {path} could not be upgraded, and is as it was: {error}.")
-    if engines.is_unusable(error):
-        return BadConfiguration(f"The database {path} can't be used: {error}.")
-    return type(translated)(f"The database {path} could not be made ready: {translated.message}")
+    return File(path_of(url))

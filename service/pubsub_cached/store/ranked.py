@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from . import drive
-from .drive import Key, Matching
+from .dialect import Key
+from .drive import Matching
 from .models import Item
 from .query import Order
 from .words import Ranking

@@ -19,6 +19,7 @@ from ..errors import InvalidCursor
 from ..records import ItemRecord
 from . import drive, pages, scope
 from . import ranked as ranks
+from .dialect import Key
 from .drive import Drive, Matching
 from .models import Account, Item, Node
 from .query import Order
@@ -147,7 +148,7 @@ def is_ranked(search: Search) -> bool:
     return bool(search.matching.words.wanted) and any(key == "rank" for key, _ in search.order or BEST_FIRST)
 
 
-def _keys(conn: Connection, search: Search) -> tuple[Drive, list[drive.Key]]:
+def _keys(conn: Connection, search: Search) -> tuple[Drive, list[Key]]:
     """What leads to the items, and what they are sorted by."""
     order = tuple(one for one in search.order if one[0] != "rank") or NEWEST_FIRST
     # Only ``modified`` has an index that leads through everything.
@@ -156,7 +157,7 @@ def _keys(conn: Connection, search: Search) -> tuple[Drive, list[drive.Key]]:
     return chosen, drive.keys(order, chosen, search.matching.query.where)
 
 
-def in_order(found: Select[Any], keys: list[drive.Key]) -> Select[Any]:
+def in_order(found: Select[Any], keys: list[Key]) -> Select[Any]:
     return found.order_by(*(key.desc() if descending else key.asc() for key, descending in keys))
 
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
 from ..errors import PubSubCachedError
-from . import engine as engines
 from . import migrate
 from .aside import SECONDS, Aside
+from .database import Database
+from .dialect import Dialect
+from .sqlite.file import Reader
 from .touched import Touched
-from .transaction import Transaction, committed_revision
+from .transaction import Transaction
 from .writer import Writer
 
 __all__ = ["Store", "Transaction"]
@@ -36,22 +36,16 @@ class Store:
     the loop's thread, for a hop to another costs more than a bounded read does.
     """
 
-    inline: bool = True
-
-    def __init__(self, path: Path, recovered_from: str = "", clock: Callable[[], int] = _clock) -> None:
+    def __init__(self, database: Database, recovered_from: str = "", clock: Callable[[], int] = _clock) -> None:
         self.recovered_from = recovered_from
-        self._path = path
-        self._reading = engines.engine(path)
-        self._writing = engines.engine(path, begin="BEGIN IMMEDIATE")
-        # The driver's own BEGIN and COMMIT are five times as fast as a transaction of the library, which therefore
-        # takes this connection to commit by itself.
-        self._connection = self._reading.connect().execution_options(isolation_level="AUTOCOMMIT")
-        driver = self._connection.connection.driver_connection
-        assert isinstance(driver, sqlite3.Connection)
-        self._driver = driver
-        self._driver.execute("PRAGMA query_only=ON")
-        self._aside = Aside(self._reading, self._translated)
-        self._writer = Writer(self._writing, self.read_now(committed_revision), clock, self._suspect)
+        self.inline = database.inline
+        self._database = database
+        if database.inline:
+            reader = database.reader()
+            assert isinstance(reader, Reader)
+            self._connection, self._driver = reader.connection, reader.driver
+        self._aside = Aside(database, self._translated)
+        self._writer = Writer(database, clock, self._suspect)
 
     @classmethod
     def open(cls, url: str, *, clock: Callable[[], int] = _clock) -> Store:
@@ -60,7 +54,12 @@ class Store:
         Raises BadConfiguration, NewerDatabase, DatabaseError, StorageFull.
         """
         recovered_from = migrate.prepare(url)
-        return cls(engines.path_of(url), recovered_from, clock)
+        return cls(migrate.open_database(url), recovered_from, clock)
+
+    @property
+    def dialect(self) -> Dialect:
+        """The SQL of the database."""
+        return self._database.dialect
 
     @property
     def on_commit(self) -> list[Callable[[Touched], None]]:
@@ -75,7 +74,7 @@ class Store:
     def read_now(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``fn(connection, …)`` in one read transaction: all that it sees was there at one moment.
 
-        Raises what ``fn`` raises, and DatabaseError.
+        Raises what ``fn`` raises, and DatabaseError. Only where reads are ``inline``.
         """
         try:
             self._driver.execute("BEGIN")
@@ -103,7 +102,9 @@ class Store:
         return await self._aside.run(lambda connection: fn(connection, *args, **kwargs), None)
 
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """As ``read_now``, wherever the database is best read."""
+        """As ``read_now``, wherever the database is best read. Raises Timeout as well."""
+        if not self.inline:
+            return await self.read_aside(fn, *args, **kwargs)
         return self.read_now(fn, *args, **kwargs)
 
     def write(
@@ -116,7 +117,7 @@ class Store:
         """
         return self._writer.submit(lambda transaction: fn(transaction, *args, **kwargs))
 
-    def maintain(self, fn: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+    def maintain(self, fn: Callable[[Any], T]) -> asyncio.Future[T]:
         """Queue ``fn(connection)`` for a moment without a transaction; what is written later waits for it.
 
         Raises what ``fn`` raises, StorageFull and DatabaseError.
@@ -125,23 +126,23 @@ class Store:
 
     def suspect(self) -> None:
         """Have the file looked at closely at the next start."""
-        migrate.suspect(self._path)
+        self._database.suspect()
 
     async def close(self) -> None:
         """Write what is queued, put everything into the one file, and close it."""
         await self._aside.close()
         await self._writer.close()
-        self._connection.close()
-        self._reading.dispose()
-        self._writing.dispose()
+        if self.inline:
+            self._connection.close()
+        self._database.close()
 
     def _translated(self, error: BaseException) -> PubSubCachedError | None:
-        translated = engines.translate(error)
+        translated = self._database.translate(error)
         if translated is not None:
             self._suspect(error)
         return translated
 
     def _suspect(self, error: BaseException) -> None:
         """A file that turns out to be damaged is looked at closely at the next start."""
-        if engines.is_damage(error):
-            migrate.suspect(self._path)
+        if self._database.is_damage(error):
+            self._database.suspect()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -12,12 +11,10 @@ from itertools import groupby
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine
-
 from ..errors import DatabaseError
-from . import engine as engines
+from .database import Database
 from .touched import Touched
-from .transaction import Transaction
+from .transaction import Transaction, committed_revision
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +49,11 @@ class Writer:
 
     def __init__(
         self,
-        engine: Engine,
-        revision: int,
+        database: Database,
         clock: Callable[[], int],
         on_error: Callable[[BaseException], None] = lambda error: None,
     ) -> None:
-        self.revision = revision
+        self._database = database
         self._clock = clock
         # Commits that a power failure took back were told to clients: their revisions must not come again. They were
         # given before now and there are fewer than one a millisecond, so the clock is past them.
@@ -69,10 +65,8 @@ class Writer:
         # Taken from the queue, and to be run after the transaction under way.
         self._held: _Queued | None = None
         self._closed = False
-        self._connection = engine.connect()
-        driver = self._connection.connection.driver_connection
-        assert isinstance(driver, sqlite3.Connection)
-        self._driver = driver
+        self._session = database.writer()
+        self.revision = self._stored_revision()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -80,7 +74,7 @@ class Writer:
         """Queue a function; the future is done after its commit."""
         return self._submit(work, alone=False)
 
-    def submit_alone(self, work: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
+    def submit_alone(self, work: Callable[[Any], Any]) -> asyncio.Future[Any]:
         """Queue a function that is to run outside of any transaction."""
         return self._submit(work, alone=True)
 
@@ -105,11 +99,14 @@ class Writer:
                 self._alone(first)
             elif self._group(first):
                 break
+        self._session.close()
+
+    def _stored_revision(self) -> int:
+        self._session.begin()
         try:
-            self._driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.Error as error:
-            log.warning("The write-ahead log stays beside the database until the next start: %s", error)
-        self._connection.close()
+            return committed_revision(self._session.connection)
+        finally:
+            self._session.roll_back()
 
     def _next(self) -> _Queued | None:
         held, self._held = self._held, None
@@ -119,7 +116,7 @@ class Writer:
         if queued.future.cancelled():
             return
         try:
-            outcome = _Outcome(queued.future, queued.work(self._driver))
+            outcome = _Outcome(queued.future, self._session.alone(queued.work))
         except Exception as error:
             outcome = _Outcome(queued.future, error=self._translated(error))
         self._tell([outcome], Touched())
@@ -130,8 +127,8 @@ class Writer:
         ended = False
         touched = Touched()
         try:
-            self._connection.begin()
-            transaction = Transaction(self._connection, self._clock, self._least)
+            self._session.begin()
+            transaction = Transaction(self._session.connection, self._clock, self._least)
             outcomes = [self._one(transaction, first)]
             deadline = time.monotonic() + GROUP_SECONDS
             while len(taken) < GROUP_ITEMS and time.monotonic() < deadline:
@@ -148,7 +145,7 @@ class Writer:
                 taken.append(queued)
                 outcomes.append(self._one(transaction, queued))
             transaction.finish()
-            self._connection.commit()
+            self._session.commit()
             self.revision = transaction.last_revision
             touched = transaction.touched
         except Exception as error:
@@ -164,16 +161,16 @@ class Writer:
         """Run one function so that its failure undoes nothing but itself."""
         if queued.future.cancelled():
             return _Outcome(queued.future)
-        self._driver.execute("SAVEPOINT work")
+        self._session.execute("SAVEPOINT work")
         try:
             result = queued.work(transaction)
         except BaseException as error:
-            if not self._driver.in_transaction:
+            if not self._session.in_transaction:
                 raise _Undone from error
-            self._driver.execute("ROLLBACK TO work")
-            self._driver.execute("RELEASE work")
+            self._session.execute("ROLLBACK TO work")
+            self._session.execute("RELEASE work")
             return _Outcome(queued.future, error=self._translated(error))
-        self._driver.execute("RELEASE work")
+        self._session.execute("RELEASE work")
         return _Outcome(queued.future, result)
 
     def _tell(self, outcomes: list[_Outcome], touched: Touched) -> None:
@@ -198,16 +195,13 @@ class Writer:
 
     def _roll_back(self) -> None:
         try:
-            self._connection.rollback()
-            if self._driver.in_transaction:
-                # A commit that was refused leaves it open, where the library thinks it over.
-                self._driver.execute("ROLLBACK")
+            self._session.roll_back()
         except Exception as error:
             log.error("A failed transaction could not be rolled back: %s", error)
 
     def _translated(self, error: BaseException) -> BaseException:
         self._on_error(error)
-        translated = engines.translate(error)
+        translated = self._database.translate(error)
         if translated is None:
             # A future refuses this one exception.
             return RuntimeError("StopIteration") if isinstance(error, StopIteration) else error

@@ -10,40 +10,19 @@ import os
 import sqlite3
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from ..errors import BadConfiguration, DatabaseError, PubSubCachedError, StorageFull
-from .sqlite import prepare
+from ...errors import DatabaseError, PubSubCachedError, StorageFull
+from .documents import prepare
 
 BUSY_SECONDS = 10.0
 _COMPANIONS = ("", "-wal", "-shm", "-journal")
 
 # The page cache of each connection. The file is not mapped: a disk error would then be the end of the process.
 _CACHE_KIB = 4096
-
-
-def path_of(url: str) -> Path:
-    """The file behind a URL. Raises BadConfiguration for anything but a file of SQLite."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise BadConfiguration(f"The database URL '{_shown(url)}' is no URL; write sqlite:////absolute/path.") from None
-    if parsed.get_backend_name() != "sqlite":
-        raise BadConfiguration(
-            f"The database URL '{parsed.render_as_string()}' is not SQLite, the only database of this version; "
-            "write sqlite:////absolute/path."
-        )
-    if not parsed.database or parsed.database == ":memory:":
-        raise BadConfiguration(f"The database URL '{url}' names no file; write sqlite:////absolute/path.")
-    return Path(parsed.database).expanduser().absolute()
-
-
-def _shown(url: str) -> str:
-    """What may be said of something that could hold a password."""
-    return url if "@" not in url else url.split(":", 1)[0] + ":…"
 
 
 def connect(path: Path) -> sqlite3.Connection:
