@@ -1,10 +1,10 @@
-"""The three pages: the daemon, its configuration, and the command line."""
+"""The three pages of the manual: the daemon, its configuration, and the command line; for man(1) or in Markdown."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 import msgspec
@@ -16,7 +16,10 @@ from pubsub_cached.cli.failure import MEANINGS
 from pubsub_cached.cli.program import SECTIONS
 from pubsub_cached.config import Config
 
-from .roff import Page
+from . import markdown, roff
+
+Page: TypeAlias = roff.Page | markdown.Page
+Language: TypeAlias = type[roff.Page] | type[markdown.Page]
 
 VERSION = f"pubsub-cached {__version__}"
 USER = "User Commands"
@@ -34,19 +37,19 @@ EXAMPLES = [
 ]
 
 
-def pages() -> dict[str, str]:
-    """Each page's text by the name of its file."""
+def pages(language: Language = roff.Page) -> dict[str, str]:
+    """Each page's text by its name, which is that of its file for man(1)."""
     return {
-        "pubsub-cached.1": daemon(),
-        "pubsub-cached.toml.5": configuration(),
-        "pubsub-cachectl.1": command_line(),
+        "pubsub-cached.1": daemon(language),
+        "pubsub-cached.toml.5": configuration(language),
+        "pubsub-cachectl.1": command_line(language),
     }
 
 
-def daemon() -> str:
+def daemon(language: Language) -> str:
     """pubsub-cached(1), from its parser."""
     program = parser()
-    page = Page(program.prog, 1, VERSION, "a cache of XMPP PubSub on the session bus", USER)
+    page = language(program.prog, 1, VERSION, "a cache of XMPP PubSub on the session bus", USER)
     page.section("synopsis")
     page.synopsis(" ".join(program.format_usage().removeprefix("usage: ").split()))
     page.section("description")
@@ -75,9 +78,9 @@ def daemon() -> str:
     return str(page)
 
 
-def configuration() -> str:
+def configuration(language: Language) -> str:
     """pubsub-cached.toml(5), from the types of the configuration."""
-    page = Page("pubsub-cached.toml", 5, VERSION, "configuration of pubsub-cached", "File Formats")
+    page = language("pubsub-cached.toml", 5, VERSION, "configuration of pubsub-cached", "File Formats")
     page.section("synopsis")
     page.text(CONFIGURATION)
     page.section("description")
@@ -103,9 +106,9 @@ def configuration() -> str:
     return str(page)
 
 
-def command_line() -> str:
+def command_line(language: Language) -> str:
     """pubsub-cachectl(1), from its commands."""
-    page = Page("pubsub-cachectl", 1, VERSION, "look after pubsub-cached", USER)
+    page = language("pubsub-cachectl", 1, VERSION, "look after pubsub-cached", USER)
     page.section("synopsis")
     page.synopsis("pubsub-cachectl COMMAND [OPTIONS] [ARGUMENT]...")
     page.section("description")

@@ -1,4 +1,4 @@
-"""What is under examples/ works as it is: an application's analyser whose agent the bus starts, and a plugin."""
+"""What is under examples/ works as it is: fields, an application's analyser whose agent the bus starts, a plugin."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dbus_fast import Variant
 from dbus_fast.aio import MessageBus
 
 from pubsub_cached.address import Address
-from pubsub_cached.analysers import plugins
+from pubsub_cached.analysers import files, plugins
 from pubsub_cached.analysers.builtin import registry
 from pubsub_cached.analysers.registry import ItemContext
 from tests.bus import api_service
@@ -24,6 +24,7 @@ from tests.support.bus import PrivateBus
 EXAMPLES = Path(__file__).parents[2] / "examples"
 AGENT = EXAMPLES / "analyser-agent"
 PLUGIN = EXAMPLES / "analyser-plugin"
+FIELDS = EXAMPLES / "analyser-fields" / "recipes.toml"
 
 
 @pytest.fixture
@@ -123,3 +124,16 @@ def test_the_plugin_is_found_by_its_entry_point(tmp_path: Path, monkeypatch: pyt
     assert json.loads(parsed.data or "") == {"name": "Leek soup", "steps": ["Cook."], "serves": 4}
     bad = made.parse("example.recipes", ItemContext(address, "2", "<recipe xmlns='urn:example:recipe'/>", ""))
     assert bad.errors == ("A recipe has to have a name.",)
+
+
+def test_fields_need_no_code() -> None:
+    made = registry()
+    made.register(files.read(FIELDS), "file")
+
+    soup = (
+        "<recipe xmlns='urn:example:recipe' serves='4'><name>Leek soup</name>"
+        "<step>Cut.</step><step>Cook.</step></recipe>"
+    )
+    address = Address("a@example.org", "pubsub.example.org", "recipes")
+    parsed = made.parse("example.recipes", ItemContext(address, "1", soup, "urn:example:recipe"))
+    assert json.loads(parsed.data or "") == {"name": "Leek soup", "steps": ["Cut.", "Cook."], "serves": 4}

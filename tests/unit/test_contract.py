@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 import pubsub_cached
+from manual.contract import EMITS, QT_TYPE, Argument, Contract, Member, contracts
 from pubsub_cached import api, errors
 from pubsub_cached.api.fields import FieldsTable
 from pubsub_cached.bus import Interface
 from pubsub_cached.records import AFFILIATION, ANALYSER, DISCOVERED, INFO, ITEM, NODE, STATISTICS, SUBSCRIPTION
-from tests.unit.api.contract import EMITS, QT_TYPE, Argument, Contract, Member, contracts
 
 CONTRACTS = contracts()
 # What clients implement and the daemon calls.

@@ -20,16 +20,33 @@ _KEY = re.compile(r"- (?P<key>[a-z-]+) \((?P<type>\w+)\): (?P<text>\S.*)")
 _ERROR = re.compile(r"- (?P<name>[A-Za-z.]+): (?P<text>\S.*)")
 
 
+@dataclass(frozen=True)
+class Key:
+    """A key of a record: its type, and what it means."""
+
+    type: str
+    text: str
+
+
 @dataclass
 class Doc:
-    """A comment: its text, what it says of arguments, the keys of each record, and the errors."""
+    """A comment: its paragraphs, what it says of arguments, the keys of each record, and the errors.
 
-    text: str = ""
+    A paragraph is a list of lines: a text, and one for each entry of the list that it may end with, which begin with
+    ``- ``. same: for a record whose keys are another's, that argument and the member that has it.
+    """
+
+    paragraphs: list[list[str]] = field(default_factory=list)
     arguments: dict[str, str] = field(default_factory=dict)
-    keys: dict[str, dict[str, str]] = field(default_factory=dict)
+    keys: dict[str, dict[str, Key]] = field(default_factory=dict)
     same: dict[str, tuple[str, str]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """All paragraphs in one line."""
+        return " ".join(line for paragraph in self.paragraphs for line in paragraph)
 
 
 @dataclass
@@ -81,7 +98,8 @@ class Contract:
         if argument in doc.same:
             of, same = doc.same[argument][1], doc.same[argument][0]
             return self.keys(of, same)
-        return doc.keys.get(argument)
+        keys = doc.keys.get(argument)
+        return None if keys is None else {name: key.type for name, key in keys.items()}
 
     def __str__(self) -> str:
         return self.name
@@ -132,25 +150,40 @@ def _doc(comment: str, name: str) -> Doc:
     doc = Doc()
     if not lines or lines[0] != f"{name}:":
         return doc
-    rest = iter(lines[1:])
     paragraphs: list[list[str]] = [[]]
-    for line in rest:
+    argument = ""
+    for line in lines[1:]:
         if line.startswith("@") and paragraphs == [[]]:
             argument, _, text = line[1:].partition(": ")
             doc.arguments[argument] = text
-        elif line:
-            paragraphs[-1].append(line)
-        else:
+        elif not line:
+            argument = ""
             paragraphs.append([])
+        elif argument:
+            doc.arguments[argument] += f" {line}"
+        else:
+            paragraphs[-1].append(line)
     for paragraph in paragraphs:
-        _paragraph(doc, paragraph)
+        if paragraph:
+            _paragraph(doc, _joined(paragraph))
     return doc
 
 
+def _joined(lines: list[str]) -> list[str]:
+    """A paragraph's text and each entry of its list in a line of its own; what begins a section is one, too."""
+    joined: list[str] = []
+    for line in lines:
+        if not joined or line.startswith("- ") or (len(joined) == 1 and _SECTION.fullmatch(joined[0])):
+            joined.append(line)
+        else:
+            joined[-1] += f" {line}"
+    return joined
+
+
 def _paragraph(doc: Doc, lines: list[str]) -> None:
-    section = _SECTION.fullmatch(lines[0]) if lines else None
+    section = _SECTION.fullmatch(lines[0])
     if section is None:
-        doc.text = " ".join([doc.text, *lines]).strip()
+        doc.paragraphs.append(lines)
         return
     if section["same"]:
         doc.same[section["arg"]] = (section["same"], section["member"])
@@ -159,8 +192,8 @@ def _paragraph(doc: Doc, lines: list[str]) -> None:
     for line in lines[1:]:
         key, error = _KEY.fullmatch(line), _ERROR.fullmatch(line)
         if section["arg"] and key is not None:
-            keys[key["key"]] = key["type"]
+            keys[key["key"]] = Key(key["type"], key["text"])
         elif section["errors"] and error is not None:
             doc.errors[error["name"]] = error["text"]
-        elif line.startswith("- "):
+        else:
             doc.unread.append(line)

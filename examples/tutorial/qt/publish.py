@@ -1,0 +1,40 @@
+"""Write a short post, now or when there is a connection, and mark it as read: publish.py NODE TEXT"""
+
+import sys
+import uuid
+from datetime import UTC, datetime
+from xml.sax.saxutils import escape
+
+from PySide6.QtCore import QCoreApplication, QMetaType
+from PySide6.QtDBus import QDBusArgument, QDBusConnection, QDBusMessage
+
+application = QCoreApplication(sys.argv)
+
+
+def call(interface, method, *arguments):
+    message = QDBusMessage.createMethodCall(
+        "im.pubsubcache1", "/im/pubsubcache1", f"im.pubsubcache1.{interface}", method
+    )
+    message.setArguments(arguments)
+    reply = QDBusConnection.sessionBus().call(message)
+    if reply.type() == QDBusMessage.MessageType.ErrorMessage:
+        sys.exit(f"{reply.errorName()}: {reply.errorMessage()}")
+    return reply.arguments()
+
+
+# --8<-- [start:publish]
+node, text = sys.argv[1:]
+id_, now = str(uuid.uuid4()), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+payload = f"""<entry xmlns='http://www.w3.org/2005/Atom'><id>urn:uuid:{id_}</id>
+  <title>{escape(text)}</title><published>{now}</published><updated>{now}</updated></entry>"""
+options = {"queue": True}
+(item,) = call("PubSub", "Publish", "", "", node, id_, payload, options)
+print("written as", item)
+# --8<-- [end:publish]
+
+# --8<-- [start:flag]
+nothing = QDBusArgument()  # Python’s [] would be sent as a list of variants
+nothing.beginArray(QMetaType(QMetaType.Type.QString.value))
+nothing.endArray()
+call("Cache", "SetFlags", "", "", node, [item], ["read"], nothing)
+# --8<-- [end:flag]

@@ -1,0 +1,52 @@
+"""A list of posts that stays up to date: view.py [WORDS]"""
+
+import json
+import sys
+
+from PySide6.QtCore import SLOT, QCoreApplication, QObject, Slot
+from PySide6.QtDBus import QDBusConnection, QDBusInterface
+
+application = QCoreApplication(sys.argv)
+bus = QDBusConnection.sessionBus()
+NAME, ROOT, CACHE, VIEW = "im.pubsubcache1", "/im/pubsubcache1", "im.pubsubcache1.Cache", "im.pubsubcache1.View"
+
+
+# --8<-- [start:list]
+class Posts(QObject):
+    def __init__(self):
+        super().__init__()
+        self.posts = []
+
+    def show(self):
+        print("--", *(post["data"]["title"][0]["text"] for post in self.posts), sep="\n", flush=True)
+
+    @Slot(str, "QStringList")
+    def documents(self, change, items):
+        for item in map(json.loads, items):
+            self.posts = [post for post in self.posts if post["key"] != item["key"]]
+            self.posts.insert(item["index"], item)
+        self.show()
+
+    @Slot("QStringList")
+    def removed(self, keys):
+        self.posts = [post for post in self.posts if post["key"] not in keys]
+        self.show()
+
+    @Slot()
+    def reset(self):
+        self.posts = []
+
+
+# --8<-- [end:list]
+# --8<-- [start:create]
+query = json.dumps({"types": ["blog"]})
+options = {"window": 10, "json": True}
+reply = QDBusInterface(NAME, ROOT, CACHE, bus).call("CreateView", " ".join(sys.argv[1:]), query, options)
+view = reply.arguments()[0].path()
+posts = Posts()
+bus.connect(NAME, view, VIEW, "Documents", posts, SLOT("documents(QString,QStringList)"))
+bus.connect(NAME, view, VIEW, "Removed", posts, SLOT("removed(QStringList)"))
+bus.connect(NAME, view, VIEW, "Reset", posts, SLOT("reset()"))
+QDBusInterface(NAME, view, VIEW, bus).call("Start")
+application.exec()
+# --8<-- [end:create]
