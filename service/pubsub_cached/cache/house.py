@@ -91,7 +91,9 @@ class House:
         self.analysing = Analysing(store, registry, self.accounts, self.agents, self.reanalysis, peers)
         self.reads = Reads(store, self.accounts, self.nodes, parsing, self.sync, negatives, self.proofs, clock)
         self.node_reads = NodeReads(store, self.changes)
-        self.removal = Removal(store, self.sync, self.changes, negatives, self.jobs, total_size=limits.total_size)
+        self.removal = Removal(
+            store, parsing, self.sync, self.changes, negatives, self.jobs, total_size=limits.total_size
+        )
         self.events = Events(
             store,
             self.nodes,

@@ -36,6 +36,10 @@ class Parsing:
         definition = self._registry.get(analyser) if analyser else None
         return definition is not None and definition.to_sync and definition.demand
 
+    def all_on_demand(self) -> list[str]:
+        """The names of the analysers whose nodes are."""
+        return [entry.name for entry in self._registry.entries() if self.on_demand(entry.name)]
+
     def one(self, address: Address, analyser: str, item: Item) -> StoredItem:
         """An item as it is stored; a payload beyond the limit is left at the service."""
         # On PEP an item without the attribute is the account's own (XEP-0163 4.1).

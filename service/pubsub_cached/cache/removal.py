@@ -14,12 +14,13 @@ from ..store import items as item_store
 from ..store import maintenance, schedule
 from ..store import nodes as node_store
 from ..store.rows import NodeRow, NodesQuery
-from ..store.store import Store
+from ..store.store import Store, Transaction
 from .changes import Changes
 from .jobs import Job, Jobs
 from .negatives import Negatives
 from .options import PurgeFilter
-from .sync import Sync
+from .parsing import Parsing
+from .sync import KEPT, Sync
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 GRACE = 7 * 24 * 3_600_000
 # A client that was away for longer reads the node again, ms.
 TOMBSTONES_LAST = 30 * 24 * 3_600_000
+# Nodes that are kept on demand are let go when nobody has read them for this long, ms.
+UNREAD = 30 * 24 * 3_600_000
 # Nodes whose older half is evicted before the size is looked at again.
 SHRUNK_AT_ONCE = 20
 
@@ -35,9 +38,18 @@ class Removal:
     """Drops items, and forgets nodes."""
 
     def __init__(
-        self, store: Store, sync: Sync, changes: Changes, negatives: Negatives, jobs: Jobs, *, total_size: int
+        self,
+        store: Store,
+        parsing: Parsing,
+        sync: Sync,
+        changes: Changes,
+        negatives: Negatives,
+        jobs: Jobs,
+        *,
+        total_size: int,
     ) -> None:
         self._store = store
+        self._parsing = parsing
         self._sync = sync
         self._changes = changes
         self._negatives = negatives
@@ -89,6 +101,7 @@ class Removal:
     async def tidy(self, now: int) -> None:
         """What is done from time to time: hidden nodes, old tombstones, the total size."""
         await self.erase_hidden(now - GRACE)
+        await self._let_go_unread(now - UNREAD)
         await self._store.write(maintenance.expire_tombstones, now - TOMBSTONES_LAST)
         await self._shrink()
 
@@ -113,6 +126,19 @@ class Removal:
             else:
                 await self._store.write(item_store.drop, entry.id)
                 self._changes.node(entry.address, "updated")
+
+    async def _let_go_unread(self, before: int) -> None:
+        """Keep no longer what is kept on demand and nobody has read since this time; the next read keeps it again."""
+        analysers = self._parsing.all_on_demand()
+        for entry in await self._store.read(schedule.unread_since, analysers, before, KEPT):
+            row = await self._store.read(node_store.find, entry.address)
+            if row is None or self._sync.running(entry.address) or not self._sync.can_unsubscribe(row):
+                # Another time: it would be subscribed to again, or for ever.
+                continue
+            await self._unsubscribe(row)
+            self._sync.disturbed(entry.address)
+            if await self._store.write(_let_go, entry.id, before):
+                self._changes.node(entry.address, "discovered")
 
     async def _everything(self) -> list[NodeRow]:
         rows: list[NodeRow] = []
@@ -142,3 +168,14 @@ class Removal:
             await self._sync.unsubscribe(row)
         except errors.PubSubCachedError as error:
             log.warning("The subscription to %s could not be given up: %s", row.address, error.message)
+
+
+def _let_go(tx: Transaction, node_id: int, before: int) -> bool:
+    """Drop a node's copy, unless somebody has read it meanwhile."""
+    row = node_store.by_id(tx.connection, node_id)
+    if row is None or row.state not in KEPT or row.last_read is None or row.last_read >= before:
+        return False
+    item_store.drop(tx, node_id)
+    columns = {"subscribed": False, "own_subscription": False, "subid": ""} if row.own_subscription else {}
+    node_store.update(tx, node_id, state="discovered", reason="", next_sync=None, last_read=None, **columns)
+    return True

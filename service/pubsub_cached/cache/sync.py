@@ -193,6 +193,10 @@ class Sync:
         """What the service said of subscriptions in an earlier session is forgotten."""
         self._subscriptions.forget(account)
 
+    def can_unsubscribe(self, node: NodeRow) -> bool:
+        """Whether there is no subscription to give up, or a session to do it in."""
+        return not node.own_subscription or self._accounts.get(node.address.account).online
+
     async def unsubscribe(self, node: NodeRow) -> None:
         """Give up the subscription that the daemon itself made; never another."""
         account = self._accounts.get(node.address.account)

@@ -53,6 +53,12 @@ def largest_unread(conn: Connection, limit: int) -> list[Entry]:
     return sorted(found, key=lambda entry: (entry.last_read or 0, -entry.item_count))[:limit]
 
 
+def unread_since(conn: Connection, analysers: Collection[str], before: int, states: Collection[str]) -> list[Entry]:
+    """Nodes of these analysers in these states that were read, but not since this time, and are not pinned."""
+    mine = (Node.analyser.in_(list(analysers)), Node.state.in_(list(states)), Node.pinned.is_(False))
+    return _entries(conn, *mine, Node.last_read < before)
+
+
 def hidden_before(conn: Connection, before: int) -> list[Entry]:
     """Nodes denied or gone since before this time, that still hold something."""
     hidden = (Node.state == "gone") | ((Node.state == "denied") & (Node.item_count > 0))

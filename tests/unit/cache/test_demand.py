@@ -1,0 +1,85 @@
+"""Nodes that are kept on demand: from the first read, until nobody has read them for 30 days."""
+
+from __future__ import annotations
+
+import pytest
+
+from pubsub_cached.address import Address
+from pubsub_cached.xmpp.fake import World
+from tests.support.cached import ALICE, ENTRY, Cached, Make
+
+SERVICE = "pubsub.example.org"
+COMMENTS = "urn:xmpp:microblog:0:comments/1"
+BLOG = "urn:xmpp:microblog:0"
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    service = made.service(SERVICE)
+    for node in (COMMENTS, BLOG):
+        service.create_node(node)
+        service.publish(node, "1", ENTRY.format(1))
+    return made
+
+
+async def read(found: Cached, *nodes: str) -> None:
+    for node in nodes:
+        await found.read(SERVICE, node)
+    await found.idle()
+
+
+async def days(found: Cached, number: float) -> None:
+    """Time passes, and what is done from time to time is done."""
+    found.clock.advance(days=number)
+    await found.house.removal.tidy(found.clock())
+    await found.idle()
+
+
+async def test_one_that_nobody_reads_is_let_go_after_30_days_and_kept_again_when_it_is_read(
+    cached: Make, world: World
+) -> None:
+    found = await cached(world)
+    await read(found, COMMENTS, BLOG)
+    node = world.services[SERVICE].nodes[COMMENTS]
+    assert ALICE in node.subscriptions
+    await days(found, 29)
+    assert (await found.node(SERVICE, COMMENTS))["state"] == "live"
+    await days(found, 2)
+    record = await found.node(SERVICE, COMMENTS)
+    assert (record["state"], record["items"], record["subscribed"]) == ("discovered", 0, False)
+    assert ALICE not in node.subscriptions
+    assert found.removed() == []
+    assert (await found.node(SERVICE, BLOG))["state"] == "live"
+    await read(found, COMMENTS)
+    assert (await found.node(SERVICE, COMMENTS))["state"] == "live"
+
+
+async def test_one_that_is_read_stays(cached: Make, world: World) -> None:
+    found = await cached(world)
+    await read(found, COMMENTS)
+    await days(found, 29)
+    await read(found, COMMENTS)
+    await days(found, 29)
+    assert (await found.node(SERVICE, COMMENTS))["state"] == "live"
+
+
+async def test_one_that_is_pinned_stays(cached: Make, world: World) -> None:
+    found = await cached(world)
+    await read(found, COMMENTS)
+    await found.house.sync.job(Address(ALICE, SERVICE, COMMENTS), pin=True).wait()
+    await days(found, 31)
+    assert (await found.node(SERVICE, COMMENTS))["state"] == "live"
+
+
+async def test_a_subscription_is_given_up_once_there_is_a_session(cached: Make, world: World) -> None:
+    found = await cached(world)
+    await read(found, COMMENTS)
+    await found.restart(online=False)
+    await days(found, 31)
+    assert (await found.node(SERVICE, COMMENTS))["items"] == 1
+    await found.house.connect()
+    await found.idle()
+    await days(found, 0)
+    assert (await found.node(SERVICE, COMMENTS))["state"] == "discovered"
+    assert ALICE not in world.services[SERVICE].nodes[COMMENTS].subscriptions
