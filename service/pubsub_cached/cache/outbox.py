@@ -82,7 +82,11 @@ class Outbox:
     async def publish(
         self, address: Address, item_id: str, payload: str, options: Fields, sender: str, token: str
     ) -> str:
-        """Publish an item when that is possible; its id, made up where it is "". Raises Conflict, LimitExceeded."""
+        """Publish an item when that is possible; its id, made up where it is "".
+
+        Raises Conflict, LimitExceeded, and NotSupported for what is never stored.
+        """
+        self._parsing.check_storable(address, payload)
         id_ = item_id or uuid4().hex
         fields = {name: list(values) for name, values in options.items()}
         async with self._adding:

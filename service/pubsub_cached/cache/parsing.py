@@ -8,9 +8,11 @@ from collections.abc import Sequence
 
 from ..address import Address
 from ..analysers.item import ItemContext, Parsed
-from ..analysers.registry import Registry
+from ..analysers.registry import Registry, Subject
+from ..errors import NotSupported
 from ..records import ItemRecord
 from ..store.rows import NodeRow, StoredItem, digest
+from ..xmpp import payload as xml
 from ..xmpp.port import Item
 
 # The loop is given back after this much parsing, in seconds.
@@ -54,6 +56,21 @@ class Parsing:
             )
         context = ItemContext(address, item.id, item.payload, item.namespace, publisher)
         return stored(context, self._registry.parse(analyser, context))
+
+    def check_storable(self, address: Address, payload: str) -> None:
+        """Whether a payload that a client gives may wait in the store. Raises NotSupported."""
+        namespace = xml.namespace_of(payload)
+        matched = self._registry.match(Subject(address, namespace))
+        if matched.excluded:
+            raise NotSupported(
+                f"Nothing of '{address.node}' is ever stored, so it can't wait; publish without 'queue'."
+            )
+        analyser = matched.definition.name if matched.definition is not None else ""
+        context = ItemContext(address, "", payload, namespace)
+        if self._registry.parse(analyser, context).payload != payload:
+            raise NotSupported(
+                "The payload holds a password, which is never stored, so it can't wait; publish without 'queue'."
+            )
 
     async def all(self, node: NodeRow, items: Sequence[Item]) -> list[StoredItem]:
         """Items as they are stored, oldest first, those without a place to be stored left out."""

@@ -49,7 +49,9 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def engine(path: Path, *, begin: str = "") -> Engine:
     """An engine over one file. begin: how its transactions start; without it nothing begins one."""
-    made = create_engine(URL.create("sqlite", database=str(path)), creator=lambda: connect(path), poolclass=NullPool)
+    url = URL.create("sqlite", database=str(path))
+    # An error would quote what was to be written.
+    made = create_engine(url, creator=lambda: connect(path), poolclass=NullPool, hide_parameters=True)
     if begin:
 
         @event.listens_for(made, "begin")
