@@ -26,8 +26,10 @@ class ViewSource:
     What is bounded by what changed is read where bounded reads are, everything else aside, with a time limit.
     """
 
-    def __init__(self, store: Store, search: Search) -> None:
+    def __init__(self, store: Store, search: Search, *, count_seconds: float = COUNT_SECONDS) -> None:
+        """count_seconds: after which members are too many to be counted."""
         self._store = store
+        self._count_seconds = count_seconds
         self._members = Members(search, store.dialect)
         query = search.matching.query
         self.independent = not self._members.ranked
@@ -57,10 +59,10 @@ class ViewSource:
     async def count(self, most: int | None = None) -> int:
         """See ``view.Source``."""
         try:
-            async with asyncio.timeout(COUNT_SECONDS):
+            async with asyncio.timeout(self._count_seconds):
                 return await self._store.read_aside(self._members.count, most)
         except TimeoutError:
-            raise errors.Timeout(f"The items are too many to be counted within {COUNT_SECONDS:g} s.") from None
+            raise errors.Timeout(f"The items are too many to be counted within {self._count_seconds:g} s.") from None
 
     def concerns(self, address: Address) -> bool:
         """See ``view.Source``."""

@@ -13,7 +13,7 @@ from ..store.store import Store
 from ..store.touched import Touched
 from .search import Searches, parsed_order
 from .view import PAUSE_SECONDS, View
-from .view_source import ViewSource
+from .view_source import COUNT_SECONDS, ViewSource
 
 ROOT = "/im/pubsubcache1/view"
 # Of one client.
@@ -35,12 +35,16 @@ class ViewOptions(msgspec.Struct, frozen=True):
 
 
 class Views:
-    """Views by path. peers: the other programs on the bus, None when there is no bus. pause: see ``View``."""
+    """Views by path. peers: the other programs on the bus, None when there is no bus.
+
+    pause: see ``View``. count_seconds: see ``ViewSource``.
+    """
 
     def __init__(
         self, store: Store, searches: Searches, peers: Peers | None = None, *, pause: float = PAUSE_SECONDS
     ) -> None:
         self.pause = pause
+        self.count_seconds = COUNT_SECONDS
         self.on_added: list[Callable[[View], None]] = []
         self.on_removed: list[Callable[[View], None]] = []
         self._store = store
@@ -69,7 +73,8 @@ class Views:
         if len(self.of(owner)) >= AT_MOST:
             raise errors.LimitExceeded(f"{owner} has {AT_MOST} views, which is the most; close one.")
         size = min(options.window, options.limit)
-        view = View(path, owner, ViewSource(self._store, search), size, json=options.json, pause=self.pause)
+        source = ViewSource(self._store, search, count_seconds=self.count_seconds)
+        view = View(path, owner, source, size, json=options.json, pause=self.pause)
         self._views[path] = view
         for callback in self.on_added:
             callback(view)
