@@ -7,7 +7,7 @@ in the layout of the D-Bus specification ("Marshaling"), little-endian; every ot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from struct import Struct
 from typing import Any
 
@@ -20,18 +20,14 @@ _VERSION = 1
 _FIXED = Struct("<4BIII")
 _BODY_SIZE_AT = 4
 _UINT32 = Struct("<I").pack
-_PACKERS: dict[str, Callable[[Any], bytes]] = {
-    "b": _UINT32,
-    "i": Struct("<i").pack,
-    "u": _UINT32,
-    "x": Struct("<q").pack,
-    "t": Struct("<Q").pack,
-}
+_FORMATS = {"b": "I", "i": "i", "u": "I", "x": "q", "t": "Q"}
 _WIDE = frozenset("xt")
 _TEXTS = frozenset("so")
-_PADDING = tuple(bytes(-place % 8) for place in range(8))
 _LENGTH = bytes(4)
 _END = b"\0"
+# Bytes of a text that is expected to be the same in the next record.
+_REMEMBERED = 64
+_NOTHING = object()
 
 
 class Record:
@@ -59,7 +55,7 @@ class Records:
 
 
 def marshalled(message: Message) -> bytearray:
-    """The message as it is sent. Raises for a body that does not fit its signature."""
+    """The message as it is sent; for the loop's thread alone. Raises for a body that does not fit its signature."""
     if not any(type(value) is Records or type(value) is Record for value in message.body):
         return message._marshall(True)
     buffer = _header(message)
@@ -110,13 +106,13 @@ def _put(buffer: bytearray, signature: str, value: Any) -> None:
     if signature == "aa{sv}":
         _put_records(buffer, value)
     elif signature == "a{sv}":
-        _put_record(buffer, value.record, _keys(value.table))
+        _put_record(buffer, value.record, _entries(value.table))
     elif signature in _TEXTS:
         _put_text(buffer, signature, value)
     elif signature == "as":
         _put_texts(buffer, value)
     else:
-        buffer += _PACKERS[signature](value)
+        buffer += Struct("<" + _FORMATS[signature]).pack(value)
 
 
 def _put_text(buffer: bytearray, signature: str, text: str) -> None:
@@ -142,57 +138,97 @@ def _put_texts(buffer: bytearray, texts: Sequence[str]) -> None:
 
 
 def _put_records(buffer: bytearray, value: Records) -> None:
-    keys = _keys(value.table)
+    entries = _entries(value.table)
     buffer += _LENGTH
     begin = len(buffer)
     for record in value.records:
         _align(buffer, 4)
-        _put_record(buffer, record, keys)
+        _put_record(buffer, record, entries)
     buffer[begin - 4 : begin] = _UINT32(len(buffer) - begin)
 
 
-def _put_record(buffer: bytearray, record: Mapping[str, Any], keys: Mapping[str, _Key]) -> None:
-    """A record, at a multiple of 4. Every entry of every reply comes through here."""
+def _put_record(buffer: bytearray, record: Mapping[str, Any], entries: Mapping[str, _Entry]) -> None:
+    """A record, at a multiple of 4.
+
+    Every entry of every reply comes through here, so what could be a function of its own is written out. What was
+    written last is kept: types, namespaces and publishers are mostly those of the record before.
+    """
     place = len(buffer)
     buffer += _LENGTH
-    buffer += _PADDING[len(buffer) & 7]
+    _align(buffer, 8)
     begin = len(buffer)
+    padding = 0
     for key, value in record.items():
-        starts, signature, pack = keys[key]
-        buffer += starts[len(buffer) & 7]
-        if signature == "s":
+        entry = entries[key]
+        if entry.is_text and len(value) > _REMEMBERED:
             data = value.encode()
-            buffer += _UINT32(len(data))
+            size = len(data)
+            buffer += entry.pack(entry.start, size)
             buffer += data
-            buffer += _END
-        elif pack is not None:
-            buffer += pack(value)
-        elif signature == "as":
-            _put_texts(buffer, value)
-        else:
-            _put_text(buffer, signature, value)
+            end = entry.ends[size & 7]
+            buffer += end
+            padding = len(end) - 1
+            continue
+        if value != entry.value:
+            if entry.is_text:
+                data = value.encode()
+                size = len(data)
+                end = entry.ends[size & 7]
+                entry.written = entry.pack(entry.start, size) + data + end
+                entry.padding = len(end) - 1
+            elif entry.is_number:
+                entry.written = entry.pack(entry.start, value)
+            else:
+                entry.write(value)
+            entry.value = value
+        buffer += entry.written
+        padding = entry.padding
+    if padding:
+        # Between entries only.
+        del buffer[-padding:]
     buffer[place : place + 4] = _UINT32(len(buffer) - begin)
 
 
-# An entry of ``a{sv}`` as far as its value: what stands there by where the entry before it ended after a multiple
-# of 8, the type, and what writes the value if that is a number.
-_Key = tuple[tuple[bytes, ...], str, Callable[[Any], bytes] | None]
+class _Entry:
+    """An entry of ``a{sv}``, which begins at a multiple of 8: as it was written last, and how it is written.
 
-# One entry a table: the table itself, so that its id stays its own, and its keys.
-_prepared: dict[int, tuple[Mapping[str, str], dict[str, _Key]]] = {}
+    written: of ``value``, with ``padding`` bytes after it, up to where the next entry begins. start: up to the value.
+    pack: of start and a number, or the length of a text. ends: what comes after a text, by its size.
+    """
+
+    __slots__ = ("ends", "is_number", "is_text", "pack", "padding", "signature", "start", "value", "written")
+
+    def __init__(self, key: str, signature: str) -> None:
+        start = bytearray()
+        _put_text(start, "s", key)
+        start += bytes((len(signature),)) + signature.encode() + _END
+        _align(start, 8 if signature in _WIDE else 4)
+        packed = Struct(f"<{len(start)}s{_FORMATS.get(signature, 'I')}")
+        self.signature = signature
+        self.is_text, self.is_number = signature == "s", signature in _FORMATS
+        self.start = bytes(start)
+        self.padding = -packed.size % 8 if self.is_number else 0
+        self.pack = Struct(f"{packed.format}{self.padding}x").pack
+        self.ends = tuple(_END + bytes(-(packed.size + size + 1) % 8) for size in range(8))
+        self.value: object = _NOTHING
+        self.written = b""
+
+    def write(self, value: Any) -> None:
+        """A value that is neither text nor number."""
+        buffer = bytearray(self.start)
+        _put(buffer, self.signature, value)
+        self.padding = -len(buffer) % 8
+        _align(buffer, 8)
+        self.written = bytes(buffer)
 
 
-def _keys(table: Mapping[str, str]) -> dict[str, _Key]:
-    entry = _prepared.get(id(table))
-    if entry is None:
-        keys = {key: _key(key, signature) for key, signature in table.items()}
-        entry = _prepared[id(table)] = table, keys
-    return entry[1]
+# One entry a table: the table itself, so that its id stays its own, and the entries of its keys.
+_prepared: dict[int, tuple[Mapping[str, str], dict[str, _Entry]]] = {}
 
 
-def _key(key: str, signature: str) -> _Key:
-    buffer = bytearray()
-    _put_text(buffer, "s", key)
-    buffer += bytes((len(signature),)) + signature.encode() + _END
-    _align(buffer, 8 if signature in _WIDE else 4)
-    return tuple(padding + bytes(buffer) for padding in _PADDING), signature, _PACKERS.get(signature)
+def _entries(table: Mapping[str, str]) -> dict[str, _Entry]:
+    prepared = _prepared.get(id(table))
+    if prepared is None:
+        entries = {key: _Entry(key, signature) for key, signature in table.items()}
+        prepared = _prepared[id(table)] = table, entries
+    return prepared[1]
