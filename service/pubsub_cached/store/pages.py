@@ -157,6 +157,9 @@ def records(rows: list[Row], uri: str) -> list[ItemRecord]:
 
 def _fitting(rows: list[Row], most: int) -> int:
     """How many rows have texts of at most so many bytes together; one at least."""
+    if 4 * sum([len(row[2] or "") + len(row[3] or "") for row in rows]) <= most:
+        # A character has at most four bytes, so that they mostly need not be counted.
+        return len(rows)
     size = 0
     for number, row in enumerate(rows):
         size += byte_length(row[2]) + byte_length(row[3])
