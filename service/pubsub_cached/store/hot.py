@@ -8,7 +8,6 @@ from ..address import Address
 from ..errors import NoSuchItem
 from . import nodes, pages
 from .rows import ItemsQuery, ItemsSlice, NodeRow
-from .transaction import committed_revision
 
 
 def read_items(conn: Connection, address: Address, query: ItemsQuery) -> tuple[NodeRow | None, int, ItemsSlice | None]:
@@ -17,8 +16,7 @@ def read_items(conn: Connection, address: Address, query: ItemsQuery) -> tuple[N
     The node is None when it has no row; the slice is None then, and when ``after`` or ``before``
     is no item of it.
     """
-    node = nodes.find(conn, address)
-    revision = committed_revision(conn)
+    node, revision = nodes.find_with_revision(conn, address)
     if node is None:
         return None, revision, None
     try:

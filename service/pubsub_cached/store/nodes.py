@@ -9,10 +9,10 @@ from sqlalchemy import update as change
 
 from .. import errors
 from ..address import Address
-from .models import Account, Item, Node
+from .models import Account, Counter, Item, Node
 from .rows import NodeRow, NodesQuery
 from .statement import Prepared, Row
-from .transaction import Transaction
+from .transaction import Transaction, committed_revision
 
 # The columns of a NodeRow after ``address``, in its order.
 _REST = NodeRow.__struct_fields__[3:]
@@ -29,10 +29,12 @@ _SELECT: Select[Any] = select(
     Node.id, Node.account_id, Account.jid, Node.service, Node.node, *(getattr(Node, name) for name in _REST)
 ).join(Account, Account.id == Node.account_id)
 
-_BY_ADDRESS = Prepared(
-    _SELECT.where(
-        Account.jid == bindparam("account"), Node.service == bindparam("service"), Node.node == bindparam("name")
-    )
+_AT_ADDRESS = _SELECT.where(
+    Account.jid == bindparam("account"), Node.service == bindparam("service"), Node.node == bindparam("name")
+)
+_BY_ADDRESS = Prepared(_AT_ADDRESS)
+_WITH_REVISION = Prepared(
+    _AT_ADDRESS.add_columns(select(Counter.value).where(Counter.name == "revision").scalar_subquery())
 )
 _BY_ID = Prepared(_SELECT.where(Node.id == bindparam("node")))
 _ACCOUNT = Prepared(select(Account.id).where(Account.jid == bindparam("jid")))
@@ -59,6 +61,13 @@ def find(conn: Connection, address: Address) -> NodeRow | None:
     account, service, node = address
     row = _BY_ADDRESS.first(conn, account=account, service=service, name=node)
     return _node(row) if row else None
+
+
+def find_with_revision(conn: Connection, address: Address) -> tuple[NodeRow | None, int]:
+    """The node's row, or None, and the daemon's revision."""
+    account, service, node = address
+    row = _WITH_REVISION.first(conn, account=account, service=service, name=node)
+    return (_node(row[:-1]), row[-1]) if row else (None, committed_revision(conn))
 
 
 def by_id(conn: Connection, node_id: int) -> NodeRow | None:
