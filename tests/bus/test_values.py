@@ -45,10 +45,28 @@ def test_paths_of_objects() -> None:
     assert paths.entity_path("account", "a@b") == "/im/pubsubcache1/account/a_40b"
 
 
-def test_importing_the_seam_imports_nothing_heavy() -> None:
-    """The bus name is owned before anything else is imported, so this decides how fast the start is."""
-    code = "import sys, pubsub_cached.bus; print(*sorted(sys.modules))"
+HEAVY = {"sqlalchemy", "slixmpp", "lxml", "nh3", "alembic", "secretstorage", "click", "rich"}
+
+
+def loaded_by(code: str) -> set[str]:
+    code = f"import sys; {code}; print(*sorted(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = {name.partition(".")[0] for name in result.stdout.split()}
-    assert not loaded & {"sqlalchemy", "slixmpp", "lxml", "msgspec", "alembic", "click", "rich"}
+    return {name.partition(".")[0] for name in result.stdout.split()}
+
+
+def test_importing_the_seam_imports_nothing_heavy() -> None:
+    loaded = loaded_by("import pubsub_cached.bus")
+
+    assert not loaded & (HEAVY | {"msgspec"})
     assert "dbus_fast" in loaded
+
+
+def test_the_bus_name_is_owned_before_anything_heavy_is_imported() -> None:
+    assert not loaded_by("import pubsub_cached.__main__, pubsub_cached.daemon") & HEAVY
+
+
+def test_what_the_first_answer_needs_is_loaded_without_slixmpp() -> None:
+    loaded = loaded_by("import pubsub_cached.cache.house, pubsub_cached.xmpp.session")
+
+    assert "sqlalchemy" in loaded
+    assert not loaded & {"slixmpp", "alembic", "secretstorage"}

@@ -6,9 +6,8 @@ import asyncio
 from typing import Any
 
 from pubsub_cached.cache.house import House
-from pubsub_cached.cache.search import SearchOptions
+from pubsub_cached.cache.options import SearchOptions, ViewOptions
 from pubsub_cached.cache.view import Change, View
-from pubsub_cached.cache.views import ViewOptions
 from pubsub_cached.records import ItemRecord
 
 

@@ -6,10 +6,16 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import ClassVar
 
 from ..bus import Record, Records, Variant, caller
-from ..cache.options import LIMIT_AT_MOST, NodesFilter, PurgeFilter, ReadOptions
+from ..cache.options import (
+    LIMIT_AT_MOST,
+    WINDOW_AT_MOST,
+    NodesFilter,
+    PurgeFilter,
+    ReadOptions,
+    SearchOptions,
+    ViewOptions,
+)
 from ..cache.policy import POLICIES
-from ..cache.search import SearchOptions
-from ..cache.views import WINDOW_AT_MOST, ViewOptions
 from ..records import INFO, ITEM, NODE, InfoRecord, ItemRecord, NodeRecord
 from . import flags
 from .options import INT64, UINT32, UINT64, Fields, Flag, Number, Order, Table, Text, Texts, Token

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from ..bus import Record, Variant, caller
-from ..cache.search import SearchOptions
+from ..cache.options import SearchOptions
 from ..records import STATISTICS
 from ..xmpp.port import PRESENCE_PRIORITY
 from . import cache

@@ -9,8 +9,7 @@ from typing import ClassVar
 import msgspec
 
 from ..bus import Variant, caller
-from ..cache.options import BULK_AT_MOST, BULK_BYTES, LIMIT_AT_MOST, NodesFilter
-from ..cache.search import SearchOptions
+from ..cache.options import BULK_AT_MOST, BULK_BYTES, LIMIT_AT_MOST, NodesFilter, SearchOptions
 from ..documents import document, lines, record
 from ..records import NodeRecord
 from . import cache

@@ -18,6 +18,9 @@ REPLY_BYTES = 900_000
 BULK_AT_MOST = 10_000
 BULK_BYTES = 64 * 1024 * 1024
 TIMEOUT = 20.0
+# Items of a view that are pushed.
+WINDOW = 100
+WINDOW_AT_MOST = 500
 
 
 class ReadOptions(msgspec.Struct, frozen=True):
@@ -42,6 +45,31 @@ class ReadOptions(msgspec.Struct, frozen=True):
     def newest_first(self) -> bool:
         """Whether the first key is the default one."""
         return self.order[0] == NEWEST_FIRST[0]
+
+
+class SearchOptions(msgspec.Struct, frozen=True):
+    """Options of Search. order: "" for the best first when there are words, else the newest.
+
+    max_bytes: of payloads and data in the answer.
+    """
+
+    limit: int = LIMIT
+    cursor: str = ""
+    order: str = ""
+    fields: frozenset[str] | None = None
+    max_bytes: int = REPLY_BYTES
+
+
+class ViewOptions(msgspec.Struct, frozen=True):
+    """Options of CreateView: those of Search, and its own. limit: as window, the smaller counts."""
+
+    limit: int = WINDOW_AT_MOST
+    cursor: str = ""
+    order: str = ""
+    fields: frozenset[str] | None = None
+    token: str = ""
+    window: int = WINDOW
+    json: bool = False
 
 
 class NodesFilter(msgspec.Struct, frozen=True):

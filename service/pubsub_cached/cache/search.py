@@ -22,7 +22,7 @@ from ..store.search import Matching, Search
 from ..store.store import Store
 from . import cursor as cursors
 from .accounts import Accounts
-from .options import LIMIT, REPLY_BYTES
+from .options import SearchOptions
 from .policy import SHOWN, Freshness
 from .turnstile import Turnstile
 
@@ -31,19 +31,6 @@ Answer = tuple[list[ItemRecord], str, InfoRecord]
 # Searches of one client at a time, so that it leaves threads to the others.
 AT_ONCE = 2
 _WORST_LAST: tuple[Freshness, ...] = ("live", "validated", "offline", "stale")
-
-
-class SearchOptions(msgspec.Struct, frozen=True):
-    """Options of Search. order: "" for the best first when there are words, else the newest.
-
-    max_bytes: of payloads and data in the answer.
-    """
-
-    limit: int = LIMIT
-    cursor: str = ""
-    order: str = ""
-    fields: frozenset[str] | None = None
-    max_bytes: int = REPLY_BYTES
 
 
 class Searches:

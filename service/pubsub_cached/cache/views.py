@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
 from .. import errors
 from ..analysers.agent import Peers
 from ..store.search import Search
 from ..store.store import Store
 from ..store.touched import Touched
+from .options import ViewOptions
 from .search import Searches, parsed_order
 from .view import PAUSE_SECONDS, View
 from .view_source import COUNT_SECONDS, ViewSource
@@ -18,20 +17,6 @@ from .view_source import COUNT_SECONDS, ViewSource
 ROOT = "/im/pubsubcache1/view"
 # Of one client.
 AT_MOST = 16
-WINDOW = 100
-WINDOW_AT_MOST = 500
-
-
-class ViewOptions(msgspec.Struct, frozen=True):
-    """Options of CreateView: those of Search, and its own. limit: as window, the smaller counts."""
-
-    limit: int = WINDOW_AT_MOST
-    cursor: str = ""
-    order: str = ""
-    fields: frozenset[str] | None = None
-    token: str = ""
-    window: int = WINDOW
-    json: bool = False
 
 
 class Views:

@@ -7,13 +7,11 @@ import contextlib
 import logging
 import xml.etree.ElementTree as ET
 from collections.abc import Awaitable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from .. import errors, jid
 from . import events, stanzas, writing
 from .caps import Capabilities
-from .client import Client
-from .connection import Connection
 from .port import (
     Affiliation,
     DiscoInfo,
@@ -32,6 +30,10 @@ from .port import (
 )
 from .requests import Requests
 from .roster import Roster, differing
+
+if TYPE_CHECKING:
+    from .client import Client
+    from .connection import Connection
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +64,10 @@ class Session:
         self._capabilities = Capabilities()
         self._features: tuple[str, ...] = ()
         self._gate = events.Gate(self._account, lambda: self._roster.contacts, listener.solicited)
-        self._connection = Connection(endpoint, password, self)
+        self._endpoint, self._password = endpoint, password
+        # Made when it is first wanted: an account that is only read from its copy needs no slixmpp, which takes as long
+        # to import as all else that the first answer waits for.
+        self._connection: Connection | None = None
         self._client: Client | None = None
         self._online = False
         self._announced = ""
@@ -95,17 +100,24 @@ class Session:
 
     def connect(self) -> None:
         """Connect and stay connected until ``close``."""
+        if self._connection is None:
+            from .connection import Connection
+
+            self._connection = Connection(self._endpoint, self._password, self)
         self._connection.open()
 
     async def close(self) -> None:
         """End the stream and stay offline."""
+        if self._connection is None:
+            return
         await self._connection.close()
         if not self._connection.wanted:
             self.state("offline")
 
     def network_changed(self, up: bool) -> None:
         """Look at once after the stream; ``up`` connects at once where a session is waiting."""
-        self._connection.network_changed(up)
+        if self._connection is not None:
+            self._connection.network_changed(up)
 
     def set_interests(self, nodes: frozenset[str]) -> None:
         """Announce PEP nodes with ``+notify``; a changed set goes out at once."""

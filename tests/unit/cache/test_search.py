@@ -11,7 +11,7 @@ import pytest
 from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.cache import search as searches
-from pubsub_cached.cache.search import SearchOptions
+from pubsub_cached.cache.options import SearchOptions
 from pubsub_cached.records import InfoRecord, ItemRecord
 from pubsub_cached.store import nodes
 from pubsub_cached.store import search as store_search

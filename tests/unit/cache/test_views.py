@@ -13,7 +13,7 @@ from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.cache import view as view_module
 from pubsub_cached.cache.house import House
-from pubsub_cached.cache.views import ViewOptions
+from pubsub_cached.cache.options import ViewOptions
 from pubsub_cached.store import accounts, items, maintenance, nodes
 from pubsub_cached.store.rows import StoredItem
 from pubsub_cached.store.transaction import Transaction
