@@ -9,7 +9,7 @@ from alembic import context
 from sqlalchemy import Connection, Engine
 
 from pubsub_cached import paths
-from pubsub_cached.store.models import Base
+from pubsub_cached.store.models import Base, for_postgresql
 from pubsub_cached.store.sqlite import engine as engines
 from pubsub_cached.store.sqlite.start import check_foreign_keys
 from pubsub_cached.store.urls import path_of
@@ -25,9 +25,8 @@ def _in_models(name: str | None, kind: str, parents: object) -> bool:
 
 
 def _run(connection: Connection) -> None:
-    context.configure(
-        connection=connection, target_metadata=Base.metadata, render_as_batch=True, include_name=_in_models
-    )
+    metadata = for_postgresql() if connection.dialect.name == "postgresql" else Base.metadata
+    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, include_name=_in_models)
     with context.begin_transaction():
         context.run_migrations()
 

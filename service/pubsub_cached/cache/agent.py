@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any
-from xml.sax.saxutils import quoteattr
 
 import msgspec
 
 from ..analysers.agent import Peers, Reply
 from ..analysers.item import ItemContext, Parsed
 from ..analysers.registry import Registry
+from ..xmpp.payload import quoted
 from .ladder import RESULT_AT_MOST, SECONDS, Failed, Ladder, Unanswered
 
 START_SECONDS = 60.0
@@ -117,9 +117,9 @@ class Agent(Ladder):
 
 def whole(item: ItemContext, payload: str) -> str:
     """The ``<item/>`` that a payload came in (XEP-0060 6.5)."""
-    attributes = f" id={quoteattr(item.id)}"
+    attributes = f" id={quoted(item.id)}"
     if item.publisher:
-        attributes += f" publisher={quoteattr(item.publisher)}"
+        attributes += f" publisher={quoted(item.publisher)}"
     # A payload without a namespace must not get that of its parent.
     prefix, declared = ("", "xmlns") if item.namespace else ("pubsub:", "xmlns:pubsub")
     return f"<{prefix}item {declared}='{PUBSUB}'{attributes}>{payload}</{prefix}item>"

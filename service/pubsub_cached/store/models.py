@@ -154,8 +154,8 @@ class Item(Base):
         Index(None, "node_id", "created"),
         Index(None, "node_id", "modified"),
         Index(None, "node_id", "revision"),
-        Index("ix_item_seen", "node_id", "seen", sqlite_where=seen.is_(True), postgresql_where=seen.is_(True)),
-        Index("ix_item_unparsed", "node_id", sqlite_where=UNPARSED, postgresql_where=UNPARSED),
+        Index("ix_item_seen", "node_id", "seen", sqlite_where=seen.is_(True)),
+        Index("ix_item_unparsed", "node_id", sqlite_where=UNPARSED),
     )
 
 
@@ -213,3 +213,14 @@ class Analyser(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     definition: Mapped[str]
+
+
+def for_postgresql() -> MetaData:
+    """The schema with what PostgreSQL is told in its own words.
+
+    Not said above: SQLAlchemy imports the whole dialect to check it, for which no start on SQLite should wait.
+    """
+    for index in Base.metadata.tables[Item.__tablename__].indexes:
+        if (where := index.dialect_options["sqlite"]["where"]) is not None:
+            index.dialect_options["postgresql"]["where"] = where
+    return Base.metadata

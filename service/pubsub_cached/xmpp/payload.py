@@ -65,6 +65,11 @@ def namespace_of(text: str) -> str:
     return namespace(ET.fromstring(text)) if text else ""
 
 
+def quoted(text: str) -> str:
+    """The value of an attribute, in quotes."""
+    return f'"{_attribute(text)}"'
+
+
 def _write(element: ET.Element, inherited: str, out: list[str], depth: int) -> None:
     if depth == 0:
         raise TooDeep(f"An element is nested deeper than {MAX_DEPTH}")
