@@ -90,6 +90,11 @@ class Daemon:
             undo.pop_all()
         self._tree.open()
         self.house.set_state("running")
+        if self._connector is None and any(account.enabled for account in self.house.accounts.list()):
+            from .xmpp.session import load
+
+            # Reads are answered meanwhile.
+            await asyncio.to_thread(load)
         await self.house.connect()
         self._network = asyncio.create_task(Network(self.house.network_changed).run(), name="network")
         # What was made so far stays; the collector need not look at it again and again.
@@ -141,7 +146,7 @@ class Daemon:
 
 
 def _real_connector(endpoint: Endpoint, password: PasswordSource, listener: Listener) -> Session:
-    """A session over slixmpp, which is imported when the first account is made."""
+    """A session over slixmpp, which is imported when the first one connects."""
     from .xmpp.session import connect
 
     return connect(endpoint, password, listener)

@@ -52,6 +52,13 @@ def connect(endpoint: Endpoint, password: PasswordSource, listener: Listener) ->
     return Session(endpoint, password, listener)
 
 
+def load() -> None:
+    """Import what a connection needs. It takes long, so it is for a thread."""
+    from . import connection
+
+    del connection
+
+
 class Session:
     """One account's session (port.Session)."""
 
