@@ -11,11 +11,18 @@ import sys
 
 import msgspec
 
-from . import events, growth, reads, starts, syncs
+from . import analysers, events, growth, reads, starts, syncs
 from .measure import Row, duration
 from .stage import FULL, QUICK, Measurement, Scale, Stage
 
-ROWS: dict[str, Measurement] = {**reads.ROWS, **events.ROWS, **syncs.ROWS, **growth.ROWS, **starts.ROWS}
+ROWS: dict[str, Measurement] = {
+    **reads.ROWS,
+    **events.ROWS,
+    **syncs.ROWS,
+    **growth.ROWS,
+    **starts.ROWS,
+    **analysers.ROWS,
+}
 HEADINGS = ("", "ours", "against", "floor", "ratio", "target")
 
 

@@ -63,8 +63,8 @@ MOST_GROWTH = 6
 _formatting_nests = etree.XPath(
     f"boolean(descendant-or-self::*[{_FORMATTING}][count(ancestor::*[{_FORMATTING}]) >= {MOST_FORMATTING}])"
 )
-_SPACES = re.compile(r"[ \t\r\n]+")
-_LINE_BREAK = re.compile(r" ?\n[ \n]*")
+# Not the single space that most of them are.
+_SPACES = re.compile(r"[ \t\r\n]{2,}|[\t\r\n]")
 
 
 class Markup(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -107,10 +107,18 @@ def plain(cleaned: str) -> str:
 
 
 def _flow(cleaned: str) -> str:
-    text = _SPACES.sub(" ", cleaned)
-    text = _CELL_END.sub(" ", _BLOCK_TAG.sub("\n", text))
-    text = html.unescape(_ANY_TAG.sub("", text))
-    return _LINE_BREAK.sub("\n", text).strip()
+    text = _single_spaced(cleaned)
+    if "<" in text:
+        text = _BLOCK_TAG.sub("\n", text)
+        if "</t" in text:
+            text = _CELL_END.sub(" ", text)
+        text = _ANY_TAG.sub("", text)
+    lines = (line.strip(" ") for line in html.unescape(text).split("\n"))
+    return "\n".join(line for line in lines if line).strip()
+
+
+def _single_spaced(text: str) -> str:
+    return _SPACES.sub(" ", text) if any(each in text for each in ("\n", "  ", "\t", "\r")) else text
 
 
 def _markup(
@@ -124,7 +132,10 @@ def _markup(
         item.error(f"<{xml.local(element)}>: the markup is nested too deeply, only its text is kept.")
         xhtml, text = "", xml.text(element) if type == "xhtml" else _stripped(xml.text(element))
     else:
-        cleaned = _unwrapped(_NOT_IN_XML.sub("", cleaned).strip())
+        if type == "html":
+            # What is in XML can't be anything that XML does not allow.
+            cleaned = _NOT_IN_XML.sub("", cleaned)
+        cleaned = _unwrapped(cleaned.strip())
         xhtml, text = _well_formed(cleaned), plain(cleaned)
     return Markup(lang=lang, type=type, text=text, xhtml=xhtml) if text or xhtml else None
 

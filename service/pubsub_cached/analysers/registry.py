@@ -73,6 +73,7 @@ class Registry:
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
         self._takes_over: dict[str, Definition] = {}
+        self._deferred: frozenset[str] = frozenset()
         self._scrubs: dict[str, Callable[[_Element], bool]] = {}
         self.on_change: Callbacks = []
         self.on_state: StateCallbacks = []
@@ -192,8 +193,8 @@ class Registry:
         if isinstance(begun, Parsed):
             return begun
         definition, item = begun
-        if definition is None or definition.parser is None or definition.deferred:
-            return item.parsed(deferred=definition is not None and definition.deferred)
+        if definition is None or definition.parser is None or definition.name in self._deferred:
+            return item.parsed(deferred=definition is not None and definition.name in self._deferred)
         try:
             return item.parsed(_encoded(definition.parser(item)))
         except KeyboardInterrupt:
@@ -233,7 +234,7 @@ class Registry:
         definition = self._takes_over.get(context.namespace, definition)
         type, subtype = (definition.type, definition.subtype) if definition is not None else ("", "")
         if scrub is None and (definition is None or definition.parser is None):
-            deferred = definition is not None and definition.deferred
+            deferred = definition is not None and definition.name in self._deferred
             return Parsed(payload=context.payload, type=type, subtype=subtype, deferred=deferred)
         try:
             element = xml.parse(context.payload)
@@ -272,6 +273,7 @@ class Registry:
     def _index(self) -> None:
         definitions = self._definitions()
         self._takes_over = {space: each for each in definitions for space in each.takes_over}
+        self._deferred = frozenset(each.name for each in definitions if each.deferred)
         self._scrubs = {space: scrub for each in definitions for space, scrub in each.scrubs.items() if space}
 
     def _tell(self, name: str, registered: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import unquote, urljoin
 
 import msgspec
@@ -58,6 +59,8 @@ def normalised_jid(text: str) -> str:
         return ""
 
 
+# A node's items have few authors.
+@lru_cache(maxsize=64)
 def jid_of(uri: str) -> str:
     """The bare JID that an ``xmpp:`` URI names, "" when it names none."""
     return _parts(uri)[0].partition("/")[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -34,6 +35,8 @@ class LangText(msgspec.Struct, omit_defaults=True, kw_only=True):
     value: str
 
 
+# Most items name the same moment twice.
+@lru_cache(maxsize=64)
 def normalised_date(text: str) -> str | None:
     """A date and time (RFC 3339, XEP-0082) in UTC as ``YYYY-MM-DDTHH:MM:SSZ``, or None.
 
