@@ -84,9 +84,10 @@ def start(directory: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.prosody
+@pytest.mark.timeout(240)
 @pytest.mark.skipif(not available(), reason="needs Prosody")
 def test_every_row_runs_and_leaves_nothing(directory: Path) -> None:
-    out, said = start(directory, "--json").communicate(timeout=110)
+    out, said = start(directory, "--json").communicate(timeout=220)
     rows = json.loads(out)
 
     assert [each["name"] for each in rows] == list(ROWS), said
