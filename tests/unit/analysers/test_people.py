@@ -18,7 +18,27 @@ def bookmark(attributes="", children="", id=ROOM, **where):
 
 
 class TestBookmarks:
-    def test_a_room_with_nick(self):
+    def test_0402_1_a_room_with_nick_and_what_a_client_added(self):
+        state = "<extensions><state xmlns='http://myclient.example/bookmark/state' minimized='true'/></extensions>"
+        council = bookmark("name='Council of Oberon' autojoin='true'", f"<nick>Puck</nick>{state}", id="council@x.org")
+        assert council.parsed.errors == ()
+        assert council.data == {
+            "jid": "council@x.org",
+            "name": "Council of Oberon",
+            "autojoin": True,
+            "nick": "Puck",
+            "has_password": False,
+            "pinned": False,
+            "extensions": ["{http://myclient.example/bookmark/state}state"],
+        }
+
+    @pytest.mark.parametrize("autojoin", ["true", "1"])
+    def test_0402_5_and_12_to_14_a_room_as_it_is_listed_and_told(self, autojoin):
+        play = bookmark(f"name='The Play&apos;s the Thing' autojoin='{autojoin}'", "<nick>JC</nick>")
+        assert play.kind == ("bookmark", "room")
+        assert (play.data["jid"], play.data["name"], play.data["autojoin"]) == (ROOM, "The Play's the Thing", True)
+
+    def test_a_bookmark_is_private_and_its_id_a_key(self):
         play = bookmark("name='The Play&apos;s the Thing' autojoin='true'", "<nick>JC</nick>")
         assert play.kind == ("bookmark", "room")
         assert play.data == {
@@ -31,7 +51,7 @@ class TestBookmarks:
         }
         assert (play.matched.definition.private, play.matched.definition.kind) == (True, "map")
 
-    def test_the_least_a_bookmark_can_be(self):
+    def test_0402_2_the_least_a_bookmark_can_be(self):
         assert bookmark().data == {"jid": ROOM, "autojoin": False, "has_password": False, "pinned": False}
 
     @pytest.mark.parametrize(("written", "meant"), [("1", True), ("true", True), ("0", False), ("false", False)])
@@ -139,14 +159,27 @@ class TestAvatars:
         avatar = read(METADATA, f"<metadata xmlns='{METADATA}'>{info}</metadata>")
         assert avatar.data["info"][0]["url"] == "http://avatars.example.org/happy.gif"
 
+    def test_0084_several_formats_of_a_picture(self):
+        picture = "id='111f4b3c50d7b0df729d299bc6f8e9ef9066971f' bytes='12345' height='64' width='64'"
+        infos = "".join(
+            f"<info {picture} type='image/{kind}'{url}/>"
+            for kind, url in (("png", ""), ("png", " url='http://a.example.org/happy.png'"), ("mng", ""))
+        )
+        avatar = read(METADATA, f"<metadata xmlns='{METADATA}'>{infos}</metadata>")
+        assert [(each["type"], each.get("url")) for each in avatar.data["info"]] == [
+            ("image/png", None),
+            ("image/png", "http://a.example.org/happy.png"),
+            ("image/mng", None),
+        ]
+
     @pytest.mark.parametrize("node", [METADATA, DATA])
     @pytest.mark.parametrize("children", ["", "<stop/>"])
-    def test_a_disabled_avatar_also_on_the_wrong_node(self, node, children):
+    def test_0084_a_disabled_avatar_also_on_the_wrong_node(self, node, children):
         avatar = read(node, f"<metadata xmlns='{METADATA}'>{children}</metadata>", id="")
         assert avatar.kind == ("avatar", "metadata")
         assert avatar.data == {"disabled": True, "pointers": 0}
 
-    def test_pointers_are_counted(self):
+    def test_0084_pointers_are_counted(self):
         pointer = "<pointer><x xmlns='http://example.com/virtualworlds'><game>Ancapistan</game></x></pointer>"
         avatar = read(METADATA, f"<metadata xmlns='{METADATA}'>{pointer}</metadata>")
         assert avatar.data == {"disabled": False, "pointers": 1}
@@ -276,7 +309,7 @@ class TestStatus:
         assert not place.matched.to_sync
 
     @pytest.mark.parametrize("name", ["mood", "activity", "tune", "geoloc"])
-    def test_an_empty_element_takes_it_back(self, name):
+    def test_0107_4_0108_4_0118_4_0080_4_an_empty_element_takes_it_back(self, name):
         assert status(name).data == {"active": False}
 
     def test_another_payload_is_marked(self):
