@@ -16,4 +16,5 @@ pytest_plugins = [
     "tests.support.ejabberd",
     "tests.support.cached",
     "tests.support.daemon",
+    "tests.support.usermanager",
 ]

@@ -70,6 +70,7 @@ async def test_where_all_is_well_each_subject_has_one_line(ctl: Command) -> None
     lines = [line for line in done.out.splitlines() if not line.startswith("note     clock")]
     assert [line.split(maxsplit=1)[1].partition(":")[0] for line in lines if line.startswith("ok ")] == [
         "bus",
+        "configuration",
         "activation",
         "unit",
         "daemon",
@@ -80,6 +81,17 @@ async def test_where_all_is_well_each_subject_has_one_line(ctl: Command) -> None
         "subscriptions",
     ]
     assert "subscriptions: none of 1 is missing." in done.out
+
+
+async def test_a_configuration_that_keeps_the_daemon_from_starting(ctl: Command, tmp_path: Path) -> None:
+    file = tmp_path / "config" / "pubsub-cached" / "config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text("[cache]\nitems-per-nod = 3\n")
+
+    found = await findings(ctl, status=5)
+
+    assert list(found) == ["configuration"]
+    assert found["configuration"]["sentence"] == f"Configuration file {file}: cache.items-per-nod: unknown key."
 
 
 async def test_no_bus(ctl: Command) -> None:
@@ -108,14 +120,14 @@ async def test_running_daemon_that_the_bus_could_not_start(ctl: Command) -> None
     assert found["activation"]["remedy"] == REMEDY_SETUP
 
 
-async def test_daemon_that_can_t_be_started_says_where_to_look(ctl: Command, home: Path) -> None:
+async def test_daemon_that_can_t_be_started_says_where_to_look(ctl: Command, services: Path) -> None:
     await ctl.ok("setup")
-    (home / "config" / "pubsub-cached").mkdir()
-    (home / "config" / "pubsub-cached" / "config.toml").write_text("no = 'such key'")
+    (services / "im.pubsubcache1.service").write_text("[D-BUS Service]\nName=im.pubsubcache1\nExec=/bin/false\n")
 
     found = await findings(ctl, status=5)
 
-    assert list(found) == ["daemon"]
+    assert list(found) == ["activation", "daemon"]
+    assert found["activation"]["level"] == "note"
     assert "could not start the daemon" in found["daemon"]["sentence"]
 
 

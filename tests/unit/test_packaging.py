@@ -99,6 +99,26 @@ def test_program_can_be_loaded_and_knows_its_version(name: str) -> None:
     assert __version__ in output
 
 
+def test_debian_package_has_the_version() -> None:
+    assert (CHECKOUT / "debian/changelog").read_text().startswith(f"pubsub-cached ({__version__}) ")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(os.geteuid() != 0, reason="a fresh machine is a chroot, which needs root")
+@pytest.mark.parametrize("way", ["debian", "pipx"])
+def test_a_fresh_machine_runs_what_was_installed_on_it(way: str) -> None:
+    if way == "debian":
+        subprocess.run([CHECKOUT / "scripts/debian-package"], check=True)
+    output = subprocess.run(
+        [CHECKOUT / "scripts/clean-machine", way], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+
+    assert f"pubsub-cached {__version__}\n" in output
+    assert f'v s "{__version__}"\n' in output
+    assert "ok       activation: the session bus can start the daemon.\n" in output
+
+
 def test_every_dependency_has_a_lower_bound() -> None:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     extras = [name for names in project["optional-dependencies"].values() for name in names]

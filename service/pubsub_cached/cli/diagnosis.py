@@ -7,8 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 import click
 
-from .. import __version__
-from ..errors import BusLost, PubSubCachedError
+from .. import __version__, config, paths
+from ..errors import BadConfiguration, BusLost, PubSubCachedError
 from . import times
 from .account import accounts
 from .client import NAME, PROPERTIES, Client, opened
@@ -48,6 +48,11 @@ async def examine() -> Findings:
     try:
         async with opened() as client:
             yield Finding("ok", "bus", "the session bus answers.")
+            configured = _configuration()
+            yield configured
+            if configured.level == "problem" and not await client.running():
+                # It could not be started either, which some buses notice late.
+                return
             async for finding in _activation(client):
                 yield finding
             async for finding in _unit(client):
@@ -65,6 +70,16 @@ async def examine() -> Findings:
         yield Finding("problem", "bus", str(error), "Log in to a desktop, or run it all under 'dbus-run-session'.")
     except Failure as failure:
         yield Finding("problem", "daemon", failure.message, f"See '{LOG}'.")
+
+
+def _configuration() -> Finding:
+    """The user's file, which is the daemon's unless that was told another."""
+    file = paths.config_file()
+    try:
+        config.load()
+    except BadConfiguration as error:
+        return Finding("problem", "configuration", str(error), f"Mend it there, then: {RESTART}")
+    return Finding("ok", "configuration", f"{file} can be used." if file.exists() else f"there is no {file}.")
 
 
 async def _activation(client: Client) -> Findings:
