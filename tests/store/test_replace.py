@@ -82,6 +82,19 @@ def test_a_window_that_meets_nothing_known_leaves_no_gap(db: Database, node: Nod
     assert not db.read(since, node.address, node.revision).complete
 
 
+def test_a_window_of_the_newest_by_creation_removes_no_older_item_that_was_overwritten(db: Database) -> None:
+    """ejabberd keeps an overwritten item in its place, so that it may lie behind the window and still be there."""
+    node = db.node(completeness="window")
+    replace(db, node, "abcd", full=False)
+    db.write(lambda tx: items.publish(tx, node.id, [item("a", "again")]))
+    before = db.again(node)
+    delta = replace(db, node, "bcde", full=False)
+    assert (delta.removed, delta.changed) == ([], ["e"])
+    assert set(contents(db, node)) == set("bcde")
+    assert tombstones(db, node) == {}
+    assert not db.read(lambda conn: since(conn, node.address, before.revision)).complete
+
+
 def test_an_empty_window_says_nothing(db: Database, node: NodeRow) -> None:
     assert not replace(db, node, [], full=False)
     assert db.again(node) == node

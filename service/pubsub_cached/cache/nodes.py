@@ -139,7 +139,11 @@ class Nodes:
     async def failed(self, address: Address, error: errors.PubSubCachedError) -> errors.PubSubCachedError:
         """Write down what a failed read means; the result is what a reader is told."""
         told = refusals.for_reader(error, address)
-        match refusals.meaning(error):
+        meaning = refusals.meaning(error)
+        if meaning in ("gone", "denied"):
+            # Believed by readers at once, and for as long as it can't be written down.
+            self._proofs.doubt(address)
+        match meaning:
             case "gone":
                 self._negatives.remember(address, told)
                 await self.gone(address)

@@ -21,8 +21,9 @@ def replace(
     """Make the node hold ``items`` (oldest first), except for the ids in ``kept``, which stay present or absent.
 
     full: ``items`` is everything the service has, so all other rows were removed there. Otherwise it
-    is the newest, and only rows not older than the oldest of them that was stored were; if none
-    was, there is a gap behind them, and the rows beyond it are dropped as by an eviction. The order
+    is the newest, by publication or by creation, as services differ: only rows that are in both ways not older than
+    the oldest of them that was stored were removed, and those that are in one are dropped as by an eviction. If none
+    was stored, there is a gap behind them, and the rows beyond it are dropped as well. The order
     becomes the one given, with kept rows that are newer after it. What is as it was is not touched.
     """
     stored = all_held(tx, node_id)
@@ -56,10 +57,12 @@ def _swept(
     """Of the rows that did not come: those that the service removed, and those beyond a gap."""
     if full:
         return others, []
-    oldest = next((stored[id_].modified for id_ in given if id_ in stored), None)
+    oldest = next((stored[id_] for id_ in given if id_ in stored), None)
     if oldest is None:
         return [], others if given else []
-    return [row for row in others if row.modified >= oldest], []
+    removed = [row for row in others if row.modified >= oldest.modified and row.created >= oldest.created]
+    unclear = [row for row in others if (row.modified >= oldest.modified) != (row.created >= oldest.created)]
+    return removed, unclear
 
 
 def _order(staying: dict[str, Held], given: dict[str, StoredItem], kept: frozenset[str]) -> list[str]:

@@ -1,7 +1,8 @@
-"""Whatever happens to a node and to the connection, a read never lies, and the cache converges.
+"""Whatever happens to a node and to the connections, a read never lies, and the cache converges.
 
-A state machine over the fake: publishes, overwrites, retractions (silent or not), purges, deletion and
-re-creation, access changes, disconnections, resumptions, restarts, odd events, reads of every policy.
+A state machine over the fake: two accounts read one node, at a component or at a contact. Services publish, overwrite,
+retract, evict, purge, delete, make again, change access and configuration, some of it without a word; connections
+break, are resumed or not; the daemon is restarted; messages are forged or odd; clients read with every policy.
 """
 
 from __future__ import annotations
@@ -13,61 +14,83 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pubsub_cached import errors
-from pubsub_cached.address import Address
+from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.records import InfoRecord, ItemRecord
-from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
-from pubsub_cached.xmpp.port import BounceEvent, Item, ItemsEvent
-from tests.support.cached import ALICE, ENTRY, Cached
+from tests.support.cached import ALICE, Cached
 
-PUBSUB = "pubsub.example.net"
-NODE = "urn:xmpp:microblog:0"
-ADDRESS = Address(ALICE, PUBSUB, NODE)
+from .stage import BOB, CAROL, FORGED, NODE, ODD, PAYLOAD_LIMIT, PAYLOADS, PROFILES, QUEUE, Stage
+
 IDS = st.sampled_from("abcdef")
+JIDS = st.sampled_from([ALICE, CAROL])
+POLICIES = st.sampled_from(["default", "cache", "refresh", "network"])
+# What services answer now and then, and what says nothing about the node.
+TROUBLE = st.sampled_from(["internal-server-error", "resource-constraint", "remote-server-timeout", ""])
+REFUSED = (errors.NoSuchNode, errors.Denied)
+
+# Seconds after which something is taken to hang.
+PATIENCE = 30.0
 
 T = TypeVar("T")
 
 
+class Reader:
+    """What the clients of one account know.
+
+    sure: seen at a quiet moment and not changed since, so that every answer has to hold it. replica: content by id,
+    kept up by GetChanges alone. told: how many signals were looked at.
+    """
+
+    def __init__(self, jid: str) -> None:
+        self.jid = jid
+        self.connected = True
+        self.sure: dict[str, str] = {}
+        self.replica: dict[str, str] = {}
+        self.revision = 0
+        self.told = 0
+
+
 class Coherence(RuleBasedStateMachine):
-    """One account, one blog of one service."""
+    """Two accounts, one node."""
 
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
         self.directory = Path(tempfile.mkdtemp())
-        self.connected = True
-        self.exists = True
-        self.open = True
-        self.serial = 0
-        # Services drop subscriptions of a closed or deleted node in silence, and nothing tells a subscriber when it
-        # is opened or made again: until the next validation nobody can know that publishes are missed.
-        self.dropped_in_silence = False
-        # What the client knows: content by id, kept up by GetChanges alone.
-        self.replica: dict[str, str] = {}
-        self.revision = 0
+        self.readers = {jid: Reader(jid) for jid in (ALICE, CAROL)}
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self.runner.run(work)
+        async def bounded() -> T:
+            async with asyncio.timeout(PATIENCE):
+                return await work
 
-    @initialize(profile=st.sampled_from([PROSODY, EJABBERD, LIBERVIA]), burst=st.booleans(), known=st.booleans())
-    def begin(self, profile: Profile, burst: bool, known: bool) -> None:
-        self.run(self._begin(profile, burst))
+        return self.runner.run(bounded())
+
+    @initialize(
+        profile=st.sampled_from(sorted(PROFILES)),
+        place=st.sampled_from(["component", "contact"]),
+        most=st.sampled_from([100, 100, 4]),
+        window=st.sampled_from([500, 500, 3]),
+        burst=st.booleans(),
+        known=st.booleans(),
+    )
+    def begin(self, profile: str, place: str, most: int, window: int, burst: bool, known: bool) -> None:
+        self.stage = Stage(PROFILES[profile], place, most, burst)
+        self.window = window
+        self.cache = Cached(
+            self.stage.world, self.directory, ALICE, CAROL, items_per_node=window, payload_limit=PAYLOAD_LIMIT
+        )
+        self.run(self.cache.start())
         for id_ in "abc" if known else "":
-            self.publish(id_)
-        if known:
-            self.read("default")
+            self.publish(id_, "entry")
+        for jid in self.readers if known else ():
+            self.read(jid, "default")
             self.settle()
-
-    async def _begin(self, profile: Profile, burst: bool) -> None:
-        self.world = World(burst=burst)
-        self.world.account(ALICE, pep=profile)
-        self.service: Service = self.world.service(PUBSUB, profile=profile)
-        self.service.create_node(NODE, max_items=100)
-        self.cache = await Cached(self.world, self.directory).start()
 
     def teardown(self) -> None:
         try:
@@ -79,176 +102,307 @@ class Coherence(RuleBasedStateMachine):
 
     async def _end(self) -> None:
         """However a history ends, it converges."""
-        if not self.connected:
-            self.world.restore(ALICE)
+        self.stage.service.up()
+        for reader in self.readers.values():
+            if not reader.connected:
+                self.stage.world.restore(reader.jid)
+                reader.connected = True
         try:
-            await self._converge()
-            await self._replay()
+            for reader in self.readers.values():
+                await self._converge(reader)
+                await self._replay(reader)
         finally:
             await self.cache.stop()
 
     # What happens at the service
 
-    @rule(id_=IDS)
-    def publish(self, id_: str) -> None:
-        if self.exists:
-            self.serial += 1
-            self.service.publish(NODE, id_, ENTRY.format(f"{id_}{self.serial}"))
+    @rule(id_=IDS, kind=st.sampled_from(["entry", "entry", "entry", *PAYLOADS]))
+    def publish(self, id_: str, kind: str) -> None:
+        if self.stage.exists:
+            self.unsure(*self.stage.publish(id_, kind))
 
-    @precondition(lambda self: self.exists)
     @rule(id_=IDS, how=st.sampled_from(["notified", "silent", "expired"]))
     def remove(self, id_: str, how: str) -> None:
-        if id_ not in self.truth():
+        if id_ in self.stage.truth():
+            self.stage.remove(id_, how)
+            self.unsure(id_)
+
+    @rule(what=st.sampled_from(["purge", "delete"]))
+    def empty(self, what: str) -> None:
+        if not self.stage.exists:
+            self.stage.create()
             return
-        if how == "expired":
-            self.service.expire_items(NODE, id_)
+        self.stage.purge() if what == "purge" else self.stage.delete()
+        self.unsure()
+
+    @precondition(lambda self: self.stage.exists)
+    @rule(notify=st.booleans(), model=st.sampled_from(["open", "whitelist", "presence", "roster"]))
+    def change_access(self, notify: bool, model: str) -> None:
+        self.stage.configure(notify, access_model=model)
+        self.unsure()
+
+    @precondition(lambda self: self.stage.exists)
+    @rule(
+        notify=st.booleans(),
+        settings=st.sampled_from(
+            [{"title": "Other"}, {"max_items": 4}, {"node_type": "urn:xmpp:calendar-events:0"}, {"node_type": "urn:x"}]
+        ),
+    )
+    def change_configuration(self, notify: bool, settings: dict[str, Any]) -> None:
+        self.stage.configure(notify, **settings)
+        self.unsure()
+
+    @precondition(lambda self: self.stage.exists)
+    @rule(jid=JIDS, affiliation=st.sampled_from(["none", "member", "outcast"]))
+    def change_affiliation(self, jid: str, affiliation: str) -> None:
+        self.stage.service.set_affiliation(NODE, jid, affiliation)
+        self.stage.deafen()
+        self.unsure()
+
+    @rule(jid=JIDS, friends=st.booleans())
+    def change_roster(self, jid: str, friends: bool) -> None:
+        if self.stage.service.owner:
+            change = self.stage.world.befriend if friends else self.stage.world.unfriend
+            change(jid, BOB)
+            self.stage.deafen()
+            self.unsure()
+
+    @precondition(lambda self: self.stage.exists)
+    @rule(jid=JIDS, notify=st.booleans())
+    def drop_subscription(self, jid: str, notify: bool) -> None:
+        self.stage.service.drop_subscription(NODE, jid, notify=notify)
+        if not notify:
+            self.stage.deaf.add(jid)
+
+    @rule(condition=TROUBLE, request=st.sampled_from(["get_items", "subscriptions", "disco_items", ""]))
+    def fail(self, condition: str, request: str) -> None:
+        if condition:
+            self.stage.service.fail_next(condition, request=request)
         else:
-            self.service.retract(NODE, id_, notify=how == "notified")
+            self.stage.service.ignore_next(request=request)
 
-    @rule(what=st.sampled_from(["purge", "close", "open", "close", "open", "delete"]))
-    def change_node(self, what: str) -> None:
-        if not self.exists:
-            self.service.create_node(NODE, max_items=100)
-            self.exists = self.open = True
-        elif what == "delete":
-            self.service.delete(NODE)
-            self.exists = False
-            self.dropped_in_silence = True
-        elif what == "purge":
-            self.service.purge(NODE)
+    @rule(up=st.booleans(), condition=st.sampled_from(["remote-server-timeout", None]))
+    def change_service(self, up: bool, condition: str | None) -> None:
+        if up or not self.stage.service.available:
+            self.stage.service.up()
         else:
-            self.open = what == "open"
-            self.dropped_in_silence |= not self.open
-            self.service.configure(NODE, access_model="open" if self.open else "whitelist")
+            # Its events are lost, and nobody is told.
+            self.stage.service.down(condition)
+            self.stage.deaf |= {ALICE, CAROL}
+            self.stage.silent |= self.stage.truth().keys()
 
-    # What happens to the connection and the daemon
+    # What happens to the connections and the daemon
 
-    @rule(resumed=st.booleans())
-    def toggle_connection(self, resumed: bool) -> None:
-        if self.connected:
-            self.world.cut(ALICE)
+    @rule(jid=JIDS, resumed=st.booleans())
+    def toggle_connection(self, jid: str, resumed: bool) -> None:
+        reader = self.readers[jid]
+        if reader.connected:
+            self.stage.world.cut(jid)
         elif resumed:
-            self.world.resume(ALICE)
+            self.stage.world.resume(jid)
         else:
-            self.world.restore(ALICE)
-        self.connected = not self.connected
+            self.stage.world.restore(jid)
+        reader.connected = not reader.connected
+
+    @rule(jid=JIDS)
+    def run_past_the_queue(self, jid: str) -> None:
+        """More is missed than the server keeps: what looks like a resumption is a new session."""
+        if self.readers[jid].connected and self.stage.exists:
+            self.stage.world.cut(jid)
+            for _ in range(QUEUE + 1):
+                self.publish("a", "entry")
+            self.stage.world.resume(jid)
 
     @rule()
     def restart(self) -> None:
-        self.run(self._restart())
-        self.connected = True
+        self.run(self.cache.restart())
+        for reader in self.readers.values():
+            reader.connected = True
 
-    async def _restart(self) -> None:
-        await self.cache.stop()
-        await self.cache.start()
-
-    @rule(seconds=st.sampled_from([1, 100, 4000]))
-    def wait(self, seconds: int) -> None:
-        self.cache.clock.advance(seconds=seconds)
+    @rule(hours=st.sampled_from([0.0003, 0.03, 1.2, 7, 200]))
+    def wait(self, hours: float) -> None:
+        self.cache.clock.advance(hours=hours)
+        self.cache.house.revalidation.wake()
 
     @rule()
     def settle(self) -> None:
         self.run(self.cache.idle())
 
-    @precondition(lambda self: self.connected)
-    @rule(id_=st.sampled_from(["a", "never"]))
-    def odd_events(self, id_: str) -> None:
-        for event in (
-            ItemsEvent(service=PUBSUB, node=NODE, items=(Item(id_),)),
-            ItemsEvent(service=PUBSUB, node=NODE, retracted=("neverbefore",)),
-            BounceEvent(service=PUBSUB, node="", condition="remote-server-timeout"),
-        ):
-            self.world.inject(ALICE, event)
+    # Messages
 
-    # What a client does
+    @rule(jid=JIDS, message=st.sampled_from(sorted(FORGED)))
+    def forged_message(self, jid: str, message: str) -> None:
+        if self.readers[jid].connected:
+            assert self.stage.message(jid, FORGED[message]) == 0
 
-    @rule(policy=st.sampled_from(["default", "cache", "refresh", "network"]))
-    def read(self, policy: str) -> None:
+    @rule(jid=JIDS, message=st.sampled_from(sorted(ODD)))
+    def odd_message(self, jid: str, message: str) -> None:
+        if self.readers[jid].connected:
+            self.stage.message(jid, ODD[message])
+
+    # What clients do
+
+    @rule(jid=JIDS, policy=POLICIES)
+    def read(self, jid: str, policy: str) -> None:
+        reader, readable, working = self.readers[jid], self.stage.readable(jid), self.stage.working
+        asked = self.stage.world.count("get_items")
         try:
-            items, cursor, info = self.run(self.cache.read(PUBSUB, NODE, policy=policy, limit=500))
-        except (errors.NoSuchNode, errors.Denied):
+            items, cursor, info = self.run(self.get(reader, policy))
+        except REFUSED:
             # The answer may be old, but never made up.
-            assert policy != "network" or not (self.exists and self.open)
+            assert policy != "network" or not readable
         except errors.NotCached:
             assert policy == "cache"
-        except (errors.Offline, errors.Timeout):
-            assert not self.connected or policy != "cache"
+        except errors.PubSubCachedError:
+            # An unreachable service is remembered as such for a while.
+            if policy == "cache" or (policy != "default" and working and reader.connected):
+                raise
         else:
-            assert cursor == ""
-            self.check(items, info)
+            validated = policy == "refresh" and self.stage.world.count("get_items") > asked
+            self.check(reader, items, cursor, info, validated and info["freshness"] in ("live", "validated"))
 
-    def check(self, items: list[ItemRecord], info: InfoRecord) -> None:
-        found = {item["id"]: item["payload"] for item in items}
+    def check(self, reader: Reader, items: list[ItemRecord], cursor: str, info: InfoRecord, validated: bool) -> None:
+        found = contents(items)
+        note(f"{reader.jid} {info} {sorted(found)}")
         assert len(found) == len(items)
+        for id_, content in found.items():
+            assert content is None or content in self.stage.ever[id_], f"{id_} was never published so"
         if info["source"] == "network":
-            assert found == self.truth()
+            assert self.stage.readable(reader.jid)
+            assert reader.connected
+            assert found == self.stage.truth()
+            assert info["freshness"] == "validated"
+            return
+        assert reader.jid not in self.stage.world.refused, "what a service refused to show is shown"
+        assert reader.sure.items() <= found.items(), "something that was seen is missing"
+        assert info.get("validated-at", 0) <= self.cache.clock.now
+        assert cursor == "" or info["completeness"] == "window"
+        if validated:
+            assert found == self.expected(info)
 
-    @rule()
-    def settled_and_live(self) -> None:
+    def expected(self, info: InfoRecord) -> dict[str, str | None]:
+        """What the cache holds of the service's items: all, or the newest; of large ones the id alone."""
+        whole = self.stage.truth()
+        kept = list(whole)[-self.window :] if info["completeness"] == "window" else list(whole)
+        return {id_: whole[id_] if len(whole[id_]) <= PAYLOAD_LIMIT else None for id_ in kept}
+
+    @rule(jid=JIDS)
+    def settled_and_live(self, jid: str) -> None:
         """What is called live has every publish; only deletions may have been silent."""
         self.settle()
-        self.live()
-
-    def live(self) -> None:
+        reader = self.readers[jid]
         try:
-            items, _, info = self.run(self.cache.read(PUBSUB, NODE, policy="cache", limit=500))
+            items, _, info = self.run(self.get(reader, "cache"))
         except errors.PubSubCachedError:
             return
-        known = self.connected and self.exists and self.open and not self.dropped_in_silence
-        if info["freshness"] == "live" and known:
-            found = {item["id"]: item["payload"] for item in items}
-            assert self.truth().items() <= found.items()
+        assert reader.jid not in self.stage.world.refused
+        if info["freshness"] != "live" or not self.stage.readable(jid) or jid in self.stage.deaf:
+            return
+        found, expected = contents(items), self.expected(info)
+        assert expected.items() <= found.items()
+        assert found.keys() - expected.keys() <= self.stage.silent
+        if info["completeness"] == "full" and jid not in self.stage.world.refused:
+            reader.sure = {id_: content for id_, content in found.items() if id_ in expected and content is not None}
 
-    @rule()
-    def replay(self) -> None:
-        """The difference between two revisions makes the later of the earlier."""
-        self.run(self._replay())
+    @rule(jid=JIDS, limit=st.sampled_from([1, 2, 4]))
+    def page(self, jid: str, limit: int) -> None:
+        """Pages hold each item once, in one order, past the end of a window as well."""
+        self.settle()
+        reader = self.readers[jid]
+        ids: list[str] = []
+        cursor = ""
+        try:
+            while True:
+                items, cursor, info = self.run(self.get(reader, "default", limit=limit, cursor=cursor))
+                ids += [item["id"] for item in items]
+                if not cursor:
+                    break
+        except errors.PubSubCachedError:
+            return
+        assert len(set(ids)) == len(ids), ids
+        if info["source"] == "network" and self.stage.working:
+            assert set(ids) >= self.stage.truth().keys() - self.stage.silent
 
-    async def _replay(self) -> None:
+    @rule(jid=JIDS)
+    def replay(self, jid: str) -> None:
+        """The difference between two revisions makes the later of the earlier, and signals told it."""
+        self.run(self._replay(self.readers[jid]))
+
+    async def _replay(self, reader: Reader) -> None:
         await self.cache.idle()
+        told, reader.told = self.cache.told[reader.told :], len(self.cache.told)
+        address = self.stage.address(reader.jid)
         try:
-            items, _, info = await self.cache.read(PUBSUB, NODE, policy="cache", limit=500)
+            items, _, info = await self.get(reader, "cache")
         except errors.PubSubCachedError:
-            self.replica, self.revision = {}, 0
+            reader.replica, reader.revision = {}, 0
             return
-        now = {item["id"]: item["payload"] for item in items}
-        changed, removed, revision, complete = await self.cache.house.node_reads.changes(ADDRESS, self.revision, 500)
+        now = {item["id"]: item.get("payload", "") for item in items}
+        changed, removed, revision, complete = await self.cache.house.node_reads.changes(address, reader.revision, 500)
         if complete:
-            for id_ in removed:
-                self.replica.pop(id_, None)
-            self.replica |= {id_: now[id_] for id_ in changed}
-            assert self.replica == now
+            replica = {id_: content for id_, content in reader.replica.items() if id_ not in removed}
+            assert replica | {id_: now[id_] for id_ in changed} == now
+        assert set(removed) <= self.stage.gone, "told as removed, and never was"
+        if complete and reader.revision:
+            signalled: dict[str, str] = {}
+            for signal in told:
+                if len(signal) == 4 and signal[0] == address:
+                    signalled |= dict.fromkeys(signal[1], "changed") | dict.fromkeys(signal[2], "removed")
+            assert signalled == dict.fromkeys(changed, "changed") | dict.fromkeys(removed, "removed")
         assert revision == info["revision"]
-        self.replica, self.revision = now, revision
+        reader.replica, reader.revision = now, revision
 
-    @precondition(lambda self: self.connected)
-    @rule()
-    def converge(self) -> None:
+    @rule(jid=JIDS, forget=st.booleans())
+    def purge(self, jid: str, forget: bool) -> None:
+        """Local removal is not deletion."""
+        self.run(self._purge(PurgeFilter(accounts=(jid,), nodes=(NODE,), forget=forget)))
+        self.readers[jid].sure = {}
+
+    async def _purge(self, chosen: PurgeFilter) -> None:
+        await self.cache.house.removal.purge(chosen).wait()
+
+    @rule(jid=JIDS)
+    def converge(self, jid: str) -> None:
         """After quiet and one validation the cache equals the service."""
-        self.run(self._converge())
+        if self.readers[jid].connected and self.stage.service.available:
+            self.run(self._converge(self.readers[jid]))
 
-    async def _converge(self) -> None:
+    async def _converge(self, reader: Reader) -> None:
+        self.stage.service.plan_nothing()
         await self.cache.idle()
-        job = await self.cache.house.sync.start(ADDRESS, True, "", "")
+        readable = self.stage.readable(reader.jid)
+        job = await self.cache.house.sync.start(self.stage.address(reader.jid), True, "", "")
         try:
             await job.wait()
         except errors.PubSubCachedError as error:
-            readable = self.exists and self.open
             if readable:
                 raise
             try:
-                await self.cache.read(PUBSUB, NODE, policy="cache")
-            except (errors.NoSuchNode, errors.Denied, errors.NotCached):
+                await self.get(reader, "cache")
+            except (*REFUSED, errors.NotCached):
                 return
             raise AssertionError("a node that can't be read is still served") from error
+        assert readable
         await self.cache.idle()
-        items, _, info = await self.cache.read(PUBSUB, NODE, policy="cache", limit=500)
-        assert {item["id"]: item["payload"] for item in items} == self.truth()
-        assert info["completeness"] == "full"
-        self.dropped_in_silence = False
+        items, _, info = await self.get(reader, "cache")
+        assert contents(items) == self.expected(info)
+        count = len(self.stage.truth())
+        assert info["completeness"] == ("full" if count <= self.window else "window") or info.get("total") == count
+        self.stage.deaf.discard(reader.jid)
 
-    def truth(self) -> dict[str, str]:
-        return {item.id: item.payload for item in self.service.items(NODE)}
+    # Helpers
+
+    async def get(
+        self, reader: Reader, policy: str, limit: int = 500, cursor: str = ""
+    ) -> tuple[list[ItemRecord], str, InfoRecord]:
+        return await self.cache.read(
+            self.stage.service.jid, NODE, account=reader.jid, policy=policy, limit=limit, cursor=cursor
+        )
+
+    def unsure(self, *ids: str) -> None:
+        """These items, or all without any, are not what they were for those who have seen them."""
+        for reader in self.readers.values():
+            reader.sure = {id_: content for id_, content in reader.sure.items() if ids and id_ not in ids}
 
     @invariant()
     def nothing_failed_unheard(self) -> None:
@@ -256,10 +410,21 @@ class Coherence(RuleBasedStateMachine):
             assert not self.cache.failures()
 
 
+def contents(items: list[ItemRecord]) -> dict[str, str | None]:
+    """Payloads by id; None where only the id is kept."""
+    return {item["id"]: item.get("payload") for item in items}
+
+
+class LongCoherence(Coherence):
+    """The same for a longer time."""
+
+
+CHECKS = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 Coherence.TestCase.settings = settings(
-    max_examples=80,
-    stateful_step_count=20,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=CHECKS
+)
+LongCoherence.TestCase.settings = settings(
+    max_examples=1000, stateful_step_count=40, deadline=None, suppress_health_check=CHECKS
 )
 TestCoherence = Coherence.TestCase
+TestLongCoherence = pytest.mark.long(pytest.mark.timeout(3000)(LongCoherence.TestCase))

@@ -102,6 +102,15 @@ class Door:
         """The next requests of this kind ("" any) are never answered."""
         self._planned += [(request, None)] * times
 
+    @property
+    def planned(self) -> int:
+        """How many requests are still to be refused or ignored."""
+        return len(self._planned)
+
+    def plan_nothing(self) -> None:
+        """The next requests are answered after all."""
+        self._planned.clear()
+
     def receive(self, call: Call) -> None:
         """A request arrived."""
         if self._held:
