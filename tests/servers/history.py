@@ -1,7 +1,7 @@
 """One history: what may happen to a node, to the connection and to the daemon, drawn from a seed.
 
-Alice changes a node of the pubsub component over a connection of her own; bob's cache follows through a proxy. At
-every quiet moment the cache is compared with the service.
+Alice changes a node of the pubsub component, or of her own account, over a connection of her own; bob's cache, of which
+she is a contact, follows through a proxy. At every quiet moment the cache is compared with the service.
 """
 
 from __future__ import annotations
@@ -35,12 +35,14 @@ Contents = dict[str, str]
 
 
 class History:
-    """A history of ``length`` steps; ``steps`` names those that were taken."""
+    """A history of ``length`` steps; ``steps`` names those that were taken. pep: of a node of alice's account."""
 
-    def __init__(self, seed: int, server: Prosody | Ejabberd, alice: Publisher, cache: Following) -> None:
+    def __init__(self, seed: int, server: Prosody | Ejabberd, alice: Publisher, cache: Following, *, pep: bool) -> None:
         self.chance = random.Random(f"{seed} {server.pubsub}")
         self.alice, self.cache, self.proxy = alice, cache, cache.proxy
-        self.service = server.pubsub
+        self.service = alice.jid if pep else server.pubsub
+        # ejabberd tells of no removal from an account's node (server-facts, Events).
+        self.mute = pep and server.name == "ejabberd"
         # Whether an overwritten item comes last, else it keeps its place.
         self.by_publication = server.name == "prosody"
         self.node = f"urn:xmpp:microblog:0/{uuid4().hex}"
@@ -138,11 +140,13 @@ class History:
             self._say(f"retract {id_} (notify {notify})")
             self.sure.pop(id_, None)
             await self.alice.retract(self.service, self.node, id_, notify=notify)
-            if not notify:
+            if self.mute or not notify:
                 self.silent.add(id_)
 
     async def _purge(self) -> None:
         self._say("purge")
+        if self.mute:
+            self.silent |= (await self._truth()).keys()
         self.sure.clear()
         await self.alice.purge(self.service, self.node)
 

@@ -1,7 +1,8 @@
 """Whatever happens, a read never lies, and the cache converges: seeded histories at real servers.
 
 A history is named by its server and seed, so that ``-k 'prosody-7'`` lives through it again;
-``PUBSUB_CACHED_SEEDS=7,123`` replaces the seeds of the run.
+``PUBSUB_CACHED_SEEDS=7,123`` replaces the seeds of the run. Those with an odd seed are of a node of a contact's account
+(PEP), the others of one of the pubsub component.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tests.support.ejabberd import Ejabberd
 from tests.support.following import Following
 from tests.support.prosody import Prosody
 from tests.support.proxy import Proxy
-from tests.support.publisher import Publisher
+from tests.support.publisher import Publisher, befriend
 
 from .history import History
 
@@ -46,15 +47,22 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("seed", seeds())
 async def test_a_history_ends_in_the_service_s_state(server: Prosody | Ejabberd, seed: int, tmp_path: Path) -> None:
-    user = f"bob{uuid4().hex[:8]}"
-    server.add_user(user)
-    alice = await Publisher.open(server, "alice")
+    pep = seed % 2 == 1
+    name = uuid4().hex[:8]
+    user, writer = f"bob{name}", f"alice{name}" if pep else "alice"
+    for each in (user, writer) if pep else (user,):
+        server.add_user(each)
+    alice = await Publisher.open(server, writer)
     try:
+        if pep:
+            bob = await Publisher.open(server, user)
+            await befriend(alice, bob)
+            await bob.close()
         async with Proxy(server.host, server.port) as proxy:
             cache = Following(server, user, proxy, tmp_path)
             await cache.start()
             try:
-                await History(seed, server, alice, cache).run(STEPS)
+                await History(seed, server, alice, cache, pep=pep).run(STEPS)
             finally:
                 proxy.heal()
                 await cache.stop()
