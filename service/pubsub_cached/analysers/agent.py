@@ -34,5 +34,5 @@ class Peers(Protocol):
     async def gone(self, name: str, callback: Callable[[str], None]) -> None:
         """Call back once, when a unique name leaves the bus; at once if it has left."""
 
-    async def appears(self, name: str, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back whenever a well-known name gets an owner; the result ends that."""
+    async def follow(self, name: str, callback: Callable[[bool], None]) -> Callable[[], None]:
+        """Call back whenever a well-known name gets an owner, with True, or loses it; the result ends that."""

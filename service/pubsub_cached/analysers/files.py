@@ -42,7 +42,10 @@ def read(path: Path) -> Definition:
         raise InvalidAnalyser("The file is not in UTF-8.") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InvalidAnalyser(f"The file is no TOML: {error}.") from None
-    return from_mapping(values)
+    definition = from_mapping(values)
+    if definition.agent and not definition.bus_name:
+        raise InvalidAnalyser("'agent' needs 'bus-name' in a file: the well-known name by which the bus starts it.")
+    return definition
 
 
 def load(registry: Registry, where: Iterable[Path] | None = None) -> None:

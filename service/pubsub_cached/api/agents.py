@@ -74,12 +74,11 @@ class Peers:
         """Call back once, when a unique name leaves the bus."""
         await self._owners.watch(name, callback)
 
-    async def appears(self, name: str, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back whenever a well-known name gets an owner."""
+    async def follow(self, name: str, callback: Callable[[bool], None]) -> Callable[[], None]:
+        """Call back whenever a well-known name gets an owner or loses it."""
 
         def changed(signal: Signal) -> None:
-            if signal.body[2]:
-                callback()
+            callback(bool(signal.body[2]))
 
         bus, path, interface = BUS
         subscription = await self._connection.subscribe(changed, Match(bus, path, interface, "NameOwnerChanged", name))

@@ -15,6 +15,10 @@ from ..xmpp.payload import quoted
 from .ladder import RESULT_AT_MOST, SECONDS, Failed, Ladder, Unanswered
 
 START_SECONDS = 60.0
+# How long until what could not be started is tried again, s; doubled each time. A package may bring the analyser's file
+# before that of the bus.
+RETRY_FIRST = 10.0
+RETRY_LONGEST = 3600.0
 PUBSUB = "http://jabber.org/protocol/pubsub"
 
 
@@ -36,18 +40,21 @@ class Agent(Ladder):
         self._starting = asyncio.Lock()
         self._started = False
         self._watching: Callable[[], None] | None = None
+        self._retrying: asyncio.TimerHandle | None = None
+        self._patience = RETRY_FIRST
         super().__init__(name, registry, usable)
 
     async def watch(self) -> None:
         """Notice when what has the well-known name appears."""
         if self._bus_name and not self._owner:
-            self._watching = await self._peers.appears(self._bus_name, self._appeared)
+            self._watching = await self._peers.follow(self._bus_name, self._followed)
             if self.closed:
                 self._watching()
 
     def close(self) -> None:
         """Forget it; calls under way still end."""
         super().close()
+        self._retry_no_more()
         if self._watching is not None:
             self._watching()
 
@@ -90,6 +97,7 @@ class Agent(Ladder):
     def begin(self) -> None:
         """As a ladder, unless there is nobody to call."""
         super().begin()
+        self._retry_no_more()
         if not self._owner and not self._bus_name:
             self.set("waiting", "Its owner is not on the bus, and no 'bus-name' says how to start it.")
 
@@ -101,9 +109,28 @@ class Agent(Ladder):
             if not self._started and self.usable:
                 reply = await self._peers.start(self._bus_name, START_SECONDS)
                 self._started = reply.outcome == "answered"
-                if not self._started:
+                if self._started:
+                    self._patience = RETRY_FIRST
+                else:
                     self.set("waiting", f"'{self._bus_name}' is not on the bus. {reply.text[:200]}")
+                    self._retry()
             return self._started and self.usable
+
+    def _retry(self) -> None:
+        if not self.closed:
+            self._retrying = asyncio.get_running_loop().call_later(self._patience, self._appeared)
+            self._patience = min(2 * self._patience, RETRY_LONGEST)
+
+    def _retry_no_more(self) -> None:
+        if self._retrying is not None:
+            self._retrying.cancel()
+            self._retrying = None
+
+    def _followed(self, there: bool) -> None:
+        # One that ends when it has nothing to do is started again, which may take longer than a call.
+        self._started = there
+        if there:
+            self._appeared()
 
     def _appeared(self) -> None:
         entry = self._registry.entry(self.name)

@@ -63,6 +63,7 @@ class TestFiles:
             (b"name = 'x'\ntype = 'x'", "give 'node'"),
             (b"name = 'x'\ntype = 'x'\nnode = 'n'\ncolour = 1", "'colour'"),
             (b"name = 'x'\ntype = 'x'\nnode = 'n'\n[fields.a]\npath = '/a'", "'/a'"),
+            (b"name = 'x'\ntype = 'x'\nnode = 'n'\nagent = '/a'\ncallbacks = ['parse']", "'bus-name'"),
             (b"x = " + b"[" * 5000, "no TOML"),
             (b"#" * 70_000, "larger than"),
         ],

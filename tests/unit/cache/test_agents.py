@@ -1,0 +1,148 @@
+"""Agents that the bus starts: how they are found, lost and found again; without a bus."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from pubsub_cached.address import Address
+from pubsub_cached.analysers.agent import Reply
+from pubsub_cached.analysers.definition import from_mapping
+from pubsub_cached.analysers.item import ItemContext
+from pubsub_cached.analysers.registry import Registry
+from pubsub_cached.cache import agent as agents
+from pubsub_cached.cache.agent import Agent
+from pubsub_cached.cache.ladder import Unanswered
+
+RULES = {"name": "x", "type": "x", "node": "n", "agent": "/a", "bus-name": "org.example.A", "callbacks": ["parse"]}
+ITEM = ItemContext(Address("a@example.org", "a@example.org", "n"), "1", "<x/>")
+
+
+class Bus:
+    """Peers whose answers a test sets; ``asked`` is what they were asked for, in order."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.starting = Reply("answered")
+        self.calling = Reply("answered", "{}")
+        self.tell: Callable[[bool], None]
+
+    async def call(self, destination: str, path: str, member: str, body: Sequence[str], seconds: float) -> Reply:
+        self.asked.append(f"{member} of {destination}")
+        return self.calling
+
+    def release(self, destination: str, path: str, reason: str) -> None:
+        self.asked.append(f"Release of {destination}: {reason}")
+
+    async def start(self, name: str, seconds: float) -> Reply:
+        self.asked.append(f"start within {seconds:g} s")
+        return self.starting
+
+    async def gone(self, name: str, callback: Callable[[str], None]) -> None:
+        raise AssertionError("nobody is to be watched")
+
+    async def follow(self, name: str, callback: Callable[[bool], None]) -> Callable[[], None]:
+        self.tell = callback
+        return lambda: None
+
+
+class Made:
+    """An agent on a scripted bus."""
+
+    def __init__(self) -> None:
+        self.bus = Bus()
+        self.registry = Registry()
+        self.registry.register(from_mapping(RULES), "file")
+        self.usable = asyncio.Event()
+        self.agent = Agent("x", self.registry, self.bus, self.usable.set)
+
+    @property
+    def state(self) -> str:
+        entry = self.registry.entry("x")
+        assert entry is not None
+        return entry.state
+
+    async def parse(self) -> None:
+        await self.agent.parse(ITEM, self.registry.parse("x", ITEM))
+
+
+@pytest.fixture
+async def made() -> Made:
+    found = Made()
+    await found.agent.watch()
+    return found
+
+
+async def test_it_is_started_once_with_time_of_its_own(made: Made) -> None:
+    await made.parse()
+    await made.parse()
+    assert made.bus.asked == ["start within 60 s", "Parse of org.example.A", "Parse of org.example.A"]
+
+
+async def test_one_that_ended_by_itself_is_started_again(made: Made) -> None:
+    await made.parse()
+    made.bus.tell(False)
+    await made.parse()
+    assert made.bus.asked[2:] == ["start within 60 s", "Parse of org.example.A"]
+    assert made.state == "active"
+
+
+async def test_one_that_can_not_be_started_yet_is_tried_again(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    made.agent._patience = 0.01
+    made.bus.starting = Reply("gone", "The name is not activatable")
+    with pytest.raises(Unanswered):
+        await made.parse()
+    assert made.state == "waiting"
+    made.bus.starting = Reply("answered")
+    async with asyncio.timeout(10):
+        await made.usable.wait()
+    await made.parse()
+    assert made.state == "active"
+
+
+async def test_trying_again_takes_ever_longer_and_ends_with_the_agent(made: Made) -> None:
+    made.bus.starting = Reply("gone")
+    seen = []
+    for _ in range(12):
+        seen.append(made.agent._patience)
+        with pytest.raises(Unanswered):
+            await made.parse()
+        made.agent.resume()
+    assert seen[:3] == [10, 20, 40]
+    assert made.agent._patience == agents.RETRY_LONGEST
+    with pytest.raises(Unanswered):
+        await made.parse()
+    assert made.agent._retrying is not None
+    made.agent.close()
+    assert made.agent._retrying is None
+
+
+async def test_whoever_takes_the_name_is_called_at_once(made: Made) -> None:
+    made.bus.starting = Reply("gone")
+    with pytest.raises(Unanswered):
+        await made.parse()
+    made.bus.tell(True)
+    assert made.usable.is_set()
+    await made.parse()
+    assert made.bus.asked[-1] == "Parse of org.example.A"
+
+
+async def test_three_that_die_at_once_suspend_it_and_nobody_is_told(made: Made) -> None:
+    made.bus.calling = Reply("gone")
+    for number in range(3):
+        assert made.state == "active", number
+        with pytest.raises(Unanswered):
+            await made.parse()
+    assert made.state == "suspended"
+    assert not any(asked.startswith("Release") for asked in made.bus.asked)
+
+
+async def test_three_that_are_late_suspend_it_and_it_is_told(made: Made) -> None:
+    made.bus.calling = Reply("late")
+    for _ in range(3):
+        with pytest.raises(Unanswered):
+            await made.parse()
+    assert made.state == "suspended"
+    assert made.bus.asked[-1] == "Release of org.example.A: timeout"
