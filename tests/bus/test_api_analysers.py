@@ -156,6 +156,57 @@ async def test_a_registration_ends_with_its_owner_unless_it_persists(clients: Ma
     assert await other.analyser("two") == {}
 
 
+async def test_everybody_is_told_of_analysers_that_come_and_go(clients: Make) -> None:
+    owner, other = await clients(), await clients()
+    # Signals come from the unique name.
+    other.service = (await other.raw("List", interface=ANALYSERS)).sender or ""
+    await other.listen()
+    await owner.register("Ticket", fields=Variant("s", FIELDS))
+    assert await other.until("Registered") == ["ticket"]
+    assert path("ticket") in await other.objects()
+    await owner.call("Unregister", "s", "TICKET", interface=ANALYSERS)
+    assert await other.until("Unregistered") == ["ticket"]
+    assert path("ticket") not in await other.objects()
+
+
+async def test_an_index_that_an_analyser_asks_for_is_used_until_it_goes(clients: Make) -> None:
+    client = await clients()
+    await client.items("tickets")
+    keys = {"fields": Variant("s", FIELDS), "to_sync": Variant("b", True), "indexes": Variant("as", ["summary"])}
+    query = json.dumps({"where": [["summary", "=", "1"]]})
+
+    async def uses_an_index() -> bool:
+        (plan,) = await client.call("Explain", "ssa{sv}", "", query, {}, interface="im.pubsubcache1.Debug")
+        return "ix_data_" in plan
+
+    assert not await uses_an_index()
+    await client.register(**keys)
+    await client.data(3)
+    async with asyncio.timeout(10):
+        while not await uses_an_index():
+            await asyncio.sleep(0.01)  # nothing tells when an index is there
+    found, *_ = await client.cache("Search", "ssa{sv}", "", query, {})
+    assert [item["id"].value for item in found] == ["t1"]
+    await client.call("Unregister", "s", "ticket", interface=ANALYSERS)
+    async with asyncio.timeout(10):
+        while await uses_an_index():
+            await asyncio.sleep(0.01)  # nor when it is gone
+
+
+async def test_match_says_of_every_analyser_why(clients: Make) -> None:
+    client = await clients()
+    await client.register(priority=Variant("i", 5))
+    name, why = await client.call("Match", "sssa{sv}", "", SERVICE, "tickets", {}, interface=ANALYSERS)
+    assert name == "ticket"
+    assert why["ticket"].value == "The payload's namespace is 'urn:example:ticket'."
+    (listed,) = await client.call("List", interface=ANALYSERS)
+    assert set(why) == {each["name"].value for each in listed}
+    assert all(variant.value.endswith(".") for variant in why.values())
+    name, why = await client.call("Match", "sssa{sv}", "", SERVICE, "nothing-like-it", {}, interface=ANALYSERS)
+    assert name == ""
+    assert "unknown, not 'urn:example:ticket'" in why["ticket"].value
+
+
 async def test_names_belong_to_their_living_owner(clients: Make) -> None:
     owner, other = await clients(), await clients()
     await owner.register()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+from .. import errors
 from ..address import Address
 from ..analysers.agent import Peers
 from ..analysers.registry import Registry
@@ -176,7 +177,11 @@ class House:
             matched = self.nodes.match(address, DiscoInfo(metadata=metadata), node.namespace)
         elif account.online:
             info = await self.nodes.describe(account.session, address)
-            newest = await self.nodes.newest(account.session, address)
+            try:
+                newest = await self.nodes.newest(account.session, address)
+            except (errors.StanzaError, errors.Timeout, errors.Offline):
+                # Its name, and what the service says of it, is all that there is to go by.
+                newest = None
             matched = self.nodes.match(address, info, newest.namespace if newest is not None else "")
         else:
             matched = self.nodes.match_name(address)
