@@ -1,0 +1,70 @@
+"""Databases that older versions wrote, one for each revision of the schema, survive the way up and back down."""
+
+from __future__ import annotations
+
+import gzip
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from pubsub_cached.store import migrate
+
+from .test_migrations import alembic
+
+STORED = sorted((Path(__file__).parent / "stored").glob("*.sqlite3.gz"))
+
+# What each table has to hold for its rows to be tried; columns that every revision has.
+WHAT = {
+    "account": "jid, origin, enabled",
+    "node": "service, node, state, completeness, type, subtype, analyser, title",
+    "item": "item_id, payload, data, type, publisher, created_at, modified_at, revision",
+    "flag": "account, service, node, item_id, flag",
+    "analyser": "name, definition",
+    "outbox": "service, node, action, payload, items",
+    "tombstone": "item_id, revision",
+}
+
+
+def content(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    """What is stored, in an order of its own."""
+    connection = sqlite3.connect(path)
+    try:
+        return {
+            table: sorted(connection.execute(f"SELECT {columns} FROM {table}"), key=repr)
+            for table, columns in WHAT.items()
+        }
+    finally:
+        connection.close()
+
+
+@pytest.fixture(params=STORED, ids=lambda file: file.name.partition(".")[0])
+def stored(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str]:
+    """A copy of a stored database, and its revision."""
+    file: Path = request.param
+    path = tmp_path / "cache.sqlite3"
+    path.write_bytes(gzip.decompress(file.read_bytes()))
+    return path, file.name.partition(".")[0]
+
+
+def test_there_is_a_stored_database_of_the_first_release_or_later() -> None:
+    assert STORED
+
+
+def test_nothing_is_lost_on_the_way_up_and_back_down(stored: tuple[Path, str]) -> None:
+    path, revision = stored
+    before = content(path)
+    assert all(before.values()), "each table has rows"
+
+    assert migrate.prepare(f"sqlite:///{path}") == ""
+
+    assert content(path) == before
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (migrate.HEAD,)
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    assert connection.execute("SELECT count(*) FROM item_text WHERE item_text MATCH 'mushroom*'").fetchone() != (0,)
+    connection.close()
+
+    alembic(path.parent, "-x", f"url=sqlite:///{path}", "downgrade", revision)
+    assert content(path) == before
