@@ -17,4 +17,5 @@ pytest_plugins = [
     "tests.support.cached",
     "tests.support.daemon",
     "tests.support.usermanager",
+    "tests.support.sandboxed",
 ]

@@ -67,7 +67,10 @@ class Sandbox(_Table, frozen=True):
 
     allow: Annotated[
         tuple[Annotated[str, Meta(min_length=1)], ...],
-        Meta(description="Ids of sandboxed applications (Flatpak) that have full access; others may only read."),
+        Meta(
+            description="Ids of sandboxed applications that have full access, others may only read: those of Flatpak, "
+            "and snap.NAME for a snap."
+        ),
     ] = ()
 
 

@@ -79,7 +79,7 @@ class Daemon:
     async def start(self) -> None:
         """Own the name, then load the house, then answer, then connect."""
         self._connection = await Connection.open(self._address)
-        self._tree = Tree(self._connection)
+        self._tree = Tree(self._connection, allow=self._config.sandbox.allow)
         # Whoever had the daemon started by a call can look at it before the first method is answered.
         self._exports = Exports(self._tree)
         async with contextlib.AsyncExitStack() as undo:

@@ -76,6 +76,8 @@ class Sample(Interface):
             raise errors.StanzaError("conflict", "no", "precondition-not-met")
         if what == "bad name":
             raise errors.StanzaError("a b\n", "no")
+        if what == "long text":
+            raise errors.InvalidPayload(f"'{'x' * 100_000}' is too long.")
         if what == "bad text":
             raise errors.InvalidPayload("Nul \0 and surrogate \ud800.")
         raise RuntimeError(what)

@@ -41,6 +41,13 @@ async def test_error_name_that_the_bus_refuses_is_internal(sample: Sample, clien
     assert await client.call("Echo", "s", "alive") == ["alive"]
 
 
+async def test_long_value_in_a_message_does_not_hide_what_is_wrong_with_it(sample: Sample, client: Client) -> None:
+    _, text = await client.error("Raise", "s", "long text")
+    assert text.startswith("'xxx")
+    assert text.endswith("xxx' is too long.")
+    assert len(text) < 5000
+
+
 async def test_text_that_the_bus_refuses_is_mended(sample: Sample, client: Client) -> None:
     name, text = await client.error("Raise", "s", "bad text")
     assert name == "im.pubsubcache1.Error.InvalidPayload"

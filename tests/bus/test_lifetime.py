@@ -234,6 +234,7 @@ async def test_closing_the_connection_answers_what_the_bus_has_passed_on(
     tree.open()
     client = await make_client()
     client.service = NAME
+    await client.call("Nothing")
     calls = [asyncio.create_task(client.raw("Echo", "s", str(number))) for number in range(20)]
     await asyncio.sleep(0)
     await connection.close()

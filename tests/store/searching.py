@@ -9,6 +9,7 @@ from typing import Any
 from pubsub_cached.address import Address
 from pubsub_cached.store import items, nodes, query, search, words
 from pubsub_cached.store.rows import NodeRow, StoredItem
+from pubsub_cached.store.scope import Shown
 from pubsub_cached.store.search import Found, Matching, Search
 
 from .conftest import ACCOUNT, Database
@@ -37,7 +38,7 @@ def titled(db: Database, node: NodeRow, **titles: str) -> None:
 def sought(text: str = "", wanted: object = None, order: str = "", **more: Any) -> Search:
     """A search as the bus would ask for it."""
     matching = Matching(
-        words=words.parse(text), query=query.parse("" if wanted is None else json.dumps(wanted)), states=STATES
+        words=words.parse(text), query=query.parse("" if wanted is None else json.dumps(wanted)), shown=Shown(STATES)
     )
     return Search(matching=matching, order=query.parse_order(order) if order else (), **more)
 

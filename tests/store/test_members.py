@@ -15,6 +15,7 @@ from pubsub_cached.store.members import Member, Members
 from pubsub_cached.store.nodes import SHOWN
 from pubsub_cached.store.query import parse, parse_order
 from pubsub_cached.store.rows import NodeRow, StoredItem
+from pubsub_cached.store.scope import Shown
 from pubsub_cached.store.search import Matching, Search
 
 from .conftest import Database
@@ -47,7 +48,7 @@ SEARCHES = (
 
 
 def wanted(text: str = "", query: str = "", order: str = "") -> Search:
-    matching = Matching(words=words.parse(text), query=parse(query), states=tuple(SHOWN))
+    matching = Matching(words=words.parse(text), query=parse(query), shown=Shown(tuple(SHOWN)))
     return Search(matching=matching, order=parse_order(order) if order else ())
 
 

@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -248,3 +249,16 @@ def called_name(call: ast.Call) -> str:
     if isinstance(call.func, ast.Attribute):
         return call.func.attr
     return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+# Who may call
+
+
+@pytest.mark.parametrize("contract", [each for each in SERVED if each.name.startswith("im.")], ids=name)
+def test_each_file_says_what_sandboxed_clients_may_call(contract: Contract) -> None:
+    methods = contract.of("method").keys()
+    said = re.search(r"Sandboxed clients may call ([^.]+)\.", contract.file.read_text().replace("\n    ", " "))
+    assert said is not None
+    named = {"every method": methods, "no method": set()}.get(said[1], set(re.findall(r"\w+", said[1])) - {"and"})
+    assert CLASSES[contract.name].sandboxed == named
+    assert CLASSES[contract.name].sandboxed <= methods

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from ..bus import Records, Variant, caller
 from ..cache.options import ReanalyseFilter
-from ..errors import InvalidAnalyser, InvalidArgs
+from ..errors import InvalidAnalyser, InvalidArgs, NoSuchNode
 from ..records import ANALYSER
 from .analyser import path
 from .options import INT64, UINT32, Flag, Number, Table, Text, Texts, Token
@@ -75,6 +75,7 @@ class Analysers(Served):
     """The registry, to look at and to add to."""
 
     name: ClassVar[str] = "im.pubsubcache1.Analysers"
+    sandboxed: ClassVar[frozenset[str]] = frozenset({"List", "Match"})
     options: ClassVar[Mapping[str, Table]] = {table.method: table for table in (REGISTER, MATCH, REANALYSE)}
 
     async def Register(self, name: str, analyser: Mapping[str, Variant]) -> str:
@@ -89,13 +90,18 @@ class Analysers(Served):
         await self.house.analysing.unregister(name, caller())
 
     def List(self) -> Records:
-        return Records(self.house.analysers.list(), ANALYSER)
+        visible = self.visible
+        found = self.house.analysers.list()
+        return Records([one for one in found if visible is None or one["name"] in visible], ANALYSER)
 
     async def Match(
         self, account: str, service: str, node: str, options: Mapping[str, Variant]
     ) -> tuple[str, dict[str, Variant]]:
         MATCH.read(options)
-        name, why = await self.house.match(self.house.accounts.resolve(account, service, node))
+        address = self.address(account, service, node)
+        name, why = await self.house.match(address)
+        if (shown := self.visible) is not None and name not in shown:
+            raise NoSuchNode(f"There is no node {address}.")
         return name, {key: Variant("s", value) for key, value in why.items()}
 
     def Reanalyse(self, filter: Mapping[str, Variant]) -> str:

@@ -117,6 +117,9 @@ class Cache(Served):
     """Reads, local marks, and the jobs that fill and empty the cache."""
 
     name: ClassVar[str] = "im.pubsubcache1.Cache"
+    sandboxed: ClassVar[frozenset[str]] = frozenset(
+        {"GetItems", "GetNode", "ListNodes", "GetChanges", "Search", "CreateView"}
+    )
     options: ClassVar[Mapping[str, Table]] = {
         table.method: table
         for table in (GET_ITEMS, GET_NODE, LIST_NODES, GET_CHANGES, SEARCH, CREATE_VIEW, SYNC, PURGE, RESET, EXPORT)
@@ -130,33 +133,35 @@ class Cache(Served):
         self, account: str, service: str, node: str, options: Mapping[str, Variant]
     ) -> ItemsReply | Awaitable[ItemsReply]:
         wanted = read_options(GET_ITEMS, options, LIMIT_AT_MOST)
-        address = self.house.accounts.resolve(account, service, node)
-        return then(then(self.house.reads.get_items(address, wanted), trimmed(wanted.fields)), _items_reply)
+        address = self.address(account, service, node)
+        return then(
+            then(self.seen(address, self.house.reads.get_items(address, wanted)), trimmed(wanted.fields)), _items_reply
+        )
 
     def GetNode(
         self, account: str, service: str, node: str, options: Mapping[str, Variant]
     ) -> Record | Awaitable[Record]:
         GET_NODE.read(options)
-        address = self.house.accounts.resolve(account, service, node)
+        address = self.address(account, service, node)
         return then(self.house.node_reads.get(address), _node_reply)
 
     def ListNodes(self, options: Mapping[str, Variant]) -> NodesReply | Awaitable[NodesReply]:
-        wanted = NodesFilter(**LIST_NODES.read(options))
+        wanted = NodesFilter(**LIST_NODES.read(options), analysers=self.visible)
         return then(self.house.node_reads.listing(wanted), _nodes_reply)
 
     def GetChanges(
         self, account: str, service: str, node: str, since: int, options: Mapping[str, Variant]
     ) -> ChangesReply | Awaitable[ChangesReply]:
         limit = GET_CHANGES.read(options).get("limit", CHANGES_AT_MOST)
-        address = self.house.accounts.resolve(account, service, node)
+        address = self.address(account, service, node)
         return self.house.node_reads.changes(address, since, limit)
 
     async def Search(self, text: str, query: str, options: Mapping[str, Variant]) -> ItemsReply:
-        wanted = SearchOptions(**SEARCH.read(options))
+        wanted = SearchOptions(**SEARCH.read(options), analysers=self.visible)
         return _items_reply(await self.house.searches.search(text, query, wanted, caller()))
 
     async def CreateView(self, text: str, query: str, options: Mapping[str, Variant]) -> str:
-        wanted = ViewOptions(**CREATE_VIEW.read(options))
+        wanted = ViewOptions(**CREATE_VIEW.read(options), analysers=self.visible)
         view = await self.house.views.create(text, query, wanted, caller())
         return view.path
 
@@ -164,12 +169,12 @@ class Cache(Served):
         self, account: str, service: str, node: str, ids: list[str], add: list[str], remove: list[str]
     ) -> None:
         flags.check(add, remove)
-        address = self.house.accounts.resolve(account, service, node)
+        address = self.address(account, service, node)
         await self.house.node_reads.set_flags(address, ids, add, remove)
 
     async def Sync(self, account: str, service: str, node: str, options: Mapping[str, Variant]) -> str:
         given = SYNC.read(options)
-        address = self.house.accounts.resolve(account, service, node)
+        address = self.address(account, service, node)
         job = await self.house.sync.start(address, given.get("full", False), caller(), given.get("token", ""))
         return job.path
 

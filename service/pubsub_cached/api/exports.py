@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..address import Address
-from ..bus import Tree
+from ..bus import UNSANDBOXED, Tree
 from .account import Account
 from .analyser import STATE, Analyser
 from .analyser import path as analyser_path
@@ -20,6 +20,7 @@ from .pubsub import PubSub
 from .view import View
 
 if TYPE_CHECKING:
+    from ..analysers.registry import Entry
     from ..cache.accounts import Account as CachedAccount
     from ..cache.house import House
     from ..cache.jobs import Job as CachedJob
@@ -52,6 +53,7 @@ class Exports:
         """Serve this house from now on."""
         for interface in (self._manager, self._cache, self._pubsub, self._analysers, self._json, self._debug):
             interface.open(house)
+        self._private = house.privacy.known
         house.changes.on_items.append(self._items_changed)
         house.changes.on_node.append(self._node_changed)
         self._follow_accounts(house)
@@ -82,12 +84,17 @@ class Exports:
     def _follow_analysers(self, house: House) -> None:
         served: dict[str, Analyser] = {}
 
+        def serve(entry: Entry) -> None:
+            served[entry.name] = interface = Analyser(entry, house.agents.resume)
+            private = entry.definition is not None and entry.definition.private
+            owner = UNSANDBOXED if private else None
+            self._tree.export(analyser_path(entry.name), interface, managed=True, owner=owner)
+
         def changed(name: str, registered: bool) -> None:
             if served.pop(name, None) is not None:
                 self._tree.remove(analyser_path(name))
             if (entry := house.analysers.entry(name)) is not None:
-                served[name] = Analyser(entry, house.agents.resume)
-                self._tree.export(analyser_path(name), served[name], managed=True)
+                serve(entry)
             if registered:
                 self._analysers.emit("Registered", name)
             else:
@@ -98,8 +105,7 @@ class Exports:
                 served[name].changed(*STATE)
 
         for entry in house.analysers.entries():
-            served[entry.name] = Analyser(entry, house.agents.resume)
-            self._tree.export(analyser_path(entry.name), served[entry.name], managed=True)
+            serve(entry)
         house.analysers.on_change.append(changed)
         house.analysers.on_state.append(state_changed)
 
@@ -120,13 +126,17 @@ class Exports:
         interface = Job(job)
         job.on_change.append(lambda _, names: interface.tell(names))
         job.on_finished.append(lambda _: interface.finish())
-        self._tree.export(job.path, interface, managed=True)
+        self._tree.export(job.path, interface, managed=True, owner=UNSANDBOXED if job.private else None)
 
     def _job_removed(self, job: CachedJob) -> None:
         self._tree.remove(job.path)
 
+    def _audience(self, address: Address) -> str | None:
+        """Who hears of a node: everyone, or of a private one those who may see it."""
+        return UNSANDBOXED if self._private(address) else None
+
     def _items_changed(self, address: Address, changed: list[str], removed: list[str], revision: int) -> None:
-        self._cache.emit("ItemsChanged", *address, changed, removed, revision)
+        self._cache.emit("ItemsChanged", *address, changed, removed, revision, destination=self._audience(address))
 
     def _node_changed(self, address: Address, change: str) -> None:
-        self._cache.emit("NodeChanged", *address, change)
+        self._cache.emit("NodeChanged", *address, change, destination=self._audience(address))

@@ -21,6 +21,7 @@ class Job(Interface):
     """One job; progress is told a few times a second, everything else at once."""
 
     name: ClassVar[str] = "im.pubsubcache1.Job"
+    sandboxed: ClassVar[frozenset[str]] = frozenset({"Wait"})
     options: ClassVar[Mapping[str, Table]] = {}
 
     def __init__(self, job: CachedJob) -> None:

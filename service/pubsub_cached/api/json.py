@@ -38,6 +38,9 @@ class Json(Served):
     """The same as ``Cache`` for clients without container types, and bulk for all."""
 
     name: ClassVar[str] = "im.pubsubcache1.Json"
+    sandboxed: ClassVar[frozenset[str]] = frozenset(
+        {"GetItems", "GetNode", "ListNodes", "Search", "ListAccounts", "ReadItems", "ReadSearch"}
+    )
     options: ClassVar[Mapping[str, Table]] = {
         table.method: table
         for table in (cache.GET_ITEMS, GET_NODE, cache.LIST_NODES, cache.SEARCH, READ_ITEMS, READ_SEARCH)
@@ -47,20 +50,23 @@ class Json(Served):
         self, account: str, service: str, node: str, options: Mapping[str, Variant]
     ) -> ItemsReply | Awaitable[ItemsReply]:
         wanted = cache.read_options(cache.GET_ITEMS, options, LIMIT_AT_MOST)
-        address = self.house.accounts.resolve(account, service, node)
-        return then(then(self.house.reads.get_items(address, wanted), cache.trimmed(wanted.fields)), _items_reply)
+        address = self.address(account, service, node)
+        return then(
+            then(self.seen(address, self.house.reads.get_items(address, wanted)), cache.trimmed(wanted.fields)),
+            _items_reply,
+        )
 
     async def Search(self, text: str, query: str, options: Mapping[str, Variant]) -> ItemsReply:
-        wanted = SearchOptions(**cache.SEARCH.read(options))
+        wanted = SearchOptions(**cache.SEARCH.read(options), analysers=self.visible)
         return _items_reply(await self.house.searches.search(text, query, wanted, caller()))
 
     def ListNodes(self, options: Mapping[str, Variant]) -> NodesReply | Awaitable[NodesReply]:
-        wanted = NodesFilter(**cache.LIST_NODES.read(options))
+        wanted = NodesFilter(**cache.LIST_NODES.read(options), analysers=self.visible)
         return then(self.house.node_reads.listing(wanted), _nodes_reply)
 
     def GetNode(self, account: str, service: str, node: str, options: Mapping[str, Variant]) -> str | Awaitable[str]:
         GET_NODE.read(options)
-        address = self.house.accounts.resolve(account, service, node)
+        address = self.address(account, service, node)
         return then(self.house.node_reads.get(address), record)
 
     def ListAccounts(self) -> list[str]:
@@ -74,14 +80,14 @@ class Json(Served):
     ) -> LinesReply | Awaitable[LinesReply]:
         wanted = cache.read_options(READ_ITEMS, options, LIMIT_AT_MOST)
         wanted = msgspec.structs.replace(wanted, max_bytes=BULK_BYTES)
-        address = self.house.accounts.resolve(account, service, node)
-        answer = then(self.house.reads.get_items(address, wanted), cache.trimmed(wanted.fields))
+        address = self.address(account, service, node)
+        answer = then(self.seen(address, self.house.reads.get_items(address, wanted)), cache.trimmed(wanted.fields))
         if isinstance(answer, tuple):
             return _lines_reply(answer)
         return _lines_later(answer)
 
     async def ReadSearch(self, text: str, query: str, options: Mapping[str, Variant]) -> LinesReply:
-        wanted = SearchOptions(**READ_SEARCH.read(options), max_bytes=BULK_BYTES)
+        wanted = SearchOptions(**READ_SEARCH.read(options), max_bytes=BULK_BYTES, analysers=self.visible)
         return await _lines_later(self.house.searches.search(text, query, wanted, caller()))
 
 

@@ -35,6 +35,7 @@ class Manager(Served):
     """State, version and accounts; its properties can be read before there is a house."""
 
     name: ClassVar[str] = "im.pubsubcache1.Manager"
+    sandboxed: ClassVar[frozenset[str]] = frozenset({"GetAccount", "ListAccounts"})
     options: ClassVar[Mapping[str, Table]] = {ADD_ACCOUNT.method: ADD_ACCOUNT}
 
     def open(self, house: House) -> None:

@@ -36,6 +36,9 @@ class PubSub(Served):
     """Requests to services; the cache follows what they change."""
 
     name: ClassVar[str] = "im.pubsubcache1.PubSub"
+    sandboxed: ClassVar[frozenset[str]] = frozenset(
+        {"ListSubscriptions", "ListAffiliations", "Discover", "GetNodeConfig"}
+    )
     options: ClassVar[Mapping[str, Table]] = {
         table.method: table
         for table in (
@@ -91,25 +94,26 @@ class PubSub(Served):
         self, account: str, service: str, options: Mapping[str, Variant]
     ) -> tuple[Records, str]:
         given = LIST_SUBSCRIPTIONS.read(options)
-        address = self.house.accounts.resolve(account, service, "")
+        address = self.address(account, service, "")
         found, cursor = await self.house.discovery.subscriptions(address, **given)
-        return Records(found, SUBSCRIPTION), cursor
+        return Records([one for one in found if self._listed(address, one["node"])], SUBSCRIPTION), cursor
 
     async def ListAffiliations(self, account: str, service: str, options: Mapping[str, Variant]) -> tuple[Records, str]:
         given = LIST_AFFILIATIONS.read(options)
-        address = self.house.accounts.resolve(account, service, "")
+        address = self.address(account, service, "")
         found, cursor = await self.house.discovery.affiliations(address, **given)
-        return Records(found, AFFILIATION), cursor
+        return Records([one for one in found if self._listed(address, one["node"])], AFFILIATION), cursor
 
     async def Discover(self, account: str, service: str, options: Mapping[str, Variant]) -> tuple[Records, str]:
         given = DISCOVER.read(options)
-        address = self.house.accounts.resolve(account, service, given.pop("node", ""))
+        address = self.address(account, service, given.pop("node", ""))
         found, cursor = await self.house.discovery.nodes(address, **given)
-        return Records(found, DISCOVERED), cursor
+        listed = [one for one in found if self._listed(address._replace(service=one["jid"]), one.get("node", ""))]
+        return Records(listed, DISCOVERED), cursor
 
     async def CreateNode(self, account: str, service: str, node: str, config: Mapping[str, Variant]) -> str:
         given = CREATE_NODE.read(config)
-        return await self.house.writing.create(self.house.accounts.resolve(account, service, node), given["fields"])
+        return await self.house.writing.create(self.address(account, service, node), given["fields"])
 
     async def GetNodeConfig(
         self, account: str, service: str, node: str, options: Mapping[str, Variant]
@@ -129,10 +133,14 @@ class PubSub(Served):
         DELETE_ALL_ITEMS.read(options)
         await self.house.writing.purge(self._address(account, service, node))
 
+    def _listed(self, address: Address, node: str) -> bool:
+        """Whether a node of this service is there for the caller."""
+        return self.visible is None or not self.house.privacy.private(address._replace(node=node))
+
     def _address(self, account: str, service: str, node: str) -> Address:
         if not node:
             raise InvalidArgs("The node is ''; nothing can be done to a service as a whole, so name a node.")
-        return self.house.accounts.resolve(account, service, node)
+        return self.address(account, service, node)
 
 
 def _queue(method: str, given: Mapping[str, object]) -> bool:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, TypeVar
 
-from ..bus import Interface
+from ..bus import Interface, sandboxed
+from ..errors import NoSuchNode
+from .waiting import then
 
 if TYPE_CHECKING:
+    from ..address import Address
     from ..cache.house import House
+
+T = TypeVar("T")
 
 
 class Served(Interface):
@@ -24,3 +30,32 @@ class Served(Interface):
     def open(self, house: House) -> None:
         """Serve this house from now on."""
         self._house = house
+
+    @property
+    def visible(self) -> frozenset[str] | None:
+        """The analysers whose nodes the caller may see, None for all."""
+        return self.house.privacy.public if sandboxed() else None
+
+    def address(self, account: str, service: str, node: str) -> Address:
+        """The node that a caller's three strings mean.
+
+        Raises InvalidJid, NoSuchAccount, AmbiguousAccount, and NoSuchNode when it is not there for the caller.
+        """
+        found = self.house.accounts.resolve(account, service, node)
+        return self._seen(found) if sandboxed() else found
+
+    def seen(self, address: Address, answer: T | Awaitable[T]) -> T | Awaitable[T]:
+        """An answer on a node, unless it turned out meanwhile that the node is not there for the caller."""
+        if not sandboxed():
+            return answer
+
+        def checked(answer: T) -> T:
+            self._seen(address)
+            return answer
+
+        return then(answer, checked)
+
+    def _seen(self, address: Address) -> Address:
+        if self.house.privacy.private(address):
+            raise NoSuchNode(f"There is no node {address}.")
+        return address

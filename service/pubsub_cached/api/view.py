@@ -21,6 +21,7 @@ class View(Interface):
     """One view. close: ends it."""
 
     name: ClassVar[str] = "im.pubsubcache1.View"
+    sandboxed: ClassVar[frozenset[str]] = frozenset({"Start", "Stop", "Close", "GetRange"})
     options: ClassVar[Mapping[str, Table]] = {}
 
     def __init__(self, view: CachedView, close: Callable[[], None]) -> None:

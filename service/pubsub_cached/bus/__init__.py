@@ -1,7 +1,7 @@
 """The seam to dbus-fast: nothing outside this package imports it."""
 
-from .caller import caller
-from .connection import Connection
+from .caller import caller, sandboxed
+from .connection import UNSANDBOXED, Connection
 from .errors import RemoteError
 from .interface import Interface
 from .marshalling import Record, Records
@@ -11,6 +11,7 @@ from .tree import Tree
 from .values import Variant
 
 __all__ = [
+    "UNSANDBOXED",
     "Connection",
     "Interface",
     "Match",
@@ -23,4 +24,5 @@ __all__ = [
     "Tree",
     "Variant",
     "caller",
+    "sandboxed",
 ]

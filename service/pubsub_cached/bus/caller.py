@@ -1,10 +1,11 @@
-"""Who called: the sender of the call that is running."""
+"""Who called: the sender of the call that is running, and whether it may do everything."""
 
 from __future__ import annotations
 
 from contextvars import ContextVar
 
 current: ContextVar[str] = ContextVar("caller")
+limited: ContextVar[bool] = ContextVar("limited", default=False)
 
 
 def caller() -> str:
@@ -14,3 +15,11 @@ def caller() -> str:
     Raises LookupError outside a call.
     """
     return current.get()
+
+
+def sandboxed() -> bool:
+    """Whether the running method was called by a sandboxed client that the configuration does not list.
+
+    Works where ``caller`` does; False outside a call.
+    """
+    return limited.get()

@@ -17,6 +17,7 @@ from .errors import DISCONNECTED, RemoteError
 from .flow import Answer, Flow
 from .marshalling import marshalled
 from .matches import Callback, Match, Matches, Subscription
+from .sandbox import Peer
 from .transport import Transport
 from .values import SignatureTree
 from .writer import Writer
@@ -33,6 +34,9 @@ MESSAGE_LIMIT = 16 * 1024 * 1024
 """Bytes of one message; a bus with default limits takes 32 MiB and disconnects who sends more."""
 
 NO_REPLY_EXPECTED = 1
+
+UNSANDBOXED = "unsandboxed"
+"""In place of an object's owner or a signal's destination: every client that is known not to be sandboxed."""
 
 _GREETING = 25.0
 _FAREWELL = 5.0
@@ -55,6 +59,8 @@ class Connection:
         self._names: set[str] = set()
         self._handler: Handler | None = None
         self._closing = False
+        # Who is meant by UNSANDBOXED; whoever identifies clients keeps it.
+        self.unsandboxed: set[str] = set()
         self._transport = Transport(address, self._unreadable, self._gone)
         self._writer: Writer
 
@@ -102,6 +108,35 @@ class Connection:
         timeout: seconds. An ``h`` in ``body`` is a descriptor number, which is duplicated; one in the reply is the
         caller's to close. Raises RemoteError, errors.Timeout, BusLost.
         """
+        return _result(await self._answer(destination, path, interface, member, signature, body, timeout))
+
+    async def peer(self, name: str) -> Peer:
+        """What the bus says of the process behind a unique name; its ``pidfd`` is the caller's to close.
+
+        Raises RemoteError, also when there is no process on this machine, errors.Timeout, BusLost.
+        """
+        reply = await self._answer(BUS, BUS_PATH, BUS, "GetConnectionCredentials", "s", [name], 25.0)
+        fds, reply.unix_fds = reply.unix_fds, []
+        try:
+            (said,) = _result(reply)
+            if "ProcessID" not in said:
+                raise RemoteError(f"{BUS}.Error.UnixProcessIdUnknown", f"The bus does not know the process of {name}.")
+            label = bytes(said["LinuxSecurityLabel"].value) if "LinuxSecurityLabel" in said else b""
+            pidfd = fds.pop(said["ProcessFD"].value) if "ProcessFD" in said else -1
+            return Peer(said["ProcessID"].value, pidfd, label.rstrip(b"\0").decode(errors="replace"))
+        finally:
+            descriptors.close(fds)
+
+    async def _answer(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str,
+        body: Sequence[Any],
+        timeout: float,
+    ) -> Message:
         future: asyncio.Future[Message | None] = self._loop.create_future()
 
         def answered(reply: Message | None) -> None:
@@ -120,7 +155,7 @@ class Connection:
             self._pending.pop(serial, None)
         if reply is None:
             raise BusLost(f"The bus went away before {destination} answered {interface}.{member}.")
-        return _result(reply)
+        return reply
 
     def call_no_reply(
         self, destination: str, path: str, interface: str, member: str, signature: str = "", body: Sequence[Any] = ()
@@ -137,11 +172,15 @@ class Connection:
         body: Sequence[Any],
         destination: str | None = None,
     ) -> None:
-        """Emits a signal, to everyone or to the unique name ``destination`` alone.
+        """Emits a signal, to everyone, to the unique name ``destination`` alone, or to all who are UNSANDBOXED.
 
         Never waits: who emits many awaits ``drain`` now and then. Raises when the body does not fit the signature.
         Does nothing once the connection is gone.
         """
+        if destination == UNSANDBOXED:
+            for name in self.unsandboxed:
+                self.signal(path, interface, member, signature, body, name)
+            return
         message = Message(
             message_type=MessageType.SIGNAL,
             path=path,

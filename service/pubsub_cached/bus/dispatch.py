@@ -11,9 +11,10 @@ from typing import Any
 
 from dbus_fast import Message, MessageType
 
-from ..errors import Cancelled, Internal, InvalidArgs, LimitExceeded, PubSubCachedError, Timeout
+from ..errors import AccessDenied, Cancelled, Internal, InvalidArgs, LimitExceeded, PubSubCachedError, Timeout
 from . import descriptors
-from .caller import current
+from .caller import current, limited, sandboxed
+from .clients import Clients
 from .connection import NO_REPLY_EXPECTED, Connection
 from .errors import UnknownInterface, UnknownMethod, is_error_name
 from .flow import WINDOW
@@ -26,6 +27,12 @@ log = logging.getLogger(__name__)
 IN_FLIGHT = 64
 """Calls of one sender that may be unanswered at a time; calls to the standard interfaces may be as many on top."""
 
+STRANGERS = 512
+"""Calls of one sender that may wait until it is known who that is."""
+
+AT_ONCE = 16
+"""Of these calls so many run before others have their turn."""
+
 _LONGEST_MESSAGE = 4096
 _STOPPING = "The service is stopping; call again to have it started anew."
 
@@ -37,22 +44,31 @@ class Dispatcher:
     """Gets every call of a connection and has each answered exactly once.
 
     Calls before ``open`` are held, at most ``hold`` seconds. Calls of a client with too much to read are parked
-    until it has read. Both count as in flight.
+    until it has read. Both count as in flight. Those of a client that nothing is known of wait until it is identified.
     """
 
     def __init__(
-        self, connection: Connection, objects: Objects, standard: Standard, hold: float, early: frozenset[str]
+        self,
+        connection: Connection,
+        objects: Objects,
+        standard: Standard,
+        clients: Clients,
+        hold: float,
+        early: frozenset[str],
     ) -> None:
         self._connection = connection
         self._flow = connection.flow
         self._objects = objects
         self._standard = standard
+        self._clients = clients
+        self._trusted = clients.trusted
         self._hold = hold
         self._early = early
         self._is_open = False
         self._stopped = False
         self._held: dict[int, tuple[Message, asyncio.TimerHandle]] = {}
         self._parked: dict[str, deque[Message]] = {}
+        self._strangers: dict[str, deque[Message]] = {}
         self._in_flight: dict[str, int] = {}
         self._running: set[asyncio.Future[Any]] = set()
         self._flow.read = self._unpark
@@ -68,8 +84,10 @@ class Dispatcher:
             self._keep(call)
         elif call.sender in self._parked or self._flow.blocked(str(call.sender)):
             self._park(call)
-        else:
+        elif call.sender in self._trusted and not self._strangers:
             self._run(call)
+        else:
+            self._examine(call)
 
     def open(self) -> None:
         """Lets the held calls in, in the order in which they came."""
@@ -85,11 +103,12 @@ class Dispatcher:
         for call, timer in self._held.values():
             timer.cancel()
             self._refuse(call, Cancelled(_STOPPING))
-        for waiting in self._parked.values():
+        for waiting in (*self._parked.values(), *self._strangers.values()):
             for call in waiting:
                 self._refuse(call, Cancelled(_STOPPING))
         self._held.clear()
         self._parked.clear()
+        self._strangers.clear()
         end = asyncio.get_running_loop().time() + grace
         while self._running and (left := end - asyncio.get_running_loop().time()) > 0:
             await asyncio.wait(self._running, timeout=left, return_when=asyncio.FIRST_COMPLETED)
@@ -136,11 +155,43 @@ class Dispatcher:
         while waiting:
             call = waiting.popleft()
             self._landed(call)
-            self._run(call)
+            self._examine(call)
             if self._flow.blocked(sender):
                 break
         if not waiting:
             self._parked.pop(sender, None)
+
+    def _examine(self, call: Message) -> None:
+        """Runs a call with the rights of its sender, now or when these are known."""
+        sender = str(call.sender)
+        if sender in self._strangers:
+            self._wait(call, self._strangers[sender])
+        elif sender in self._trusted:
+            self._run(call)
+        elif sender in self._clients.limited:
+            token = limited.set(True)
+            try:
+                self._run(call)
+            finally:
+                limited.reset(token)
+        else:
+            self._wait(call, self._strangers.setdefault(sender, deque()))
+            self._clients.identify(sender, self._identified)
+
+    def _wait(self, call: Message, waiting: deque[Message]) -> None:
+        if len(waiting) < STRANGERS:
+            waiting.append(call)
+        else:
+            self._refuse(call, LimitExceeded(f"{STRANGERS} calls wait until it is known who calls."))
+
+    def _identified(self, sender: str) -> None:
+        """Lets in the calls that have waited, some at a time; those that come meanwhile stay behind them."""
+        waiting = self._strangers.pop(sender, deque())
+        for _ in range(min(len(waiting), AT_ONCE)):
+            self.receive(waiting.popleft())
+        if waiting:
+            self._strangers[sender] = waiting
+            asyncio.get_running_loop().call_soon(self._identified, sender)
 
     def _flying(self, call: Message) -> None:
         sender = str(call.sender)
@@ -177,7 +228,7 @@ class Dispatcher:
 
     def _find(self, call: Message) -> Handler:
         found = self._objects.by_path.get(call.path)
-        if found is not None and (found.owner is None or found.owner == call.sender):
+        if found is not None and (found.owner is None or found.seen_by(call.sender)):
             handler = found.handlers.get((call.interface, call.member))
         else:
             handler = None
@@ -187,7 +238,19 @@ class Dispatcher:
             raise InvalidArgs(
                 f"{call.member} takes arguments of the signature '{handler.method.signature}', not '{call.signature}'."
             )
+        if not handler.sandboxed and sandboxed():
+            raise self._denied(call)
         return handler
+
+    def _denied(self, call: Message) -> AccessDenied:
+        application = self._clients.limited.get(str(call.sender))
+        if application:
+            return AccessDenied(
+                f"{call.member} is not for the sandboxed application {application}, which may only read; "
+                "its id in the key 'allow' of [sandbox] in config.toml would let it."
+            )
+        log.info("%s of %s was refused: who calls could not be found out", call.member, call.sender)
+        return AccessDenied(f"{call.member} is not for clients that can't be identified; they may only read.")
 
     def _search(self, call: Message) -> Handler:
         """What the quick look did not find: a standard interface, a call without interface, or nothing at all."""
@@ -283,7 +346,7 @@ class Dispatcher:
         if call.flags.value & NO_REPLY_EXPECTED:
             return
         # A character that the bus refuses would cost the connection.
-        text = text[:_LONGEST_MESSAGE].encode(errors="replace").decode().replace("\0", "\ufffd")
+        text = _shortened(text).encode(errors="replace").decode().replace("\0", "\ufffd")
         self._connection.transmit(
             Message(
                 message_type=MessageType.ERROR,
@@ -295,6 +358,12 @@ class Dispatcher:
                 validate=False,
             )
         )
+
+
+def _shortened(text: str) -> str:
+    """A message with a long value in it: what is wrong with the value comes after it, so the middle is left out."""
+    half = _LONGEST_MESSAGE // 2
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:half]} … {text[-half:]}"
 
 
 def _with_fds(call: Message, handler: Handler) -> list[Any]:

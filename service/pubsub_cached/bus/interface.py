@@ -22,10 +22,14 @@ PROPERTIES = "org.freedesktop.DBus.Properties"
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """What answers a method call: a function of the arguments, and what the XML says of it."""
+    """What answers a method call: a function of the arguments, and what the XML says of it.
+
+    sandboxed: whether a sandboxed client may call it.
+    """
 
     function: Callable[..., Any]
     method: Method
+    sandboxed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class Interface:
     name: ClassVar[str]
     directory: ClassVar[Path | None] = None
     """Where the XML file is; None: ``paths.interfaces()``."""
+    sandboxed: ClassVar[frozenset[str]] = frozenset()
+    """The methods that a sandboxed client may call."""
 
     _places: tuple[Place, ...] = ()
 
@@ -72,7 +78,7 @@ class Interface:
             function = getattr(self, method.name, None)
             self._require(method.name, not callable(function))
             assert function is not None
-            handlers[method.name] = Handler(function, method)
+            handlers[method.name] = Handler(function, method, method.name in self.sandboxed)
         return handlers
 
     def emit(self, signal: str, *args: object, destination: str | None = None) -> None:

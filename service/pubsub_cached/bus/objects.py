@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .caller import sandboxed
+from .connection import UNSANDBOXED
 from .errors import UnknownInterface, UnknownObject
 from .interface import Handler, Interface
 
@@ -30,8 +32,8 @@ class Object:
             self.handlers[interface.name, member] = handler
 
     def seen_by(self, sender: str | None) -> bool:
-        """Whether the client may know of it."""
-        return self.owner is None or self.owner == sender
+        """Whether the client, who is calling, may know of it."""
+        return self.owner in (None, sender) or (self.owner == UNSANDBOXED and not sandboxed())
 
     def interface(self, name: str) -> Interface:
         """The interface of this name; raises UnknownInterface."""

@@ -117,7 +117,8 @@ class Standard:
         function = self._functions[interface].get(str(member))
         if function is None:
             raise UnknownMethod(f"The interface {interface} has no method {member}.")
-        return Handler(partial(function, path), described()[interface].methods[str(member)])
+        method = described()[interface].methods[str(member)]
+        return Handler(partial(function, path), method, sandboxed=member != "Set")
 
     def _ping(self, path: str) -> None:
         """Any path will do (D-Bus specification, "org.freedesktop.DBus.Peer")."""

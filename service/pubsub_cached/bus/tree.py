@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .clients import Clients
 from .connection import Connection
 from .dispatch import Dispatcher
 from .interface import Interface, Place
@@ -21,24 +22,32 @@ EARLY = ("im.pubsubcache1.Manager", "org.freedesktop.LogControl1")
 class Tree:
     """Objects by path; the ObjectManager is at ``root``.
 
-    hold: seconds that a call waits for ``open``. early: interfaces whose properties can be read before.
+    hold: seconds that a call waits for ``open``. early: interfaces whose properties can be read before. allow:
+    sandboxed applications whose clients may call everything.
     """
 
     def __init__(
-        self, connection: Connection, root: str = ROOT, *, hold: float = HOLD, early: Sequence[str] = EARLY
+        self,
+        connection: Connection,
+        root: str = ROOT,
+        *,
+        hold: float = HOLD,
+        early: Sequence[str] = EARLY,
+        allow: Sequence[str] = (),
     ) -> None:
         self._connection = connection
         self._root = root
         self._objects = Objects()
+        clients = Clients(connection, allow)
         standard = Standard(connection, self._objects, root)
-        self._dispatcher = Dispatcher(connection, self._objects, standard, hold, frozenset(early))
+        self._dispatcher = Dispatcher(connection, self._objects, standard, clients, hold, frozenset(early))
         connection.serve(self._dispatcher.receive)
 
     def export(self, path: str, *interfaces: Interface, managed: bool = False, owner: str | None = None) -> None:
         """Puts interfaces at a path, or adds them to what is there.
 
-        managed: the object is in the ObjectManager, and ``InterfacesAdded`` says so. owner: a unique name; for
-        everyone else the object does not exist, and its signals go to the owner alone.
+        managed: the object is in the ObjectManager, and ``InterfacesAdded`` says so. owner: a unique name, or
+        UNSANDBOXED; for everyone else the object does not exist, and its signals go to the owner alone.
         Raises ValueError for an invalid path or an interface that is there already, TypeError for a class that
         lacks what its XML file has.
         """

@@ -20,7 +20,7 @@ from ..store import changes as change_store
 from ..store import items as item_store
 from ..store import nodes as node_store
 from ..store import schedule
-from ..store.rows import Delta, NodeRow, StoredItem
+from ..store.rows import UNPROVED, Delta, NodeRow, StoredItem
 from ..store.store import Store, Transaction
 from ..xmpp.port import (
     BounceEvent,
@@ -37,7 +37,7 @@ from .accounts import Account
 from .changes import Changes
 from .max_items import MaxItems, exceeds
 from .negatives import Negatives
-from .nodes import Nodes
+from .nodes import Nodes, still
 from .parsing import Parsing
 from .proofs import BY_ROSTER, Proofs
 from .sync import KEPT, Sync
@@ -227,8 +227,7 @@ class Events:
                 self._changes.items(address, delta)
                 await self.distrust(address, "purged")
             case ConfigurationEvent():
-                self._proofs.doubt(address)
-                await self.distrust(address, "configuration")
+                await self._doubt(address, "configuration")
             case SubscriptionEvent(state="subscribed"):
                 self._sync.subscription(address, Subscription(address.node, address.account, "subscribed"))
                 if not node.subscribed:
@@ -299,9 +298,14 @@ class Events:
         if node.completeness != "none":
             # Believed by readers at once, and for as long as it can't be written down.
             self._nodes.suspected.add(address)
-            await self._nodes.update(node, state="stale", reason=reason)
+            await self._nodes.update(node, state="stale", reason=still(node, reason))
             self._nodes.suspected.discard(address)
         self._sync.in_background(address)
+
+    async def _doubt(self, address: Address, reason: str) -> None:
+        """Access may have been tightened: nothing is shown until it could be read, after a restart either."""
+        self._proofs.doubt(address)
+        await self.distrust(address, reason if address.own else UNPROVED)
 
     async def _bounced(self, account: Account, event: BounceEvent) -> None:
         """An error message of a service: events may have been missed."""
@@ -322,8 +326,8 @@ class Events:
                 self._sync.in_background(entry.address)
                 continue
             if node.access_model in BY_ROSTER:
-                self._proofs.doubt(entry.address)
-            if node.access_model in BY_ROSTER or node.guarantee == "weak":
+                await self._doubt(entry.address, "roster")
+            elif node.guarantee == "weak":
                 await self.distrust(entry.address, "roster")
 
 

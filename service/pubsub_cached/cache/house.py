@@ -12,6 +12,7 @@ from ..analysers.agent import Peers
 from ..analysers.registry import Registry
 from ..config import Config
 from ..secrets import Secrets
+from ..store import nodes as node_store
 from ..store.store import Store
 from ..xmpp.port import Connector, DiscoInfo, Event
 from .accounts import Account, Accounts
@@ -27,6 +28,7 @@ from .node_reads import NodeReads
 from .nodes import Nodes
 from .outbox import Outbox
 from .parsing import Parsing
+from .privacy import Privacy
 from .proofs import Proofs
 from .reads import Reads
 from .reanalysis import Reanalysis
@@ -72,7 +74,8 @@ class House:
         negatives = Negatives(clock)
         self.proofs = Proofs(clock, limits.access_proof * 1000)
         parsing = Parsing(registry, limits.payload_limit)
-        self.nodes = Nodes(store, registry, self.changes, negatives, self.proofs, clock)
+        self.privacy = Privacy(store, registry)
+        self.nodes = Nodes(store, registry, self.changes, negatives, self.proofs, clock, self.privacy)
         self.sync = Sync(
             store,
             self.accounts,
@@ -111,7 +114,7 @@ class House:
         self.discovery = Discovery(self.accounts)
         self.searches = Searches(store, self.accounts, clock)
         self.exports = Exports(store, self.searches, self.jobs)
-        self.outbox = Outbox(store, self.accounts, self.writing, parsing, self.changes, self.jobs, clock)
+        self.outbox = Outbox(store, self.accounts, self.writing, parsing, self.changes, self.jobs, clock, self.privacy)
         self.reads.waiting = self.outbox.waiting
         self.revalidation = Revalidation(
             store, self.accounts, self.nodes, self.sync, self.removal, self.changes, negatives, clock
@@ -132,6 +135,9 @@ class House:
 
     async def start(self) -> None:
         """Everything that a first cached read needs; nothing here touches the network."""
+        await self.privacy.load()
+        for address in await self.store.read(node_store.unproved):
+            self.proofs.doubt(address)
         await self.revalidation.daemon_started()
         await self.sync.load()
         await self.analysing.load()

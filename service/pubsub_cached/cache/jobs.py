@@ -24,12 +24,13 @@ Work = Callable[["Job"], Awaitable[str]]
 
 
 class Job:
-    """One piece of long work; ``run`` of its work gives the closing message."""
+    """One piece of long work; ``run`` of its work gives the closing message. private: it is about a private node."""
 
-    def __init__(self, kind: str, path: str, sender: str) -> None:
+    def __init__(self, kind: str, path: str, sender: str, private: bool = False) -> None:
         self.kind = kind
         self.path = path
         self.sender = sender
+        self.private = private
         self.state: JobState = "queued"
         self.done = 0
         self.total = 0
@@ -138,7 +139,7 @@ class Jobs:
         """Running and recently finished jobs, oldest first."""
         return [*self._jobs.values()]
 
-    def start(self, kind: str, work: Work, sender: str = "", token: str = "") -> Job:
+    def start(self, kind: str, work: Work, sender: str = "", token: str = "", *, private: bool = False) -> Job:
         """A running job at ``…/job/<sender>/<token>``.
 
         sender: a unique name, or "" for the daemon's own work. Raises Conflict, LimitExceeded.
@@ -148,17 +149,17 @@ class Jobs:
             raise errors.LimitExceeded(
                 f"{sender} has {running} jobs running and may have {RUNNING_AT_MOST}; wait for one or cancel it."
             )
-        job = Job(kind, self.path(sender, token), sender)
+        job = Job(kind, self.path(sender, token), sender, private)
         self._add(job)
         job.start(work)
         return job
 
-    def queue(self, kind: str, work: Work, path: str) -> Job:
+    def queue(self, kind: str, work: Work, path: str, *, private: bool = False) -> Job:
         """A job that outlives its client and the daemon: queued, at a path that ``path`` gave, now or earlier.
 
         It does not count among those that a client may have running.
         """
-        job = Job(kind, path, "")
+        job = Job(kind, path, "", private)
         self._add(job)
         job.start(work, queued=True)
         return job

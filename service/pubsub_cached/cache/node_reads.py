@@ -117,6 +117,7 @@ def _query(chosen: NodesFilter, after: int | None) -> NodesQuery:
         state=chosen.state,
         subscribed=chosen.subscribed,
         since=chosen.since,
+        analysers=chosen.analysers,
         limit=chosen.limit + 1,
         after_id=after,
     )

@@ -15,13 +15,14 @@ from ..address import Address
 from ..analysers.registry import Matched, Registry, Subject
 from ..store import items as item_store
 from ..store import nodes as node_store
-from ..store.rows import Delta, NodeRow
+from ..store.rows import UNPROVED, Delta, NodeRow
 from ..store.store import Store, Transaction
 from ..xmpp.port import DiscoInfo, Item, Session
 from . import refusals
 from .changes import Changes
 from .negatives import Negatives
 from .policy import SHOWN
+from .privacy import Privacy
 from .proofs import Proofs
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Nodes:
         negatives: Negatives,
         proofs: Proofs,
         clock: Callable[[], int],
+        privacy: Privacy,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -62,6 +64,7 @@ class Nodes:
         self._negatives = negatives
         self._proofs = proofs
         self._clock = clock
+        self.privacy = privacy
         # Nodes that are to be stale, of which that is not written down yet.
         self.suspected: set[Address] = set()
         # Has an agent say what a node is; set by whoever asks agents.
@@ -79,6 +82,7 @@ class Nodes:
 
     def tell(self, before: NodeRow, after: NodeRow) -> None:
         """The signal that the change of a row owes."""
+        self.privacy.note(after)
         if after.state != before.state:
             self._changes.node(after.address, after.state)
         elif after.revision != before.revision:
@@ -122,6 +126,7 @@ class Nodes:
         matched = self.match(address, info, namespace)
         columns = metadata(info) | {"namespace": namespace}
         before, row = await self._store.write(_classify, address, matched, asked, self._registered, columns)
+        self.privacy.note(row)
         self.readable(address)
         if before is None:
             self._changes.node(address, "added")
@@ -135,6 +140,11 @@ class Nodes:
         """The service has just let the account read the node."""
         self._negatives.clear(address)
         self._proofs.prove(address)
+
+    async def proved(self, node: NodeRow) -> NodeRow:
+        """The service has let the account read a node; what was hidden until then is shown again."""
+        self.readable(node.address)
+        return await self.update(node, reason="configuration") if node.reason == UNPROVED else node
 
     async def failed(self, address: Address, error: errors.PubSubCachedError) -> errors.PubSubCachedError:
         """Write down what a failed read means; the result is what a reader is told."""
@@ -199,7 +209,11 @@ class Nodes:
             return
         failures = node.failures + 1
         await self.update(
-            node, state=state, reason=reason, failures=failures, next_sync=retry_at(self._clock(), failures)
+            node,
+            state=state,
+            reason=still(node, reason),
+            failures=failures,
+            next_sync=retry_at(self._clock(), failures),
         )
 
 
@@ -218,6 +232,11 @@ async def _configuration(session: Session, address: Address) -> dict[str, list[s
     except (errors.StanzaError, errors.Timeout):
         return {}
     return {field.name: [*field.values] for field in fields if field.name in _METADATA}
+
+
+def still(node: NodeRow, reason: str) -> str:
+    """A reason, unless the node has one that only a successful read may take away."""
+    return UNPROVED if node.reason == UNPROVED else reason
 
 
 def asks(matched: Matched) -> bool:

@@ -50,7 +50,7 @@ class ReadOptions(msgspec.Struct, frozen=True):
 class SearchOptions(msgspec.Struct, frozen=True):
     """Options of Search. order: "" for the best first when there are words, else the newest.
 
-    max_bytes: of payloads and data in the answer.
+    max_bytes: of payloads and data in the answer. analysers: those whose nodes may be seen, None for all.
     """
 
     limit: int = LIMIT
@@ -58,6 +58,7 @@ class SearchOptions(msgspec.Struct, frozen=True):
     order: str = ""
     fields: frozenset[str] | None = None
     max_bytes: int = REPLY_BYTES
+    analysers: frozenset[str] | None = None
 
 
 class ViewOptions(msgspec.Struct, frozen=True):
@@ -70,10 +71,11 @@ class ViewOptions(msgspec.Struct, frozen=True):
     token: str = ""
     window: int = WINDOW
     json: bool = False
+    analysers: frozenset[str] | None = None
 
 
 class NodesFilter(msgspec.Struct, frozen=True):
-    """Options of ListNodes; None is no constraint. since: a revision."""
+    """Options of ListNodes; None is no constraint. since: a revision. analysers: those whose nodes may be seen."""
 
     account: str | None = None
     service: str | None = None
@@ -86,6 +88,7 @@ class NodesFilter(msgspec.Struct, frozen=True):
     since: int | None = None
     limit: int = LIMIT
     cursor: str = ""
+    analysers: frozenset[str] | None = None
 
 
 class PurgeFilter(msgspec.Struct, frozen=True):

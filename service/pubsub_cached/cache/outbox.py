@@ -25,6 +25,7 @@ from .changes import Changes
 from .jobs import Job, Jobs
 from .parsing import Parsing
 from .policy import servable
+from .privacy import Privacy
 from .sending import Sending, described
 from .sync import KEPT
 from .writing import Writing
@@ -47,6 +48,7 @@ class Outbox:
         changes: Changes,
         jobs: Jobs,
         clock: Callable[[], int],
+        privacy: Privacy,
     ) -> None:
         self.waiting: dict[Address, list[Entry]] = {}
         self.store = store
@@ -56,6 +58,7 @@ class Outbox:
         self._changes = changes
         self._jobs = jobs
         self._clock = clock
+        self._privacy = privacy
         self._turns: dict[Address, asyncio.Lock] = {}
         self._started: dict[Address, list[Job]] = {}
         self._connected: dict[str, asyncio.Event] = {}
@@ -187,7 +190,7 @@ class Outbox:
             finally:
                 await self._ended(entry, job, kept)
 
-        job = self._jobs.queue(KIND, work, entry.path)
+        job = self._jobs.queue(KIND, work, entry.path, private=self._privacy.private(address))
         job.message = f"{described(entry)} waits to be sent."
         job.on_finished.append(lambda job: self._cancelled_unbegun(entry, job))
         self._started.setdefault(address, []).append(job)

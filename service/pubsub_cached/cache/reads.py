@@ -180,8 +180,10 @@ class Reads:
             node = await self._nodes.find(address)
             if refusals.meaning(error) != "unreachable" or node is None or self._proofs.doubted(account, node):
                 raise told from error
-        else:
-            self._nodes.readable(address)
+            return
+        self._nodes.readable(address)
+        if (node := await self._nodes.find(address)) is not None:
+            await self._nodes.proved(node)
 
     async def _validated(self, account: Account, address: Address, options: ReadOptions) -> Answer:
         """Service first; where it can't answer, the cache, which then says that it is stale."""
@@ -271,7 +273,7 @@ class Reads:
         except errors.PubSubCachedError as error:
             raise await self._nodes.failed(address, error) from error
         assert node is not None
-        self._nodes.readable(address)
+        node = await self._nodes.proved(node)
         info: InfoRecord = {
             "source": "network",
             "freshness": "validated",

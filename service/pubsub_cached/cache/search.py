@@ -17,7 +17,7 @@ from ..store import explain, words
 from ..store import query as queries
 from ..store import search as store_search
 from ..store.query import Order
-from ..store.scope import Part
+from ..store.scope import Part, Shown
 from ..store.search import Matching, Search
 from ..store.store import Store
 from . import cursor as cursors
@@ -47,7 +47,7 @@ class Searches:
 
         Raises InvalidQuery, InvalidArgs (order), InvalidCursor, Timeout, NoSuchAccount, AmbiguousAccount.
         """
-        matching, order = self.matching(text, query), parsed_order(options.order)
+        matching, order = self.matching(text, query, options.analysers), parsed_order(options.order)
         purpose = "\0".join(("Search", text, query, options.order))
         wanted = Search(
             matching=matching,
@@ -75,13 +75,16 @@ class Searches:
         async with self._turnstile.pass_(sender, urgent=False):
             return await self._store.read_aside(explain.explain, wanted)
 
-    def matching(self, text: str, query: str) -> Matching:
-        """What an item has to be, with normalised JIDs. Raises InvalidQuery, NoSuchAccount, AmbiguousAccount."""
+    def matching(self, text: str, query: str, analysers: frozenset[str] | None = None) -> Matching:
+        """What an item has to be, with normalised JIDs. analysers: as in SearchOptions.
+
+        Raises InvalidQuery, NoSuchAccount, AmbiguousAccount.
+        """
         parsed = queries.parse(query)
         accounts = _normalised("accounts", parsed.accounts, self._account)
         services = _normalised("services", parsed.services, lambda name: jid.normalise(name) if name else "")
         parsed = msgspec.structs.replace(parsed, accounts=accounts, services=services)
-        return Matching(words=words.parse(text), query=parsed, states=SHOWN)
+        return Matching(words=words.parse(text), query=parsed, shown=Shown(SHOWN, analysers))
 
     def _account(self, name: str) -> str:
         return jid.bare(name) if name else self._accounts.resolve("", "", "").account

@@ -20,7 +20,7 @@ from ..address import Address
 from ..store import items as item_store
 from ..store import nodes as node_store
 from ..store import schedule
-from ..store.rows import Delta, NodeRow, StoredItem
+from ..store.rows import UNPROVED, Delta, NodeRow, StoredItem
 from ..store.store import Store, Transaction
 from ..xmpp.port import Session, Subscription
 from . import fetch
@@ -113,7 +113,7 @@ class Sync:
             node = await self.run(address, pin=pin, progress=job.progress)
             return f"{node.item_count} items of {address} are {node.state}."
 
-        return self._jobs.start("sync", work, sender, token)
+        return self._jobs.start("sync", work, sender, token, private=self._nodes.privacy.private(address))
 
     def in_background(self, address: Address) -> None:
         """Synchronise without anybody waiting; a failure is written down in the node."""
@@ -243,7 +243,7 @@ class Sync:
             if node is None and number:
                 raise _forgotten(address)
             fresh = node is None or node.state in ("unknown", "discovered", "gone", "denied")
-            if node is None or fresh or node.reason == "configuration":
+            if node is None or fresh or node.reason in ("configuration", UNPROVED):
                 node, matched = await self._nodes.discover(session, address, asked=running.urgent)
                 if matched.excluded and running.pin:
                     raise errors.NotSupported(f"Nothing of {address} is ever stored; read it with GetItems.")

@@ -52,7 +52,7 @@ class Views:
         """
         if options.cursor:
             raise errors.NotSupported("A view begins with the first item, so it takes no cursor; leave it out.")
-        matching = self._searches.matching(text, query)
+        matching = self._searches.matching(text, query, options.analysers)
         search = Search(matching=matching, order=parsed_order(options.order), fields=options.fields)
         path = self._path(owner, options.token)
         if len(self.of(owner)) >= AT_MOST:

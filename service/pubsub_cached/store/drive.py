@@ -27,6 +27,7 @@ from .dialect import Dialect, Key, Truth, Value
 from .models import Item, Node
 from .path import Path
 from .query import Clause, Condition, Order, Query
+from .scope import Shown
 from .words import Words
 
 # What leads to more items than this does not lead.
@@ -37,11 +38,11 @@ _COLUMNS = {"created": Item.created, "modified": Item.modified, "id": Item.item_
 
 
 class Matching(msgspec.Struct, frozen=True, kw_only=True):
-    """What an item has to be. states: of the nodes whose items may be shown."""
+    """What an item has to be. shown: its node."""
 
     words: Words = Words()
     query: Query = Query()
-    states: tuple[str, ...]
+    shown: Shown
 
 
 class Drive(msgspec.Struct, frozen=True):
@@ -71,7 +72,7 @@ def choose(conn: Connection, matching: Matching, otherwise: str) -> Drive:
     if query.ids:
         return Drive(database, "ids")
     ways: list[tuple[int, Drive]] = []
-    if scope.constrained(query) and (nodes := scope.few(conn, query, matching.states, _NODES)) is not None:
+    if scope.constrained(query) and (nodes := scope.few(conn, query, matching.shown, _NODES)) is not None:
         ways.append((nodes[1], Drive(database, "nodes", nodes=tuple(nodes[0]))))
     leading = [clause for clause in query.where if isinstance(clause, Condition)]
     indexed = indexes.among(conn, (clause.path for clause in leading))
@@ -105,7 +106,7 @@ def statement(matching: Matching, drive: Drive, *columns: Value) -> Select[Any]:
     if drive.by == "nodes":
         conditions.append(Item.node_id == drive.nodes[0] if len(drive.nodes) == 1 else Item.node_id.in_(drive.nodes))
     source = source.join(Node.__table__, Node.id == node_id)
-    conditions += [*scope.shown(matching.states), *scope.named(query)]
+    conditions += [*scope.shown(matching.shown), *scope.named(query)]
     conditions += [database.contains(Item.text, symbol) for symbol in matching.words.symbols]
     conditions += [~database.contains(Item.text, symbol) for symbol in matching.words.unwanted_symbols]
     conditions += _attributes(query, database)

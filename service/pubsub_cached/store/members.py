@@ -127,7 +127,7 @@ class Members:
         """How many there are, as far as ``most``."""
         matching = self._search.matching
         if drive.is_all_of_nodes(matching):
-            return scope.count(conn, matching.query, matching.states)
+            return scope.count(conn, matching.query, matching.shown)
         chosen = drive.choose(conn, matching, "words" if matching.words.wanted else "order")
         found = drive.statement(matching, chosen, Item.id).limit(most).subquery()
         return int(conn.scalar(select(func.count()).select_from(found)) or 0)

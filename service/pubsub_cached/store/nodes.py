@@ -10,7 +10,7 @@ from sqlalchemy import update as change
 from .. import errors
 from ..address import Address
 from .models import Account, Counter, Item, Node
-from .rows import NodeRow, NodesQuery
+from .rows import UNPROVED, NodeRow, NodesQuery
 from .statement import Prepared, Row
 from .transaction import Transaction, committed_revision
 
@@ -91,6 +91,8 @@ def listing(conn: Connection, query: NodesQuery) -> list[NodeRow]:
     for column, wanted in equal.items():
         if wanted is not None:
             statement = statement.where(column == wanted)
+    if query.analysers is not None:
+        statement = statement.where(Node.analyser.in_(query.analysers))
     if query.node_prefix:
         # Not LIKE, which is blind to case in SQLite.
         statement = statement.where(func.substr(Node.node, 1, len(query.node_prefix)) == query.node_prefix)
@@ -113,6 +115,18 @@ def all_states(conn: Connection, account: str | None = None) -> list[tuple[int, 
     if account is not None:
         statement = statement.where(Account.jid == account)
     return [(id_, Address(jid, service, node), state) for id_, jid, service, node, state in conn.execute(statement)]
+
+
+def analysed(conn: Connection) -> list[tuple[Address, str]]:
+    """Every node that an analyser has, and which."""
+    statement = select(Account.jid, Node.service, Node.node, Node.analyser).join(Account).where(Node.analyser != "")
+    return [(Address(jid, service, node), analyser) for jid, service, node, analyser in conn.execute(statement)]
+
+
+def unproved(conn: Connection) -> list[Address]:
+    """The nodes of which nothing is shown until the service has let the account read them again."""
+    statement = select(Account.jid, Node.service, Node.node).join(Account).where(Node.reason == UNPROVED)
+    return [Address(*row) for row in conn.execute(statement)]
 
 
 def ensure(tx: Transaction, address: Address) -> NodeRow:
@@ -185,7 +199,7 @@ def lower(tx: Transaction, row: NodeRow, fewer: int, completeness: str) -> None:
 
 def shown(row: NodeRow) -> bool:
     """Whether its items may be found by a search: the cache holds a copy, and neither was it denied nor is it gone."""
-    return row.completeness != "none" and row.state in SHOWN
+    return row.completeness != "none" and row.state in SHOWN and row.reason != UNPROVED
 
 
 def must(row: NodeRow | None) -> NodeRow:

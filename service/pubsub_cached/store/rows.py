@@ -16,6 +16,9 @@ Position = tuple[int | str, ...]
 
 NEWEST_FIRST: Order = (("modified", True),)
 
+UNPROVED = "unproved"
+"""The reason of a node of which nothing is shown until the service has let the account read it again."""
+
 
 class AccountRow(msgspec.Struct, frozen=True):
     """An account; ``id`` 0 before it is stored. origin: "bus" or "config". port: 0 for SRV."""
@@ -141,7 +144,7 @@ class ItemsSlice(msgspec.Struct):
 
 
 class NodesQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which nodes to list; None is no constraint. since: only nodes with a later revision."""
+    """Which nodes to list; None is no constraint. since: only nodes with a later revision. analysers: one of these."""
 
     limit: int = 500
     account: str | None = None
@@ -153,6 +156,7 @@ class NodesQuery(msgspec.Struct, frozen=True, kw_only=True):
     state: str | None = None
     subscribed: bool | None = None
     since: int | None = None
+    analysers: frozenset[str] | None = None
     after_id: int | None = None
 
 

@@ -10,11 +10,19 @@ from sqlalchemy import ColumnElement, Connection, false, func, or_, select
 
 from .models import Account, Node
 from .query import Query
+from .rows import UNPROVED
 from .statement import Prepared
 
 Truth = ColumnElement[bool]
 
 _ACCOUNTS = Prepared(select(Account.id, Account.jid))
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """Which nodes may be shown: those in one of the states, with one of the analysers (None: any)."""
+
+    states: tuple[str, ...]
+    analysers: frozenset[str] | None = None
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -32,7 +40,7 @@ class Part(msgspec.Struct, frozen=True):
     next_sync: int | None
 
 
-def parts(conn: Connection, query: Query, states: tuple[str, ...]) -> list[Part]:
+def parts(conn: Connection, query: Query, nodes: Shown) -> list[Part]:
     """All the nodes of the scope."""
     names = accounts(conn)
     return [
@@ -45,13 +53,13 @@ def parts(conn: Connection, query: Query, states: tuple[str, ...]) -> list[Part]
             due if dated == nodes else None,
         )
         for account, state, completeness, nodes, validated, knowing, due, dated in conn.execute(
-            _grouped(states).where(*named(query)) if constrained(query) else _grouped(states)
+            _grouped(nodes).where(*named(query)) if constrained(query) else _grouped(nodes)
         )
     ]
 
 
 @lru_cache(maxsize=8)
-def _grouped(states: tuple[str, ...]) -> Any:
+def _grouped(nodes: Shown) -> Any:
     grouped = (Node.account_id, Node.state, Node.completeness)
     return (
         select(
@@ -62,24 +70,24 @@ def _grouped(states: tuple[str, ...]) -> Any:
             func.min(Node.next_sync),
             func.count(Node.next_sync),
         )
-        .where(*shown(states))
+        .where(*shown(nodes))
         .group_by(*grouped)
     )
 
 
-def few(conn: Connection, query: Query, states: tuple[str, ...], most: int) -> tuple[list[int], int] | None:
+def few(conn: Connection, query: Query, nodes: Shown, most: int) -> tuple[list[int], int] | None:
     """The ids of the nodes and how many items they have; None when they are more than ``most``."""
     found = conn.execute(
-        select(Node.id, Node.item_count).where(*shown(states), *named(query)).order_by(Node.id).limit(most + 1)
+        select(Node.id, Node.item_count).where(*shown(nodes), *named(query)).order_by(Node.id).limit(most + 1)
     ).all()
     if len(found) > most:
         return None
     return [id_ for id_, _ in found], sum(count for _, count in found)
 
 
-def count(conn: Connection, query: Query, states: tuple[str, ...]) -> int:
+def count(conn: Connection, query: Query, nodes: Shown) -> int:
     """How many items the nodes have."""
-    items = select(func.coalesce(func.sum(Node.item_count), 0)).where(*shown(states), *named(query))
+    items = select(func.coalesce(func.sum(Node.item_count), 0)).where(*shown(nodes), *named(query))
     return int(conn.scalar(items) or 0)
 
 
@@ -94,13 +102,15 @@ def constrained(query: Query) -> bool:
 
 
 @lru_cache(maxsize=8)
-def shown(states: tuple[str, ...]) -> tuple[Truth, ...]:
+def shown(nodes: Shown) -> tuple[Truth, ...]:
     """What has to hold of a node whose items may be shown."""
-    return (
-        Node.state.in_(states),
+    conditions = (
+        Node.state.in_(nodes.states),
         Node.completeness != "none",
+        Node.reason != UNPROVED,
         Node.account_id.in_(select(Account.id).where(Account.removed.is_(False))),
     )
+    return conditions if nodes.analysers is None else (*conditions, Node.analyser.in_(nodes.analysers))
 
 
 def named(query: Query) -> list[Truth]:

@@ -23,7 +23,7 @@ from .dialect import Key
 from .drive import Drive, Matching
 from .models import Account, Item, Node
 from .query import Order
-from .scope import Part
+from .scope import Part, Shown
 from .transaction import committed_revision
 from .words import Snippets
 
@@ -80,7 +80,7 @@ def find(conn: Connection, search: Search) -> Found:
     items, count = page(conn, search, [row for row, _ in ordered.rows])
     more = ordered.more or count < len(ordered.rows)
     place = ordered.rows[count - 1][1] if more and count else None
-    parts = scope.parts(conn, search.matching.query, search.matching.states)
+    parts = scope.parts(conn, search.matching.query, search.matching.shown)
     return Found(items, place, ordered.ranked, committed_revision(conn), parts)
 
 
@@ -107,8 +107,7 @@ def rows_from(conn: Connection, search: Search, offset: int) -> list[int]:
 def records(conn: Connection, search: Search, rows: Sequence[int]) -> list[ItemRecord]:
     """The records of these rows in this order, without those that are gone or may not be shown any more."""
     fields = search.fields
-    values = {"rows": list(rows), "states": list(search.matching.states)}
-    found = {row[0]: row for row in conn.execute(_statement(fields), values)}
+    found = {row[0]: row for row in conn.execute(_statement(fields, search.matching.shown), {"rows": list(rows)})}
     snippet = Snippets(search.matching.words) if _wants(fields, "snippet") and search.matching.words.wanted else None
     return [_record(found[row], fields, snippet) for row in rows if row in found]
 
@@ -218,7 +217,7 @@ def _wants(fields: Iterable[str] | None, key: str) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _statement(fields: frozenset[str] | None) -> Select[Any]:
+def _statement(fields: frozenset[str] | None, nodes: Shown) -> Select[Any]:
     """Row, address, text, and the columns of ``pages.records``; of what is not wanted NULL."""
     wanted = (column if _wants(fields, name) else null().label(f"no_{name}") for name, column in pages.FIELDS.items())
     text = Item.text if _wants(fields, "snippet") else null().label("no_text")
@@ -226,10 +225,5 @@ def _statement(fields: frozenset[str] | None) -> Select[Any]:
         select(Item.id, Account.jid, Node.service, Node.node, text, Item.item_id, null().label("place"), *wanted)
         .join(Node, Node.id == Item.node_id)
         .join(Account, Account.id == Node.account_id)
-        .where(
-            Item.id.in_(bindparam("rows", expanding=True)),
-            Node.state.in_(bindparam("states", expanding=True)),
-            Node.completeness != "none",
-            Account.removed.is_(False),
-        )
+        .where(Item.id.in_(bindparam("rows", expanding=True)), *scope.shown(nodes))
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pubsub_cached import errors
+from pubsub_cached.cache.search import SearchOptions
 from pubsub_cached.xmpp.fake import PROSODY, Service, World
 from pubsub_cached.xmpp.port import ConfigurationEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
@@ -150,3 +151,70 @@ async def test_a_denied_node_is_erased_after_its_grace(cached: Make) -> None:
     await cache.idle()
     assert (await cache.node(PUBSUB, MICROBLOG))["items"] == 0
     assert cache.removed() == []
+
+
+async def found(cache: Cached) -> list[str]:
+    """What a search for everything finds."""
+    items, *_ = await cache.house.searches.search("", "", SearchOptions())
+    return [item["id"] for item in items]
+
+
+async def tightened(cached: Make, world: World) -> tuple[Cached, Service]:
+    """A node whose configuration has changed, at a service that does not answer any more."""
+    cache, service = await followed(cached, world, "open")
+    assert await found(cache) == ["i0"]
+    service.hold()
+    world.inject(ALICE, ConfigurationEvent(service=PUBSUB, node=MICROBLOG))
+    await world.settle()
+    return cache, service
+
+
+async def test_no_search_finds_what_is_in_doubt_until_it_could_be_read(cached: Make) -> None:
+    cache, service = await tightened(cached, World())
+    assert await found(cache) == []
+    service.release()
+    await cache.idle()
+    assert await found(cache) == ["i0"]
+
+
+async def test_no_search_finds_what_was_in_doubt_and_is_denied(cached: Make) -> None:
+    cache, service = await tightened(cached, World())
+    service.configure(MICROBLOG, access_model="whitelist")
+    shut_out(service)
+    service.release()
+    await cache.idle()
+    assert await found(cache) == []
+
+
+async def test_doubt_outlasts_failures_and_restarts(cached: Make) -> None:
+    world = World()
+    cache, service = await tightened(cached, world)
+    service.down()
+    service.release()
+    await cache.idle()
+    node = await cache.node(PUBSUB, MICROBLOG)
+    assert node["reason"] == "unproved"
+    assert await found(cache) == []
+    await cache.restart(online=False)
+    assert await found(cache) == []
+    await cache.restart()
+    with pytest.raises(errors.PubSubCachedError):
+        await cache.read(PUBSUB, MICROBLOG)
+    service.up()
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    assert await found(cache) == ["i0"]
+
+
+async def test_ones_own_nodes_are_never_in_doubt(cached: Make) -> None:
+    world = World()
+    pep = world.account(ALICE).pep
+    pep.publish(MICROBLOG, "own", ENTRY.format(0))
+    cache: Cached = await cached(world)
+    await cache.read(ALICE, MICROBLOG)
+    await cache.idle()
+    pep.hold()
+    world.inject(ALICE, ConfigurationEvent(service=ALICE, node=MICROBLOG))
+    await world.settle()
+    assert await found(cache) == ["own"]
+    pep.release()

@@ -1,0 +1,74 @@
+"""Private nodes: for sandboxed clients they are not there. Source: dbus-api.md "Conventions", analysers.md.
+
+A node is private when its analyser is, or is not known: what an analyser that left said of it is not known either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from .. import errors
+from ..address import Address
+from ..analysers.registry import Registry, Subject
+from ..store import nodes as node_store
+from ..store.rows import NodeRow
+from ..store.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Privacy:
+    """Says which nodes are private. public: the analysers of nodes that are not, "" for nodes without one."""
+
+    def __init__(self, store: Store, registry: Registry) -> None:
+        self.public = frozenset[str]()
+        self._store = store
+        self._registry = registry
+        self._private: set[Address] = set()
+        self._loading: asyncio.Task[None] | None = None
+        registry.on_change.append(lambda name, registered: self._analysers_changed())
+        self._classify()
+
+    async def load(self) -> None:
+        """Look at every node that an analyser has."""
+        rows = await self._store.read(node_store.analysed)
+        self._private = {address for address, analyser in rows if analyser not in self.public}
+
+    def note(self, row: NodeRow) -> None:
+        """A node is known to be so."""
+        if row.analyser in self.public:
+            self._private.discard(row.address)
+        else:
+            self._private.add(row.address)
+
+    def private(self, address: Address) -> bool:
+        """Whether a node is private, by what is known of it, or by its name alone."""
+        return address in self._private or self._by_name(address)
+
+    def known(self, address: Address) -> bool:
+        """Whether a node that has a row is private."""
+        return address in self._private
+
+    def _by_name(self, address: Address) -> bool:
+        definition = self._registry.match(Subject(address, None, None, {})).definition
+        return definition is not None and definition.private
+
+    def _classify(self) -> None:
+        defined = [entry.definition for entry in self._registry.entries() if entry.definition is not None]
+        self.public = frozenset({"", *(each.name for each in defined if not each.private)})
+
+    def _analysers_changed(self) -> None:
+        before = self.public
+        self._classify()
+        if self.public != before and self._loading is None:
+            self._loading = asyncio.create_task(self._load_again(), name="private nodes")
+
+    async def _load_again(self) -> None:
+        # Several analysers come at once.
+        await asyncio.sleep(0)
+        self._loading = None
+        try:
+            await self.load()
+        except errors.PubSubCachedError as error:
+            log.warning("which nodes are private could not be read: %s", error.message)
