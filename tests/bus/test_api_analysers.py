@@ -326,6 +326,8 @@ async def test_an_agent_decides_whether_a_node_is_kept(clients: Make) -> None:
     await client.items("tickets")
     await client.register(**{**with_agent("match"), "to_sync": Variant("b", False)})
     assert (await client.live())["subtype"] == "urgent"
+    items, *_ = await client.items("tickets")
+    assert {(item["type"], item["subtype"]) for item in items} == {("ticket", "urgent")}
     assert json.loads(client.asked[0][3])["namespace"] == "urn:example:ticket"
 
 

@@ -123,7 +123,7 @@ def from_mapping(values: Mapping[str, Any]) -> Definition:
         if key not in values:
             raise InvalidAnalyser(f"The key '{key}' is missing.")
     values = dict(values)
-    if isinstance(values.get("fields"), str):
+    if "fields" in values:
         values["fields"] = _fields(values["fields"])
     try:
         rules = msgspec.convert(values, Rules)
@@ -201,13 +201,22 @@ def _is_coroutine(function: Callable[..., Any] | None) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
-def _fields(text: str) -> dict[str, Field]:
-    try:
-        return msgspec.json.decode(text, type=dict[str, Field])
-    except msgspec.ValidationError as error:
-        raise InvalidAnalyser(_told(error, "fields")) from None
-    except msgspec.DecodeError as error:
-        raise InvalidAnalyser(f"'fields' is no JSON object: {error}.") from None
+def _fields(given: Any) -> dict[str, Field]:
+    """Each by itself, so that what is wrong is named."""
+    if isinstance(given, str):
+        try:
+            given = msgspec.json.decode(given)
+        except msgspec.DecodeError as error:
+            raise InvalidAnalyser(f"'fields' is no JSON object: {error}.") from None
+    if not isinstance(given, Mapping):
+        raise InvalidAnalyser("'fields' is no object; give one, with the path of each key of the data.")
+    fields = {}
+    for name, field in given.items():
+        try:
+            fields[name] = msgspec.convert(field, Field)
+        except msgspec.ValidationError as error:
+            raise InvalidAnalyser(_told(error, f"fields.{name[:MOST_CHARACTERS]}")) from None
+    return fields
 
 
 def _told(error: msgspec.ValidationError, inside: str) -> str:

@@ -15,13 +15,18 @@ LONGEST_VALUE = 60
 
 
 class ItemContext(msgspec.Struct, frozen=True):
-    """An item as it came; publisher is the service's word, "" when unknown."""
+    """An item as it came; publisher is the service's word, "" when unknown.
+
+    type, subtype: of its node, as the match decided; "" is what the definition says.
+    """
 
     address: Address
     id: str
     payload: str
     namespace: str = ""
     publisher: str = ""
+    type: str = ""
+    subtype: str = ""
 
 
 class Parsed(msgspec.Struct, frozen=True):

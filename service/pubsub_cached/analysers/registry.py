@@ -231,8 +231,11 @@ class Registry:
         if not context.payload or (definition is not None and definition.excluded):
             return Parsed(payload=context.payload)
         scrub = self._scrub(definition, context)
-        definition = self._takes_over.get(context.namespace, definition)
-        type, subtype = (definition.type, definition.subtype) if definition is not None else ("", "")
+        type = subtype = ""
+        if (taken := self._takes_over.get(context.namespace)) is not None:
+            definition, type, subtype = taken, taken.type, taken.subtype
+        elif definition is not None:
+            type, subtype = context.type or definition.type, context.subtype or definition.subtype
         if scrub is None and (definition is None or definition.parser is None):
             deferred = definition is not None and definition.name in self._deferred
             return Parsed(payload=context.payload, type=type, subtype=subtype, deferred=deferred)

@@ -216,7 +216,9 @@ class Agents:
 
     async def _parse(self, worker: _Worker, item: Stored, *, again: bool) -> StoredItem | None:
         skip = worker.skip
-        context = ItemContext(item.address, item.id, item.payload, item.namespace, item.publisher)
+        context = ItemContext(
+            item.address, item.id, item.payload, item.namespace, item.publisher, item.type, item.subtype
+        )
         made = self._registry.parse(worker.ladder.name, context)
         if not made.deferred:
             skip.add(item.row)

@@ -126,7 +126,7 @@ class Outbox:
     async def as_stored(self, address: Address, item: Item) -> str:
         """A service's payload as the cache would keep it, which is what a client read."""
         node = await self.store.read(node_store.find, address)
-        return self._parsing.one(address, node.analyser if node is not None else "", item).payload
+        return self._parsing.one(address, node, item).payload
 
     def _connection(self, account: str) -> asyncio.Event:
         return self._connected.setdefault(account, asyncio.Event())

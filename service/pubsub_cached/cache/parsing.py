@@ -42,8 +42,9 @@ class Parsing:
         """The names of the analysers whose nodes are."""
         return [entry.name for entry in self._registry.entries() if self.on_demand(entry.name)]
 
-    def one(self, address: Address, analyser: str, item: Item) -> StoredItem:
+    def one(self, address: Address, node: NodeRow | None, item: Item) -> StoredItem:
         """An item as it is stored; a payload beyond the limit is left at the service."""
+        analyser, type, subtype = (node.analyser, node.type, node.subtype) if node is not None else ("", "", "")
         # On PEP an item without the attribute is the account's own (XEP-0163 4.1).
         publisher = item.publisher or (address.service if "@" in address.service else "")
         if len(item.payload.encode()) > self._payload_limit:
@@ -54,7 +55,7 @@ class Parsing:
                 errors=(f"The payload is larger than {self._payload_limit} bytes and was not stored.",),
                 withheld=digest(item.payload, publisher),
             )
-        context = ItemContext(address, item.id, item.payload, item.namespace, publisher)
+        context = ItemContext(address, item.id, item.payload, item.namespace, publisher, type, subtype)
         return stored(context, self._registry.parse(analyser, context))
 
     def check_storable(self, address: Address, payload: str) -> None:
@@ -78,7 +79,7 @@ class Parsing:
         named = self.named(node.analyser, items)
         began = time.monotonic()
         for item in named:
-            stored.append(self.one(node.address, node.analyser, item))
+            stored.append(self.one(node.address, node, item))
             if time.monotonic() - began > SLICE:
                 await asyncio.sleep(0)
                 began = time.monotonic()
@@ -93,9 +94,9 @@ class Parsing:
             if item.id or last
         ]
 
-    def record(self, address: Address, analyser: str, item: Item) -> ItemRecord:
+    def record(self, address: Address, node: NodeRow | None, item: Item) -> ItemRecord:
         """An item that is passed through without being stored."""
-        stored = self.one(address, analyser, item)
+        stored = self.one(address, node, item)
         record: ItemRecord = {"id": item.id, "payload": item.payload if not stored.payload else stored.payload}
         if item.id:
             record["uri"] = address.uri(item.id)

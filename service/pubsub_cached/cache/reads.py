@@ -74,14 +74,13 @@ class Reads:
     async def _with_pending(self, address: Address, options: ReadOptions, waiting: Sequence[Entry]) -> Answer:
         """With what waits to be sent to the node."""
         node = await self._nodes.find(address)
-        analyser = node.analyser if node is not None else ""
 
         async def get(options: ReadOptions) -> Answer:
             answer = self._get(address, options)
             return answer if isinstance(answer, tuple) else await answer
 
         def record(item: Item) -> ItemRecord:
-            return self._parsing.record(address, analyser, item)
+            return self._parsing.record(address, node, item)
 
         return await pending.Overlay(address, waiting, get, record).read(options)
 
@@ -296,7 +295,7 @@ class Reads:
         place: Place,
         info: InfoRecord,
     ) -> Answer:
-        records = [self._parsing.record(address, node.analyser, item) for item in page.items]
+        records = [self._parsing.record(address, node, item) for item in page.items]
         fitting = _fitting(records, options.max_bytes)
         more = (page.more or fitting < len(records)) and options.before is None
         records = records[:fitting]

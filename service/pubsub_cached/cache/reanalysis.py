@@ -102,9 +102,15 @@ class Reanalysis:
     async def catch_up(self, name: str) -> None:
         """Parse what an earlier version of an analyser parsed; its agent does so by itself."""
         definition = self._registry.get(name)
-        if definition is not None and not definition.deferred:
-            for row in await self._store.read(stored_items.behind, name, definition.version):
-                await self.parse(row)
+        if definition is None:
+            return
+        for row in await self._store.read(stored_items.behind, name, definition.version):
+            # Its type may be another one now.
+            matched = self._registry.match(_subject(row)).definition
+            again = await self.match(row) if matched is not None and matched.name == name else row
+            moved = again is not None and (again.type, again.subtype) != (row.type, row.subtype)
+            if again is not None and (moved or not definition.deferred):
+                await self.parse(again)
 
     def ask(self, address: Address) -> None:
         """Have the agent of a node's analyser say what it is; nobody waits for that."""
@@ -137,8 +143,11 @@ class Reanalysis:
                 return
             subject = _subject(row)
             matched = await self._agents.match(subject, self._registry.match(subject))
-            if matched is not None:
-                await self._decided(address, matched)
+            if matched is None:
+                return
+            after = await self._decided(address, matched)
+            if after is not None and after.item_count and (after.type, after.subtype) != (row.type, row.subtype):
+                await self.parse(after)
         except errors.PubSubCachedError as error:
             log.warning("%s could not be matched: %s", address, error.message)
         except Exception:
@@ -187,7 +196,7 @@ class Reanalysis:
             began, parsed = time.monotonic(), []
             for stored in page:
                 item = Item(stored.id, stored.payload, stored.namespace, stored.publisher)
-                parsed.append((stored.hash, self._parsing.one(row.address, row.analyser, item)))
+                parsed.append((stored.hash, self._parsing.one(row.address, row, item)))
                 if time.monotonic() - began > SLICE:
                     await asyncio.sleep(0)
                     began = time.monotonic()

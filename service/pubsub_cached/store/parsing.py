@@ -16,7 +16,10 @@ from .transaction import Transaction
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """An item as it is stored. row: of the item. hash: tells whether its content is still the same later."""
+    """An item as it is stored.
+
+    row: of the item. hash: tells whether its content is still the same later. type, subtype: of its node.
+    """
 
     row: int
     node_id: int
@@ -26,6 +29,8 @@ class Stored(msgspec.Struct, frozen=True):
     namespace: str
     publisher: str
     hash: str
+    type: str
+    subtype: str
 
 
 def of_node(
@@ -94,6 +99,8 @@ def _stored(conn: Connection, limit: int, *conditions: ColumnElement[bool]) -> l
             Item.namespace,
             Item.publisher,
             Item.hash,
+            Node.type,
+            Node.subtype,
         )
         .join(Node, Node.id == Item.node_id)
         .join(Account, Account.id == Node.account_id)
@@ -102,6 +109,5 @@ def _stored(conn: Connection, limit: int, *conditions: ColumnElement[bool]) -> l
         .limit(limit)
     )
     return [
-        Stored(row, node_id, Address(jid, service, node), id_, payload, namespace, publisher, hash_)
-        for row, node_id, jid, service, node, id_, payload, namespace, publisher, hash_ in rows
+        Stored(row, node_id, Address(jid, service, node), *rest) for row, node_id, jid, service, node, *rest in rows
     ]

@@ -9,7 +9,7 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
-from pubsub_cached.analysers.definition import from_mapping
+from pubsub_cached.analysers.definition import Analysis, Subject, from_mapping
 from pubsub_cached.analysers.item import ItemContext
 from pubsub_cached.cache.agent import whole
 from pubsub_cached.cache.options import ReanalyseFilter
@@ -88,6 +88,30 @@ async def test_what_was_parsed_by_an_earlier_version_is_parsed_again_at_the_star
     await found.house.analysing.settled()
     items, *_ = await found.read(SERVICE, "things")
     assert json.loads(items[0]["data"]) == {"t": "A"}
+
+
+async def test_what_a_match_decides_counts_for_the_items_too(cached: Make, world: World) -> None:
+    found = await cached(world)
+
+    def sharpen(subject: Subject, analysis: Analysis) -> None:
+        analysis.type, analysis.subtype = "gadget", "blue"
+
+    found.house.analysers.register(msgspec.structs.replace(from_mapping(RULES), match=sharpen), "plugin")
+    passed, *_ = await found.read(SERVICE, "things")
+    await found.idle()
+    stored, *_ = await found.read(SERVICE, "things")
+    assert [(item["type"], item["subtype"]) for item in (*passed, *stored)] == [("gadget", "blue")] * 2
+
+
+async def test_a_higher_version_may_give_another_type(cached: Make, world: World) -> None:
+    found = await cached(world)
+    await found.house.analysing.register("x", RULES, "")
+    await found.read(SERVICE, "things")
+    await found.idle()
+    await found.house.analysing.register("x", {**RULES, "type": "gadget", "version": 2}, "")
+    await found.house.analysing.settled()
+    assert (await found.node(SERVICE, "things"))["type"] == "gadget"
+    assert [item["type"] for item in (await found.read(SERVICE, "things"))[0]] == ["gadget"]
 
 
 async def test_reanalyse_leaves_what_comes_out_the_same(cached: Make, world: World) -> None:
