@@ -18,4 +18,5 @@ pytest_plugins = [
     "tests.support.daemon",
     "tests.support.usermanager",
     "tests.support.sandboxed",
+    "tests.support.screen",
 ]
