@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from pubsub_cached import config, errors
 from pubsub_cached.cli import main
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+PAGES = sorted((CHECKOUT / "docs").glob("*.md"))
 FETCHED = "//script/@src | //link[not(@rel='canonical')]/@href | //img/@src | //iframe/@src | //object/@data"
 
 
@@ -144,3 +146,26 @@ def test_each_command_is_described(site: Path) -> None:
         command for command in commands(main) if not any(head.startswith(" ".join(command)) for head in headings)
     ]
     assert missing == []
+
+
+# The README
+
+README = (CHECKOUT / "README.md").read_text("utf-8")
+
+
+def test_the_readme_names_each_setting_and_each_command() -> None:
+    words = set(re.findall(r"[a-z][a-z-]+", README))
+    assert {*settings()} - words == set()
+    assert {name for command in commands(main) for name in command} - words == set()
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_of_the_repository_lead_somewhere(name: str) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)\)", (CHECKOUT / name).read_text("utf-8"))
+    assert [target for target in targets if not (CHECKOUT / target).exists()] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", *(f"docs/{page.name}" for page in PAGES)])
+def test_scripts_that_are_named_are_there(name: str) -> None:
+    named = set(re.findall(r"\bscripts/[a-z-]+", (CHECKOUT / name).read_text("utf-8")))
+    assert {script for script in named if not os.access(CHECKOUT / script, os.X_OK)} <= {"scripts/environment"}
