@@ -202,6 +202,9 @@ class TestDuringAFetch:
 class TestGaps:
     @PROFILES
     async def test_what_was_missed_is_found_after_a_new_session(self, cached: Make, profile: Profile) -> None:
+        """
+        coherence, Ladder: 5 mark and sweep
+        """
         world = World()
         cache, service = await followed(cached, world, profile)
         world.cut(ALICE)
@@ -216,6 +219,9 @@ class TestGaps:
         assert cache.removed() == ["i1"]
 
     async def test_a_resumed_stream_goes_on_without_a_single_request(self, cached: Make) -> None:
+        """
+        coherence, Ladder: 0 stream resumed
+        """
         world = World()
         cache, service = await followed(cached, world)
         asked = world.count()

@@ -53,6 +53,10 @@ def lasts(negatives: Negatives, clock: Clock, address: Address, most: int) -> in
 def test_a_refused_node_is_remembered_longer_each_time(
     negatives: Negatives, clock: Clock, error: PubSubCachedError, first: int, longest: int
 ) -> None:
+    """
+    coherence, Negative answers: absent node 5 min → 1 h
+    coherence, Negative answers: denied 15 min → 24 h
+    """
     seen = []
     for _ in range(9):
         negatives.remember(BLOG, error)
@@ -62,12 +66,18 @@ def test_a_refused_node_is_remembered_longer_each_time(
 
 
 def test_own_nodes_are_asked_again_after_a_minute(negatives: Negatives, clock: Clock) -> None:
+    """
+    coherence, Negative answers: own PEP at most 1 min
+    """
     negatives.remember(OWN, Denied("no"))
     negatives.remember(OWN, Denied("no"))
     assert lasts(negatives, clock, OWN, DENIED[1]) == OWN_AT_MOST
 
 
 def test_an_unreachable_service_counts_for_all_of_its_domain(negatives: Negatives, clock: Clock) -> None:
+    """
+    coherence, Negative answers: unreachable per domain 30 s → 1 h
+    """
     negatives.unreachable(BLOG, Timeout("no answer"))
     assert lasts(negatives, clock, OTHER, UNREACHABLE[1]) == UNREACHABLE[0]
 

@@ -7,7 +7,9 @@ import asyncio
 import pytest
 
 from pubsub_cached import errors
-from pubsub_cached.xmpp.fake import World
+from pubsub_cached.address import Address
+from pubsub_cached.xmpp.fake import Service, World
+from pubsub_cached.xmpp.port import SubscriptionEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 from tests.unit.cache.test_following import MICROBLOG, PUBSUB, followed
 
@@ -39,6 +41,9 @@ async def test_several_readers_at_once_count_as_one_refusal(cached: Make) -> Non
 
 
 async def test_an_event_of_a_denied_node_makes_it_worth_a_question(cached: Make) -> None:
+    """
+    coherence, Negative answers: any event of the node
+    """
     world = World()
     cache, service = await followed(cached, world)
     service.set_affiliation(MICROBLOG, ALICE, "outcast")
@@ -48,3 +53,58 @@ async def test_an_event_of_a_denied_node_makes_it_worth_a_question(cached: Make)
     service.publish(MICROBLOG, "new", ENTRY.format("new"))
     await cache.idle()
     assert "new" in await cache.ids(PUBSUB, MICROBLOG)
+
+
+async def refused(cached: Make, world: World) -> tuple[Cached, Service]:
+    """A cache that remembers that alice may not read a node."""
+    world.account(ALICE)
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG, access_model="whitelist")
+    service.node(MICROBLOG).publish_model = "open"
+    service.publish(MICROBLOG, "i1", ENTRY.format(1))
+    cache: Cached = await cached(world)
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG)
+    service.set_affiliation(MICROBLOG, ALICE, "member")
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG)
+    return cache, service
+
+
+async def test_an_own_publish_ends_it(cached: Make) -> None:
+    """
+    coherence, Negative answers: an own publish
+    """
+    cache, _ = await refused(cached, World())
+    await cache.house.writing.publish(Address(ALICE, PUBSUB, MICROBLOG), "i2", ENTRY.format(2), {})
+    assert await cache.ids(PUBSUB, MICROBLOG) == ["i2", "i1"]
+
+
+async def test_a_subscription_of_a_client_ends_it(cached: Make) -> None:
+    """
+    coherence, Negative answers: a subscription change
+    """
+    cache, _ = await refused(cached, World())
+    await cache.house.subscribing.subscribe(Address(ALICE, PUBSUB, MICROBLOG), {})
+    assert await cache.ids(PUBSUB, MICROBLOG) == ["i1"]
+
+
+async def test_an_approval_ends_it(cached: Make) -> None:
+    """
+    coherence, Negative answers: a subscription change
+    """
+    world = World()
+    cache, _ = await refused(cached, world)
+    world.inject(ALICE, SubscriptionEvent(service=PUBSUB, node=MICROBLOG, state="subscribed"))
+    await cache.idle()
+    assert await cache.ids(PUBSUB, MICROBLOG) == ["i1"]
+
+
+@pytest.mark.parametrize("policy", ["refresh", "network"])
+async def test_a_client_that_insists_ends_it(cached: Make, policy: str) -> None:
+    """
+    coherence, Negative answers: the user's force
+    """
+    cache, _ = await refused(cached, World())
+    await cache.ids(PUBSUB, MICROBLOG, policy=policy)
+    assert await cache.ids(PUBSUB, MICROBLOG) == ["i1"]

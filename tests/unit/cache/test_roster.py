@@ -126,7 +126,9 @@ async def test_an_entry_lost_while_the_daemon_did_not_run_proves_nothing(cached:
 
 @pytest.mark.parametrize("access_model", ["presence", "roster"])
 async def test_a_new_entry_ends_the_negative_answer(cached: Make, access_model: str) -> None:
-    """coherence, Negative answers: a roster change"""
+    """
+    coherence, Negative answers: a roster change
+    """
     world = World()
     world.account(ALICE)
     pep = world.account(BOB).pep

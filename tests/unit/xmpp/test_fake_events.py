@@ -91,6 +91,17 @@ async def subscriber(profile: Profile, *, pep: bool = False) -> tuple[World, Ser
 @pytest.mark.parametrize("column", COLUMNS)
 @pytest.mark.parametrize("row", ROWS)
 async def test_a_change_is_told_as_each_server_does(row: str, column: str) -> None:
+    """
+    server-facts, Events: publish, overwrite
+    server-facts, Events: evicted by max_items
+    server-facts, Events: one publish evicts several
+    server-facts, Events: retract without notify
+    server-facts, Events: retract with notify
+    server-facts, Events: purge
+    server-facts, Events: delete
+    server-facts, Events: configuration
+    server-facts, Events: access → whitelist
+    """
     world, service, client = await subscriber(COLUMNS[column], pep=column == "E PEP")
     ROWS[row](service)
     await world.settle()
@@ -125,6 +136,9 @@ async def test_a_test_may_say_whether_a_change_is_told() -> None:
 
 @pytest.mark.parametrize("profile", [PROSODY, EJABBERD, LIBERVIA], ids=lambda profile: profile.name)
 async def test_a_node_deleted_and_made_again_has_lost_its_subscriptions(profile: Profile) -> None:
+    """
+    server-facts, Events: node deleted and made again
+    """
     world, service, client = await subscriber(profile)
     service.delete("blog", notify=False)
     service.create_node("blog")

@@ -45,11 +45,17 @@ class Scene:
 
 @pytest.mark.parametrize(("profile", "order"), [(PROSODY, "abdc"), (EJABBERD, "cabd"), (LIBERVIA, "abdc")], ids=named)
 async def test_order_is_by_last_publish_and_on_ejabberd_by_creation(profile: Profile, order: str) -> None:
+    """
+    server-facts, Reading: order
+    """
     assert await Scene(profile).ids() == list(order)
 
 
 @pytest.mark.parametrize(("profile", "newest"), [(PROSODY, "dc"), (EJABBERD, "bd"), (LIBERVIA, "dc")], ids=named)
 async def test_max_items_gives_the_newest(profile: Profile, newest: str) -> None:
+    """
+    server-facts, Reading: `max_items=k`
+    """
     assert await Scene(profile).ids(max_items=2) == list(newest)
 
 
@@ -63,14 +69,23 @@ async def test_items_come_as_published_and_equal_the_truth(profile: Profile) -> 
 
 
 async def test_explicit_ids_that_are_missing_are_left_out_by_prosody() -> None:
+    """
+    server-facts, Reading: explicit ids
+    """
     assert await Scene(PROSODY).ids(ids=["d", "gone", "a"]) == ["d", "a"]
 
 
 async def test_explicit_ids_come_in_storage_order_from_ejabberd() -> None:
+    """
+    server-facts, Reading: explicit ids
+    """
     assert await Scene(EJABBERD).ids(ids=["d", "gone", "a"]) == ["a", "d"]
 
 
 async def test_one_missing_explicit_id_fails_all_at_libervia() -> None:
+    """
+    server-facts, Reading: explicit ids
+    """
     scene = Scene(LIBERVIA)
     assert await scene.ids(ids=["d", "a"]) == ["d", "a"]
     with pytest.raises(StanzaError) as caught:
@@ -80,6 +95,9 @@ async def test_one_missing_explicit_id_fails_all_at_libervia() -> None:
 
 @pytest.mark.parametrize(("profile", "order"), [(PROSODY, "cdba"), (EJABBERD, "cabd"), (LIBERVIA, "abdc")], ids=named)
 async def test_disco_items_ids_come_in_each_service_s_own_order(profile: Profile, order: str) -> None:
+    """
+    server-facts, Reading: disco#items ids
+    """
     scene = Scene(profile)
     await scene.client.start()
     listed = await scene.client.session.disco_items("pubsub.example.org", "blog")
@@ -88,6 +106,9 @@ async def test_disco_items_ids_come_in_each_service_s_own_order(profile: Profile
 
 
 async def test_disco_items_ids_are_sorted_by_ejabberd_pep() -> None:
+    """
+    server-facts, Reading: disco#items ids
+    """
     world = World()
     alice = world.account("alice@example.org", pep=EJABBERD)
     alice.pep.create_node("blog", max_items=10)
@@ -111,6 +132,9 @@ class TestPages:
     """XEP-0059, where it is honoured."""
 
     async def test_prosody_ignores_rsm_and_sends_the_whole_node_without_a_set(self) -> None:
+        """
+        server-facts, Reading: RSM
+        """
         page = await Scene(PROSODY).page(rsm=Rsm(max=2))
         assert [item.id for item in page.items] == list("abdc")
         assert (page.rsm, page.count, page.first, page.last) == (False, None, None, None)
@@ -137,6 +161,9 @@ class TestPages:
         assert await scene.ids(rsm=Rsm(max=2, after=page.last)) == ["b", "d"]
 
     async def test_after_never_shows_overwritten_items_at_ejabberd(self) -> None:
+        """
+        server-facts, Reading: RSM
+        """
         scene = Scene(EJABBERD)
         newest = await scene.page(rsm=Rsm(max=1, before=""))
         scene.service.publish("blog", "a", "<new/>")
@@ -150,11 +177,17 @@ class TestPages:
 
     @pytest.mark.parametrize("cursor", ["unknown", "c"], ids=["unknown", "an item id"])
     async def test_an_unknown_cursor_gives_an_empty_page_with_the_count_at_ejabberd(self, cursor: str) -> None:
+        """
+        server-facts, Reading: RSM
+        """
         page = await Scene(EJABBERD).page(rsm=Rsm(max=2, after=cursor))
         assert page == ItemsPage(items=(), rsm=True, count=4)
 
     @pytest.mark.parametrize("rsm", [Rsm(max=2, after="a"), Rsm(max=2, before="a")], ids=["after", "before"])
     async def test_a_retracted_cursor_gives_an_empty_page_at_libervia(self, rsm: Rsm) -> None:
+        """
+        server-facts, Reading: RSM
+        """
         scene = Scene(LIBERVIA)
         scene.service.retract("blog", "a")
         page = await scene.page(rsm=rsm)
