@@ -90,6 +90,13 @@ def test_no_style_fetches_anything(site: Path) -> None:
     assert [name for name, style in styles.items() if "url(http" in style or "@import" in style] == []
 
 
+def test_every_program_that_is_included_is_there(site: Path) -> None:
+    texts = {file.name: lxml.html.parse(str(file)).getroot().text_content() for file in site.rglob("*.html")}
+    assert [name for name, text in texts.items() if re.search(r"--\s*8\s*<", text)] == []
+    assert "GLib.Variant(" in texts["tutorial.html"]
+    assert "QDBusInterface(" in texts["tutorial.html"]
+
+
 @pytest.mark.parametrize("contract", contracts(), ids=str)
 def test_each_interface_has_a_page_with_every_member_argument_and_key(site: Path, contract: Contract) -> None:
     page = Page(site / "dbus" / f"{contract.name}.html")
