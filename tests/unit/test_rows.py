@@ -1,6 +1,6 @@
 """Every row of the tables of what the cache promises and of what services do has a test that names it.
 
-A test names a row in a line of its docstring that begins with ``TABLE: ROW``, the words of the table up to its first bar.
+A test names a row in a line of its docstring that begins with ``TABLE: ROW``, the words of the table before its bars.
 """
 
 from __future__ import annotations
