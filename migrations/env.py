@@ -6,22 +6,26 @@ import sqlite3
 from logging.config import fileConfig
 
 from alembic import context
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, create_engine
 
 from pubsub_cached import paths
 from pubsub_cached.store.models import Base, for_postgresql
 from pubsub_cached.store.sqlite import engine as engines
 from pubsub_cached.store.sqlite.start import check_foreign_keys
-from pubsub_cached.store.urls import path_of
+from pubsub_cached.store.urls import path_of, server_of
 
 
 def _url() -> str:
     return context.get_x_argument(as_dictionary=True).get("url") or paths.database_url()
 
 
+_APART = {"table": "item_text", "column": "document", "index": ("ix_data_", "ix_item_text")}
+
+
 def _in_models(name: str | None, kind: str, parents: object) -> bool:
-    """Whether the models say of it: not of the index of texts, nor of those that analysers ask for."""
-    return name is None or not name.startswith({"table": "item_text", "index": "ix_data_"}.get(kind, "\0"))
+    """Whether the models say of it: not of the index of texts, of what is generated for queries, and of the indexes
+    that analysers ask for."""
+    return name is None or not name.startswith(_APART.get(kind, "\0"))
 
 
 def _run(connection: Connection) -> None:
@@ -47,6 +51,16 @@ def _run_checked(connection: Connection) -> None:
         driver.execute("PRAGMA foreign_keys=ON")
 
 
+def _engine(url: str) -> Engine:
+    """Of the database that an operator names."""
+    server = server_of(url)
+    if server is not None:
+        return create_engine(server)
+    path = path_of(url)
+    engines.create_private(path)
+    return engines.engine(path, begin="BEGIN IMMEDIATE")
+
+
 def _offline() -> None:
     context.configure(url=_url(), target_metadata=Base.metadata, literal_binds=True, render_as_batch=True)
     with context.begin_transaction():
@@ -63,9 +77,7 @@ def _online() -> None:
     if not isinstance(engine, Engine):
         if context.config.config_file_name is not None:
             fileConfig(context.config.config_file_name, disable_existing_loggers=False)
-        path = path_of(_url())
-        engines.create_private(path)
-        engine = engines.engine(path, begin="BEGIN IMMEDIATE")
+        engine = _engine(_url())
     with engine.connect() as connection:
         _run_checked(connection)
 

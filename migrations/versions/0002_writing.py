@@ -15,6 +15,8 @@ branch_labels = None
 depends_on = None
 
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+# Compared by code points, whatever the locale of a server is.
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
@@ -23,14 +25,14 @@ def upgrade() -> None:
         "outbox",
         sa.Column("id", ID, nullable=False),
         sa.Column("account_id", ID, nullable=False),
-        sa.Column("service", sa.Text(), nullable=False),
-        sa.Column("node", sa.Text(), nullable=False),
-        sa.Column("action", sa.Text(), nullable=False),
-        sa.Column("payload", sa.Text(), nullable=False),
-        sa.Column("options", sa.Text(), nullable=False),
+        sa.Column("service", TEXT, nullable=False),
+        sa.Column("node", TEXT, nullable=False),
+        sa.Column("action", TEXT, nullable=False),
+        sa.Column("payload", TEXT, nullable=False),
+        sa.Column("options", TEXT, nullable=False),
         sa.Column("notify", sa.Boolean(), nullable=False),
-        sa.Column("items", sa.Text(), nullable=False),
-        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("items", TEXT, nullable=False),
+        sa.Column("path", TEXT, nullable=False),
         sa.Column("queued_at", sa.BigInteger(), nullable=False),
         sa.Column("attempts", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
+from pubsub_cached.store.postgresql.texts import rebuild_text_index
 from pubsub_cached.store.text import text_of
 
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
+
+# Compared by code points, whatever the locale of a server is.
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 AT_ONCE = 500
 
@@ -43,9 +48,54 @@ END
 """,
 }
 
+# Where there is no such index. A document is what JSONB can hold of the data: the character NUL stands in it as U+0001,
+# and what is no JSON at all is none. Numbers that no program could hold become the largest or smallest that it can.
+FUNCTIONS = {
+    "pubsub_cached_json(text)": r"""
+CREATE FUNCTION pubsub_cached_json(given text) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+BEGIN
+    RETURN given::jsonb;
+EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+    BEGIN
+        RETURN regexp_replace(given, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\u0001', 'g')::jsonb;
+    EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+        RETURN NULL;
+    END;
+END
+$$
+""",
+    "pubsub_cached_text(jsonb)": """
+CREATE FUNCTION pubsub_cached_text(given jsonb) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT CASE jsonb_typeof(given) WHEN 'string' THEN given #>> '{}' END
+$$
+""",
+    "pubsub_cached_number(jsonb)": """
+CREATE FUNCTION pubsub_cached_number(given jsonb) RETURNS numeric LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT CASE jsonb_typeof(given) WHEN 'number' THEN given::numeric END
+$$
+""",
+    "pubsub_cached_float(jsonb)": """
+CREATE FUNCTION pubsub_cached_float(given jsonb) RETURNS float8 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN jsonb_typeof(given) <> 'number' THEN NULL
+        WHEN abs(given::numeric) > 1.7976931348623157e308 THEN sign(given::numeric)::float8 * 1.7976931348623157e308
+        WHEN abs(given::numeric) < 1e-307 THEN 0
+        ELSE given::float8
+    END
+$$
+""",
+    "pubsub_cached_lexemes(text)": """
+CREATE FUNCTION pubsub_cached_lexemes(words text) RETURNS tsvector LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT array_to_tsvector(ARRAY(
+        SELECT DISTINCT left(word, 500) FROM unnest(string_to_array(words, ' ')) AS word WHERE word <> ''
+    ))
+$$
+""",
+}
+
 
 def upgrade() -> None:
-    op.add_column("item", sa.Column("text", sa.Text(), nullable=False, server_default=""))
+    op.add_column("item", sa.Column("text", TEXT, nullable=False, server_default=""))
     if not op.get_context().as_sql:
         _read_texts()
     op.create_index(op.f("ix_item_modified_type_node_id"), "item", ["modified", "type", "node_id"])
@@ -55,6 +105,25 @@ def upgrade() -> None:
         op.execute("INSERT INTO item_text (item_text) VALUES ('rebuild')")
         for statement in TRIGGERS.values():
             op.execute(statement)
+    else:
+        _upgrade_server()
+
+
+def _upgrade_server() -> None:
+    for statement in FUNCTIONS.values():
+        op.execute(statement)
+    op.add_column("item", sa.Column("document", JSONB(), sa.Computed("pubsub_cached_json(data)", persisted=True)))
+    op.create_table(
+        "item_text",
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("words", TEXT, nullable=False),
+        sa.Column("lexemes", TSVECTOR(), sa.Computed("pubsub_cached_lexemes(words)", persisted=True)),
+        sa.ForeignKeyConstraint(["id"], ["item.id"], name=op.f("fk_item_text_id_item"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_item_text")),
+    )
+    op.create_index(op.f("ix_item_text_lexemes"), "item_text", ["lexemes"], postgresql_using="gin")
+    if not op.get_context().as_sql:
+        rebuild_text_index(op.get_bind())
 
 
 def downgrade() -> None:
@@ -62,6 +131,11 @@ def downgrade() -> None:
         for name in TRIGGERS:
             op.execute(f"DROP TRIGGER {name}")
         op.execute("DROP TABLE item_text")
+    else:
+        op.drop_table("item_text")
+        op.drop_column("item", "document")
+        for signature in FUNCTIONS:
+            op.execute(f"DROP FUNCTION {signature}")
     op.drop_index(op.f("ix_node_shown"), "node")
     op.drop_index(op.f("ix_item_modified_type_node_id"), "item")
     op.drop_column("item", "text")

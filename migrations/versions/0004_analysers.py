@@ -14,14 +14,17 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
+# Compared by code points, whatever the locale of a server is.
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 UNPARSED = sa.text("data IS NULL AND errors = '' AND payload <> ''")
 
 
 def upgrade() -> None:
     op.create_table(
         "analyser",
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("definition", sa.Text(), nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("definition", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_analyser")),
     )
     op.create_index(op.f("ix_node_analyser"), "node", ["analyser"])

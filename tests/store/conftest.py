@@ -10,30 +10,45 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pytest
+from sqlalchemy import make_url
 
 from pubsub_cached.address import Address
-from pubsub_cached.store import accounts, dialect, migrate, nodes
+from pubsub_cached.store import accounts, dialect, migrate, nodes, urls
+from pubsub_cached.store.postgresql import connection as connections
 from pubsub_cached.store.rows import NodeRow
 from pubsub_cached.store.sqlite import engine as engines
 from pubsub_cached.store.store import Store
 from pubsub_cached.store.transaction import Transaction
+from tests.support.postgresql import PostgreSQL
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 ACCOUNT = "alice@example.org"
+DATABASES = ("sqlite", "postgresql")
 
 
 class Database:
     """Runs functions on one connection, each in its own committed transaction; the clock is ``now``."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, url: str, running: PostgreSQL | None = None) -> None:
+        self.url = url
+        self.server = running
         self.now = 1_700_000_000_000
-        self._engine = engines.engine(path, begin="BEGIN IMMEDIATE")
-        self.connection = self._engine.connect()
-        self._numbers = itertools.count()
+        server = urls.server_of(url)
+        if server is None:
+            self._engine = engines.engine(self.path, begin="BEGIN IMMEDIATE")
+            self.connection = self._engine.connect()
+        else:
+            self._engine = connections.engine(server)
+            self.connection = self._engine.connect().execution_options(isolation_level="READ COMMITTED")
         self.dialect = dialect.of(self.connection)
+        self._numbers = itertools.count()
+
+    @property
+    def path(self) -> Path:
+        """The file, of SQLite."""
+        return urls.path_of(self.url)
 
     def write(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         with self.connection.begin():
@@ -47,6 +62,9 @@ class Database:
             return fn(self.connection, *args)
 
     def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """What a statement gives; parameters are written ``?``."""
+        if self.dialect.NAME == "postgresql":
+            sql = sql.replace("?", "%s")
         with self.connection.begin():
             return [tuple(row) for row in self.connection.exec_driver_sql(sql, values)]
 
@@ -62,9 +80,50 @@ class Database:
         assert row is not None
         return row
 
+    def superuser(self, *statements: str) -> None:
+        """What only the owner of a server may do."""
+        assert self.server is not None
+        self.server.execute("; ".join(statements), str(make_url(self.url).database))
+
     def close(self) -> None:
         self.connection.close()
         self._engine.dispose()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name in DATABASES:
+        config.addinivalue_line("markers", f"{name}: of this database alone")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What asks for a database is run on both, unless it is marked to be of one, or asks for the file of SQLite."""
+    if "backend" not in metafunc.fixturenames:
+        return
+    marked = [name for name in DATABASES if metafunc.definition.get_closest_marker(name)]
+    names = marked or (["sqlite"] if "path" in metafunc.fixturenames else DATABASES)
+    metafunc.parametrize("backend", names, scope="session")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[PostgreSQL]:
+    """A server of this session alone."""
+    running = PostgreSQL().start()
+    yield running
+    running.remove()
+
+
+@pytest.fixture(scope="session")
+def template(server: PostgreSQL) -> str:
+    """The name of a new database with nothing in it."""
+    name = server.create()
+    migrate.prepare(server.url(name))
+    return name
+
+
+@pytest.fixture(scope="session")
+def reused(server: PostgreSQL, template: str) -> str:
+    """A database that one test after the other may have."""
+    return server.url(server.create(template))
 
 
 @pytest.fixture(scope="session")
@@ -85,24 +144,35 @@ def path(tmp_path: Path, pristine: Path) -> Path:
 
 
 @pytest.fixture
-def url(path: Path) -> str:
-    return url_of(path)
+def url(backend: str, request: pytest.FixtureRequest) -> str:
+    """A database of this test alone."""
+    if backend == "sqlite":
+        return url_of(request.getfixturevalue("path"))
+    url: str = request.getfixturevalue("reused")
+    emptied(request.getfixturevalue("server"), url)
+    return url
 
 
 @pytest.fixture
-def db(path: Path) -> Iterator[Database]:
-    database = Database(path)
+def db(url: str, backend: str, request: pytest.FixtureRequest) -> Iterator[Database]:
+    database = Database(url, request.getfixturevalue("server") if backend == "postgresql" else None)
     database.write(accounts.ensure, ACCOUNT)
     yield database
     database.close()
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, pristine: Path) -> Iterator[Database]:
+def shared(
+    backend: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Database]:
     """For generated cases, each of which makes a node of its own."""
-    path = tmp_path_factory.mktemp("shared") / "cache.sqlite3"
-    shutil.copy(pristine, path)
-    database = Database(path)
+    if backend == "sqlite":
+        path = tmp_path_factory.mktemp("shared") / "cache.sqlite3"
+        shutil.copy(request.getfixturevalue("pristine"), path)
+        database = Database(url_of(path))
+    else:
+        server: PostgreSQL = request.getfixturevalue("server")
+        database = Database(server.url(server.create(request.getfixturevalue("template"))))
     database.write(accounts.ensure, ACCOUNT)
     yield database
     database.close()
@@ -123,6 +193,20 @@ def address() -> Address:
 
 def url_of(path: Path) -> str:
     return f"sqlite:///{path}"
+
+
+def emptied(server: PostgreSQL, url: str) -> None:
+    """Take everything out of a database, and everybody."""
+    name = str(make_url(url).database)
+    server.disconnect(name)
+    indexes = server.execute("SELECT indexname FROM pg_indexes WHERE indexname LIKE 'ix_data%'", name)
+    now = milliseconds()
+    statements = (
+        *(f"DELETE FROM {table}" for table in ("account", "flag", "analyser")),
+        *(f"DROP INDEX {index}" for (index,) in indexes),
+        f"UPDATE counter SET value = CASE name WHEN 'revision' THEN {now} ELSE 0 END",
+    )
+    server.execute("; ".join(statements), name)
 
 
 def milliseconds() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,6 +52,11 @@ def found(db: Database, text: str = "", wanted: object = None, order: str = "", 
 def ids(db: Database, text: str = "", wanted: object = None, order: str = "", **more: Any) -> list[str]:
     """The ids it finds, in order."""
     return [item["id"] for item in found(db, text, wanted, order, **more).items]
+
+
+def left_out(db: Database, *generated: object) -> bool:
+    """Whether a generated case is none for this database: a server is slow, so it is given one in eight."""
+    return db.dialect.NAME == "postgresql" and zlib.crc32(repr(generated).encode(errors="replace")) % 8 > 0
 
 
 def outside(place: Sequence[Any] | None) -> tuple[Any, ...] | None:

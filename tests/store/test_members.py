@@ -129,7 +129,7 @@ def test_nothing_of_a_hidden_node_is_a_member(db: Database) -> None:
     hidden = fill(db, 3, lambda number: {"title": "apple"})
     members = Members(wanted("apple", order="id"), db.dialect)
     before = db.read(members.following, None, 10)[0]
-    db.write(lambda tx: tx.connection.exec_driver_sql("UPDATE node SET state = 'denied' WHERE id = ?", (hidden.id,)))
+    db.write(lambda tx: tx.connection.exec_driver_sql(f"UPDATE node SET state = 'denied' WHERE id = {hidden.id}"))
     assert db.read(members.among, hidden.id, hidden.address, ["item-0"]) == []
     assert db.read(members.of_node, hidden.id, hidden.address, 5) == []
     assert db.read(members.records, [member.row for member in before]).keys() == {
@@ -137,6 +137,7 @@ def test_nothing_of_a_hidden_node_is_a_member(db: Database) -> None:
     }
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("text", "query", "order"),
     [

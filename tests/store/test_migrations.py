@@ -19,11 +19,12 @@ from pytest_alembic.tests import (  # noqa: F401
     test_up_down_consistency,
     test_upgrade,
 )
-from sqlalchemy import Engine
+from sqlalchemy import Engine, create_engine, inspect, select, text
 
 from pubsub_cached import paths
-from pubsub_cached.store import migrate
+from pubsub_cached.store import dialect, migrate, words
 from pubsub_cached.store.sqlite import engine as engines
+from tests.support.postgresql import PostgreSQL
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -34,8 +35,12 @@ def alembic_config() -> Config:
 
 
 @pytest.fixture
-def alembic_engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = engines.engine(tmp_path / "migrated.sqlite3", begin="BEGIN IMMEDIATE")
+def alembic_engine(tmp_path: Path, backend: str, request: pytest.FixtureRequest) -> Iterator[Engine]:
+    if backend == "sqlite":
+        engine = engines.engine(tmp_path / "migrated.sqlite3", begin="BEGIN IMMEDIATE")
+    else:
+        server: PostgreSQL = request.getfixturevalue("server")
+        engine = create_engine(server.url(server.create()))
     yield engine
     engine.dispose()
 
@@ -78,6 +83,16 @@ def test_an_operator_upgrades_checks_and_downgrades(tmp_path: Path) -> None:
     assert "item" in tables(path)
 
 
+def test_an_operator_upgrades_checks_and_downgrades_a_server(tmp_path: Path, server: PostgreSQL) -> None:
+    url = server.url(server.create())
+    alembic(tmp_path, "-x", f"url={url}", "upgrade", "head")
+    alembic(tmp_path, "-x", f"url={url}", "check")
+    assert migrate.HEAD in alembic(tmp_path, "-x", f"url={url}", "current")
+    assert migrate.prepare(url) == ""
+    alembic(tmp_path, "-x", f"url={url}", "downgrade", "base")
+    assert migrate.prepare(url) == ""
+
+
 def test_an_operator_works_on_the_users_own_database_without_a_url(tmp_path: Path) -> None:
     alembic(tmp_path, "upgrade", "head")
     assert "item" in tables(tmp_path / "pubsub-cached" / "cache.sqlite3")
@@ -91,11 +106,14 @@ def test_the_statements_can_be_written_out_for_both_databases(tmp_path: Path, di
     assert ("BIGSERIAL" in sql) == (dialect == "postgresql")
 
 
+ACCOUNT = "INSERT INTO account VALUES (1, 'a@b', 'bus', true, '', 0, 'starttls', '', '', false)"
+
+
 def test_downgrade_and_upgrade_with_data(tmp_path: Path, alembic_runner: Any) -> None:
     alembic_runner.migrate_up_to("head")
     with alembic_runner.connection_executor.connection.begin() as connection:
         for sql in (
-            "INSERT INTO account VALUES (1, 'a@b', 'bus', 1, '', 0, 'starttls', '', '', 0)",
+            ACCOUNT,
             "INSERT INTO flag VALUES ('a@b', 's', 'n', 'i', 'read')",
         ):
             connection.exec_driver_sql(sql)
@@ -110,28 +128,39 @@ def test_the_texts_of_items_that_are_there_are_indexed(tmp_path: Path, alembic_r
     alembic_runner.migrate_up_to("0002")
     connection = alembic_runner.connection_executor.connection
     with connection.begin() as open_:
-        open_.exec_driver_sql("INSERT INTO account VALUES (1, 'a@b', 'bus', 1, '', 0, 'starttls', '', '', 0)")
+        open_.exec_driver_sql(ACCOUNT)
         open_.exec_driver_sql(
             "INSERT INTO node (id, account_id, service, node, state, reason, completeness, guarantee, type, subtype,"
             " analyser, analyser_version, title, description, access_model, node_type, namespace, subscribed,"
             " own_subscription, subid, pinned, redirect, failures, item_count, floor, revision)"
-            " VALUES (1, 1, 's', 'n', 'live', '', 'full', '', '', '', '', 0, '', '', '', '', '', 0, 0, '', 0, '', 0, 0,"
-            " 1, 1)"
+            " VALUES (1, 1, 's', 'n', 'live', '', 'full', '', '', '', '', 0, '', '', '', '', '', false, false, '',"
+            " false, '', 0, 0, 1, 1)"
+        )
+        insert = text(
+            "INSERT INTO item VALUES (:n, 1, :id, 1, :n, :n, 1, 1, false, '', '', '', '', '', '', '', '', :data)"
         )
         for number in range(1200):
             data = None if number % 3 == 2 else f'{{"title":"word{number}"}}'
-            open_.exec_driver_sql(
-                "INSERT INTO item VALUES (?, 1, ?, 1, ?, ?, 1, 1, 0, '', '', '', '', '', '', '', '', ?)",
-                (number, str(number), number, number, data),
-            )
+            open_.execute(insert, {"n": number, "id": str(number), "data": data})
     alembic_runner.migrate_up_to("0003")
     with connection.begin() as open_:
+        spoken = dialect.of(open_)
         for number in (0, 1, 1198):
-            found = open_.exec_driver_sql("SELECT rowid FROM item_text WHERE item_text MATCH ?", (f'"word{number}"',))
+            wanted = spoken.matching(words.parse(f"word{number}"))
+            found = open_.execute(select(spoken.text_row()).select_from(spoken.text_source()).where(*wanted))
             assert found.fetchall() == [(number,)]
-        open_.exec_driver_sql("INSERT INTO item_text (item_text, rank) VALUES ('integrity-check', 1)")
+        assert spoken.compare_text_index(open_)
     alembic_runner.migrate_down_to("0002")
     with connection.begin() as open_:
         assert open_.exec_driver_sql("SELECT count(*), max(data) FROM item").fetchone()[0] == 1200
-        left = open_.exec_driver_sql("SELECT name FROM sqlite_master WHERE sql LIKE '%item_text%'")
-        assert left.fetchall() == []
+        assert not inspect(open_).has_table("item_text")
+
+
+@pytest.mark.postgresql
+def test_every_text_is_compared_by_code_points(server: PostgreSQL, template: str, backend: str) -> None:
+    others = server.execute(
+        "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
+        " AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'",
+        server.create(template),
+    )
+    assert others == []

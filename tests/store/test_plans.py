@@ -11,6 +11,8 @@ from pubsub_cached.store.statement import Prepared
 
 from .conftest import Database
 
+pytestmark = pytest.mark.sqlite
+
 
 def plan(db: Database, prepared: Prepared) -> list[str]:
     sql = prepared.sql(db.connection)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pubsub_cached.store import items, nodes
 from pubsub_cached.store.rows import ItemsQuery, StoredItem, digest
 
@@ -139,6 +141,7 @@ def test_no_two_changes_share_a_revision(db: Database) -> None:
     assert db.again(one).revision > max(given)
 
 
+@pytest.mark.sqlite
 def test_the_revision_of_a_new_database_starts_at_the_clock(db: Database) -> None:
     created = db.path.stat().st_mtime * 1000
     assert abs(db.node().revision - created) < 600_000

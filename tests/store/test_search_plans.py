@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from pubsub_cached.errors import DatabaseError, Timeout
-from pubsub_cached.store import aside, drive, indexes, items, nodes, search
+from pubsub_cached.store import aside, dialect, drive, indexes, items, nodes, search
 from pubsub_cached.store.models import Item
 from pubsub_cached.store.path import parse
 from pubsub_cached.store.search import Search
@@ -27,8 +27,8 @@ def plan(db: Database, wanted: Search) -> tuple[str, list[str]]:
         chosen, keys = search._keys(conn, wanted)
         statement = search.in_order(drive.statement(wanted.matching, chosen, Item.id), keys).limit(51)
         compiled = statement.compile(dialect=conn.dialect, compile_kwargs={"render_postcompile": True})
-        values = tuple(compiled.params[name] for name in compiled.positiontup or ())
-        return chosen.by, [row[-1] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", values)]
+        values = tuple(compiled.params[name] for name in compiled.positiontup or ()) or compiled.params
+        return chosen.by, [line.strip() for line in dialect.of(conn).plan(conn, str(compiled), values)]
 
     return db.read(steps)
 
@@ -61,11 +61,16 @@ def test_an_index_on_a_path_leads(full: Database, operator: str, value: Any) -> 
     full.write(indexes.ensure, ["start"])
     by, steps = plan(full, sought(wanted=wanted))
     assert by == "path"
+    assert ids(full, wanted=wanted) == expected
+    if full.dialect.NAME == "postgresql":
+        # Of sixty items the planner rather reads all.
+        return
     assert any(f"SEARCH item USING INDEX {indexes.name(parse('start'))} (<expr>" in step for step in steps)
     assert not any(step.startswith("SCAN item") for step in steps)
     assert ids(full, wanted=wanted) == expected
 
 
+@pytest.mark.sqlite
 def test_the_order_of_all_items_needs_no_sorting(full: Database) -> None:
     by, steps = plan(full, sought())
     assert by == "order"
@@ -121,7 +126,7 @@ def test_a_path_is_written_into_a_statement_safely(full: Database) -> None:
 
 
 def indexed(db: Database) -> set[str]:
-    return {name for (name,) in db.rows("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'item'")}
+    return db.read(db.dialect.path_indexes, indexes.PREFIX)
 
 
 # Searches that take long
@@ -144,7 +149,7 @@ async def test_a_search_that_takes_long_is_cut_off(store: Store) -> None:
 async def test_slow_searches_leave_reads_alone(store: Store) -> None:
     slow = [asyncio.create_task(store.read_all(endless)) for _ in range(aside.THREADS + 2)]
     await asyncio.sleep(0)
-    assert store.read_now(nodes.all_states) == []
+    assert await store.read(nodes.all_states) == []
     assert await store.read(nodes.all_states) == []
     await store.write(lambda tx: tx.next_revision())
     for task in slow:
@@ -180,5 +185,5 @@ async def test_closing_ends_what_runs(url: str) -> None:
 
 
 async def test_a_search_sees_one_moment_and_can_not_write(store: Store) -> None:
-    with pytest.raises(DatabaseError, match="readonly"):
+    with pytest.raises(DatabaseError, match=r"read-?only"):
         await store.read_aside(lambda conn: conn.execute(text("DELETE FROM node")))

@@ -15,7 +15,7 @@ from pubsub_cached.store import accounts, indexes, items, nodes, query
 
 from . import naive
 from .conftest import ACCOUNT, Database
-from .searching import found, ids, parsed, served
+from .searching import found, ids, left_out, parsed, served
 
 # Few names and values, so that clauses meet what is there.
 NAMES = st.sampled_from(["a", "b", "c.d", "é"])
@@ -63,6 +63,8 @@ CLAUSES = st.recursive(
 def test_clauses_hold_where_python_says_so(
     shared: Database, objects: list[Any], clauses: list[Any], indexed: bool
 ) -> None:
+    if left_out(shared, objects, clauses):
+        return
     # With and without an index on a path, of which the answer must not depend.
     shared.write(indexes.keep, ["a", "b", '["c.d"]'] if indexed else [])
     node = served(shared, json.dumps([objects, clauses, indexed]))

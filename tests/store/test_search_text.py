@@ -11,13 +11,12 @@ from pubsub_cached.store import items, maintenance, nodes, words
 from pubsub_cached.store.text import text_of
 
 from .conftest import Database
-from .searching import found, ids, parsed, served, titled
+from .searching import found, ids, left_out, parsed, served, titled
 
 
 def check_index(db: Database) -> None:
-    """Raises when the index is not what the items say."""
-    with db.connection.begin():
-        db.connection.exec_driver_sql("INSERT INTO item_text (item_text, rank) VALUES ('integrity-check', 1)")
+    """Fails when the index is not what the items say."""
+    assert db.read(db.dialect.compare_text_index)
 
 
 TITLES = {
@@ -77,6 +76,8 @@ def test_what_has_no_words_is_no_constraint(full: Database, text: str) -> None:
 @given(st.text(max_size=60) | st.text(alphabet="ab\"*-+()^:{}[]\\%_'\0 ANDORNOT,", max_size=60))
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_nothing_that_is_typed_is_a_syntax_error(shared: Database, text: str) -> None:
+    if left_out(shared, text):
+        return
     assert found(shared, text).items is not None
     assert found(shared, text, order="modified").items is not None
 
@@ -127,17 +128,22 @@ def test_the_index_follows_every_way_of_writing(db: Database) -> None:
     check_index(db)
     db.write(maintenance.reset)
     check_index(db)
-    assert db.rows("SELECT count(*) FROM item_text WHERE item_text MATCH 'fourth'") == [(0,)]
+    assert db.rows("SELECT count(*) FROM item_text") == [(0,)]
 
 
 def test_flags_and_places_leave_the_index_alone(db: Database) -> None:
+    rows = {
+        "sqlite": "SELECT id, block FROM item_text_data ORDER BY id",
+        # Where a row lies, which every change of it changes.
+        "postgresql": "SELECT id, ctid::text FROM item_text ORDER BY id",
+    }[db.dialect.NAME]
     node = served(db)
     titled(db, node, a="first", b="second")
-    before = db.rows("SELECT id, block FROM item_text_data ORDER BY id")
+    before = db.rows(rows)
     db.write(items.set_flags, node.address, ["a"], ["read"], [])
     db.write(items.publish, node.id, [parsed("a", {"title": "first"})])
     assert ids(db, order="modified") == ["b", "a"]
-    assert db.rows("SELECT id, block FROM item_text_data ORDER BY id") == before
+    assert db.rows(rows) == before
 
 
 def test_a_snippet_is_plain_text_around_a_word(db: Database) -> None:

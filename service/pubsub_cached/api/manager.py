@@ -52,7 +52,8 @@ class Manager(Served):
 
     @property
     def Features(self) -> list[str]:
-        return list(FEATURES)
+        speaks = self._house.store.dialect.NAME if self._house is not None else ""
+        return [*FEATURES, *(["postgresql"] if speaks == "postgresql" else ())]
 
     @property
     def State(self) -> str:

@@ -40,13 +40,17 @@ class _Leash:
     def end(self) -> None:
         """Nobody waits for the read."""
         self._let_go = True
+        self.expire()
+
+    def expire(self) -> None:
+        """Tell the database, where it does not ask."""
         for end in self._ends:
             end()
 
     def on_end(self, end: Callable[[], None]) -> None:
         """See ``database.Leash``."""
         self._ends.append(end)
-        if self._let_go:
+        if self.over:
             end()
 
     def error(self) -> PubSubCachedError:
@@ -83,8 +87,12 @@ class Aside:
             raise DatabaseError("The database is closed.")
         leash = _Leash(seconds)
         self._running.add(leash)
-        future = asyncio.get_running_loop().run_in_executor(self._executor, self._work, work, leash)
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._executor, self._work, work, leash)
         future.add_done_callback(lambda _: self._running.discard(leash))
+        if seconds is not None:
+            deadline = loop.call_later(seconds, leash.expire)
+            future.add_done_callback(lambda _: deadline.cancel())
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -115,11 +123,24 @@ class Aside:
             raise translated from error
 
     def _read(self, work: Callable[[Connection], T], leash: _Leash) -> T:
-        reader = self._idle.pop() if self._idle else self._database.reader()
+        while self._idle:
+            reader = self._idle.pop()
+            try:
+                return reader.run(work, leash)
+            except Exception:
+                # One that waited here may have lost its server meanwhile; then another is tried.
+                if reader.is_usable or leash.over:
+                    raise
+            finally:
+                self._put_back(reader)
+        reader = self._database.reader()
         try:
             return reader.run(work, leash)
         finally:
-            if reader.is_usable:
-                self._idle.append(reader)
-            else:
-                reader.close()
+            self._put_back(reader)
+
+    def _put_back(self, reader: Reader) -> None:
+        if reader.is_usable:
+            self._idle.append(reader)
+        else:
+            reader.close()

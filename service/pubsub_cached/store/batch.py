@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
-from . import flags, nodes
+from . import dialect, flags, nodes
 from .models import Item, Tombstone
 from .rows import Delta, NodeRow, StoredItem, digest
 from .statement import Prepared
@@ -170,6 +170,9 @@ class Batch:
             _INSERT.each(conn, self._new)
         _UPDATE.each(conn, self._updated)
         _REPARSE.each(conn, self._reparsed)
+        if written := (*self._new, *self._updated, *self._reparsed):
+            texts = ((row["item_id"], row["text"]) for row in written)
+            dialect.of(conn).store_texts(conn, self._node.id, texts)
         _MOVE.each(conn, self._moved)
         if self._gone:
             delete_rows(self._tx, [item.id for item in self._gone])
@@ -189,7 +192,6 @@ class Batch:
             self._values(item, hash_, created, modified)
             | {
                 "node_id": self._node.id,
-                "item_id": item.id,
                 "payload": item.payload,
                 "created_at": now,
                 "modified_at": now,
@@ -201,6 +203,7 @@ class Batch:
         self._touched.append(item.id)
         namespace, type_, subtype, errors, data = _parsed(item)
         return {
+            "item_id": item.id,
             "revision": self._tx.next_revision(),
             "created": created,
             "modified": modified,

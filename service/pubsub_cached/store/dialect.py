@@ -158,6 +158,10 @@ def of(conn: Connection) -> Dialect:
 
 def named(name: str) -> Dialect:
     """The dialect of a database."""
+    if name == "postgresql":
+        from . import postgresql
+
+        return postgresql
     from . import sqlite
 
     return sqlite

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .database import Database
 from .revisions import HEAD, Migrations, configuration, newest
-from .urls import path_of
+from .urls import path_of, server_of
 
 __all__ = ["HEAD", "Migrations", "configuration", "open_database", "prepare"]
 
@@ -15,6 +15,12 @@ def prepare(url: str, migrations: Migrations | None = None) -> str:
     Raises NewerDatabase, BadConfiguration (it can't be opened or written), DatabaseError, StorageFull.
     """
     wanted = migrations or newest()
+    server = server_of(url)
+    if server is not None:
+        from .postgresql import start as server_start
+
+        server_start.prepare(server, wanted)
+        return ""
     from .sqlite import start as file_start
 
     return file_start.prepare(path_of(url), wanted)
@@ -22,6 +28,11 @@ def prepare(url: str, migrations: Migrations | None = None) -> str:
 
 def open_database(url: str) -> Database:
     """A database that ``prepare`` made ready."""
+    server = server_of(url)
+    if server is not None:
+        from .postgresql.server import Server
+
+        return Server(server)
     from .sqlite.file import File
 
     return File(path_of(url))

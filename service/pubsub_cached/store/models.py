@@ -28,6 +28,9 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 
+# Compared by code points in every database, whatever the locale of a server is.
+String = Text().with_variant(Text(collation="C"), "postgresql")
+
 # SQLite numbers rows by itself only in a column of exactly this type.
 Id = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -39,7 +42,7 @@ class Base(DeclarativeBase):
     """All tables."""
 
     metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {str: Text(), int: BigInteger()}  # noqa: RUF012
+    type_annotation_map = {str: String, int: BigInteger()}  # noqa: RUF012
 
 
 class Counter(Base):
@@ -123,7 +126,8 @@ class Item(Base):
     hash: ``rows.digest`` of the content, "" while it is unknown. flags: space-separated, from
     ``Flag``; seen: whether ``read`` is among them. errors: a JSON array, or "". created_at,
     modified_at: the clock, for people; created, modified: the places in the two orders. text: what full text search
-    reads, from data by ``text.text_of``; in SQLite triggers keep its index, the virtual table ``item_text``.
+    reads, from data by ``text.text_of``; its index is ``item_text``, in SQLite a virtual table that triggers keep, in
+    PostgreSQL one that ``Dialect.store_texts`` writes. There, ``document`` is generated from data, as JSONB.
     """
 
     __tablename__ = "item"

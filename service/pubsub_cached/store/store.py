@@ -45,6 +45,8 @@ class Store:
             assert isinstance(reader, Reader)
             self._connection, self._driver = reader.connection, reader.driver
         self._aside = Aside(database, self._translated)
+        # Bounded reads do not wait for those that take long.
+        self._near = Aside(database, self._translated)
         self._writer = Writer(database, clock, self._suspect)
 
     @classmethod
@@ -104,7 +106,7 @@ class Store:
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As ``read_now``, wherever the database is best read. Raises Timeout as well."""
         if not self.inline:
-            return await self.read_aside(fn, *args, **kwargs)
+            return await self._near.run(lambda connection: fn(connection, *args, **kwargs), SECONDS)
         return self.read_now(fn, *args, **kwargs)
 
     def write(
@@ -131,6 +133,7 @@ class Store:
     async def close(self) -> None:
         """Write what is queued, put everything into the one file, and close it."""
         await self._aside.close()
+        await self._near.close()
         await self._writer.close()
         if self.inline:
             self._connection.close()

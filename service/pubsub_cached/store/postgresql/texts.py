@@ -1,0 +1,163 @@
+"""Full text in PostgreSQL: the table ``item_text`` with the words of each item, and a GIN index on them.
+
+words: every word in its order, folded, with spaces around them. lexemes: which there are, a TSVECTOR that is
+generated from it, without places: it holds no more than 256 of one word, and none after the 16,383rd. What has to
+stand together is looked for in ``words``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Connection,
+    FromClause,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    column,
+    delete,
+    exists,
+    false,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    table,
+)
+from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR, insert
+
+from ..dialect import Truth, Value
+from ..models import Item
+from ..statement import Prepared
+from ..words import Term, Words
+from .tokens import tokens
+
+TEXT = table("item_text", column("id", BigInteger), column("words", Text), column("lexemes", TSVECTOR))
+# A longer word stands in the index by its beginning, in characters: it has room for 2 kB of each.
+_LEXEME = 500
+_AT_ONCE = 500
+
+_FOUND = select(Item.id, bindparam("words", type_=Text)).where(
+    Item.node_id == bindparam("node"), Item.item_id == bindparam("item")
+)
+_INSERT = insert(TEXT).from_select(["id", "words"], _FOUND)
+_STORE = Prepared(
+    _INSERT.on_conflict_do_update(
+        index_elements=["id"],
+        set_={"words": _INSERT.excluded.words},
+        where=TEXT.c.words != _INSERT.excluded.words,
+    )
+)
+_PAGE = Prepared(
+    select(Item.id, Item.text, TEXT.c.words)
+    .select_from(Item.__table__.outerjoin(TEXT, TEXT.c.id == Item.id))
+    .where(Item.id > bindparam("after"))
+    .order_by(Item.id)
+    .limit(_AT_ONCE)
+)
+_ADD = Prepared(insert(TEXT).values(id=bindparam("row"), words=bindparam("words")))
+
+
+def text_source() -> FromClause:
+    """See ``Dialect``."""
+    return TEXT
+
+
+def text_row() -> Value:
+    """See ``Dialect``."""
+    return TEXT.c.id
+
+
+def matching(words: Words) -> list[Truth]:
+    """See ``Dialect``."""
+    return [*_all_of(words.wanted), not_(_any_of(words.unwanted))]
+
+
+def holding(words: Words) -> list[Truth]:
+    """See ``Dialect``."""
+    mine = TEXT.c.id == Item.id
+    conditions: list[Truth] = []
+    if words.wanted:
+        conditions.append(exists(select(literal(1)).select_from(TEXT).where(mine, *_all_of(words.wanted))))
+    if words.unwanted:
+        conditions.append(~exists(select(literal(1)).select_from(TEXT).where(mine, _any_of(words.unwanted))))
+    return conditions
+
+
+holding_each = holding
+
+
+def store_texts(conn: Connection, node_id: int, texts: Iterable[tuple[str, str]]) -> None:
+    """See ``Dialect``."""
+    _STORE.each(conn, [{"node": node_id, "item": item, "words": folded(text)} for item, text in texts])
+
+
+def compare_text_index(conn: Connection) -> bool:
+    """See ``Dialect``."""
+    after = -1
+    while rows := _PAGE.all(conn, after=after):
+        if any(words != folded(text) for _, text, words in rows):
+            return False
+        after = rows[-1][0]
+    return True
+
+
+def rebuild_text_index(conn: Connection) -> None:
+    """See ``Dialect``."""
+    conn.execute(delete(TEXT))
+    after = -1
+    while rows := _PAGE.all(conn, after=after):
+        _ADD.each(conn, [{"row": id_, "words": folded(text)} for id_, text, _ in rows])
+        after = rows[-1][0]
+
+
+def folded(text: str) -> str:
+    """What ``words`` says of a text."""
+    return f" {' '.join(tokens(text))} "
+
+
+def _all_of(terms: Sequence[Term]) -> list[Truth]:
+    """That a text has every term."""
+    spoken = [(term, tokens(term.text)) for term in terms]
+    if not all(words for _, words in spoken):
+        # Something was typed that SQLite takes for no word: it finds nothing either.
+        return [false()]
+    return [
+        _has(" & ".join(_query(term, words) for term, words in spoken)),
+        *(_together(term, words) for term, words in spoken if _is_to_be_looked_at(words)),
+    ]
+
+
+def _any_of(terms: Sequence[Term]) -> Truth:
+    """That a text has one of the terms."""
+    spoken = [(term, words) for term in terms if (words := tokens(term.text))]
+    plain = [_query(term, words) for term, words in spoken if not _is_to_be_looked_at(words)]
+    others = [
+        and_(_has(_query(term, words)), _together(term, words)) for term, words in spoken if _is_to_be_looked_at(words)
+    ]
+    return or_(false(), *([_has(" | ".join(plain))] if plain else ()), *others)
+
+
+def _is_to_be_looked_at(words: Sequence[str]) -> bool:
+    return len(words) > 1 or len(words[0]) > _LEXEME
+
+
+def _has(query: str) -> Truth:
+    return TEXT.c.lexemes.op("@@", return_type=Boolean())(cast(literal(query, Text), TSQUERY))
+
+
+def _query(term: Term, words: Sequence[str]) -> str:
+    """All the words of a term, in the language of TSQUERY; they are letters and digits."""
+    *first, last = (f"'{word[:_LEXEME]}'" for word in words)
+    goes_on = ":*" if term.prefix and len(words[-1]) <= _LEXEME else ""
+    return "(" + " & ".join((*first, last + goes_on)) + ")"
+
+
+def _together(term: Term, words: Sequence[str]) -> Truth:
+    """That the words of a term stand one after the other."""
+    return func.strpos(TEXT.c.words, f" {' '.join(words)}{'' if term.prefix else ' '}") > 0

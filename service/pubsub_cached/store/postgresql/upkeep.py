@@ -1,0 +1,63 @@
+"""Size, damage, compaction and plans of a database on a server of PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from ..models import Base
+
+_TABLES = (*(table.name for table in Base.metadata.sorted_tables), "item_text")
+_LISTED = ", ".join(f"'{name}'::regclass" for name in _TABLES)
+
+# What a row takes beside its columns, in the table and its indexes.
+_ROW = 400
+
+
+def size(conn: Connection) -> int:
+    """See ``Dialect``: what the items take as they are stored. The files shrink when they are compacted only."""
+    items = conn.exec_driver_sql(
+        "SELECT coalesce(sum(pg_column_size(payload) + pg_column_size(text) + coalesce(pg_column_size(data), 0)"
+        f" + coalesce(pg_column_size(document), 0) + {_ROW}), 0) FROM item"
+    ).scalar()
+    texts = conn.exec_driver_sql(
+        "SELECT coalesce(sum(pg_column_size(words) + 2 * pg_column_size(lexemes)), 0) FROM item_text"
+    ).scalar()
+    return int(items or 0) + int(texts or 0)
+
+
+def free(conn: Connection) -> int | None:
+    """See ``Dialect``: the disk is the server's."""
+    return None
+
+
+def compact(driver: Any) -> int:
+    """See ``Dialect``: VACUUM, which frees room for what is written later, and the statistics of the planner."""
+    before = _files(driver)
+    driver.execute(f"VACUUM (ANALYZE) {', '.join(_TABLES)}")
+    return before - _files(driver)
+
+
+def damage(conn: Connection) -> list[str]:
+    """See ``Dialect``: every row is read; what can't be is an error that says so."""
+    for name in _TABLES:
+        conn.exec_driver_sql(f"SELECT sum(length(t::text)) FROM {name} AS t").scalar()
+    return []
+
+
+def rebuild_indexes(conn: Connection) -> None:
+    """See ``Dialect``."""
+    for name in _TABLES:
+        conn.exec_driver_sql(f"REINDEX TABLE {name}")
+
+
+def plan(conn: Connection, statement: str, parameters: Any) -> list[str]:
+    """See ``Dialect``."""
+    return [f"    {line}" for (line,) in conn.exec_driver_sql(f"EXPLAIN {statement}", parameters)]
+
+
+def _files(driver: Any) -> int:
+    """The bytes of all tables and their indexes."""
+    found = driver.execute(f"SELECT sum(pg_total_relation_size(name)) FROM unnest(ARRAY[{_LISTED}]) AS name").fetchone()
+    return int(found[0])

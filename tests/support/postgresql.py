@@ -1,0 +1,135 @@
+"""A server of PostgreSQL of its own: its data in one directory, reached by a socket in it and a port on loopback."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any, Self
+
+import psycopg
+
+from .server import free_ports
+
+USER = "pubsub"
+PASSWORD = "correct horse"
+
+
+class PostgreSQL:
+    """Started by ``start``; ``start`` after ``stop`` or ``kill`` serves the same data at the same places."""
+
+    host = "127.0.0.1"
+
+    def __init__(self) -> None:
+        # Short, for the name of a socket may have no more than 107 bytes, and open to the user that the server runs as.
+        self.directory = Path(tempfile.mkdtemp(prefix="pg-"))
+        (self.port,) = free_ports(1)
+        self._data = self.directory / "data"
+        self._log = self.directory / "log"
+        self._user: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            # The server refuses to run as root.
+            someone = pwd.getpwnam("postgres")
+            os.chown(self.directory, someone.pw_uid, someone.pw_gid)
+            self._user = {"user": someone.pw_uid, "group": someone.pw_gid, "extra_groups": []}
+        self._numbers = itertools.count()
+
+    def start(self) -> Self:
+        """Start the server and wait until it answers."""
+        if not self._data.exists():
+            self._initialise()
+        options = {
+            "listen_addresses": self.host,
+            "port": self.port,
+            "unix_socket_directories": self.directory,
+            "fsync": "off",
+            "max_connections": 200,
+        }
+        given = " ".join(f"-c {name}={value}" for name, value in options.items())
+        self._run("pg_ctl", "start", "--wait", "-D", self._data, "-l", self._log, "-o", given)
+        with self._connect() as connection:
+            if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (USER,)).fetchone():
+                connection.execute(f"CREATE ROLE {USER} LOGIN CREATEDB PASSWORD '{PASSWORD}'")
+        return self
+
+    def stop(self) -> None:
+        """End the server as a service manager does; clients are disconnected."""
+        self._end("fast")
+
+    def kill(self) -> None:
+        """End the server as a crash does."""
+        self._end("immediate")
+
+    def remove(self) -> None:
+        """Stop it, and remove its data."""
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def create(self, template: str = "template0") -> str:
+        """A new database; its name."""
+        name = f"d{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name} OWNER {USER} TEMPLATE {template}")
+        return name
+
+    def drop(self, name: str) -> None:
+        """Remove a database, whoever is connected to it."""
+        self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def url(self, name: str, *, password: bool = False) -> str:
+        """By the socket, where nobody asks for a password, or over loopback with one."""
+        if password:
+            secret = PASSWORD.replace(" ", "%20")
+            return f"postgresql+psycopg://{USER}:{secret}@{self.host}:{self.port}/{name}"
+        return f"postgresql+psycopg://{USER}@/{name}?host={self.directory}&port={self.port}"
+
+    def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """A statement of the superuser."""
+        with self._connect(database) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def disconnect(self, database: str) -> int:
+        """End every connection to a database, as a network does; how many there were."""
+        ended = self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+        return len(ended)
+
+    def _connect(self, database: str = "postgres") -> psycopg.Connection[Any]:
+        return psycopg.connect(
+            host=str(self.directory), port=self.port, user="postgres", dbname=database, autocommit=True
+        )
+
+    def _initialise(self) -> None:
+        # In an order of words that is not that of code points, so that what relies on the server's shows.
+        locale = ("--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=de")
+        self._run("initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "--auth-host=scram-sha-256", *locale)
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        done = subprocess.run(
+            [_program(program), *arguments],
+            cwd=self.directory,
+            env={"LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"]},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            **self._user,
+        )
+        if done.returncode:
+            log = self._log.read_text() if self._log.exists() else ""
+            raise RuntimeError(f"{program} ended with {done.returncode}: {done.stderr}{log[-2000:]}")
+
+    def _end(self, mode: str) -> None:
+        if self._data.joinpath("postmaster.pid").exists():
+            self._run("pg_ctl", "stop", "--wait", "-D", self._data, "-m", mode)
+
+
+def _program(name: str) -> Path:
+    """A program of the newest version that is installed; Debian keeps those of the server off PATH."""
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
+    where = found[-1] if found else shutil.which(name)
+    assert where is not None, f"{name} is not installed; scripts/test installs it"
+    return Path(where)
