@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
-from pubsub_cached.store.postgresql.texts import rebuild_text_index
 from pubsub_cached.store.text import text_of
 
 revision = "0003"
@@ -110,6 +108,11 @@ def upgrade() -> None:
 
 
 def _upgrade_server() -> None:
+    # For which no start on SQLite shall wait.
+    from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
+
+    from pubsub_cached.store.postgresql.texts import rebuild_text_index
+
     for statement in FUNCTIONS.values():
         op.execute(statement)
     op.add_column("item", sa.Column("document", JSONB(), sa.Computed("pubsub_cached_json(data)", persisted=True)))

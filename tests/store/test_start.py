@@ -24,6 +24,8 @@ from pubsub_cached.store.store import Store
 from .conftest import Database, url_of
 from .content import item
 
+pytestmark = pytest.mark.sqlite
+
 # A later version of the schema: the parent of all items is made anew, and its rows are changed.
 LATER = '''
 """A colour for every node"""
@@ -292,7 +294,7 @@ def test_somebody_elses_database_is_refused_and_left_alone(tmp_path: Path) -> No
     [
         ("nonsense", "no URL"),
         ("mysql://user:hidden@host/data", "is not "),
-        ("postgresql://user:hidden@host/data", "not of SQLite"),
+        ("postgresql+psycopg2://user:hidden@host/data", "names a driver that is not used"),
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
         ("sqlite:////dev/null/cache.sqlite3", "can't be used"),

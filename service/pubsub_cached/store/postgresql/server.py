@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _CANCEL_SECONDS = 5.0
+_CANCEL_AGAIN_SECONDS = 0.05
 # Who writes holds the counters until its commit, so that daemons that share a database number nothing alike.
 _BEGIN = "BEGIN; SELECT value FROM counter ORDER BY name FOR UPDATE"
 
@@ -60,8 +61,6 @@ class Reader:
     def __init__(self, engine: Engine) -> None:
         self.connection = engine.connect()
         self._driver = _driver(self.connection)
-        self._lock = threading.Lock()
-        self._running: Leash | None = None
         self._cut_off = False
 
     @property
@@ -69,9 +68,8 @@ class Reader:
         return not self._driver.closed and not self._cut_off
 
     def run(self, work: Callable[[Connection], T], leash: Leash) -> T:
-        with self._lock:
-            self._running = leash
-        leash.on_end(lambda: self._cancel(leash))
+        ended = threading.Event()
+        leash.on_end(lambda: self._cancel(ended))
         milliseconds = 0 if leash.seconds is None else max(1, round(leash.seconds * 1000))
         try:
             self._driver.execute(
@@ -80,8 +78,7 @@ class Reader:
             )
             return work(self.connection)
         finally:
-            with self._lock:
-                self._running = None
+            ended.set()
             if not self._driver.closed:
                 with contextlib.suppress(psycopg.Error):
                     self._driver.execute("ROLLBACK")
@@ -90,15 +87,14 @@ class Reader:
         with contextlib.suppress(Exception):
             self.connection.close()
 
-    def _cancel(self, leash: Leash) -> None:
+    def _cancel(self, ended: threading.Event) -> None:
         """End the statement under way; on a thread of its own, for it asks the server."""
+        # The server may be late to hear of it, so nothing else is asked on this connection.
+        self._cut_off = True
 
         def cancel() -> None:
-            with self._lock:
-                if self._running is not leash or self._driver.closed:
-                    return
-                # The server may be late to hear of it, so nothing else is asked on this connection.
-                self._cut_off = True
+            # Between two statements the server forgets that it was asked.
+            while not ended.wait(_CANCEL_AGAIN_SECONDS):
                 with contextlib.suppress(psycopg.Error):
                     self._driver.cancel_safe(timeout=_CANCEL_SECONDS)
 

@@ -34,12 +34,12 @@ def prepare(url: URL, wanted: Migrations) -> None:
     Raises NewerDatabase, BadConfiguration (it can't be used so), DatabaseError (not now), StorageFull.
     """
     try:
-        from . import connection as connections
+        import psycopg
     except ImportError:
         raise BadConfiguration(
             "PostgreSQL needs the driver psycopg, which is not installed: pip install 'pubsub-cached[postgresql]'"
         ) from None
-    import psycopg
+    from . import connection as connections
 
     name = connections.shown(url)
     engine = connections.engine(url)
