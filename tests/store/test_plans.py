@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
+from sqlalchemy import Select
 
-from pubsub_cached.store import changes, flags, nodes, pages
+from pubsub_cached.store import changes, flags, nodes, pages, parsing
 from pubsub_cached.store.statement import Prepared
 
 from .conftest import Database
@@ -56,3 +58,15 @@ def test_nothing_is_scanned_or_sorted(db: Database, prepared: Prepared) -> None:
 
 def test_unread_is_counted_in_its_index(db: Database) -> None:
     assert plan(db, nodes._SEEN) == ["SEARCH item USING COVERING INDEX ix_item_seen (node_id=? AND seen=?)"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [parsing.unparsed_statement("x", ()).limit(16), parsing.pending_statement("x", 1)],
+    ids=["rows", "count"],
+)
+def test_what_waits_for_an_agent_is_found_in_its_index(db: Database, statement: Select[Any]) -> None:
+    sql = str(statement.compile(dialect=db.connection.dialect))
+    steps = [row[-1] for row in db.rows("EXPLAIN QUERY PLAN " + sql, *["x"] * sql.count("?"))]
+    assert steps[0] == "SEARCH item USING INDEX ix_item_unparsed (node_id=?)"
+    assert not any("SCAN" in step or "TEMP" in step for step in steps)

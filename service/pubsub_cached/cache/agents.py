@@ -171,20 +171,23 @@ class Agents:
     async def _drain(self, worker: _Worker, version: int) -> None:
         name, ladder = worker.ladder.name, worker.ladder
         for node in await self._store.read(stored_items.behind, name, version) if ladder.usable else ():
-            after = 0
-            while ladder.usable and (page := await self._store.read(stored_items.of_node, node.id, after, BATCH)):
-                await self._parse_all(worker, page, again=True)
-                after = page[-1].row
+            rows = await self._store.read(stored_items.of_node, node.id)
+            for start in range(0, len(rows), BATCH):
+                if ladder.usable:
+                    await self._parse_all(worker, rows[start : start + BATCH], again=True)
             if ladder.usable:
                 await self._current(node, version)
                 await self._count(worker, version)
         while ladder.usable:
-            page = await self._store.read(stored_items.unparsed, name, worker.skip, BATCH)
-            if not page:
-                return
+            rows = await self._store.read(stored_items.unparsed, name, worker.skip, BATCH)
+            if not rows:
+                break
             # Whatever is not parsed by this is not tried again before it is resumed.
-            await self._parse_all(worker, page, again=False)
-            await self._count(worker, version)
+            await self._parse_all(worker, rows, again=False)
+            if (entry := self._registry.entry(name)) is not None:
+                # Counted anew at the end only: there may be many.
+                entry.pending = max(0, entry.pending - len(rows))
+        await self._count(worker, version)
 
     async def _current(self, node: NodeRow, version: int) -> None:
         try:
@@ -192,8 +195,9 @@ class Agents:
         except errors.NoSuchNode:
             log.debug("%s was forgotten while it was parsed again", node.address)
 
-    async def _parse_all(self, worker: _Worker, items: Sequence[Stored], *, again: bool) -> None:
+    async def _parse_all(self, worker: _Worker, rows: Sequence[int], *, again: bool) -> None:
         """A few at a time; again: what can't be parsed now loses what an earlier version made of it."""
+        items = await self._store.read(stored_items.these, rows)
         queue = iter(items)
         parsed: dict[int, list[tuple[str, StoredItem]]] = {}
 

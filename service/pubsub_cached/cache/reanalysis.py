@@ -188,13 +188,10 @@ class Reanalysis:
         return count
 
     async def _parse_all(self, row: NodeRow, created_before: int | None, modified_before: int | None) -> int:
-        read = functools.partial(
-            stored_items.of_node, limit=PAGE, created_before=created_before, modified_before=modified_before
-        )
-        after = count = 0
-        while page := await self._store.read(read, row.id, after):
+        rows = await self._store.read(stored_items.of_node, row.id, created_before, modified_before)
+        for start in range(0, len(rows), PAGE):
             began, parsed = time.monotonic(), []
-            for stored in page:
+            for stored in await self._store.read(stored_items.these, rows[start : start + PAGE]):
                 item = Item(stored.id, stored.payload, stored.namespace, stored.publisher)
                 parsed.append((stored.hash, self._parsing.one(row.address, row, item)))
                 if time.monotonic() - began > SLICE:
@@ -202,8 +199,7 @@ class Reanalysis:
                     began = time.monotonic()
             delta = await self._store.write(stored_items.write, row.id, parsed)
             self._changes.items(row.address, delta)
-            after, count = page[-1].row, count + len(page)
-        return count
+        return len(rows)
 
     async def _begin(self, address: Address) -> None:
         """Synchronise what is kept from now on; a look at the node that is under way would not do it."""

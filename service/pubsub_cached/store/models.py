@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     ForeignKey,
     Index,
     Integer,
@@ -16,7 +15,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
-    literal_column,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -35,7 +34,7 @@ String = Text().with_variant(Text(collation="C"), "postgresql")
 Id = BigInteger().with_variant(Integer(), "sqlite")
 
 # Items with content of which nothing was made yet; written out, or the index on them is not found.
-UNPARSED = literal_column("data IS NULL AND errors = '' AND payload <> ''", Boolean())
+UNPARSED = text("data IS NULL AND errors = '' AND payload <> ''")
 
 
 class Base(DeclarativeBase):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from ..address import Address
 from . import nodes
@@ -34,37 +35,67 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 def of_node(
-    conn: Connection,
-    node_id: int,
-    after: int,
-    limit: int,
-    created_before: int | None = None,
-    modified_before: int | None = None,
-) -> list[Stored]:
-    """Items of a node with their content, those after a row, in a fixed order; before: times in ms."""
-    conditions = [Item.node_id == node_id, Item.id > after, Item.payload != ""]
+    conn: Connection, node_id: int, created_before: int | None = None, modified_before: int | None = None
+) -> list[int]:
+    """The rows of a node's items that have content; before: times in ms."""
+    conditions = [Item.node_id == node_id, Item.payload != ""]
     if created_before is not None:
         conditions.append(Item.created_at < created_before)
     if modified_before is not None:
         conditions.append(Item.modified_at < modified_before)
-    return _stored(conn, limit, *conditions)
+    return list(conn.scalars(select(Item.id).where(*conditions)))
 
 
-def unparsed(conn: Connection, analyser: str, skip: Collection[int], limit: int) -> list[Stored]:
-    """Items of an analyser's nodes of which nothing was made yet, but those in these rows."""
-    conditions: list[ColumnElement[bool]] = [Node.analyser == analyser, UNPARSED]
-    if skip:
-        conditions.append(Item.id.not_in(list(skip)))
-    return _stored(conn, limit, *conditions)
+def unparsed(conn: Connection, analyser: str, skip: Collection[int], limit: int) -> list[int]:
+    """Rows of items of an analyser's nodes of which nothing was made yet, but those in ``skip``."""
+    return list(conn.scalars(unparsed_statement(analyser, skip).limit(limit)))
+
+
+def unparsed_statement(analyser: str, skip: Collection[int]) -> Select[Any]:
+    """In the order of the index, so that few of many cost no more than few."""
+    mine = select(Node.id).where(Node.analyser == analyser)
+    rows = select(Item.id).where(Item.node_id.in_(mine), UNPARSED).order_by(Item.node_id, Item.id)
+    return rows.where(Item.id.not_in(list(skip))) if skip else rows
+
+
+def these(conn: Connection, rows: Sequence[int]) -> list[Stored]:
+    """Items by their rows; those that are gone are left out."""
+    found = conn.execute(
+        select(
+            Item.id,
+            Item.node_id,
+            Account.jid,
+            Node.service,
+            Node.node,
+            Item.item_id,
+            Item.payload,
+            Item.namespace,
+            Item.publisher,
+            Item.hash,
+            Node.type,
+            Node.subtype,
+        )
+        .join(Node, Node.id == Item.node_id)
+        .join(Account, Account.id == Node.account_id)
+        .where(Item.id.in_(rows))
+        .order_by(Item.id)
+    )
+    return [
+        Stored(row, node_id, Address(jid, service, node), *rest) for row, node_id, jid, service, node, *rest in found
+    ]
 
 
 def pending(conn: Connection, analyser: str, version: int) -> int:
     """How many items of an analyser's nodes wait for it: nothing was made of them, or by an earlier version."""
-    waiting = select(func.count()).select_from(Item).join(Node, Node.id == Item.node_id)
-    current = (Node.analyser == analyser) & (Node.analyser_version >= version)
-    count = conn.scalar(waiting.where(current, UNPARSED)) or 0
+    count = conn.scalar(pending_statement(analyser, version)) or 0
     old = select(func.sum(Node.item_count)).where(Node.analyser == analyser, Node.analyser_version < version)
     return count + int(conn.scalar(old) or 0)
+
+
+def pending_statement(analyser: str, version: int) -> Select[Any]:
+    """Counted in the index alone."""
+    current = select(Node.id).where(Node.analyser == analyser, Node.analyser_version >= version)
+    return select(func.count()).select_from(Item).where(Item.node_id.in_(current), UNPARSED)
 
 
 def behind(conn: Connection, analyser: str, version: int) -> list[NodeRow]:
@@ -84,30 +115,3 @@ def write(tx: Transaction, node_id: int, parsed: Sequence[tuple[str, StoredItem]
         if before is not None and before.hash == hash_:
             batch.store(item, before, before.created, before.modified)
     return batch.write()
-
-
-def _stored(conn: Connection, limit: int, *conditions: ColumnElement[bool]) -> list[Stored]:
-    rows = conn.execute(
-        select(
-            Item.id,
-            Item.node_id,
-            Account.jid,
-            Node.service,
-            Node.node,
-            Item.item_id,
-            Item.payload,
-            Item.namespace,
-            Item.publisher,
-            Item.hash,
-            Node.type,
-            Node.subtype,
-        )
-        .join(Node, Node.id == Item.node_id)
-        .join(Account, Account.id == Node.account_id)
-        .where(*conditions)
-        .order_by(Item.id)
-        .limit(limit)
-    )
-    return [
-        Stored(row, node_id, Address(jid, service, node), *rest) for row, node_id, jid, service, node, *rest in rows
-    ]
