@@ -11,15 +11,18 @@ import sys
 
 import msgspec
 
-from . import analysers, events, growth, reads, starts, syncs
-from .measure import Row, duration
+from . import analysers, events, growth, memory, reads, searches, starts, syncs, views
+from .measure import Row
 from .stage import FULL, QUICK, Measurement, Scale, Stage
 
 ROWS: dict[str, Measurement] = {
+    **memory.ROWS,
     **reads.ROWS,
     **events.ROWS,
     **syncs.ROWS,
     **growth.ROWS,
+    **searches.ROWS,
+    **views.ROWS,
     **starts.ROWS,
     **analysers.ROWS,
 }
@@ -46,9 +49,9 @@ def table(rows: list[Row]) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    ratio = f"{row.ratio:.2f}×" if row.least is None else f"{row.ratio:.1f}× faster"
+    ratio = "–" if row.ratio is None else f"{row.ratio:.2f}×" if row.least is None else f"{row.ratio:.1f}× faster"
     target = row.target if row.met else f"{row.target}  (missed)"
-    return row.what, duration(row.ours), row.against, duration(row.floor), ratio, target
+    return row.what, row.amount(row.ours), row.against, row.amount(row.floor), ratio, target
 
 
 def arguments() -> argparse.ArgumentParser:

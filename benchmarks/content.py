@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,18 @@ ACCOUNT = "alice@localhost"
 SERVICE = "pubsub.localhost"
 PER_NODE = 100
 NODES_AT_ONCE = 50
+# A word in every item, and one in the first item of every hundredth node.
+COMMON = "sleeper"
+RARE = "kaleidoscope"
+RARELY = 100
+# An installed analyser that wants an index on a path of whatever is parsed.
+INDEXED = "published"
+INDEXES = f"""type = "benchmark"
+node = "benchmark"
+fields = '{{"published": {{"path": "published", "type": "date"}}}}'
+indexes = ["{INDEXED}"]
+"""
+_FIRST = datetime(2001, 1, 1, tzinfo=UTC)
 
 _WORDS = (
     "The sleeper left on time, which surprised everyone including the conductor, who brought tea at eleven and the "
@@ -47,22 +60,32 @@ def address(number: int) -> Address:
     return Address(ACCOUNT, SERVICE, f"blog-{number}")
 
 
+def published(number: int) -> str:
+    """When an item of a full database was published; each of them at another time."""
+    return (_FIRST + timedelta(minutes=number)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 async def fill(file: Path, count: int, size: int) -> None:
     """Make a database of ``count`` items on nodes of ``PER_NODE`` each, as the daemon would have stored them."""
     file.parent.mkdir(parents=True, exist_ok=True)
+    definition = registry().get("blog")
+    assert definition is not None
+    version = definition.version
     template = _parsed(address(0), entry("@id@", size))
     store = Store.open(f"sqlite:///{file}")
     try:
         await store.write(partial(accounts.ensure, jid=ACCOUNT, origin="config", enabled=False))
         numbers = list(range(count // PER_NODE))
         for start in range(0, len(numbers), NODES_AT_ONCE):
-            writes = (store.write(_node, number, template) for number in numbers[start : start + NODES_AT_ONCE])
+            writes = (
+                store.write(_node, number, template, version) for number in numbers[start : start + NODES_AT_ONCE]
+            )
             await asyncio.gather(*writes)
     finally:
         await store.close()
 
 
-def _node(tx: Transaction, number: int, template: StoredItem) -> None:
+def _node(tx: Transaction, number: int, template: StoredItem, version: int) -> None:
     row = nodes.ensure(tx, address(number))
     nodes.update(
         tx,
@@ -73,6 +96,8 @@ def _node(tx: Transaction, number: int, template: StoredItem) -> None:
         type="blog",
         subtype="feed",
         analyser="blog",
+        # Else they would be parsed again while something is measured.
+        analyser_version=version,
         access_model="open",
         subscribed=True,
         validated_at=tx.now,
@@ -85,7 +110,11 @@ def _copies(template: StoredItem, number: int) -> Sequence[StoredItem]:
     copies = []
     for position in range(PER_NODE):
         id_ = f"post-{number}-{position}"
-        data = None if template.data is None else template.data.replace("@id@", id_)
+        title = f"{id_} {RARE}" if position == 0 and number % RARELY == 0 else id_
+        at = published(number * PER_NODE + position)
+        assert template.data is not None
+        data = template.data.replace('"Post @id@"', f'"Post {title}"').replace("@id@", id_)
+        data = data.replace('"published":"2026-09-19T09:12:00Z"', f'"published":"{at}"')
         payload = template.payload.replace("@id@", id_)
         copies.append(msgspec.structs.replace(template, id=id_, payload=payload, data=data))
     return copies

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ from pubsub_cached.bus import Connection, Interface, Tree, Variant
 NAME = "benchmark.Echo"
 PATH = "/benchmark"
 
+Lines = tuple[int, str, str]
 Reply = tuple[list[dict[str, Variant]], str, dict[str, Variant]]
 
 
@@ -24,9 +26,17 @@ class Echo(Interface):
     def __init__(self) -> None:
         super().__init__()
         self._kept: dict[int, Reply] = {}
+        self._lines: dict[int, Lines] = {}
 
     def Keep(self, items: list[dict[str, Variant]], cursor: str, info: dict[str, Variant]) -> None:
         self._kept[len(items)] = items, cursor, info
+
+    def KeepLines(self, count: int, lines: int, cursor: str, info: str) -> None:
+        self._lines[count] = os.dup(lines), cursor, info
+
+    def ReadItems(self, account: str, service: str, node: str, options: dict[str, Any]) -> Lines:
+        lines, cursor, info = self._lines[options["limit"].value]
+        return os.dup(lines), cursor, info
 
     def GetItems(self, account: str, service: str, node: str, options: dict[str, Any]) -> Reply:
         return self._kept[options["limit"].value]

@@ -1,24 +1,32 @@
-"""From a publish to the signal on the bus."""
+"""From a publish to the signal on the bus, and events in numbers."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import statistics
 import time
-from itertools import count
+from itertools import count as counted
+from typing import Any
 
-from pubsub_cached.bus import Match, Signal
+from pubsub_cached.bus import Connection, Match, Signal
 from tests.support.daemon import NAME
 from tests.support.publisher import Publisher
 
-from . import content
-from .measure import Row
-from .stage import CACHE, TIMEOUT, Measurement, Online, Stage
+from . import content, pump
+from .measure import Action, Row, ninety_ninth, seconds
+from .reads import CLIENTS, IN_FLIGHT, ITEMS, NODE
+from .stage import CACHE, ROOT, TIMEOUT, Measurement, Online, Stage, line, read
 
 OURS, RAW = "events", "events-raw"
 # After a signal the changes of the next 50 ms are told together; what is measured is the first. The observer's
 # events come as rarely, for a process that has just run is quicker than one that has slept.
 QUIET = 0.06
+FLOOD, RATE = "flood", 1000
+LOADED, LOAD_RATE = "loaded", 200
+# What the configuration has the daemon keep of a node.
+MOST = 10_000
+BETWEEN = 0.005
 
 
 async def publish(stage: Stage) -> Row:
@@ -30,10 +38,10 @@ async def publish(stage: Stage) -> Row:
     await _subscribe(online, "carol", RAW)
     observer = await stage.process(online.daemon.bus, "-m", "benchmarks.observer", str(online.known), "carol")
     assert observer.stdout is not None
-    await _line(observer.stdout, "ready")
+    await line(observer.stdout, "ready")
     heard = await _signals(online)
     mine, its = [], []
-    numbers = count()
+    numbers = counted()
     for _ in range(stage.scale.events):
         await asyncio.sleep(QUIET)
         id_ = f"event-{next(numbers)}"
@@ -42,7 +50,7 @@ async def publish(stage: Stage) -> Row:
             mine.append(await heard.get() - begin)
         await asyncio.sleep(QUIET)
         begin = await _publish(online, RAW, id_)
-        its.append(int((await _line(observer.stdout, id_)).split()[1]) - begin)
+        its.append(int((await line(observer.stdout, id_)).split()[1]) - begin)
     return Row(
         name="publish",
         what="publish → ItemsChanged",
@@ -52,6 +60,90 @@ async def publish(stage: Stage) -> Row:
         count=stage.scale.events,
         most=1.3,
     )
+
+
+async def flood(stage: Stage) -> Row:
+    """Reads beside as many events as a service of the server sends; every event has to be found afterwards."""
+    online = await stage.online()
+    pumped = await stage.pump(online)
+    await online.node(NODE, ITEMS)
+    await online.keep(NODE)
+    await online.keep_at(pump.DOMAIN, FLOOD)
+    count = int(RATE * stage.scale.flood)
+    action = read(online.daemon.client, online.service, NODE, 20)
+    sending = asyncio.create_task(pumped.events(FLOOD, count, RATE))
+    taken: list[float] = []
+    while not sending.done():
+        taken.append(await seconds(action))
+        await asyncio.sleep(BETWEEN)
+    sent = await sending
+    await _arrived(online, FLOOD, count)
+    return Row(
+        name="events",
+        what=f"GetItems, 20 items, p99 beside {count / sent:,.0f} events/s for {sent:.0f} s",
+        ours=ninety_ninth(taken),
+        count=len(taken),
+        within=0.005,
+    )
+
+
+async def load(stage: Stage) -> Row:
+    """Everything at once: readers, events, a synchronisation; what is measured is how long a ping waits."""
+    online = await stage.online()
+    pumped = await stage.pump(online)
+    await online.node(NODE, ITEMS)
+    await online.keep(NODE)
+    await online.keep_at(pump.DOMAIN, LOADED)
+    client = online.daemon.client
+    before = _descriptors(online)
+    count = int(LOAD_RATE * stage.scale.flood)
+    readers = [await Connection.open(online.daemon.bus.address) for _ in range(CLIENTS)]
+    sending = asyncio.create_task(pumped.events(LOADED, count, LOAD_RATE))
+    synchronising = asyncio.create_task(online.keep_at(pump.DOMAIN, f"load-{stage.scale.sync_items}"))
+    reading = [
+        asyncio.create_task(_until(sending, read(reader, online.service, NODE, 20)))
+        for reader in readers
+        for _ in range(IN_FLIGHT)
+    ]
+    taken: list[float] = []
+    while not sending.done():
+        taken.append(await seconds(lambda: client.call(NAME, ROOT, "org.freedesktop.DBus.Peer", "Ping")))
+        await asyncio.sleep(BETWEEN)
+    await asyncio.gather(sending, synchronising, *reading)
+    await _arrived(online, LOADED, count)
+    for reader in readers:
+        await reader.close()
+    if (after := _descriptors(online)) > before:
+        raise RuntimeError(f"{before} descriptors were open before, and {after} are afterwards")
+    return Row(
+        name="load",
+        what=f"Ping, p99 beside {CLIENTS} × {IN_FLIGHT} reads, {LOAD_RATE} events/s and a synchronisation",
+        ours=ninety_ninth(taken),
+        count=len(taken),
+        within=0.02,
+    )
+
+
+async def _until(done: asyncio.Task[Any], action: Action) -> None:
+    while not done.done():
+        await action()
+
+
+async def _arrived(online: Online, node: str, count: int) -> None:
+    """Return once a node has so many items; the last one that changed says that it has all there will be."""
+    async with asyncio.timeout(TIMEOUT):
+        while True:
+            found = await online.daemon.call("Cache", "GetNode", "sssa{sv}", "", pump.DOMAIN, node, {})
+            if found.get("items", 0) >= min(count, MOST):
+                break
+            await asyncio.sleep(BETWEEN)
+    if found["state"] != "live":
+        raise RuntimeError(f"The node is {found['state']} ({found.get('reason')}) after the events")
+
+
+def _descriptors(online: Online) -> int:
+    assert online.daemon.process is not None
+    return len(os.listdir(f"/proc/{online.daemon.process.pid}/fd"))
 
 
 async def _publish(online: Online, node: str, id_: str) -> int:
@@ -87,12 +179,4 @@ async def _subscribe(online: Online, user: str, node: str) -> None:
         await subscriber.close()
 
 
-async def _line(stream: asyncio.StreamReader, start: str) -> str:
-    async with asyncio.timeout(TIMEOUT):
-        while line := (await stream.readline()).decode():
-            if line.split()[0] == start:
-                return line
-    raise RuntimeError(f"The observer ended before it said {start!r}")
-
-
-ROWS: dict[str, Measurement] = {"publish": publish}
+ROWS: dict[str, Measurement] = {"publish": publish, "events": flood, "load": load}

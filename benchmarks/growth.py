@@ -17,20 +17,13 @@ NODES = 10
 async def growth(stage: Stage) -> Row:
     """20 items, read from ten nodes by turns, in both databases."""
     scale = stage.scale
-    large, small = await stage.offline(scale.big), await stage.offline(scale.small)
-    await large.start()
-    await small.start()
-    try:
-        mine, its = await in_turn(_reads(large, scale.big), _reads(small, scale.small), scale.reads, warm=20)
-    finally:
-        await large.end()
-        await small.end()
+    async with stage.running(scale.big) as large, stage.running(scale.small) as small:
+        taken = await in_turn(_reads(large, scale.big), _reads(small, scale.small), scale.reads, warm=20)
     return Row(
         name="growth",
         what=f"20 items of a node, database of {scale.big:,} items",
         against=f"the same, {scale.small:,} items",
-        ours=mine,
-        floor=its,
+        **taken._asdict(),
         count=scale.reads,
         most=1.3,
     )

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from functools import partial
+from typing import Any
 
-from .measure import Row, in_turn
-from .stage import Measurement, Stage, read
+import msgspec
+
+from pubsub_cached.bus import Connection, Variant
+
+from . import syncs
+from .measure import Action, Row, in_turn
+from .stage import NAME, ROOT, Measurement, Stage, read
+
+JSON = f"{NAME}.Json"
+CLIENTS = 4
+IN_FLIGHT = 16
 
 NODE = "read"
 ITEMS = 100
@@ -24,13 +36,12 @@ async def echo_of(stage: Stage, limit: int) -> Row:
     where = await stage.echo(online)
     await client.call(*where, "Keep", "aa{sv}sa{sv}", reply)
     floor = read(client, online.service, NODE, limit, destination=where)
-    mine, its = await in_turn(ours, floor, stage.scale.reads)
+    taken = await in_turn(ours, floor, stage.scale.reads)
     return Row(
         name=f"read-{limit}",
         what=f"cached GetItems, {limit} items",
         against="echo of the same reply",
-        ours=mine,
-        floor=its,
+        **taken._asdict(),
         count=stage.scale.reads,
         most=1.3,
     )
@@ -43,20 +54,104 @@ async def service(stage: Stage) -> Row:
     await online.keep(NODE)
     count = max(2, stage.scale.reads // 5)
     ours = read(online.daemon.client, online.service, NODE, 20)
-    mine, its = await in_turn(ours, partial(online.fetch, NODE, 20), count)
+    taken = await in_turn(ours, partial(online.fetch, NODE, 20), count)
     return Row(
         name="service",
         what="cached GetItems, 20 items",
         against="slixmpp, 20 items from Prosody",
-        ours=mine,
-        floor=its,
+        **taken._asdict(),
         count=count,
         least=10,
     )
 
 
+async def lines(stage: Stage, limit: int) -> Row:
+    """The same as JSON Lines in a descriptor, which the client reads and parses."""
+    online = await stage.online()
+    count = min(limit, stage.scale.sync_items)
+    await online.node(syncs.NODE, stage.scale.sync_items, own=True)
+    await online.keep(syncs.NODE, own=True)
+    client = online.daemon.client
+    where = await stage.echo(online)
+    ours = _read_lines(client, online.alice.jid, count, (NAME, ROOT, JSON))
+    floor = _read_lines(client, online.alice.jid, count, where)
+    call = [online.alice.jid, online.alice.jid, syncs.NODE, {"limit": Variant("u", count)}]
+    descriptor, cursor, info = await client.call(NAME, ROOT, JSON, "ReadItems", "sssa{sv}", call)
+    try:
+        await client.call(*where, "KeepLines", "uhss", [count, descriptor, cursor, info])
+    finally:
+        os.close(descriptor)
+    repeat = max(2, stage.scale.reads * 20 // (limit + 20))
+    taken = await in_turn(ours, floor, repeat)
+    return Row(
+        name=f"json-{limit}",
+        what=f"cached Json.ReadItems, {limit} items, parsed",
+        against="echo of the same descriptor",
+        count=repeat,
+        most=1.4,
+        **taken._asdict(),
+    )
+
+
+def _read_lines(client: Connection, account: str, count: int, where: tuple[str, str, str]) -> Action:
+    decode = msgspec.json.Decoder().decode_lines
+    body = [account, account, syncs.NODE, {"limit": Variant("u", count)}]
+
+    async def action() -> list[Any]:
+        descriptor, _, _ = await client.call(*where, "ReadItems", "sssa{sv}", body)
+        try:
+            # From the beginning, wherever the others that hold it have read to.
+            found: list[Any] = decode(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
+        finally:
+            os.close(descriptor)
+        if len(found) != count:
+            raise RuntimeError(f"{len(found)} lines came, not {count}")
+        return found
+
+    return action
+
+
+async def pipelined(stage: Stage) -> Row:
+    """Calls of several clients at once; the time is that of all of them by their number."""
+    online = await stage.online()
+    await online.node(NODE, ITEMS)
+    await online.keep(NODE)
+    where = await stage.echo(online)
+    reply = await read(online.daemon.client, online.service, NODE, 20)()
+    await online.daemon.client.call(*where, "Keep", "aa{sv}sa{sv}", reply)
+    clients = [await Connection.open(online.daemon.bus.address) for _ in range(CLIENTS)]
+    try:
+        ours = [read(client, online.service, NODE, 20) for client in clients]
+        floor = [read(client, online.service, NODE, 20, destination=where) for client in clients]
+        count = max(2, stage.scale.reads // 20)
+        taken = await in_turn(partial(_at_once, ours), partial(_at_once, floor), count, block=2)
+    finally:
+        for client in clients:
+            await client.close()
+    calls = CLIENTS * IN_FLIGHT
+    return Row(
+        name="pipelined",
+        what=f"a read of 20 items, {CLIENTS} clients with {IN_FLIGHT} in flight each",
+        against="echo of the same reply",
+        ours=taken.ours / calls,
+        floor=taken.floor / calls,
+        paired=taken.paired,
+        count=count,
+        # At least 0.6 times as many in the same time.
+        most=1 / 0.6,
+    )
+
+
+async def _at_once(actions: list[Action]) -> None:
+    await asyncio.gather(*(action() for action in actions for _ in range(IN_FLIGHT)))
+
+
 ROWS: dict[str, Measurement] = {
     "read-20": partial(echo_of, limit=20),
     "read-100": partial(echo_of, limit=100),
+    "json-20": partial(lines, limit=20),
+    "json-100": partial(lines, limit=100),
+    "json-1000": partial(lines, limit=1000),
     "service": service,
+    "pipelined": pipelined,
 }

@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -20,8 +20,9 @@ from tests.support.daemon import DBUS, NAME, ROOT, Daemon
 from tests.support.known import note
 from tests.support.prosody import Prosody
 from tests.support.publisher import Config, Publisher, Refused
+from tests.support.server import free_ports
 
-from . import content, echo
+from . import content, echo, pump
 from .measure import Action, Row
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -29,23 +30,41 @@ CACHE = f"{NAME}.Cache"
 TIMEOUT = 120.0
 AT_ONCE = 50
 # Else the end of a reply beyond 8 KB waits for the client's delayed acknowledgement, 40 ms that would flatter us.
-SERVER = "network_settings = { nagle = false }\n"
+SERVER = "network_settings = {{ nagle = false }}\ncomponent_ports = {{ {port} }}\n"
+COMPONENT = f'Component "{pump.DOMAIN}"\n    component_secret = "{pump.SECRET}"\n'
 
 
 class Scale(msgspec.Struct, frozen=True):
-    """How much is measured. reads, starts, events, syncs: repetitions; small, big, sync_items: items."""
+    """How much is measured.
+
+    reads, searches, starts, events, syncs: repetitions; small, big, sync_items, memory_items: items; flood: seconds.
+    """
 
     reads: int = 1000
     small: int = 1_000
-    big: int = 100_000
+    big: int = 200_000
+    searches: int = 200
     starts: int = 15
     events: int = 100
     sync_items: int = 2_000
     syncs: int = 5
+    memory_items: int = 20_000
+    flood: float = 10.0
 
 
-FULL = Scale(big=1_000_000)
-QUICK = Scale(reads=5, small=200, big=400, starts=1, events=2, sync_items=50, syncs=1)
+FULL = Scale(big=1_000_000, memory_items=100_000, flood=60.0)
+QUICK = Scale(
+    reads=5,
+    small=200,
+    big=400,
+    searches=2,
+    starts=1,
+    events=2,
+    sync_items=50,
+    syncs=1,
+    memory_items=50,
+    flood=0.5,
+)
 
 
 class Online:
@@ -53,12 +72,15 @@ class Online:
 
     service = Prosody.pubsub
 
-    def __init__(self, server: Prosody, daemon: Daemon, alice: Publisher, bob: Publisher, known: Path) -> None:
+    def __init__(
+        self, server: Prosody, daemon: Daemon, alice: Publisher, bob: Publisher, known: Path, component_port: int
+    ) -> None:
         self.server = server
         self.daemon = daemon
         self.alice = alice
         self.bob = bob
         self.known = known
+        self.component_port = component_port
 
     async def node(self, name: str, count: int, *, own: bool = False, size: int = 1500) -> None:
         """Make a node and fill it, one of Alice's own or one that Bob writes to; one that is there stays as it is."""
@@ -87,7 +109,11 @@ class Online:
 
     async def keep(self, name: str, *, own: bool = False) -> None:
         """Have the daemon synchronise a node; it is live afterwards."""
-        job = await self.daemon.call("Cache", "Sync", "sssa{sv}", "", self.address(own), name, {})
+        await self.keep_at(self.address(own), name)
+
+    async def keep_at(self, service: str, name: str) -> None:
+        """The same of a node of any service."""
+        job = await self.daemon.call("Cache", "Sync", "sssa{sv}", "", service, name, {})
         await self.daemon.call("Job", "Wait", path=job)
 
     async def fetch(self, name: str, most: int | None = None, *, own: bool = False) -> int:
@@ -102,6 +128,27 @@ class Online:
         return sum(1 for _ in reply.iter("{http://jabber.org/protocol/pubsub}item"))
 
 
+class Pump:
+    """What tells the pump what to do (``benchmarks.pump``)."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def ready(self) -> None:
+        """Return once it is connected to the server."""
+        await self._line("ready")
+
+    async def events(self, node: str, count: int, rate: int) -> float:
+        """Have it publish so many items to a node; how long that took, seconds."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{node} {count} {rate}\n".encode())
+        return float((await self._line("sent")).split()[1])
+
+    async def _line(self, start: str) -> str:
+        assert self._process.stdout is not None
+        return await line(self._process.stdout, start)
+
+
 class Stage:
     """A context manager; at the end everything is stopped and removed."""
 
@@ -110,7 +157,8 @@ class Stage:
         self._stack = AsyncExitStack()
         self._online: Online | None = None
         self._echo = False
-        self._homes: dict[int, Path] = {}
+        self._full: dict[int, Daemon] = {}
+        self._pump: Pump | None = None
         self.directory: Path
 
     async def __aenter__(self) -> Self:
@@ -128,7 +176,10 @@ class Stage:
         """The server and its daemon, made once."""
         if self._online is None:
             server = Prosody(self.directory / "prosody")
-            server.configuration.write_text(SERVER + server.configuration.read_text(encoding="utf-8"), encoding="utf-8")
+            (component_port,) = free_ports(1)
+            configuration = server.configuration.read_text(encoding="utf-8")
+            configuration = SERVER.format(port=component_port) + configuration + COMPONENT
+            server.configuration.write_text(configuration, encoding="utf-8")
             self._stack.enter_context(server)
             server.add_user("carol")
             known = note(server, self.directory / "server.json")
@@ -142,7 +193,7 @@ class Stage:
             self._stack.push_async_callback(alice.close)
             bob = await Publisher.open(server, "bob")
             self._stack.push_async_callback(bob.close)
-            self._online = Online(server, daemon, alice, bob, known)
+            self._online = Online(server, daemon, alice, bob, known, component_port)
         return self._online
 
     async def echo(self, online: Online) -> tuple[str, str, str]:
@@ -155,20 +206,44 @@ class Stage:
 
     async def offline(self, count: int) -> Daemon:
         """A daemon, not started, on a bus of its own; its database has ``count`` items and is made once."""
-        home = self._homes.get(count)
-        if home is not None:
-            raise ValueError(f"The database of {count} items has a daemon already.")
-        home = self._homes[count] = self.directory / f"items-{count}"
-        daemon = await self._daemon(home)
-        daemon.config.write_text(f'[[account]]\njid = "{content.ACCOUNT}"\nenabled = false\n', encoding="utf-8")
-        await content.fill(daemon.database, count, size=600)
+        daemon = self._full.get(count)
+        if daemon is None:
+            daemon = self._full[count] = await self._daemon(self.directory / f"items-{count}")
+            daemon.config.write_text(f'[[account]]\njid = "{content.ACCOUNT}"\nenabled = false\n', encoding="utf-8")
+            analysers = daemon.config.parent / "analysers"
+            analysers.mkdir()
+            (analysers / "indexes.toml").write_text(content.INDEXES, encoding="utf-8")
+            await content.fill(daemon.database, count, size=600)
         return daemon
+
+    @contextlib.asynccontextmanager
+    async def running(self, count: int) -> AsyncIterator[Daemon]:
+        """The daemon of a full database, started; it is ended after the block."""
+        daemon = await self.offline(count)
+        await daemon.start()
+        try:
+            yield daemon
+        finally:
+            await daemon.end()
+
+    async def pump(self, online: Online) -> Pump:
+        """A service with as many items and events as are asked for, made once."""
+        if self._pump is None:
+            process = await self.process(online.daemon.bus, "-m", "benchmarks.pump", str(online.component_port))
+            self._pump = Pump(process)
+            await self._pump.ready()
+        return self._pump
 
     async def process(self, bus: PrivateBus, *arguments: str) -> asyncio.subprocess.Process:
         """Start a Python process that sees a bus; ended with the stage."""
         environment = bus.environment | {"PYTHONPATH": os.pathsep.join([str(CHECKOUT), *filter(None, sys.path)])}
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *arguments, env=environment, stdout=asyncio.subprocess.PIPE, cwd=CHECKOUT
+            sys.executable,
+            *arguments,
+            env=environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            cwd=CHECKOUT,
         )
         self._stack.push_async_callback(_end, process)
         return process
@@ -199,6 +274,15 @@ def read(
         return await client.call(*destination, "GetItems", "sssa{sv}", body)
 
     return action
+
+
+async def line(stream: asyncio.StreamReader, start: str) -> str:
+    """The next line of a process that begins with a word."""
+    async with asyncio.timeout(TIMEOUT):
+        while said := (await stream.readline()).decode():
+            if said.split()[0] == start:
+                return said
+    raise RuntimeError(f"The process ended before it said {start!r}")
 
 
 async def owned(client: Connection, name: str) -> None:

@@ -33,7 +33,7 @@ class Starts:
 
     async def _measured(self, stage: Stage) -> tuple[float, float, float]:
         if self._taken is None:
-            daemon = await stage.offline(stage.scale.big + content.PER_NODE)
+            daemon = await stage.offline(stage.scale.big)
             await start(daemon)
             rounds = [(*await start(daemon), await seconds(lambda: bare(stage, daemon))) for _ in _times(stage)]
             name, answer, floor = (statistics.median(column) for column in zip(*rounds, strict=True))

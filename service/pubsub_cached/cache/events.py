@@ -38,6 +38,7 @@ from .changes import Changes
 from .max_items import MaxItems, exceeds
 from .negatives import Negatives
 from .nodes import Nodes, still
+from .pace import Pace
 from .parsing import Parsing
 from .proofs import BY_ROSTER, Proofs
 from .sync import KEPT, Sync
@@ -155,6 +156,7 @@ class Events:
         await self._barrier()
 
     async def _run(self) -> None:
+        pace = Pace()
         while True:
             taken = await self._queue.get()
             try:
@@ -165,6 +167,8 @@ class Events:
                     await self._guarded(*taken)
             finally:
                 self._queue.task_done()
+            # Nothing above has to wait for anything while there are events.
+            await pace.kept()
 
     async def _guarded(self, account: Account, event: Event) -> None:
         try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Sequence
 
 from ..address import Address
@@ -14,9 +12,8 @@ from ..records import ItemRecord
 from ..store.rows import NodeRow, StoredItem, digest
 from ..xmpp import payload as xml
 from ..xmpp.port import Item
+from .pace import Pace
 
-# The loop is given back after this much parsing, in seconds.
-SLICE = 0.01
 # Where an item of a node that counts only its newest has no id (XEP-0172's example).
 CURRENT = "current"
 
@@ -77,12 +74,10 @@ class Parsing:
         """Items as they are stored, oldest first, those without a place to be stored left out."""
         stored: list[StoredItem] = []
         named = self.named(node.analyser, items)
-        began = time.monotonic()
+        pace = Pace()
         for item in named:
             stored.append(self.one(node.address, node, item))
-            if time.monotonic() - began > SLICE:
-                await asyncio.sleep(0)
-                began = time.monotonic()
+            await pace.kept()
         return stored
 
     def named(self, analyser: str, items: Sequence[Item]) -> list[Item]:

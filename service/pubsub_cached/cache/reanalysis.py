@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import time
 from collections.abc import Collection
 from typing import Any
 
@@ -24,7 +23,8 @@ from .changes import Changes
 from .jobs import Job, Jobs
 from .nodes import Nodes, asks
 from .options import ReanalyseFilter
-from .parsing import SLICE, Parsing
+from .pace import Pace
+from .parsing import Parsing
 from .sync import KEPT, Sync
 
 log = logging.getLogger(__name__)
@@ -190,13 +190,11 @@ class Reanalysis:
     async def _parse_all(self, row: NodeRow, created_before: int | None, modified_before: int | None) -> int:
         rows = await self._store.read(stored_items.of_node, row.id, created_before, modified_before)
         for start in range(0, len(rows), PAGE):
-            began, parsed = time.monotonic(), []
+            pace, parsed = Pace(), []
             for stored in await self._store.read(stored_items.these, rows[start : start + PAGE]):
                 item = Item(stored.id, stored.payload, stored.namespace, stored.publisher)
                 parsed.append((stored.hash, self._parsing.one(row.address, row, item)))
-                if time.monotonic() - began > SLICE:
-                    await asyncio.sleep(0)
-                    began = time.monotonic()
+                await pace.kept()
             delta = await self._store.write(stored_items.write, row.id, parsed)
             self._changes.items(row.address, delta)
         return len(rows)

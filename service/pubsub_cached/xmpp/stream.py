@@ -6,9 +6,11 @@ handled before TLS, and a stanza could be of any size.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 import xml.etree.ElementTree as ET
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -22,6 +24,9 @@ BEFORE_TLS = frozenset({STREAM + "features", STREAM + "error", TLS + "proceed", 
 # The account's own server may send large replies; a stanza beyond this is no stanza.
 MAX_STANZA = 64 * 1024 * 1024
 MAX_PROLOGUE = 1024
+# So much is read at once, bytes, and for so long before others have their turn, seconds.
+PIECE = 8192
+SLICE = 0.003
 # What may come before the stream's first element: a declaration of XML in UTF-8, never a DTD.
 _PROLOGUE = re.compile(
     rb"""(?:\xef\xbb\xbf)?\s*
@@ -44,6 +49,12 @@ class Stream(ClientXMPP):
     _prologue: bytearray | None = None
     _stanza_size = 0
     _closing = False
+    _paused = False
+    _turn: asyncio.Handle | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._unread: deque[bytes] = deque()
+        super().__init__(*arguments, **options)
 
     @property
     def place(self) -> str:
@@ -74,6 +85,8 @@ class Stream(ClientXMPP):
         super().init_parser()
         self._prologue = bytearray()
         self._stanza_size = 0
+        # What is left of an earlier stream is none of this one.
+        self._unread.clear()
 
     def data_received(self, data: bytes) -> None:  # type: ignore[override]
         """The library's own, but for what a hostile or broken peer could do with it."""
@@ -85,6 +98,39 @@ class Stream(ClientXMPP):
                     self.refuse(f"{self.place} does not begin a stream as XMPP does (RFC 6120 11).")
                 return
             data, self._prologue = bytes(self._prologue), None
+        self._unread.extend(data[start : start + PIECE] for start in range(0, len(data), PIECE))
+        if self._turn is None:
+            self._take_turn()
+
+    def connection_lost(self, exception: BaseException | None) -> None:
+        """What came before the end counts."""
+        while self._unread:
+            self._feed(self._unread.popleft())
+        super().connection_lost(exception)
+
+    def _take_turn(self) -> None:
+        """Read what came, and after a while let others have their turn: a burst of events keeps no reader waiting."""
+        self._turn = None
+        until = self.loop.time() + SLICE
+        while self._unread:
+            self._feed(self._unread.popleft())
+            if self._unread and self.loop.time() > until:
+                self._pause(True)
+                self._turn = self.loop.call_soon(self._take_turn)
+                return
+        self._pause(False)
+
+    def _pause(self, paused: bool) -> None:
+        """Have the peer wait, so that no more than what is read here is held."""
+        if paused is self._paused or self.transport is None:
+            return
+        self._paused = paused
+        if paused:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def _feed(self, data: bytes) -> None:
         parser = self.parser
         if parser is None or self.over:
             return

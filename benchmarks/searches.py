@@ -1,0 +1,62 @@
+"""Searches in a large database, over the bus."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from pubsub_cached.bus import Variant
+
+from . import content
+from .measure import Row, seconds
+from .stage import CACHE, NAME, ROOT, Measurement, Stage
+
+
+class Question:
+    """A search; ``bounded``: it says that only some of what fits was put into order."""
+
+    def __init__(self, what: str, text: str, query: str, within: float, *, bounded: bool = False) -> None:
+        self.what = what
+        self.text = text
+        self.query = query
+        self.within = within
+        self.bounded = bounded
+        self.options: Mapping[str, Any] = {"limit": Variant("u", 20)}
+
+
+QUESTIONS = {
+    "search-rare": Question("search for a rare word", content.RARE, "", 0.002),
+    "search-common": Question("search for a word in every item, by rank", content.COMMON, "", 0.05, bounded=True),
+    "where": Question(
+        "search by an indexed path", "", f'{{"where":[["{content.INDEXED}","=","{content.published(7)}"]]}}', 0.002
+    ),
+}
+
+
+async def search(stage: Stage, name: str) -> Row:
+    """The first 20 of what fits, all fields."""
+    question = QUESTIONS[name]
+    scale = stage.scale
+    async with stage.running(scale.big) as daemon:
+
+        async def action() -> None:
+            items, _, info = await daemon.client.call(
+                NAME, ROOT, CACHE, "Search", "ssa{sv}", [question.text, question.query, question.options]
+            )
+            if not items or (question.bounded and scale.big > 1000 and "ranked" not in info):
+                raise RuntimeError(f"{len(items)} items came, of which were ranked: {info.get('ranked')}")
+
+        await action()
+        taken = [await seconds(action) for _ in range(scale.searches)]
+    return Row(
+        name=name,
+        what=f"{question.what}, {scale.big:,} items",
+        ours=statistics.median(taken),
+        count=scale.searches,
+        within=question.within,
+    )
+
+
+ROWS: dict[str, Measurement] = {name: partial(search, name=name) for name in QUESTIONS}
