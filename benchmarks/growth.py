@@ -17,8 +17,8 @@ NODES = 10
 async def growth(stage: Stage) -> Row:
     """20 items, read from ten nodes by turns, in both databases."""
     scale = stage.scale
-    async with stage.running(scale.big) as large, stage.running(scale.small) as small:
-        taken = await in_turn(_reads(large, scale.big), _reads(small, scale.small), scale.reads, warm=20)
+    large, small = await stage.running(scale.big), await stage.running(scale.small)
+    taken = await in_turn(_reads(large, scale.big), _reads(small, scale.small), scale.reads, warm=20)
     return Row(
         name="growth",
         what=f"20 items of a node, database of {scale.big:,} items",

@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -205,7 +205,7 @@ class Stage:
         return echo.NAME, echo.PATH, echo.NAME
 
     async def offline(self, count: int) -> Daemon:
-        """A daemon, not started, on a bus of its own; its database has ``count`` items and is made once."""
+        """A daemon on a bus of its own; its database has ``count`` items and is made once."""
         daemon = self._full.get(count)
         if daemon is None:
             daemon = self._full[count] = await self._daemon(self.directory / f"items-{count}")
@@ -216,15 +216,12 @@ class Stage:
             await content.fill(daemon.database, count, size=600)
         return daemon
 
-    @contextlib.asynccontextmanager
-    async def running(self, count: int) -> AsyncIterator[Daemon]:
-        """The daemon of a full database, started; it is ended after the block."""
+    async def running(self, count: int) -> Daemon:
+        """The same, started if it does not run."""
         daemon = await self.offline(count)
-        await daemon.start()
-        try:
-            yield daemon
-        finally:
-            await daemon.end()
+        if daemon.process is None or daemon.process.poll() is not None:
+            await daemon.start()
+        return daemon
 
     async def pump(self, online: Online) -> Pump:
         """A service with as many items and events as are asked for, made once."""

@@ -34,6 +34,8 @@ class Starts:
     async def _measured(self, stage: Stage) -> tuple[float, float, float]:
         if self._taken is None:
             daemon = await stage.offline(stage.scale.big)
+            if daemon.process is not None and daemon.process.poll() is None:
+                await daemon.end()
             await start(daemon)
             rounds = [(*await start(daemon), await seconds(lambda: bare(stage, daemon))) for _ in _times(stage)]
             name, answer, floor = (statistics.median(column) for column in zip(*rounds, strict=True))
