@@ -46,7 +46,7 @@ async def parse(stage: Stage) -> Row:
     if analysers.parse("blog", contexts[0]).data is None:
         raise RuntimeError("The parser makes nothing of the items.")
     count = max(2, stage.scale.reads // 10)
-    mine, its = await in_turn(ours, floor, count)
+    mine, its, _ = await in_turn(ours, floor, count)
     return Row(
         name="parse",
         what="an item through the blog's parser",

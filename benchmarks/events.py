@@ -10,13 +10,13 @@ from itertools import count as counted
 from typing import Any
 
 from pubsub_cached.bus import Connection, Match, Signal
-from tests.support.daemon import NAME
+from tests.support.daemon import NAME, ROOT
 from tests.support.publisher import Publisher
 
 from . import content, pump
 from .measure import Action, Row, ninety_ninth, seconds
 from .reads import CLIENTS, IN_FLIGHT, ITEMS, NODE
-from .stage import CACHE, ROOT, TIMEOUT, Measurement, Online, Stage, line, read
+from .stage import CACHE, TIMEOUT, Measurement, Online, Stage, line, read
 
 OURS, RAW = "events", "events-raw"
 # After a signal the changes of the next 50 ms are told together; what is measured is the first. The observer's

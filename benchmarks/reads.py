@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 
 from pubsub_cached.bus import Connection, Variant
+from tests.support.daemon import NAME, ROOT
 
 from . import syncs
 from .measure import Action, Row, in_turn
-from .stage import NAME, ROOT, Measurement, Stage, read
+from .stage import Measurement, Stage, read
 
 JSON = f"{NAME}.Json"
 CLIENTS = 4

@@ -8,10 +8,11 @@ from functools import partial
 from typing import Any
 
 from pubsub_cached.bus import Variant
+from tests.support.daemon import NAME, ROOT
 
 from . import content
 from .measure import Row, seconds
-from .stage import CACHE, NAME, ROOT, Measurement, Stage
+from .stage import CACHE, Measurement, Stage
 
 
 class Question:

@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from pubsub_cached.bus import Match, Signal
-from tests.support.daemon import Daemon
+from tests.support.daemon import NAME, Daemon
 
 from . import content
 from .measure import Row
-from .stage import NAME, TIMEOUT, Measurement, Stage
+from .stage import TIMEOUT, Measurement, Stage
 
 VIEW = f"{NAME}.View"
 QUERY = '{"types":["blog"]}'
