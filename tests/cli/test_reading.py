@@ -174,6 +174,11 @@ async def test_nodes_are_chosen_by_options_and_printed_as_json(ctl: Command) -> 
     assert (none.out, none.err) == ("", "The cache knows no such node.\n")
 
 
+async def test_a_cache_that_knows_nothing_says_so(ctl: Command, running: Daemon) -> None:
+    nothing = await ctl.ok("nodes")
+    assert (nothing.out, nothing.err) == ("", "The cache knows no node yet; it keeps what is read.\n")
+
+
 # watch
 
 

@@ -96,7 +96,8 @@ def nodes(
     else:
         show(found)
     if not found:
-        output.note("The cache knows no such node.")
+        asked = any(value is not None for _, value in options.values())
+        output.note("The cache knows no such node." if asked else "The cache knows no node yet; it keeps what is read.")
     elif more:
         output.note(f"These are the first {len(found)}; --limit or --all for more.")
 
