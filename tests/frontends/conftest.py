@@ -67,9 +67,20 @@ async def desktop(server: Prosody, daemon: Daemon) -> Desktop:
 
 
 @pytest.fixture
-async def screen(desktop: Desktop, make_screen: Callable[..., Awaitable[Screen]], tmp_path: Path) -> Screen:
+def screen_size() -> tuple[int, int]:
+    """That of the window."""
+    return 1000, 640
+
+
+@pytest.fixture
+async def screen(
+    desktop: Desktop,
+    make_screen: Callable[..., Awaitable[Screen]],
+    screen_size: tuple[int, int],
+    tmp_path: Path,
+) -> Screen:
     """A screen of that session."""
-    return await make_screen(desktop.daemon.environment, tmp_path)
+    return await make_screen(desktop.daemon.environment, tmp_path, screen_size)
 
 
 @pytest.fixture
