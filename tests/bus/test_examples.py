@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.bus import api_service
 from tests.bus.api_service import SERVICE
 from tests.bus.test_api_analysers import AgentClient
 from tests.support.bus import PrivateBus
+from tests.support.daemon import Daemon
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 AGENT = EXAMPLES / "analyser-agent"
@@ -101,17 +103,26 @@ async def test_an_agent_that_can_not_be_started_leaves_its_items_waiting(
             client.bus.disconnect()
 
 
-def test_the_plugin_is_found_by_its_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    project = tomllib.loads((PLUGIN / "pyproject.toml").read_text())["project"]
-    points = project["entry-points"][plugins.GROUP]
-    installed = tmp_path / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    installed.mkdir()
-    (installed / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
-    lines = "\n".join(f"{name} = {value}" for name, value in points.items())
-    (installed / "entry_points.txt").write_text(f"[{plugins.GROUP}]\n{lines}\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.syspath_prepend(str(PLUGIN))
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory into which the plugin was installed, as pip does it."""
+    directory = tmp_path_factory.mktemp("site")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    subprocess.run([*pip, "--no-index", "--no-deps", "--no-build-isolation", "--target", directory, PLUGIN], check=True)
+    return directory
 
+
+async def test_the_daemon_has_the_analysers_of_an_installed_plugin(
+    daemon: Daemon, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), *sys.path]))
+    await daemon.start()
+    (entry,) = [each for each in await daemon.call("Analysers", "List") if each["name"] == "example.recipes"]
+    assert (entry["origin"], entry["state"], entry["has-parser"]) == ("plugin", "active", True)
+
+
+def test_what_the_plugin_makes_of_an_item(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(site))
     made = registry()
     plugins.load(made)
 

@@ -88,7 +88,8 @@ class Analysing:
     async def register(self, name: str, keys: Mapping[str, Any], sender: str) -> str:
         """Register an analyser for a client; its normalised name.
 
-        keys: of a definition, but ``name``. Raises InvalidAnalyser, Conflict, LimitExceeded.
+        keys: of a definition, but ``name``. Raises InvalidAnalyser, Conflict, LimitExceeded, and StorageFull and
+        DatabaseError when it can't be kept; then there is none of this name.
         """
         definition = from_mapping({**keys, "name": name})
         for path in definition.indexes:
@@ -98,10 +99,15 @@ class Analysing:
                 raise errors.InvalidAnalyser(f"'indexes' of '{definition.name}': {error}.") from None
         self._check_number(definition, sender)
         self._registry.register(definition, "bus", sender)
-        if definition.persist:
-            await self._store.write(analyser_store.put, definition.name, definition.to_json())
-        else:
-            await self._store.write(analyser_store.remove, definition.name)
+        try:
+            if definition.persist:
+                await self._store.write(analyser_store.put, definition.name, definition.to_json())
+            else:
+                await self._store.write(analyser_store.remove, definition.name)
+        except errors.PubSubCachedError:
+            if self._registry.get(definition.name) is not None:
+                self._registry.unregister(definition.name)
+            raise
         if self._peers is not None and sender not in self._owners:
             self._owners.add(sender)
             await self._peers.gone(sender, self._owner_gone)

@@ -13,7 +13,7 @@ from pubsub_cached.analysers.definition import Analysis, Subject, from_mapping
 from pubsub_cached.analysers.item import ItemContext
 from pubsub_cached.cache.agent import whole
 from pubsub_cached.cache.options import ReanalyseFilter
-from pubsub_cached.store import indexes
+from pubsub_cached.store import analysers, indexes
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Make
 
@@ -81,13 +81,39 @@ async def test_what_was_parsed_by_an_earlier_version_is_parsed_again_at_the_star
     items, *_ = await found.read(SERVICE, "things")
     assert json.loads(items[0]["data"]) == {"title": "A"}
     text = from_mapping({**RULES, "persist": True, "version": 2, "fields": {"t": FIELDS["title"]}}).to_json()
-    from pubsub_cached.store import analysers
-
     await found.store.write(analysers.put, "x", text)
     await found.restart(online=False)
     await found.house.analysing.settled()
     items, *_ = await found.read(SERVICE, "things")
     assert json.loads(items[0]["data"]) == {"t": "A"}
+
+
+async def test_an_analyser_that_can_not_be_kept_is_not_registered(
+    cached: Make, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = await cached(world)
+
+    def full(*_: object) -> None:
+        raise errors.StorageFull("The disk is full.")
+
+    monkeypatch.setattr(analysers, "put", full)
+    with pytest.raises(errors.StorageFull):
+        await found.house.analysing.register("x", {**RULES, "persist": True}, "")
+    assert found.house.analysers.entry("x") is None
+
+
+@pytest.mark.parametrize("rules", [None, {**RULES, "to-sync": False}, {**RULES, "namespace": "urn:other"}])
+async def test_a_node_that_nobody_keeps_is_answered_by_the_service(
+    cached: Make, world: World, rules: dict[str, object] | None
+) -> None:
+    found = await cached(world)
+    if rules is not None:
+        await found.house.analysing.register("x", rules, "")
+    for _ in range(3):
+        items, _, info = await found.read(SERVICE, "things")
+        await found.idle()
+        assert ([item["id"] for item in items], info["source"]) == (["a"], "network")
+    assert (await found.node(SERVICE, "things"))["items"] == 0
 
 
 async def test_what_a_match_decides_counts_for_the_items_too(cached: Make, world: World) -> None:
