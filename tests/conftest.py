@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.support.dbusmock",
     "tests.support.prosody",
     "tests.support.ejabberd",
+    "tests.support.postgresql",
     "tests.support.cached",
     "tests.support.daemon",
     "tests.support.usermanager",

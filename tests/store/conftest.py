@@ -105,19 +105,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[PostgreSQL]:
-    """A server of this session alone."""
-    running = PostgreSQL().start()
-    yield running
-    running.remove()
-
-
-@pytest.fixture(scope="session")
-def template(server: PostgreSQL) -> str:
-    """The name of a new database with nothing in it."""
-    name = server.create()
-    migrate.prepare(server.url(name))
-    return name
+def server(postgresql: PostgreSQL) -> PostgreSQL:
+    """The server of this session."""
+    return postgresql
 
 
 @pytest.fixture(scope="session")
@@ -149,7 +139,7 @@ def url(backend: str, request: pytest.FixtureRequest) -> str:
     if backend == "sqlite":
         return url_of(request.getfixturevalue("path"))
     url: str = request.getfixturevalue("reused")
-    emptied(request.getfixturevalue("server"), url)
+    request.getfixturevalue("server").empty(str(make_url(url).database))
     return url
 
 
@@ -193,20 +183,6 @@ def address() -> Address:
 
 def url_of(path: Path) -> str:
     return f"sqlite:///{path}"
-
-
-def emptied(server: PostgreSQL, url: str) -> None:
-    """Take everything out of a database, and everybody."""
-    name = str(make_url(url).database)
-    server.disconnect(name)
-    indexes = server.execute("SELECT indexname FROM pg_indexes WHERE indexname LIKE 'ix_data%'", name)
-    now = milliseconds()
-    statements = (
-        *(f"DELETE FROM {table}" for table in ("account", "flag", "analyser")),
-        *(f"DROP INDEX {index}" for (index,) in indexes),
-        f"UPDATE counter SET value = CASE name WHEN 'revision' THEN {now} ELSE 0 END",
-    )
-    server.execute("; ".join(statements), name)
 
 
 def milliseconds() -> int:

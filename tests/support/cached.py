@@ -54,8 +54,10 @@ class _Errors(logging.Handler):
 class Cached:
     """A house over a world; ``told`` holds the signals in order."""
 
-    def __init__(self, world: World, directory: Path, *accounts: str, **limits: int) -> None:
+    def __init__(self, world: World, directory: Path, *accounts: str, url: str = "", **limits: int) -> None:
+        """url: of the database; a file in the directory when it is ""."""
         self.world = world
+        self.url = url or f"sqlite:///{directory / 'cache.sqlite3'}"
         self.directory = directory
         self.clock = Clock()
         self.told: list[tuple[Any, ...]] = []
@@ -68,7 +70,7 @@ class Cached:
 
     async def start(self, *, online: bool = True) -> Cached:
         logging.getLogger("pubsub_cached").addHandler(self._log)
-        self.store = Store.open(f"sqlite:///{self.directory / 'cache.sqlite3'}")
+        self.store = Store.open(self.url)
         secrets = Secrets(self.directory / "secrets.json")
         self.house = House(self.settings, self.store, registry(), self.world.connector, secrets, self.clock)
         self.house.changes.on_items.append(lambda *told: self.told.append(told))

@@ -8,10 +8,15 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import psycopg
+import pytest
+
+from pubsub_cached.store import migrate
 
 from .server import free_ports
 
@@ -79,6 +84,18 @@ class PostgreSQL:
         """Remove a database, whoever is connected to it."""
         self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
+    def empty(self, name: str) -> None:
+        """Take everything out of a database of the store, and everybody."""
+        self.disconnect(name)
+        indexes = self.execute("SELECT indexname FROM pg_indexes WHERE indexname LIKE 'ix_data%'", name)
+        now = time.time_ns() // 1_000_000
+        statements = (
+            *(f"DELETE FROM {table}" for table in ("account", "flag", "analyser")),
+            *(f"DROP INDEX {index}" for (index,) in indexes),
+            f"UPDATE counter SET value = CASE name WHEN 'revision' THEN {now} ELSE 0 END",
+        )
+        self.execute("; ".join(statements), name)
+
     def url(self, name: str, *, password: bool = False) -> str:
         """By the socket, where nobody asks for a password, or over loopback with one."""
         if password:
@@ -125,6 +142,22 @@ class PostgreSQL:
     def _end(self, mode: str) -> None:
         if self._data.joinpath("postmaster.pid").exists():
             self._run("pg_ctl", "stop", "--wait", "-D", self._data, "-m", mode)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A server of this session."""
+    running = PostgreSQL().start()
+    yield running
+    running.remove()
+
+
+@pytest.fixture(scope="session")
+def template(postgresql: PostgreSQL) -> str:
+    """The name of a database of the store with nothing in it."""
+    name = postgresql.create()
+    migrate.prepare(postgresql.url(name))
+    return name
 
 
 def _program(name: str) -> Path:

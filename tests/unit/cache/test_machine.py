@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, note, settings
@@ -23,6 +23,7 @@ from pubsub_cached import errors
 from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.records import InfoRecord, ItemRecord
 from tests.support.cached import ALICE, Cached
+from tests.support.postgresql import PostgreSQL
 
 from .stage import BOB, CAROL, FORGED, NODE, ODD, PAYLOAD_LIMIT, PAYLOADS, PROFILES, QUEUE, Stage
 
@@ -64,6 +65,10 @@ class Coherence(RuleBasedStateMachine):
         self.directory = Path(tempfile.mkdtemp())
         self.readers = {jid: Reader(jid) for jid in (ALICE, CAROL)}
 
+    def database(self) -> str:
+        """The URL of an empty database; "" for a file of its own."""
+        return ""
+
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         async def bounded() -> T:
             async with asyncio.timeout(PATIENCE):
@@ -83,7 +88,13 @@ class Coherence(RuleBasedStateMachine):
         self.stage = Stage(PROFILES[profile], place, most, burst)
         self.window = window
         self.cache = Cached(
-            self.stage.world, self.directory, ALICE, CAROL, items_per_node=window, payload_limit=PAYLOAD_LIMIT
+            self.stage.world,
+            self.directory,
+            ALICE,
+            CAROL,
+            url=self.database(),
+            items_per_node=window,
+            payload_limit=PAYLOAD_LIMIT,
         )
         self.run(self.cache.start())
         for id_ in "abc" if known else "":
@@ -419,6 +430,22 @@ class LongCoherence(Coherence):
     """The same for a longer time."""
 
 
+class CoherenceOnServer(Coherence):
+    """The same over PostgreSQL."""
+
+    server: ClassVar[PostgreSQL]
+    name: ClassVar[str]
+
+    def database(self) -> str:
+        self.server.empty(self.name)
+        return self.server.url(self.name)
+
+
+@pytest.fixture(scope="module")
+def on_server(postgresql: PostgreSQL, template: str) -> None:
+    CoherenceOnServer.server, CoherenceOnServer.name = postgresql, postgresql.create(template)
+
+
 CHECKS = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 Coherence.TestCase.settings = settings(
     max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=CHECKS
@@ -426,5 +453,9 @@ Coherence.TestCase.settings = settings(
 LongCoherence.TestCase.settings = settings(
     max_examples=1000, stateful_step_count=40, deadline=None, suppress_health_check=CHECKS
 )
+CoherenceOnServer.TestCase.settings = settings(
+    max_examples=3, stateful_step_count=25, deadline=None, suppress_health_check=CHECKS
+)
 TestCoherence = Coherence.TestCase
 TestLongCoherence = pytest.mark.long(pytest.mark.timeout(3000)(LongCoherence.TestCase))
+TestCoherenceOnServer = pytest.mark.usefixtures("on_server")(CoherenceOnServer.TestCase)

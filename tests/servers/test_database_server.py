@@ -1,0 +1,127 @@
+"""The whole way over PostgreSQL: a real Prosody, a real database server, the daemon as a process, a real bus."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from pubsub_cached.bus import RemoteError, Variant
+from tests.support.daemon import NAME, ROOT, Daemon
+from tests.support.postgresql import PASSWORD, PostgreSQL
+from tests.support.publisher import Publisher
+from tests.support.server import Server
+
+from .test_end_to_end import filled, running
+
+pytestmark = pytest.mark.prosody
+
+
+def configured(daemon: Daemon, url: str) -> None:
+    daemon.config.write_text(f'[database]\nurl = "{url}"\n')
+
+
+def export(daemon: Daemon, descriptor: int) -> str:
+    """What gdbus prints of an export."""
+    method = ("gdbus", "call", "--session", "-d", NAME, "-o", ROOT, "-m", f"{NAME}.Cache.Export")
+    return subprocess.run(
+        [*method, "", "", "{}", str(descriptor)],
+        pass_fds=(descriptor,),
+        env=daemon.environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+async def job(daemon: Daemon, interface: str, member: str) -> str:
+    """What a job says at its end."""
+    path = await daemon.call(interface, member)
+    said: str = await daemon.call("Job", "Wait", path=path)
+    return said
+
+
+async def test_reads_searches_views_and_exports_and_a_restart(
+    daemon: Daemon, prosody: Server, postgresql: PostgreSQL, tmp_path: Path
+) -> None:
+    node = f"blog/{uuid4().hex}"
+    name = postgresql.create()
+    configured(daemon, postgresql.url(name, password=True))
+    alice = await Publisher.open(prosody, "alice")
+    await filled(alice, prosody, node)
+    await running(daemon, prosody)
+    assert "postgresql" in await daemon.get("Manager", "Features")
+
+    items, _, info = await daemon.items(prosody.pubsub, node)
+    assert (len(items), info["source"]) == (3, "network")
+    await daemon.call("Job", "Wait", path=info["job"])
+    items, _, info = await daemon.items(prosody.pubsub, node)
+    assert [item["id"] for item in items] == ["i2", "i1", "i0"]
+    assert (info["source"], info["freshness"], info["completeness"]) == ("cache", "live", "full")
+
+    where = json.dumps({"where": [["title[*].text", "ilike", "POST%"]]})
+    found, _, info = await daemon.call("Cache", "Search", "ssa{sv}", "post -1", where, {})
+    assert sorted(item["id"] for item in found) == ["i0", "i2"]
+    assert "item_text" in await daemon.call("Debug", "Explain", "ssa{sv}", "post", "", {})
+
+    view = await daemon.call("Cache", "CreateView", "ssa{sv}", "post", "", {"order": Variant("s", "id")})
+    await daemon.call("View", "Start", path=view)
+    ready = await daemon.until(lambda heard: heard.member == "Ready")
+    assert ready.body == [3]
+    await alice.publish(prosody.pubsub, node, "i3", items[0]["payload"])
+    await daemon.until(lambda heard: heard.member == "Added" and heard.body[0][0]["id"].value == "i3")
+    listed = await daemon.call("View", "GetRange", "uu", 0, 10, path=view)
+    assert [item["id"] for item in listed] == ["i0", "i1", "i2", "i3"]
+
+    exported = tmp_path / "export.jsonl"
+    with exported.open("w") as file:
+        said = await asyncio.to_thread(export, daemon, file.fileno())
+    assert await daemon.call("Job", "Wait", path=said.split("'")[1]) == "4 items were written."
+    assert len(exported.read_text().splitlines()) == 4
+
+    assert await job(daemon, "Debug", "Check") == "Nothing is wrong."
+    assert "bytes were given back" in await job(daemon, "Debug", "Compact")
+    statistics = await daemon.call("Debug", "GetStatistics")
+    assert (statistics["items"], statistics["bytes"] > 0, "free" in statistics) == (4, True, False)
+
+    await alice.close()
+    await daemon.end(signal.SIGKILL)
+    await daemon.start()
+    items, _, info = await daemon.items(prosody.pubsub, node, policy=Variant("s", "cache"))
+    assert [item["id"] for item in items] == ["i3", "i2", "i1", "i0"]
+    assert PASSWORD not in daemon.log.read_text()
+    assert PASSWORD.replace(" ", "%20") not in daemon.log.read_text()
+    assert await daemon.end() == 0
+
+
+async def test_a_database_server_that_is_away_is_said_and_awaited(daemon: Daemon, prosody: Server) -> None:
+    own = PostgreSQL().start()
+    try:
+        node = f"blog/{uuid4().hex}"
+        alice = await Publisher.open(prosody, "alice")
+        await filled(alice, prosody, node)
+        await alice.close()
+        configured(daemon, own.url(own.create(), password=True))
+        await running(daemon, prosody)
+        await daemon.items(prosody.pubsub, node)
+        await daemon.settled(prosody.pubsub, node, "live")
+        own.stop()
+        with pytest.raises(RemoteError, match="can't be reached") as caught:
+            await daemon.items(prosody.pubsub, node)
+        assert caught.value.name == "im.pubsubcache1.Error.DatabaseError"
+        own.start()
+        items, *_ = await daemon.items(prosody.pubsub, node)
+        assert [item["id"] for item in items] == ["i2", "i1", "i0"]
+        own.stop()
+        assert await daemon.end() == 0
+        daemon.launch()
+        assert daemon.process is not None
+        assert daemon.process.wait(60) == 1
+        assert "Is the server running?" in daemon.log.read_text()
+    finally:
+        own.remove()
