@@ -331,6 +331,21 @@ async def test_an_agent_decides_whether_a_node_is_kept(clients: Make) -> None:
     assert json.loads(client.asked[0][3])["namespace"] == "urn:example:ticket"
 
 
+@pytest.mark.parametrize("lie", ["[]", '{"type": ""}', '{"to-sync": "yes"}', json.dumps({"subtype": "x" * 1000})])
+async def test_an_answer_about_a_node_that_can_not_be_used_keeps_nothing(clients: Make, lie: str) -> None:
+    client = await clients()
+    client.serve(lambda call: lie)
+    await client.items("tickets")
+    await client.register(**with_agent("match"))
+    async with asyncio.timeout(10):
+        await client.called.wait()
+    # Whatever is said of a node that is read again is said after that.
+    items, _, info = await client.items("tickets")
+    assert (len(items), info["source"]) == (3, "network")
+    node = await client.node("tickets")
+    assert (node["state"], node["type"], node.get("subtype", "")) == ("discovered", "ticket", "")
+
+
 async def test_a_higher_version_parses_again_without_the_network(clients: Make, world: World) -> None:
     client = await clients()
     await client.items("tickets")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from lxml.etree import _Element
@@ -42,8 +42,8 @@ class Subject(msgspec.Struct, frozen=True):
 class Analysis(msgspec.Struct):
     """What a ``match`` callable may change, once its definition matched."""
 
-    type: str
-    subtype: str
+    type: Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_CHARACTERS)]
+    subtype: Annotated[str, msgspec.Meta(max_length=MOST_CHARACTERS)]
     to_sync: bool
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
@@ -9,9 +10,13 @@ from lxml.etree import _Element
 
 from ..address import Address
 
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 # A hostile payload can't fill the record with complaints.
 MOST_ERRORS = 20
+LONGEST_ERROR = 500
 LONGEST_VALUE = 60
+# Of a type or subtype.
+LONGEST_WORD = 128
 
 
 class ItemContext(msgspec.Struct, frozen=True):
@@ -74,8 +79,18 @@ class Item:
             self.errors.append(sentence)
 
     def parsed(self, data: str | None = None, *, deferred: bool = False) -> Parsed:
-        """What is stored of it."""
-        return Parsed(self.payload, data, self.type, self.subtype, tuple(self.errors), deferred)
+        """What is stored of it; a plugin may have set its words to anything."""
+        type, subtype = _stored(self.type, LONGEST_WORD), _stored(self.subtype, LONGEST_WORD)
+        errors = tuple(_stored(error, LONGEST_ERROR) for error in self.errors[:MOST_ERRORS])
+        return Parsed(self.payload, data, type, subtype, errors, deferred)
+
+
+def _stored(word: object, most: int) -> str:
+    """A text as every database takes it."""
+    text = word if isinstance(word, str) else "" if word is None else str(word)
+    if len(text) > most:
+        text = text[:most]
+    return text if text.isascii() and text.isprintable() else _NO_TEXT.sub("\ufffd", text)
 
 
 # What a parser returns: the JSON object to store, or None when the item holds nothing that can be read.

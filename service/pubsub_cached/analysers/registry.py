@@ -267,6 +267,7 @@ class Registry:
         if definition.match is not None:
             try:
                 definition.match(subject, analysis)
+                msgspec.convert(msgspec.structs.asdict(analysis), Analysis)
             except Exception as error:
                 log.warning("the match callable of analyser '%s' failed", definition.name, exc_info=error)
                 why[definition.name] += f" Its match callable failed: {error!r}."

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import msgspec
 
 from .. import errors
 from ..analysers.agent import Peers
+from ..analysers.definition import MOST_CHARACTERS
 from ..analysers.item import ItemContext
 from ..analysers.registry import Matched, Registry, Subject
 from ..store import parsing as stored_items
@@ -244,6 +246,6 @@ class Agents:
 class _Analysis(msgspec.Struct, rename="kebab"):
     """What an agent may change."""
 
-    type: str | None = None
-    subtype: str | None = None
+    type: Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_CHARACTERS)] | None = None
+    subtype: Annotated[str, msgspec.Meta(max_length=MOST_CHARACTERS)] | None = None
     to_sync: bool | None = None

@@ -254,6 +254,30 @@ class TestParsing:
         assert parsed.errors[0].startswith("The parser of 'a' failed: ")
         assert "secret words" not in caplog.text
 
+    def test_whatever_a_parser_sets_can_be_stored(self, registry):
+        def parse(item):
+            item.type, item.subtype = "t\ud800" + "x" * 500, 7
+            item.error("no\x00text\udfff" + "y" * 5000)
+            item.errors.append(None)
+            return {}
+
+        registry.register(made("a", node="n", parser=parse))
+        parsed = registry.parse("a", context("<x/>"))
+        assert (parsed.type[:3], len(parsed.type), parsed.subtype) == ("t\ufffdx", 128, "7")
+        assert (parsed.errors[0][:9], len(parsed.errors[0]), parsed.errors[1]) == ("no\ufffdtext\ufffdy"[:9], 500, "")
+
+    @pytest.mark.parametrize(
+        "words", [{"type": ""}, {"type": None}, {"subtype": 3}, {"type": "x" * 200}, {"to_sync": "yes"}]
+    )
+    def test_a_match_callable_that_sets_nonsense_has_failed(self, registry, words):
+        def nonsense(known, analysis):
+            for name, value in words.items():
+                setattr(analysis, name, value)
+
+        registry.register(made("a", node="n", to_sync=True, match=nonsense))
+        matched = registry.match(subject("n"))
+        assert (matched.type, matched.subtype, matched.to_sync) == ("thing", "", False)
+
     def test_complaints_are_bounded(self, registry):
         def parse(item):
             for _ in range(1000):
