@@ -15,8 +15,8 @@ def escape(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """Text in a code span, in a table as well."""
-    return f"`{text}`".replace("|", "\\|")
+    """Text in a code span."""
+    return f"`{text}`"
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:

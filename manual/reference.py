@@ -12,6 +12,8 @@ from .contract import EMITS, Argument, Contract, Key, Member, contracts
 from .markdown import code, escape, table
 
 PREFIX = "im.pubsubcache1."
+# What a page shows of a line of code.
+WIDTH = 60
 
 _KINDS = {"property": "Properties", "method": "Methods", "signal": "Signals"}
 _NAME = re.compile(r"\b(?P<member>[A-Z]\w*[a-z]\w*[A-Z]\w*)\b(?: of (?P<interface>im\.pubsubcache1\.\w+))?")
@@ -159,7 +161,9 @@ def _signature(member: Member) -> str:
     )
     if member.kind == "signal":
         return f"{member.name}({outs})"
-    return f"{member.name}({ins})" + (f" → ({outs})" if outs else "")
+    line = f"{member.name}({ins})"
+    between = " " if len(line) + len(outs) < WIDTH else "\n    "
+    return f"{line}{between}→ ({outs})" if outs else line
 
 
 def _record(contract: Contract, member: Member, argument: Argument) -> Iterator[str]:
