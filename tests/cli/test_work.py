@@ -68,13 +68,7 @@ async def test_an_interrupt_cancels_the_job(ctl: Command, made: World, running: 
 async def test_progress_is_drawn_on_a_terminal(ctl: Command, made: World) -> None:
     made.services[SERVICE].hold()
 
-    async def answer_later() -> None:
-        await asyncio.sleep(1)  # long enough for a bar, which is not drawn in the first 0.3 s
-        made.services[SERVICE].release()
-
-    task = asyncio.create_task(answer_later())
-    done = await ctl.on_terminal("sync", SERVICE, "blog")
-    await task
+    done = await ctl.on_terminal("sync", SERVICE, "blog", prompt="━", shown=made.services[SERVICE].release)
 
     assert done.status == 0
     assert "blog" in done.out

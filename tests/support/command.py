@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import sys
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pubsub_cached.bus import Connection, RemoteError
@@ -67,8 +68,15 @@ class Command:
         finally:
             await connection.close()
 
-    async def on_terminal(self, *arguments: str, prompt: str = "", typed: str = "", columns: int = 100) -> Done:
-        """Run it on a terminal of its own, all of stdin, stdout and stderr, and type when the prompt shows."""
+    async def on_terminal(
+        self,
+        *arguments: str,
+        prompt: str = "",
+        typed: str = "",
+        shown: Callable[[], None] = lambda: None,
+        columns: int = 100,
+    ) -> Done:
+        """Run it on a terminal of its own, all of stdin, stdout and stderr; type when the prompt shows, and tell."""
         outside, inside = pty.openpty()
         os.set_blocking(outside, False)
         environment = self.environment | {"COLUMNS": str(columns), "TERM": "xterm"}
@@ -80,13 +88,14 @@ class Command:
             os.close(inside)
         try:
             async with asyncio.timeout(SECONDS):
-                shown = await _until(outside, prompt.encode()) if prompt else b""
+                read = await _until(outside, prompt.encode()) if prompt else b""
                 os.write(outside, typed.encode())
-                shown += await _until(outside, b"")
+                shown()
+                read += await _until(outside, b"")
                 status = await process.wait()
         finally:
             os.close(outside)
-        return Done(status, shown.decode().replace("\r\n", "\n"), "")
+        return Done(status, read.decode().replace("\r\n", "\n"), "")
 
 
 async def _until(terminal: int, expected: bytes) -> bytes:
