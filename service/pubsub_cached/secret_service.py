@@ -17,10 +17,16 @@ SERVICE = "im.pubsubcache1"
 
 # A prompt may wait for somebody who has just logged in and looks elsewhere.
 PROMPT_TIMEOUT = 120.0
+# It may have to be started first; a caller of the bus waits 25 s.
+ANSWER_TIMEOUT = 15.0
 
 
 class Unusable(Exception):
     """No Secret Service runs, or it refused; the message says why, without a final stop."""
+
+
+class Absent(Unusable):
+    """No Secret Service runs, so that it has no secret either."""
 
 
 class Locked(Unusable):
@@ -39,7 +45,7 @@ def store(jid: str, secret: str) -> None:
 
 
 def lookup(jid: str) -> str | None:
-    """The secret stored in any collection, or None. Raises Unusable, Locked."""
+    """The secret stored in any collection, or None. Raises Absent, Locked, and Unusable when it refused."""
     import secretstorage
 
     with _connection() as connection:
@@ -76,6 +82,18 @@ def _unlock(thing: Collection | Item) -> None:
         raise Locked("the keyring is locked and its prompt was dismissed")
 
 
+def _ping(connection: DBusConnection) -> None:
+    """The library waits without end for a service that hangs."""
+    from jeepney import DBusAddress, new_method_call
+    from secretstorage.util import BUS_NAME
+
+    peer = DBusAddress("/", BUS_NAME, "org.freedesktop.DBus.Peer")
+    try:
+        connection.send_and_get_reply(new_method_call(peer, "Ping"), timeout=ANSWER_TIMEOUT)
+    except TimeoutError:
+        raise Locked("the Secret Service does not answer") from None
+
+
 @contextmanager
 def _connection() -> Iterator[DBusConnection]:
     """A connection to the session bus on which a Secret Service runs or can be activated."""
@@ -86,13 +104,14 @@ def _connection() -> Iterator[DBusConnection]:
     try:
         with closing(secretstorage.dbus_init()) as connection:
             if not secretstorage.check_service_availability(connection):
-                raise Unusable("no Secret Service runs on the session bus")
+                raise Absent("no Secret Service runs on the session bus")
+            _ping(connection)
             yield connection
     except SecretServiceNotAvailableException as error:
-        raise Unusable(f"the Secret Service is not available: {error}") from None
+        raise Absent(f"the Secret Service is not available: {error}") from None
     except SecretStorageException as error:
         raise Unusable(f"the Secret Service refused: {error}") from None
     except DBusErrorResponse as error:
         raise Unusable(f"the Secret Service answered {error.name}") from None
     except (OSError, EOFError) as error:
-        raise Unusable(f"the session bus can't be reached: {error}") from None
+        raise Absent(f"the session bus can't be reached: {error}") from None

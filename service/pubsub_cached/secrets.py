@@ -77,7 +77,7 @@ class Secrets:
     def lookup(self, jid: str) -> str | None:
         """The stored secret, or None.
 
-        Raises DatabaseError when the file can't be used, AuthenticationFailed when the keyring stays locked.
+        Raises DatabaseError when the file can't be used, AuthenticationFailed when the keyring stays locked or refuses.
         """
         # The file first: an entry there is newer than one in the service, and asks nobody for a passphrase.
         secret = self._file.get(jid)
@@ -85,11 +85,11 @@ class Secrets:
             return secret
         try:
             return self._ask(lambda: secret_service.lookup(jid))
-        except secret_service.Locked as error:
-            raise AuthenticationFailed(f"The password of {jid} can't be read: {error}.") from None
-        except Unusable as error:
+        except secret_service.Absent as error:
             log.debug("No stored password of %s is looked for in the Secret Service: %s", jid, error)
             return None
+        except Unusable as error:
+            raise AuthenticationFailed(f"The password of {jid} can't be read: {error}.") from None
 
     def remove(self, jid: str) -> bool:
         """Forget the secret wherever it is; whether there was one. Raises StorageFull, DatabaseError."""

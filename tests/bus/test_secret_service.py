@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from pubsub_cached import secret_service
 from pubsub_cached.errors import AuthenticationFailed
 from pubsub_cached.secrets import Secrets
 from tests.support.bus import PrivateBus
+from tests.support.dbusmock import secret_service_mock
 
 JID = "alice@example.org"
 SECRET = "c0rrect hörse"
 
 MakeBus = Callable[..., PrivateBus]
 Keyring = Callable[[str], None]
+Mocked = Callable[[str], "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
@@ -56,6 +61,23 @@ def keyring(make_bus: MakeBus, tmp_path: Path, servicedir: Path, monkeypatch: py
 @pytest.fixture
 def no_keyring(private_bus: PrivateBus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", private_bus.address)
+
+
+@pytest.fixture
+def mocked(private_bus: PrivateBus, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mocked]:
+    """Makes a locked service with the secret; what comes of its prompt is the argument."""
+    processes: list[subprocess.Popen[bytes]] = []
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", private_bus.address)
+
+    def make(prompt: str) -> subprocess.Popen[bytes]:
+        process = secret_service_mock(private_bus, prompt, JID, SECRET)
+        processes.append(process)
+        return process
+
+    yield make
+    for process in processes:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.usefixtures("no_keyring")
@@ -126,6 +148,51 @@ def test_locked_keyring_whose_prompt_can_not_be_shown_is_an_authentication_failu
         secrets.source(JID)()
     with pytest.raises(AuthenticationFailed):
         secrets.lookup(JID)
+
+
+class TestLocked:
+    """A service by python-dbusmock, whose prompt nobody has to see."""
+
+    def test_passphrase_that_is_given_unlocks(self, mocked: Mocked, secrets: Secrets, file: Path) -> None:
+        mocked("completed")
+
+        assert secrets.lookup(JID) == SECRET
+        assert secrets.store(JID, "other") == "secret-service"
+        assert secrets.lookup(JID) == "other"
+        assert not file.exists()
+
+    def test_dismissed_prompt_is_no_wrong_password(self, mocked: Mocked, secrets: Secrets, file: Path) -> None:
+        mocked("dismissed")
+
+        with pytest.raises(AuthenticationFailed, match=f"{JID} can't be read: the keyring is locked .*dismissed"):
+            secrets.source(JID)()
+        assert secrets.store(JID, "other") == "file"
+        assert secrets.lookup(JID) == "other"
+
+    def test_prompt_that_nobody_answers_is_given_up(
+        self, mocked: Mocked, secrets: Secrets, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mocked("ignored")
+        monkeypatch.setattr(secret_service, "PROMPT_TIMEOUT", 0.2)
+
+        with pytest.raises(AuthenticationFailed, match="nobody answered its prompt"):
+            secrets.source(JID)()
+
+    def test_other_accounts_have_no_secret_there(self, mocked: Mocked, secrets: Secrets) -> None:
+        mocked("dismissed")
+
+        assert secrets.lookup("bob@example.org") is None
+
+    def test_service_that_hangs_is_given_up(
+        self, mocked: Mocked, secrets: Secrets, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        service = mocked("completed")
+        monkeypatch.setattr(secret_service, "ANSWER_TIMEOUT", 0.2)
+        service.send_signal(signal.SIGSTOP)
+
+        with pytest.raises(AuthenticationFailed, match="the Secret Service does not answer"):
+            secrets.source(JID)()
+        assert secrets.store(JID, "other") == "file"
 
 
 def test_keyring_that_can_not_be_unlocked_leaves_the_file(keyring: Keyring, secrets: Secrets, file: Path) -> None:

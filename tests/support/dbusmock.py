@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +23,26 @@ NETWORK_MANAGER = "org.freedesktop.NetworkManager"
 LOGIND = "org.freedesktop.login1"
 _PATH = "/org/freedesktop/NetworkManager"
 _MAIN = {NETWORK_MANAGER: "/org/freedesktop", LOGIND: "/org/freedesktop/login1"}
+
+
+def secret_service_mock(bus: PrivateBus, prompt: str, jid: str, secret: str) -> subprocess.Popen[bytes]:
+    """A locked Secret Service that has an account's password; prompt: see ``secrets_template``. It owns its name."""
+    attributes = {"service": "im.pubsubcache1", "jid": jid}
+    parameters = json.dumps({"prompt": prompt, "attributes": attributes, "secret": secret})
+    template = str(Path(__file__).parent / "secrets_template.py")
+    process = subprocess.Popen(
+        [PYTHON, "-m", "dbusmock", "--session", "--template", template, "--parameters", parameters],
+        env={"DBUS_SESSION_BUS_ADDRESS": bus.address, "PATH": "/usr/bin:/bin"},
+        stdout=subprocess.DEVNULL,
+    )
+    # The object that is made last; the name is there long before.
+    last = "/org/freedesktop/secrets/prompt/p1"
+    look = ["busctl", f"--address={bus.address}", "introspect", "org.freedesktop.secrets", last]
+    while subprocess.run(look, capture_output=True).returncode:
+        if process.poll() is not None:
+            raise RuntimeError("python-dbusmock ended at once.")
+        time.sleep(0.02)  # the bus tells nobody about objects
+    return process
 
 
 class SystemBus:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 import select
-import threading
 import time
+from functools import partial
 
-from ..errors import InvalidArgs, PubSubCachedError, Timeout
+from ..errors import InvalidArgs, Timeout
+from ..threads import in_thread
 
 BYTES_AT_MOST = 64 * 1024
 SECONDS = 20.0
@@ -20,40 +20,17 @@ async def read(descriptor: int, seconds: float = SECONDS) -> str:
 
     Raises InvalidArgs (empty, too long, no UTF-8, unreadable) and Timeout (the end did not come in ``seconds``).
     """
-    return _checked(await _in_thread(os.dup(descriptor), seconds))
+    # The client holds the other end and may stall or take the bytes away again, whatever the mode of the descriptor is.
+    return _checked(await in_thread(partial(_read_and_close, os.dup(descriptor), seconds), "secret"))
 
 
-def _in_thread(descriptor: int, seconds: float) -> asyncio.Future[bytes]:
-    """Read and close ``descriptor``.
-
-    The client holds the other end and may stall or take the bytes away again, whatever the mode of the descriptor is.
-    So the loop does not read, and neither does a pool that others wait for.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[bytes] = loop.create_future()
-
-    def tell(outcome: bytes | Exception) -> None:
-        if future.done():
-            return
-        if isinstance(outcome, Exception):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
-
-    def work() -> None:
-        try:
-            outcome: bytes | Exception = _to_the_end(descriptor, seconds)
-        except PubSubCachedError as error:
-            outcome = error
-        except OSError as error:
-            outcome = InvalidArgs(f"The secret can't be read: {error.strerror}.")
-        finally:
-            os.close(descriptor)
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(tell, outcome)
-
-    threading.Thread(target=work, name="secret", daemon=True).start()
-    return future
+def _read_and_close(descriptor: int, seconds: float) -> bytes:
+    try:
+        return _to_the_end(descriptor, seconds)
+    except OSError as error:
+        raise InvalidArgs(f"The secret can't be read: {error.strerror}.") from None
+    finally:
+        os.close(descriptor)
 
 
 def _to_the_end(descriptor: int, seconds: float) -> bytes:

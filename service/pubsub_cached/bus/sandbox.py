@@ -14,7 +14,10 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
+
+from ..threads import in_thread
 
 UNKNOWN = ""
 """The application of a client that can't be identified."""
@@ -47,7 +50,7 @@ async def application(peer: Peer) -> str | None:
             return None if _alive(peer) else UNKNOWN
         async with asyncio.timeout(SECONDS):
             # Its files may be on something that does not answer.
-            found = await asyncio.to_thread(_flatpak, peer.pid)
+            found = await in_thread(partial(_flatpak, peer.pid), "sandbox")
     except (OSError, ValueError, TimeoutError):
         return UNKNOWN
     return found if _alive(peer) else UNKNOWN

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -15,6 +16,7 @@ from ..secrets import Secrets
 from ..store import accounts as account_store
 from ..store.rows import AccountRow
 from ..store.store import Store
+from ..threads import in_thread
 from ..xmpp.port import Connector, Endpoint, Event, Session, SessionState
 from .options import AccountOptions
 
@@ -58,6 +60,8 @@ class Account:
         self._turn = asyncio.Event()
         self.on_change: list[Callable[[Account, tuple[str, ...]], None]] = []
         self.session: Session
+        # Whether there is a secret is being found out.
+        self.looking: asyncio.Task[None] | None = None
         self._follower = follower
         self._accounts: Accounts
 
@@ -103,14 +107,17 @@ class Account:
         """Connect and stay connected until ``disconnect`` or a restart."""
         if not self.enabled:
             raise errors.NotSupported(f"{self.jid} is disabled; set its property Enabled first.")
+        self.look_no_more()
         self.session.connect()
 
     async def disconnect(self) -> None:
         """End the session and make no other until ``connect`` or a restart."""
+        self.look_no_more()
         await self.session.close()
 
     async def set_password(self, secret: str) -> None:
         """Keep the password where secrets are kept, and connect with it."""
+        self.look_no_more()
         await self._accounts.keep_secret(self, secret)
         await self.session.close()
         if self.enabled:
@@ -126,9 +133,16 @@ class Account:
         self.enabled = enabled
         self._changed("Enabled")
         if enabled:
-            await self._accounts.connect_with_secret(self)
+            self._accounts.connect_with_secret(self)
         else:
+            self.look_no_more()
             await self.session.close()
+
+    def look_no_more(self) -> None:
+        """What was decided since counts, not what is found out about the secret."""
+        if self.looking is not None:
+            self.looking.cancel()
+            self.looking = None
 
     async def remove(self, keep_cache: bool) -> None:
         """Forget the account and its secret, and what is cached of it unless ``keep_cache``."""
@@ -219,18 +233,24 @@ class Accounts:
         """Connect every enabled account that has a secret, or is configured to have one."""
         for account in self.list():
             if account.enabled:
-                await self.connect_with_secret(account)
+                self.connect_with_secret(account)
 
-    async def connect_with_secret(self, account: Account) -> None:
-        """Connect; an account added over the bus without a secret stays offline."""
+    def connect_with_secret(self, account: Account) -> None:
+        """Connect; an account added over the bus without a secret stays offline.
+
+        Nobody waits for it: a keyring may ask a person first.
+        """
         if account.origin == "bus":
-            try:
-                if await asyncio.to_thread(self._secrets.lookup, account.jid) is None:
-                    return
-            except errors.PubSubCachedError as error:
-                account.session_changed("failed", errors.AuthenticationFailed.dbus_name, error.message)
-                return
-        account.session.connect()
+            account.looking = asyncio.create_task(self._look_for_secret(account), name=f"password of {account.jid}")
+        else:
+            account.session.connect()
+
+    async def _look_for_secret(self, account: Account) -> None:
+        try:
+            if await in_thread(partial(self._secrets.lookup, account.jid), "stored password") is not None:
+                account.session.connect()
+        except errors.PubSubCachedError as error:
+            account.session_changed("failed", errors.AuthenticationFailed.dbus_name, error.message)
 
     def list(self) -> list[Account]:
         """All accounts, in a stable order."""
@@ -270,7 +290,7 @@ class Accounts:
         for callback in self.on_added:
             callback(account)
         if account.enabled:
-            await self.connect_with_secret(account)
+            self.connect_with_secret(account)
         return account
 
     async def enable(self, row: AccountRow, enabled: bool) -> AccountRow:
@@ -281,8 +301,9 @@ class Accounts:
 
     async def remove(self, account: Account, keep_cache: bool) -> None:
         """End the session and forget the account."""
+        account.look_no_more()
         await account.session.close()
-        await asyncio.to_thread(self._secrets.remove, account.jid)
+        await in_thread(partial(self._secrets.remove, account.jid), "stored password")
         await self._store.write(account_store.remove, account.jid, keep_cache)
         if self._accounts.pop(account.jid, None) is None:
             return
@@ -296,7 +317,7 @@ class Accounts:
             raise errors.NotSupported(
                 f"The configuration file says where the password of {account.jid} comes from; change it there."
             )
-        await asyncio.to_thread(self._secrets.store, account.jid, secret)
+        await in_thread(partial(self._secrets.store, account.jid, secret), "stored password")
 
     @property
     def interests(self) -> frozenset[str]:
@@ -312,6 +333,8 @@ class Accounts:
     async def close(self) -> None:
         """End every session."""
         self._secrets.close()
+        for account in self.list():
+            account.look_no_more()
         await asyncio.gather(*(account.session.close() for account in self.list()))
 
     def _make(self, row: AccountRow) -> Account:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from .. import errors
 from ..config import is_loopback
+from ..threads import in_thread
 from . import sasl
 from .client import Client, Ending
 from .management import Resumption
@@ -141,7 +142,7 @@ class Connection:
 
     async def _password(self) -> str:
         # It may run a program or ask a keyring.
-        password = await asyncio.to_thread(self._source)
+        password = await in_thread(self._source, "password")
         if not password:
             raise errors.AuthenticationFailed(f"There is no password for {self._endpoint.jid}; set one.")
         if not sasl.usable(password):
