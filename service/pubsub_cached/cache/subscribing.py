@@ -70,25 +70,26 @@ class Subscribing:
         session = await account.session_when_ready()
         node = await self._nodes.find(address)
         known = subid or (node.subid if node is not None else "")
-        try:
-            await session.unsubscribe(address.service, address.node, known, timeout=TIMEOUT)
-        except errors.StanzaError as refusal:
-            if refusal.pubsub_condition == "not-subscribed":
-                await self._unsubscribed(address, account.interests, session)
-            raise
-        await self._unsubscribed(address, account.interests, session)
+        # A synchronisation may be about to subscribe, or wait for the answer.
+        with self._sync.declining(address):
+            try:
+                await session.unsubscribe(address.service, address.node, known, timeout=TIMEOUT)
+            except errors.StanzaError as refusal:
+                if refusal.pubsub_condition == "not-subscribed":
+                    await self._unsubscribed(address, account.interests, session)
+                raise
+            await self._unsubscribed(address, account.interests, session)
 
     async def _unsubscribed(self, address: Address, interests: frozenset[str], session: Session) -> None:
         self._negatives.clear(address)
         self._sync.subscription(address, Subscription(address.node, address.account, "none"))
         # Presence brings the events of PEP nodes all the same (XEP-0163 4.3).
         pushed = address.node in interests and (address.own or address.service in session.contacts)
-        written = self._store.write(_decline, address, pushed, self._clock() + POLL_MS)
-        # A synchronisation under way took the subscription for granted: it begins again, and can't read yet
-        # what is being written.
-        with self._sync.declining(address):
-            self._sync.disturbed(address)
-            found = await written
+        first = self._sync.running(address)
+        written = self._store.write(_decline, address, pushed, self._clock() + POLL_MS, first)
+        # A synchronisation under way took the subscription for granted: it begins again.
+        self._sync.disturbed(address)
+        found = await written
         if found is not None:
             self._nodes.tell(*found)
 
@@ -107,9 +108,11 @@ class Subscribing:
         return node
 
 
-def _decline(tx: Transaction, address: Address, pushed: bool, next_sync: int) -> tuple[NodeRow, NodeRow] | None:
-    """The row before and after; None where there is none."""
-    node = node_store.find(tx.connection, address)
+def _decline(
+    tx: Transaction, address: Address, pushed: bool, next_sync: int, first: bool
+) -> tuple[NodeRow, NodeRow] | None:
+    """The row before and after; None where there is none. first: a synchronisation is about to make it."""
+    node = node_store.ensure(tx, address) if first else node_store.find(tx.connection, address)
     if node is None:
         return None
     columns: dict[str, Any] = {

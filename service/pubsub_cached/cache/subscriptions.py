@@ -7,8 +7,9 @@ up. Source: the coherence model, "Synchronisation" and "Unit and states"; XEP-00
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgspec
 
@@ -47,7 +48,9 @@ class Subscriptions:
         # Looked up in this session: the next look has to be at the service.
         self._seen: set[Address] = set()
         self._solicited: set[tuple[str, str]] = set()
-        self._declining: set[Address] = set()
+        # How many clients are giving up a subscription, and how often that has begun.
+        self._declining: Counter[Address] = Counter()
+        self._declines: Counter[Address] = Counter()
 
     def solicit(self, account: str, service: str) -> None:
         """Events of this service are wanted by the account."""
@@ -77,12 +80,17 @@ class Subscriptions:
 
     @contextmanager
     def declining(self, address: Address) -> Iterator[None]:
-        """No subscription is made, before the row says so."""
-        self._declining.add(address)
+        """A client unsubscribes: no subscription is made before the row says so, one that is being made is undone."""
+        self._declining[address] += 1
+        self._declines[address] += 1
         try:
             yield
         finally:
-            self._declining.discard(address)
+            self._declining[address] -= 1
+            self._declining = +self._declining
+
+    def _is_declined(self, node: NodeRow) -> bool:
+        return node.declined or node.address in self._declining
 
     async def subscribe(
         self, session: Session, node: NodeRow, interests: frozenset[str], *, anew: bool = True
@@ -102,16 +110,15 @@ class Subscriptions:
             found = await self._find(session, node, anew)
             own = node.own_subscription if found is not None else False
             if found is None or found.state in ("none", "unconfigured"):
-                if node.declined or address in self._declining:
+                if self._is_declined(node):
                     # A client unsubscribed the account: that is not undone by itself.
                     return Evidence(weak, False, False, "", "weak")
                 # A service that lists nothing may still hold the subscription that somebody else made.
                 known = node.subscribed and not node.own_subscription and not self._lists(address)
-                found = await session.subscribe(address.service, address.node)
-                self._known.pop(address, None)
+                found = await self._subscribe(session, address)
                 own = not known
-            elif anew and _hearsay(node, found):
-                found = await session.subscribe(address.service, address.node)
+            elif anew and _hearsay(node, found) and not self._is_declined(node):
+                found = await self._subscribe(session, address)
         except errors.StanzaError as refusal:
             log.info("%s cannot be subscribed to: %s", address, refusal.message)
             return Evidence(weak, False, False, "", "weak")
@@ -119,6 +126,18 @@ class Subscriptions:
         if found.state == "subscribed":
             return Evidence(True, True, own, found.subid, "normal")
         return Evidence(weak, False, own, found.subid, "weak")
+
+    async def _subscribe(self, session: Session, address: Address) -> Subscription:
+        """What came of it: none when a client unsubscribed meanwhile, whichever of the two the service saw first."""
+        begun = self._declines[address]
+        found = await session.subscribe(address.service, address.node)
+        self._known.pop(address, None)
+        if address not in self._declining and self._declines[address] == begun:
+            return found
+        with suppress(errors.StanzaError):
+            await session.unsubscribe(address.service, address.node, found.subid)
+        self.remember(address, Subscription(address.node, address.account, "none"))
+        return Subscription(address.node, address.account, "none")
 
     async def _find(self, session: Session, node: NodeRow, anew: bool) -> Subscription | None:
         known = self._known.get(node.address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -385,6 +386,26 @@ class TestSubscriptions:
         await cache.idle()
         assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "polled"
         assert not service.node(MICROBLOG).subscribed(ALICE)
+
+    @pytest.mark.parametrize("moment", range(2, 24, 2))
+    async def test_unsubscribing_at_any_moment_of_the_first_synchronisation_wins(
+        self, cached: Make, moment: int
+    ) -> None:
+        world = World()
+        service = world.service(PUBSUB)
+        service.create_node(MICROBLOG)
+        service.publish(MICROBLOG, "i0", ENTRY.format(0))
+        cache: Cached = await cached(world)
+        await cache.read(PUBSUB, MICROBLOG)
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        assert cache.house.sync.running(BLOG)
+        with contextlib.suppress(errors.StanzaError):
+            await cache.house.subscribing.unsubscribe(BLOG)
+        await cache.idle()
+        assert not service.node(MICROBLOG).subscribed(ALICE)
+        node = await cache.node(PUBSUB, MICROBLOG)
+        assert (node["subscribed"], node["state"]) == (False, "polled")
 
     async def test_the_service_ends_a_subscription(self, cached: Make) -> None:
         world = World()
