@@ -8,6 +8,7 @@ break, are resumed or not; the daemon is restarted; messages are forged or odd; 
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import tempfile
 from collections.abc import Coroutine
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pubsub_cached import errors
-from pubsub_cached.cache.options import PurgeFilter
+from pubsub_cached.cache.options import PurgeFilter, SearchOptions
 from pubsub_cached.records import InfoRecord, ItemRecord
 from tests.support.cached import ALICE, Cached
 from tests.support.postgresql import PostgreSQL
@@ -333,6 +334,25 @@ class Coherence(RuleBasedStateMachine):
         assert len(set(ids)) == len(ids), ids
         if info["source"] == "network" and self.stage.working:
             assert set(ids) >= self.stage.truth().keys() - self.stage.silent
+
+    @rule(jid=JIDS)
+    def search(self, jid: str) -> None:
+        """A search finds what a read without the network shows, and nothing else."""
+        reader = self.readers[jid]
+        found = self.run(self._search(reader))
+        assert all(content is None or content in self.stage.ever[id_] for id_, content in found.items())
+        assert not (found and jid in self.stage.world.refused), "what a service refused to show is found"
+        self.settle()
+        try:
+            items, *_ = self.run(self.get(reader, "cache"))
+        except errors.PubSubCachedError:
+            items = []
+        assert self.run(self._search(reader)) == contents(items)
+
+    async def _search(self, reader: Reader) -> dict[str, str | None]:
+        query = json.dumps({"accounts": [reader.jid], "nodes": [NODE]})
+        items, *_ = await self.cache.house.searches.search("", query, SearchOptions(limit=500))
+        return contents(items)
 
     @rule(jid=JIDS)
     def replay(self, jid: str) -> None:
