@@ -476,6 +476,6 @@ LongCoherence.TestCase.settings = settings(
 CoherenceOnServer.TestCase.settings = settings(
     max_examples=3, stateful_step_count=25, deadline=None, suppress_health_check=CHECKS
 )
-TestCoherence = Coherence.TestCase
+TestCoherence = pytest.mark.timeout(600)(Coherence.TestCase)
 TestLongCoherence = pytest.mark.long(pytest.mark.timeout(3000)(LongCoherence.TestCase))
 TestCoherenceOnServer = pytest.mark.usefixtures("on_server")(CoherenceOnServer.TestCase)
