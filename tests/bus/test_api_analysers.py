@@ -253,6 +253,31 @@ async def test_an_agent_parses_whole_items_after_they_were_stored(clients: Make)
     assert len(client.asked) == 3
 
 
+@pytest.mark.parametrize(("callback", "again"), [("parse", True), ("parse", False), ("match", False)])
+async def test_calls_begin_after_the_reply(clients: Make, callback: str, again: bool) -> None:
+    client = await clients()
+    await client.items("tickets")
+    seen: list[str] = []
+
+    def answer(call: Message) -> str:
+        seen.append("call")
+        return "{}"
+
+    client.serve(answer)
+    keys = with_agent(callback) | {"persist": Variant("b", True)}
+    if again:
+        await client.register(**keys)
+        await client.data(3)
+        keys["version"] = Variant("u", 2)
+    client.called.clear()
+    seen.clear()
+    client.bus.add_message_handler(lambda message: seen.append(message.message_type.name))
+    await client.register(**keys)
+    async with asyncio.timeout(10):
+        await client.called.wait()
+    assert seen.index("METHOD_RETURN") < seen.index("call")
+
+
 @pytest.mark.parametrize(
     "lie",
     [

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated
 
 import msgspec
@@ -35,7 +37,7 @@ BATCH = 16
 
 
 class _Worker:
-    """Goes through the items of one analyser.
+    """Goes through the items of one analyser, once it has ``begun``.
 
     skip: rows whose call was not answered, left until it is resumed; a new set then, as calls may be under way.
     """
@@ -43,6 +45,7 @@ class _Worker:
     def __init__(self, ladder: Agent | Coroutine) -> None:
         self.ladder = ladder
         self.skip: set[int] = set()
+        self.begun = asyncio.Event()
         self.woken = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
@@ -59,6 +62,7 @@ class Agents:
         # Called with the name of an analyser whose agent can be called again.
         self.on_usable: list[Callable[[str], None]] = []
         self._workers: dict[str, _Worker] = {}
+        self._held: Counter[str] = Counter()
         self._ended: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -79,6 +83,8 @@ class Agents:
         """An analyser came, went, or has another owner: its agent is a new one."""
         if (worker := self._workers.pop(name, None)) is not None:
             worker.ladder.close()
+            # Whoever waits for it learns that there is no answer.
+            worker.begun.set()
             if worker.task is not None:
                 worker.task.cancel()
         definition = self._registry.get(name) if registered else None
@@ -94,9 +100,27 @@ class Agents:
             return
         self._workers[name] = worker
         worker.woken.set()
+        self._begin(name)
         worker.task = asyncio.create_task(self._work(worker), name=f"agent {name}")
         self._ended.add(worker.task)
         worker.task.add_done_callback(self._ended.discard)
+
+    @contextmanager
+    def held(self, name: str) -> Iterator[None]:
+        """Call no agent of this name before whoever registers it has had the reply that follows this."""
+        self._held[name] += 1
+        try:
+            yield
+        finally:
+            self._held[name] -= 1
+            # The reply is sent in the round of the loop that comes next, and a call at the earliest in the one after.
+            asyncio.get_running_loop().call_soon(self._begin, name)
+
+    def _begin(self, name: str) -> None:
+        if not self._held[name]:
+            del self._held[name]
+            if (worker := self._workers.get(name)) is not None:
+                worker.begun.set()
 
     def changed_nodes(self) -> None:
         """Something may wait to be parsed."""
@@ -126,6 +150,7 @@ class Agents:
             "node-type": subject.node_type or "",
             "config": subject.config,
         }
+        await worker.begun.wait()
         text = msgspec.json.encode(analysis).decode()
         try:
             answer = document(await worker.ladder.call("Match", *subject.address, text), definition.name)
@@ -150,6 +175,7 @@ class Agents:
                 callback(name)
 
     async def _work(self, worker: _Worker) -> None:
+        await worker.begun.wait()
         await worker.ladder.watch()
         while True:
             await worker.woken.wait()

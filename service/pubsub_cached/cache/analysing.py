@@ -98,6 +98,11 @@ class Analysing:
             except ValueError as error:
                 raise errors.InvalidAnalyser(f"'indexes' of '{definition.name}': {error}.") from None
         self._check_number(definition, sender)
+        with self._agents.held(definition.name):
+            await self._register(definition, sender)
+        return definition.name
+
+    async def _register(self, definition: Definition, sender: str) -> None:
         self._registry.register(definition, "bus", sender)
         try:
             if definition.persist:
@@ -111,7 +116,6 @@ class Analysing:
         if self._peers is not None and sender not in self._owners:
             self._owners.add(sender)
             await self._peers.gone(sender, self._owner_gone)
-        return definition.name
 
     async def unregister(self, name: str, sender: str) -> None:
         """Remove an analyser; its nodes stay as they are until they are matched again.
