@@ -200,7 +200,7 @@ def test_each_error_that_is_raised_is_documented() -> None:
     by_class["StanzaError"] = "Xmpp.CONDITION"
     raised = {
         by_class[called]
-        for part in ("api", "bus", "cache")
+        for part in ("analysers", "api", "bus", "cache", "store", "xmpp")
         for file in (PACKAGE / part).rglob("*.py")
         for call in calls(file)
         if (called := called_name(call)) in by_class
