@@ -210,9 +210,13 @@ class Connection:
         """Whether the bus takes what is sent so slowly that nothing more should be begun."""
         return self._writer.queued > TOTAL_LIMIT
 
-    def serve(self, handler: Handler) -> None:
-        """Has ``handler`` get every method call; it must answer it itself and must not raise."""
+    def serve(self, handler: Handler, begin: Callable[[], None] = lambda: None) -> None:
+        """Has ``handler`` get every method call; it must answer it itself and must not raise.
+
+        begin: called before the messages of one turn of the loop are read.
+        """
         self._handler = handler
+        self._transport.begin = begin
 
     async def subscribe(self, callback: Callback, match: Match) -> Subscription:
         """Has ``callback`` get every signal that fits ``match``, until the subscription is cancelled."""

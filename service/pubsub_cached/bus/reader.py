@@ -60,20 +60,27 @@ class Reader:
     deeper than the library accepts. This one stops after a while, and skips what can't be decoded.
 
     process: gets each message. unreadable: gets a message without its body, and why that can't be read.
-    finish: called with the exception that ends the connection.
+    finish: called with the exception that ends the connection. begin: called before each turn.
     """
 
     def __init__(
-        self, sock: Socket, process: Process, unreadable: Unreadable, finish: Callable[[Exception], None]
+        self,
+        sock: Socket,
+        process: Process,
+        unreadable: Unreadable,
+        finish: Callable[[Exception], None],
+        begin: Callable[[], None],
     ) -> None:
         self._sock = sock
         self._process = process
         self._unreadable = unreadable
         self._finish = finish
+        self._begin = begin
         self._unmarshaller = Unmarshaller(None, sock)
 
     def __call__(self) -> None:
         sock = self._sock
+        self._begin()
         for _ in range(MESSAGES_A_TURN):
             try:
                 message = self._unmarshaller.unmarshall()

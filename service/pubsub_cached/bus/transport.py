@@ -22,6 +22,8 @@ class Transport(MessageBus):
     def __init__(self, address: str, unreadable: Unreadable, gone: Callable[[BaseException | None], None]) -> None:
         super().__init__(bus_address=address, negotiate_unix_fd=True, auth_timeout=10)
         self.writer: Writer | None = None
+        self.begin: Callable[[], None] = lambda: None
+        """Called before the messages of one turn of the loop are read."""
         self._unreadable = unreadable
         self._gone = gone
 
@@ -34,7 +36,9 @@ class Transport(MessageBus):
         sock.paused = None
         sock.frame.clear()
         self._loop.remove_reader(fd)
-        self._loop.add_reader(fd, Reader(sock, self._process_message, self._unreadable, self._finalize))
+        self._loop.add_reader(
+            fd, Reader(sock, self._process_message, self._unreadable, self._finalize, lambda: self.begin())
+        )
         return self
 
     @staticmethod

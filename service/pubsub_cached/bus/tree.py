@@ -11,6 +11,7 @@ from .interface import Interface, Place
 from .objects import Object, Objects
 from .paths import ROOT, is_object_path
 from .standard import OBJECT_MANAGER, Standard
+from .turns import Turns
 
 HOLD = 20.0
 """Seconds that a call waits for the tree to open."""
@@ -41,7 +42,8 @@ class Tree:
         clients = Clients(connection, allow)
         standard = Standard(connection, self._objects, root)
         self._dispatcher = Dispatcher(connection, self._objects, standard, clients, hold, frozenset(early))
-        connection.serve(self._dispatcher.receive)
+        self._turns = Turns(self._dispatcher.receive)
+        connection.serve(self._turns.receive, self._turns.begin)
 
     def export(self, path: str, *interfaces: Interface, managed: bool = False, owner: str | None = None) -> None:
         """Puts interfaces at a path, or adds them to what is there.
@@ -82,6 +84,7 @@ class Tree:
 
         Calls that arrive later are answered so at once.
         """
+        self._turns.flush()
         await self._dispatcher.close(grace)
 
     def _signal(self, member: str, signature: str, body: list[object], owner: str | None) -> None:
