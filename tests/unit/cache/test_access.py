@@ -166,6 +166,7 @@ async def tightened(cached: Make, world: World) -> tuple[Cached, Service]:
     service.hold()
     world.inject(ALICE, ConfigurationEvent(service=PUBSUB, node=MICROBLOG))
     await world.settle()
+    await cache.house.events.settled()
     return cache, service
 
 
