@@ -200,8 +200,8 @@ async def test_no_call_is_exempt_for_a_client_that_does_not_read(
         await client.bus.send(message)
     await deaf.send(other, 1, "Rows", "uu", 200, 1500)
     assert await other.call("Echo", "s", "served") == ["served"]
-    assert connection._handler is not None
-    parked = connection._handler.__self__._receive.__self__._parked  # type: ignore[attr-defined]
+    assert connection._turns is not None
+    parked = connection._turns._receive.__self__._parked  # type: ignore[attr-defined]
     assert len(parked[client.name]) <= 2 * IN_FLIGHT
     await deaf.hear()
 

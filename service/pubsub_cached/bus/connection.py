@@ -19,6 +19,7 @@ from .marshalling import marshalled
 from .matches import Callback, Match, Matches, Subscription
 from .sandbox import Peer
 from .transport import Transport
+from .turns import Turns
 from .values import SignatureTree
 from .writer import Writer
 
@@ -57,7 +58,7 @@ class Connection:
         self._pending: dict[int, tuple[str, _Waiter]] = {}
         self._matches = Matches(self)
         self._names: set[str] = set()
-        self._handler: Handler | None = None
+        self._turns: Turns | None = None
         self._closing = False
         # Who is meant by UNSANDBOXED; whoever identifies clients keeps it.
         self.unsandboxed: set[str] = set()
@@ -210,13 +211,15 @@ class Connection:
         """Whether the bus takes what is sent so slowly that nothing more should be begun."""
         return self._writer.queued > TOTAL_LIMIT
 
-    def serve(self, handler: Handler, begin: Callable[[], None] = lambda: None) -> None:
-        """Has ``handler`` get every method call; it must answer it itself and must not raise.
+    def serve(self, handler: Handler) -> None:
+        """Has ``handler`` get every method call, in turns; it must answer it itself and must not raise."""
+        self._turns = Turns(handler)
+        self._transport.begin = self._turns.begin
 
-        begin: called before the messages of one turn of the loop are read.
-        """
-        self._handler = handler
-        self._transport.begin = begin
+    def hand_on(self) -> None:
+        """Has the handler get the calls that wait for their turn."""
+        if self._turns is not None:
+            self._turns.flush()
 
     async def subscribe(self, callback: Callback, match: Match) -> Subscription:
         """Has ``callback`` get every signal that fits ``match``, until the subscription is cancelled."""
@@ -240,6 +243,7 @@ class Connection:
                 # Calls that the bus routed to us come before its answer: they are still answered.
                 for name in sorted(self._names):
                     await self.call(BUS, BUS_PATH, BUS, "ReleaseName", "s", [name])
+                self.hand_on()
                 await self.drain()
         except (BusLost, RemoteError, Timeout, TimeoutError) as error:
             log.debug("The bus did not hear the farewell: %s", error or type(error).__name__)
@@ -301,10 +305,10 @@ class Connection:
         """The handler that sees every message before the library does; True: it is dealt with."""
         kind = message.message_type
         if kind is MessageType.METHOD_CALL:
-            if self._handler is None:
+            if self._turns is None:
                 descriptors.close_all(message)
                 return False
-            self._handler(message)
+            self._turns.receive(message)
         elif kind is MessageType.SIGNAL:
             descriptors.close_all(message)
             self._signalled(message)

@@ -11,7 +11,6 @@ from .interface import Interface, Place
 from .objects import Object, Objects
 from .paths import ROOT, is_object_path
 from .standard import OBJECT_MANAGER, Standard
-from .turns import Turns
 
 HOLD = 20.0
 """Seconds that a call waits for the tree to open."""
@@ -42,8 +41,7 @@ class Tree:
         clients = Clients(connection, allow)
         standard = Standard(connection, self._objects, root)
         self._dispatcher = Dispatcher(connection, self._objects, standard, clients, hold, frozenset(early))
-        self._turns = Turns(self._dispatcher.receive)
-        connection.serve(self._turns.receive, self._turns.begin)
+        connection.serve(self._dispatcher.receive)
 
     def export(self, path: str, *interfaces: Interface, managed: bool = False, owner: str | None = None) -> None:
         """Puts interfaces at a path, or adds them to what is there.
@@ -84,7 +82,7 @@ class Tree:
 
         Calls that arrive later are answered so at once.
         """
-        self._turns.flush()
+        self._connection.hand_on()
         await self._dispatcher.close(grace)
 
     def _signal(self, member: str, signature: str, body: list[object], owner: str | None) -> None:
