@@ -35,7 +35,8 @@ async def measured(names: list[str], scale: Scale) -> list[Row]:
     async with Stage(scale) as stage:
         for name in names:
             print(f"measuring {name} …", file=sys.stderr, flush=True)
-            rows.append(await ROWS[name](stage))
+            rows.append(row := await ROWS[name](stage))
+            print("  " + "  ".join(cell for cell in _cells(row) if cell), file=sys.stderr, flush=True)
     return rows
 
 
