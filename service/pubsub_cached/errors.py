@@ -191,7 +191,8 @@ class StanzaError(PubSubCachedError):
         said = f": {text}" if text else ""
         where = f" for {subject}" if subject else ""
         also = f" ({pubsub_condition})" if pubsub_condition else ""
-        super().__init__(f"The service answered {condition}{also}{where}{said}")
+        stop = "" if text.endswith((".", "!", "?")) else "."
+        super().__init__(f"The service answered {condition}{also}{where}{said}{stop}")
 
     @property
     def name(self) -> str:
