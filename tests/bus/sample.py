@@ -37,6 +37,7 @@ class Sample(Interface):
         self.calls: list[str] = []
         self.inheritable: list[bool] = []
         self.release = asyncio.Event()
+        self.told = asyncio.Event()
 
     def Echo(self, text: str) -> str:
         self.calls.append(text)
@@ -102,6 +103,10 @@ class Sample(Interface):
 
     async def ReadFdLater(self, fd: int) -> str:
         await asyncio.sleep(0)
+        return os.read(fd, 4096).decode()
+
+    async def ReadFdWhenTold(self, fd: int) -> str:
+        await self.told.wait()
         return os.read(fd, 4096).decode()
 
     def RefuseFd(self, fd: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from typing import Any
@@ -45,6 +46,18 @@ async def test_received_and_closed(sample: Sample, client: Client) -> None:
         assert (await pass_fd(client, "ReadFd")).body == ["secret"]
         assert (await pass_fd(client, "ReadFdLater")).body == ["secret"]
     assert descriptors() == before
+
+
+async def test_those_of_one_call_are_not_closed_when_another_ends(sample: Sample, client: Client) -> None:
+    await client.call("Nothing")
+    other = asyncio.create_task(client.raw("Wait"))
+    await client.call("Nothing")
+    waiting = asyncio.create_task(pass_fd(client, "ReadFdWhenTold"))
+    await client.call("Nothing")
+    sample.release.set()
+    assert (await other).body == ["released"]
+    sample.told.set()
+    assert (await waiting).body == ["secret"]
 
 
 async def test_sent_and_closed(sample: Sample, client: Client) -> None:

@@ -96,6 +96,9 @@ class Reader:
                 return
             sock.frame.clear()
             sock.fds.clear()
+            if not message.unix_fds:
+                # The library gives several messages the same empty list, and puts descriptors of a later one into it.
+                message.unix_fds = []
             try:
                 self._process(message)
             except Exception:
