@@ -36,10 +36,16 @@ class Database(_Table, frozen=True):
     url: Annotated[
         str,
         Meta(
-            description="The database, as SQLAlchemy writes it; the file cache.sqlite3 in $XDG_DATA_HOME/pubsub-cached "
-            "when absent."
+            description="The database, as SQLAlchemy writes it: sqlite:////absolute/path, or "
+            "postgresql+psycopg://user@host/database; the file cache.sqlite3 in $XDG_DATA_HOME/pubsub-cached when "
+            "absent."
         ),
     ] = msgspec.field(default_factory=paths.database_url)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What ``Manager.Features`` says of it."""
+        return ("postgresql",) if self.url.startswith("postgresql") else ()
 
 
 class Cache(_Table, frozen=True):

@@ -31,6 +31,10 @@ SWITCH_INTERVAL = 0.0005
 GC_THRESHOLDS = (50_000, 20, 20)
 
 
+class _Stopped(Exception):
+    """The daemon was told to end before it was ready."""
+
+
 class Daemon:
     """The daemon on one bus.
 
@@ -64,7 +68,10 @@ class Daemon:
 
     async def run(self) -> None:
         """Start, serve until ``stop``, and close. Raises BusLost, NameTaken, NewerDatabase, BadConfiguration."""
-        await self.start()
+        try:
+            await self.start()
+        except _Stopped:
+            return
         lost = asyncio.create_task(self._connection.lost())
         stopped = asyncio.create_task(self._stop.wait())
         try:
@@ -81,7 +88,7 @@ class Daemon:
         self._connection = await Connection.open(self._address)
         self._tree = Tree(self._connection, allow=self._config.sandbox.allow)
         # Whoever had the daemon started by a call can look at it before the first method is answered.
-        self._exports = Exports(self._tree)
+        self._exports = Exports(self._tree, features=self._config.database.features)
         async with contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(self._connection.close)
             await self._connection.own(NAME)
@@ -108,10 +115,9 @@ class Daemon:
         from .analysers.watching import Watching
         from .cache.house import House, clock
         from .secrets import Secrets
-        from .store.store import Store
 
         sys.setswitchinterval(SWITCH_INTERVAL)
-        self._store = Store.open(self._config.database.url)
+        self._store = await self._opened()
         analysers = registry()
         plugins.load(analysers)
         watching = Watching(lambda: files.load(analysers))
@@ -128,6 +134,31 @@ class Daemon:
         await self.house.start()
         self._exports.open(self.house)
         self._watching = asyncio.create_task(watching.run(), name="files of analysers")
+
+    async def _opened(self) -> Store:
+        """The store; another daemon that uses the database is waited for, unless this one is stopped."""
+        from .store.database import InUse
+        from .store.store import Store
+
+        url = self._config.database.url
+        while True:
+            try:
+                return Store.open(url)
+            except InUse as error:
+                log.warning("%s Calls are answered once that one has ended.", error)
+            waiting = [
+                asyncio.create_task(event) for event in (Store.free(url), self._stop.wait(), self._connection.lost())
+            ]
+            _, _, lost = waiting
+            try:
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                if lost.done():
+                    lost.result()
+                if self._stop.is_set():
+                    raise _Stopped
+            finally:
+                for task in waiting:
+                    task.cancel()
 
     async def close(self) -> None:
         """Answer the running calls, end the sessions, close the store, leave the bus."""

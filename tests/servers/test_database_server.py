@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from pubsub_cached.bus import RemoteError, Variant
+from tests.support.bus import PrivateBus
 from tests.support.daemon import NAME, ROOT, Daemon
 from tests.support.postgresql import PASSWORD, PostgreSQL
 from tests.support.publisher import Publisher
@@ -125,3 +126,35 @@ async def test_a_database_server_that_is_away_is_said_and_awaited(daemon: Daemon
         assert "Is the server running?" in daemon.log.read_text()
     finally:
         own.remove()
+
+
+async def test_a_second_daemon_says_that_it_waits_and_goes_on_when_the_first_ends(
+    daemon: Daemon, private_bus: PrivateBus, prosody: Server, postgresql: PostgreSQL, tmp_path: Path
+) -> None:
+    url = postgresql.url(postgresql.create())
+    node = f"blog/{uuid4().hex}"
+    alice = await Publisher.open(prosody, "alice")
+    await filled(alice, prosody, node)
+    await alice.close()
+    configured(daemon, url)
+    await running(daemon, prosody)
+    await daemon.items(prosody.pubsub, node)
+    await daemon.settled(prosody.pubsub, node, "live")
+    with PrivateBus() as bus:
+        other = await Daemon(bus, tmp_path / "other home").connect()
+        try:
+            configured(other, url)
+            other.account(prosody, "bob")
+            for stopped in (True, False):
+                other.launch()
+                while "is used by another daemon" not in other.log.read_text():
+                    await asyncio.sleep(0.01)  # a file tells nobody that it grew
+                if stopped:
+                    assert await other.end() == 0
+                    other.log.write_text("")
+            assert await daemon.end() == 0
+            await other.state(prosody.jid("bob"), "online")
+            items, *_ = await other.items(prosody.pubsub, node, policy=Variant("s", "cache"))
+            assert [item["id"] for item in items] == ["i2", "i1", "i0"]
+        finally:
+            await other.close()

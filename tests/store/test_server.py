@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
+import socket
 import sys
 import threading
 import time
@@ -17,6 +19,7 @@ from pubsub_cached import paths
 from pubsub_cached.address import Address
 from pubsub_cached.errors import BadConfiguration, DatabaseError, NewerDatabase
 from pubsub_cached.store import accounts, items, maintenance, migrate, nodes
+from pubsub_cached.store.database import InUse
 from pubsub_cached.store.migrate import Migrations, prepare
 from pubsub_cached.store.postgresql import start
 from pubsub_cached.store.rows import ItemsQuery
@@ -226,20 +229,105 @@ async def test_a_write_that_was_under_way_is_undone_whole(server: PostgreSQL, na
     await store.close()
 
 
+@pytest.mark.parametrize("reaches", [True, False], ids=["committed", "undone"])
+async def test_a_connection_that_breaks_in_a_commit_is_made_again_to_see_what_became_of_it(
+    server: PostgreSQL, name: str, address: Address, reaches: bool
+) -> None:
+    with Breaking(server) as relay:
+        store = Store.open(server.url(name, password=True).replace(str(server.port), str(relay.port)))
+        await store.write(accounts.ensure, ACCOUNT)
+        node = await store.write(nodes.ensure, address)
+        relay.break_at_commit(reaches)
+        written = store.write(items.publish, node.id, [item("a")])
+        if reaches:
+            assert (await written).changed == ["a"]
+        else:
+            with pytest.raises(DatabaseError, match="can't be reached"):
+                await written
+        assert (await store.write(items.publish, node.id, [item("b")])).changed == ["b"]
+        found = await store.read(items.page, node.id, ItemsQuery())
+        assert [record["id"] for record in found.items] == (["b", "a"] if reaches else ["b"])
+        await store.close()
+
+
+class Breaking:
+    """A relay to a server that can break a connection at its next COMMIT, before the server hears of it or after."""
+
+    def __init__(self, server: PostgreSQL) -> None:
+        self._server = server
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._break: bool | None = None
+
+    def break_at_commit(self, reaches: bool) -> None:
+        self._break = reaches
+
+    def __enter__(self) -> Breaking:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection((self._server.host, self._server.port))
+                threading.Thread(target=self._to_server, args=(near, far), daemon=True).start()
+                threading.Thread(target=self._to_client, args=(far, near), daemon=True).start()
+
+    def _to_server(self, near: socket.socket, far: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := near.recv(65536):
+                if self._break is None or b"COMMIT" not in data:
+                    far.sendall(data)
+                    continue
+                reaches, self._break = self._break, None
+                # The server answers nobody.
+                near.shutdown(socket.SHUT_RDWR)
+                if reaches:
+                    far.sendall(data)
+                break
+            far.shutdown(socket.SHUT_WR)
+
+    def _to_client(self, far: socket.socket, near: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := far.recv(65536):
+                near.sendall(data)
+            near.shutdown(socket.SHUT_RDWR)
+
+
 # Several daemons
 
 
-async def test_daemons_that_share_a_database_number_nothing_alike(server: PostgreSQL, name: str) -> None:
-    stores = [Store.open(server.url(name)) for _ in range(2)]
-    given: list[int] = []
-    for number, store in enumerate(stores):
-        await store.write(accounts.ensure, f"account{number}@example.org")
-    for _ in range(20):
-        given += await asyncio.gather(*(store.write(lambda tx: tx.next_revision()) for store in stores))
-    assert len(set(given)) == len(given)
-    assert max(given) == await stores[0].read(maintenance.revision)
-    for store in stores:
-        await store.close()
+async def test_a_second_daemon_waits_until_the_first_has_ended(server: PostgreSQL, name: str) -> None:
+    url = server.url(name)
+    first = Store.open(url)
+    with pytest.raises(InUse, match=r"is used by another daemon \(pubsub-cached on this machine, since 20"):
+        Store.open(url)
+    freed = asyncio.create_task(Store.free(url))
+    while not server.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+        await asyncio.sleep(0.01)
+    assert not freed.done()
+    await first.close()
+    await asyncio.wait_for(freed, 20)
+    second = Store.open(url)
+    assert await second.write(lambda tx: tx.next_revision()) == second.revision
+    await second.close()
+
+
+async def test_who_lost_the_connection_does_not_write_beside_another(server: PostgreSQL, name: str) -> None:
+    url = server.url(name)
+    first = Store.open(url)
+    server.disconnect(name)
+    second = Store.open(url)
+    with pytest.raises(DatabaseError, match="is used by another daemon"):
+        await first.write(lambda tx: tx.next_revision())
+    await second.write(lambda tx: tx.next_revision())
+    await second.close()
+    assert await first.write(lambda tx: tx.next_revision()) > second.revision
+    await first.close()
 
 
 # What JSONB and TEXT can't hold

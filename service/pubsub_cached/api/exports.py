@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..address import Address
@@ -36,9 +37,10 @@ class Exports:
     Without a house there is what can be looked at while the daemon is starting; ``open`` adds the rest.
     """
 
-    def __init__(self, tree: Tree, house: House | None = None) -> None:
+    def __init__(self, tree: Tree, house: House | None = None, features: Sequence[str] = ()) -> None:
+        """features: what ``Manager.Features`` says beside what every daemon can do."""
         self._tree = tree
-        self._manager = Manager()
+        self._manager = Manager(features)
         self._cache = Cache()
         self._pubsub = PubSub()
         self._analysers = Analysers()

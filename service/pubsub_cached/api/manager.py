@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from .. import __version__
@@ -38,6 +38,11 @@ class Manager(Served):
     sandboxed: ClassVar[frozenset[str]] = frozenset({"GetAccount", "ListAccounts"})
     options: ClassVar[Mapping[str, Table]] = {ADD_ACCOUNT.method: ADD_ACCOUNT}
 
+    def __init__(self, features: Sequence[str] = ()) -> None:
+        """features: what this daemon can do beside that."""
+        super().__init__()
+        self._more = features
+
     def open(self, house: House) -> None:
         super().open(house)
         house.on_state.append(lambda: self.changed("State"))
@@ -52,8 +57,7 @@ class Manager(Served):
 
     @property
     def Features(self) -> list[str]:
-        speaks = self._house.store.dialect.NAME if self._house is not None else ""
-        return [*FEATURES, *(["postgresql"] if speaks == "postgresql" else ())]
+        return [*FEATURES, *self._more]
 
     @property
     def State(self) -> str:

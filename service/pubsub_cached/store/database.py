@@ -7,10 +7,14 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from ..errors import PubSubCachedError
+from ..errors import DatabaseError, PubSubCachedError
 from .dialect import Dialect
 
 T = TypeVar("T")
+
+
+class InUse(DatabaseError):
+    """Another daemon writes there."""
 
 
 class Leash(Protocol):
@@ -85,7 +89,7 @@ class Database(Protocol):
         """A new connection that reads."""
 
     def writer(self) -> Session:
-        """A new connection that writes."""
+        """A new connection that writes. Raises InUse."""
 
     def translate(self, error: BaseException) -> PubSubCachedError | None:
         """The error that a caller meets for one of the database's; None for any other exception."""

@@ -6,7 +6,7 @@ from .database import Database
 from .revisions import HEAD, Migrations, configuration, newest
 from .urls import path_of, server_of
 
-__all__ = ["HEAD", "Migrations", "configuration", "open_database", "prepare"]
+__all__ = ["HEAD", "Migrations", "configuration", "open_database", "prepare", "wait_until_free"]
 
 
 def prepare(url: str, migrations: Migrations | None = None) -> str:
@@ -24,6 +24,15 @@ def prepare(url: str, migrations: Migrations | None = None) -> str:
     from .sqlite import start as file_start
 
     return file_start.prepare(path_of(url), wanted)
+
+
+def wait_until_free(url: str) -> None:
+    """Return once no other daemon uses the database."""
+    server = server_of(url)
+    if server is not None:
+        from .postgresql.server import wait_until_free
+
+        wait_until_free(server)
 
 
 def open_database(url: str) -> Database:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -53,10 +55,25 @@ class Store:
     def open(cls, url: str, *, clock: Callable[[], int] = _clock) -> Store:
         """Open the database, made, upgraded or recovered as it needs.
 
-        Raises BadConfiguration, NewerDatabase, DatabaseError, StorageFull.
+        Raises BadConfiguration, NewerDatabase, DatabaseError, InUse, StorageFull.
         """
         recovered_from = migrate.prepare(url)
         return cls(migrate.open_database(url), recovered_from, clock)
+
+    @staticmethod
+    async def free(url: str) -> None:
+        """Return once no other daemon uses the database."""
+        loop = asyncio.get_running_loop()
+        freed = asyncio.Event()
+
+        def wait() -> None:
+            # Nobody waits for the thread: it may last as long as the other daemon does.
+            migrate.wait_until_free(url)
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(freed.set)
+
+        threading.Thread(target=wait, name="store-free", daemon=True).start()
+        await freed.wait()
 
     @property
     def dialect(self) -> Dialect:
