@@ -134,6 +134,12 @@ class Publisher:
         """Delete a node."""
         await self.iq("set", f"<pubsub xmlns='{OWNER}'><delete node={quoteattr(node)}/></pubsub>", service)
 
+    async def affiliate(self, service: str, node: str, jid: str, affiliation: str) -> None:
+        """Set somebody's affiliation with a node (XEP-0060 8.9.2)."""
+        change = f"<affiliation jid={quoteattr(jid)} affiliation='{affiliation}'/>"
+        affiliations = f"<affiliations node={quoteattr(node)}>{change}</affiliations>"
+        await self.iq("set", f"<pubsub xmlns='{OWNER}'>{affiliations}</pubsub>", service)
+
     async def items(self, service: str, node: str) -> dict[str, str]:
         """What the service holds: payloads by id, in its order."""
         reply = await self.iq("get", f"<pubsub xmlns='{PUBSUB}'><items node={quoteattr(node)}/></pubsub>", service)

@@ -258,6 +258,8 @@ class Coherence(RuleBasedStateMachine):
     def read(self, jid: str, policy: str) -> None:
         reader, readable, working = self.readers[jid], self.stage.readable(jid), self.stage.working
         asked = self.stage.world.count("get_items")
+        # A stream that was made anew is up once the client hears of it.
+        online = self.cache.house.accounts.get(jid).session.online and reader.connected
         try:
             items, cursor, info = self.run(self.get(reader, policy))
         except REFUSED:
@@ -267,7 +269,7 @@ class Coherence(RuleBasedStateMachine):
             assert policy == "cache"
         except errors.PubSubCachedError:
             # An unreachable service is remembered as such for a while.
-            if policy == "cache" or (policy != "default" and working and reader.connected):
+            if policy == "cache" or (policy != "default" and working and online):
                 raise
         else:
             validated = policy == "refresh" and self.stage.world.count("get_items") > asked
