@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterable
+
+from .roff import paragraphs
 
 _SPECIAL = re.compile(r"[\\`*_{}\[\]|#]")
 
@@ -47,12 +48,11 @@ class Page:
 
     def text(self, text: str) -> None:
         """Paragraphs, as help has them: separated by a blank line; one that begins with ``\\b`` is kept as it is."""
-        for paragraph in textwrap.dedent(text).strip().split("\n\n"):
-            lines = paragraph.split("\n")
-            if lines[0].strip() == "\b":
-                self.example(lines[1:])
+        for lines, kept in paragraphs(text):
+            if kept:
+                self.example(lines)
             else:
-                self._lines += ["", escape(" ".join(paragraph.split())), ""]
+                self._lines += ["", escape(" ".join(" ".join(lines).split())), ""]
 
     def terms(self, entries: Iterable[tuple[str, str]]) -> None:
         """Terms, each with its explanation."""

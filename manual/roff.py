@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 def escape(text: str) -> str:
@@ -12,6 +12,14 @@ def escape(text: str) -> str:
         text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").replace("^", "\\(ha").replace("~", "\\(ti")
     )
     return "\n".join(f"\\&{line}" if line.startswith(".") else line for line in escaped.split("\n"))
+
+
+def paragraphs(text: str) -> Iterator[tuple[list[str], bool]]:
+    """The paragraphs of a help text, and whether each is to be kept as it is: click's ``\\b`` stands before it."""
+    for paragraph in textwrap.dedent(text).strip().split("\n\n"):
+        lines = paragraph.split("\n")
+        kept = lines[0].strip() == "\b"
+        yield lines[kept:], kept
 
 
 class Page:
@@ -43,12 +51,11 @@ class Page:
 
     def text(self, text: str) -> None:
         """Paragraphs, as help has them: separated by a blank line; one that begins with ``\\b`` is kept as it is."""
-        for paragraph in textwrap.dedent(text).strip().split("\n\n"):
-            lines = paragraph.split("\n")
-            if lines[0].strip() == "\b":
-                self.example(lines[1:])
+        for lines, kept in paragraphs(text):
+            if kept:
+                self.example(lines)
             else:
-                self._lines += [".PP", *map(escape, _wrapped(paragraph))]
+                self._lines += [".PP", *map(escape, _wrapped(" ".join(lines)))]
 
     def terms(self, entries: Iterable[tuple[str, str]]) -> None:
         """Terms in bold, each with its explanation."""
