@@ -47,8 +47,9 @@ class Timeline(GObject.Object):
             try:
                 values = bus.call_finish(result).unpack()
             except GLib.Error as error:
-                Gio.DBusError.strip_remote_error(error)
-                self.emit("trouble", error.message)  # The daemon's messages are sentences for people.
+                # What the daemon says is a sentence for people; GDBus puts the error's name before it.
+                name = Gio.DBusError.get_remote_error(error)
+                self.emit("trouble", error.message.removeprefix(f"GDBus.Error:{name}: "))
             else:
                 done(*values)
 

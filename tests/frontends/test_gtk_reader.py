@@ -63,6 +63,9 @@ async def test_searching_finds_words_in_all_blogs(reader: Screen) -> None:
     await reader.until(lambda shown: posts(shown) == [KNOWN[2]])
     await reader.write("Search", "")
     await reader.names("Forty-one species")
+    await reader.write("Search", "kingfisher " * 1000)
+    (toast,) = await reader.names("10000 is the most")
+    assert toast.name == "The text has 11000 characters, and 10000 is the most."
 
 
 async def test_what_is_written_without_a_connection_is_sent_later(reader: Screen, desktop: Desktop) -> None:
