@@ -17,6 +17,7 @@ MICROBLOG = "urn:xmpp:microblog:0"
 QUERY = json.dumps({"types": ["blog"], "subtypes": ["microblog", "feed", "stories", "gallery", "forum"]})
 OPTIONS = {
     "order": GLib.Variant("s", "data.published desc"),
+    "window": GLib.Variant("u", 50),
     "fields": GLib.Variant("as", ["id", "account", "service", "node", "data", "flags"]),
 }
 escape = GLib.markup_escape_text

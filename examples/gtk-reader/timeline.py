@@ -135,7 +135,8 @@ class Timeline(GObject.Object):
     def _read_again(self, *_: object) -> None:
         beyond = self.posts.get_n_items() - self._window
         if beyond > 0:
-            self._read(self._window, beyond)
+            # One more, for what the newest post has pushed out of the window.
+            self._read(self._window, beyond + 1)
 
     def _read(self, offset: int, count: int) -> None:
         view = self._view

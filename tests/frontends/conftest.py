@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from tests.support.screen import Screen
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = "PICTURES"
+NEWS = "news"
+# More than the window of a view.
+OLD_NEWS = 70
+PUBLISHED = re.compile("<published>[^<]*<")
 
 
 class Desktop:
@@ -34,19 +39,30 @@ class Desktop:
             await self.daemon.items(self.server.pubsub, node)
             await self.daemon.settled(self.server.pubsub, node, "live")
 
-    async def publish(self, id_: str, title: str, text: str = "It is short.", node: str = BLOG) -> None:
-        """Bob writes a post."""
+    async def publish(self, id_: str, title: str) -> None:
+        """Bob writes news."""
         bob = await Publisher.open(self.server, "bob")
-        await bob.publish(self.server.pubsub, node, id_, entry(id_, title, text))
+        await bob.publish(self.server.pubsub, NEWS, id_, entry(id_, title, "It is short."))
         await bob.close()
 
 
 @pytest.fixture(scope="session")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prosody]:
-    """A Prosody for all frontends, with what is in ``demo/content``."""
+    """A Prosody for all frontends, with what is in ``demo/content`` and a node that tests write to."""
     with Prosody(tmp_path_factory.mktemp("prosody")) as server:
-        asyncio.run(fill(server))
+        asyncio.run(_fill(server))
         yield server
+
+
+async def _fill(server: Prosody) -> None:
+    await fill(server)
+    alice = await Publisher.open(server, "alice")
+    await alice.create(server.pubsub, NEWS, {"title": "News", "publish_model": "open", "max_items": "1000"})
+    for number in range(OLD_NEWS):
+        day = f"2020-01-01T{number // 60:02}:{number % 60:02}"
+        old = entry(f"old-{number}", f"Old news {number}", "It was long ago.")
+        await alice.publish(server.pubsub, NEWS, f"old-{number}", PUBLISHED.sub(f"<published>{day}:00Z<", old))
+    await alice.close()
 
 
 @pytest.fixture
@@ -57,12 +73,12 @@ def server(filled: Prosody) -> Prosody:
 
 @pytest.fixture
 async def desktop(server: Prosody, daemon: Daemon) -> Desktop:
-    """A daemon that is connected and keeps Bob's blog and events."""
+    """A daemon that is connected and keeps Bob's blog, the events and the news."""
     daemon.account(server, "alice")
     await daemon.start()
     await daemon.state(server.jid("alice"), "online")
     made = Desktop(server, daemon)
-    await made.keep(BLOG, EVENTS)
+    await made.keep(BLOG, EVENTS, NEWS)
     return made
 
 

@@ -10,7 +10,7 @@ import pytest
 from demo.sample import BLOG
 from tests.support.screen import Screen, Shown
 
-from .conftest import ROOT, Desktop
+from .conftest import NEWS, ROOT, Desktop
 
 READER = ("/usr/bin/python3", ROOT / "examples" / "gtk-reader" / "reader.py")
 KNOWN = (
@@ -47,6 +47,13 @@ async def test_the_timeline_has_all_blogs_newest_first(reader: Screen) -> None:
 async def test_a_post_that_arrives_is_shown_at_the_top(reader: Screen, desktop: Desktop) -> None:
     await desktop.publish("frost", "The first frost")
     await reader.until(lambda shown: posts(shown)[:1] == ["The first frost"])
+
+
+async def test_scrolling_to_the_end_reads_what_comes_after_the_window(reader: Screen, desktop: Desktop) -> None:
+    await reader.wheel(KNOWN[2], until="Old news 0\n")
+    await desktop.publish("late", "News while nobody looks at the top")
+    await desktop.daemon.until(lambda signal: signal.body[2:4] == [NEWS, ["late"]])
+    await reader.until(lambda shown: posts(shown)[-3:] == ["Old news 2", "Old news 1", "Old news 0"])
 
 
 async def test_opening_a_post_marks_it_read_for_all_programs(reader: Screen, desktop: Desktop, pictures: Path) -> None:

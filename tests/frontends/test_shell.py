@@ -11,9 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from demo.sample import BLOG
-
-from .conftest import ROOT, Desktop
+from .conftest import NEWS, ROOT, Desktop
 
 COMMAND = re.compile(r"^ {4}(.*\b(?:busctl|gdbus) .*)$", re.MULTILINE)
 COMMANDS = COMMAND.findall((ROOT / "README.md").read_text(encoding="utf-8"))
@@ -75,7 +73,7 @@ CHECKS: dict[str, Check] = {
     "Cache Search": prints('"mushrooms"', '"completeness":{"type":"s","data":"full"}'),
     "Cache.Export": exports,
     "Analysers Register": registers,
-    MONITOR: prints(f"Cache.ItemsChanged ('alice@localhost', 'pubsub.localhost', '{BLOG}', ['heard'], @as [], "),
+    MONITOR: prints(f"Cache.ItemsChanged ('alice@localhost', 'pubsub.localhost', '{NEWS}', ['heard'], @as [], "),
     "Manager AddAccount": adds,  # last, for with two accounts "" is none of them any more
 }
 

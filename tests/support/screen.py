@@ -30,6 +30,8 @@ SECONDS = 30
 UNTOLD_SECONDS = 0.1
 WINDOW = 1  # Coordinates relative to the window; without a window manager it is at the screen's corner.
 RETURN = 0xFF0D
+NOTCHES = 20
+CLICK, WHEEL_DOWN = "b1c", "b5c"
 KEY_SYM = 3  # What the number is: the name of a key and how often it is struck.
 GRAB = """
 import sys
@@ -144,8 +146,16 @@ class Screen:
     async def click(self, part: str) -> None:
         """Click into the middle of what has such a name."""
         (one,) = await self.names(part)
-        ((x, y, width, height),) = await self._call(*one[2:], f"{ATSPI}.Component", "GetExtents", "u", WINDOW)
-        await self._device("GenerateMouseEvent", "iis", x + width // 2, y + height // 2, "b1c")
+        await self._device("GenerateMouseEvent", "iis", *await self._middle(one), CLICK)
+
+    async def wheel(self, over: str, until: str) -> None:
+        """Turn the mouse's wheel over what has the one name until the other is there."""
+        (one,) = await self.names(over)
+        where = await self._middle(one)
+        async with asyncio.timeout(SECONDS):
+            while not _named(await self.shown(), until):
+                for _ in range(NOTCHES):
+                    await self._device("GenerateMouseEvent", "iis", *where, WHEEL_DOWN)
 
     async def write(self, part: str, text: str) -> None:
         """Replace the text of the field with such a name."""
@@ -162,6 +172,10 @@ class Screen:
         """Write what is on the screen to a PNG."""
         command = [sys.executable, "-c", GRAB, str(file)]
         await asyncio.to_thread(subprocess.run, command, env=self.environment, check=True, timeout=SECONDS)
+
+    async def _middle(self, one: Shown) -> tuple[int, int]:
+        ((x, y, width, height),) = await self._call(*one[2:], f"{ATSPI}.Component", "GetExtents", "u", WINDOW)
+        return x + width // 2, y + height // 2
 
     async def _device(self, member: str, signature: str, *body: Any) -> None:
         path = f"{OBJECTS}/registry/deviceeventcontroller"
