@@ -13,6 +13,7 @@ import pytest
 
 from pubsub_cached.bus import RemoteError, Variant
 from tests.support.bus import PrivateBus
+from tests.support.command import Command
 from tests.support.daemon import NAME, ROOT, Daemon
 from tests.support.postgresql import PASSWORD, PostgreSQL
 from tests.support.publisher import Publisher
@@ -115,6 +116,9 @@ async def test_a_database_server_that_is_away_is_said_and_awaited(daemon: Daemon
         with pytest.raises(RemoteError, match="can't be reached") as caught:
             await daemon.items(prosody.pubsub, node)
         assert caught.value.name == "im.pubsubcache1.Error.DatabaseError"
+        doctor = await Command(daemon.environment)("doctor")
+        assert "database: The database can't be reached" in doctor.out
+        assert "Start its server" in doctor.out + doctor.err
         own.start()
         items, *_ = await daemon.items(prosody.pubsub, node)
         assert [item["id"] for item in items] == ["i2", "i1", "i0"]

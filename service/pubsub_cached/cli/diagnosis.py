@@ -151,7 +151,9 @@ async def _database(client: Client) -> Findings:
     try:
         (statistics,) = await client.call("Debug", "GetStatistics")
     except Failure as failure:
-        yield Finding("problem", "database", failure.message, f"See '{LOG}'.")
+        away = "can't be reached" in failure.message
+        remedy = "Start its server, or correct [database] url in the configuration." if away else f"See '{LOG}'."
+        yield Finding("problem", "database", failure.message, remedy)
         return
     if recovered := statistics.get("recovered-from"):
         yield Finding(

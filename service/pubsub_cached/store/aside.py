@@ -26,8 +26,9 @@ SECONDS = 5.0
 class _Leash:
     """Ends a read when its time is over or nobody waits for it any more."""
 
-    def __init__(self, seconds: float | None) -> None:
+    def __init__(self, seconds: float | None, what: str) -> None:
         self.seconds = seconds
+        self._what = what
         self._deadline = None if seconds is None else time.monotonic() + seconds
         self._let_go = False
         self._ends: list[Callable[[], None]] = []
@@ -57,20 +58,29 @@ class _Leash:
         """What the caller is told."""
         if self._let_go:
             return DatabaseError("The database was closed.")
-        return Timeout(
-            f"The search took longer than {self.seconds:g} s and was cut off; ask for fewer nodes or types, "
-            "rarer words, or another order."
+        advice = (
+            "ask for fewer nodes or types, rarer words, or another order"
+            if self._what == "search"
+            else "the database is busy, so try again later"
         )
+        return Timeout(f"The {self._what} took longer than {self.seconds:g} s and was cut off; {advice}.")
 
 
 class Aside:
     """Runs functions with a connection, in one read transaction each.
 
-    translate: what a caller meets for an exception of the database, None for any other.
+    translate: what a caller meets for an exception of the database, None for any other. what: the reads are, in
+    sentences.
     """
 
-    def __init__(self, database: Database, translate: Callable[[BaseException], PubSubCachedError | None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        translate: Callable[[BaseException], PubSubCachedError | None],
+        what: str = "search",
+    ) -> None:
         self._database = database
+        self._what = what
         self._translate = translate
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="store-aside")
         # The one used last first: its cache is warm, and quiet times need one only.
@@ -85,7 +95,7 @@ class Aside:
         """
         if self._closed:
             raise DatabaseError("The database is closed.")
-        leash = _Leash(seconds)
+        leash = _Leash(seconds, self._what)
         self._running.add(leash)
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(self._executor, self._work, work, leash)

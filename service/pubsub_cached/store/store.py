@@ -48,7 +48,7 @@ class Store:
             self._connection, self._driver = reader.connection, reader.driver
         self._aside = Aside(database, self._translated)
         # Bounded reads do not wait for those that take long.
-        self._near = Aside(database, self._translated)
+        self._near = Aside(database, self._translated, "read")
         self._writer = Writer(database, clock, self._suspect)
 
     @classmethod

@@ -16,7 +16,14 @@ from ...errors import DatabaseError, PubSubCachedError, StorageFull
 
 Driver = psycopg.Connection[Any]
 
-_CONNECT_SECONDS = 10
+# Where a server does not answer any more: seconds for a connection to be made, then libpq's own ways to notice.
+_PATIENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
 
 
 class _Text(StrDumperUnknown):
@@ -28,7 +35,7 @@ class _Text(StrDumperUnknown):
 
 def engine(url: URL) -> Engine:
     """An engine whose connections begin no transaction by themselves."""
-    given = {"application_name": "pubsub-cached", "connect_timeout": _CONNECT_SECONDS}
+    given = {"application_name": "pubsub-cached", **_PATIENCE}
     arguments = {key: value for key, value in given.items() if key not in url.query}
     made = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=arguments)
 
