@@ -258,8 +258,8 @@ class Coherence(RuleBasedStateMachine):
     def read(self, jid: str, policy: str) -> None:
         reader, readable, working = self.readers[jid], self.stage.readable(jid), self.stage.working
         asked = self.stage.world.count("get_items")
-        # A stream that was made anew is up once the client hears of it.
-        online = self.cache.house.accounts.get(jid).session.online and reader.connected
+        # A stream that broke or was made anew is so once the client hears of it.
+        online = reader.connected and not self.stage.world.queued
         try:
             items, cursor, info = self.run(self.get(reader, policy))
         except REFUSED:

@@ -177,6 +177,11 @@ class World:
             if kind in ("", request.kind) and service in ("", request.service) and node in (None, request.node)
         )
 
+    @property
+    def queued(self) -> int:
+        """How much is under way that nobody has noticed yet."""
+        return len(self._queue)
+
     async def settle(self) -> None:
         """Return once nothing is queued and the code under test has stopped reacting.
 
