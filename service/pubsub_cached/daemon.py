@@ -18,6 +18,7 @@ from .errors import BusLost
 from .network import Network
 
 if TYPE_CHECKING:
+    from .analysers.watching import Watching
     from .cache.house import House
     from .store.store import Store
     from .xmpp.port import Connector, Endpoint, Listener, PasswordSource, Session
@@ -60,6 +61,7 @@ class Daemon:
         self._connection: Connection
         self._tree: Tree
         self._store: Store
+        self._files: Watching
         self.house: House
 
     def stop(self) -> None:
@@ -104,6 +106,8 @@ class Daemon:
             await asyncio.to_thread(load)
         await self.house.connect()
         self._network = asyncio.create_task(Network(self.house.network_changed).run(), name="network")
+        # It begins with what changed since they were read.
+        self._watching = asyncio.create_task(self._files.run(), name="files of analysers")
         # What was made so far stays; the collector need not look at it again and again.
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
@@ -120,7 +124,7 @@ class Daemon:
         self._store = await self._opened()
         analysers = registry()
         plugins.load(analysers)
-        watching = Watching(lambda: files.load(analysers))
+        self._files = Watching(lambda: files.load(analysers))
         files.load(analysers)
         self.house = House(
             self._config,
@@ -133,7 +137,6 @@ class Daemon:
         )
         await self.house.start()
         self._exports.open(self.house)
-        self._watching = asyncio.create_task(watching.run(), name="files of analysers")
 
     async def _opened(self) -> Store:
         """The store; another daemon that uses the database is waited for, unless this one is stopped."""
