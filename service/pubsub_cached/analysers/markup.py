@@ -127,7 +127,9 @@ def _markup(
     if content is None:
         return None
     written = _written(content)
-    cleaned = None if _too_nested(content, written) else _cleaner(uris.base(element, base)).clean(written)
+    # What came as XML is no deeper than a payload may be.
+    nested = (type == "html" and bool(xml.too_deep(content))) or _too_much_formatting(content, written)
+    cleaned = None if nested else _cleaner(uris.base(element, base)).clean(written)
     if cleaned is None or len(cleaned) > SHORT + MOST_GROWTH * len(written):
         item.error(f"<{xml.local(element)}>: the markup is nested too deeply, only its text is kept.")
         xhtml, text = "", xml.text(element) if type == "xhtml" else _stripped(xml.text(element))
@@ -161,9 +163,9 @@ def _from_html(source: str) -> _Element | None:
     return etree.fromstring(f"<div>{source}</div>", _html_parser).find("body")
 
 
-def _too_nested(content: _Element, written: str) -> bool:
+def _too_much_formatting(content: _Element, written: str) -> bool:
     """Whether the sanitiser's parser could make much more of the markup than there is."""
-    return bool(xml.too_deep(content)) or (len(written) > SHORT and bool(_formatting_nests(content)))
+    return len(written) > SHORT and bool(_formatting_nests(content))
 
 
 def _stripped(source: str) -> str:
