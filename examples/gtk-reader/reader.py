@@ -158,7 +158,15 @@ class Window(Adw.ApplicationWindow):
         self.objects = Gio.DBusObjectManagerClient.new_finish(result)
         for change in ("object-added", "object-removed", "interface-proxy-properties-changed", "notify::name-owner"):
             self.objects.connect(change, self.look)
+        self.objects.connect("interface-proxy-properties-changed", self.hear)
         self.look()
+
+    def hear(
+        self, _: object, thing: Gio.DBusObject, proxy: Gio.DBusProxy, changed: GLib.Variant, *rest: object
+    ) -> None:
+        """A post that waited and that the service did not want must not just vanish."""
+        if proxy.get_interface_name() == f"{NAME}.Job" and changed.unpack().get("State") == "failed":
+            self.say(proxy.get_cached_property("ErrorMessage").unpack())
 
     def found(self, interface: str, *names: str) -> list[list[Any]]:
         """Properties of all objects with an interface."""

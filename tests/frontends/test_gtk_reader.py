@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from demo.publish import entry
 from demo.sample import BLOG
+from pubsub_cached.bus import Variant
 from tests.support.screen import Screen, Shown
 
 from .conftest import NEWS, ROOT, Desktop
@@ -85,6 +87,12 @@ async def test_what_is_written_without_a_connection_is_sent_later(reader: Screen
     await reader.until(lambda shown: posts(shown)[:1] == ["Written on the train"])
     await reader.gone("Waiting for a connection")
     await reader.names("Up to date")
+
+
+async def test_what_the_service_did_not_want_is_said(reader: Screen, desktop: Desktop) -> None:
+    post = ("", desktop.server.pubsub, "no such node", "lost", entry("lost", "Lost", "In the post."))
+    await desktop.daemon.call("PubSub", "Publish", "sssssa{sv}", *post, {"queue": Variant("b", True)})
+    await reader.names("no such node")
 
 
 async def test_it_starts_without_a_server(screen: Screen, desktop: Desktop) -> None:
