@@ -42,6 +42,7 @@ class PostgreSQL:
             os.chown(self.directory, someone.pw_uid, someone.pw_gid)
             self._user = {"user": someone.pw_uid, "group": someone.pw_gid, "extra_groups": []}
         self._numbers = itertools.count()
+        self._kept: dict[str, psycopg.Connection[Any]] = {}
 
     def start(self) -> Self:
         """Start the server and wait until it answers."""
@@ -56,9 +57,8 @@ class PostgreSQL:
         }
         given = " ".join(f"-c {name}={value}" for name, value in options.items())
         self._run("pg_ctl", "start", "--wait", "-D", self._data, "-l", self._log, "-o", given)
-        with self._connect() as connection:
-            if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (USER,)).fetchone():
-                connection.execute(f"CREATE ROLE {USER} LOGIN CREATEDB PASSWORD '{PASSWORD}'")
+        if not self.execute(f"SELECT 1 FROM pg_roles WHERE rolname = '{USER}'"):
+            self.execute(f"CREATE ROLE {USER} LOGIN CREATEDB PASSWORD '{PASSWORD}'")
         return self
 
     def stop(self) -> None:
@@ -82,6 +82,8 @@ class PostgreSQL:
 
     def drop(self, name: str) -> None:
         """Remove a database, whoever is connected to it."""
+        if (kept := self._kept.pop(name, None)) is not None:
+            kept.close()
         self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def empty(self, name: str) -> None:
@@ -105,19 +107,22 @@ class PostgreSQL:
 
     def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         """A statement of the superuser."""
-        with self._connect(database) as connection:
-            cursor = connection.execute(statement)
-            return cursor.fetchall() if cursor.description else []
+        cursor = self._connected(database).execute(statement)
+        return cursor.fetchall() if cursor.description else []
 
     def disconnect(self, database: str) -> int:
         """End every connection to a database, as a network does; how many there were."""
-        ended = self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
-        return len(ended)
+        theirs = f"datname = '{database}' AND usename = '{USER}'"
+        return len(self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {theirs}"))
 
-    def _connect(self, database: str = "postgres") -> psycopg.Connection[Any]:
-        return psycopg.connect(
-            host=str(self.directory), port=self.port, user="postgres", dbname=database, autocommit=True
-        )
+    def _connected(self, database: str) -> psycopg.Connection[Any]:
+        """A connection of the superuser, which is kept."""
+        kept = self._kept.get(database)
+        if kept is None or kept.closed:
+            kept = self._kept[database] = psycopg.connect(
+                host=str(self.directory), port=self.port, user="postgres", dbname=database, autocommit=True
+            )
+        return kept
 
     def _initialise(self) -> None:
         # In an order of words that is not that of code points, so that what relies on the server's shows.
@@ -140,6 +145,9 @@ class PostgreSQL:
             raise RuntimeError(f"{program} ended with {done.returncode}: {done.stderr}{log[-2000:]}")
 
     def _end(self, mode: str) -> None:
+        for kept in self._kept.values():
+            kept.close()
+        self._kept.clear()
         if self._data.joinpath("postmaster.pid").exists():
             self._run("pg_ctl", "stop", "--wait", "-D", self._data, "-m", mode)
 
