@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import errors, jid
 from ..address import Address
+from ..analysers import matching
 from ..analysers.definition import Definition
 from ..analysers.registry import Matched, Registry, Subject
 from ..store import items as item_store
@@ -87,11 +88,14 @@ class Reanalysis:
         A node whose analyser is not registered any more counts as one without, but stays as it is when nothing else
         matches: its analyser may come back.
         """
-        for row in await self._everything():
-            await asyncio.sleep(0)
+        came = [definition for name in names if (definition := self._registry.get(name)) is not None]
+        for number, row in enumerate(await self._everything()):
+            if number % PAGE == 0:
+                await asyncio.sleep(0)
             definition = self._registry.get(row.analyser) if row.analyser else None
             if definition is None and row.state not in ("gone", "unknown"):
-                if self._registry.match(_subject(row)).definition is None:
+                # Whatever else there is was tried before.
+                if not any(matching.examine(each, _subject(row))[0] for each in came):
                     continue
                 again = await self.match(row)
                 if again is not None and again.analyser != row.analyser:
