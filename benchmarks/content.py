@@ -29,9 +29,9 @@ RARE = "kaleidoscope"
 RARELY = 100
 # An installed analyser that wants an index on a path of whatever is parsed.
 INDEXED = "published"
-INDEXES = f"""type = "benchmark"
+INDEXES = f"""name = "benchmark"
+type = "benchmark"
 node = "benchmark"
-fields = '{{"published": {{"path": "published", "type": "date"}}}}'
 indexes = ["{INDEXED}"]
 """
 _FIRST = datetime(2001, 1, 1, tzinfo=UTC)
