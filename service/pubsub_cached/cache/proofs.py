@@ -56,20 +56,23 @@ class Proofs:
     def doubted(self, account: Account, node: NodeRow) -> bool:
         """Whether there is a reason to think that access was tightened."""
         address = node.address
-        if address.own or not account.online:
+        if address.own:
             return False
         if address in self._doubted:
             return True
         left = node.access_model in (PRESENCE, ROSTER) and address.service not in account.session.contacts
-        return left and self._too_old(address)
+        return account.online and left and self._too_old(address)
 
     def missing(self, account: Account, node: NodeRow) -> bool:
         """Whether the node must be proved before it is served to somebody who is online."""
         address = node.address
-        if address.own or not account.online:
+        if address.own:
             return False
         if self.doubted(account, node):
             return True
+        if not account.online:
+            # A proof does not age offline.
+            return False
         if node.state == "unreachable":
             # Nothing can be proved, and what is served says that it is old.
             return False

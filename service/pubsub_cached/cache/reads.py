@@ -113,7 +113,8 @@ class Reads:
             node = _stale(node)
         decision = decide(node, options.policy, account.online, now)
         if decision in _FROM_CACHE and self._unproved(account, node, options):
-            decision = Decision.PROVE if options.policy != "cache" else Decision.NOT_CACHED
+            proving = Decision.PROVE if account.online else Decision.OFFLINE
+            decision = proving if options.policy != "cache" else Decision.NOT_CACHED
         if decision in _FROM_CACHE:
             assert node is not None
             self._in_use(node, now)
@@ -160,7 +161,7 @@ class Reads:
         return await self._from_service(account, address, options, place, node)
 
     def _unproved(self, account: Account, node: NodeRow | None, options: ReadOptions) -> bool:
-        if not account.online or node is None:
+        if node is None:
             return False
         if options.policy == "cache":
             # Nothing may be asked: what was proved once is shown, unless there is a reason to doubt it.

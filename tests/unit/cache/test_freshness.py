@@ -90,3 +90,23 @@ async def test_a_session_lost_while_access_is_proved_leaves_an_offline_reader_wh
     world.cut(ALICE)
     items, _, info = await read
     assert (len(items), info["freshness"]) == (1, "offline")
+
+
+async def test_what_was_doubted_before_the_session_went_is_not_shown_offline_either(cached: Make) -> None:
+    world = World()
+    cache, service = await followed(cached, world)
+    service.configure(MICROBLOG, access_model="whitelist")
+    service.hold()
+    world.inject(ALICE, ConfigurationEvent(service=PUBSUB, node=MICROBLOG))
+    await world.settle()
+    world.cut(ALICE)
+    await cache.idle()
+    with pytest.raises(errors.NotCached):
+        await cache.read(PUBSUB, MICROBLOG, policy="cache")
+    with pytest.raises(errors.Offline):
+        await cache.read(PUBSUB, MICROBLOG)
+    service.configure(MICROBLOG, access_model="open")
+    service.release()
+    world.restore(ALICE)
+    await cache.idle()
+    assert await freshness(cache) == "live"
