@@ -113,7 +113,7 @@ def told(info: dict[str, Any], shown: int, *, more: bool, quiet: bool) -> None:
 def summary(info: dict[str, Any], shown: int, *, more: bool) -> str:
     """How many items these are, where they come from, and how fresh they are."""
     total = info.get("total")
-    count = f"{shown} of {total} items" if total is not None and total != shown else output.counted(shown, "item")
+    count = f"{shown} of {total} items" if total is not None and total > shown else output.counted(shown, "item")
     parts = [count + (" (--limit or --all for more)" if more else ""), _source(info)]
     if info.get("completeness") == "window":
         parts.append("the cache holds only the newest")
