@@ -91,6 +91,26 @@ async def test_the_password_is_nowhere_but_where_secrets_are_kept(daemon: Daemon
     assert holding[0].stat().st_mode & 0o777 == 0o600
 
 
+async def test_no_process_has_a_password_among_its_arguments_or_in_its_environment(
+    daemon: Daemon, prosody: Prosody
+) -> None:
+    await daemon.start()
+    await set_password(daemon, await added(daemon, prosody), PASSWORD)
+    assert await daemon.end() == 0
+    daemon.account(prosody, "alice")
+    seen, text = daemon.directory / "seen", daemon.config.read_text()
+    processes = "/proc/self/environ /proc/$PPID/environ /proc/$PPID/cmdline"
+    look = f"cat {processes} > {seen}; cat {daemon.directory}/alice.password"
+    command = f'password-command = ["sh", "-c", "{look}"]'
+    daemon.config.write_text("\n".join(command if "password-file" in line else line for line in text.splitlines()))
+    await daemon.start()
+    for user in ("alice", "bob"):
+        await daemon.state(prosody.jid(user), "online")
+    found = seen.read_bytes()
+    assert b"pubsub_cached" in found
+    assert PASSWORD.encode() not in found
+
+
 async def test_a_wrong_password_can_be_mended(daemon: Daemon, prosody: Prosody) -> None:
     await daemon.start()
     path = await added(daemon, prosody)
