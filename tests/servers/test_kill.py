@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from pubsub_cached.bus import Variant
 from tests.support.daemon import Daemon
 from tests.support.prosody import Prosody
 from tests.support.publisher import Publisher
@@ -29,7 +30,8 @@ async def burst(publisher: Publisher, service: str, node: str, number: int) -> N
 
 
 async def stored(daemon: Daemon, service: str, node: str) -> set[str]:
-    items, *_ = await daemon.items(service, node)
+    items, cursor, _ = await daemon.items(service, node, limit=Variant("u", 500))
+    assert cursor == ""
     return {item["id"] for item in items}
 
 
