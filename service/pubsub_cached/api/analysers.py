@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from ..bus import Records, Variant, caller
 from ..cache.options import ReanalyseFilter
-from ..errors import InvalidAnalyser, InvalidArgs, NoSuchNode
+from ..errors import InvalidArgs, NoSuchNode
 from ..records import ANALYSER
 from .analyser import path
 from .options import INT64, UINT32, Flag, Number, Table, Text, Texts, Token
@@ -79,10 +79,6 @@ class Analysers(Served):
     options: ClassVar[Mapping[str, Table]] = {table.method: table for table in (REGISTER, MATCH, REANALYSE)}
 
     async def Register(self, name: str, analyser: Mapping[str, Variant]) -> str:
-        for key in analyser:
-            if key not in REGISTER.options:
-                # The same word for a definition, wherever it is written.
-                raise InvalidAnalyser(f"The key '{key}' of '{name}' is not known; Register {REGISTER.known()[3:]}.")
         keys: dict[str, Any] = {key.replace("_", "-"): value for key, value in REGISTER.read(analyser).items()}
         return path(await self.house.analysing.register(name, keys, caller()))
 

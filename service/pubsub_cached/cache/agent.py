@@ -12,7 +12,7 @@ from ..analysers.agent import Peers, Reply
 from ..analysers.item import ItemContext, Parsed
 from ..analysers.registry import Registry
 from ..xmpp.payload import quoted
-from .ladder import RESULT_AT_MOST, SECONDS, Failed, Ladder, Unanswered
+from .deferred import RESULT_AT_MOST, SECONDS, Deferred, Failed, Unanswered
 
 START_SECONDS = 60.0
 # How long until what could not be started is tried again, s; doubled each time. A package may bring the analyser's file
@@ -22,7 +22,7 @@ RETRY_LONGEST = 3600.0
 PUBSUB = "http://jabber.org/protocol/pubsub"
 
 
-class Agent(Ladder):
+class Agent(Deferred):
     """The agent of an analyser that has callbacks, in another process.
 
     One whose owner left the bus waits for it; one that the bus can start is started.
@@ -95,7 +95,7 @@ class Agent(Ladder):
         raise Unanswered(tried=True)
 
     def begin(self) -> None:
-        """As a ladder, unless there is nobody to call."""
+        """As any deferred parser, unless there is nobody to call."""
         super().begin()
         self._retry_no_more()
         if not self._owner and not self._bus_name:

@@ -27,7 +27,7 @@ from ..store.store import Store
 from .agent import Agent, document
 from .changes import Changes
 from .coroutine import Coroutine
-from .ladder import AT_ONCE, Failed, Unanswered
+from .deferred import AT_ONCE, Failed, Unanswered
 from .nodes import Nodes
 from .parsing import stored
 
@@ -42,8 +42,8 @@ class _Worker:
     skip: rows whose call was not answered, left until it is resumed; a new set then, as calls may be under way.
     """
 
-    def __init__(self, ladder: Agent | Coroutine) -> None:
-        self.ladder = ladder
+    def __init__(self, parser: Agent | Coroutine) -> None:
+        self.parser = parser
         self.skip: set[int] = set()
         self.begun = asyncio.Event()
         self.woken = asyncio.Event()
@@ -82,7 +82,7 @@ class Agents:
     def changed(self, name: str, registered: bool) -> None:
         """An analyser came, went, or has another owner: its agent is a new one."""
         if (worker := self._workers.pop(name, None)) is not None:
-            worker.ladder.close()
+            worker.parser.close()
             # Whoever waits for it learns that there is no answer.
             worker.begun.set()
             if worker.task is not None:
@@ -131,7 +131,7 @@ class Agents:
         """Call a suspended agent again; one that is not suspended is left alone."""
         entry = self._registry.entry(name)
         if (worker := self._workers.get(name)) is not None and entry is not None and entry.state != "active":
-            worker.ladder.resume()
+            worker.parser.resume()
 
     async def match(self, subject: Subject, matched: Matched) -> Matched | None:
         """What the agent makes of an analysis; None when there is no answer. Without an agent, the analysis."""
@@ -139,7 +139,7 @@ class Agents:
         if definition is None or "match" not in definition.callbacks or matched.excluded:
             return matched
         worker = self._workers.get(definition.name)
-        if worker is None or not isinstance(worker.ladder, Agent):
+        if worker is None or not isinstance(worker.parser, Agent):
             return None
         analysis = {
             "name": definition.name,
@@ -153,7 +153,7 @@ class Agents:
         await worker.begun.wait()
         text = msgspec.json.encode(analysis).decode()
         try:
-            answer = document(await worker.ladder.call("Match", *subject.address, text), definition.name)
+            answer = document(await worker.parser.call("Match", *subject.address, text), definition.name)
             changed = msgspec.convert(answer, _Analysis)
         except Unanswered:
             return None
@@ -176,37 +176,37 @@ class Agents:
 
     async def _work(self, worker: _Worker) -> None:
         await worker.begun.wait()
-        await worker.ladder.watch()
+        await worker.parser.watch()
         while True:
             await worker.woken.wait()
             worker.woken.clear()
-            definition = self._registry.get(worker.ladder.name)
+            definition = self._registry.get(worker.parser.name)
             if definition is None or not definition.deferred:
                 continue
             await self._count(worker, definition.version)
             try:
                 await self._drain(worker, definition.version)
             except errors.PubSubCachedError as error:
-                log.warning("items of the analyser '%s' could not be parsed: %s", worker.ladder.name, error.message)
+                log.warning("items of the analyser '%s' could not be parsed: %s", worker.parser.name, error.message)
             except Exception:
-                log.exception("items of the analyser '%s' could not be parsed", worker.ladder.name)
+                log.exception("items of the analyser '%s' could not be parsed", worker.parser.name)
 
     async def _count(self, worker: _Worker, version: int) -> None:
-        entry = self._registry.entry(worker.ladder.name)
+        entry = self._registry.entry(worker.parser.name)
         if entry is not None:
             entry.pending = await self._store.read(stored_items.pending, entry.name, version)
 
     async def _drain(self, worker: _Worker, version: int) -> None:
-        name, ladder = worker.ladder.name, worker.ladder
-        for node in await self._store.read(stored_items.behind, name, version) if ladder.usable else ():
+        name, parser = worker.parser.name, worker.parser
+        for node in await self._store.read(stored_items.behind, name, version) if parser.usable else ():
             rows = await self._store.read(stored_items.of_node, node.id)
             for start in range(0, len(rows), BATCH):
-                if ladder.usable:
+                if parser.usable:
                     await self._parse_all(worker, rows[start : start + BATCH], again=True)
-            if ladder.usable:
+            if parser.usable:
                 await self._current(node, version)
                 await self._count(worker, version)
-        while ladder.usable:
+        while parser.usable:
             rows = await self._store.read(stored_items.unparsed, name, worker.skip, BATCH)
             if not rows:
                 break
@@ -231,7 +231,7 @@ class Agents:
 
         async def run() -> None:
             for item in queue:
-                if not worker.ladder.usable:
+                if not worker.parser.usable:
                     return
                 made = await self._parse(worker, item, again=again)
                 if made is not None:
@@ -251,12 +251,12 @@ class Agents:
         context = ItemContext(
             item.address, item.id, item.payload, item.namespace, item.publisher, item.type, item.subtype
         )
-        made = self._registry.parse(worker.ladder.name, context)
+        made = self._registry.parse(worker.parser.name, context)
         if not made.deferred:
             skip.add(item.row)
             return stored(context, made)
         try:
-            parsed = await worker.ladder.parse(context, made)
+            parsed = await worker.parser.parse(context, made)
         except Unanswered as unanswered:
             if not unanswered.tried:
                 return None
@@ -264,7 +264,7 @@ class Agents:
             return stored(context, msgspec.structs.replace(made, deferred=False)) if again else None
         if parsed.data is None and not parsed.errors:
             # Else it would count among those of which nothing was made yet.
-            empty = f"The parser of '{worker.ladder.name}' made nothing of it."
+            empty = f"The parser of '{worker.parser.name}' made nothing of it."
             parsed = msgspec.structs.replace(parsed, errors=(empty,))
         return stored(context, parsed)
 

@@ -7,15 +7,18 @@ from collections.abc import Callable
 
 from ..analysers.item import ItemContext, Parsed
 from ..analysers.registry import Registry
-from .ladder import RESULT_AT_MOST, SECONDS, Ladder, Unanswered
+from .deferred import RESULT_AT_MOST, SECONDS, Deferred, Unanswered
 
 
-class Coroutine(Ladder):
+class Coroutine(Deferred):
     """The parser of an analyser that is a coroutine. One that does not give the loop back is beyond help."""
 
     def __init__(self, name: str, registry: Registry, usable: Callable[[], None]) -> None:
         super().__init__(name, registry, usable)
         self._running: set[asyncio.Task[Parsed]] = set()
+
+    async def watch(self) -> None:
+        """There from the beginning."""
 
     def close(self) -> None:
         """End what runs."""

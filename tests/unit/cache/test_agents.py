@@ -14,7 +14,7 @@ from pubsub_cached.analysers.item import ItemContext
 from pubsub_cached.analysers.registry import Registry
 from pubsub_cached.cache import agent as agents
 from pubsub_cached.cache.agent import Agent
-from pubsub_cached.cache.ladder import Unanswered
+from pubsub_cached.cache.deferred import Unanswered
 
 RULES = {"name": "x", "type": "x", "node": "n", "agent": "/a", "bus-name": "org.example.A", "callbacks": ["parse"]}
 ITEM = ItemContext(Address("a@example.org", "a@example.org", "n"), "1", "<x/>")

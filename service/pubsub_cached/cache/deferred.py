@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Literal
 
@@ -34,8 +35,8 @@ class Unanswered(Exception):
         self.tried = tried
 
 
-class Ladder:
-    """How an analyser is that parses later; its state is the registry's."""
+class Deferred(ABC):
+    """A parser that answers later, and how far it may still be called; its state is the registry's."""
 
     def __init__(self, name: str, registry: Registry, usable: Callable[[], None]) -> None:
         """usable: called when it can be called again."""
@@ -53,6 +54,7 @@ class Ladder:
         entry = self._registry.entry(self.name)
         return not self.closed and entry is not None and entry.state == "active"
 
+    @abstractmethod
     async def watch(self) -> None:
         """Notice when what is to be called appears."""
 
@@ -66,9 +68,9 @@ class Ladder:
         if self.usable:
             self._usable()
 
+    @abstractmethod
     async def parse(self, context: ItemContext, made: Parsed) -> Parsed:
         """An item with what comes of it; made: as it is stored meanwhile. Raises Unanswered."""
-        raise NotImplementedError
 
     def begin(self) -> None:
         """Nothing has failed yet."""
