@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -22,6 +24,7 @@ from .server import free_ports
 
 USER = "pubsub"
 PASSWORD = "correct horse"
+START_SECONDS = 60.0
 
 
 class PostgreSQL:
@@ -41,6 +44,7 @@ class PostgreSQL:
             someone = pwd.getpwnam("postgres")
             os.chown(self.directory, someone.pw_uid, someone.pw_gid)
             self._user = {"user": someone.pw_uid, "group": someone.pw_gid, "extra_groups": []}
+        self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count()
         self._kept: dict[str, psycopg.Connection[Any]] = {}
 
@@ -55,19 +59,23 @@ class PostgreSQL:
             "fsync": "off",
             "max_connections": 200,
         }
-        given = " ".join(f"-c {name}={value}" for name, value in options.items())
-        self._run("pg_ctl", "start", "--wait", "-D", self._data, "-l", self._log, "-o", given)
+        given = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
+        # It ends with this process, however that ends.
+        command = ["setpriv", "--pdeathsig", "INT", _program("postgres"), "-D", self._data, *given]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, cwd=self.directory, stdout=log, stderr=log, **self._user)
+        self._await_answer()
         if not self.execute(f"SELECT 1 FROM pg_roles WHERE rolname = '{USER}'"):
             self.execute(f"CREATE ROLE {USER} LOGIN CREATEDB PASSWORD '{PASSWORD}'")
         return self
 
     def stop(self) -> None:
         """End the server as a service manager does; clients are disconnected."""
-        self._end("fast")
+        self._end(signal.SIGINT)
 
     def kill(self) -> None:
         """End the server as a crash does."""
-        self._end("immediate")
+        self._end(signal.SIGQUIT)
 
     def remove(self) -> None:
         """Stop it, and remove its data."""
@@ -124,6 +132,17 @@ class PostgreSQL:
             )
         return kept
 
+    def _await_answer(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            with contextlib.suppress(psycopg.OperationalError):
+                self._connected("postgres")
+                return
+            assert self._process is not None
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"postgres does not answer: {self._log.read_text()[-2000:]}")
+            time.sleep(0.05)
+
     def _initialise(self) -> None:
         # In an order of words that is not that of code points, so that what relies on the server's shows.
         locale = ("--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=de")
@@ -144,12 +163,14 @@ class PostgreSQL:
             log = self._log.read_text() if self._log.exists() else ""
             raise RuntimeError(f"{program} ended with {done.returncode}: {done.stderr}{log[-2000:]}")
 
-    def _end(self, mode: str) -> None:
+    def _end(self, number: signal.Signals) -> None:
         for kept in self._kept.values():
             kept.close()
         self._kept.clear()
-        if self._data.joinpath("postmaster.pid").exists():
-            self._run("pg_ctl", "stop", "--wait", "-D", self._data, "-m", mode)
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(START_SECONDS)
+            self._process = None
 
 
 @pytest.fixture(scope="session")
