@@ -51,6 +51,7 @@ async def test_a_post_that_arrives_is_shown_at_the_top(reader: Screen, desktop: 
     await reader.until(lambda shown: posts(shown)[:1] == ["The first frost"])
 
 
+@pytest.mark.long
 async def test_scrolling_to_the_end_reads_what_comes_after_the_window(reader: Screen, desktop: Desktop) -> None:
     await reader.wheel(KNOWN[2], until="Old news 0\n")
     await desktop.publish("late", "News while nobody looks at the top")
@@ -89,12 +90,14 @@ async def test_what_is_written_without_a_connection_is_sent_later(reader: Screen
     await reader.names("Up to date")
 
 
+@pytest.mark.long
 async def test_what_the_service_did_not_want_is_said(reader: Screen, desktop: Desktop) -> None:
     post = ("", desktop.server.pubsub, "no such node", "lost", entry("lost", "Lost", "In the post."))
     await desktop.daemon.call("PubSub", "Publish", "sssssa{sv}", *post, {"queue": Variant("b", True)})
     await reader.names("no such node")
 
 
+@pytest.mark.long
 async def test_it_starts_without_a_server(screen: Screen, desktop: Desktop) -> None:
     await desktop.daemon.end()
     desktop.server.stop()
@@ -103,6 +106,7 @@ async def test_it_starts_without_a_server(screen: Screen, desktop: Desktop) -> N
     await screen.names("Offline, as of", "Forty-one species")
 
 
+@pytest.mark.long
 async def test_it_outlives_the_daemon(reader: Screen, desktop: Desktop) -> None:
     await desktop.daemon.end()
     await reader.names("The cache is not running", "Forty-one species")

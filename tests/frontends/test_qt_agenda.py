@@ -78,6 +78,7 @@ async def test_events_come_change_and_go_as_they_do_on_the_service(
         await agenda.gone(name)
 
 
+@pytest.mark.long
 async def test_without_the_server_the_agenda_says_so_and_turns_its_pages(agenda: Screen, desktop: Desktop) -> None:
     desktop.server.stop()
     await agenda.names("Offline, as of")

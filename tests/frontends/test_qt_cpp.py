@@ -44,6 +44,7 @@ async def test_it_shows_the_newest_posts_and_each_that_comes(newest: Path, deskt
         await process.wait()
 
 
+@pytest.mark.long
 async def test_an_error_has_a_name_and_a_sentence(newest: Path, desktop: Desktop) -> None:
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
