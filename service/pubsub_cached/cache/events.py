@@ -20,6 +20,7 @@ from ..store import changes as change_store
 from ..store import items as item_store
 from ..store import nodes as node_store
 from ..store import schedule
+from ..store.outline import overwritten
 from ..store.rows import UNPROVED, Delta, NodeRow, StoredItem
 from ..store.store import Store, Transaction
 from ..xmpp.port import (
@@ -38,6 +39,7 @@ from .changes import Changes
 from .max_items import MaxItems, exceeds
 from .negatives import Negatives
 from .nodes import Nodes, still
+from .overwrites import Question
 from .pace import Pace
 from .parsing import Parsing
 from .proofs import BY_ROSTER, Proofs
@@ -46,16 +48,22 @@ from .sync import KEPT, Sync
 log = logging.getLogger(__name__)
 
 
+# Reasons to distrust a node of which what is stored was right, as far as events came.
+_MISSED = frozenset({"bounce", "delayed-event", "max-items", "roster", "subscription"})
+
+
 class _Applied(NamedTuple):
     """What an event changed.
 
     unknown: it retracted an item that was never known. overfull: there are more items than the service keeps.
+    youngest: the item that was made last, where one that was not the last was overwritten, or "".
     """
 
     delta: Delta
     unknown: bool = False
     evicted: bool = False
     overfull: bool = False
+    youngest: str = ""
 
 
 class Watch:
@@ -255,11 +263,17 @@ class Events:
         retracted = [id_ for id_ in event.retracted if id_]
         self._sync.touched(address, [item.id for item in items] + retracted)
         keep = {"map": None, "last": 1}.get(self._parsing.kind(node.analyser), self._items_per_node)
-        self._written = self._store.write(_write, node.id, stored, retracted, keep)
-        self._written.add_done_callback(functools.partial(self._committed, account, address))
+        alone = stored[0].id if len(stored) == 1 and not retracted and node.state == "live" else ""
+        question = self._sync.overwrites.question(address, alone) if alone else None
+        self._written = self._store.write(_write, node.id, stored, retracted, keep, asked=question is not None)
+        self._written.add_done_callback(functools.partial(self._committed, account, address, question))
 
-    def _committed(self, account: Account, address: Address, written: asyncio.Future[_Applied]) -> None:
+    def _committed(
+        self, account: Account, address: Address, question: Question | None, written: asyncio.Future[_Applied]
+    ) -> None:
         """Tell what an event changed, once it is there for everyone to read."""
+        if question is not None:
+            self._ask(question, written)
         if written.cancelled():
             return
         if (error := written.exception()) is not None:
@@ -278,6 +292,11 @@ class Events:
     async def _exceeded(self, account: Account, address: Address) -> None:
         if not await self._max_items.exceeded(account, address):
             await self.distrust(address, "max-items")
+
+    def _ask(self, question: Question, written: asyncio.Future[_Applied]) -> None:
+        """Find out where the service put an item that was overwritten."""
+        applied = None if written.cancelled() or written.exception() is not None else written.result()
+        self._sync.ask(question, applied.youngest if applied is not None and applied.delta.changed else "")
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -302,7 +321,8 @@ class Events:
         if node.completeness != "none":
             # Believed by readers at once, and for as long as it can't be written down.
             self._nodes.suspected.add(address)
-            await self._nodes.update(node, state="stale", reason=still(node, reason))
+            doubt = {} if reason in _MISSED else {"whole_at": None}
+            await self._nodes.update(node, state="stale", reason=still(node, reason), **doubt)
             self._nodes.suspected.discard(address)
         self._sync.in_background(address)
 
@@ -335,15 +355,18 @@ class Events:
                 await self.distrust(entry.address, "roster")
 
 
-def _write(tx: Transaction, node_id: int, stored: list[StoredItem], retracted: list[str], keep: int | None) -> _Applied:
+def _write(
+    tx: Transaction, node_id: int, stored: list[StoredItem], retracted: list[str], keep: int | None, *, asked: bool
+) -> _Applied:
     """Apply one event, if the node is still kept in this moment."""
     node = node_store.by_id(tx.connection, node_id)
     if node is None or node.state not in KEPT:
         return _Applied(Delta())
+    youngest = overwritten(tx.connection, node_id, stored[0].id) if asked else ""
     published = item_store.publish(tx, node_id, stored)
     removed = item_store.retract(tx, node_id, retracted)
     unknown = [id_ for id_ in retracted if id_ not in removed.removed]
     evicted = keep is not None and bool(published.changed) and item_store.evict(tx, node_id, keep) > 0
     delta = Delta(published.changed, removed.removed, max(published.revision, removed.revision))
     strange = bool(unknown) and change_store.any_unknown(tx.connection, node, unknown)
-    return _Applied(delta, strange, evicted, exceeds(tx, node))
+    return _Applied(delta, strange, evicted, exceeds(tx, node), youngest)

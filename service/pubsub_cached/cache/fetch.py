@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
 from .. import errors, jid
 from ..address import Address
+from ..store.services import Observed, Paging
 from ..xmpp.port import DiscoItem, Item, ItemsPage, Rsm, Session
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,16 @@ Progress = Callable[[int, int], None]
 Strategy = Literal["one request", "pages", "ids"]
 
 
+class PagingFacts(Protocol):
+    """What is known of how services page (``facts.Facts``)."""
+
+    def of(self, address: Address) -> Observed:
+        """What was observed of the node's service."""
+
+    def pages(self, address: Address, paging: Paging) -> None:
+        """How the service answers a request for a page."""
+
+
 class Fetched(msgspec.Struct, frozen=True):
     """The newest items of a node, oldest first; ``full`` when the service has no others."""
 
@@ -42,7 +53,11 @@ class Fetched(msgspec.Struct, frozen=True):
 
 
 class _Disagreement(Exception):
-    """The service's pages contradict each other or its count."""
+    """The service's pages contradict each other or its count. lasting: it would do so again."""
+
+    def __init__(self, fact: str, *, lasting: bool) -> None:
+        super().__init__(fact)
+        self.lasting = lasting
 
 
 def own_server(address: Address) -> bool:
@@ -50,33 +65,47 @@ def own_server(address: Address) -> bool:
     return address.service in (address.account, jid.domain(address.account))
 
 
-async def fetch(session: Session, address: Address, keep: int | None, progress: Progress) -> Fetched:
+async def fetch(
+    session: Session, address: Address, keep: int | None, progress: Progress, facts: PagingFacts | None = None
+) -> Fetched:
     """The newest ``keep`` items (None: all), by the first strategy that works.
 
-    Raises what the session raises.
+    facts: where it is looked up, and written down, how the service pages. Raises what the session raises.
     """
     if own_server(address):
         return await _one_request(session, address, keep, progress)
-    probe = await session.get_items(address.service, address.node, max_items=1, rsm=Rsm(max=1))
+    probe = await _probe(session, address)
     if len(probe.items) > 1:
         log.info("%s answers %d items when asked for one", address, len(probe.items))
-    if probe.rsm and probe.count is not None:
+    pages = probe.rsm and probe.count is not None
+    believed = facts is None or facts.of(address).paging != "wrong"
+    if facts is not None and believed:
+        facts.pages(address, "pages" if pages else "none")
+    if pages and believed:
         try:
             return await _pages(session, address, keep, probe, progress)
         except _Disagreement as fact:
             log.info("%s: %s; taking its items by id", address, fact)
+            if facts is not None and fact.lasting:
+                facts.pages(address, "wrong")
+            probe = await _probe(session, address)
     return await _ids(session, address, keep, probe, progress)
+
+
+async def _probe(session: Session, address: Address) -> ItemsPage:
+    """The newest item, and whether a page was honoured."""
+    return await session.get_items(address.service, address.node, max_items=1, rsm=Rsm(max=1, before=""))
 
 
 async def _one_request(session: Session, address: Address, keep: int | None, progress: Progress) -> Fetched:
     asked = EVERYTHING if keep is None else keep + 1
     page = await session.get_items(address.service, address.node, max_items=None if keep is None else asked)
-    items = _unique(page.items)
+    items = unique(page.items)
     progress(len(items), len(items))
     if page.rsm and page.count is not None and page.count > len(page.items) and len(items) < asked:
         # The service cut its answer into pages although none were asked for.
         return await _pages(session, address, keep, page, progress)
-    return _newest(items, keep, len(items) < asked, "one request")
+    return newest(items, keep, len(items) < asked, "one request")
 
 
 async def _pages(session: Session, address: Address, keep: int | None, probe: ItemsPage, progress: Progress) -> Fetched:
@@ -89,43 +118,66 @@ async def _pages(session: Session, address: Address, keep: int | None, probe: It
     while got < wanted:
         page = await session.get_items(address.service, address.node, rsm=Rsm(max=size, before=before))
         if page.count != count:
-            raise _Disagreement(f"the count went from {count} to {page.count}")
+            raise _Disagreement(f"the count went from {count} to {page.count}", lasting=False)
         if not page.items or not page.first or page.first == before:
-            raise _Disagreement(f"the pages ended after {got} of {count} items")
+            raise _Disagreement(f"the pages ended after {got} of {count} items", lasting=True)
+        if not pages and page.items[-1].id != probe.items[-1].id:
+            raise _Disagreement("a page of one item and a longer one end with different items", lasting=True)
+        if len(page.items) < min(size, count - got):
+            log.info("%s: a page had %d items when asked for %d", address, len(page.items), size)
+            size = len(page.items)
         pages.append(page.items)
         got += len(page.items)
         before = page.first
         size = min(size, _batch(page.items))
         progress(got, wanted)
-    items = _unique([item for page in reversed(pages) for item in page])
+    items = unique([item for page in reversed(pages) for item in page])
     if len(items) != got:
-        raise _Disagreement(f"{got - len(items)} items came twice")
-    return _newest(items, keep, got >= count, "pages")
+        raise _Disagreement(f"{got - len(items)} items came twice", lasting=True)
+    return newest(items, keep, got >= count, "pages")
 
 
 async def _ids(session: Session, address: Address, keep: int | None, probe: ItemsPage, progress: Progress) -> Fetched:
     """Batches by item id, the ids from disco#items (XEP-0060 5.5)."""
-    listed = await session.disco_items(address.service, address.node)
-    ids = oldest_first(listed, probe.items)
+    ids = oldest_first(await session.disco_items(address.service, address.node), probe.items)
+    if ids is None:
+        # Something was published or removed between the two.
+        probe = await _probe(session, address)
+        ids = oldest_first(await session.disco_items(address.service, address.node), probe.items)
+    if ids is None:
+        return await _unordered(session, address, keep, probe, progress)
     wanted = ids if keep is None else ids[-keep:]
     if not wanted:
         return Fetched(probe.items, True, "ids")
+    everything = len(ids) == len(wanted)
     size = _batch(probe.items)
     if size >= len(wanted):
         try:
             page = await session.get_items(address.service, address.node, max_items=len(wanted) + 1)
         except errors.Timeout:
-            size = len(wanted)
+            log.info("%s does not answer when asked for %d items", address, len(wanted))
         else:
-            items = _unique(page.items)
-            if len(items) >= len(wanted):
-                progress(len(items), len(wanted))
-                return _newest(items, keep, len(ids) == len(wanted) and len(items) <= len(wanted), "one request")
+            items = unique(page.items)
+            if {item.id for item in items}.issuperset(wanted):
+                # What came beside the ids was published since they were listed, and had to displace none of them.
+                progress(len(items), len(items))
+                return newest(items, keep, everything, "one request")
             log.info("%s answers %d items when asked for %d", address, len(items), len(wanted))
-            size = len(wanted)
-        size = max(1, size // SMALLER)
+        size = max(1, len(wanted) // SMALLER)
     found = await _batches(session, address, wanted, size, progress)
-    return Fetched(tuple(found[id_] for id_ in wanted if id_ in found), len(ids) == len(wanted), "ids")
+    return Fetched(tuple(found[id_] for id_ in wanted if id_ in found), everything, "ids")
+
+
+async def _unordered(
+    session: Session, address: Address, keep: int | None, probe: ItemsPage, progress: Progress
+) -> Fetched:
+    """As many of the newest as one reply can carry, of a service that lists ids in an order of its own."""
+    log.info("%s lists its items in an order that is not that of their publication", address)
+    size = _batch(probe.items) if keep is None else min(keep, _batch(probe.items))
+    page = await session.get_items(address.service, address.node, max_items=size + 1)
+    items = unique(page.items)
+    progress(len(items), len(items))
+    return newest(items, size, len(items) <= size, "one request")
 
 
 async def _batches(
@@ -149,11 +201,14 @@ async def _batches(
     return found
 
 
-def oldest_first(listed: Sequence[DiscoItem], probe: Sequence[Item]) -> list[str]:
-    """The ids of disco#items in the order of publication, told by where the newest one stands."""
+def oldest_first(listed: Sequence[DiscoItem], probe: Sequence[Item]) -> list[str] | None:
+    """The ids of disco#items in the order of publication, told by where the newest one stands; None if in between."""
     ids = list(dict.fromkeys(item.name for item in listed if item.name))
-    if probe and ids and ids[0] == probe[-1].id:
-        ids.reverse()
+    if not probe or not ids or ids[-1] == probe[-1].id:
+        return ids
+    if ids[0] != probe[-1].id:
+        return None
+    ids.reverse()
     return ids
 
 
@@ -163,7 +218,7 @@ def _batch(items: Sequence[Item]) -> int:
     return max(1, min(PAGE_AT_MOST, REPLY_BUDGET // heaviest))
 
 
-def _unique(items: Sequence[Item]) -> tuple[Item, ...]:
+def unique(items: Sequence[Item]) -> tuple[Item, ...]:
     """The last of each id, in order; items without an id stay as they are."""
     seen: dict[str, Item] = {}
     for number, item in enumerate(items):
@@ -173,7 +228,7 @@ def _unique(items: Sequence[Item]) -> tuple[Item, ...]:
     return tuple(seen.values())
 
 
-def _newest(items: tuple[Item, ...], keep: int | None, full: bool, strategy: Strategy) -> Fetched:
+def newest(items: tuple[Item, ...], keep: int | None, full: bool, strategy: Strategy) -> Fetched:
     if keep is None or len(items) <= keep:
         return Fetched(items, full, strategy)
     return Fetched(items[-keep:], False, strategy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from typing import Literal
@@ -22,6 +23,8 @@ from .changes import Changes
 from .discovery import Discovery
 from .events import Events
 from .export import Exports
+from .facts import Facts
+from .jitter import Jitter
 from .jobs import Jobs
 from .negatives import Negatives
 from .node_reads import NodeReads
@@ -30,12 +33,16 @@ from .outbox import Outbox
 from .parsing import Parsing
 from .privacy import Privacy
 from .proofs import Proofs
+from .pushes import Pushes
 from .reads import Reads
 from .reanalysis import Reanalysis
 from .removal import Removal
 from .revalidation import Revalidation
+from .rounds import Rounds
 from .search import Searches
+from .silence import Silence
 from .subscribing import Subscribing
+from .subscriptions import Subscriptions
 from .sync import Sync
 from .upkeep import Upkeep
 from .views import Views
@@ -61,8 +68,9 @@ class House:
         secrets: Secrets,
         clock: Callable[[], int] = clock,
         peers: Peers | None = None,
+        chance: random.Random | None = None,
     ) -> None:
-        """peers: the other programs on the bus; None when there is no bus."""
+        """peers: the other programs on the bus; None when there is no bus. chance: draws waits."""
         limits = config.cache
         self.state: State = "starting"
         self.on_state: list[Callable[[], None]] = []
@@ -75,18 +83,26 @@ class House:
         self.proofs = Proofs(clock, limits.access_proof * 1000)
         parsing = Parsing(registry, limits.payload_limit)
         self.privacy = Privacy(store, registry)
-        self.nodes = Nodes(store, registry, self.changes, negatives, self.proofs, clock, self.privacy)
-        self.sync = Sync(
+        jitter = Jitter(chance)
+        self.nodes = Nodes(store, registry, self.changes, negatives, self.proofs, clock, self.privacy, jitter)
+        subscriptions = Subscriptions()
+        facts = Facts(store)
+        pushes = Pushes(clock)
+        rounds = Rounds(
             store,
-            self.accounts,
             self.nodes,
             parsing,
             self.changes,
-            self.jobs,
+            subscriptions,
+            facts,
+            pushes,
             clock=clock,
+            jitter=jitter,
             items_per_node=limits.items_per_node,
             audit_ms=limits.audit_interval * 1000,
         )
+        self.sync = Sync(store, self.accounts, self.nodes, self.jobs, rounds, subscriptions, facts)
+        silence = Silence(store, subscriptions, jitter, clock)
         self.agents = Agents(store, registry, self.nodes, self.changes, peers)
         self.reanalysis = Reanalysis(
             store, registry, self.nodes, parsing, self.agents, self.sync, self.changes, self.jobs
@@ -109,6 +125,7 @@ class House:
             items_per_node=limits.items_per_node,
         )
         self.sync.caught_up = self.events.caught_up
+        silence.distrust = self.events.distrust
         self.writing = Writing(store, self.accounts, self.nodes, self.events, self.sync, negatives)
         self.subscribing = Subscribing(store, self.accounts, self.nodes, self.sync, self.changes, negatives, clock)
         self.discovery = Discovery(self.accounts)
@@ -117,7 +134,18 @@ class House:
         self.outbox = Outbox(store, self.accounts, self.writing, parsing, self.changes, self.jobs, clock, self.privacy)
         self.reads.waiting = self.outbox.waiting
         self.revalidation = Revalidation(
-            store, self.accounts, self.nodes, self.sync, self.removal, self.changes, negatives, clock
+            store,
+            self.accounts,
+            parsing,
+            self.sync,
+            self.removal,
+            self.changes,
+            negatives,
+            pushes,
+            silence,
+            clock=clock,
+            jitter=jitter,
+            audit_ms=limits.audit_interval * 1000,
         )
         self.views = Views(store, self.searches, peers)
         self.upkeep = Upkeep(store, self.accounts, self.nodes, self.sync, self.changes, self.jobs, clock)
@@ -208,6 +236,7 @@ class House:
     def event(self, account: Account, event: Event) -> None:
         """See ``accounts.Follower``."""
         self.events.put(account, event)
+        self.revalidation.event(account, event)
 
     def solicited(self, account: Account, service: str) -> bool:
         """See ``accounts.Follower``: the daemon keeps a node of this service."""

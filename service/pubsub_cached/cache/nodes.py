@@ -20,6 +20,7 @@ from ..store.store import Store, Transaction
 from ..xmpp.port import DiscoInfo, Item, Session
 from . import refusals
 from .changes import Changes
+from .jitter import Jitter
 from .negatives import Negatives
 from .policy import SHOWN
 from .privacy import Privacy
@@ -40,9 +41,9 @@ _METADATA = {
 }
 
 
-def retry_at(now: int, failures: int) -> int:
+def retry_at(now: int, failures: int, jitter: Jitter) -> int:
     """When a node that failed so often is tried again."""
-    return now + min(RETRY_FIRST << min(failures, 20), RETRY_LONGEST)
+    return now + jitter.within(min(RETRY_FIRST << min(failures, 20), RETRY_LONGEST), share=0.5)
 
 
 class Nodes:
@@ -57,6 +58,7 @@ class Nodes:
         proofs: Proofs,
         clock: Callable[[], int],
         privacy: Privacy,
+        jitter: Jitter,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -65,6 +67,7 @@ class Nodes:
         self._proofs = proofs
         self._clock = clock
         self.privacy = privacy
+        self._jitter = jitter
         # Nodes that are to be stale, of which that is not written down yet.
         self.suspected: set[Address] = set()
         # Has an agent say what a node is; set by whoever asks agents.
@@ -208,13 +211,8 @@ class Nodes:
         if node is None or node.state in ("discovered", "unknown", "excluded"):
             return
         failures = node.failures + 1
-        await self.update(
-            node,
-            state=state,
-            reason=still(node, reason),
-            failures=failures,
-            next_sync=retry_at(self._clock(), failures),
-        )
+        again = retry_at(self._clock(), failures, self._jitter)
+        await self.update(node, state=state, reason=still(node, reason), failures=failures, next_sync=again)
 
 
 async def _info(session: Session, address: Address) -> DiscoInfo:

@@ -1,7 +1,8 @@
-"""Validation in due time: after a new session, of what is polled, failed or was not audited for long.
+"""Validation in due time: after a new session, of what is polled, failed, silent or was not audited for long.
 
-Source: the coherence model, "Continuity" and "Revalidation ladder"; here the conclusive rung, a full
-fetch, serves for all of them.
+Nodes in use go first, then those read lately; where many are left, they are spread over a while, so that a server that
+comes back is not asked by everybody for everything at once. Source: the coherence model, "Continuity" and "Revalidation
+ladder".
 """
 
 from __future__ import annotations
@@ -10,20 +11,33 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from ..address import Address
 from ..store import nodes as node_store
 from ..store import schedule
-from ..store.store import Store
+from ..store.schedule import Entry
+from ..store.store import Store, Transaction
+from ..xmpp.port import Event
 from .accounts import Account, Accounts
 from .changes import Changes
+from .jitter import Jitter
 from .negatives import Negatives
-from .nodes import Nodes
+from .parsing import Parsing
+from .pushes import Pushes, expected
 from .removal import Removal
-from .sync import KEPT, Sync
+from .rounds import KEPT, SILENCE_MS
+from .silence import Silence
+from .sync import Sync
 
 log = logging.getLogger(__name__)
 
 # The longest sleep, so that a clock that was set is noticed.
 LONGEST_SLEEP = 600.0
+# A last item comes with the presence, or it does not; ms.
+PUSHED_WITHIN = 10_000
+# So many nodes, and those read lately, are validated when a session begins; the rest within a while, ms.
+AT_ONCE = 50
+LATELY = 24 * 3_600_000
+SPREAD = 60_000
 
 
 class Revalidation:
@@ -33,24 +47,36 @@ class Revalidation:
         self,
         store: Store,
         accounts: Accounts,
-        nodes: Nodes,
+        parsing: Parsing,
         sync: Sync,
         removal: Removal,
         changes: Changes,
         negatives: Negatives,
+        pushes: Pushes,
+        silence: Silence,
+        *,
         clock: Callable[[], int],
+        jitter: Jitter,
+        audit_ms: int,
     ) -> None:
         self._store = store
         self._accounts = accounts
-        self._nodes = nodes
+        self._parsing = parsing
         self._sync = sync
         self._removal = removal
         self._changes = changes
         self._negatives = negatives
+        self._pushes = pushes
+        self._silence = silence
         self._clock = clock
+        self._jitter = jitter
+        self._audit_ms = audit_ms
+        # Nodes whose last item should come with the presence.
+        self._awaited: set[Address] = set()
         self._wake = asyncio.Event()
         self._timer: asyncio.Task[None] | None = None
         self._starting: set[asyncio.Task[None]] = set()
+        self._looking = asyncio.Lock()
 
     def start(self) -> None:
         """Begin to watch the time."""
@@ -68,9 +94,19 @@ class Revalidation:
         self._wake.set()
 
     async def settled(self) -> None:
-        """Wait until every new session was taken note of."""
+        """Wait until every new session was taken note of, and what was found due is begun."""
         if self._starting:
             await asyncio.wait(self._starting)
+        async with self._looking:
+            return
+
+    def event(self, account: Account, event: Event) -> None:
+        """An event came; see ``accounts.Follower``."""
+        address = Address(account.jid, event.service, event.node)
+        self._silence.heard(address)
+        if self._pushes.event(account, event) and address in self._awaited:
+            self._awaited.discard(address)
+            self._sync.in_background(address)
 
     async def daemon_started(self) -> None:
         """Nothing is live in a daemon that has just started."""
@@ -79,6 +115,7 @@ class Revalidation:
     def session_started(self, account: Account, resumed: bool) -> None:
         """A stream is up: after a resumption all goes on, else everything live is validated."""
         if resumed:
+            self._silence.resumed(account)
             self.wake()
             return
         task = asyncio.create_task(self._new_session(account), name=f"new session of {account.jid}")
@@ -88,15 +125,37 @@ class Revalidation:
     async def _new_session(self, account: Account) -> None:
         self._sync.new_session(account.jid)
         self._negatives.clear_account(account.jid)
+        self._silence.new_session(account)
+        self._awaited = {address for address in self._awaited if address.account != account.jid}
         epoch = account.epoch
         for row in await self._store.write(node_store.demote, account.jid, ("live",), "stale", "session"):
             self._changes.node(row.address, row.state)
         if account.epoch != epoch:
             return
         account.set_ready()
-        for entry in await self._store.read(schedule.of_account, account.jid, KEPT - {"polled"}):
-            self._sync.in_background(entry.address)
+        entries = await self._store.read(schedule.of_account, account.jid, KEPT - {"polled"})
+        later: dict[int, int] = {}
+        now = self._clock()
+        for number, entry in enumerate(entries):
+            wait = self._wait(account, entry, number, now)
+            if wait == 0:
+                self._sync.in_background(entry.address)
+            else:
+                later[entry.id] = now + wait
+        if later:
+            await self._store.write(_postpone, later)
         self.wake()
+
+    def _wait(self, account: Account, entry: Entry, number: int, now: int) -> int:
+        """How long a node's validation waits after a session began, ms. number: of its place among those in use."""
+        if expected(account, entry.address) and self._parsing.kind(entry.analyser) == "last":
+            if entry.item_count and self._pushes.came(account, entry.address) is None:
+                self._awaited.add(entry.address)
+                return self._jitter.within(PUSHED_WITHIN)
+            return 0
+        if number < AT_ONCE or (entry.last_read is not None and now - entry.last_read < LATELY):
+            return 0
+        return max(1, self._jitter.within(SPREAD, share=1.0))
 
     async def _run(self) -> None:
         while True:
@@ -104,19 +163,31 @@ class Revalidation:
             now = self._clock()
             until: int | None = None
             try:
-                await self._look(now)
-                until = await self._store.read(schedule.next_due, now)
+                until = await self._look(now)
             except Exception:
                 # A full disk does not last for ever.
                 log.exception("what is due could not be looked after")
             await self._sleep(until)
 
-    async def _look(self, now: int) -> None:
-        online = {account.jid for account in self._accounts.list() if account.online}
-        for entry in await self._store.read(schedule.due, now, KEPT):
-            if entry.address.account in online:
-                self._sync.in_background(entry.address)
-        await self._removal.tidy(now)
+    async def _look(self, now: int) -> int | None:
+        """Begin what is due; when there is something to do next, ms, or None."""
+        async with self._looking:
+            online = {account.jid: account for account in self._accounts.list() if account.online}
+            for entry in await self._store.read(schedule.due, now, KEPT):
+                if entry.address.account in online and not await self._spoke(entry, now):
+                    self._awaited.discard(entry.address)
+                    self._sync.in_background(entry.address)
+            asked = await self._silence.look(online, now)
+            await self._removal.tidy(now)
+            due = await self._store.read(schedule.next_due, now)
+            return min((at for at in (asked, due) if at is not None), default=None)
+
+    async def _spoke(self, entry: Entry, now: int) -> bool:
+        """Whether a live node was heard of lately, so that its turn comes later."""
+        heard = self._silence.last_heard(entry.address)
+        if entry.state != "live" or not now - SILENCE_MS // 2 < heard:
+            return False
+        return await self._store.write(_heard, entry.id, now, self._jitter.within(SILENCE_MS // 2), self._audit_ms)
 
     async def _sleep(self, until: int | None) -> None:
         seconds = LONGEST_SLEEP if until is None else max(0.0, (until - self._clock()) / 1000)
@@ -125,3 +196,19 @@ class Revalidation:
                 await self._wake.wait()
         except TimeoutError:
             return
+
+
+def _postpone(tx: Transaction, times: dict[int, int]) -> None:
+    """Look at nodes later, by their rows' ids."""
+    for node_id, at in times.items():
+        if node_store.by_id(tx.connection, node_id) is not None:
+            node_store.update(tx, node_id, next_sync=at)
+
+
+def _heard(tx: Transaction, node_id: int, now: int, wait: int, audit_ms: int) -> bool:
+    """Look at a live node later; False where it is to be compared as a whole before that."""
+    node = node_store.by_id(tx.connection, node_id)
+    if node is None or node.state != "live" or node.whole_at is None or not now < node.whole_at + audit_ms:
+        return False
+    node_store.update(tx, node_id, next_sync=min(now + wait, node.whole_at + audit_ms))
+    return True

@@ -43,7 +43,9 @@ async def read(
     if not positioned and options.newest_first:
         return await _newest(session, address, options.limit)
     if options.newest_first and not fetch.own_server(address):
-        return await _from_place(session, address, options, after)
+        page = await _from_place(session, address, options, after)
+        if page is not None:
+            return page
     fetched = await fetch.fetch(session, address, None, lambda done, total: None)
     ordered = _ordered(fetched.items, options)
     start, end = _place([item.id for item in ordered], options, after)
@@ -61,11 +63,16 @@ async def _newest(session: Session, address: Address, limit: int) -> ServicePage
     return ServicePage(items, False, newest, 0, len(items))
 
 
-async def _from_place(session: Session, address: Address, options: ReadOptions, after: str | None) -> ServicePage:
-    """A page somewhere in a large node: the ids are listed, the page is fetched by id."""
+async def _from_place(
+    session: Session, address: Address, options: ReadOptions, after: str | None
+) -> ServicePage | None:
+    """A page somewhere in a large node: the ids are listed, the page is fetched by id; None if they tell no order."""
     listed = await session.disco_items(address.service, address.node)
     probe = await session.get_items(address.service, address.node, max_items=1)
-    ids = fetch.oldest_first(listed, probe.items)[::-1]
+    ordered = fetch.oldest_first(listed, probe.items)
+    if ordered is None:
+        return None
+    ids = ordered[::-1]
     start, end = _place(ids, options, after)
     items = await _by_ids(session, address, ids[start:end])
     return ServicePage(items, end < len(ids), probe.items[-1] if probe.items else None, start, len(ids))

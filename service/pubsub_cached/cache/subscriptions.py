@@ -6,6 +6,8 @@ up. Source: the coherence model, "Synchronisation" and "Unit and states"; XEP-00
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import logging
 from collections import Counter
 from collections.abc import Iterator
@@ -38,15 +40,24 @@ class Evidence(msgspec.Struct, frozen=True):
     guarantee: str
 
 
+class _Listing(msgspec.Struct, frozen=True):
+    """What a service answered: by node, None where it does not say. number: the later the higher."""
+
+    number: int
+    nodes: dict[str, Subscription] | None
+
+
 class Subscriptions:
-    """The account's subscriptions as the services list them, asked once a session and service."""
+    """The account's subscriptions as the services list them, asked once for all nodes that have to know."""
 
     def __init__(self) -> None:
-        self._listed: dict[tuple[str, str], dict[str, Subscription] | None] = {}
-        # Made or given up since: what a service lists may have been on its way before that.
-        self._known: dict[Address, Subscription] = {}
-        # Looked up in this session: the next look has to be at the service.
-        self._seen: set[Address] = set()
+        self._listed: dict[tuple[str, str], _Listing] = {}
+        self._asking: dict[tuple[str, str], asyncio.Future[_Listing]] = {}
+        self._number = 0
+        # Made or given up since the listing of that number, which may have been on its way before that.
+        self._known: dict[Address, tuple[int, Subscription]] = {}
+        # The listing in which each node was looked up: the next look has to be at a later one.
+        self._seen: dict[Address, int] = {}
         self._solicited: set[tuple[str, str]] = set()
         # How many clients are giving up a subscription, and how often that has begun.
         self._declining: Counter[Address] = Counter()
@@ -62,21 +73,22 @@ class Subscriptions:
 
     def forget(self, account: str) -> None:
         """A new session: what was listed may have changed."""
-        for key in [key for key in self._listed if key[0] == account]:
-            del self._listed[key]
+        for found in (self._listed, self._asking):
+            for key in [key for key in found if key[0] == account]:
+                del found[key]
         for address in [address for address in self._known if address.account == account]:
             del self._known[address]
-        self._seen = {address for address in self._seen if address.account != account}
+        self._seen = {address: number for address, number in self._seen.items() if address.account != account}
 
     def remember(self, address: Address, found: Subscription) -> None:
         """A client or the service changed the subscription to this one."""
-        self._known[address] = found
+        self._known[address] = self._number, found
         self._note(address, found)
 
     def _note(self, address: Address, found: Subscription) -> None:
-        listed = self._listed.get((address.account, address.service))
-        if listed is not None:
-            listed[address.node] = found
+        listing = self._listed.get((address.account, address.service))
+        if listing is not None and listing.nodes is not None:
+            listing.nodes[address.node] = found
 
     @contextmanager
     def declining(self, address: Address) -> Iterator[None]:
@@ -140,43 +152,76 @@ class Subscriptions:
         return Subscription(address.node, address.account, "none")
 
     async def _find(self, session: Session, node: NodeRow, anew: bool) -> Subscription | None:
-        known = self._known.get(node.address)
-        if known is not None and known.state == "subscribed" and not node.subscribed:
-            del self._known[node.address]
-        found = None if node.address in self._known else await self._look_up(session, node.address, anew)
-        return self._known.get(node.address, found)
+        address = node.address
+        number, known = self._known.get(address, (0, None))
+        if known is not None:
+            listing = self._listed.get((address.account, address.service))
+            later = listing is not None and listing.number > number
+            if later or (known.state == "subscribed" and not node.subscribed):
+                del self._known[address]
+        found = None if address in self._known else await self._look_up(session, address, anew)
+        return self._known[address][1] if address in self._known else found
 
     async def _look_up(self, session: Session, address: Address, anew: bool) -> Subscription | None:
         key = (address.account, address.service)
-        if key not in self._listed:
-            self._listed[key] = await self._list(session, address.service)
-        listed = self._listed[key]
-        claimed = listed.get(address.node) if listed is not None else None
-        old = anew and address in self._seen and claimed is not None and bool(claimed.subid)
-        self._seen.add(address)
-        if listed is not None and not old:
+        listing = self._listed.get(key) or await self._list(session, key)
+        claimed = listing.nodes.get(address.node) if listing.nodes is not None else None
+        old = anew and self._seen.get(address) == listing.number and claimed is not None and bool(claimed.subid)
+        self._seen[address] = listing.number
+        if listing.nodes is not None and not old:
             return claimed
         try:
             alone = await session.subscriptions(address.service, address.node, timeout=ALONE_TIMEOUT)
         except (errors.StanzaError, errors.Timeout):
-            return None if listed is None else await self._listed_now(session, address)
+            if listing.nodes is None:
+                return None
+            # A service that lists all subscriptions and not those to one node.
+            again = await self._list(session, key)
+            return again.nodes.get(address.node) if again.nodes is not None else None
         return next((found for found in alone if found.jid.split("/")[0] == address.account), None)
 
-    async def _listed_now(self, session: Session, address: Address) -> Subscription | None:
-        """For a service that lists all subscriptions and not those to one node."""
-        listed = self._listed[address.account, address.service] = await self._list(session, address.service)
-        return listed.get(address.node) if listed is not None else None
+    async def look(self, session: Session, account: str, service: str) -> dict[str, Subscription] | None:
+        """The account's subscriptions as the service lists them now, by node; None if it does not. Raises Offline."""
+        return (await self._list(session, (account, service))).nodes
 
-    async def _list(self, session: Session, service: str) -> dict[str, Subscription] | None:
+    async def _list(self, session: Session, key: tuple[str, str]) -> _Listing:
+        """Ask the service, once for all who ask meanwhile."""
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = self._asking[key] = asyncio.ensure_future(self._ask(session, key))
+            asking.add_done_callback(functools.partial(self._asked, key))
+        # The others wait for the same answer, whoever gives up.
+        return await asyncio.shield(asking)
+
+    async def _ask(self, session: Session, key: tuple[str, str]) -> _Listing:
+        self._number += 1
+        number = self._number
         try:
-            listed = await session.subscriptions(service, timeout=LISTING_TIMEOUT)
+            listed = await session.subscriptions(key[1], timeout=LISTING_TIMEOUT)
         except (errors.StanzaError, errors.Timeout) as refusal:
-            log.info("%s does not list subscriptions: %s", service, refusal.message)
-            return None
-        return {found.node: found for found in listed}
+            log.info("%s does not list subscriptions: %s", key[1], refusal.message)
+            return _Listing(number, None)
+        return _Listing(number, {found.node: found for found in listed})
+
+    def _asked(self, key: tuple[str, str], asking: asyncio.Future[_Listing]) -> None:
+        if self._asking.get(key) is not asking:
+            # A new session has begun meanwhile.
+            asking.cancelled() or asking.exception()
+            return
+        del self._asking[key]
+        if not asking.cancelled() and asking.exception() is None:
+            self._listed[key] = asking.result()
+
+    async def give_up(self, session: Session, node: NodeRow) -> None:
+        """End the subscription that the daemon itself made; never another."""
+        if node.own_subscription:
+            address = node.address
+            self.remember(address, Subscription(address.node, address.account, "none"))
+            await session.unsubscribe(address.service, address.node, node.subid)
 
     def _lists(self, address: Address) -> bool:
-        return self._listed.get((address.account, address.service)) is not None
+        listing = self._listed.get((address.account, address.service))
+        return listing is not None and listing.nodes is not None
 
 
 def _hearsay(node: NodeRow, found: Subscription) -> bool:

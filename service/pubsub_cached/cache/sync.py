@@ -1,67 +1,38 @@
-"""Synchronisation by mark and sweep: subscribe, fetch, and put the result in place of the old at once.
+"""Synchronisation by mark and sweep: one a node at a time, joined by whoever wants it as well, few a domain.
 
-Readers see the old content until then; a failed synchronisation keeps it. Source: the coherence model,
-"Synchronisation: mark and sweep".
+What is done in one pass is in ``rounds``. Source: the coherence model, "Synchronisation: mark and sweep".
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
-from typing import Any
-
-import msgspec
 
 from .. import errors
 from ..address import Address
-from ..store import items as item_store
-from ..store import nodes as node_store
 from ..store import schedule
-from ..store.rows import UNPROVED, Delta, NodeRow, StoredItem
-from ..store.store import Store, Transaction
-from ..xmpp.port import Session, Subscription
-from . import fetch
-from .accounts import Account, Accounts
-from .changes import Changes
+from ..store.rows import UNPROVED, NodeRow
+from ..store.store import Store
+from ..xmpp.port import Subscription
+from .accounts import Accounts
+from .facts import Facts
 from .jobs import Job, Jobs
-from .nodes import Nodes, metadata
-from .parsing import Parsing
+from .nodes import Nodes
+from .overwrites import Overwrites, Question
+from .rounds import KEPT, POLL_MS, Rounds
+from .running import Progress, Running
 from .subscriptions import Subscriptions
 from .turnstile import Turnstile
+
+__all__ = ["KEPT", "POLL_MS", "Sync"]
 
 log = logging.getLogger(__name__)
 
 AT_ONCE_A_DOMAIN = 2
-# How long an answer of a node without events counts as the truth.
-POLL_MS = 15 * 60_000
 # A node purged again and again while it is fetched is left for later.
 ROUNDS_AT_MOST = 5
-
-# States of nodes that are kept, whether or not there is a copy yet.
-KEPT = frozenset({"syncing", "live", "polled", "stale", "unreachable"})
-
-Progress = Callable[[int, int], None]
-
-
-class _Running:
-    """A synchronisation under way, joined by later callers."""
-
-    def __init__(self) -> None:
-        self.task: asyncio.Task[NodeRow] | None = None
-        self.waiters = 0
-        self.urgent = False
-        self.pin = False
-        self.touched: set[str] = set()
-        self.disturbed = False
-        self.subscribed = False
-        self.progress: list[Progress] = []
-
-    def say(self, done: int, total: int) -> None:
-        for progress in self.progress:
-            progress(done, total)
 
 
 class Sync:
@@ -72,28 +43,30 @@ class Sync:
         store: Store,
         accounts: Accounts,
         nodes: Nodes,
-        parsing: Parsing,
-        changes: Changes,
         jobs: Jobs,
-        *,
-        clock: Callable[[], int],
-        items_per_node: int,
-        audit_ms: int,
+        rounds: Rounds,
+        subscriptions: Subscriptions,
+        facts: Facts,
     ) -> None:
         self._store = store
         self._accounts = accounts
         self._nodes = nodes
-        self._parsing = parsing
-        self._changes = changes
         self._jobs = jobs
-        self._clock = clock
-        self._items_per_node = items_per_node
-        self._audit_ms = audit_ms
-        self._subscriptions = Subscriptions()
+        self._rounds = rounds
+        self._subscriptions = subscriptions
+        self.facts = facts
+        self.overwrites = Overwrites(facts)
         self._turnstile = Turnstile(AT_ONCE_A_DOMAIN)
-        self._running: dict[Address, _Running] = {}
-        # Waits for the events that have come so far; set by whoever applies them.
-        self.caught_up: Callable[[], Awaitable[None]]
+        self._running: dict[Address, Running] = {}
+
+    @property
+    def caught_up(self) -> Callable[[], Awaitable[None]]:
+        """Waits for the events that have come so far; set by whoever applies them."""
+        return self._rounds.caught_up
+
+    @caught_up.setter
+    def caught_up(self, waits: Callable[[], Awaitable[None]]) -> None:
+        self._rounds.caught_up = self.overwrites.caught_up = waits
 
     async def start(self, address: Address, full: bool, sender: str, token: str) -> Job:
         """A job that synchronises and pins the node; ``full`` fetches everything whatever is known.
@@ -104,13 +77,13 @@ class Sync:
         named = self._nodes.match_name(address)
         if named.excluded or (node is not None and node.state == "excluded"):
             raise errors.NotSupported(f"Nothing of {address} is ever stored; read it with GetItems.")
-        return self.job(address, sender, token, pin=True)
+        return self.job(address, sender, token, pin=True, full=full)
 
-    def job(self, address: Address, sender: str = "", token: str = "", *, pin: bool = False) -> Job:
+    def job(self, address: Address, sender: str = "", token: str = "", *, pin: bool = False, full: bool = False) -> Job:
         """A job that synchronises the node, or joins the synchronisation under way."""
 
         async def work(job: Job) -> str:
-            node = await self.run(address, pin=pin, progress=job.progress)
+            node = await self.run(address, pin=pin, full=full, progress=job.progress)
             return f"{node.item_count} items of {address} are {node.state}."
 
         return self._jobs.start("sync", work, sender, token, private=self._nodes.privacy.private(address))
@@ -118,18 +91,21 @@ class Sync:
     def in_background(self, address: Address) -> None:
         """Synchronise without anybody waiting; a failure is written down in the node."""
         if address not in self._running:
-            running = self._begin(address, urgent=False, pin=False)
+            running = self._begin(address, Running(urgent=False, pin=False, full=False))
             running.waiters += 1
             assert running.task is not None
             running.task.add_done_callback(_log_failure)
 
-    async def run(self, address: Address, *, pin: bool = False, progress: Progress | None = None) -> NodeRow:
-        """Synchronise now and wait; raises what a read would raise."""
+    async def run(
+        self, address: Address, *, pin: bool = False, full: bool = False, progress: Progress | None = None
+    ) -> NodeRow:
+        """Synchronise now and wait; ``full``: fetch everything. Raises what a read would raise."""
         running = self._running.get(address)
         if running is None:
-            running = self._begin(address, urgent=True, pin=pin)
-        elif pin:
-            running.pin = True
+            running = self._begin(address, Running(urgent=True, pin=pin, full=full))
+        else:
+            running.pin |= pin
+            running.full |= full
         assert running.task is not None
         if progress is not None:
             running.progress.append(progress)
@@ -155,8 +131,17 @@ class Sync:
 
     def touched(self, address: Address, ids: list[str]) -> None:
         """An event changed these items; a synchronisation under way leaves them as they are."""
+        self.overwrites.changed(address, ids)
         if (running := self._running.get(address)) is not None:
             running.touched.update(ids)
+
+    def ask(self, question: Question, youngest: str) -> None:
+        """Find out where the service put an overwritten item; youngest: the one that was made last, "" to drop it."""
+        account = self._accounts.get(question.address.account)
+        if youngest and account.online:
+            self.overwrites.ask(account.session, question, youngest)
+        else:
+            self.overwrites.drop(question)
 
     def disturbed(self, address: Address) -> None:
         """The whole node changed; what a synchronisation under way has fetched counts for nothing."""
@@ -164,7 +149,8 @@ class Sync:
             running.disturbed = True
 
     async def load(self) -> None:
-        """Know of which services events were asked for before this start."""
+        """Know of which services events were asked for before this start, and what they were seen to do."""
+        await self.facts.load()
         for entry in await self._store.read(schedule.subscribed):
             self._subscriptions.solicit(entry.address.account, entry.address.service)
 
@@ -174,6 +160,7 @@ class Sync:
 
     def all_disturbed(self) -> None:
         """Everything is forgotten; what is being fetched counts for nothing."""
+        self.facts.forget()
         for running in self._running.values():
             running.disturbed = True
 
@@ -200,15 +187,14 @@ class Sync:
     async def unsubscribe(self, node: NodeRow) -> None:
         """Give up the subscription that the daemon itself made; never another."""
         account = self._accounts.get(node.address.account)
-        if node.own_subscription and account.online:
-            address = node.address
-            self._subscriptions.remember(address, Subscription(address.node, address.account, "none"))
-            await account.session.unsubscribe(address.service, address.node, node.subid)
+        if account.online:
+            await self._subscriptions.give_up(account.session, node)
 
     async def settled(self) -> None:
         """Wait until no synchronisation runs."""
         while tasks := [running.task for running in self._running.values() if running.task is not None]:
             await asyncio.wait(tasks)
+        await self.overwrites.settled()
 
     async def close(self) -> None:
         """Stop what runs; the old content stays."""
@@ -216,15 +202,14 @@ class Sync:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.overwrites.close()
 
-    def _begin(self, address: Address, *, urgent: bool, pin: bool) -> _Running:
-        running = _Running()
-        running.urgent, running.pin = urgent, pin
+    def _begin(self, address: Address, running: Running) -> Running:
         self._running[address] = running
         running.task = asyncio.create_task(self._guarded(address, running), name=f"sync {address}")
         return running
 
-    async def _guarded(self, address: Address, running: _Running) -> NodeRow:
+    async def _guarded(self, address: Address, running: Running) -> NodeRow:
         try:
             async with self._turnstile.pass_(address.service.rpartition("@")[2], urgent=running.urgent):
                 return await self._synchronise(address, running)
@@ -233,7 +218,7 @@ class Sync:
         finally:
             del self._running[address]
 
-    async def _synchronise(self, address: Address, running: _Running) -> NodeRow:
+    async def _synchronise(self, address: Address, running: Running) -> NodeRow:
         account = self._accounts.get(address.account)
         session = await account.session_when_ready()
         for number in range(ROUNDS_AT_MOST):
@@ -250,106 +235,13 @@ class Sync:
                 if matched.excluded or not (running.pin or node.state in KEPT):
                     return node
             try:
-                done = await self._round(account, session, node, running)
+                done = await self._rounds.run(account, session, node, running)
             except errors.NoSuchNode:
                 # The row went, not the node: a service says so in a stanza.
                 raise _forgotten(address) from None
-            if done is not None:
+            if done is not None and (running.whole or not running.full):
                 return done
         raise errors.Timeout(f"{address} changed as a whole {ROUNDS_AT_MOST} times while it was fetched.")
-
-    async def _round(self, account: Account, session: Session, node: NodeRow, running: _Running) -> NodeRow | None:
-        """One pass; None when the node changed as a whole meanwhile."""
-        epoch = account.epoch
-        pinned = node.pinned or running.pin
-        if node.completeness == "none":
-            node = await self._nodes.update(node, state="syncing", pinned=pinned)
-        elif pinned != node.pinned:
-            node = await self._nodes.update(node, pinned=pinned)
-        interests = account.interests
-        evidence = await self._subscriptions.subscribe(session, node, interests, anew=not running.subscribed)
-        running.subscribed = True
-        # Written at once: a subscription that this daemon made must not look like an older one after a crash.
-        made = {"subscribed": evidence.subscribed, "own_subscription": evidence.own, "subid": evidence.subid}
-        try:
-            node = await self._nodes.update(node, **made, guarantee=evidence.guarantee)
-        except errors.NoSuchNode:
-            # Whoever forgot the node could not know of what was made meanwhile.
-            await self.unsubscribe(msgspec.structs.replace(node, **made))
-            raise
-        info = await self._nodes.describe(session, node.address)
-        # What a fetch brings may be as old as its beginning, whoever joins it later.
-        asked_at = self._clock()
-        fetched = await fetch.fetch(session, node.address, self._keep(node), running.say)
-        stored = await self._parsing.all(node, fetched.items)
-        # Events that came before the last reply are older than it, and must not be applied on top of it.
-        await self.caught_up()
-        if running.disturbed:
-            return None
-        columns = metadata(info) | self._outcome(evidence.live and account.epoch == epoch, fetched.full, asked_at)
-        columns["pinned"] = node.pinned or running.pin
-        if fetched.items and fetched.items[-1].namespace:
-            columns["namespace"] = fetched.items[-1].namespace
-        finish = functools.partial(_finish, columns=columns, full=fetched.full, keep=self._keep(node))
-        written = self._store.write(finish, node.id, stored, frozenset(running.touched))
-        written.add_done_callback(functools.partial(self._finished, node))
-        # What is committed is told, even if nobody waits for it any more.
-        finished = await asyncio.shield(written)
-        if finished is None or running.disturbed:
-            return None
-        log.info("%s: %d items by %s, now %s", node.address, len(stored), fetched.strategy, finished[1].state)
-        return finished[1]
-
-    def _finished(self, node: NodeRow, written: asyncio.Future[tuple[Delta, NodeRow] | None]) -> None:
-        """Tell what a round brought, once it is there for everyone to read."""
-        if written.cancelled() or written.exception() is not None or (finished := written.result()) is None:
-            return
-        delta, row = finished
-        self._nodes.readable(node.address)
-        self._nodes.suspected.discard(node.address)
-        self._changes.items(node.address, delta)
-        self._nodes.tell(node, row)
-
-    def _keep(self, node: NodeRow) -> int | None:
-        """How many of the newest items are kept; None for all."""
-        kind = self._parsing.kind(node.analyser)
-        return {"map": None, "last": 1}.get(kind, self._items_per_node)
-
-    def _outcome(self, live: bool, full: bool, asked_at: int) -> dict[str, Any]:
-        now = self._clock()
-        return {
-            "state": "live" if live else "polled",
-            "reason": "",
-            "completeness": "full" if full else "window",
-            "validated_at": asked_at,
-            "last_sync": now,
-            "proof_at": now,
-            "next_sync": now + (self._audit_ms if live else POLL_MS),
-            "failures": 0,
-            "gone_at": None,
-        }
-
-
-def _finish(
-    tx: Transaction,
-    node_id: int,
-    stored: list[StoredItem],
-    touched: frozenset[str],
-    *,
-    columns: dict[str, Any],
-    full: bool,
-    keep: int | None,
-) -> tuple[Delta, NodeRow] | None:
-    """None for a node that was denied or went while it was fetched: a refusal outranks what came before it."""
-    if node_store.must(node_store.by_id(tx.connection, node_id)).state not in KEPT:
-        return None
-    delta = item_store.replace(tx, node_id, stored, kept=touched, full=full)
-    row = node_store.update(tx, node_id, **columns)
-    if keep is not None and row.item_count > keep:
-        # Events that came while the newest were fetched.
-        item_store.evict(tx, node_id, keep)
-        row = node_store.update(tx, node_id)
-    return delta, row
 
 
 def _forgotten(address: Address) -> errors.PubSubCachedError:

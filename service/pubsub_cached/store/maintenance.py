@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, select, update
 
 from . import dialect
-from .models import Account, Flag, Item, Node, Tombstone
+from .models import Account, Flag, Item, Node, Service, Tombstone
 from .transaction import Transaction, committed_revision
 
 
@@ -17,13 +17,13 @@ def revision(conn: Connection) -> int:
 
 
 def reset(tx: Transaction) -> int:
-    """Remove all nodes, items, tombstones and flags; the number of nodes.
+    """Remove all nodes, items, tombstones and flags, and what was observed of services; the number of nodes.
 
     Accounts stay, and the revisions go on.
     """
     conn = tx.connection
     removed = conn.scalar(select(func.count()).select_from(Node)) or 0
-    for model in (Item, Tombstone, Node, Flag):
+    for model in (Item, Tombstone, Node, Flag, Service):
         conn.execute(delete(model))
     conn.execute(delete(Account).where(Account.removed.is_(True)))
     tx.next_revision()

@@ -117,6 +117,23 @@ class Node(Base):
     floor: Mapped[int]
     revision: Mapped[int]
     declined: Mapped[bool] = mapped_column(default=False, server_default=false())
+    whole_at: Mapped[int | None]
+    described_at: Mapped[int | None]
+
+
+class Service(Base):
+    """What was observed of a service as one account sees it; the columns are ``services.Observed``'s.
+
+    service: its JID, or ``@domain`` for the accounts' own services at a domain.
+    """
+
+    __tablename__ = "service"
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), primary_key=True)
+    service: Mapped[str] = mapped_column(primary_key=True)
+    moved: Mapped[int]
+    kept: Mapped[int]
+    paging: Mapped[str]
 
 
 class Item(Base):

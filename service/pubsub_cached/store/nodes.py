@@ -20,7 +20,9 @@ _BOOLEANS = tuple(_REST.index(name) for name in ("subscribed", "own_subscription
 _KEPT_BY_STORE = frozenset({"item_count", "floor", "revision"})
 _WRITABLE = frozenset(_REST) - _KEPT_BY_STORE
 # What changes all the time and tells a client nothing.
-_BOOKKEEPING = frozenset({"validated_at", "last_read", "last_sync", "next_sync", "proof_at", "failures"})
+_BOOKKEEPING = frozenset(
+    {"validated_at", "last_read", "last_sync", "next_sync", "proof_at", "failures", "whole_at", "described_at"}
+)
 
 # States of nodes whose copy may be shown; without a copy there is nothing to show.
 SHOWN = frozenset({"syncing", "live", "polled", "stale", "unreachable"})
@@ -149,8 +151,8 @@ def ensure(tx: Transaction, address: Address) -> NodeRow:
 def update(tx: Transaction, node_id: int, **columns: Any) -> NodeRow:
     """Change columns; the row as it is now.
 
-    A new revision only if something that a client can see changed: not for validated_at, last_read,
-    last_sync, next_sync, proof_at and failures. Raises NoSuchNode when the row is gone meanwhile.
+    A new revision only if something that a client can see changed: not for validated_at, last_read, last_sync,
+    next_sync, proof_at, failures, whole_at and described_at. Raises NoSuchNode when the row is gone meanwhile.
     """
     if unknown := columns.keys() - _WRITABLE:
         raise TypeError(f"no column of a node that may be set: {', '.join(sorted(unknown))}")

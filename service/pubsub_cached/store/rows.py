@@ -38,7 +38,8 @@ class NodeRow(msgspec.Struct, frozen=True):
     """A node as one account sees it. Text is "" when unknown, times are milliseconds since the epoch.
 
     floor: changes after an older revision can't be told completely any more. declined: a client gave
-    the subscription up, so the daemon makes none by itself.
+    the subscription up, so the daemon makes none by itself. whole_at: when all of it was fetched, None when what is
+    stored may be wrong by more than what was published or removed since. described_at: when its metadata was read.
     """
 
     id: int
@@ -74,6 +75,8 @@ class NodeRow(msgspec.Struct, frozen=True):
     floor: int
     revision: int
     declined: bool = False
+    whole_at: int | None = None
+    described_at: int | None = None
 
 
 class StoredItem(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ class Entry(msgspec.Struct, frozen=True):
     state: str
     last_read: int | None
     item_count: int
+    analyser: str
 
 
 def of_account(conn: Connection, account: str, states: Collection[str]) -> list[Entry]:
@@ -34,6 +35,11 @@ def at_service(conn: Connection, account: str, service: str, states: Collection[
 def subscribed(conn: Connection) -> list[Entry]:
     """Nodes of which the cache believes that they are subscribed to."""
     return _entries(conn, Node.subscribed.is_(True))
+
+
+def followed(conn: Connection) -> list[Entry]:
+    """Nodes that are live because they are subscribed to."""
+    return _entries(conn, Node.subscribed.is_(True), Node.state == "live", Account.removed.is_(False))
 
 
 def due(conn: Connection, now: int, states: Collection[str]) -> list[Entry]:
@@ -67,12 +73,14 @@ def hidden_before(conn: Connection, before: int) -> list[Entry]:
 
 def _entries(conn: Connection, *conditions: ColumnElement[bool]) -> list[Entry]:
     found = conn.execute(
-        select(Node.id, Account.jid, Node.service, Node.node, Node.state, Node.last_read, Node.item_count)
+        select(
+            Node.id, Account.jid, Node.service, Node.node, Node.state, Node.last_read, Node.item_count, Node.analyser
+        )
         .join(Account, Account.id == Node.account_id)
         .where(*conditions)
         .order_by(func.coalesce(Node.last_read, 0).desc(), Node.id)
     )
     return [
-        Entry(id_, Address(account, service, node), state, last_read, item_count)
-        for id_, account, service, node, state, last_read, item_count in found
+        Entry(id_, Address(account, service, node), state, last_read, item_count, analyser)
+        for id_, account, service, node, state, last_read, item_count, analyser in found
     ]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import msgspec
 import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.cache.fetch import REPLY_BUDGET, Fetched, fetch
+from pubsub_cached.store.services import Observed, Paging
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Client, Profile, Service, World
+from pubsub_cached.xmpp.port import ItemsPage, Rsm
 
 ALICE = "alice@example.org"
 ENTRY = "<entry xmlns='http://www.w3.org/2005/Atom'><title>{}</title></entry>"
@@ -99,6 +104,101 @@ async def test_a_size_that_was_never_answered_is_not_asked_for_again() -> None:
         reader.service.publish("blog", f"i{number}", ENTRY.format("x" * (10_000 if number < 30 else 10)))
     fetched = await reader.fetch()
     assert fetched.items == tuple(reader.service.items("blog"))
+
+
+async def test_what_is_published_while_the_ids_are_listed_leaves_nothing_out() -> None:
+    reader = Reader(PROSODY, 5)
+    session = await Client(reader.world, ALICE).start()
+    disco_items = session.disco_items
+
+    async def disturbed(*arguments: object, **options: object) -> object:
+        listed = await disco_items(*arguments, **options)  # type: ignore[arg-type]
+        reader.service.publish("blog", "late", ENTRY.format("late"))
+        return listed
+
+    session.disco_items = disturbed  # type: ignore[method-assign, assignment]
+    fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda done, total: None)
+    assert fetched.full
+    assert fetched.items == tuple(reader.service.items("blog"))
+
+
+class Facts:
+    """What is remembered of how a service pages."""
+
+    def __init__(self) -> None:
+        self.paging: Paging = ""
+
+    def of(self, address: Address) -> Observed:
+        return Observed(paging=self.paging)
+
+    def pages(self, address: Address, paging: Paging) -> None:
+        self.paging = paging
+
+
+def ending_early(page: ItemsPage, asked: Rsm) -> ItemsPage:
+    return msgspec.structs.replace(page, items=()) if asked.before else page
+
+
+def repeating(page: ItemsPage, asked: Rsm) -> ItemsPage:
+    return msgspec.structs.replace(page, items=page.items[:1] * len(page.items)) if asked.before else page
+
+
+def backwards(page: ItemsPage, asked: Rsm) -> ItemsPage:
+    return msgspec.structs.replace(page, items=page.items[::-1])
+
+
+@pytest.mark.parametrize("wrong", [ending_early, repeating, backwards])
+async def test_pages_that_are_wrong_are_asked_for_once_and_never_again(
+    wrong: Callable[[ItemsPage, Rsm], ItemsPage],
+) -> None:
+    reader = Reader(LIBERVIA, 250)
+    session = await Client(reader.world, ALICE).start()
+    get_items = session.get_items
+    pages = 0
+
+    async def paged(*arguments: object, rsm: Rsm | None = None, **options: object) -> ItemsPage:
+        nonlocal pages
+        page = await get_items(*arguments, rsm=rsm, **options)  # type: ignore[arg-type]
+        if rsm is None or rsm.max == 1:
+            return page
+        pages += 1
+        return wrong(page, rsm)
+
+    session.get_items = paged  # type: ignore[method-assign, assignment]
+    address, facts = Address(ALICE, reader.service.jid, "blog"), Facts()
+    for expected in ("wrong", "wrong"):
+        fetched = await fetch(session, address, None, lambda done, total: None, facts)
+        assert fetched.items == tuple(reader.service.items("blog"))
+        assert (fetched.full, fetched.strategy, facts.paging) == (True, "ids", expected)
+    assert pages <= 3
+
+
+async def test_a_count_that_changes_meanwhile_says_nothing_of_the_service() -> None:
+    reader = Reader(EJABBERD, 250)
+    session = await Client(reader.world, ALICE).start()
+    get_items = session.get_items
+
+    async def disturbed(*arguments: object, rsm: Rsm | None = None, **options: object) -> ItemsPage:
+        if rsm is not None and rsm.before and "late" not in reader.service.node("blog").ids():
+            reader.service.publish("blog", "late", ENTRY.format("late"))
+        return await get_items(*arguments, rsm=rsm, **options)  # type: ignore[arg-type]
+
+    session.get_items = disturbed  # type: ignore[method-assign, assignment]
+    facts = Facts()
+    fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda done, total: None, facts)
+    assert fetched.items == tuple(reader.service.items("blog"))
+    assert facts.paging == "pages"
+
+
+async def test_ids_in_an_order_of_their_own_are_not_taken_for_the_order_of_publication() -> None:
+    reader = Reader(msgspec.structs.replace(PROSODY, disco_order="sorted"), 0)
+    for id_ in "bca":
+        reader.service.publish("blog", id_, ENTRY.format(id_))
+    reader.service.publish("blog", "b", ENTRY.format("again"))
+    fetched = await reader.fetch(keep=2)
+    assert [item.id for item in fetched.items] == ["a", "b"]
+    assert not fetched.full
+    assert [item.id for item in (await reader.fetch()).items] == ["c", "a", "b"]
 
 
 async def test_progress_is_told() -> None:

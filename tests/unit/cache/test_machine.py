@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pubsub_cached import errors
 from pubsub_cached.cache.options import PurgeFilter, SearchOptions
+from pubsub_cached.cache.rounds import SILENCE_MS
 from pubsub_cached.records import InfoRecord, ItemRecord
 from tests.support.cached import ALICE, Cached
 from tests.support.postgresql import PostgreSQL
@@ -257,7 +258,7 @@ class Coherence(RuleBasedStateMachine):
     @rule(jid=JIDS, policy=POLICIES)
     def read(self, jid: str, policy: str) -> None:
         reader, readable, working = self.readers[jid], self.stage.readable(jid), self.stage.working
-        asked = self.stage.world.count("get_items")
+        asked = self.fetches(jid)
         # A stream that broke or was made anew is so once the client hears of it.
         online = reader.connected and not self.stage.world.queued
         try:
@@ -272,8 +273,13 @@ class Coherence(RuleBasedStateMachine):
             if policy == "cache" or (policy != "default" and working and online):
                 raise
         else:
-            validated = policy == "refresh" and self.stage.world.count("get_items") > asked
+            validated = policy == "refresh" and self.fetches(jid) > asked
             self.check(reader, items, cursor, info, validated and info["freshness"] in ("live", "validated"))
+
+    def fetches(self, jid: str) -> int:
+        """How often items were asked for that tell what a node holds; the newest alone tells only where it is."""
+        asked = [request for request in self.stage.world.requests if (request.jid, request.kind) == (jid, "get_items")]
+        return sum(request.args["max_items"] != 1 or request.args["rsm"] is not None for request in asked)
 
     def check(self, reader: Reader, items: list[ItemRecord], cursor: str, info: InfoRecord, validated: bool) -> None:
         found = contents(items)
@@ -317,6 +323,18 @@ class Coherence(RuleBasedStateMachine):
         assert found.keys() - expected.keys() <= self.stage.silent
         if info["completeness"] == "full" and jid not in self.stage.world.refused:
             reader.sure = {id_: content for id_, content in found.items() if id_ in expected and content is not None}
+
+    @rule(jid=JIDS)
+    def be_silent(self, jid: str) -> None:
+        """After a long silence the evidence was looked at: that nobody told of it is no excuse any more."""
+        if self.readers[jid].connected and self.stage.service.available:
+            self.stage.service.plan_nothing()
+            self.settle()
+            self.cache.clock.advance(hours=SILENCE_MS / 3_600_000)
+            self.cache.house.revalidation.wake()
+            self.settle()
+            self.stage.deaf.discard(jid)
+            self.settled_and_live(jid)
 
     @rule(jid=JIDS, limit=st.sampled_from([1, 2, 4]))
     def page(self, jid: str, limit: int) -> None:

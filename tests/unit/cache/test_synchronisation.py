@@ -166,6 +166,31 @@ async def test_what_was_interrupted_goes_on_when_the_stream_is_resumed(cached: M
     assert await freshness(cache) == "live"
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["first", "later"])
+async def test_what_a_restart_interrupted_goes_on_after_it(cached: Make, known: bool) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG)
+    service.publish(MICROBLOG, "i0", ENTRY.format(0))
+    cache: Cached = await cached(world)
+    if known:
+        await cache.house.sync.job(ADDRESS, pin=True).wait()
+        service.publish(MICROBLOG, "missed", ENTRY.format("missed"), notify=False)
+    service.hold()
+    cache.house.sync.job(ADDRESS, pin=True)
+    while not any(request.kind == "subscribe" for request in service.held):
+        service.release(len(service.held))
+        await asyncio.sleep(0)
+    service.release(1)
+    await world.settle()
+    await cache.stop()
+    service.release()
+    await cache.start()
+    await cache.idle()
+    assert await local(cache) == {item.id: item.payload for item in service.items(MICROBLOG)}
+    assert await freshness(cache) == "live"
+
+
 async def test_a_read_that_joined_a_cancelled_synchronisation_gets_an_answer(cached: Make) -> None:
     world = World()
     cache, service = await followed(cached, world)

@@ -1,0 +1,58 @@
+"""Pushes: last items that services send of themselves when a session begins (XEP-0163 4.3.4).
+
+Of a node that counts only its newest item they are all there is to know, and cost nothing. Source: the coherence model,
+"Revalidation ladder".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..address import Address
+from ..store.rows import NodeRow
+from ..xmpp.port import Event, ItemsEvent
+from .accounts import Account
+
+# Reasons of a stale node of which nothing is doubted but what happened while there was no session.
+GAPS = frozenset({"session", "restart"})
+
+
+class Pushes:
+    """Of which nodes an item came in which session, and when."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._came: dict[Address, tuple[int, int]] = {}
+
+    def event(self, account: Account, event: Event) -> bool:
+        """Note an event; whether a node's newest item came with it."""
+        address = Address(account.jid, event.service, event.node)
+        came = isinstance(event, ItemsEvent) and not event.delayed and not event.retracted
+        if came and isinstance(event, ItemsEvent) and event.items and all(item.payload for item in event.items):
+            if expected(account, address):
+                self._came[address] = account.epoch, self._clock()
+                return True
+        else:
+            self._came.pop(address, None)
+        return False
+
+    def came(self, account: Account, address: Address) -> int | None:
+        """When the node's newest item came in this session, ms; None if not, or something was said against it."""
+        epoch, at = self._came.get(address, (0, 0))
+        return at if epoch == account.epoch and expected(account, address) else None
+
+    def tell(self, account: Account, node: NodeRow, keep: int | None, *, moves: bool) -> bool:
+        """Whether what came is all that a validation could find.
+
+        moves: an item that is overwritten becomes the newest. Else the one that came last need not be the newest,
+        unless there was no other.
+        """
+        alone = node.completeness == "full" and node.item_count == 1
+        missed = node.state == "stale" and node.reason in GAPS and node.completeness != "none"
+        return keep == 1 and missed and (moves or alone) and self.came(account, node.address) is not None
+
+
+def expected(account: Account, address: Address) -> bool:
+    """Whether the account's presence brings the node's last item, and its events."""
+    near = address.own or address.service in account.session.contacts
+    return address.node in account.interests and near

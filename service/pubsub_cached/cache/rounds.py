@@ -1,0 +1,286 @@
+"""One pass of a synchronisation: subscribe, look or fetch, and put the result in place of the old at once.
+
+Readers see the old content until then. Source: the coherence model, "Synchronisation: mark and sweep" and "Revalidation
+ladder".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from .. import errors
+from ..store import items as item_store
+from ..store import nodes as node_store
+from ..store.outline import Line, Outline, confirm, content, outline
+from ..store.rows import Delta, NodeRow
+from ..store.store import Store, Transaction
+from ..xmpp.port import DiscoInfo, Session
+from . import fetch
+from .accounts import Account
+from .changes import Changes
+from .facts import Facts, learnt
+from .jitter import Jitter
+from .nodes import Nodes, metadata
+from .parsing import Parsing
+from .pushes import Pushes
+from .rungs import Copy, Found, Rungs
+from .running import Running
+from .subscriptions import Subscriptions
+
+log = logging.getLogger(__name__)
+
+# How long an answer of a node without events counts as the truth.
+POLL_MS = 15 * 60_000
+# A live node of which nothing was heard for so long is looked at: its subscription may be gone without a word.
+SILENCE_MS = 6 * 3_600_000
+# How long a node's metadata counts as read: services hardly ever tell that it changed.
+DESCRIBED_MS = 24 * 3_600_000
+
+# States of nodes that are kept, whether or not there is a copy yet.
+KEPT = frozenset({"syncing", "live", "polled", "stale", "unreachable"})
+
+
+class Rounds:
+    """Passes over nodes; how they are begun, joined and repeated is ``sync``'s."""
+
+    def __init__(
+        self,
+        store: Store,
+        nodes: Nodes,
+        parsing: Parsing,
+        changes: Changes,
+        subscriptions: Subscriptions,
+        facts: Facts,
+        pushes: Pushes,
+        *,
+        clock: Callable[[], int],
+        jitter: Jitter,
+        items_per_node: int,
+        audit_ms: int,
+    ) -> None:
+        self._store = store
+        self._nodes = nodes
+        self._parsing = parsing
+        self._changes = changes
+        self._subscriptions = subscriptions
+        self._facts = facts
+        self._pushes = pushes
+        self._clock = clock
+        self._jitter = jitter
+        self._items_per_node = items_per_node
+        self._audit_ms = audit_ms
+        # Waits for the events that have come so far; set by whoever applies them.
+        self.caught_up: Callable[[], Awaitable[None]]
+
+    async def run(self, account: Account, session: Session, node: NodeRow, running: Running) -> NodeRow | None:
+        """One pass; None when the node changed as a whole meanwhile, or has to be fetched as a whole after all.
+
+        Raises NoSuchNode when the row went, and what the session raises.
+        """
+        epoch = account.epoch
+        node = await self._begin(node, running)
+        whole = running.full or self._audit_due(node)
+        if not whole and self._pushes.tell(account, node, self._keep(node), moves=self._facts.moves(node.address)):
+            return await self._pushed(account, node, running)
+        node, followed = await self._subscribe(account, session, node, running)
+        columns = await self._describe(session, node, whole)
+        # What is fetched may be as old as its beginning, whoever joins it later.
+        asked_at = self._clock()
+        before = await self._store.read(outline, node.id)
+        found = None if whole else await self._climb(session, node, before, running, followed=followed)
+        if found is None:
+            found = await self._fetch(session, node, running)
+        # Events that came before the last reply are older than it, and must not be applied on top of it.
+        await self.caught_up()
+        if running.disturbed or (running.full and not found.whole):
+            return None
+        if found.whole and node.whole_at is not None:
+            self._learn(node, before, found, running)
+        live = followed and account.epoch == epoch
+        columns |= self._validated(node, live, asked_at, whole=found.whole) | _completeness(found)
+        columns["pinned"] = node.pinned or running.pin
+        if found.newest and found.newest[-1].namespace:
+            columns["namespace"] = found.newest[-1].namespace
+        as_it_was = found.full is None and _as_it_was(before, found)
+        finished = await self._write(node, None if as_it_was else found, running, columns)
+        if finished is not None:
+            running.whole = found.whole
+            log.info("%s: %d items by rung %d, now %s", node.address, finished.item_count, found.rung, finished.state)
+        return finished
+
+    async def _begin(self, node: NodeRow, running: Running) -> NodeRow:
+        pinned = node.pinned or running.pin
+        if node.completeness == "none":
+            return await self._nodes.update(node, state="syncing", pinned=pinned)
+        return await self._nodes.update(node, pinned=pinned) if pinned != node.pinned else node
+
+    def _audit_due(self, node: NodeRow) -> bool:
+        """Whether what is stored may be wrong by more than what happened since, or was not compared for long."""
+        if node.completeness == "none" or node.whole_at is None:
+            return True
+        # A window that is smaller than it may be was cut here, and not by the service.
+        keep = self._keep(node)
+        cut = node.completeness == "window" and (keep is None or node.item_count < keep)
+        return cut or not 0 <= self._clock() - node.whole_at < self._audit_ms
+
+    async def _pushed(self, account: Account, node: NodeRow, running: Running) -> NodeRow | None:
+        """Rung 1: the last item, which is all that is kept, came with the presence and is stored."""
+        await self.caught_up()
+        at = self._pushes.came(account, node.address)
+        if running.disturbed or at is None:
+            return None
+        columns = self._validated(node, True, at, whole=False) | {"pinned": node.pinned or running.pin}
+        finished = await self._write(node, None, running, columns)
+        if finished is not None:
+            log.info("%s: its last item was pushed, now %s", node.address, finished.state)
+        return finished
+
+    async def _subscribe(
+        self, account: Account, session: Session, node: NodeRow, running: Running
+    ) -> tuple[NodeRow, bool]:
+        """The row, and whether events flow from now on."""
+        evidence = await self._subscriptions.subscribe(session, node, account.interests, anew=not running.subscribed)
+        running.subscribed = True
+        # Written at once: a subscription that this daemon made must not look like an older one after a crash.
+        made = {"subscribed": evidence.subscribed, "own_subscription": evidence.own, "subid": evidence.subid}
+        try:
+            return await self._nodes.update(node, **made, guarantee=evidence.guarantee), evidence.live
+        except errors.NoSuchNode:
+            # Whoever forgot the node could not know of what was made meanwhile.
+            await self._subscriptions.give_up(session, msgspec.structs.replace(node, **made))
+            raise
+
+    async def _describe(self, session: Session, node: NodeRow, whole: bool) -> dict[str, Any]:
+        """Columns of the node's metadata, when it is to be read."""
+        now = self._clock()
+        if not whole and node.described_at is not None and 0 <= now - node.described_at < DESCRIBED_MS:
+            return {}
+        info = await self._nodes.describe(session, node.address)
+        return metadata(info) | ({"described_at": now} if info != DiscoInfo() else {})
+
+    async def _climb(
+        self, session: Session, node: NodeRow, before: Outline, running: Running, *, followed: bool
+    ) -> Found | None:
+        rungs = Rungs(
+            session,
+            node.address,
+            Copy(before, node.completeness == "full", self._keep(node)),
+            self._facts.of(node.address),
+            moves=self._facts.moves(node.address),
+            followed=followed,
+            parse=functools.partial(self._parsing.all, node),
+            touched=running.touched,
+            caught_up=self.caught_up,
+            contradicted=self._facts.contradicted,
+        )
+        return await rungs.climb()
+
+    async def _fetch(self, session: Session, node: NodeRow, running: Running) -> Found:
+        fetched = await fetch.fetch(session, node.address, self._keep(node), running.say, self._facts)
+        stored = await self._parsing.all(node, fetched.items)
+        log.debug("%s: fetched by %s", node.address, fetched.strategy)
+        return Found(5, stored, whole=True, full=fetched.full)
+
+    def _learn(self, node: NodeRow, before: Outline, found: Found, running: Running) -> None:
+        moved = learnt(before, found.newest, running.touched)
+        if moved is not None:
+            self._facts.overwritten(node.address, moved)
+
+    async def _write(
+        self, node: NodeRow, found: Found | None, running: Running, columns: dict[str, Any]
+    ) -> NodeRow | None:
+        """Write what was found; None for a node that changed as a whole, was denied or went meanwhile."""
+        finish = functools.partial(_finish, found=found, columns=columns, keep=self._keep(node))
+        written = self._store.write(finish, node.id, frozenset(running.touched))
+        written.add_done_callback(functools.partial(self._finished, node))
+        # What is committed is told, even if nobody waits for it any more.
+        finished = await asyncio.shield(written)
+        return None if finished is None or running.disturbed else finished[1]
+
+    def _finished(self, node: NodeRow, written: asyncio.Future[tuple[Delta, NodeRow] | None]) -> None:
+        """Tell what a pass brought, once it is there for everyone to read."""
+        if written.cancelled() or written.exception() is not None or (finished := written.result()) is None:
+            return
+        delta, row = finished
+        self._nodes.readable(node.address)
+        self._nodes.suspected.discard(node.address)
+        self._changes.items(node.address, delta)
+        self._nodes.tell(node, row)
+
+    def _keep(self, node: NodeRow) -> int | None:
+        """How many of the newest items are kept; None for all."""
+        return {"map": None, "last": 1}.get(self._parsing.kind(node.analyser), self._items_per_node)
+
+    def _validated(self, node: NodeRow, live: bool, asked_at: int, *, whole: bool) -> dict[str, Any]:
+        """The columns of a node that is as its service has it."""
+        now = self._clock()
+        whole_at = asked_at if whole else node.whole_at or asked_at
+        audit = max(0, whole_at + self._audit_ms - now)
+        wait = (
+            min(self._jitter.within(SILENCE_MS), self._jitter.within(audit)) if live else self._jitter.within(POLL_MS)
+        )
+        return {
+            "state": "live" if live else "polled",
+            "reason": "",
+            "validated_at": asked_at,
+            "last_sync": now,
+            "proof_at": now,
+            "next_sync": now + wait,
+            "whole_at": whole_at,
+            "failures": 0,
+            "gone_at": None,
+        }
+
+
+def _completeness(found: Found) -> dict[str, Any]:
+    return {} if found.full is None else {"completeness": "full" if found.full else "window"}
+
+
+def _as_it_was(before: Outline, found: Found) -> bool:
+    """Whether what was found is what was stored, in the same order."""
+    newest = before.lines[len(found.older) :]
+    return (
+        len(newest) == len(found.newest)
+        and all(line.id == id_ for line, id_ in zip(before.lines, found.older, strict=False))
+        and all(_same(line, item.id, content(item)) for line, item in zip(newest, found.newest, strict=True))
+    )
+
+
+def _same(line: Line, id_: str, hash_: str) -> bool:
+    return line.id == id_ and line.hash == hash_
+
+
+def _finish(
+    tx: Transaction,
+    node_id: int,
+    touched: frozenset[str],
+    *,
+    found: Found | None,
+    columns: dict[str, Any],
+    keep: int | None,
+) -> tuple[Delta, NodeRow] | None:
+    """None for a node that was denied or went while it was fetched: a refusal outranks what came before it.
+
+    found: None where nothing is to be written but the columns.
+    """
+    before = node_store.must(node_store.by_id(tx.connection, node_id))
+    if before.state not in KEPT:
+        return None
+    if found is None:
+        delta = Delta()
+    elif found.full is None:
+        delta = confirm(tx, node_id, found.older, found.newest, kept=touched)
+    else:
+        delta = item_store.replace(tx, node_id, found.newest, kept=touched, full=found.full)
+    row = node_store.update(tx, node_id, **columns)
+    if keep is not None and row.item_count > keep:
+        # Events that came while the newest were fetched.
+        item_store.evict(tx, node_id, keep)
+        row = node_store.update(tx, node_id)
+    return delta, row

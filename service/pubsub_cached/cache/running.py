@@ -1,0 +1,35 @@
+"""A synchronisation under way, joined by later callers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from ..store.rows import NodeRow
+
+Progress = Callable[[int, int], None]
+
+
+class Running:
+    """What is known of it so far.
+
+    full: everything has to be fetched, whatever is known. whole: everything was, in the last pass. touched: ids that
+    events changed meanwhile. disturbed: the whole node changed meanwhile. subscribed: its subscription was looked at.
+    """
+
+    def __init__(self, *, urgent: bool, pin: bool, full: bool) -> None:
+        self.task: asyncio.Task[NodeRow] | None = None
+        self.waiters = 0
+        self.urgent = urgent
+        self.pin = pin
+        self.full = full
+        self.whole = False
+        self.touched: set[str] = set()
+        self.disturbed = False
+        self.subscribed = False
+        self.progress: list[Progress] = []
+
+    def say(self, done: int, total: int) -> None:
+        """Tell whoever waits how far it is."""
+        for progress in self.progress:
+            progress(done, total)

@@ -1,0 +1,211 @@
+"""What a login costs: the fewest requests that a service allows, and not all at one moment."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from pubsub_cached.address import Address
+from pubsub_cached.cache.revalidation import AT_ONCE, PUSHED_WITHIN, SPREAD
+from pubsub_cached.store import nodes as node_store
+from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, World
+from tests.support.cached import ALICE, ENTRY, Cached, Make
+
+PUBSUB = "pubsub.example.net"
+MICROBLOG = "urn:xmpp:microblog:0"
+AVATAR = "urn:xmpp:avatar:metadata"
+INFO = "<metadata xmlns='urn:xmpp:avatar:metadata'><info id='{}' bytes='1' type='image/png'/></metadata>"
+NODES = pytest.mark.parametrize("nodes", [60, pytest.param(500, marks=pytest.mark.long)])
+BOB = "bob@example.org"
+
+# Requests a node: Prosody has subscriptions without ids, which are made again, and neither of them counts; ejabberd
+# leaves overwritten items in place, so that its large nodes are fetched as a whole.
+SMALL = {"prosody": 2, "ejabberd": 1, "libervia": 2}
+LARGE = {"prosody": 3, "libervia": 2}
+# The same, where everything is fetched.
+WHOLE = {"prosody": 5, "ejabberd": 3, "libervia": 4}
+
+
+async def follows(cached: Make, profile: Profile, count: int, posts: int, text: str = "") -> tuple[Cached, World]:
+    """A cache that follows ``count`` blogs, and knows what the service does."""
+    world = World()
+    service = world.service(PUBSUB, profile=profile)
+    for number in range(count):
+        service.create_node(f"{MICROBLOG}/{number}", max_items=10_000)
+        for post in range(posts):
+            service.publish(f"{MICROBLOG}/{number}", f"i{post}", ENTRY.format(f"{post}{text}"))
+    cache: Cached = await cached(world)
+    for number in range(count):
+        cache.house.sync.in_background(Address(ALICE, PUBSUB, f"{MICROBLOG}/{number}"))
+    await cache.idle()
+    for post in range(2):
+        service.publish(f"{MICROBLOG}/0", f"i{post}", ENTRY.format(f"{post} edited{text}"))
+        await cache.idle()
+    return cache, world
+
+
+async def login(cache: Cached, world: World) -> Counter[str]:
+    """Requests by kind, until all that a new session leads to is done."""
+    world.cut(ALICE)
+    await cache.idle()
+    before = len(world.requests)
+    world.restore(ALICE)
+    await cache.idle()
+    cache.clock.advance(seconds=SPREAD / 1000)
+    cache.house.revalidation.wake()
+    await cache.idle()
+    return Counter(request.kind for request in world.requests[before:])
+
+
+async def states(cache: Cached) -> Counter[str]:
+    return Counter(state for *_, state in await cache.store.read(node_store.all_states))
+
+
+@pytest.mark.parametrize("profile", [PROSODY, EJABBERD, LIBERVIA], ids=["prosody", "ejabberd", "libervia"])
+@NODES
+async def test_small_nodes_cost_one_look_each(cached: Make, profile: Profile, nodes: int) -> None:
+    cache, world = await follows(cached, profile, nodes, 3)
+    asked = await login(cache, world)
+    assert asked["subscriptions"] == 1
+    assert asked["get_items"] == nodes
+    assert asked.total() == 1 + SMALL[profile.name] * nodes
+    assert await states(cache) == {"live": nodes}
+
+
+@pytest.mark.parametrize("profile", [PROSODY, EJABBERD, LIBERVIA], ids=["prosody", "ejabberd", "libervia"])
+async def test_everything_is_fetched_when_it_was_not_for_a_week(cached: Make, profile: Profile) -> None:
+    nodes = 20
+    cache, world = await follows(cached, profile, nodes, 3)
+    cache.clock.advance(days=7)
+    asked = await login(cache, world)
+    assert asked.total() == 1 + WHOLE[profile.name] * nodes
+
+
+@pytest.mark.parametrize("profile", [PROSODY, LIBERVIA], ids=["prosody", "libervia"])
+async def test_large_nodes_cost_a_look_at_their_newest(cached: Make, profile: Profile) -> None:
+    count = 20
+    cache, world = await follows(cached, profile, count, 40, "x" * 1000)
+    asked = await login(cache, world)
+    assert asked.total() == 1 + LARGE[profile.name] * count
+    assert await states(cache) == {"live": count}
+
+
+async def test_nodes_in_use_go_first_and_those_read_lately_next(cached: Make) -> None:
+    cache, world = await follows(cached, EJABBERD, 6, 1)
+    for number in (4, 2):
+        cache.clock.advance(hours=2)
+        await cache.read(PUBSUB, f"{MICROBLOG}/{number}")
+        await cache.idle()
+    before = len(world.requests)
+    await login(cache, world)
+    order = [request.node for request in world.requests[before:] if request.kind == "get_items"]
+    assert order[:2] == [f"{MICROBLOG}/2", f"{MICROBLOG}/4"]
+
+
+async def test_the_rest_of_many_is_spread_over_a_while(cached: Make) -> None:
+    cache, world = await follows(cached, EJABBERD, AT_ONCE + 30, 1)
+    cache.clock.advance(days=2)
+    world.cut(ALICE)
+    await cache.idle()
+    world.restore(ALICE)
+    await cache.idle()
+    assert await states(cache) == {"live": AT_ONCE, "stale": 30}
+    cache.clock.advance(seconds=SPREAD / 2000)
+    cache.house.revalidation.wake()
+    await cache.idle()
+    assert 0 < (await states(cache))["stale"] < 30
+    cache.clock.advance(seconds=SPREAD / 2000)
+    cache.house.revalidation.wake()
+    await cache.idle()
+    assert await states(cache) == {"live": AT_ONCE + 30}
+
+
+async def test_no_more_than_two_at_once_at_one_domain(cached: Make) -> None:
+    cache, world = await follows(cached, EJABBERD, 10, 1)
+    world.services[PUBSUB].hold()
+    world.cut(ALICE)
+    world.restore(ALICE)
+    await world.settle()
+    await cache.house.revalidation.settled()
+    await world.settle()
+    world.services[PUBSUB].release(1)
+    await world.settle()
+    assert len(world.services[PUBSUB].held) == 2
+    world.services[PUBSUB].release()
+    await cache.idle()
+
+
+async def test_subscriptions_are_listed_once_for_all_who_need_them_at_the_same_time(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    for name in "ab":
+        service.create_node(f"{MICROBLOG}/{name}")
+        service.publish(f"{MICROBLOG}/{name}", "i0", ENTRY.format(0))
+    cache: Cached = await cached(world)
+    for name in "ab":
+        cache.house.sync.in_background(Address(ALICE, PUBSUB, f"{MICROBLOG}/{name}"))
+    await cache.idle()
+    assert world.count("subscriptions") == 1
+
+
+class TestPushes:
+    """Of a node that counts only its newest item the presence brings all there is."""
+
+    async def contact(self, cached: Make, **settings: object) -> tuple[Cached, World]:
+        world = World()
+        world.account(ALICE)
+        bob = world.account(BOB)
+        bob.available = True
+        world.befriend(ALICE, BOB)
+        bob.pep.create_node(AVATAR, access_model="presence", **settings)  # type: ignore[arg-type]
+        bob.pep.publish(AVATAR, "a" * 40, INFO.format("a" * 40))
+        cache: Cached = await cached(world)
+        await cache.idle()
+        await cache.read(BOB, AVATAR)
+        await cache.idle()
+        assert (await cache.node(BOB, AVATAR))["state"] == "live"
+        cache.told.clear()
+        return cache, world
+
+    async def test_it_costs_no_request(self, cached: Make) -> None:
+        cache, world = await self.contact(cached)
+        asked = await login(cache, world)
+        assert asked.total() == 0
+        items, _, info = await cache.read(BOB, AVATAR, policy="cache")
+        assert ([item["id"] for item in items], info["freshness"]) == (["a" * 40], "live")
+
+    async def test_one_that_was_replaced_meanwhile_is_there(self, cached: Make) -> None:
+        cache, world = await self.contact(cached)
+        world.cut(ALICE)
+        await cache.idle()
+        world.accounts[BOB].pep.publish(AVATAR, "b" * 40, INFO.format("b" * 40))
+        world.restore(ALICE)
+        await cache.idle()
+        cache.clock.advance(seconds=PUSHED_WITHIN / 1000)
+        cache.house.revalidation.wake()
+        await cache.idle()
+        items, _, info = await cache.read(BOB, AVATAR, policy="cache")
+        assert ([item["id"] for item in items], info["freshness"]) == (["b" * 40], "live")
+
+    async def test_one_that_does_not_come_is_asked_for(self, cached: Make) -> None:
+        cache, world = await self.contact(cached)
+        world.cut(ALICE)
+        await cache.idle()
+        world.accounts[BOB].pep.retract(AVATAR, "a" * 40)
+        world.restore(ALICE)
+        await cache.idle()
+        assert (await cache.node(BOB, AVATAR))["state"] == "stale"
+        cache.clock.advance(seconds=PUSHED_WITHIN / 1000)
+        cache.house.revalidation.wake()
+        await cache.idle()
+        assert (await cache.node(BOB, AVATAR))["state"] == "live"
+        assert await cache.ids(BOB, AVATAR, policy="cache") == []
+
+    async def test_what_came_long_ago_is_no_validation(self, cached: Make) -> None:
+        cache, world = await self.contact(cached)
+        await login(cache, world)
+        cache.clock.advance(hours=1)
+        before = world.count("get_items")
+        await cache.read(BOB, AVATAR, policy="refresh")
+        assert world.count("get_items") > before
