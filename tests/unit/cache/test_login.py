@@ -169,6 +169,9 @@ class TestPushes:
         return cache, world
 
     async def test_it_costs_no_request(self, cached: Make) -> None:
+        """
+        coherence, Ladder: 1 last item pushed at presence (PEP)
+        """
         cache, world = await self.contact(cached)
         asked = await login(cache, world)
         assert asked.total() == 0

@@ -74,6 +74,10 @@ async def shelf(
 class TestLookingAtTheNewest:
     @MOVING
     async def test_nothing_new_is_seen_at_the_newest_and_the_count_or_ids(self, cached: Make, profile: Profile) -> None:
+        """
+        coherence, Ladder: 3 newest k + RSM count
+        coherence, Ladder: 4 ids by disco#items, as a set
+        """
         it = await shelf(cached, profile)
         it.lose()
         await it.gap()
