@@ -51,8 +51,8 @@ class Clients:
         else:
             log.info("%s is sandboxed (%s) and may only read", name, application or "unknown")
             self.limited[name] = application
-        identified(name)
         try:
+            identified(name)
             await self._owners.watch(name, self._left)
         except (RemoteError, BusLost, Timeout) as error:
             log.debug("%s can't be watched: %s", name, error)
