@@ -52,6 +52,9 @@ class Sample(Interface):
     def Options(self, options: dict[str, Variant]) -> list[str]:
         return sorted(f"{key}={variant.signature}:{variant.value}" for key, variant in options.items())
 
+    def Texts(self, texts: list[str], number: int) -> list[str]:
+        return [text * number for text in texts]
+
     def Rows(self, count: int, size: int) -> Records:
         row = {"id": "1", "payload": "x" * size, "created": 1}
         return Records([row] * count, ROW)

@@ -26,6 +26,20 @@ async def test_options_arrive_as_variants(sample: Sample, client: Client) -> Non
     assert await client.call("Options", "a{sv}", options) == [["ids=as:['a']", "limit=u:5"]]
 
 
+@pytest.mark.parametrize("texts", [[], ["a", "b"]])
+async def test_a_list_of_variants_of_strings_is_a_list_of_strings(
+    sample: Sample, client: Client, texts: list[str]
+) -> None:
+    """Bindings of Qt send it for a list whose type they were not told."""
+    assert await client.call("Texts", "avu", [Variant("s", text) for text in texts], 2) == [[t * 2 for t in texts]]
+
+
+async def test_a_list_of_other_variants_is_no_list_of_strings(sample: Sample, client: Client) -> None:
+    name, text = await client.error("Texts", "avu", [Variant("s", "a"), Variant("u", 1)], 2)
+    assert (name, "'asu'" in text, "'avu'" in text) == (INVALID, True, True)
+    assert (await client.error("Texts", "av", [Variant("s", "a")]))[0] == INVALID
+
+
 async def test_rows_are_sent_as_records(sample: Sample, client: Client) -> None:
     (rows,) = await client.call("Rows", "uu", 2, 3)
     assert [{key: value.value for key, value in row.items()} for row in rows] == [

@@ -5,8 +5,8 @@ import uuid
 from datetime import UTC, datetime
 from xml.sax.saxutils import escape
 
-from PySide6.QtCore import QCoreApplication, QMetaType
-from PySide6.QtDBus import QDBusArgument, QDBusConnection, QDBusMessage
+from PySide6.QtCore import QCoreApplication
+from PySide6.QtDBus import QDBusConnection, QDBusMessage
 
 application = QCoreApplication(sys.argv)
 
@@ -33,8 +33,5 @@ print("written as", item)
 # --8<-- [end:publish]
 
 # --8<-- [start:flag]
-nothing = QDBusArgument()  # Python’s [] would be sent as a list of variants
-nothing.beginArray(QMetaType(QMetaType.Type.QString.value))
-nothing.endArray()
-call("Cache", "SetFlags", "", "", node, [item], ["read"], nothing)
+call("Cache", "SetFlags", "", "", node, [item], ["read"], [])
 # --8<-- [end:flag]

@@ -21,6 +21,7 @@ from .flow import WINDOW
 from .interface import PROPERTIES, Handler
 from .objects import Object, Objects
 from .standard import INTROSPECTABLE, PEER, PREFIX, Standard
+from .values import with_texts
 
 log = logging.getLogger(__name__)
 
@@ -235,9 +236,13 @@ class Dispatcher:
         if handler is None:
             handler = self._search(call)
         if call.signature != handler.method.signature:
-            raise InvalidArgs(
-                f"{call.member} takes arguments of the signature '{handler.method.signature}', not '{call.signature}'."
-            )
+            fitted = with_texts(call.body, call.signature, handler.method.signature)
+            if fitted is None:
+                raise InvalidArgs(
+                    f"{call.member} takes arguments of the signature '{handler.method.signature}', "
+                    f"not '{call.signature}'."
+                )
+            call.body = fitted
         if not handler.sandboxed and sandboxed():
             raise self._denied(call)
         return handler

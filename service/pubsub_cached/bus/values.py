@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dbus_fast.signature import SignatureTree, SignatureType, Variant, get_signature_tree
@@ -10,11 +10,30 @@ from dbus_fast.signature import SignatureTree, SignatureType, Variant, get_signa
 from .marshalling import Record, Records
 from .paths import is_object_path
 
-__all__ = ["Check", "SignatureTree", "Variant", "check_for", "signature_tree"]
+__all__ = ["Check", "SignatureTree", "Variant", "check_for", "signature_tree", "with_texts"]
 
 signature_tree = get_signature_tree
 
 Check = Callable[[Any], object]
+
+
+def with_texts(body: Sequence[Any], given: str, wanted: str) -> list[Any] | None:
+    """Arguments of the signature ``given`` as ``wanted`` ones, where they differ in lists of strings alone, else None.
+
+    Bindings of Qt send a list as ``av`` unless they are told its type.
+    """
+    gets, wants = ([kind.signature for kind in get_signature_tree(types).types] for types in (given, wanted))
+    if len(gets) != len(wants):
+        return None
+    fitted: list[Any] = []
+    for value, get, want in zip(body, gets, wants, strict=True):
+        if get == want:
+            fitted.append(value)
+        elif (get, want) == ("av", "as") and all(one.signature == "s" for one in value):
+            fitted.append([one.value for one in value])
+        else:
+            return None
+    return fitted
 
 
 def check_path(value: object) -> None:

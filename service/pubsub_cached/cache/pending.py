@@ -19,6 +19,7 @@ from ..xmpp import payload as xml
 from ..xmpp.port import Item
 from . import cursor as cursors
 from .options import ReadOptions
+from .replies import trimmed
 
 Answer = tuple[list[ItemRecord], str, InfoRecord]
 
@@ -116,12 +117,12 @@ class Overlay:
         record = self._record(Item(id_, entry.payload, namespace, entry.address.account))
         record["created"] = record["modified"] = entry.queued_at
         record["pending"] = True
-        return _trimmed(record, options)
+        return trimmed(record, options.fields)
 
     def _marked(self, item: ItemRecord, options: ReadOptions) -> ItemRecord:
         if item["id"] in self._retracted:
             item["pending"] = True
-        return _trimmed(item, options)
+        return trimmed(item, options.fields)
 
     def _purpose(self, options: ReadOptions) -> str:
         order = ",".join(f"{key} {descending:d}" for key, descending in options.order)
@@ -132,11 +133,3 @@ def _scattered(info: InfoRecord) -> InfoRecord:
     """What is said of the items no longer stands for a range of the node's."""
     kept = {key: value for key, value in info.items() if key not in ("first", "last", "index")}
     return kept  # type: ignore[return-value]
-
-
-def _trimmed(record: ItemRecord, options: ReadOptions) -> ItemRecord:
-    """The wanted keys; the id is always there."""
-    if options.fields is None:
-        return record
-    wanted = {key: value for key, value in record.items() if key in options.fields or key == "id"}
-    return wanted  # type: ignore[return-value]

@@ -12,6 +12,7 @@ import msgspec
 from .. import errors
 from ..address import Address
 from ..records import InfoRecord, ItemRecord
+from ..store import flags
 from ..store.hot import read_items
 from ..store.outbox import Entry
 from ..store.rows import ItemsQuery, ItemsSlice, NodeRow
@@ -285,33 +286,12 @@ class Reads:
             if unknown or not servable(node):
                 self._validate(node, info)
             self._in_use(node, self._clock())
-        return self._page(address, node, page, options, place, info)
-
-    def _page(
-        self,
-        address: Address,
-        node: NodeRow,
-        page: service_reads.ServicePage,
-        options: ReadOptions,
-        place: Place,
-        info: InfoRecord,
-    ) -> Answer:
         records = [self._parsing.record(address, node, item) for item in page.items]
-        fitting = _fitting(records, options.max_bytes)
-        more = (page.more or fitting < len(records)) and options.before is None
-        records = records[:fitting]
-        cursor = ""
-        if more and place.ids is not None:
-            cursor = place.rest(records)
-        elif more and records and records[-1]["id"]:
-            cursor = place.cursor(["id", records[-1]["id"]])
-        if page.total is not None:
-            info["total"] = page.total
-        if records and page.index is not None:
-            info["first"], info["last"], info["index"] = records[0]["id"], records[-1]["id"], page.index
-        if options.fields is not None:
-            records = [_trimmed(record, options.fields) for record in records]
-        return records, cursor, info
+        # Marks are local, and of items that are not stored as well.
+        marks = await self._store.read(flags.of, address, [record["id"] for record in records])
+        for record in records:
+            record["flags"] = marks.get(record["id"], [])
+        return service_reads.answer(records, page, options, place, info)
 
     def _wanted(self, node: NodeRow) -> bool:
         """A node that is only kept once somebody has read it, which is now."""
@@ -375,18 +355,3 @@ def _refusal(node: NodeRow) -> errors.PubSubCachedError:
         return errors.Denied(f"{node.address.account} may not read {node.address} ({node.reason}).")
     said = f"; it moved to {node.redirect}" if node.redirect else ""
     return errors.NoSuchNode(f"{node.address} is gone{said}.")
-
-
-def _fitting(items: list[ItemRecord], most: int) -> int:
-    """How many of the service's records fit into one reply; at least one."""
-    size = 0
-    for number, item in enumerate(items):
-        size += len(item.get("payload", "").encode()) + len(item.get("data", "").encode()) + 1000
-        if size > most:
-            return max(1, number)
-    return len(items)
-
-
-def _trimmed(record: ItemRecord, fields: frozenset[str]) -> ItemRecord:
-    """The wanted keys; the id is always there."""
-    return {key: value for key, value in record.items() if key in fields or key == "id"}  # type: ignore[return-value]

@@ -11,9 +11,12 @@ import msgspec
 
 from .. import errors
 from ..address import Address
+from ..records import InfoRecord, ItemRecord
 from ..xmpp.port import Item, Session
 from . import fetch
 from .options import ReadOptions
+from .place import Place
+from .replies import fitting, trimmed
 
 
 class ServicePage(msgspec.Struct, frozen=True):
@@ -51,6 +54,25 @@ async def read(
     start, end = _place([item.id for item in ordered], options, after)
     newest = fetched.items[-1] if fetched.items else None
     return ServicePage(tuple(ordered[start:end]), end < len(ordered), newest, start, len(ordered))
+
+
+def answer(
+    records: list[ItemRecord], page: ServicePage, options: ReadOptions, place: Place, info: InfoRecord
+) -> tuple[list[ItemRecord], str, InfoRecord]:
+    """What is replied with a page's records: as many as fit, and a cursor that goes on behind them."""
+    fit = fitting(records, options.max_bytes)
+    more = (page.more or fit < len(records)) and options.before is None
+    records = records[:fit]
+    cursor = ""
+    if more and place.ids is not None:
+        cursor = place.rest(records)
+    elif more and records and records[-1]["id"]:
+        cursor = place.cursor(["id", records[-1]["id"]])
+    if page.total is not None:
+        info["total"] = page.total
+    if records and page.index is not None:
+        info["first"], info["last"], info["index"] = records[0]["id"], records[-1]["id"], page.index
+    return [trimmed(record, options.fields) for record in records], cursor, info
 
 
 async def _newest(session: Session, address: Address, limit: int) -> ServicePage:

@@ -21,6 +21,7 @@ from ..address import Address
 from ..records import ItemRecord
 from ..store.members import Member, Place
 from ..store.touched import Touched
+from .replies import fitting
 from .window import Holding, Window
 
 log = logging.getLogger(__name__)
@@ -314,20 +315,10 @@ class View:
                 # Gone since, which will be said in a moment.
                 self._window.drop(key)
         sent = [key for key in keys if key in found]
-        sent = sent[: _fitting([found[key] for key in sent])]
+        sent = sent[: fitting([found[key] for key in sent], BATCH_BYTES)]
         self._changed.difference_update(sent)
         placed = self._holding.put(wanted, frozenset(sent), frozenset(waiting))
         for key, index in placed:
             found[key]["index"] = index
         if placed:
             self.listener.items(change, [found[key] for key, _ in placed])
-
-
-def _fitting(items: list[ItemRecord]) -> int:
-    """How many of the items fit into one signal; at least one."""
-    size = 0
-    for number, item in enumerate(items):
-        size += len(item.get("payload", "").encode()) + len(item.get("data", "").encode()) + 1000
-        if size > BATCH_BYTES and number:
-            return number
-    return len(items)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pubsub_cached.address import Address
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 from tests.unit.cache.test_following import MICROBLOG, PUBSUB
@@ -78,3 +79,22 @@ async def test_a_retraction_beyond_the_window_is_no_disagreement(cached: Make) -
     service.retract(MICROBLOG, "post-0-", notify=True)
     await cache.idle()
     assert world.count() == asked
+
+
+async def test_marks_are_shown_of_items_that_are_not_stored(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG, max_items=10_000)
+    service.create_node("strange")
+    service.publish("strange", "x", "<x xmlns='urn:example:x'/>")
+    for number in range(8):
+        service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
+    cache: Cached = await cached(world, items_per_node=5)
+    for node, marked in ((MICROBLOG, "i1"), ("strange", "x")):
+        await cache.read(PUBSUB, node)
+        await cache.idle()
+        await cache.house.node_reads.set_flags(Address(ALICE, PUBSUB, node), [marked], ["starred"], [])
+    items, *_ = await cache.read(PUBSUB, MICROBLOG, after="i3")
+    assert {item["id"]: item["flags"] for item in items} == {"i2": [], "i1": ["starred"], "i0": []}
+    items, _, info = await cache.read(PUBSUB, "strange", fields=frozenset({"id", "flags"}))
+    assert (items, info["source"]) == ([{"id": "x", "flags": ["starred"]}], "network")
