@@ -46,7 +46,7 @@ def wrong(db: Database) -> dict[str, object]:
 def break_it(db: Database, *statements: str) -> None:
     """Do what no function of the store does."""
     if db.dialect.NAME == "postgresql":
-        db.superuser("SET session_replication_role = replica", *statements)
+        db.superuser("BEGIN", "SET LOCAL session_replication_role = replica", *statements, "COMMIT")
         return
     driver = db.connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
