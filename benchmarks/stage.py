@@ -209,7 +209,10 @@ class Stage:
         daemon = self._full.get(count)
         if daemon is None:
             daemon = self._full[count] = await self._daemon(self.directory / f"items-{count}")
-            daemon.config.write_text(f'[[account]]\njid = "{content.ACCOUNT}"\nenabled = false\n', encoding="utf-8")
+            daemon.config.write_text(
+                f'[cache]\ntotal-size = {2**40}\n\n[[account]]\njid = "{content.ACCOUNT}"\nenabled = false\n',
+                encoding="utf-8",
+            )
             analysers = daemon.config.parent / "analysers"
             analysers.mkdir()
             (analysers / "indexes.toml").write_text(content.INDEXES, encoding="utf-8")

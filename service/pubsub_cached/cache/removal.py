@@ -107,11 +107,17 @@ class Removal:
 
     async def _shrink(self) -> None:
         """Evict from the oldest end, of the nodes nobody has read for longest, until all fits again."""
+        said = False
         while (size := await self._store.read(maintenance.size)) > self._total_size:
-            entries = await self._store.read(schedule.largest_unread, SHRUNK_AT_ONCE)
-            log.warning("the database has %d bytes, more than 'total-size'; evicting old items", size)
+            if not said:
+                log.warning(
+                    "the database has %d bytes, 'total-size' is %d: old items that nobody reads go",
+                    size,
+                    self._total_size,
+                )
+                said = True
             evicted = 0
-            for entry in entries:
+            for entry in await self._store.read(schedule.largest_unread, SHRUNK_AT_ONCE):
                 evicted += await self._store.write(item_store.evict, entry.id, entry.item_count // 2)
                 self._changes.node(entry.address, "updated")
             if not evicted:
