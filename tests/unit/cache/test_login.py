@@ -126,10 +126,10 @@ async def test_no_more_than_two_at_once_at_one_domain(cached: Make) -> None:
     world.services[PUBSUB].hold()
     world.cut(ALICE)
     world.restore(ALICE)
-    await world.settle()
-    await cache.house.revalidation.settled()
-    await world.settle()
+    await world.services[PUBSUB].holding(1)
+    # The list of subscriptions, which both wait for.
     world.services[PUBSUB].release(1)
+    await world.services[PUBSUB].holding(2)
     await world.settle()
     assert len(world.services[PUBSUB].held) == 2
     world.services[PUBSUB].release()

@@ -49,6 +49,7 @@ class Door:
         self.world = world
         self._held = False
         self._waiting: list[Call] = []
+        self._arrived = asyncio.Event()
         self._planned: list[tuple[str, StanzaError | None]] = []
         self._down: StanzaError | None = None
         self._answering = True
@@ -92,6 +93,12 @@ class Door:
         """The requests that are being held, oldest first."""
         return tuple(call.request for call in self._waiting)
 
+    async def holding(self, count: int) -> None:
+        """Return once at least so many requests are being held."""
+        while len(self._waiting) < count:
+            self._arrived.clear()
+            await self._arrived.wait()
+
     def fail_next(
         self, condition: str, text: str = "", pubsub_condition: str = "", *, request: str = "get_items", times: int = 1
     ) -> None:
@@ -115,6 +122,7 @@ class Door:
         """A request arrived."""
         if self._held:
             self._waiting.append(call)
+            self._arrived.set()
         else:
             self._serve(call)
 
