@@ -71,6 +71,7 @@ async def test_a_node_forgotten_while_it_is_fetched_is_not_said_to_be_absent(cac
     cache, service = await followed(cached, world)
     service.hold()
     job = cache.house.sync.job(ADDRESS)
+    await service.holding(1)
     await world.settle()
     if how == "forget":
         removal = cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=True))
