@@ -37,7 +37,9 @@ def engine(url: URL) -> Engine:
     """An engine whose connections begin no transaction by themselves."""
     given = {"application_name": "pubsub-cached", **_PATIENCE}
     arguments = {key: value for key, value in given.items() if key not in url.query}
-    made = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=arguments)
+    made = create_engine(
+        url, poolclass=NullPool, pool_reset_on_return=None, isolation_level="AUTOCOMMIT", connect_args=arguments
+    )
 
     @event.listens_for(made, "connect")
     def _connected(driver: Driver, _: object) -> None:
