@@ -98,8 +98,6 @@ class Events:
         changes: Changes,
         negatives: Negatives,
         proofs: Proofs,
-        *,
-        items_per_node: int,
     ) -> None:
         self._store = store
         self._nodes = nodes
@@ -108,7 +106,6 @@ class Events:
         self._changes = changes
         self._negatives = negatives
         self._proofs = proofs
-        self._items_per_node = items_per_node
         self._max_items = MaxItems(store, nodes, changes)
         self._queue: asyncio.Queue[tuple[Account, Event] | asyncio.Future[None]] = asyncio.Queue()
         self._written: asyncio.Future[_Applied] | None = None
@@ -262,7 +259,7 @@ class Events:
         stored = [self._parsing.one(address, node, item) for item in items]
         retracted = [id_ for id_ in event.retracted if id_]
         self._sync.touched(address, [item.id for item in items] + retracted)
-        keep = {"map": None, "last": 1}.get(self._parsing.kind(node.analyser), self._items_per_node)
+        keep = self._parsing.keep(node.analyser)
         alone = stored[0].id if len(stored) == 1 and not retracted and node.state == "live" else ""
         question = self._sync.overwrites.question(address, alone) if alone else None
         self._written = self._store.write(_write, node.id, stored, retracted, keep, asked=question is not None)

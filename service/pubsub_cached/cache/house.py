@@ -81,7 +81,7 @@ class House:
         self.accounts = Accounts(store, connector, secrets, config.account)
         negatives = Negatives(clock)
         self.proofs = Proofs(clock, limits.access_proof * 1000)
-        parsing = Parsing(registry, limits.payload_limit)
+        parsing = Parsing(registry, limits.payload_limit, limits.items_per_node)
         self.privacy = Privacy(store, registry)
         jitter = Jitter(chance)
         self.nodes = Nodes(store, registry, self.changes, negatives, self.proofs, clock, self.privacy, jitter)
@@ -98,7 +98,6 @@ class House:
             pushes,
             clock=clock,
             jitter=jitter,
-            items_per_node=limits.items_per_node,
             audit_ms=limits.audit_interval * 1000,
         )
         self.sync = Sync(store, self.accounts, self.nodes, self.jobs, rounds, subscriptions, facts)
@@ -114,16 +113,7 @@ class House:
         self.removal = Removal(
             store, parsing, self.sync, self.changes, negatives, self.jobs, total_size=limits.total_size
         )
-        self.events = Events(
-            store,
-            self.nodes,
-            parsing,
-            self.sync,
-            self.changes,
-            negatives,
-            self.proofs,
-            items_per_node=limits.items_per_node,
-        )
+        self.events = Events(store, self.nodes, parsing, self.sync, self.changes, negatives, self.proofs)
         self.sync.caught_up = self.events.caught_up
         silence.distrust = self.events.distrust
         self.writing = Writing(store, self.accounts, self.nodes, self.events, self.sync, negatives)

@@ -21,14 +21,19 @@ CURRENT = "current"
 class Parsing:
     """Parses items by the analyser that a node's row names."""
 
-    def __init__(self, registry: Registry, payload_limit: int) -> None:
+    def __init__(self, registry: Registry, payload_limit: int, items_per_node: int) -> None:
         self._registry = registry
         self._payload_limit = payload_limit
+        self._items_per_node = items_per_node
 
     def kind(self, analyser: str) -> str:
         """The analyser's kind: log, map or last."""
         definition = self._registry.get(analyser) if analyser else None
         return definition.kind if definition is not None else "log"
+
+    def keep(self, analyser: str) -> int | None:
+        """How many of the newest items of a node are kept; None for all."""
+        return {"map": None, "last": 1}.get(self.kind(analyser), self._items_per_node)
 
     def on_demand(self, analyser: str) -> bool:
         """Whether nodes of the analyser are kept only once a client has read them."""

@@ -27,14 +27,13 @@ class Pushes:
     def event(self, account: Account, event: Event) -> bool:
         """Note an event; whether a node's newest item came with it."""
         address = Address(account.jid, event.service, event.node)
-        came = isinstance(event, ItemsEvent) and not event.delayed and not event.retracted
-        if came and isinstance(event, ItemsEvent) and event.items and all(item.payload for item in event.items):
-            if expected(account, address):
-                self._came[address] = account.epoch, self._clock()
-                return True
-        else:
+        if not _brings_newest(event):
             self._came.pop(address, None)
-        return False
+            return False
+        if not expected(account, address):
+            return False
+        self._came[address] = account.epoch, self._clock()
+        return True
 
     def came(self, account: Account, address: Address) -> int | None:
         """When the node's newest item came in this session, ms; None if not, or something was said against it."""
@@ -50,6 +49,12 @@ class Pushes:
         alone = node.completeness == "full" and node.item_count == 1
         missed = node.state == "stale" and node.reason in GAPS and node.completeness != "none"
         return keep == 1 and missed and (moves or alone) and self.came(account, node.address) is not None
+
+
+def _brings_newest(event: Event) -> bool:
+    if not isinstance(event, ItemsEvent) or event.delayed or event.retracted or not event.items:
+        return False
+    return all(item.payload for item in event.items)
 
 
 def expected(account: Account, address: Address) -> bool:

@@ -61,7 +61,6 @@ class Rounds:
         *,
         clock: Callable[[], int],
         jitter: Jitter,
-        items_per_node: int,
         audit_ms: int,
     ) -> None:
         self._store = store
@@ -73,7 +72,6 @@ class Rounds:
         self._pushes = pushes
         self._clock = clock
         self._jitter = jitter
-        self._items_per_node = items_per_node
         self._audit_ms = audit_ms
         # Waits for the events that have come so far; set by whoever applies them.
         self.caught_up: Callable[[], Awaitable[None]]
@@ -86,7 +84,8 @@ class Rounds:
         epoch = account.epoch
         node = await self._begin(node, running)
         whole = running.full or self._audit_due(node)
-        if not whole and self._pushes.tell(account, node, self._keep(node), moves=self._facts.moves(node.address)):
+        keep, moves = self._parsing.keep(node.analyser), self._facts.moves(node.address)
+        if not whole and self._pushes.tell(account, node, keep, moves=moves):
             return await self._pushed(account, node, running)
         node, followed = await self._subscribe(account, session, node, running)
         columns = await self._describe(session, node, whole)
@@ -125,7 +124,7 @@ class Rounds:
         if node.completeness == "none" or node.whole_at is None:
             return True
         # A window that is smaller than it may be was cut here, and not by the service.
-        keep = self._keep(node)
+        keep = self._parsing.keep(node.analyser)
         cut = node.completeness == "window" and (keep is None or node.item_count < keep)
         return cut or not 0 <= self._clock() - node.whole_at < self._audit_ms
 
@@ -170,7 +169,7 @@ class Rounds:
         rungs = Rungs(
             session,
             node.address,
-            Copy(before, node.completeness == "full", self._keep(node)),
+            Copy(before, node.completeness == "full", self._parsing.keep(node.analyser)),
             self._facts.of(node.address),
             moves=self._facts.moves(node.address),
             followed=followed,
@@ -182,7 +181,7 @@ class Rounds:
         return await rungs.climb()
 
     async def _fetch(self, session: Session, node: NodeRow, running: Running) -> Found:
-        fetched = await fetch.fetch(session, node.address, self._keep(node), running.say, self._facts)
+        fetched = await fetch.fetch(session, node.address, self._parsing.keep(node.analyser), running.say, self._facts)
         stored = await self._parsing.all(node, fetched.items)
         log.debug("%s: fetched by %s", node.address, fetched.strategy)
         return Found(5, stored, whole=True, full=fetched.full)
@@ -196,7 +195,7 @@ class Rounds:
         self, node: NodeRow, found: Found | None, running: Running, columns: dict[str, Any]
     ) -> NodeRow | None:
         """Write what was found; None for a node that changed as a whole, was denied or went meanwhile."""
-        finish = functools.partial(_finish, found=found, columns=columns, keep=self._keep(node))
+        finish = functools.partial(_finish, found=found, columns=columns, keep=self._parsing.keep(node.analyser))
         written = self._store.write(finish, node.id, frozenset(running.touched))
         written.add_done_callback(functools.partial(self._finished, node))
         # What is committed is told, even if nobody waits for it any more.
@@ -212,10 +211,6 @@ class Rounds:
         self._nodes.suspected.discard(node.address)
         self._changes.items(node.address, delta)
         self._nodes.tell(node, row)
-
-    def _keep(self, node: NodeRow) -> int | None:
-        """How many of the newest items are kept; None for all."""
-        return {"map": None, "last": 1}.get(self._parsing.kind(node.analyser), self._items_per_node)
 
     def _validated(self, node: NodeRow, live: bool, asked_at: int, *, whole: bool) -> dict[str, Any]:
         """The columns of a node that is as its service has it."""

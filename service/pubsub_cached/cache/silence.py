@@ -83,8 +83,10 @@ class Silence:
             listed = await self._subscriptions.look(account.session, account.jid, service)
         except errors.Offline:
             return
-        for address in silent if listed is not None else ():
-            found = listed.get(address.node) if listed is not None else None
+        if listed is None:
+            return
+        for address in silent:
+            found = listed.get(address.node)
             node = await self._store.read(node_store.find, address)
             if node is None or node.state != "live" or not node.subscribed:
                 continue
