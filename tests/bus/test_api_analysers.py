@@ -181,6 +181,7 @@ async def test_an_index_that_an_analyser_asks_for_is_used_until_it_goes(clients:
 
     assert not await uses_an_index()
     await client.register(**keys)
+    await client.live()  # the service's items are parsed for a reader before they are kept
     await client.data(3)
     async with asyncio.timeout(10):
         while not await uses_an_index():
