@@ -111,12 +111,19 @@ def plain(record: dict[str, Variant]) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def daemon(made: World, address: str, directory: Path, sandbox: tuple[str, ...] = ()) -> AsyncIterator[Daemon]:
+async def daemon(
+    made: World,
+    address: str,
+    directory: Path,
+    sandbox: tuple[str, ...] = (),
+    cache: config.Cache = config.Cache(),  # noqa: B008 - it is frozen
+) -> AsyncIterator[Daemon]:
     """The daemon with Alice in its configuration, connected. sandbox: applications that have full access."""
     password = directory / "password"
     password.write_text("secret\n")
     password.chmod(0o600)
     settings = config.Config(
+        cache=cache,
         sandbox=config.Sandbox(allow=sandbox),
         database=config.Database(url=f"sqlite:///{directory / 'cache.sqlite3'}"),
         account=(config.Account(jid=ALICE, password_file=str(password)),),
