@@ -129,7 +129,7 @@ async def test_json_says_what_cache_says(client: bus.Frontend) -> None:
     nodes, cursor = await client.cache("ListNodes", "a{sv}", {})
     texts, same = await client.call("ListNodes", "a{sv}", {}, interface=JSON)
     assert ([json.loads(text) for text in texts], same) == ([bus.plain(node) for node in nodes], cursor)
-    (text,) = await client.call("GetNode", "sssa{sv}", *NODE, {}, interface=JSON)
+    (text,) = await client.call("GetNode", "sss", *NODE, interface=JSON)
     assert json.loads(text) == await client.node()
     ((account,),) = await client.call("ListAccounts", interface=JSON)
     assert json.loads(account) == {"jid": ALICE, "state": "online", "origin": "config", "path": ALICE_PATH}
@@ -182,7 +182,7 @@ async def test_errors_of_bulk_are_those_of_the_reads(client: bus.Frontend) -> No
         ("ReadItems", "sssa{sv}", ("", SERVICE, "nowhere", {}), ERROR + "NoSuchNode"),
         ("ReadItems", "sssa{sv}", (*NODE, {"limit": Variant("u", 0)}), INVALID),
         ("ReadSearch", "ssa{sv}", ("", "[]", {}), ERROR + "InvalidQuery"),
-        ("GetNode", "sssa{sv}", ("", SERVICE, "nowhere", {}), ERROR + "NoSuchNode"),
+        ("GetNode", "sss", ("", SERVICE, "nowhere"), ERROR + "NoSuchNode"),
     ]:
         assert (await client.error(member, signature, *body, interface=JSON))[0] == error
     assert descriptors() == before

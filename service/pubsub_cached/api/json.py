@@ -25,7 +25,6 @@ NodesReply = tuple[list[str], str]
 
 _BULK = Number("u", 1, BULK_AT_MOST, capped=True)
 
-GET_NODE = Table("GetNode", {})
 READ_ITEMS = Table(
     "ReadItems",
     {**cache.GET_ITEMS.options, "limit": _BULK},
@@ -42,8 +41,7 @@ class Json(Served):
         {"GetItems", "GetNode", "ListNodes", "Search", "ListAccounts", "ReadItems", "ReadSearch"}
     )
     options: ClassVar[Mapping[str, Table]] = {
-        table.method: table
-        for table in (cache.GET_ITEMS, GET_NODE, cache.LIST_NODES, cache.SEARCH, READ_ITEMS, READ_SEARCH)
+        table.method: table for table in (cache.GET_ITEMS, cache.LIST_NODES, cache.SEARCH, READ_ITEMS, READ_SEARCH)
     }
 
     def GetItems(
@@ -64,8 +62,7 @@ class Json(Served):
         wanted = NodesFilter(**cache.LIST_NODES.read(options), analysers=self.visible)
         return then(self.house.node_reads.listing(wanted), _nodes_reply)
 
-    def GetNode(self, account: str, service: str, node: str, options: Mapping[str, Variant]) -> str | Awaitable[str]:
-        GET_NODE.read(options)
+    def GetNode(self, account: str, service: str, node: str) -> str | Awaitable[str]:
         address = self.address(account, service, node)
         return then(self.house.node_reads.get(address), record)
 

@@ -26,7 +26,7 @@ service, node = sys.argv[1:]
 items, cursor, info = call("GetItems", "", service, node, {"limit": 2, "fields": ["id", "data"]})
 found, _, _ = call("Search", "mushrooms", '{"types": ["blog"]}', {})
 nodes, _ = call("ListNodes", {"type": "blog"})
-(record,) = call("GetNode", "", service, node, {})
+(record,) = call("GetNode", "", service, node)
 (accounts,) = call("ListAccounts")
 print(
     json.dumps(
