@@ -133,13 +133,14 @@ class Reanalysis:
     async def match(self, row: NodeRow) -> NodeRow | None:
         """Match a node by what is stored of it; the row as it is then, None when there is none any more.
 
-        Where an agent has to be asked, the node is as it was until the agent has answered.
+        Where an agent has to be asked, the node is kept or not as it was until the agent has answered.
         """
         matched = self._registry.match(_subject(row))
-        if asks(matched):
-            self.ask(row.address)
-            return await self._decided(row.address, matched, keep=row.state in KEPT)
-        return await self._decided(row.address, matched)
+        if not asks(matched):
+            return await self._decided(row.address, matched)
+        after = await self._decided(row.address, matched, keep=row.state in KEPT)
+        self.ask(row.address)  # last, for nothing is to undo what the agent answers
+        return after
 
     async def _ask(self, address: Address) -> None:
         try:
