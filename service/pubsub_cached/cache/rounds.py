@@ -144,7 +144,9 @@ class Rounds:
         self, account: Account, session: Session, node: NodeRow, running: Running
     ) -> tuple[NodeRow, bool]:
         """The row, and whether events flow from now on."""
-        evidence = await self._subscriptions.subscribe(session, node, account.interests, anew=not running.subscribed)
+        evidence = await self._subscriptions.subscribe(
+            session, node, account.interests, anew=not running.subscribed, declines=running.declines
+        )
         running.subscribed = True
         # Written at once: a subscription that this daemon made must not look like an older one after a crash.
         made = {"subscribed": evidence.subscribed, "own_subscription": evidence.own, "subid": evidence.subid}

@@ -15,6 +15,7 @@ class Running:
 
     full: everything has to be fetched, whatever is known. whole: everything was, in the last pass. touched: ids that
     events changed meanwhile. disturbed: the whole node changed meanwhile. subscribed: its subscription was looked at.
+    declines: of its subscription, before the row was read.
     """
 
     def __init__(self, *, urgent: bool, pin: bool, full: bool) -> None:
@@ -27,6 +28,7 @@ class Running:
         self.touched: set[str] = set()
         self.disturbed = False
         self.subscribed = False
+        self.declines = 0
         self.progress: list[Progress] = []
 
     def say(self, done: int, total: int) -> None:

@@ -59,7 +59,7 @@ class Subscriptions:
         # The listing in which each node was looked up: the next look has to be at a later one.
         self._seen: dict[Address, int] = {}
         self._solicited: set[tuple[str, str]] = set()
-        # How many clients are giving up a subscription, and how often that has begun.
+        # How many clients are giving up a subscription, and how often that has begun or ended.
         self._declining: Counter[Address] = Counter()
         self._declines: Counter[Address] = Counter()
 
@@ -99,18 +99,24 @@ class Subscriptions:
             yield
         finally:
             self._declining[address] -= 1
+            self._declines[address] += 1
             self._declining = +self._declining
 
-    def _is_declined(self, node: NodeRow) -> bool:
-        return node.declined or node.address in self._declining
+    def declines(self, address: Address) -> int:
+        """A number that is another one once a client begins or ends to unsubscribe: an older row does not say so."""
+        return self._declines[address]
+
+    def _is_declined(self, node: NodeRow, declines: int) -> bool:
+        address = node.address
+        return node.declined or address in self._declining or self._declines[address] != declines
 
     async def subscribe(
-        self, session: Session, node: NodeRow, interests: frozenset[str], *, anew: bool = True
+        self, session: Session, node: NodeRow, interests: frozenset[str], *, anew: bool, declines: int
     ) -> Evidence:
         """Evidence for a node, after subscribing where there was no subscription.
 
-        anew: what was known before does not count, for services drop subscriptions without a word.
-        Raises Offline and Timeout; a refused subscription is no error.
+        anew: what was known before does not count, for services drop subscriptions without a word. declines: what it
+        was before the row was read. Raises Offline and Timeout; a refused subscription is no error.
         """
         address = node.address
         # Before the request, for the first event may come before its reply.
@@ -122,14 +128,14 @@ class Subscriptions:
             found = await self._find(session, node, anew)
             own = node.own_subscription if found is not None else False
             if found is None or found.state in ("none", "unconfigured"):
-                if self._is_declined(node):
+                if self._is_declined(node, declines):
                     # A client unsubscribed the account: that is not undone by itself.
                     return Evidence(weak, False, False, "", "weak")
                 # A service that lists nothing may still hold the subscription that somebody else made.
                 known = node.subscribed and not node.own_subscription and not self._lists(address)
                 found = await self._subscribe(session, address)
                 own = not known
-            elif anew and _hearsay(node, found) and not self._is_declined(node):
+            elif anew and _hearsay(node, found) and not self._is_declined(node, declines):
                 found = await self._subscribe(session, address)
         except errors.StanzaError as refusal:
             log.info("%s cannot be subscribed to: %s", address, refusal.message)

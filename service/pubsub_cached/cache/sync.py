@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from .. import errors
 from ..address import Address
@@ -172,9 +172,14 @@ class Sync:
         """A client changed the account's subscription to a node."""
         self._subscriptions.remember(address, found)
 
-    def declining(self, address: Address) -> AbstractContextManager[None]:
-        """A client unsubscribed the account, which is being written down."""
-        return self._subscriptions.declining(address)
+    @contextmanager
+    def declining(self, address: Address) -> Iterator[None]:
+        """A client unsubscribes the account: what a synchronisation under way took for granted counts for nothing."""
+        with self._subscriptions.declining(address):
+            try:
+                yield
+            finally:
+                self.disturbed(address)
 
     def new_session(self, account: str) -> None:
         """What the service said of subscriptions in an earlier session is forgotten."""
@@ -224,6 +229,7 @@ class Sync:
         for number in range(ROUNDS_AT_MOST):
             running.touched.clear()
             running.disturbed = False
+            running.declines = self._subscriptions.declines(address)
             node = await self._nodes.find(address)
             if node is None and number:
                 raise _forgotten(address)

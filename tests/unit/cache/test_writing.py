@@ -407,6 +407,29 @@ class TestSubscriptions:
         node = await cache.node(PUBSUB, MICROBLOG)
         assert (node["subscribed"], node["state"]) == (False, "polled")
 
+    async def test_unsubscribing_while_a_synchronisation_looks_for_the_subscription_wins(self, cached: Make) -> None:
+        world = World()
+        service = world.service(PUBSUB)
+        service.create_node(MICROBLOG)
+        service.publish(MICROBLOG, "i0", ENTRY.format(0))
+        cache: Cached = await cached(world)
+        await cache.read(PUBSUB, MICROBLOG)
+        service.hold()
+        await service.holding(1)
+        while service.held[0].kind != "subscriptions":
+            service.release(1)
+            await service.holding(1)
+        unsubscribing = asyncio.create_task(cache.house.subscribing.unsubscribe(BLOG))
+        await service.holding(2)
+        service.release(1, request="unsubscribe")
+        with pytest.raises(errors.StanzaError):  # there is no subscription yet
+            await unsubscribing
+        service.release()
+        await cache.idle()
+        assert not service.node(MICROBLOG).subscribed(ALICE)
+        node = await cache.node(PUBSUB, MICROBLOG)
+        assert (node["subscribed"], node["state"]) == (False, "polled")
+
     async def test_the_service_ends_a_subscription(self, cached: Make) -> None:
         world = World()
         cache, _ = await followed(cached, world)

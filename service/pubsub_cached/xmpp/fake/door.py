@@ -73,12 +73,15 @@ class Door:
         """Requests wait, as at a slow service, until ``release``; they are answered with what is true by then."""
         self._held = True
 
-    def release(self, count: int | None = None) -> None:
-        """Let the oldest ``count`` held requests through; without it let all through and hold no more."""
+    def release(self, count: int | None = None, *, request: str = "") -> None:
+        """Let the oldest ``count`` held requests of this kind ("" any) through.
+
+        Without a count all are, and no more are held.
+        """
         if count is None:
             self._held = False
-            count = len(self._waiting)
-        released, self._waiting = self._waiting[:count], self._waiting[count:]
+        released = [call for call in self._waiting if request in ("", call.request.kind)][:count]
+        self._waiting = [call for call in self._waiting if call not in released]
         for call in released:
             self.world.enqueue(self._serve, call)
 
