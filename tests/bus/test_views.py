@@ -162,6 +162,25 @@ async def test_only_the_window_is_told(setting: Setting, owner: Owner) -> None:
     assert owner.ids_held == ["post-2", "post-1"]
 
 
+async def test_the_window_is_made_larger_and_smaller(setting: Setting, owner: Owner) -> None:
+    await owner.view(window=Variant("u", 1))
+    await owner.started()
+    await owner.does("SetWindow", "u", 2)
+    assert await owner.told("Ready") == [3]
+    assert owner.ids_held == ["post-2", "post-1"]
+    setting.publish(3)
+    await owner.told("Added")
+    assert owner.ids_held == ["post-3", "post-2"]
+    await owner.does("SetWindow", "u", 4_000_000_000)
+    assert await owner.told("Ready") == [4]
+    assert owner.ids_held == ["post-3", "post-2", "post-1", "post-0"]
+    await owner.does("SetWindow", "u", 1)
+    await owner.told("Removed")
+    assert owner.ids_held == ["post-3"]
+    name, text = await owner.error("SetWindow", "u", 0, path=owner.path, interface=VIEW)
+    assert (name, text) == (INVALID, "The window is 0, and 1 is the least.")
+
+
 async def test_a_range_reaches_past_the_window(owner: Owner) -> None:
     await owner.view(window=Variant("u", 1), fields=Variant("as", ["id"]))
     (items,) = await owner.does("GetRange", "uu", 1, 10)

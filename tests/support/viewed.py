@@ -18,7 +18,7 @@ class Owner:
         self.house = house
         self.view = view
         self.wanted = wanted
-        self.size = size
+        self.size = self.most = size
         self.held: list[ItemRecord] = []
         self.told: list[tuple[str, Any]] = []
         self.total: int | None = None
@@ -44,6 +44,7 @@ class Owner:
         """What it holds, once it was told everything that is committed."""
         await self.house.store.write(lambda tx: None)
         await self.view.settled()
+        self.most = self.size
         return self.plain()
 
     def plain(self) -> list[ItemRecord]:
@@ -53,6 +54,11 @@ class Owner:
     @property
     def ids(self) -> list[str]:
         return [item["id"] for item in self.held]
+
+    def resize(self, size: int) -> None:
+        """Hold more or fewer; until that is settled it may be told as many as before."""
+        self.size, self.most = size, max(self.most, size)
+        self.view.resize(size)
 
     # The listener
 
@@ -66,7 +72,7 @@ class Owner:
                 self.held.remove(held)
             assert item["index"] <= len(self.held)
             self.held.insert(item["index"], item)
-        assert len(self.held) <= self.size
+        assert len(self.held) <= self.most
 
     def removed(self, keys: list[str]) -> None:
         assert 0 < len(keys) <= 100

@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from ..bus import Interface, Records
+from ..cache.options import WINDOW_AT_MOST
 from ..documents import document
+from ..errors import InvalidArgs
 from ..records import ITEM, ItemRecord
 from .options import Table
 
@@ -21,7 +23,7 @@ class View(Interface):
     """One view. close: ends it."""
 
     name: ClassVar[str] = "im.pubsubcache1.View"
-    sandboxed: ClassVar[frozenset[str]] = frozenset({"Start", "Stop", "Close", "GetRange"})
+    sandboxed: ClassVar[frozenset[str]] = frozenset({"Start", "Stop", "Close", "SetWindow", "GetRange"})
     options: ClassVar[Mapping[str, Table]] = {}
 
     def __init__(self, view: CachedView, close: Callable[[], None]) -> None:
@@ -45,6 +47,11 @@ class View(Interface):
 
     def Close(self) -> None:
         self._close()
+
+    def SetWindow(self, window: int) -> None:
+        if window == 0:
+            raise InvalidArgs("The window is 0, and 1 is the least.")
+        self._view.resize(min(window, WINDOW_AT_MOST))
 
     async def GetRange(self, offset: int, count: int) -> Records:
         items = await self._view.range(offset, min(count, RANGE_AT_MOST))

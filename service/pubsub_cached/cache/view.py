@@ -152,6 +152,13 @@ class View:
             self._task.cancel()
             self._task = None
 
+    def resize(self, size: int) -> None:
+        """Have a window of another size; what comes into it or leaves it is told, and that it was told."""
+        self._size = size
+        if self.state != "stopped":
+            self._told.clear()
+            self._woken.set()
+
     async def range(self, offset: int, count: int) -> list[ItemRecord]:
         """Members from a position on, each with its ``index``; whether it was started or not. Raises Timeout."""
         return await self._source.range(offset, count)
@@ -215,7 +222,7 @@ class View:
             try:
                 if await self._tell() and self._owes_ready:
                     await self._say_ready()
-                if not self._touched:
+                if not self._woken.is_set():
                     self._told.set()
                 await asyncio.sleep(self._pause)
                 await self._woken.wait()
@@ -238,6 +245,9 @@ class View:
         self._woken.clear()
         at = touched.keys()
         self._changed |= at
+        if self._window.size != self._size:
+            self._window.resize(self._size)
+            self._owes_ready = True
         many = touched.count > PENDING_AT_MOST
         if not many and not touched.everything:
             await self._look(touched, at)

@@ -24,7 +24,7 @@ class Window:
 
     def __init__(self, size: int) -> None:
         self.bound: Place | None = None
-        self._size = size
+        self.size = size
         self._members: list[Member] = []
         self._held: dict[str, Member] = {}
 
@@ -44,7 +44,7 @@ class Window:
     @property
     def lacking(self) -> int:
         """How many members have to be read from ``bound`` on."""
-        return 0 if self.bound is None else self._size - len(self._members)
+        return 0 if self.bound is None else self.size - len(self._members)
 
     def __contains__(self, key: str) -> bool:
         return key in self._held
@@ -75,6 +75,11 @@ class Window:
                 self._insert(member)
         self._trim()
 
+    def resize(self, size: int) -> None:
+        """Hold so many; those that are ``lacking`` then are to be read."""
+        self.size = size
+        self._trim()
+
     def drop(self, key: str) -> None:
         """An item is not a member, or not where it was."""
         member = self._held.pop(key, None)
@@ -89,7 +94,7 @@ class Window:
         return bisect_left(self._members, place, key=_place)
 
     def _trim(self) -> None:
-        while len(self._members) > self._size:
+        while len(self._members) > self.size:
             del self._held[self._members.pop().key]
             self.bound = self._members[-1].place
 

@@ -181,6 +181,48 @@ async def test_the_items_of_a_removed_account_go_and_come_back_with_it(shelf: Sh
     assert owner.plain() == await owner.fresh()
 
 
+@pytest.mark.parametrize("wanted", [("", "", "id"), ("apple", "", "")], ids=["by a place of its own", "by rank"])
+async def test_a_larger_window_is_told_and_then_ready(shelf: Shelf, wanted: tuple[str, str, str]) -> None:
+    await shelf.fill(30)
+    owner = await shelf.owner(*wanted, size=5)
+    del owner.told[:]
+    owner.resize(20)
+    assert await owner.settled() == await owner.fresh()
+    assert [(what, len(ids)) for what, ids in owner.told if what == "added"] == [("added", 15)]
+    assert told(owner) == ["added", "ready"]
+    assert owner.total == 30
+    owner.resize(2)
+    assert await owner.settled() == await owner.fresh()
+    assert told(owner)[2:] == ["removed", "ready"]
+
+
+async def test_a_window_of_another_size_begins_with_it(shelf: Shelf) -> None:
+    await shelf.fill(9)
+    owner = await Owner.create(shelf.house, size=2)
+    owner.resize(4)
+    assert owner.told == []
+    starting = asyncio.create_task(owner.view.start())
+    await asyncio.sleep(0)
+    assert owner.view.state == "starting"
+    owner.resize(6)
+    await starting
+    await shelf.put(stored("a"))
+    assert await owner.settled() == await owner.fresh()
+    assert len(owner.held) == 6
+    assert told(owner)[-1] == "ready"
+
+
+async def test_what_comes_while_the_window_grows_is_told_once(shelf: Shelf) -> None:
+    await shelf.fill(9)
+    owner = await shelf.owner("", "", "id", size=2)
+    for size in range(3, 8):
+        owner.resize(size)
+        await shelf.put(stored(f"0{size}"))
+        await shelf.retract(str(size))
+    assert await owner.settled() == await owner.fresh()
+    assert len(owner.held) == 7
+
+
 async def test_another_node_is_none_of_its_business(shelf: Shelf) -> None:
     await shelf.fill(2)
     owner = await shelf.owner("", '{"nodes":["blog"]}')

@@ -224,6 +224,10 @@ class Following(RuleBasedStateMachine):
         else:
             view.stop()
 
+    @rule(number=st.integers(0, 4), size=st.integers(1, 8))
+    def change_size(self, number: int, size: int) -> None:
+        self.owners[number % len(self.owners)].resize(size)
+
     @rule()
     def let_time_pass(self) -> None:
         self.run(self.cache.idle())

@@ -45,6 +45,11 @@ class World:
             self.read += 1
             self.window.extend(*self.following(self.window.bound, lacking))
 
+    def resize(self, size: int) -> None:
+        self.size = size
+        self.window.resize(size)
+        self.change({})
+
     @property
     def first(self) -> list[str]:
         return [one.key for one in self.following(None, self.size)[0]]
@@ -62,6 +67,17 @@ def test_the_window_is_what_comes_first(size: int, changes: list[dict[str, int |
     for number, change in enumerate(changes):
         # No two stand at the same place.
         world.change({key: None if at is None else at * 1000 + number * 20 + ord(key) for key, at in change.items()})
+        assert world.window.keys == world.first
+        assert not world.window.complete or len(world.places) <= size
+
+
+@given(sizes=st.lists(st.integers(1, 9), min_size=2, max_size=6), changes=CHANGES)
+def test_a_window_of_another_size_is_what_comes_first(sizes: list[int], changes: list[dict[str, int | None]]) -> None:
+    world = World(sizes[0], {key: 10 * number for number, key in enumerate("abcdefg")})
+    for size, change in zip(sizes[1:], [*changes, *[{}] * len(sizes)], strict=False):
+        world.resize(size)
+        assert world.window.keys == world.first
+        world.change({key: None if at is None else at * 1000 + ord(key) for key, at in change.items()})
         assert world.window.keys == world.first
         assert not world.window.complete or len(world.places) <= size
 
