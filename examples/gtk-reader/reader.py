@@ -15,11 +15,8 @@ from timeline import NAME, ROOT, Post, Timeline  # noqa: E402
 MICROBLOG = "urn:xmpp:microblog:0"
 # Comments and what describes a feed are of the type blog, too.
 QUERY = json.dumps({"types": ["blog"], "subtypes": ["microblog", "feed", "stories", "gallery", "forum"]})
-OPTIONS = {
-    "order": GLib.Variant("s", "data.published desc"),
-    "window": GLib.Variant("u", 50),
-    "fields": GLib.Variant("as", ["id", "account", "service", "node", "data", "flags"]),
-}
+FIELDS = ["id", "account", "service", "node", "data", "flags"]
+OPTIONS = {"order": GLib.Variant("s", "data.published desc"), "fields": GLib.Variant("as", FIELDS)}
 escape = GLib.markup_escape_text
 ENTRY = (
     "<entry xmlns='http://www.w3.org/2005/Atom'><id>urn:uuid:{id}</id><title type='text'>{text}</title>"
@@ -36,15 +33,6 @@ def first(data: dict[str, Any], *keys: str) -> str:
 def moment(time: GLib.DateTime) -> str:
     today = time.format("%F") == GLib.DateTime.new_now_local().format("%F")
     return time.format("%R" if today else "%e %B %Y").strip()
-
-
-def worth(info: dict[str, Any]) -> str:
-    """What an answer of Cache.Search is worth, in words."""
-    if info["completeness"] == "none":
-        return "No blogs yet"
-    at = moment(GLib.DateTime.new_from_unix_local(info.get("validated-at", 0) // 1000))
-    words = {"live": "Up to date", "validated": f"Checked at {at}", "offline": f"Offline, as of {at}"}
-    return words.get(info["freshness"], f"May have changed since {at}")
 
 
 def column(*parts: Gtk.Widget, **properties: Any) -> Gtk.Box:
@@ -65,11 +53,10 @@ class Window(Adw.ApplicationWindow):
         self.blogs: dict[tuple[str, ...], str] = {}
         self.build()
         # Accounts and jobs are objects: their properties, their coming and their going are told.
-        flags = Gio.DBusObjectManagerClientFlags.NONE
         self.objects: Gio.DBusObjectManagerClient | None = None
+        flags = Gio.DBusObjectManagerClientFlags.NONE
         Gio.DBusObjectManagerClient.new(bus, flags, NAME, ROOT, None, None, None, self.follow)
-        never = Gio.DBusSignalFlags.NONE
-        bus.signal_subscribe(NAME, f"{NAME}.Cache", "NodeChanged", ROOT, None, never, self.look)
+        bus.signal_subscribe(NAME, f"{NAME}.Cache", "NodeChanged", ROOT, None, Gio.DBusSignalFlags.NONE, self.look)
         GLib.timeout_add_seconds(60, self.look)
 
     def build(self) -> None:
@@ -83,17 +70,12 @@ class Window(Adw.ApplicationWindow):
         scrolled = Gtk.ScrolledWindow(child=posts, hscrollbar_policy=Gtk.PolicyType.NEVER, vexpand=True)
         scrolled.connect("edge-reached", lambda _, edge: edge == Gtk.PositionType.BOTTOM and self.timeline.more())
         # Who looks at the newest post wants to see the next one come; the list would stay where it is.
-        top = scrolled.get_vadjustment()
-
-        def scroll(*_: object) -> None:
-            if top.get_value() == 0:
-                posts.activate_action("list.scroll-to-item", GLib.Variant("u", 0))
-
-        self.timeline.posts.connect("items-changed", scroll)
+        at, first_post = scrolled.get_vadjustment(), ("list.scroll-to-item", GLib.Variant("u", 0))
+        self.timeline.posts.connect("items-changed", lambda *_: at.get_value() or posts.activate_action(*first_post))
         self.heading = Adw.WindowTitle(title="Timeline")
         search = Gtk.SearchEntry(placeholder_text="Search", margin_start=6, margin_end=6, margin_bottom=6)
         search.connect("search-changed", lambda _: self.timeline.search(search.get_text()))
-        self.waiting = Gtk.Label(css_classes=["caption", "dim-label"], visible=False, margin_top=6)
+        self.waiting = Gtk.Label(css_classes=["caption"], visible=False, margin_top=6, wrap=True, max_width_chars=40)
         entry = Gtk.Entry(placeholder_text="What’s new?", margin_top=6, margin_bottom=6, margin_start=6, margin_end=6)
         entry.connect("activate", self.publish)
         for field in (search, entry):
@@ -158,15 +140,7 @@ class Window(Adw.ApplicationWindow):
         self.objects = Gio.DBusObjectManagerClient.new_finish(result)
         for change in ("object-added", "object-removed", "interface-proxy-properties-changed", "notify::name-owner"):
             self.objects.connect(change, self.look)
-        self.objects.connect("interface-proxy-properties-changed", self.hear)
         self.look()
-
-    def hear(
-        self, _: object, thing: Gio.DBusObject, proxy: Gio.DBusProxy, changed: GLib.Variant, *rest: object
-    ) -> None:
-        """A post that waited and that the service did not want must not just vanish."""
-        if proxy.get_interface_name() == f"{NAME}.Job" and changed.unpack().get("State") == "failed":
-            self.say(proxy.get_cached_property("ErrorMessage").unpack())
 
     def found(self, interface: str, *names: str) -> list[list[Any]]:
         """Properties of all objects with an interface."""
@@ -176,46 +150,48 @@ class Window(Adw.ApplicationWindow):
 
     def look(self, *_: object) -> bool:
         """Something may be worth more or less than before."""
-        waiting = [kind for kind, state in self.found("Job", "Kind", "State") if (kind, state) == ("outbox", "queued")]
-        self.waiting.set_visible(bool(waiting))
-        self.waiting.set_label(f"Waiting for a connection: {len(waiting)}")
+        jobs = [job[1:] for job in self.found("Job", "Kind", "State", "ErrorMessage") if job[0] == "outbox"]
+        # A post that the service did not want must not just vanish.
+        lines = [reason for state, reason in jobs if state == "failed"]
+        if waiting := sum(state == "queued" for state, _ in jobs):
+            lines.append(f"Waiting for a connection: {waiting}")
+        self.waiting.set_label("\n".join(lines))
+        self.waiting.set_visible(bool(lines))
         if self.objects and not self.objects.get_name_owner():
             self.heading.set_subtitle("The cache is not running")
             return GLib.SOURCE_CONTINUE
-        least = {"limit": GLib.Variant("u", 1), "fields": GLib.Variant("as", ["id"])}
-        self.timeline.call("Cache.Search", GLib.Variant("(ssa{sv})", ("", QUERY, least)), self.weigh)
-        kept = {"type": GLib.Variant("s", "blog"), "limit": GLib.Variant("u", 500)}
-        self.timeline.call("Cache.ListNodes", GLib.Variant("(a{sv})", (kept,)), self.title_blogs)
+        one = {"limit": GLib.Variant("u", 1), "fields": GLib.Variant("as", ["id"])}
+        self.timeline.call("Cache.Search", GLib.Variant("(ssa{sv})", ("", QUERY, one)), self.weigh)
+        blogs = {"type": GLib.Variant("s", "blog"), "limit": GLib.Variant("u", 500)}
+        self.timeline.call("Cache.ListNodes", GLib.Variant("(a{sv})", (blogs,)), self.name_blogs)
         return GLib.SOURCE_CONTINUE
 
     def weigh(self, _: list[Any], cursor: str, info: dict[str, Any]) -> None:
         failed = [message for state, message in self.found("Account", "State", "ErrorMessage") if state == "failed"]
-        self.heading.set_subtitle(" ".join(failed) or worth(info))
+        at = moment(GLib.DateTime.new_from_unix_local(info.get("validated-at", 0) // 1000))
+        words = {"live": "Up to date", "validated": f"Checked at {at}", "offline": f"Offline, as of {at}"}
+        known = words.get(info["freshness"], f"May have changed since {at}")
+        self.heading.set_subtitle(" ".join(failed) or ("No blogs yet" if info["completeness"] == "none" else known))
 
-    def title_blogs(self, nodes: list[dict[str, Any]], cursor: str) -> None:
+    def name_blogs(self, nodes: list[dict[str, Any]], cursor: str) -> None:
         self.blogs = {(node["account"], node["service"], node["node"]): node.get("title", "") for node in nodes}
 
     # Writing
 
     def publish(self, entry: Gtk.Entry) -> None:
         accounts = [jid for jid, enabled in self.found("Account", "Jid", "Enabled") if enabled]
-        written = entry.get_text().strip()
         if not accounts:
             self.say("There is no account to write with.")
-        if not written or not accounts:
-            return
-        id_, now = GLib.uuid_string_random(), GLib.DateTime.new_now_utc().format("%FT%TZ")
-        jid = escape(accounts[0])
-        payload = ENTRY.format(id=id_, text=escape(written), now=now, name=jid.split("@")[0].title(), jid=jid)
-        # Answered at once: the post is sent now, or when there is a connection again.
-        where = (accounts[0], "", MICROBLOG, id_, payload, {"queue": GLib.Variant("b", True)})
-        self.timeline.call("PubSub.Publish", GLib.Variant("(sssssa{sv})", where), lambda _: entry.set_text(""))
-
-
-class Reader(Adw.Application):
-    def do_activate(self) -> None:
-        (self.get_active_window() or Window(self)).present()
+        elif written := entry.get_text().strip():
+            id_, now = GLib.uuid_string_random(), GLib.DateTime.new_now_utc().format("%FT%TZ")
+            jid = escape(accounts[0])
+            payload = ENTRY.format(id=id_, text=escape(written), now=now, name=jid.split("@")[0].title(), jid=jid)
+            # Answered at once: the post is sent now, or when there is a connection again.
+            where = (accounts[0], "", MICROBLOG, id_, payload, {"queue": GLib.Variant("b", True)})
+            self.timeline.call("PubSub.Publish", GLib.Variant("(sssssa{sv})", where), lambda _: entry.set_text(""))
 
 
 if __name__ == "__main__":
-    sys.exit(Reader(application_id="org.example.Reader").run(sys.argv))
+    reader = Adw.Application(application_id="org.example.Reader")
+    reader.connect("activate", lambda _: (reader.get_active_window() or Window(reader)).present())
+    sys.exit(reader.run(sys.argv))

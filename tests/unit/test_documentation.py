@@ -21,6 +21,8 @@ from pubsub_cached.cli import main
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PAGES = sorted((CHECKOUT / "docs").glob("*.md"))
+EXAMPLES = sorted(file for file in (CHECKOUT / "examples").iterdir() if file.is_dir())
+SOURCES = {".py", ".qml", ".cpp", ".toml", ".service"}
 FETCHED = "//script/@src | //link[not(@rel='canonical')]/@href | //img/@src | //iframe/@src | //object/@data"
 
 
@@ -176,3 +178,10 @@ def test_links_of_the_repository_lead_somewhere(name: str) -> None:
 def test_scripts_that_are_named_are_there(name: str) -> None:
     named = set(re.findall(r"\bscripts/[a-z-]+", (CHECKOUT / name).read_text("utf-8")))
     assert {script for script in named if not os.access(CHECKOUT / script, os.X_OK)} <= {"scripts/environment"}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_an_example_can_be_read_in_one_sitting(example: Path) -> None:
+    """Each is a whole program to copy from, in less than 300 lines of all its files but the README."""
+    files = [file for file in example.rglob("*") if file.suffix in SOURCES or file.name == "CMakeLists.txt"]
+    assert 0 < sum(len(file.read_text().splitlines()) for file in files) < 300
