@@ -206,7 +206,6 @@ async def test_a_window_of_another_size_begins_with_it(shelf: Shelf) -> None:
     assert owner.view.state == "starting"
     owner.resize(6)
     await starting
-    await shelf.put(stored("a"))
     assert await owner.settled() == await owner.fresh()
     assert len(owner.held) == 6
     assert told(owner)[-1] == "ready"
