@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -286,6 +287,13 @@ class Client:
     def _received(self, message: Message) -> None:
         if message.message_type is MessageType.SIGNAL and message.sender == self.service:
             self.signals.put_nowait(message)
+
+
+def stop_reading(bus: MessageBus) -> Callable[[], None]:
+    """The client's process sleeps; the result wakes it."""
+    reader = bus._loop._selector.get_key(bus._fd).data[0]._callback  # type: ignore[attr-defined]
+    bus._loop.remove_reader(bus._fd)  # type: ignore[arg-type]
+    return lambda: bus._loop.add_reader(bus._fd, reader)  # type: ignore[arg-type]
 
 
 def descriptors() -> int:

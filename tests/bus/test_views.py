@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from dbus_fast import Message, Variant
 from pubsub_cached.daemon import Daemon
 from pubsub_cached.xmpp.fake import World
 from tests.bus.api_service import ERROR, INVALID, SERVICE, Frontend, Options, daemon, entry, frontend, plain, world
-from tests.bus.sample import INTROSPECTABLE, OBJECT_MANAGER, PROPERTIES, ROOT, Client
+from tests.bus.sample import INTROSPECTABLE, OBJECT_MANAGER, PROPERTIES, ROOT, stop_reading
 
 VIEW = "im.pubsubcache1.View"
 UNKNOWN = "org.freedesktop.DBus.Error.UnknownObject"
@@ -68,13 +68,13 @@ class Owner(Frontend):
             self.held = [held for held in self.held if held["key"] != item["key"]]
             self.held.insert(item["index"], item)
 
-    async def interfaces_until(self, member: str) -> set[str | None]:
-        """Whose signals came until one of this name, and those that were on their way then."""
+    async def interfaces_until_changed(self, id_: str) -> set[str | None]:
+        """Whose signals came until it was told that an item changed, and those that were on their way then."""
         heard: set[str | None] = set()
         while True:
             message = await self.signal()
             heard.add(message.interface)
-            if message.member == member:
+            if message.member == "ItemsChanged" and id_ in message.body[3]:
                 return heard | {later.interface for later in await self.settle()}
 
     @property
@@ -194,7 +194,7 @@ async def test_a_view_is_silent_until_it_is_started(setting: Setting, owner: Own
     await owner.view()
     assert await owner.get("State", VIEW, owner.path) == "stopped"
     setting.publish(3)
-    assert VIEW not in await owner.interfaces_until("ItemsChanged")
+    assert VIEW not in await owner.interfaces_until_changed("post-3")
     await owner.started()
     assert await owner.get("State", VIEW, owner.path) == "running"
     assert owner.ids_held[0] == "post-3"
@@ -205,7 +205,7 @@ async def test_a_view_that_was_stopped_begins_anew(setting: Setting, owner: Owne
     await owner.started()
     await owner.does("Stop")
     setting.publish(3)
-    assert VIEW not in await owner.interfaces_until("ItemsChanged")
+    assert VIEW not in await owner.interfaces_until_changed("post-3")
     await owner.does("Start")
     await owner.told("Reset")
     await owner.told("Ready")
@@ -233,7 +233,7 @@ async def test_nobody_else_hears_or_sees_a_view(setting: Setting, owner: Owner, 
     await owner.started()
     setting.publish(3)
     await owner.told("Added")
-    assert VIEW not in await other.interfaces_until("ItemsChanged")
+    assert VIEW not in await other.interfaces_until_changed("post-3")
     for member, signature, body in (("Start", "", []), ("GetRange", "uu", [0, 1]), ("Close", "", [])):
         name, _ = await other.error(member, signature, *body, path=path, interface=VIEW)
         assert name == UNKNOWN
@@ -256,7 +256,7 @@ async def test_a_view_ends_when_it_is_closed(setting: Setting, owner: Owner) -> 
     name, _ = await owner.error("Start", path=owner.path, interface=VIEW)
     assert name.startswith("org.freedesktop.DBus.Error.Unknown")
     setting.publish(3)
-    assert VIEW not in await owner.interfaces_until("ItemsChanged")
+    assert VIEW not in await owner.interfaces_until_changed("post-3")
 
 
 async def test_a_view_ends_with_its_owner(setting: Setting, owner: Owner) -> None:
@@ -304,21 +304,13 @@ async def test_what_can_not_be_is_refused(owner: Owner, query: str, options: Opt
     assert (await owner.refused("CreateView", "ssa{sv}", "", query, options))[0] == error
 
 
-def stop_reading(client: Client) -> Callable[[], None]:
-    """The client's process sleeps; the result wakes it."""
-    bus = client.bus
-    reader = bus._loop._selector.get_key(bus._fd).data[0]._callback  # type: ignore[attr-defined]
-    bus._loop.remove_reader(bus._fd)  # type: ignore[arg-type]
-    return lambda: bus._loop.add_reader(bus._fd, reader)  # type: ignore[arg-type]
-
-
 async def test_who_does_not_read_costs_nobody_else_anything(setting: Setting, owner: Owner, other: Owner) -> None:
     """Far more is published than the daemon sends a client ahead; the one who slept then holds what there is."""
     await owner.view()
     await owner.started()
     await other.view(window=Variant("u", 1))
     await other.started()
-    hear = stop_reading(owner)
+    hear = stop_reading(owner.bus)
     for number in range(60):
         setting.world.services[SERVICE].publish(
             "blog", f"big-{number}", entry(number).replace("Number", "x" * 200_000 + " Number")

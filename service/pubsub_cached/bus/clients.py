@@ -68,3 +68,4 @@ class Clients:
     def _left(self, name: str) -> None:
         self.trusted.discard(name)
         self.limited.pop(name, None)
+        self._connection.flow.forget(name)

@@ -91,6 +91,11 @@ class Flow:
             self._waiting.setdefault(destination, []).append(future)
             await future
 
+    def forget(self, destination: str) -> None:
+        """A client left the bus; who waited for it goes on."""
+        if self._clients.pop(destination, None) is not None:
+            self._go_on(destination)
+
     def _go_on(self, destination: str) -> None:
         for future in self._waiting.pop(destination, ()):
             if not future.done():

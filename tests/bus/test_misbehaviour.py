@@ -1,0 +1,173 @@
+"""Clients that open without end, flood, or do not read: others do not notice, and nothing is left of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from dbus_fast import Variant
+
+from pubsub_cached.bus import Connection, RemoteError
+from pubsub_cached.cache.views import AT_MOST
+from pubsub_cached.daemon import NAME, Daemon
+from pubsub_cached.errors import BusLost
+from pubsub_cached.xmpp.fake import World
+from tests.bus.api_service import CACHE, ERROR, SERVICE, Frontend, daemon, entry, frontend, world
+from tests.bus.sample import ROOT, stop_reading
+from tests.support.footprint import Footprint
+
+VIEW = "im.pubsubcache1.View"
+NODE = ("", SERVICE, "blog")
+
+
+class Setting:
+    """The daemon over a world with a blog of twenty posts, and a client that behaves."""
+
+    def __init__(self, made: World, address: str, service: Daemon, client: Frontend) -> None:
+        self.world = made
+        self.address = address
+        self.daemon = service
+        self.client = client
+
+    async def left(self, name: str) -> None:
+        """Return once the daemon knows that a client has gone."""
+        views = self.daemon.house.views
+        async with asyncio.timeout(60):
+            while name in self.daemon._connection.unsandboxed or any(view.owner == name for view in views.all()):
+                await asyncio.sleep(0.01)  # nobody is told of that
+
+    async def footprint(self) -> Footprint:
+        """What there is once nothing is under way."""
+        await self.client.ids()
+        await self.daemon.house.changes.settled()
+        await self.daemon._connection.drain()
+        return Footprint()
+
+    async def nothing_is_left_beside(self, before: Footprint) -> None:
+        """Return once there is no more than before; calls of who has left are still dealt with."""
+        for _ in range(200):
+            grown = (await self.footprint()).grown(before)
+            if not grown:
+                return
+            await asyncio.sleep(0.05)  # nobody is told of that either
+        raise AssertionError(f"There are more than before: {grown}")
+
+
+@pytest.fixture
+async def setting(bus_address: str, tmp_path: Path) -> AsyncIterator[Setting]:
+    made = world(20)
+    async with daemon(made, bus_address, tmp_path) as service, frontend(bus_address) as client:
+        await client.synchronised()
+        yield Setting(made, bus_address, service, client)
+
+
+async def open_and_drop(setting: Setting, count: int) -> None:
+    """Views as fast as they can be made: every second client closes its own, the others leave the bus."""
+    for number in range(count // AT_MOST):
+        async with frontend(setting.address) as client:
+            paths = [(await client.cache("CreateView", "ssa{sv}", "", "", {}))[0] for _ in range(AT_MOST)]
+            await asyncio.gather(*(client.call("Start", path=path, interface=VIEW) for path in paths))
+            if number % 2:
+                await asyncio.gather(*(client.call("Close", path=path, interface=VIEW) for path in paths))
+            name = client.name
+        await setting.left(name)
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("count", [160, pytest.param(10_000, marks=pytest.mark.long)])
+async def test_nothing_is_left_of_views_that_were_dropped(setting: Setting, count: int) -> None:
+    await open_and_drop(setting, 2 * AT_MOST)
+    before = await setting.footprint()
+    await open_and_drop(setting, count)
+
+    await setting.nothing_is_left_beside(before)
+
+
+async def test_who_has_a_view_hears_everything_while_others_open_and_drop_theirs(setting: Setting) -> None:
+    (path,) = await setting.client.cache("CreateView", "ssa{sv}", "", "", {"json": Variant("b", True)})
+    await setting.client.call("Start", path=path, interface=VIEW)
+    await setting.client.until("Ready", path=path)
+    dropping = asyncio.create_task(open_and_drop(setting, 4 * AT_MOST))
+    for number in range(20, 40):
+        setting.world.services[SERVICE].publish("blog", f"post-{number}", entry(number))
+        change, (document,) = await setting.client.until("Documents", path=path)
+        assert (change, f'"id":"post-{number}"' in document) == ("added", True)
+    await dropping
+
+
+class Flood:
+    """A client that sends reads without waiting for any of them."""
+
+    def __init__(self, client: Connection) -> None:
+        self.client = client
+        self.answered = 0
+        self.refused: set[str] = set()
+
+    @classmethod
+    async def begin(cls, address: str, count: int) -> tuple[Flood, asyncio.Task[None]]:
+        """So many calls, all on their way; the task ends with the last answer, or with the connection."""
+        flood = cls(await Connection.open(address))
+        sending = asyncio.gather(*(flood._read() for _ in range(count)))
+        await asyncio.sleep(0)
+        return flood, asyncio.ensure_future(flood._over(sending))
+
+    async def _read(self) -> None:
+        try:
+            await self.client.call(NAME, ROOT, CACHE, "GetItems", "sssa{sv}", [*NODE, {}], timeout=60)
+        except RemoteError as error:
+            self.refused.add(error.name)
+        except BusLost:
+            return
+        self.answered += 1
+
+    async def _over(self, sending: asyncio.Future[list[None]]) -> None:
+        await sending
+
+
+async def flooded(setting: Setting, count: int) -> int:
+    """A flood; how many of its calls were answered when five of somebody else's were."""
+    flood, over = await Flood.begin(setting.address, count)
+    for _ in range(5):
+        assert len(await setting.client.ids()) == 20
+    meanwhile = flood.answered
+    await over
+    assert flood.refused <= {f"{ERROR}LimitExceeded"}
+    await flood.client.close()
+    await setting.left(flood.client.unique_name)
+    return meanwhile
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("count", [1000, pytest.param(50_000, marks=pytest.mark.long)])
+async def test_who_floods_keeps_nobody_waiting_for_all_of_it(setting: Setting, count: int) -> None:
+    await flooded(setting, 100)
+    before = await setting.footprint()
+    assert await flooded(setting, count) < count
+
+    await setting.nothing_is_left_beside(before)
+
+
+async def deaf(setting: Setting, count: int) -> None:
+    """A client that asks for far more than it ever reads, and leaves."""
+    flood, over = await Flood.begin(setting.address, count)
+    hear = stop_reading(flood.client._transport)
+    for number in range(5):
+        setting.world.services[SERVICE].publish("blog", f"post-{number}", entry(number).replace("Number", "No."))
+        assert len(await setting.client.ids()) == 20
+        setting.world.services[SERVICE].publish("blog", f"post-{number}", entry(number))
+    hear()
+    await flood.client.close()
+    await over
+    await setting.left(flood.client.unique_name)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("count", [500, pytest.param(20_000, marks=pytest.mark.long)])
+async def test_nothing_is_left_of_who_did_not_read(setting: Setting, count: int) -> None:
+    await deaf(setting, 50)
+    before = await setting.footprint()
+    await deaf(setting, count)
+
+    await setting.nothing_is_left_beside(before)
