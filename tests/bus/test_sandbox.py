@@ -185,12 +185,13 @@ class TestRights:
 class TestPrivateNodes:
     async def test_are_not_there(self, guest: Guest) -> None:
         for interface in ("Cache", "Json"):
-            for member in ("GetItems", "GetNode"):
-                assert await guest.refused(interface, member, "sssa{sv}", "", "", BOOKMARKS, {}) == NO_NODE
+            assert await guest.refused(interface, "GetItems", "sssa{sv}", "", "", BOOKMARKS, {}) == NO_NODE
             nodes, _ = await guest.call(interface, "ListNodes", "a{sv}", {})
             assert [json.loads(node)["node"] if isinstance(node, str) else node["node"] for node in nodes] == ["blog"]
             items, _, _ = await guest.call(interface, "Search", "ssa{sv}", "", json.dumps({"nodes": [BOOKMARKS]}), {})
             assert items == []
+        assert await guest.refused("Cache", "GetNode", "sssa{sv}", "", "", BOOKMARKS, {}) == NO_NODE
+        assert await guest.refused("Json", "GetNode", "sss", "", "", BOOKMARKS) == NO_NODE
         assert await guest.refused("Cache", "GetChanges", "sssta{sv}", "", "", BOOKMARKS, 0, {}) == NO_NODE
 
     async def test_are_not_asked_for_at_the_service(self, guest: Guest, made: World) -> None:

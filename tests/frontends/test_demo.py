@@ -33,7 +33,8 @@ class Run:
         self._mark = uuid.uuid4().hex
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("DBUS_")}
         session = {"DBUS_SESSION_BUS_ADDRESS": bus} if bus else {}
-        self._environment = {**inherited, **session, "TMPDIR": str(directory), MARK: self._mark}
+        wide = {"COLUMNS": "110"}  # as where nothing says how wide the terminal is
+        self._environment = {**inherited, **session, **wide, "TMPDIR": str(directory), MARK: self._mark}
         self._process: subprocess.Popen[str] | None = None
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
