@@ -8,11 +8,12 @@ import os
 import platform
 import signal
 import sys
+from collections.abc import Sequence
 
 import msgspec
 
-from . import analysers, events, growth, memory, reads, searches, starts, syncs, views
-from .measure import Row
+from . import analysers, events, growth, memory, reads, searches, soak, starts, syncs, views
+from .measure import Failed, Row
 from .stage import FULL, QUICK, Measurement, Scale, Stage
 
 ROWS: dict[str, Measurement] = {
@@ -29,18 +30,24 @@ ROWS: dict[str, Measurement] = {
 HEADINGS = ("", "ours", "against", "floor", "ratio", "target")
 
 
-async def measured(names: list[str], scale: Scale) -> list[Row]:
-    """The rows of these names, in order."""
-    rows = []
+async def measured(names: list[str], scale: Scale) -> list[Row | Failed]:
+    """The rows of these names, in order; one that fails is no reason to do without the others."""
+    rows: list[Row | Failed] = []
     async with Stage(scale) as stage:
         for name in names:
             print(f"measuring {name} …", file=sys.stderr, flush=True)
-            rows.append(row := await ROWS[name](stage))
+            try:
+                async with asyncio.timeout(scale.longest):
+                    row: Row | Failed = await ROWS[name](stage)
+            except Exception as error:
+                row = Failed(name=name, error=f"{type(error).__name__}: {error}")
+                stage.say_logs()
+            rows.append(row)
             print("  " + "  ".join(cell for cell in _cells(row) if cell), file=sys.stderr, flush=True)
     return rows
 
 
-def table(rows: list[Row]) -> str:
+def table(rows: Sequence[Row | Failed]) -> str:
     """The rows for people."""
     lines = [HEADINGS, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
@@ -49,7 +56,9 @@ def table(rows: list[Row]) -> str:
     )
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row | Failed) -> tuple[str, ...]:
+    if isinstance(row, Failed):
+        return row.name, "–", "", "–", "–", f"failed: {row.error}"
     ratio = "–" if row.ratio is None else f"{row.ratio:.2f}×" if row.least is None else f"{row.ratio:.1f}× faster"
     target = row.target if row.met else f"{row.target}  (missed)"
     return row.what, row.amount(row.ours), row.against, row.amount(row.floor), ratio, target
@@ -63,6 +72,14 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--row", action="append", choices=list(ROWS), metavar="NAME", help=f"only: {', '.join(ROWS)}")
     parser.add_argument("--json", action="store_true", help="print records instead of a table; times in seconds")
+    parser.add_argument(
+        "--soak",
+        nargs="?",
+        type=float,
+        const=30.0,
+        metavar="MINUTES",
+        help="instead: random work for so long (30), and whether anything grew, slowed down or went astray",
+    )
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="small counts: shows that it runs, the figures say little")
     size.add_argument("--full", action="store_true", help="growth with 1,000,000 items, which takes minutes to make")
@@ -70,12 +87,14 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Measure and print; the exit status says nothing about targets."""
+    """Measure and print; 1 when a row could not be measured, while a target that was missed is no failure."""
     chosen = arguments().parse_args()
     scale = QUICK if chosen.quick else FULL if chosen.full else Scale()
     # As Ctrl-C does, so that what was started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        if chosen.soak is not None:
+            return soak.run(chosen.soak)
         rows = asyncio.run(measured(chosen.row or list(ROWS), scale))
     except KeyboardInterrupt:
         return 130
@@ -84,7 +103,7 @@ def main() -> int:
     else:
         print(f"Python {platform.python_version()}, {os.cpu_count()} CPUs; medians, A and B in turn\n")
         print(table(rows))
-    return 0
+    return 1 if any(isinstance(row, Failed) for row in rows) else 0
 
 
 if __name__ == "__main__":

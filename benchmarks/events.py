@@ -15,6 +15,7 @@ from tests.support.publisher import Publisher
 
 from . import content, pump
 from .measure import Action, Row, ninety_ninth, seconds
+from .memory import resident
 from .reads import CLIENTS, IN_FLIGHT, ITEMS, NODE
 from .stage import CACHE, TIMEOUT, Measurement, Online, Stage, line, read
 
@@ -94,7 +95,7 @@ async def load(stage: Stage) -> Row:
     await online.node(NODE, ITEMS)
     await online.keep(NODE)
     await online.keep_at(pump.DOMAIN, LOADED)
-    before = _descriptors(online)
+    before, memory = _descriptors(online), resident(online.daemon)
     count = int(LOAD_RATE * stage.scale.flood)
     readers = [await Connection.open(online.daemon.bus.address) for _ in range(CLIENTS)]
     pinger = await stage.process(online.daemon.bus, "-m", "benchmarks.pinger")
@@ -102,7 +103,7 @@ async def load(stage: Stage) -> Row:
     assert pinger.stdout is not None
     await line(pinger.stdout, "ready")
     sending = asyncio.create_task(pumped.events(LOADED, count, LOAD_RATE))
-    synchronising = asyncio.create_task(online.keep_at(pump.DOMAIN, f"load-{stage.scale.sync_items}"))
+    synchronising = asyncio.create_task(online.keep_at(pump.DOMAIN, f"load-{stage.scale.load_items}"))
     reading = [
         asyncio.create_task(_until(sending, read(reader, online.service, NODE, 20)))
         for reader in readers
@@ -116,9 +117,11 @@ async def load(stage: Stage) -> Row:
         await reader.close()
     if (after := _descriptors(online)) > before:
         raise RuntimeError(f"{before} descriptors were open before, and {after} are afterwards")
+    grown = resident(online.daemon) - memory
     return Row(
         name="load",
-        what=f"Ping, p99 beside {CLIENTS} × {IN_FLIGHT} reads, {LOAD_RATE} events/s and a synchronisation",
+        what=f"Ping, p99 beside {CLIENTS} × {IN_FLIGHT} reads, {LOAD_RATE} events/s, a synchronisation of "
+        f"{stage.scale.load_items:,} items; {after - before:+} descriptors, {grown:+.0f} MiB",
         ours=float(waited),
         count=int(pings),
         within=0.02,

@@ -68,6 +68,17 @@ class Row(msgspec.Struct, kw_only=True):
         return {**msgspec.structs.asdict(self), "ratio": self.ratio, "target": self.target, "met": self.met}
 
 
+class Failed(msgspec.Struct, kw_only=True):
+    """A row that could not be measured, and why."""
+
+    name: str
+    error: str
+
+    def record(self) -> dict[str, object]:
+        """For JSON."""
+        return msgspec.structs.asdict(self)
+
+
 class Pair(NamedTuple):
     """Two things measured in turn: medians in seconds, and the median of the ratios of neighbouring blocks."""
 

@@ -1,4 +1,4 @@
-"""What the daemon holds: connected, and with many items synchronised."""
+"""What a daemon of its own holds, whatever was measured before: connected, and with many items synchronised."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.support.daemon import Daemon
 
 from . import pump
 from .measure import Row
-from .stage import Measurement, Stage
+from .stage import Measurement, Stage, keep
 
 PER_NODE = 2000
 
@@ -24,15 +24,8 @@ def resident(daemon: Daemon) -> float:
 
 async def idle(stage: Stage) -> Row:
     """A daemon that is connected, and has done nothing else."""
-    online = await stage.online()
-    return Row(
-        name="memory",
-        what="memory, connected",
-        ours=resident(online.daemon),
-        count=1,
-        unit="MiB",
-        within=60,
-    )
+    async with stage.fresh(await stage.online()) as daemon:
+        return Row(name="memory", what="memory, connected", ours=resident(daemon), count=1, unit="MiB", within=60)
 
 
 async def full(stage: Stage) -> Row:
@@ -41,16 +34,17 @@ async def full(stage: Stage) -> Row:
     await stage.pump(online)
     count = stage.scale.memory_items
     each = min(PER_NODE, count)
-    for number in range(count // each):
-        await online.keep_at(pump.DOMAIN, f"many{number}-{each}")
-    return Row(
-        name="memory-items",
-        what=f"memory after {count:,} items were synchronised",
-        ours=resident(online.daemon),
-        count=1,
-        unit="MiB",
-        within=90,
-    )
+    async with stage.fresh(online) as daemon:
+        for number in range(count // each):
+            await keep(daemon, pump.DOMAIN, f"many{number}-{each}")
+        return Row(
+            name="memory-items",
+            what=f"memory after {count:,} items were synchronised",
+            ours=resident(daemon),
+            count=1,
+            unit="MiB",
+            within=90,
+        )
 
 
 ROWS: dict[str, Measurement] = {"memory": idle, "memory-items": full}

@@ -7,10 +7,11 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
+from xml.etree.ElementTree import Element
 
 import msgspec
 
@@ -31,13 +32,16 @@ TIMEOUT = 120.0
 AT_ONCE = 50
 # Else the end of a reply beyond 8 KB waits for the client's delayed acknowledgement, 40 ms that would flatter us.
 SERVER = "network_settings = {{ nagle = false }}\ncomponent_ports = {{ {port} }}\n"
+ITEM = "{http://jabber.org/protocol/pubsub}item"
+TITLE = f".//{{{content.ATOM}}}title"
 COMPONENT = f'Component "{pump.DOMAIN}"\n    component_secret = "{pump.SECRET}"\n'
 
 
 class Scale(msgspec.Struct, frozen=True):
     """How much is measured.
 
-    reads, searches, starts, events, syncs: repetitions; small, big, sync_items, memory_items: items; flood: seconds.
+    reads, searches, starts, events, syncs: repetitions; small, big, sync_items, load_items, memory_items: items;
+    flood: seconds; longest: seconds that a row may take.
     """
 
     reads: int = 1000
@@ -48,11 +52,13 @@ class Scale(msgspec.Struct, frozen=True):
     events: int = 100
     sync_items: int = 2_000
     syncs: int = 5
+    load_items: int = 5_000
     memory_items: int = 20_000
     flood: float = 10.0
+    longest: float = 180.0
 
 
-FULL = Scale(big=1_000_000, memory_items=100_000, flood=60.0)
+FULL = Scale(big=1_000_000, memory_items=100_000, flood=60.0, longest=1800.0)
 QUICK = Scale(
     reads=5,
     small=200,
@@ -62,6 +68,7 @@ QUICK = Scale(
     events=2,
     sync_items=50,
     syncs=1,
+    load_items=50,
     memory_items=50,
     flood=0.5,
 )
@@ -113,19 +120,21 @@ class Online:
 
     async def keep_at(self, service: str, name: str) -> None:
         """The same of a node of any service."""
-        job = await self.daemon.call("Cache", "Sync", "sssa{sv}", "", service, name, {})
-        await self.daemon.call("Job", "Wait", path=job)
+        await keep(self.daemon, service, name)
 
     async def fetch(self, name: str, most: int | None = None, *, own: bool = False) -> int:
         """Read items of a node from the service with bare slixmpp, in one request; their number."""
+        return sum(1 for _ in (await self._items(name, most, own)).iter(ITEM))
+
+    async def contents(self, name: str) -> dict[str, str]:
+        """The titles of a node's entries at the service, by the items' ids."""
+        return {item.get("id", ""): item.findtext(TITLE, "") for item in (await self._items(name)).iter(ITEM)}
+
+    async def _items(self, name: str, most: int | None = None, own: bool = False) -> Element:
         limit = "" if most is None else f" max_items='{most}'"
         reader = self.alice if own else self.bob
-        reply = await reader.iq(
-            "get",
-            f"<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='{name}'{limit}/></pubsub>",
-            self.address(own),
-        )
-        return sum(1 for _ in reply.iter("{http://jabber.org/protocol/pubsub}item"))
+        request = f"<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='{name}'{limit}/></pubsub>"
+        return await reader.iq("get", request, self.address(own))
 
 
 class Pump:
@@ -168,33 +177,55 @@ class Stage:
 
     async def __aexit__(self, kind: object, error: object, at: object) -> None:
         if isinstance(error, Exception):
-            for log in sorted(self.directory.glob("*/daemon.log")):
-                print(f"{log.parent.name}: the daemon's log ends with\n{log.read_text()[-2000:]}", file=sys.stderr)
+            self.say_logs()
         await self._stack.aclose()
+
+    def say_logs(self) -> None:
+        """Print how the logs of the daemons end."""
+        for log in sorted(self.directory.glob("*/daemon.log")):
+            print(f"{log.parent.name}: the daemon's log ends with\n{log.read_text()[-2000:]}", file=sys.stderr)
 
     async def online(self) -> Online:
         """The server and its daemon, made once."""
         if self._online is None:
-            server = Prosody(self.directory / "prosody")
-            (component_port,) = free_ports(1)
-            configuration = server.configuration.read_text(encoding="utf-8")
-            configuration = SERVER.format(port=component_port) + configuration + COMPONENT
-            server.configuration.write_text(configuration, encoding="utf-8")
-            self._stack.enter_context(server)
-            server.add_user("carol")
+            server, component_port = self._served()
             known = note(server, self.directory / "server.json")
-            daemon = await self._daemon(self.directory / "online")
-            with daemon.config.open("a", encoding="utf-8") as config:
-                config.write("[cache]\nitems-per-node = 10000\n")
-            daemon.account(server, "alice")
-            await daemon.start()
-            await daemon.state(server.jid("alice"), "online")
+            daemon = await self._connected(server, self.directory / "online")
             alice = await Publisher.open(server, "alice")
             self._stack.push_async_callback(alice.close)
             bob = await Publisher.open(server, "bob")
             self._stack.push_async_callback(bob.close)
             self._online = Online(server, daemon, alice, bob, known, component_port)
         return self._online
+
+    @asynccontextmanager
+    async def fresh(self, online: Online) -> AsyncIterator[Daemon]:
+        """A daemon of its own at the same server, which has done nothing but connect; ended at the end."""
+        with tempfile.TemporaryDirectory(prefix="fresh-", dir=self.directory) as name:
+            daemon = await self._connected(online.server, Path(name) / "home")
+            yield daemon
+            await daemon.end()
+
+    def _served(self) -> tuple[Prosody, int]:
+        """A server, and the port that components connect to."""
+        server = Prosody(self.directory / "prosody")
+        (component_port,) = free_ports(1)
+        configuration = server.configuration.read_text(encoding="utf-8")
+        configuration = SERVER.format(port=component_port) + configuration + COMPONENT
+        server.configuration.write_text(configuration, encoding="utf-8")
+        self._stack.enter_context(server)
+        server.add_user("carol")
+        return server, component_port
+
+    async def _connected(self, server: Prosody, home: Path) -> Daemon:
+        """A daemon with Alice's account, online."""
+        daemon = await self._daemon(home)
+        with daemon.config.open("a", encoding="utf-8") as config:
+            config.write("[cache]\nitems-per-node = 10000\n")
+        daemon.account(server, "alice")
+        await daemon.start()
+        await daemon.state(server.jid("alice"), "online")
+        return daemon
 
     async def echo(self, online: Online) -> tuple[str, str, str]:
         """An echo beside the daemon, made once: destination, path and interface."""
@@ -274,6 +305,12 @@ def read(
         return await client.call(*destination, "GetItems", "sssa{sv}", body)
 
     return action
+
+
+async def keep(daemon: Daemon, service: str, node: str) -> None:
+    """Have a daemon synchronise a node."""
+    job = await daemon.call("Cache", "Sync", "sssa{sv}", "", service, node, {})
+    await daemon.call("Job", "Wait", path=job)
 
 
 async def line(stream: asyncio.StreamReader, start: str) -> str:

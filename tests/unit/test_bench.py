@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from benchmarks.__main__ import ROWS, table
-from benchmarks.measure import Row, duration
+from benchmarks.measure import Failed, Row, duration
+from benchmarks.soak import Sample, growth
 from tests.support.prosody import available
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -66,6 +67,13 @@ def test_the_table_shows_what_was_missed() -> None:
     assert lines[2].endswith("≤ 2×")
 
 
+def test_a_row_that_failed_is_in_the_table() -> None:
+    lines = table([Failed(name="load", error="TimeoutError: "), row(most=1.3)]).splitlines()
+
+    assert "failed: TimeoutError" in lines[1]
+    assert "2.00×" in lines[2]
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(2.5, "2.50 s"), (0.0123, "12.3 ms"), (0.00045, "450 µs")])
 def test_durations_are_written_for_people(seconds: float, text: str) -> None:
     assert duration(seconds) == text
@@ -87,7 +95,7 @@ def directory() -> Iterator[Path]:
 def start(directory: Path, *arguments: str) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(CHECKOUT / "service"), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
-        [sys.executable, "-m", "benchmarks", "--quick", *arguments],
+        [sys.executable, "-m", "benchmarks", *arguments],
         cwd=CHECKOUT,
         env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(directory)},
         stdout=subprocess.PIPE,
@@ -100,7 +108,7 @@ def start(directory: Path, *arguments: str) -> subprocess.Popen[str]:
 @pytest.mark.timeout(240)
 @pytest.mark.skipif(not available(), reason="needs Prosody")
 def test_every_row_runs_and_leaves_nothing(directory: Path) -> None:
-    out, said = start(directory, "--json").communicate(timeout=220)
+    out, said = start(directory, "--quick", "--json").communicate(timeout=220)
     rows = json.loads(out)
 
     assert [each["name"] for each in rows] == list(ROWS), said
@@ -112,9 +120,39 @@ def test_every_row_runs_and_leaves_nothing(directory: Path) -> None:
 
 @pytest.mark.prosody
 @pytest.mark.skipif(not available(), reason="needs Prosody")
+def test_a_short_soak_ends_with_a_verdict(directory: Path) -> None:
+    process = start(directory, "--soak", "0.05")
+    out, said = process.communicate(timeout=110)
+
+    assert process.returncode == 0, out + said
+    assert "the cache is what the service holds" in out
+    assert list(directory.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (Sample(memory=60, descriptors=20, ratio=1.2, latency=0.001), []),
+        (Sample(memory=66, descriptors=20, ratio=1.2, latency=0.001), ["Memory grew from 60.0 to 66.0 MiB."]),
+        (Sample(memory=60, descriptors=40, ratio=1.2, latency=0.001), ["Open descriptors grew from 20 to 40."]),
+        (
+            Sample(memory=60, descriptors=20, ratio=3.6, latency=0.001),
+            ["Reads became slower: 1.20× of the echo, then 3.60×."],
+        ),
+    ],
+)
+def test_a_soak_tells_what_grew(last: Sample, said: list[str]) -> None:
+    first = Sample(memory=50, descriptors=20, ratio=9, latency=0.001)
+    middle = Sample(memory=60, descriptors=20, ratio=1.2, latency=0.001)
+
+    assert growth([*[first] * 4, *[middle] * 4, *[last] * 4]) == said
+
+
+@pytest.mark.prosody
+@pytest.mark.skipif(not available(), reason="needs Prosody")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_run_leaves_nothing(directory: Path, number: signal.Signals) -> None:
-    process = start(directory, "--row", "publish")
+    process = start(directory, "--quick", "--row", "publish")
     assert process.stderr is not None
     assert "publish" in process.stderr.readline()
     while not list(directory.glob("bench-*/online")):
