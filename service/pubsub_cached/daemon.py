@@ -97,6 +97,7 @@ class Daemon:
             log.info("own %s on the session bus", NAME)
             await self._load()
             undo.pop_all()
+        self.house.begin()
         self._tree.open()
         self.house.set_state("running")
         if self._connector is None and any(account.enabled for account in self.house.accounts.list()):

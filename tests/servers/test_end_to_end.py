@@ -55,6 +55,17 @@ async def running(daemon: Daemon, server: Server, user: str = "bob") -> Daemon:
     return daemon
 
 
+async def test_the_call_that_came_before_the_session_is_answered_by_the_service(
+    daemon: Daemon, server: Server, alice: Publisher, node: str
+) -> None:
+    await filled(alice, server, node)
+    daemon.account(server, "bob")
+    await daemon.start()
+    # The account is only just connecting.
+    items, _, info = await daemon.items(server.pubsub, node)
+    assert ([item["id"] for item in items], info["source"]) == (["i2", "i1", "i0"], "network")
+
+
 async def test_the_first_read_comes_from_the_service_and_the_second_from_the_cache(
     daemon: Daemon, server: Server, alice: Publisher, node: str
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -23,6 +24,9 @@ from .options import AccountOptions
 log = logging.getLogger(__name__)
 
 ROOT = "/im/pubsubcache1/account"
+
+# How long a call waits for a session that is only just beginning, s; a keyring may be waiting for a person.
+BEGINNING = 10.0
 
 
 class Follower(Protocol):
@@ -57,6 +61,8 @@ class Account:
         self.epoch = 0
         # Whether what was live in an earlier session has been demoted.
         self._ready = False
+        # Whether the first attempt since the start, or since somebody had it connect, is yet to end.
+        self._beginning = False
         self._turn = asyncio.Event()
         self.on_change: list[Callable[[Account, tuple[str, ...]], None]] = []
         self.session: Session
@@ -83,7 +89,7 @@ class Account:
     def set_ready(self) -> None:
         """What was live in an earlier session has been demoted."""
         self._ready = True
-        self._turn.set()
+        self._turned()
 
     @property
     def server_features(self) -> list[str]:
@@ -97,22 +103,38 @@ class Account:
             raise errors.Offline(f"{self.jid} is {self.state}{said}")
         return self.session
 
-    async def session_when_ready(self) -> Session:
-        """The session, at the latest when a stream that has just begun is ready. Raises Offline."""
-        while self.session.online and not self._ready:
-            await self._turn.wait()
+    async def session_when_ready(self, seconds: float = BEGINNING) -> Session:
+        """The session; one that is only just beginning is waited for, so long at most. Raises Offline.
+
+        So the call that had the daemon started is not refused for coming first.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._beginning or (self.session.online and not self._ready):
+                    await self._turn.wait()
         return self.require_session()
+
+    def begin(self) -> None:
+        """The session is about to begin, or is being begun."""
+        self._beginning = not self.session.online
+
+    def not_begun(self) -> None:
+        """There is nothing to wait for: the attempt failed, or was not made."""
+        self._beginning = False
+        self._turned()
 
     async def connect(self) -> None:
         """Connect and stay connected until ``disconnect`` or a restart."""
         if not self.enabled:
             raise errors.NotSupported(f"{self.jid} is disabled; set its property Enabled first.")
         self.look_no_more()
+        self.begin()
         self.session.connect()
 
     async def disconnect(self) -> None:
         """End the session and make no other until ``connect`` or a restart."""
         self.look_no_more()
+        self.not_begun()
         await self.session.close()
 
     async def set_password(self, secret: str) -> None:
@@ -121,6 +143,7 @@ class Account:
         await self._accounts.keep_secret(self, secret)
         await self.session.close()
         if self.enabled:
+            self.begin()
             self.session.connect()
 
     async def set_enabled(self, enabled: bool) -> None:
@@ -135,8 +158,7 @@ class Account:
         if enabled:
             self._accounts.connect_with_secret(self)
         else:
-            self.look_no_more()
-            await self.session.close()
+            await self.disconnect()
 
     def look_no_more(self) -> None:
         """What was decided since counts, not what is found out about the secret."""
@@ -156,6 +178,8 @@ class Account:
             return
         log.info("account %s: %s%s", self.jid, state, f" ({message})" if message else "")
         self.state, self.error, self.error_message = state, error, message
+        if state in ("offline", "waiting", "failed"):
+            self.not_begun()
         self._changed("State", "Error", "ErrorMessage", "ServerFeatures")
 
     def session_started(self, resumed: bool) -> None:
@@ -163,14 +187,13 @@ class Account:
         if not resumed:
             self.epoch += 1
             self._ready = False
-        if not self._ready:
-            self._turn.clear()
+        self._beginning = False
         self._follower.session_started(self, resumed)
 
     def session_ended(self) -> None:
         """See ``port.Listener``."""
         # Whoever waits for the session learns that there is none.
-        self._turn.set()
+        self._turned()
         self._follower.session_ended(self)
 
     def event(self, event: Event) -> None:
@@ -185,6 +208,10 @@ class Account:
         """Other PEP nodes are wanted."""
         self.interests = interests
         self.session.set_interests(interests)
+
+    def _turned(self) -> None:
+        turn, self._turn = self._turn, asyncio.Event()
+        turn.set()
 
     def _changed(self, *names: str) -> None:
         for callback in self.on_change:
@@ -229,6 +256,12 @@ class Accounts:
                 # Taken out of the configuration; its cache waits for its return.
                 await self._store.write(account_store.remove, row.jid, True)
 
+    def begin(self) -> None:
+        """``connect`` is to come: calls that need a session wait for it."""
+        for account in self.list():
+            if account.enabled:
+                account.begin()
+
     async def connect(self) -> None:
         """Connect every enabled account that has a secret, or is configured to have one."""
         for account in self.list():
@@ -240,6 +273,7 @@ class Accounts:
 
         Nobody waits for it: a keyring may ask a person first.
         """
+        account.begin()
         if account.origin == "bus":
             account.looking = asyncio.create_task(self._look_for_secret(account), name=f"password of {account.jid}")
         else:
@@ -249,6 +283,8 @@ class Accounts:
         try:
             if await in_thread(partial(self._secrets.lookup, account.jid), "stored password") is not None:
                 account.session.connect()
+            else:
+                account.not_begun()
         except errors.PubSubCachedError as error:
             account.session_changed("failed", errors.AuthenticationFailed.dbus_name, error.message)
 

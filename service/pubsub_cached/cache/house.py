@@ -165,6 +165,10 @@ class House:
         await self.outbox.load()
         self.analysing.start()
 
+    def begin(self) -> None:
+        """Calls may come now, and ``connect`` will: those that need a session wait for its first attempt."""
+        self.accounts.begin()
+
     async def connect(self) -> None:
         """Begin the sessions of the enabled accounts."""
         await self.accounts.connect()

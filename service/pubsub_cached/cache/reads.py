@@ -19,7 +19,7 @@ from ..store.rows import ItemsQuery, ItemsSlice, NodeRow
 from ..store.store import Store
 from ..xmpp.port import Item
 from . import pending, refusals, service_reads
-from .accounts import Account, Accounts
+from .accounts import BEGINNING, Account, Accounts
 from .negatives import Negatives
 from .nodes import Nodes
 from .options import LIMIT_AT_MOST, ReadOptions
@@ -145,7 +145,7 @@ class Reads:
                 )
             case Decision.OFFLINE:
                 # A stream that has just begun is ready in a moment.
-                await account.session_when_ready()
+                await account.session_when_ready(min(BEGINNING, options.timeout * 0.9))
                 return await self._again(address, options)
             case Decision.ERROR:
                 assert node is not None

@@ -154,7 +154,11 @@ class Rounds:
             return await self._nodes.update(node, **made, guarantee=evidence.guarantee), evidence.live
         except errors.NoSuchNode:
             # Whoever forgot the node could not know of what was made meanwhile.
-            await self._subscriptions.give_up(session, msgspec.structs.replace(node, **made))
+            try:
+                await self._subscriptions.give_up(session, msgspec.structs.replace(node, **made))
+            except errors.StanzaError as refusal:
+                # It is no refusal of a read; most often the subscription is not there any more.
+                log.info("the subscription to %s was not given up: %s", node.address, refusal.message)
             raise
 
     async def _describe(self, session: Session, node: NodeRow, whole: bool) -> dict[str, Any]:

@@ -89,6 +89,28 @@ async def test_a_node_forgotten_while_it_is_fetched_is_not_said_to_be_absent(cac
     assert len(await cache.ids(PUBSUB, MICROBLOG)) == 3
 
 
+async def test_a_refused_unsubscription_of_a_forgotten_node_refuses_no_read(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG, max_items=10_000)
+    cache: Cached = await cached(world)
+    service.hold()
+    job = cache.house.sync.job(ADDRESS)
+    while not world.count("subscribe"):
+        await service.holding(1)
+        await world.settle()
+        if not world.count("subscribe"):
+            service.release(1)
+    await cache.house.removal.reset().wait()
+    service.fail_next("unexpected-request", pubsub_condition="not-subscribed", request="unsubscribe")
+    service.release()
+    with pytest.raises(errors.Cancelled):
+        await job.wait()
+    await cache.idle()
+    assert world.count("unsubscribe") == 1
+    assert await cache.ids(PUBSUB, MICROBLOG) == []
+
+
 async def test_a_redirect_survives_a_synchronisation_under_way(cached: Make) -> None:
     world = World()
     cache, service = await followed(cached, world)

@@ -1,0 +1,116 @@
+"""Calls that come before the first session: they wait for its first attempt, and for nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from pubsub_cached import errors
+from pubsub_cached.cache.options import AccountOptions
+from pubsub_cached.xmpp.fake import World
+from tests.support.cached import ALICE, ENTRY, Cached, Make
+
+PUBSUB = "pubsub.example.net"
+BOB = "bob@example.org"
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node("blog", max_items=100)
+    service.publish("blog", "i1", ENTRY.format("i1"))
+    return world
+
+
+async def waiting(cache: Cached, call: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    """A call that nothing answers yet."""
+    task = asyncio.create_task(call)
+    await cache.world.settle()
+    await asyncio.sleep(0)
+    assert not task.done()
+    return task
+
+
+@pytest.mark.parametrize("policy", ["default", "refresh", "network"])
+async def test_a_read_that_came_first_is_answered_by_the_service(cached: Make, world: World, policy: str) -> None:
+    cache: Cached = await cached(world, online=False)
+    cache.house.begin()
+    read = await waiting(cache, cache.ids(PUBSUB, policy=policy))
+    await cache.house.connect()
+    assert await read == ["i1"]
+
+
+async def test_policy_cache_waits_for_nobody(cached: Make, world: World) -> None:
+    cache: Cached = await cached(world, online=False)
+    cache.house.begin()
+    with pytest.raises(errors.NotCached):
+        await cache.read(PUBSUB, policy="cache")
+
+
+async def test_a_copy_is_served_at_once(cached: Make, world: World) -> None:
+    cache: Cached = await cached(world)
+    await cache.read(PUBSUB)
+    await cache.idle()
+    await cache.restart(online=False)
+    cache.house.begin()
+    *_, info = await cache.read(PUBSUB, policy="refresh")
+    assert (info["source"], info["freshness"]) == ("cache", "offline")
+
+
+async def test_a_publication_that_came_first_is_sent(cached: Make, world: World) -> None:
+    cache: Cached = await cached(world, online=False)
+    cache.house.begin()
+    address = cache.house.accounts.resolve("", "", "urn:xmpp:microblog:0")
+    publish = await waiting(cache, cache.house.writing.publish(address, "p1", ENTRY.format("p1"), {}))
+    await cache.house.connect()
+    assert await publish == "p1"
+
+
+async def test_a_server_out_of_reach_is_told_by_its_first_attempt(cached: Make, world: World) -> None:
+    world.account(ALICE).reachable = False
+    cache: Cached = await cached(world, online=False)
+    cache.house.begin()
+    read = await waiting(cache, cache.read(PUBSUB))
+    await cache.house.connect()
+    with pytest.raises(errors.Offline, match="cannot be reached"):
+        await read
+    # From then on nothing is waited for: the next attempt may be minutes away.
+    with pytest.raises(errors.Offline, match="waiting"):
+        await cache.read(PUBSUB)
+
+
+async def test_a_refused_password_is_told_by_its_first_attempt(cached: Make, world: World) -> None:
+    world.account(ALICE, password="another")
+    cache: Cached = await cached(world, online=False)
+    cache.house.begin()
+    read = await waiting(cache, cache.read(PUBSUB))
+    await cache.house.connect()
+    with pytest.raises(errors.Offline, match="the password is wrong"):
+        await read
+
+
+async def test_an_account_without_a_password_is_not_waited_for(cached: Make, world: World) -> None:
+    cache: Cached = await cached(world)
+    account = await cache.house.accounts.add(BOB, AccountOptions())
+    with pytest.raises(errors.Offline, match="offline"):
+        await account.session_when_ready()
+
+
+async def test_disconnecting_ends_the_wait(cached: Make, world: World) -> None:
+    cache: Cached = await cached(world, online=False)
+    cache.house.begin()
+    read = await waiting(cache, cache.read(PUBSUB))
+    await cache.house.accounts.get(ALICE).disconnect()
+    with pytest.raises(errors.Offline, match="offline"):
+        await read
+
+
+async def test_the_wait_has_an_end(cached: Make, world: World) -> None:
+    cache: Cached = await cached(world, online=False)
+    cache.house.begin()
+    with pytest.raises(errors.Offline):
+        await cache.house.accounts.get(ALICE).session_when_ready(0.01)
