@@ -54,7 +54,7 @@ def load(registry: Registry, where: Iterable[Path] | None = None) -> None:
     What did not change stays as it is. Of files with the same name the first directory's counts; one that
     can't be used is listed as invalid under its stem.
     """
-    good: dict[str, Definition] = {}
+    good: dict[str, tuple[Path, Definition]] = {}
     bad: dict[str, str] = {}
     for path in _found(directories() if where is None else where):
         try:
@@ -65,19 +65,17 @@ def load(registry: Registry, where: Iterable[Path] | None = None) -> None:
             if definition.name in good:
                 bad[path.stem] = f"{path}: another file before it has the name '{definition.name}', too."
             else:
-                good[definition.name] = definition
-    _drop(registry, good)
-    for name, definition in good.items():
+                good[definition.name] = path, definition
+    _drop(registry, {name: definition for name, (_, definition) in good.items()})
+    for name, (path, definition) in good.items():
         before = registry.get(name)
         if before is not None and before.to_json() == definition.to_json():
             continue
         try:
             registry.register(definition, "file")
         except Conflict as error:
-            bad[name] = error.message
-    for stem, reason in bad.items():
-        # A name that somebody else has stays theirs.
-        registry.register_invalid(stem if registry.get(stem) is None else f"{stem}{SUFFIX}", reason, "file")
+            bad[path.stem] = f"{path}: {error.message}"
+    _list_invalid(registry, bad)
 
 
 def _found(where: Iterable[Path]) -> Iterator[Path]:
@@ -95,10 +93,27 @@ def _found(where: Iterable[Path]) -> Iterator[Path]:
 
 
 def _drop(registry: Registry, good: dict[str, Definition]) -> None:
-    """Remove what came from files and is not there any more, or not like that."""
-    for record in registry.list():
-        if record["origin"] == "file":
-            name = record["name"]
-            before, now = registry.get(name), good.get(name)
-            if before is None or now is None or before.to_json() != now.to_json():
-                registry.unregister(name)
+    """Remove what came from files and is not there any more, or not like that; what is invalid only for its name."""
+    for name in _of_files(registry):
+        before, now = registry.get(name), good.get(name)
+        if (before and before.to_json()) != (now and now.to_json()):
+            registry.unregister(name)
+
+
+def _list_invalid(registry: Registry, bad: dict[str, str]) -> None:
+    """List just these as invalid, by stem with the reason; those that were stay as they are."""
+    wanted: dict[str, str] = {}
+    for stem, reason in bad.items():
+        # A name that somebody else has stays theirs.
+        name = stem if registry.get(stem) is None else f"{stem}{SUFFIX}"
+        wanted[name.strip().lower()] = reason
+    for name, reason in _of_files(registry).items():
+        if registry.get(name) is None and wanted.get(name) != reason:
+            registry.unregister(name)
+    for name in wanted.keys() - _of_files(registry).keys():
+        registry.register_invalid(name, wanted[name], "file")
+
+
+def _of_files(registry: Registry) -> dict[str, str]:
+    """The names of what comes from files, with the reasons why it can't be used."""
+    return {record["name"]: record["reason"] for record in registry.list() if record["origin"] == "file"}

@@ -98,6 +98,30 @@ class TestFiles:
         assert listed(registry)["blog.toml"] == ("file", "invalid")
         assert "taken by the daemon itself" in reason(registry, "blog.toml")
 
+    def test_a_file_whose_name_is_taken_is_listed_under_its_stem(self, here):
+        registry = builtin.registry()
+        (here / "Mine.toml").write_text(TICKET.replace("Ticket", "blog"))
+        files.load(registry, [here])
+        assert listed(registry)["mine"] == ("file", "invalid")
+        assert str(here / "Mine.toml") in reason(registry, "mine")
+
+    def test_loading_again_tells_nothing_of_a_broken_file_that_did_not_change(self, here):
+        registry = builtin.registry()
+        (here / "Broken.toml").write_text("=")
+        (here / "blog.toml").write_text(TICKET.replace("Ticket", "blog"))
+        files.load(registry, [here])
+        told = []
+        registry.on_change.append(lambda name, registered: told.append((name, registered)))
+        (here / "ticket.toml").write_text(TICKET)
+        files.load(registry, [here])
+        assert told == [("ticket", True)]
+        (here / "Broken.toml").write_text("type = 1")
+        files.load(registry, [here])
+        assert told[1:] == [("broken", False), ("broken", True)]
+        (here / "Broken.toml").unlink()
+        files.load(registry, [here])
+        assert told[3:] == [("broken", False)]
+
     def test_loading_again_changes_only_what_changed(self, registry, here):
         (here / "ticket.toml").write_text(TICKET)
         (here / "other.toml").write_text(TICKET.replace("Ticket", "other"))
