@@ -18,8 +18,11 @@ from pubsub_cached.daemon import Daemon
 from tests.bus.any_call import Call, calls
 from tests.bus.api_service import ACCOUNT, ALICE, ALICE_PATH, ERROR, Frontend, daemon, frontend, world
 from tests.bus.sample import ROOT, descriptors
+from tests.support.footprint import Footprint
 
 DEADLINE = 60.0
+# Calls after which everything that is made once has been made.
+WARM = 200
 
 
 class _Errors(logging.Handler):
@@ -44,6 +47,7 @@ class Stage:
         self._directory = directory
         self._answered = 0
         self._refused = 0
+        self._warm: Footprint | None = None
         self.daemon: Daemon
         self.client: Frontend
 
@@ -61,10 +65,17 @@ class Stage:
         """Make a call, and look at what comes of it."""
         self._runner.run(self._call(call))
         assert self._errors.told == [], call
+        if self._answered + self._refused == WARM:
+            self._warm = Footprint()
 
     def ends(self) -> None:
         """Nothing is left of the client once it has gone, nor of what it asked for."""
         self._runner.run(self._leave())
+        if self._warm is not None:
+            # A finished job stays a while; nothing else is kept of a call.
+            grown = Footprint().grown(self._warm)
+            most = (self._answered + self._refused - WARM) / 20
+            assert {kind: more for kind, more in grown.items() if more > max(most, 20)} == {}
         assert self._answered > self._refused / 10, "hardly any call was one that can be answered"
 
     async def _begin(self) -> None:

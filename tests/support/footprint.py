@@ -17,9 +17,9 @@ class Footprint:
     def __init__(self) -> None:
         gc.collect()
         self.descriptors = len(os.listdir("/proc/self/fd"))
-        self.tasks = len(asyncio.all_tasks())
-        kinds = (type(each) for each in gc.get_objects())
-        self.objects = Counter(kind.__qualname__ for kind in kinds if _ours(kind.__module__))
+        every = gc.get_objects()
+        self.tasks = sum(1 for each in every if issubclass(type(each), asyncio.Task) and not each.done())
+        self.objects = Counter(type(each).__qualname__ for each in every if _ours(type(each).__module__))
 
     def grown(self, before: Footprint) -> dict[str, int]:
         """What there is more of than before; what came last may still be held."""
