@@ -17,10 +17,16 @@ from .content import contents, item, listed, revisions, tombstones
 
 
 def replace(
-    db: Database, node: NodeRow, ids: Sequence[str | StoredItem], *, kept: Sequence[str] = (), full: bool = True
+    db: Database,
+    node: NodeRow,
+    ids: Sequence[str | StoredItem],
+    *,
+    kept: Sequence[str] = (),
+    there: Sequence[str] = (),
+    full: bool = True,
 ) -> Delta:
     given = [item(id_) if isinstance(id_, str) else id_ for id_ in ids]
-    return db.write(lambda tx: items.replace(tx, node.id, given, kept=kept, full=full))
+    return db.write(lambda tx: items.replace(tx, node.id, given, kept=kept, there=there, full=full))
 
 
 @pytest.fixture
@@ -92,6 +98,17 @@ def test_a_window_of_the_newest_by_creation_removes_no_older_item_that_was_overw
     assert (delta.removed, delta.changed) == ([], ["e"])
     assert set(contents(db, node)) == set("bcde")
     assert tombstones(db, node) == {}
+    assert not db.read(lambda conn: since(conn, node.address, before.revision)).complete
+
+
+def test_a_window_removes_nothing_that_is_said_to_be_there(db: Database) -> None:
+    node = db.node(completeness="window")
+    replace(db, node, "cde", full=False)
+    db.write(items.publish, node.id, [item("a", "again"), item("b", "again")])
+    before = db.again(node)
+    delta = replace(db, node, "cde", there="a", full=False)
+    assert delta.removed == ["b"]
+    assert set(contents(db, node)) == set("cde")
     assert not db.read(lambda conn: since(conn, node.address, before.revision)).complete
 
 

@@ -16,9 +16,9 @@ TESTS = Path(__file__).parents[1]
 # What the cache promises, shown over the fake.
 PROMISES = {
     "coherence, Ladder": (
-        # The archive, 2, is not asked: whoever is known to have one of a node counts its items as well.
         "0 stream resumed",
         "1 last item pushed at presence (PEP)",
+        "2 MAM on the node, `after` the last known archive id",
         "3 newest k + RSM count",
         "4 ids by disco#items, as a set",
         "5 mark and sweep",

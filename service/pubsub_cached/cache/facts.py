@@ -85,6 +85,17 @@ class Facts:
         before = self.of(address)
         self._put(address, msgspec.structs.replace(before, moved=0, kept=before.kept + 1))
 
+    def archives(self, address: Address) -> bool:
+        """Whether the archive of the node is known to be its items; an account's is the person's."""
+        return "@" not in address.service and self.of(address).archived >= ENOUGH
+
+    def archive(self, address: Address, right: bool) -> None:
+        """The archive of the node was found to be its items, or not."""
+        before = self.of(address)
+        if not right and before.archived:
+            log.warning("%s has an archive that is not its items; it is not asked any more", address)
+        self._put(address, msgspec.structs.replace(before, archived=before.archived + 1 if right else 0))
+
     def pages(self, address: Address, paging: Paging) -> None:
         """How the service answers a request for a page."""
         before = self.of(address)

@@ -23,13 +23,14 @@ from ..store.store import Store, Transaction
 from ..xmpp.port import DiscoInfo, Session
 from . import fetch
 from .accounts import Account
+from .archives import Archives
 from .changes import Changes
 from .facts import Facts, learnt
 from .jitter import Jitter
 from .nodes import Nodes, metadata
 from .parsing import Parsing
 from .pushes import Pushes
-from .rungs import Copy, Found, Rungs
+from .rungs import Copy, Found, Rungs, is_small
 from .running import Running
 from .subscriptions import Subscriptions
 
@@ -69,6 +70,7 @@ class Rounds:
         self._changes = changes
         self._subscriptions = subscriptions
         self._facts = facts
+        self._archives = Archives(facts)
         self._pushes = pushes
         self._clock = clock
         self._jitter = jitter
@@ -95,6 +97,9 @@ class Rounds:
         found = None if whole else await self._climb(session, node, before, running, followed=followed)
         if found is None:
             found = await self._fetch(session, node, running)
+            await self._compare_archive(session, node, found, running)
+        if found.full is False and not self._facts.moves(node.address):
+            found = await self._place(session, node, before, found)
         # Events that came before the last reply are older than it, and must not be applied on top of it.
         await self.caught_up()
         if running.disturbed or (running.full and not found.whole):
@@ -176,21 +181,48 @@ class Rounds:
             session,
             node.address,
             Copy(before, node.completeness == "full", self._parsing.keep(node.analyser)),
-            self._facts.of(node.address),
-            moves=self._facts.moves(node.address),
+            self._facts,
             followed=followed,
             parse=functools.partial(self._parsing.all, node),
             touched=running.touched,
             caught_up=self.caught_up,
-            contradicted=self._facts.contradicted,
         )
         return await rungs.climb()
+
+    async def _compare_archive(self, session: Session, node: NodeRow, found: Found, running: Running) -> None:
+        if is_small(max((len(item.payload) for item in found.newest), default=0), len(found.newest)):
+            # Never looked at by way of an archive.
+            return
+        await self._archives.compare(
+            session,
+            node.address,
+            found.newest,
+            parse=functools.partial(self._parsing.all, node),
+            touched=running.touched,
+            caught_up=self.caught_up,
+        )
 
     async def _fetch(self, session: Session, node: NodeRow, running: Running) -> Found:
         fetched = await fetch.fetch(session, node.address, self._parsing.keep(node.analyser), running.say, self._facts)
         stored = await self._parsing.all(node, fetched.items)
         log.debug("%s: fetched by %s", node.address, fetched.strategy)
         return Found(5, stored, whole=True, full=fetched.full)
+
+    async def _place(self, session: Session, node: NodeRow, before: Outline, found: Found) -> Found:
+        """Which of the stored that should be among the newest, and are not, are still there.
+
+        An event told of an item that was not stored, and it was an old one, published again in its place.
+        """
+        came, stored = [item.id for item in found.newest], before.ids
+        oldest = next((stored.index(id_) for id_ in came if id_ in stored), len(stored))
+        if not (missing := frozenset(stored[oldest:]).difference(came)):
+            return found
+        try:
+            listed = await session.disco_items(node.address.service, node.address.node)
+        except (errors.StanzaError, errors.Timeout) as refusal:
+            log.info("%s does not list its items: %s", node.address, refusal.message)
+            return msgspec.structs.replace(found, there=missing)
+        return msgspec.structs.replace(found, there=missing & {item.name for item in listed})
 
     def _learn(self, node: NodeRow, before: Outline, found: Found, running: Running) -> None:
         moved = learnt(before, found.newest, running.touched)
@@ -278,7 +310,7 @@ def _finish(
     elif found.full is None:
         delta = confirm(tx, node_id, found.older, found.newest, kept=touched)
     else:
-        delta = item_store.replace(tx, node_id, found.newest, kept=touched, full=found.full)
+        delta = item_store.replace(tx, node_id, found.newest, kept=touched, there=found.there, full=found.full)
     row = node_store.update(tx, node_id, **columns)
     if keep is not None and row.item_count > keep:
         # Events that came while the newest were fetched.

@@ -1,9 +1,8 @@
 """The revalidation ladder below a full fetch: the cheapest look at a service that shows what became of a node.
 
 A copy that once was the service's own is compared with an answer that is as small as possible. What an answer leaves
-open is left to the next rung, and what all leave open to a full fetch. Archives (XEP-0313) are not asked: the only
-service known to have one for its nodes counts its items, which makes rung 3 as cheap, and that sees removals. Source:
-the coherence model, "Revalidation ladder"; XEP-0060 6.5.7, 5.5; XEP-0059 2.7.
+open is left to the next rung, and what all leave open to a full fetch. Source: the coherence model, "Revalidation
+ladder"; XEP-0060 6.5.7, 5.5; XEP-0059 2.7; XEP-0313 4.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from .. import errors
 from ..address import Address
 from ..store.outline import Outline, content
 from ..store.rows import StoredItem
-from ..store.services import Observed
-from ..xmpp.port import Item, ItemsPage, Rsm, Session
-from .fetch import ITEM_OVERHEAD, unique
+from ..xmpp.port import DiscoItem, Item, ItemsPage, Rsm, Session
+from .facts import Facts
+from .fetch import ITEM_OVERHEAD, PAGE_AT_MOST, REPLY_BUDGET, oldest_first, unique
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +29,10 @@ SPARE = 5
 NEWEST_AT_MOST = 20
 # So many items as they were, at the old end of the newest, show that nothing older was published again.
 UNMOVED = 3
+# So many pages of an archive are read; where more was missed a full fetch is no dearer.
+ARCHIVE_PAGES = 5
+# Refusals that say nothing of whether there is an archive.
+_ABOUT_THE_NODE = frozenset({"item-not-found", "forbidden", "not-authorized", "not-allowed"})
 
 
 class Copy(msgspec.Struct, frozen=True):
@@ -43,7 +46,8 @@ class Copy(msgspec.Struct, frozen=True):
 class Found(msgspec.Struct, frozen=True):
     """What a rung found: ``older`` items as they are stored, then ``newest``, the oldest first, and no others.
 
-    whole: the service sent everything. full: whether it has no others; None when that is as it was.
+    whole: the service sent everything. full: whether it has no others; None when that is as it was. there: ids that
+    may be among the others although they are stored as newer.
     """
 
     rung: int
@@ -51,13 +55,23 @@ class Found(msgspec.Struct, frozen=True):
     older: tuple[str, ...] = ()
     whole: bool = False
     full: bool | None = None
+    there: frozenset[str] = frozenset()
+
+
+def is_small(heaviest: int, count: int) -> bool:
+    """Whether a node fits into one look; heaviest: characters in a payload."""
+    return (heaviest + ITEM_OVERHEAD) * count <= LOOK
+
+
+class _TooMany(Exception):
+    """More was missed than a look can show."""
 
 
 class Rungs:
     """One climb, at one node.
 
-    moves: whether an overwritten item is known to become the newest. followed: whether events of the node come.
-    touched: ids that events change meanwhile, after ``caught_up`` those of all that have come.
+    followed: whether events of the node come. touched: ids that events change meanwhile, after ``caught_up`` those of
+    all that have come.
     """
 
     def __init__(
@@ -65,25 +79,21 @@ class Rungs:
         session: Session,
         address: Address,
         copy: Copy,
-        observed: Observed,
+        facts: Facts,
         *,
-        moves: bool,
         followed: bool,
         parse: Callable[[Sequence[Item]], Awaitable[list[StoredItem]]],
         touched: Collection[str],
         caught_up: Callable[[], Awaitable[None]],
-        contradicted: Callable[[Address, str], None],
     ) -> None:
         self._session = session
         self._address = address
         self._copy = copy
-        self._observed = observed
-        self._moves = moves
+        self._facts = facts
         self._followed = followed
         self._parse = parse
         self._touched = touched
         self._caught_up = caught_up
-        self._contradicted = contradicted
 
     async def climb(self) -> Found | None:
         """What the first conclusive rung found; None when only a full fetch tells.
@@ -93,10 +103,13 @@ class Rungs:
         outline = self._copy.outline
         weight = outline.heaviest + ITEM_OVERHEAD
         try:
-            if weight * len(outline.lines) <= LOOK:
+            if is_small(outline.heaviest, len(outline.lines)):
                 return await self._whole(len(outline.lines) + SPARE)
-            if self._moves and all(line.hash for line in outline.lines):
-                return await self._newest(max(2 * UNMOVED, min(NEWEST_AT_MOST, LOOK // weight)))
+            if self._facts.moves(self._address) and all(line.hash for line in outline.lines):
+                archived = await self._archived(weight) if self._facts.archives(self._address) else None
+                return archived or await self._newest(max(2 * UNMOVED, min(NEWEST_AT_MOST, LOOK // weight)))
+        except _TooMany:
+            log.info("%s has more that is new than a look can show", self._address)
         except errors.Timeout:
             # Perhaps what is new is more than the service can send at once.
             log.info("%s did not answer a look at it", self._address)
@@ -104,7 +117,7 @@ class Rungs:
 
     async def _ask(self, most: int) -> ItemsPage:
         """The newest items, with the count where the service pages."""
-        if self._observed.paging == "pages":
+        if self._facts.of(self._address).paging == "pages":
             return await self._session.get_items(
                 self._address.service, self._address.node, rsm=Rsm(max=most, before="")
             )
@@ -142,10 +155,58 @@ class Rungs:
         listed = await self._list()
         if listed is None:
             return False
-        if missing := listed - got - set(self._touched):
+        if missing := {item.name for item in listed} - got - set(self._touched):
             log.info("%s did not send %d of its items when asked for more", self._address, len(missing))
             return False
         return True
+
+    async def _archived(self, weight: int) -> Found | None:
+        """Rung 2: what the archive holds after an item of which those that follow are known.
+
+        Where that item was published again meanwhile, or is unknown by now, what comes after it is not what followed.
+        """
+        lines = self._copy.outline.lines
+        if len(lines) <= UNMOVED:
+            return None
+        after = lines[-1 - min(2 * UNMOVED, len(lines) - 1)].id
+        try:
+            read = await self._read_archive(after, max(2, min(PAGE_AT_MOST, REPLY_BUDGET // weight)))
+        except errors.StanzaError as refusal:
+            log.info("the archive of %s can't be read: %s", self._address, refusal.message)
+            if refusal.condition not in _ABOUT_THE_NODE:
+                self._facts.archive(self._address, False)
+            return None
+        except errors.Timeout:
+            self._facts.archive(self._address, False)
+            return None
+        if read is None:
+            return None
+        items, count = read
+        return await self._conclude(2, await self._parse(items), count)
+
+    async def _read_archive(self, after: str, most: int) -> tuple[tuple[Item, ...], int | None] | None:
+        """All after an item, and how many there are in all; None unless it is the node's items as they follow.
+
+        Each page begins with the last item of the one before it, for an item published meanwhile is elsewhere.
+        """
+        items: list[Item] = []
+        bridges: set[str] = set()
+        for _ in range(ARCHIVE_PAGES):
+            page = await self._session.get_archive(
+                self._address.service, self._address.node, Rsm(max=most, after=after)
+            )
+            if list(page.ids) != [item.id for item in page.items]:
+                self._facts.archive(self._address, False)
+                return None
+            if len(page.items) < 2 or (items and page.items[0] != items[-1]):
+                return None
+            items += page.items[1:] if items else page.items
+            if page.complete:
+                await self._caught_up()
+                return None if bridges & set(self._touched) else (unique(items), page.count)
+            after = page.ids[-2]
+            bridges.update(page.ids[-2:])
+        raise _TooMany
 
     async def _newest(self, most: int) -> Found | None:
         """Rung 3: the newest, and the count or, where there is none, rung 4: the ids."""
@@ -153,19 +214,24 @@ class Rungs:
         items = unique(page.items)
         if len(items) != len(page.items) or not 0 < len(items) <= most:
             return None
-        newest = await self._parse(items)
+        return await self._conclude(3, await self._parse(items), page.count if page.rsm else None)
+
+    async def _conclude(self, rung: int, newest: list[StoredItem], count: int | None) -> Found | None:
+        """What the newest show with the count of all, or else with the ids, which is rung 4 where 3 showed them."""
         older = self._older(newest)
         if older is None:
             return None
-        if self._copy.full and page.rsm and page.count == len(older) + len(newest):
-            return Found(3, newest, tuple(older))
+        if self._copy.full and count == len(older) + len(newest):
+            return Found(rung, newest, tuple(older))
         listed = await self._list()
         if listed is None or not self._agree(listed, newest, older):
             return None
-        return Found(4, newest, tuple(id_ for id_ in older if id_ in listed))
+        ids = {item.name for item in listed}
+        return Found(4 if rung == 3 else rung, newest, tuple(id_ for id_ in older if id_ in ids))
 
-    def _agree(self, listed: set[str], newest: Sequence[StoredItem], older: Sequence[str]) -> bool:
-        """Whether all ids that the service lists are accounted for."""
+    def _agree(self, listing: Sequence[DiscoItem], newest: Sequence[StoredItem], older: Sequence[str]) -> bool:
+        """Whether all ids that the service lists are accounted for, and stand as they stood."""
+        listed = {item.name for item in listing}
         ids = {item.id for item in newest}
         touched = set(self._touched)
         if ids - listed - touched:
@@ -174,8 +240,17 @@ class Rungs:
         # Of a window the service has older items, which are not stored; of those that are none may be out of place.
         strange = (listed if self._copy.full else listed & stored) - ids - set(older) - touched
         if strange and self._followed:
-            self._contradicted(self._address, f"{len(strange)} items are there that should be among the newest")
-        return not strange
+            what = f"{len(strange)} items are there that should be among the newest"
+            self._facts.contradicted(self._address, what)
+        return not strange and self._in_place(listing, newest, [id_ for id_ in older if id_ not in touched])
+
+    def _in_place(self, listing: Sequence[DiscoItem], newest: Sequence[StoredItem], older: Sequence[str]) -> bool:
+        """Whether the ids show no older item among those published later; a listing in an order of its own does not."""
+        ids = oldest_first(listing, [Item(newest[-1].id)])
+        if ids is None:
+            return True
+        listed, held = set(ids), set(older)
+        return [id_ for id_ in ids if id_ in held] == [id_ for id_ in older if id_ in listed]
 
     def _older(self, newest: Sequence[StoredItem]) -> list[str] | None:
         """What is stored and older than all of these; None unless the first of them stand as they stood."""
@@ -194,8 +269,8 @@ class Rungs:
         ids = {item.id for item in newest}
         return [line.id for line in lines[: places[newest[0].id]] if line.id not in ids]
 
-    async def _list(self) -> set[str] | None:
-        """The ids of all items; None where the service does not list them."""
+    async def _list(self) -> list[DiscoItem] | None:
+        """All items by name; None where the service does not list them."""
         try:
             listed = await self._session.disco_items(self._address.service, self._address.node)
         except errors.StanzaError as refusal:
@@ -203,4 +278,4 @@ class Rungs:
             return None
         # What came before this reply is older than it.
         await self._caught_up()
-        return {item.name for item in listed if item.name}
+        return [item for item in listed if item.name]

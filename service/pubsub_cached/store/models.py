@@ -134,6 +134,7 @@ class Service(Base):
     moved: Mapped[int]
     kept: Mapped[int]
     paging: Mapped[str]
+    archived: Mapped[int] = mapped_column(default=0, server_default=text("0"))
 
 
 class Item(Base):

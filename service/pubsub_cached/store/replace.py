@@ -16,13 +16,20 @@ from .transaction import Transaction
 
 
 def replace(
-    tx: Transaction, node_id: int, items: Sequence[StoredItem], *, kept: Collection[str] = (), full: bool
+    tx: Transaction,
+    node_id: int,
+    items: Sequence[StoredItem],
+    *,
+    kept: Collection[str] = (),
+    there: Collection[str] = (),
+    full: bool,
 ) -> Delta:
     """Make the node hold ``items`` (oldest first), except for the ids in ``kept``, which stay present or absent.
 
     full: ``items`` is everything the service has, so all other rows were removed there. Otherwise it
     is the newest, by publication or by creation, as services differ: only rows that are in both ways not older than
-    the oldest of them that was stored were removed, and those that are in one are dropped as by an eviction. If none
+    the oldest of them that was stored were removed, and those that are in one are dropped as by an eviction, and so are
+    those in ``there``: the service has them, so that they are older than was thought. If none
     was stored, there is a gap behind them, and the rows beyond it are dropped as well. The order
     becomes the one given, with kept rows that are newer after it. What is as it was is not touched.
     """
@@ -30,7 +37,7 @@ def replace(
     given = {item.id: item for item in last_of_each(items)}
     kept = frozenset(kept)
     others = [row for row in stored.values() if row.item_id not in given and row.item_id not in kept]
-    removed, beyond = _swept(stored, given, others, full)
+    removed, beyond = _swept(stored, given, others, frozenset(there), full)
     if beyond:
         # First, so that the revision of this is not after those that a client may go on from.
         _forget(tx, node_id, beyond)
@@ -52,7 +59,7 @@ def replace(
 
 
 def _swept(
-    stored: dict[str, Held], given: dict[str, StoredItem], others: list[Held], full: bool
+    stored: dict[str, Held], given: dict[str, StoredItem], others: list[Held], there: frozenset[str], full: bool
 ) -> tuple[list[Held], list[Held]]:
     """Of the rows that did not come: those that the service removed, and those beyond a gap."""
     if full:
@@ -60,9 +67,10 @@ def _swept(
     oldest = next((stored[id_] for id_ in given if id_ in stored), None)
     if oldest is None:
         return [], others if given else []
-    removed = [row for row in others if row.modified >= oldest.modified and row.created >= oldest.created]
+    newer = [row for row in others if row.modified >= oldest.modified and row.created >= oldest.created]
     unclear = [row for row in others if (row.modified >= oldest.modified) != (row.created >= oldest.created)]
-    return removed, unclear
+    removed = [row for row in newer if row.item_id not in there]
+    return removed, unclear + [row for row in newer if row.item_id in there]
 
 
 def _order(staying: dict[str, Held], given: dict[str, StoredItem], kept: frozenset[str]) -> list[str]:

@@ -17,22 +17,26 @@ class Observed(msgspec.Struct, frozen=True):
     """What a service was seen to do.
 
     moved, kept: how often an overwritten item became the newest, and how often it stayed in its place; a contradiction
-    begins ``moved`` anew. paging: whether pages are honoured (XEP-0059), ignored, or not to be relied on.
+    begins ``moved`` anew. paging: whether pages are honoured (XEP-0059), ignored, or not to be relied on. archived: how
+    often a node's archive (XEP-0313) was its items; a contradiction begins that anew.
     """
 
     moved: int = 0
     kept: int = 0
     paging: Paging = ""
+    archived: int = 0
 
 
 def all(conn: Connection) -> dict[tuple[str, str], Observed]:
     """Everything observed, by account and service."""
     rows = conn.execute(
-        select(Account.jid, Service.service, Service.moved, Service.kept, Service.paging).join(
+        select(Account.jid, Service.service, *(getattr(Service, name) for name in Observed.__struct_fields__)).join(
             Account, Account.id == Service.account_id
         )
     )
-    return {(row.jid, row.service): Observed(row.moved, row.kept, cast(Paging, row.paging)) for row in rows}
+    return {
+        (row.jid, row.service): Observed(row.moved, row.kept, cast(Paging, row.paging), row.archived) for row in rows
+    }
 
 
 def put(tx: Transaction, account: str, service: str, observed: Observed) -> None:

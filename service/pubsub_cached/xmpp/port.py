@@ -66,6 +66,19 @@ class ItemsPage(msgspec.Struct, frozen=True):
     last: str | None = None
 
 
+class ArchivePage(msgspec.Struct, frozen=True):
+    """A page of a node's archive (XEP-0313), in the archive's order.
+
+    ids: the archive's own, one for each of ``items``. complete: whether nothing comes after it. count: of all that the
+    archive holds, where it says so.
+    """
+
+    ids: tuple[str, ...] = ()
+    items: tuple[Item, ...] = ()
+    complete: bool = False
+    count: int | None = None
+
+
 class DiscoItem(msgspec.Struct, frozen=True):
     """A line of disco#items (XEP-0030 4): nodes of a service, or items of a node by ``name``."""
 
@@ -232,6 +245,9 @@ class Session(Protocol):
         timeout: float = 60.0,
     ) -> ItemsPage:
         """Items of a node (XEP-0060 6.5)."""
+
+    async def get_archive(self, service: str, node: str, rsm: Rsm, *, timeout: float = 30.0) -> ArchivePage:
+        """What a node's archive holds (XEP-0313); an account's answers for the account itself, whatever the node."""
 
     async def disco_info(self, service: str, node: str = "", *, timeout: float = 30.0) -> DiscoInfo:
         """disco#info of a service or node (XEP-0060 5.4)."""

@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from .. import errors, jid
-from . import events, stanzas, writing
+from . import archive, events, stanzas, writing
 from .caps import Capabilities
 from .port import (
     Affiliation,
+    ArchivePage,
     DiscoInfo,
     DiscoItem,
     DiscoPage,
@@ -67,6 +68,7 @@ class Session:
         self._domain = jid.domain(endpoint.jid)
         self._listener = listener
         self._requests = Requests(self._account)
+        self._queries = archive.Queries()
         self._roster = Roster(self._account)
         self._capabilities = Capabilities()
         self._features: tuple[str, ...] = ()
@@ -151,6 +153,13 @@ class Session:
         request = stanzas.items_request(node, max_items, ids, rsm)
         iq = await self._ask("get", service, request, subject, timeout)
         return stanzas.read_items(iq, subject, node, ids)
+
+    async def get_archive(self, service: str, node: str, rsm: Rsm, *, timeout: float = 30.0) -> ArchivePage:
+        """What a node's archive holds (XEP-0313)."""
+        subject = _subject(service, node)
+        with self._queries.query(service, node, rsm, subject) as query:
+            request = archive.request(query.id, node, rsm)
+            return query.end(await self._ask("set", service, request, subject, timeout))
 
     async def disco_info(self, service: str, node: str = "", *, timeout: float = 30.0) -> DiscoInfo:
         """disco#info of a service or node."""
@@ -316,6 +325,7 @@ class Session:
     def message(self, xml: ET.Element) -> None:
         """Hand on what is let in. What comes before the session is online is covered by its start."""
         if self._online:
+            self._queries.message(xml, stanzas.normalised)
             for event in events.read(xml, self._gate):
                 self._listener.event(event)
 

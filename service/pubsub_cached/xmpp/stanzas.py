@@ -120,7 +120,7 @@ def read_items(iq: ET.Element, subject: str, node: str, ids: Sequence[str]) -> I
 
 def read_item(element: ET.Element) -> Item:
     """An ``<item/>`` of a reply or an event; a payload nested too deep counts as none."""
-    id_, publisher = element.get("id", ""), _jid(element.get("publisher", ""))
+    id_, publisher = element.get("id", ""), normalised(element.get("publisher", ""))
     if not len(element):
         return Item(id_, publisher=publisher)
     child = element[0]
@@ -154,7 +154,7 @@ def read_disco_items(iq: ET.Element, subject: str, node: str) -> tuple[tuple[Dis
     query = _only(iq, DISCO_ITEMS + "query", subject)
     _same(query, node, subject)
     found = tuple(
-        DiscoItem(_jid(each.get("jid", "")), each.get("node", ""), each.get("name", ""))
+        DiscoItem(normalised(each.get("jid", "")), each.get("node", ""), each.get("name", ""))
         for each in query.iterfind(DISCO_ITEMS + "item")
     )
     last = query.findtext(f"{RSM}set/{RSM}last")
@@ -210,7 +210,7 @@ def error_parts(stanza: ET.Element) -> tuple[str, str, str]:
 
 def bare(text: str) -> str:
     """The normalised bare JID, or "" for what is no JID."""
-    return _jid(text).partition("/")[0]
+    return normalised(text).partition("/")[0]
 
 
 def subscription_state(text: str) -> SubscriptionState | None:
@@ -220,7 +220,7 @@ def subscription_state(text: str) -> SubscriptionState | None:
 
 def _subscription(element: ET.Element, node: str) -> Subscription | None:
     state = subscription_state(element.get("subscription", "subscribed"))
-    subscriber = _jid(element.get("jid", ""))
+    subscriber = normalised(element.get("jid", ""))
     if state is None or not subscriber:
         return None
     return Subscription(element.get("node", node), subscriber, state, element.get("subid", ""))
@@ -239,7 +239,8 @@ def _same(element: ET.Element, node: str, subject: str) -> None:
         raise StanzaError("undefined-condition", f"the reply is about node '{answered}'", subject=subject)
 
 
-def _jid(text: str) -> str:
+def normalised(text: str) -> str:
+    """The normalised JID, or "" for what is none."""
     try:
         return jid.normalise(text) if text else ""
     except InvalidJid:

@@ -20,15 +20,18 @@ CAROL = "carol@example.org"
 BOB = "bob@example.org"
 PUBSUB = "pubsub.example.net"
 NODE = "urn:xmpp:microblog:0"
-# Bytes of a payload that are kept, so that a large one costs a test nothing.
-PAYLOAD_LIMIT = 2000
+# Bytes of a payload that are kept. Items of the weight that makes a few of them too many for one look stay below.
+PAYLOAD_LIMIT = 10_000
+WEIGHT = 8_000
 # Stanzas that a server keeps for a stream to be resumed: few, so that histories run past it.
 QUEUE = 4
 
 PROFILES = {profile.name: profile for profile in (PROSODY, EJABBERD, LIBERVIA)}
 PAYLOADS = {
     "entry": ENTRY,
-    "large": "<entry xmlns='http://www.w3.org/2005/Atom'><id>tag:{0}</id><summary>" + "x" * 3000 + "</summary></entry>",
+    "large": "<entry xmlns='http://www.w3.org/2005/Atom'><id>tag:{0}</id><summary>"
+    + "x" * PAYLOAD_LIMIT
+    + "</summary></entry>",
     "deep": "<entry xmlns='http://www.w3.org/2005/Atom' id='{0}'>" + "<x>" * 300 + "</x>" * 300 + "</entry>",
     "foreign": "<thing xmlns='urn:example:{0}'><![CDATA[</item></items>]]></thing>",
     "wrong": "<entry xmlns='http://www.w3.org/2005/Atom'><id/><updated>{0}, yesterday</updated><author/></entry>",
@@ -103,11 +106,13 @@ class Watched(World):
 class Stage:
     """The node, at a component or at a contact, and those who read it.
 
-    ever: what each item's payload ever was. gone: what was ever removed. silent: what was removed without a word.
+    heavy: items weigh so much that a node of a few is looked at by its newest. ever: what each item's payload ever was.
+    gone: what was ever removed. silent: what was removed without a word.
     deaf: accounts of which nobody told that their events may have ended.
     """
 
-    def __init__(self, profile: Profile, place: str, most: int, burst: bool) -> None:
+    def __init__(self, profile: Profile, place: str, most: int, burst: bool, heavy: bool) -> None:
+        self.heavy = heavy
         self.world = Watched(burst=burst)
         self.profile = profile
         server = msgspec.structs.replace(profile, resume_limit=QUEUE)
@@ -157,6 +162,8 @@ class Stage:
         """Publish; the ids that are different afterwards."""
         self.serial += 1
         payload = PAYLOADS[kind].format(f"{id_}{self.serial}")
+        if self.heavy and kind == "entry":
+            payload = payload.replace("</entry>", f"<summary>{'x' * WEIGHT}</summary></entry>")
         self.ever.setdefault(id_, set()).add(payload)
         before = self.truth().keys()
         self.service.publish(NODE, id_, payload)

@@ -30,8 +30,14 @@ async def followed(cached: Make, world: World, profile: Profile = PROSODY, count
 
 async def local(cache: Cached, node: str = MICROBLOG) -> dict[str, str]:
     """What the database holds, id to payload."""
-    items, *_ = await cache.read(PUBSUB, node, policy="cache", limit=500)
-    return {item["id"]: item["payload"] for item in items}
+    found: dict[str, str] = {}
+    cursor = ""
+    while True:
+        # A page ends earlier than asked for where it is large.
+        items, cursor, _ = await cache.read(PUBSUB, node, policy="cache", limit=500, cursor=cursor)
+        found |= {item["id"]: item["payload"] for item in items}
+        if not cursor:
+            return found
 
 
 async def freshness(cache: Cached) -> str:

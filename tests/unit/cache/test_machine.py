@@ -18,7 +18,14 @@ from typing import Any, ClassVar, TypeVar
 import pytest
 from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from pubsub_cached import errors
 from pubsub_cached.cache.options import PurgeFilter, SearchOptions
@@ -84,10 +91,11 @@ class Coherence(RuleBasedStateMachine):
         most=st.sampled_from([100, 100, 4]),
         window=st.sampled_from([500, 500, 3]),
         burst=st.booleans(),
-        known=st.booleans(),
+        known=st.sampled_from(["nothing", "the node", "the service"]),
+        heavy=st.booleans(),
     )
-    def begin(self, profile: str, place: str, most: int, window: int, burst: bool, known: bool) -> None:
-        self.stage = Stage(PROFILES[profile], place, most, burst)
+    def begin(self, profile: str, place: str, most: int, window: int, burst: bool, known: str, heavy: bool) -> None:
+        self.stage = Stage(PROFILES[profile], place, most, burst, heavy)
         self.window = window
         self.cache = Cached(
             self.stage.world,
@@ -99,11 +107,17 @@ class Coherence(RuleBasedStateMachine):
             payload_limit=PAYLOAD_LIMIT,
         )
         self.run(self.cache.start())
-        for id_ in "abc" if known else "":
+        for id_ in "" if known == "nothing" else "abcdef" if heavy else "abc":
             self.publish(id_, "entry")
-        for jid in self.readers if known else ():
+        for jid in () if known == "nothing" else self.readers:
             self.read(jid, "default")
             self.settle()
+        for id_ in "ba" if known == "the service" else "":
+            # Where an overwritten item goes, and what an archive holds, is seen as often as it has to be.
+            self.publish(id_, "entry")
+            self.settle()
+            for jid in self.readers:
+                self.converge(jid)
 
     def teardown(self) -> None:
         try:
@@ -466,10 +480,6 @@ def contents(items: list[ItemRecord]) -> dict[str, str | None]:
     return {item["id"]: item.get("payload") for item in items}
 
 
-class LongCoherence(Coherence):
-    """The same for a longer time."""
-
-
 class CoherenceOnServer(Coherence):
     """The same over PostgreSQL."""
 
@@ -490,12 +500,18 @@ CHECKS = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_to
 Coherence.TestCase.settings = settings(
     max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=CHECKS
 )
-LongCoherence.TestCase.settings = settings(
-    max_examples=1000, stateful_step_count=40, deadline=None, suppress_health_check=CHECKS
-)
+LONG = settings(max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=CHECKS)
+# Each has a name, and so examples, of its own; together they are a thousand.
+PARTS = {number: type(f"Coherence{number}", (Coherence,), {}) for number in range(10)}
 CoherenceOnServer.TestCase.settings = settings(
     max_examples=3, stateful_step_count=25, deadline=None, suppress_health_check=CHECKS
 )
 TestCoherence = pytest.mark.timeout(600)(Coherence.TestCase)
-TestLongCoherence = pytest.mark.long(pytest.mark.timeout(3000)(LongCoherence.TestCase))
 TestCoherenceOnServer = pytest.mark.usefixtures("on_server")(CoherenceOnServer.TestCase)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("part", PARTS)
+def test_coherence_for_a_longer_time(part: int) -> None:
+    run_state_machine_as_test(PARTS[part], settings=LONG)

@@ -10,6 +10,7 @@ import pytest
 
 from pubsub_cached.address import Address
 from pubsub_cached.cache.facts import ENOUGH
+from pubsub_cached.cache.rungs import NEWEST_AT_MOST
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 from tests.unit.cache.test_following import MICROBLOG, PUBSUB, freshness, local
@@ -102,6 +103,28 @@ class TestLookingAtTheNewest:
         assert set(it.asked()) == ({"get_items"} if profile.rsm else {"get_items", "disco_items"})
         await it.is_right()
         assert (await it.cache.ids(PUBSUB, MICROBLOG))[0] == "i05"
+
+    async def test_an_old_edit_behind_a_republication_of_the_newest_is_found_by_the_order_of_the_ids(
+        self, cached: Make
+    ) -> None:
+        it = await shelf(cached, PROSODY)
+        newest = it.service.items(MICROBLOG)[-NEWEST_AT_MOST:]
+        it.lose()
+        it.service.publish(MICROBLOG, "i05", post("edited"))
+        for item in newest:
+            it.service.publish(MICROBLOG, item.id, item.payload)
+        await it.gap()
+        await it.is_right()
+
+    async def test_ids_in_an_order_of_their_own_are_a_set(self, cached: Make) -> None:
+        it = await shelf(cached, msgspec.structs.replace(PROSODY, disco_order="sorted"))
+        it.lose()
+        it.service.publish(MICROBLOG, "i05", post("edited"))
+        it.service.publish(MICROBLOG, "i15x", post("missed"))
+        it.service.retract(MICROBLOG, "i20")
+        await it.gap()
+        assert it.asked() == ["get_items", "disco_items"]
+        await it.is_right()
 
     @MOVING
     @pytest.mark.parametrize("which", ["i03", "i39", "i00"])

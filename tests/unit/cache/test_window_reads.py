@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pubsub_cached.address import Address
-from pubsub_cached.xmpp.fake import World
+from pubsub_cached.xmpp.fake import EJABBERD, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 from tests.unit.cache.test_following import MICROBLOG, PUBSUB
 
@@ -98,3 +100,31 @@ async def test_marks_are_shown_of_items_that_are_not_stored(cached: Make) -> Non
     assert {item["id"]: item["flags"] for item in items} == {"i2": [], "i1": ["starred"], "i0": []}
     items, _, info = await cache.read(PUBSUB, "strange", fields=frozenset({"id", "flags"}))
     assert (items, info["source"]) == ([{"id": "x", "flags": ["starred"]}], "network")
+
+
+@pytest.mark.parametrize("lists", [True, False], ids=["listed", "not listed"])
+async def test_an_item_older_than_the_window_that_is_overwritten_in_its_place_is_not_told_as_removed(
+    cached: Make, lists: bool
+) -> None:
+    """ejabberd's newest are those that were made last, so that what an event brought may be behind them."""
+    world = World()
+    service = world.service(PUBSUB, profile=EJABBERD)
+    service.create_node(MICROBLOG)
+    for id_ in "abcdef":
+        service.publish(MICROBLOG, id_, ENTRY.format(id_))
+    cache: Cached = await cached(world, items_per_node=3)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    service.publish(MICROBLOG, "a", ENTRY.format("edited"))
+    await cache.idle()
+    service.retract(MICROBLOG, "e", notify=False)
+    *_, info = await cache.read(PUBSUB, MICROBLOG, policy="cache")
+    if not lists:
+        service.fail_next("feature-not-implemented", request="disco_items", times=9)
+    job = await cache.house.sync.start(Address(ALICE, PUBSUB, MICROBLOG), True, "", "")
+    await cache.idle()
+    await job.wait()
+    assert "a" not in cache.removed()
+    assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["f", "d", "c"]
+    *_, complete = await cache.house.node_reads.changes(Address(ALICE, PUBSUB, MICROBLOG), info["revision"], 500)
+    assert not complete

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...errors import StanzaError
-from ..port import DiscoInfo, DiscoItem, DiscoPage, ItemsPage, Rsm, Subscription
+from ..port import ArchivePage, DiscoInfo, DiscoItem, DiscoPage, ItemsPage, Rsm, Subscription
 from .door import Unanswered
 from .profile import PUBSUB
 from .service import Service
@@ -32,6 +32,20 @@ def items(
     else:
         page = ItemsPage(items=node.newest(max_items))
     service.check_size(page.items)
+    return page
+
+
+def archive(service: Service, jid: str, name: str, rsm: Rsm) -> ArchivePage:
+    """A page of a node's archive (XEP-0313); an account's own archive has nothing of a node, and says no more."""
+    if service.profile.archive == "none":
+        raise StanzaError("service-unavailable", subject=name)
+    if service.profile.archive == "personal":
+        if service.owner != jid:
+            raise StanzaError("forbidden", subject=name)
+        return ArchivePage(complete=True, count=0)
+    page = service.admit(name, jid).archive(rsm)
+    if page is None:
+        raise StanzaError("item-not-found", subject=name)
     return page
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..port import (
     Affiliation,
+    ArchivePage,
     DiscoInfo,
     DiscoItem,
     DiscoPage,
@@ -47,6 +48,17 @@ class Asking:
             return answers.items(asked, self.jid, node, max_items=max_items, ids=wanted, rsm=rsm)
 
         return await self._ask("get_items", service, node, timeout, answer, max_items=max_items, ids=wanted, rsm=rsm)
+
+    async def get_archive(self, service: str, node: str, rsm: Rsm, *, timeout: float = 30.0) -> ArchivePage:
+        """What a node's archive holds (XEP-0313)."""
+        return await self._ask(
+            "get_archive",
+            service,
+            node,
+            timeout,
+            lambda asked: answers.archive(asked, self.jid, node, rsm),
+            rsm=rsm,
+        )
 
     async def disco_info(self, service: str, node: str = "", *, timeout: float = 30.0) -> DiscoInfo:
         """disco#info of a service or node (XEP-0060 5.4)."""

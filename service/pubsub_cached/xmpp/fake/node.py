@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from ..port import Item, ItemsPage, Rsm, Subscription
+from ..port import ArchivePage, Item, ItemsPage, Rsm, Subscription
 from .profile import Profile, SendLast
 
 _DAY = "2026-01-01T00:"
@@ -48,6 +48,7 @@ class Node:
     affiliations: dict[str, str] = field(default_factory=dict)
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
+    publishes: list[tuple[str, Item]] = field(default_factory=list)
 
     def subscribed(self, jid: str) -> bool:
         """Whether this bare JID has a subscription that brings events."""
@@ -69,6 +70,7 @@ class Node:
         if old and self.profile.moves:
             del self.entries[item.id]
         self.entries[item.id] = Entry(item, old.created if old else sequence, sequence)
+        self.publishes.append((f"archived-{sequence}", item))
         return self.trim()
 
     def trim(self) -> list[str]:
@@ -130,6 +132,22 @@ class Node:
             first=self._cursor(chosen[0]) if chosen else None,
             last=self._cursor(chosen[-1]) if chosen else None,
         )
+
+    def archive(self, rsm: Rsm) -> ArchivePage | None:
+        """A page of the archive (XEP-0313 4.3); None for a cursor that it does not know."""
+        held = [(item.id, item) for item in self.items()] if self.profile.archive == "items" else self.publishes
+        ids = [id_ for id_, _ in held]
+        first = 0
+        if rsm.after is not None:
+            if rsm.after not in ids:
+                # Libervia's is a view of its items, and has no error for this either.
+                return ArchivePage(count=len(ids)) if self.profile.archive == "items" else None
+            first = ids.index(rsm.after) + 1
+        elif rsm.before is not None:
+            first = max(0, len(ids) - rsm.max)
+        page = held[first : first + rsm.max]
+        complete = bool(page) and first + len(page) == len(held)
+        return ArchivePage(tuple(id_ for id_, _ in page), tuple(item for _, item in page), complete, len(held))
 
     def _cursor(self, entry: Entry) -> str:
         return entry.stamp if self.profile.cursor == "creation" else entry.item.id

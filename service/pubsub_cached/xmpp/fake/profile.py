@@ -8,9 +8,12 @@ import msgspec
 
 PUBSUB = "http://jabber.org/protocol/pubsub"
 RSM = "http://jabber.org/protocol/rsm"
+MAM = "urn:xmpp:mam:2"
 
 # Changes other than a publish that a service may tell its subscribers of.
 Change = Literal["evict", "retract", "retract-notify", "purge", "delete", "configure"]
+# What an archive holds (XEP-0313): a node's items as they are; every publish there was; what a person was sent.
+Archive = Literal["none", "items", "publishes", "personal"]
 SendLast = Literal["never", "on_sub", "on_sub_and_presence"]
 
 
@@ -34,6 +37,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         missing_fails: one missing id among those asked for fails the whole request.
         absent_answers: disco#info of a node that does not exist is answered as if it did.
         reply_items: most items in a reply without a page; the oldest are left out. None: all.
+        archive: what a query of a node's archive is answered with; a personal one never holds anything of a node.
         unsupported: kinds of request answered with internal-server-error.
 
     Events
@@ -81,6 +85,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     missing_fails: bool = False
     absent_answers: bool = False
     reply_items: int | None = None
+    archive: Archive = "none"
     unsupported: frozenset[str] = frozenset()
 
     told: frozenset[Change] = frozenset()
@@ -113,10 +118,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def advertised(self) -> frozenset[str]:
         """The features of the service's disco#info."""
-        return self.features | {RSM, f"{PUBSUB}#rsm"} if self.rsm_advertised else self.features
+        rsm = {RSM, f"{PUBSUB}#rsm"} if self.rsm_advertised else set()
+        return self.features | rsm | ({MAM} if self.archive != "none" else set())
 
 
-_PEP = {"send_last": "on_sub_and_presence", "max_items": 1}
+_PEP = {"send_last": "on_sub_and_presence", "max_items": 1, "archive": "personal"}
 
 
 def _with_pep(profile: Profile, **differences: object) -> Profile:
@@ -175,6 +181,7 @@ LIBERVIA = _with_pep(
         rsm_advertised=True,
         missing_fails=True,
         absent_answers=True,
+        archive="items",
         told=frozenset({"retract-notify", "purge", "delete"}),
         normal=True,
         full_publisher=True,
