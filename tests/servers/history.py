@@ -30,15 +30,21 @@ POLICIES = ("default", "cache", "refresh", "network")
 READ = 1.0
 QUIET = 30.0
 LIFETIME = 90.0
+# Bytes that an item may weigh more.
+WEIGHT = 6_000
 
 Contents = dict[str, str]
 
 
 class History:
-    """A history of ``length`` steps; ``steps`` names those that were taken. pep: of a node of alice's account."""
+    """A history of ``length`` steps; ``steps`` names those that were taken. pep: of a node of alice's account.
+
+    Items of every other two seeds weigh so much that a few are too many for one look at them all.
+    """
 
     def __init__(self, seed: int, server: Prosody | Ejabberd, alice: Publisher, cache: Following, *, pep: bool) -> None:
         self.chance = random.Random(f"{seed} {server.pubsub}")
+        self.weight = WEIGHT if seed % 4 > 1 else 0
         self.alice, self.cache, self.proxy = alice, cache, cache.proxy
         self.service = alice.jid if pep else server.pubsub
         # ejabberd tells of no removal from an account's node (server-facts, Events).
@@ -122,7 +128,8 @@ class History:
         self.serial += 1
         id_ = self.chance.choice([*IDS, f"x{self.serial}-"])
         self._say(f"publish {id_}{self.serial}")
-        payload = ENTRY.format(f"{id_}{self.serial}")
+        padding = f"<summary>{'x' * self.weight}</summary></entry>"
+        payload = ENTRY.format(f"{id_}{self.serial}").replace("</entry>", padding)
         self.sure.pop(id_, None)
         self.published[id_] += 1
         self.ever.setdefault(id_, set()).add(canonical(payload))
