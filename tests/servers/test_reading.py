@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from pubsub_cached.errors import Offline, StanzaError, Timeout
-from pubsub_cached.xmpp.port import Rsm, Subscription
+from pubsub_cached.xmpp.port import ArchivePage, Rsm, Subscription
 from tests.support.publisher import Publisher
 from tests.support.server import Server
 
@@ -170,3 +170,26 @@ async def test_own_pep_is_a_service_like_any_other(
     page = await session.get_items(server.jid(user), "urn:own")
     assert [item.id for item in page.items] == ["1"]
     assert "urn:own" in {each.node for each in await session.disco_items(server.jid(user))}
+
+
+async def test_an_account_s_archive_says_of_every_node_that_it_holds_nothing(
+    server: Server, open_publisher: OpenPublisher, open_session: OpenSession, users: tuple[str, str], node: str
+) -> None:
+    """It is the person's (XEP-0313 3), announced at the address of the account's nodes."""
+    owner = await open_publisher(server, users[0])
+    await owner.publish(owner.jid, node, "i0", ENTRY.format(0))
+    session, _ = await open_session(server, users[0])
+    assert "urn:xmpp:mam:2" in (await session.disco_info(owner.jid)).features
+    page = await session.get_archive(owner.jid, node, Rsm(max=5, before=""))
+    assert page == ArchivePage(complete=True, count=0)
+
+
+async def test_a_component_without_archives_refuses(
+    server: Server, alice: Publisher, open_session: OpenSession, node: str
+) -> None:
+    await filled(alice, server.pubsub, node, 1)
+    session, _ = await open_session(server, "bob")
+    assert "urn:xmpp:mam:2" not in (await session.disco_info(server.pubsub)).features
+    with pytest.raises(StanzaError) as refusal:
+        await session.get_archive(server.pubsub, node, Rsm(max=5, before=""))
+    assert refusal.value.condition == "service-unavailable"

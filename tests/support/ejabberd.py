@@ -33,6 +33,7 @@ modules:
   mod_caps: {{}}
   mod_carboncopy: {{}}
   mod_disco: {{}}
+  mod_mam: {{}}
   mod_offline: {{}}
   mod_ping: {{}}
   mod_roster: {{versioning: true}}

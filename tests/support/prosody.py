@@ -25,7 +25,8 @@ s2s_ports = {{ }}
 http_ports = {{ }}
 https_ports = {{ }}
 modules_enabled = {{
-    "roster", "saslauth", "tls", "disco", "presence", "message", "iq", "pep", "smacks", "carbons", "ping", "offline"
+    "roster", "saslauth", "tls", "disco", "presence", "message", "iq", "pep", "smacks", "carbons", "ping", "offline",
+    "mam"
 }}
 modules_disabled = {{ "s2s" }}
 authentication = "internal_hashed"
