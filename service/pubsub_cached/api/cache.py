@@ -8,6 +8,7 @@ from typing import ClassVar
 from ..bus import Record, Records, Variant, caller
 from ..cache.options import (
     LIMIT_AT_MOST,
+    NEWEST_FIRST,
     WINDOW_AT_MOST,
     NodesFilter,
     PurgeFilter,
@@ -54,7 +55,7 @@ GET_ITEMS = Table(
         "after": Text(),
         "before": Text(),
         "index": Number("u", 0, UINT32),
-        "order": Order(("created", "modified", "id")),
+        "order": Order(("created", "modified", "id"), NEWEST_FIRST),
         "fields": Fields(tuple(ITEM)),
         "policy": Text(POLICIES),
         "timeout": Number("u", 1, TIMEOUT_AT_MOST),

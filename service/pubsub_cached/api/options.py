@@ -159,14 +159,21 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Keys to sort by, the first first: ``modified desc, id``; read as pairs of key and whether it descends."""
+    """Keys to sort by, the first first: ``modified desc, id``; read as pairs of key and whether it descends.
+
+    usual: what "" stands for.
+    """
 
     known: tuple[str, ...]
+    usual: tuple[tuple[str, bool], ...]
     signature: str = "s"
 
     def read(self, key: str, given: Variant) -> tuple[tuple[str, bool], ...]:
+        text = _text(key, given)
+        if not text:
+            return self.usual
         order: dict[str, bool] = {}
-        for part in _text(key, given).split(","):
+        for part in text.split(","):
             name, direction = self._part(key, part)
             if name in order:
                 raise InvalidArgs(f"The option '{key}' names '{name}' twice.")

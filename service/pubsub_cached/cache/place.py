@@ -30,7 +30,8 @@ class Place(msgspec.Struct, frozen=True):
         order = ",".join(f"{key} {descending:d}" for key, descending in options.order)
         purpose = "\0".join(("GetItems", *address, order))
         if not options.cursor:
-            return cls(purpose, after=options.after, ids=options.ids)
+            # After "" everything follows, as before "" everything stands.
+            return cls(purpose, after=options.after or None, ids=options.ids)
         decoded = cursors.decode(purpose, options.cursor)
         match decoded:
             case ["db", list(position), str(last)]:

@@ -93,6 +93,8 @@ class Removal:
             self._sync.all_disturbed()
             await self._store.write(maintenance.reset)
             for row in rows:
+                # Its items are to be read again, and the cache knows it no more.
+                self._changes.node(row.address, "updated")
                 self._changes.node(row.address, "removed")
             return f"{len(rows)} nodes were forgotten."
 

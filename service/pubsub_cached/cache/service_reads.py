@@ -41,7 +41,10 @@ async def read(
     Raises NoSuchItem for an unknown place, and what the session raises.
     """
     if ids is not None:
-        return ServicePage(await _by_ids(session, address, ids), more=False)
+        found = await _by_ids(session, address, ids)
+        if options.order[0][0] == "id":
+            found = tuple(_ordered(found, options))
+        return ServicePage(found[: options.limit], more=len(found) > options.limit)
     positioned = after is not None or options.before is not None or options.index is not None
     if not positioned and options.newest_first:
         return await _newest(session, address, options.limit)
@@ -61,7 +64,7 @@ def answer(
 ) -> tuple[list[ItemRecord], str, InfoRecord]:
     """What is replied with a page's records: as many as fit, and a cursor that goes on behind them."""
     fit = fitting(records, options.max_bytes)
-    more = (page.more or fit < len(records)) and options.before is None
+    more = page.more or fit < len(records)
     records = records[:fit]
     cursor = ""
     if more and place.ids is not None:

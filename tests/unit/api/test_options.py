@@ -132,7 +132,7 @@ def test_a_boolean_is_only_a_boolean(signature: str, value: Any) -> None:
 
 @pytest.mark.parametrize(("signature", "value"), [("u", 1), ("o", "/a"), ("as", ["a"]), ("b", True), ("g", "s")])
 def test_other_types_are_no_strings(signature: str, value: Any) -> None:
-    for option in (Text(), Path(), Token(), Order(("id",))):
+    for option in (Text(), Path(), Token(), Order(("id",), (("id", False),))):
         assert "string" in refused(option, signature, value)
 
 
@@ -172,9 +172,13 @@ def test_fields_are_keys_of_the_record() -> None:
     assert "id or payload" in message
 
 
+USUAL = (("modified", True),)
+
+
 @pytest.mark.parametrize(
     ("text", "order"),
     [
+        ("", USUAL),
         ("modified", (("modified", False),)),
         ("modified desc", (("modified", True),)),
         ("created asc,id desc", (("created", False), ("id", True))),
@@ -182,13 +186,13 @@ def test_fields_are_keys_of_the_record() -> None:
     ],
 )
 def test_an_order_is_keys_with_directions(text: str, order: tuple[tuple[str, bool], ...]) -> None:
-    assert read(Order(("created", "modified", "id")), "s", text) == order
+    assert read(Order(("created", "modified", "id"), USUAL), "s", text) == order
 
 
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("", "''"),
+        (" ", "''"),
         ("published", "'published'"),
         ("modified descending", "'modified descending'"),
         ("modified desc desc", "'modified desc desc'"),
@@ -198,7 +202,7 @@ def test_an_order_is_keys_with_directions(text: str, order: tuple[tuple[str, boo
     ],
 )
 def test_what_is_no_order_is_named(text: str, named: str) -> None:
-    assert named in refused(Order(("created", "modified", "id")), "s", text)
+    assert named in refused(Order(("created", "modified", "id"), USUAL), "s", text)
 
 
 # Tables

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pubsub_cached import errors
+from pubsub_cached.address import Address
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
@@ -214,6 +215,28 @@ class TestUnclaimed:
         assert await cache.ids(PUBSUB, "things", index=4, limit=5) == ["i1", "i0"]
         with pytest.raises(errors.NoSuchItem, match="'nothing'"):
             await cache.read(PUBSUB, "things", after="nothing")
+        assert await cache.ids(PUBSUB, "things", after="", limit=2) == ["i5", "i4"]
+
+    async def test_goes_on_behind_a_page_before_an_item_as_the_cache_does(self, cached: Make) -> None:
+        world = World()
+        unclaimed(world, 6)
+        cache: Cached = await cached(world)
+        for _ in range(2):
+            _, cursor, _ = await cache.read(PUBSUB, "things", before="i3", limit=2)
+            assert await cache.ids(PUBSUB, "things", cursor=cursor, limit=2) == ["i3", "i2"]
+            _, cursor, _ = await cache.read(PUBSUB, "things", before="", limit=2)
+            assert cursor == ""
+            # The second time it is kept, and the cache answers.
+            await cache.house.sync.job(Address(ALICE, PUBSUB, "things"), pin=True).wait()
+
+    async def test_by_id_has_no_more_than_the_limit(self, cached: Make) -> None:
+        world = World()
+        unclaimed(world, 4)
+        cache: Cached = await cached(world)
+        wanted = {"ids": ("i1", "i3", "i0"), "order": (("id", False),), "limit": 2}
+        items, cursor, _ = await cache.read(PUBSUB, "things", **wanted)
+        assert [item["id"] for item in items] == ["i0", "i1"]
+        assert await cache.ids(PUBSUB, "things", cursor=cursor, order=(("id", False),)) == ["i3"]
 
     async def test_is_pinned_by_sync_and_served_from_the_cache_then(self, cached: Make) -> None:
         world = World()

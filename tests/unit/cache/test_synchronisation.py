@@ -30,7 +30,9 @@ async def test_a_forgotten_node_that_is_read_again_is_subscribed_to_again(cached
 
 async def test_after_a_reset_a_node_that_is_read_again_is_subscribed_to_again(cached: Make) -> None:
     cache, service = await followed(cached, World())
+    cache.told.clear()
     await cache.house.removal.reset().wait()
+    assert cache.told == [(ADDRESS, "updated"), (ADDRESS, "removed")]
     await cache.read(PUBSUB, MICROBLOG)
     await cache.idle()
     service.publish(MICROBLOG, "new", ENTRY.format("new"))
