@@ -76,6 +76,13 @@ async def test_excluded_words_follow_two_hyphens(ctl: Command) -> None:
     assert [record["id"] for record in records] == ["words-2"]
 
 
+async def test_a_word_that_is_taken_for_an_option_is_refused_with_the_remedy(ctl: Command) -> None:
+    done = await ctl("search", "number", "-qt")
+
+    assert done.status == 2
+    assert done.err.splitlines()[-1] == "Error: No such option '-q'. Write -- before an argument that begins with -."
+
+
 async def test_bad_query_is_an_error_of_the_daemon(ctl: Command) -> None:
     done = await ctl("search", "--query", '{"colour":["red"]}')
 

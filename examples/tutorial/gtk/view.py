@@ -31,6 +31,8 @@ def told(bus, sender, path, interface, signal, arguments):
         for item in first:
             posts[:] = [post for post in posts if post["key"] != item["key"]]
             posts.insert(item["index"], item)
+    else:
+        return  # Ready: the window was told.
     show()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from .. import __version__
@@ -36,6 +38,15 @@ SECTIONS = {
 
 class Sections(click.Group):
     """A group whose help lists its commands by subject."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            if error.possibilities:
+                raise
+            sentence = f"{error.message} Write -- before an argument that begins with -."
+            raise click.NoSuchOption(error.option_name, sentence, ctx=error.ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(len(name) for name in self.commands)
