@@ -140,7 +140,7 @@ class Daemon:
         self._exports.open(self.house)
 
     async def _opened(self) -> Store:
-        """The store; another daemon that uses the database is waited for, unless this one is stopped."""
+        """The store; a daemon of another version that uses the database is waited for, unless this one is stopped."""
         from .store.database import InUse
         from .store.store import Store
 
@@ -149,7 +149,7 @@ class Daemon:
             try:
                 return Store.open(url)
             except InUse as error:
-                log.warning("%s Calls are answered once that one has ended.", error)
+                log.warning("%s Calls are answered once that is done.", error)
             waiting = [
                 asyncio.create_task(event) for event in (Store.free(url), self._stop.wait(), self._connection.lost())
             ]

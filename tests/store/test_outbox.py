@@ -37,8 +37,8 @@ def test_an_attempt_is_written_down(db: Database) -> None:
 
 def test_what_is_done_with_is_gone(db: Database) -> None:
     stored = [db.write(outbox.add, entry(number)) for number in range(3)]
-    db.write(outbox.remove, stored[1].id)
-    db.write(outbox.remove, stored[1].id)
+    db.write(outbox.remove, stored[1])
+    db.write(outbox.remove, stored[1])
     assert db.read(outbox.all) == [stored[0], stored[2]]
 
 

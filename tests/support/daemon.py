@@ -110,10 +110,10 @@ class Daemon:
         return plain(reply)[0]
 
     async def items(
-        self, service: str, node: str, **options: Variant
+        self, service: str, node: str, *, account: str = "", **options: Variant
     ) -> tuple[list[dict[str, Any]], str, dict[str, Any]]:
-        """GetItems of the only account."""
-        items, cursor, info = await self.call("Cache", "GetItems", "sssa{sv}", "", service, node, options)
+        """GetItems of the only account, or of one of them."""
+        items, cursor, info = await self.call("Cache", "GetItems", "sssa{sv}", account, service, node, options)
         return items, cursor, info
 
     async def until(self, wanted: Callable[[Signal], bool]) -> Signal:
@@ -135,13 +135,14 @@ class Daemon:
                 self._woken.clear()
                 await self._woken.wait()
 
-    async def settled(self, service: str, node: str, *states: str) -> dict[str, Any]:
+    async def settled(self, service: str, node: str, *states: str, account: str = "") -> dict[str, Any]:
         """Wait until a node has one of the states; its record."""
         async with asyncio.timeout(30):
             while True:
                 self._woken.clear()
                 try:
-                    record: dict[str, Any] = await self.call("Cache", "GetNode", "sssa{sv}", "", service, node, {})
+                    arguments = (account, service, node, {})
+                    record: dict[str, Any] = await self.call("Cache", "GetNode", "sssa{sv}", *arguments)
                 except RemoteError as error:
                     if not error.name.endswith("NoSuchNode"):
                         raise

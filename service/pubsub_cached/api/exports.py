@@ -22,7 +22,7 @@ from .view import View
 
 if TYPE_CHECKING:
     from ..analysers.registry import Entry
-    from ..cache.accounts import Account as CachedAccount
+    from ..cache.account import Account as CachedAccount
     from ..cache.house import House
     from ..cache.jobs import Job as CachedJob
     from ..cache.view import View as CachedView

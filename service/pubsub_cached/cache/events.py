@@ -34,7 +34,7 @@ from ..xmpp.port import (
     Subscription,
     SubscriptionEvent,
 )
-from .accounts import Account
+from .account import Account
 from .changes import Changes
 from .max_items import MaxItems, exceeds
 from .negatives import Negatives

@@ -16,11 +16,13 @@ from ..secrets import Secrets
 from ..store import nodes as node_store
 from ..store.store import Store
 from ..xmpp.port import Connector, DiscoInfo, Event
-from .accounts import Account, Accounts
+from .account import Account
+from .accounts import Accounts
 from .agents import Agents
 from .analysing import Analysing
 from .changes import Changes
 from .discovery import Discovery
+from .elsewhere import Elsewhere
 from .events import Events
 from .export import Exports
 from .facts import Facts
@@ -137,6 +139,7 @@ class House:
             jitter=jitter,
             audit_ms=limits.audit_interval * 1000,
         )
+        self.elsewhere = Elsewhere(store, self.changes)
         self.views = Views(store, self.searches, peers)
         self.upkeep = Upkeep(store, self.accounts, self.nodes, self.sync, self.changes, self.jobs, clock)
 
@@ -153,17 +156,23 @@ class House:
 
     async def start(self) -> None:
         """Everything that a first cached read needs; nothing here touches the network."""
-        await self.privacy.load()
-        for address in await self.store.read(node_store.unproved):
-            self.proofs.doubt(address)
+        await self.accounts.find()
+        await self._load()
         await self.revalidation.daemon_started()
-        await self.sync.load()
         await self.analysing.load()
         await self.accounts.load(self, self.analysers.interests())
         self.events.start()
         self.revalidation.start()
         await self.outbox.load()
         self.analysing.start()
+        self.accounts.start()
+
+    async def _load(self) -> None:
+        """Know what the database says of nodes and services."""
+        await self.privacy.load()
+        for address in await self.store.read(node_store.unproved):
+            self.proofs.doubt(address)
+        await self.sync.load()
 
     def begin(self) -> None:
         """Calls may come now, and ``connect`` will: those that need a session wait for its first attempt."""
@@ -218,20 +227,36 @@ class House:
     # A Follower of accounts
 
     def session_started(self, account: Account, resumed: bool) -> None:
-        """See ``accounts.Follower``."""
+        """See ``account.Follower``."""
         self.proofs.session_started(account.jid)
         self.revalidation.session_started(account, resumed)
         self.outbox.session_started(account.jid)
 
     def session_ended(self, account: Account) -> None:
-        """See ``accounts.Follower``."""
+        """See ``account.Follower``."""
         self.proofs.session_ended(account.jid)
 
     def event(self, account: Account, event: Event) -> None:
-        """See ``accounts.Follower``."""
+        """See ``account.Follower``."""
         self.events.put(account, event)
         self.revalidation.event(account, event)
 
     def solicited(self, account: Account, service: str) -> bool:
-        """See ``accounts.Follower``: the daemon keeps a node of this service."""
+        """See ``account.Follower``: the daemon keeps a node of this service."""
         return self.sync.solicited(account.jid, service)
+
+    async def waits(self, account: Account) -> None:
+        """See ``account.Follower``."""
+        await self.elsewhere.look(account)
+
+    async def taken(self, account: Account) -> None:
+        """See ``account.Follower``."""
+        await self._load()
+        await self.revalidation.taken(account)
+        await self.outbox.taken(account.jid)
+        self.store.changed_elsewhere()
+
+    def left(self, account: Account) -> None:
+        """See ``account.Follower``."""
+        self.outbox.left(account.jid)
+        self.elsewhere.left(account)

@@ -12,7 +12,7 @@ from ..store import items as item_store
 from ..store import nodes as node_store
 from ..store.rows import Delta, NodeRow
 from ..store.store import Store, Transaction
-from .accounts import Account
+from .account import Account
 from .changes import Changes
 from .nodes import Nodes, metadata
 from .sync import KEPT

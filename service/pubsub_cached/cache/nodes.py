@@ -15,6 +15,7 @@ from ..address import Address
 from ..analysers.registry import Matched, Registry, Subject
 from ..store import items as item_store
 from ..store import nodes as node_store
+from ..store.database import AccountInUse
 from ..store.rows import UNPROVED, Delta, NodeRow
 from ..store.store import Store, Transaction
 from ..xmpp.port import DiscoInfo, Item, Session
@@ -325,5 +326,8 @@ def _gone(tx: Transaction, node_id: int, redirect: str, now: int) -> tuple[Delta
 
 
 def _log_failure(written: asyncio.Future[NodeRow]) -> None:
-    if not written.cancelled() and (error := written.exception()) is not None:
+    if written.cancelled() or isinstance(error := written.exception(), AccountInUse):
+        # Whoever runs the account keeps its books.
+        return
+    if error is not None:
         log.warning("a node's last read could not be written down: %s", error)

@@ -65,14 +65,27 @@ class Outbox:
         self._endings: set[asyncio.Task[None]] = set()
         self._adding = asyncio.Lock()
         self._closing = False
+        # Accounts whose entries stay where they are.
+        self._left: set[str] = set()
         accounts.on_removed.append(lambda account: self._forget(account.jid))
 
     async def load(self) -> None:
-        """Go on with what waited when the daemon ended."""
+        """Go on with what waited when the daemon ended, of the accounts that it runs."""
         known = {account.jid for account in self._accounts.list()}
+        begun = {entry.id for entries in self.waiting.values() for entry in entries}
         for entry in await self.store.read(outbox_store.all):
-            if entry.address.account in known:
+            if entry.address.account in known and entry.id not in begun:
                 self._start(entry)
+
+    async def taken(self, account: str) -> None:
+        """Go on with what waits of an account that another daemon ran until now."""
+        self._left.discard(account)
+        await self.load()
+
+    def left(self, account: str) -> None:
+        """Another daemon may run the account and go on with what waits; the jobs here end."""
+        self._left.add(account)
+        self._forget(account)
 
     def close(self) -> None:
         """The jobs that are about to be cancelled go on at the next start."""
@@ -185,7 +198,7 @@ class Outbox:
                 async with turn:
                     return await Sending(self, entry, job).run()
             except asyncio.CancelledError:
-                kept = self._closing
+                kept = self._kept(address)
                 raise
             finally:
                 await self._ended(entry, job, kept)
@@ -198,7 +211,7 @@ class Outbox:
     def _cancelled_unbegun(self, entry: Entry, job: Job) -> None:
         """Clear up after a job that was cancelled before its work could begin, and so could not end."""
         if job in self._started.get(entry.address, ()):
-            ending = asyncio.create_task(self._ended(entry, job, self._closing))
+            ending = asyncio.create_task(self._ended(entry, job, self._kept(entry.address)))
             self._endings.add(ending)
             ending.add_done_callback(self._endings.discard)
 
@@ -207,12 +220,16 @@ class Outbox:
         address = entry.address
         self._started[address].remove(job)
         if not kept:
-            await self.store.write(outbox_store.remove, entry.id)
+            await self.store.write(outbox_store.remove, entry)
         self.waiting[address] = [other for other in self.waiting[address] if other.id != entry.id]
         if not self.waiting[address]:
             del self.waiting[address], self._turns[address], self._started[address]
         if not kept:
             await self._tell(address)
+
+    def _kept(self, address: Address) -> bool:
+        """Whether an entry whose job ends by itself goes on elsewhere, or at another time."""
+        return self._closing or address.account in self._left
 
     async def _tell(self, address: Address) -> None:
         """What a read shows as pending changed, of a node that is kept."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ..address import Address
 from ..store.rows import NodeRow
-from .accounts import Account
+from .account import Account
 
 # Access models of which anybody may read (XEP-0060 4.5).
 OPEN = "open"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ..address import Address
 from ..store.rows import NodeRow
 from ..xmpp.port import Event, ItemsEvent
-from .accounts import Account
+from .account import Account
 
 # Reasons of a stale node of which nothing is doubted but what happened while there was no session.
 GAPS = frozenset({"session", "restart"})

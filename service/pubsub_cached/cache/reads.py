@@ -19,7 +19,8 @@ from ..store.rows import ItemsQuery, ItemsSlice, NodeRow
 from ..store.store import Store
 from ..xmpp.port import Item
 from . import pending, refusals, service_reads
-from .accounts import BEGINNING, Account, Accounts
+from .account import BEGINNING, Account
+from .accounts import Accounts
 from .negatives import Negatives
 from .nodes import Nodes
 from .options import LIMIT_AT_MOST, ReadOptions

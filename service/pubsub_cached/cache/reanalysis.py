@@ -216,7 +216,7 @@ class Reanalysis:
     async def _everything(self) -> list[NodeRow]:
         rows: list[NodeRow] = []
         after: int | None = None
-        while page := await self._store.read(node_store.listing, NodesQuery(after_id=after)):
+        while page := await self._store.read(node_store.listing, NodesQuery(after_id=after, run=True)):
             rows += page
             after = page[-1].id
         return rows

@@ -73,7 +73,7 @@ class Removal:
             )
 
         async def work(job: Job) -> str:
-            rows = [row for row in await self._everything() if fits(row)]
+            rows = [row for row in await self._everything(run=not accounts) if fits(row)]
             dropped = 0
             for number, row in enumerate(rows, 1):
                 dropped += await self._purge_node(row, chosen)
@@ -86,7 +86,7 @@ class Removal:
         """A job that forgets all nodes and items; accounts and analysers stay."""
 
         async def work(job: Job) -> str:
-            rows = await self._everything()
+            rows = await self._everything(run=True)
             for number, row in enumerate(rows, 1):
                 await self._unsubscribe(row)
                 job.progress(number, len(rows))
@@ -148,10 +148,11 @@ class Removal:
             if await self._store.write(_let_go, entry.id, before):
                 self._changes.node(entry.address, "discovered")
 
-    async def _everything(self) -> list[NodeRow]:
+    async def _everything(self, *, run: bool) -> list[NodeRow]:
+        """run: of the accounts that are run, else of those as well that another daemon runs."""
         rows: list[NodeRow] = []
         after: int | None = None
-        while page := await self._store.read(node_store.listing, NodesQuery(after_id=after)):
+        while page := await self._store.read(node_store.listing, NodesQuery(after_id=after, run=run)):
             rows += page
             after = page[-1].id
         return rows

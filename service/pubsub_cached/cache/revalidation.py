@@ -17,7 +17,8 @@ from ..store import schedule
 from ..store.schedule import Entry
 from ..store.store import Store, Transaction
 from ..xmpp.port import Event
-from .accounts import Account, Accounts
+from .account import Account
+from .accounts import Accounts
 from .changes import Changes
 from .jitter import Jitter
 from .negatives import Negatives
@@ -111,6 +112,11 @@ class Revalidation:
     async def daemon_started(self) -> None:
         """Nothing is live in a daemon that has just started."""
         await self._store.write(node_store.demote, None, ("live",), "stale", "restart")
+
+    async def taken(self, account: Account) -> None:
+        """Nothing of an account is live that another daemon followed until now."""
+        for row in await self._store.write(node_store.demote, account.jid, ("live",), "stale", "restart"):
+            self._changes.node(row.address, row.state)
 
     def session_started(self, account: Account, resumed: bool) -> None:
         """A stream is up: after a resumption all goes on, else everything live is validated."""

@@ -22,7 +22,7 @@ from ..store.rows import Delta, NodeRow
 from ..store.store import Store, Transaction
 from ..xmpp.port import DiscoInfo, Session
 from . import fetch
-from .accounts import Account
+from .account import Account
 from .archives import Archives
 from .changes import Changes
 from .facts import Facts, learnt

@@ -17,7 +17,7 @@ from ..address import Address
 from ..store import nodes as node_store
 from ..store import schedule
 from ..store.store import Store
-from .accounts import Account
+from .account import Account
 from .jitter import Jitter
 from .subscriptions import Subscriptions
 

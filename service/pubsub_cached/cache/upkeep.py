@@ -17,7 +17,8 @@ from ..store import nodes as node_store
 from ..store.schedule import Entry
 from ..store.store import Store
 from ..xmpp.port import Session
-from .accounts import Account, Accounts
+from .account import Account
+from .accounts import Accounts
 from .changes import Changes
 from .jobs import Job, Jobs
 from .nodes import Nodes

@@ -26,7 +26,8 @@ from ..xmpp.port import (
     PurgeEvent,
     Session,
 )
-from .accounts import Account, Accounts
+from .account import Account
+from .accounts import Accounts
 from .events import Events, Watch
 from .negatives import Negatives
 from .nodes import Nodes

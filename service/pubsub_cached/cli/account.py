@@ -261,8 +261,9 @@ async def _settled(client: Client, path: str, jid: str, seconds: float) -> str:
     except TimeoutError:
         if state == "waiting":
             # It could not be reached so far, and is tried again.
-            reason = await client.get("Account", "ErrorMessage", path)
-            return f"{jid} is waiting to connect again: {reason}"
+            found = await client.get_all("Account", path)
+            until = "until the other daemon has ended" if found["Error"].endswith(".Conflict") else "to connect again"
+            return f"{jid} is waiting {until}: {found['ErrorMessage']}"
         return f"{jid} is {state or 'connecting'}; 'pubsub-cachectl status' tells more."
     finally:
         subscription.cancel()

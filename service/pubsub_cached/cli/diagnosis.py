@@ -233,6 +233,8 @@ def _account(each: dict[str, Any]) -> Finding:
     if state == "connecting":
         return Finding("note", subject, "connecting; look again in a moment.")
     reason = each["error-message"] or f"it is {state}."
+    if state == "waiting" and each["error"].endswith(".Conflict"):
+        return Finding("note", subject, reason, "It is taken over by itself once the other daemon has ended.")
     if each["error"].endswith(".AuthenticationFailed") and each["origin"] == "config":
         return Finding(
             "problem", subject, reason, f"Correct the password where the configuration says, then: {RESTART}"

@@ -33,6 +33,14 @@ def find(conn: Connection, jid: str) -> AccountRow | None:
     return AccountRow(*row) if row else None
 
 
+def own(tx: Transaction, jid: str, *, lasting: bool = False) -> int | None:
+    """The id of an account whose rows are about to be written, None when there is none; see ``Transaction.own``."""
+    id_ = tx.connection.scalar(select(Account.id).where(Account.jid == jid))
+    if id_ is not None:
+        tx.own(id_, lasting=lasting)
+    return id_
+
+
 def ensure(
     tx: Transaction,
     jid: str,
@@ -45,7 +53,10 @@ def ensure(
     ca_file: str = "",
     resource: str = "",
 ) -> AccountRow:
-    """The account with these values, new or changed; one removed with its cache kept comes back to it."""
+    """The account with these values, new or changed; one removed with its cache kept comes back to it.
+
+    Raises AccountInUse.
+    """
     values: dict[str, object] = {
         "origin": origin,
         "enabled": enabled,
@@ -57,6 +68,7 @@ def ensure(
         "removed": False,
     }
     conn = tx.connection
+    own(tx, jid)
     # One that was removed comes back into sight with its cache.
     tx.touched.all()
     if not conn.execute(update(Account).where(Account.jid == jid).values(values)).rowcount:
@@ -67,10 +79,14 @@ def ensure(
 
 
 def remove(tx: Transaction, jid: str, keep_cache: bool = False) -> bool:
-    """Forget an account; its nodes, items and flags too unless ``keep_cache``. False when there was none."""
+    """Forget an account; its nodes, items and flags too unless ``keep_cache``. False when there was none.
+
+    Raises AccountInUse.
+    """
     conn = tx.connection
     if find(conn, jid) is None:
         return False
+    own(tx, jid)
     tx.touched.all()
     if keep_cache:
         conn.execute(update(Account).where(Account.jid == jid).values(removed=True))

@@ -111,6 +111,11 @@ class Aside:
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
             raise
 
+    @property
+    def at_work(self) -> bool:
+        """Whether a read is under way."""
+        return bool(self._running)
+
     async def close(self) -> None:
         """End what runs, and wait for it."""
         self._closed = True

@@ -105,6 +105,7 @@ class Batch:
     """Says of each item what has to be written, numbers the changes in the order they are named."""
 
     def __init__(self, tx: Transaction, node: NodeRow) -> None:
+        tx.own(node.account_id)
         self._tx = tx
         self._node = node
         self._new: list[dict[str, Any]] = []

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, ForeignKey, and_, delete, func
 from sqlalchemy.orm import InstrumentedAttribute
 
 from ..address import Address
-from . import dialect
+from . import dialect, whose
 from .models import Account, Base, Item, Node, Tombstone
 from .transaction import Transaction, committed_revision, committed_sequence
 
@@ -82,6 +82,7 @@ def miscounted(conn: Connection) -> list[Miscounted]:
         .join(Account, Account.id == Node.account_id)
         .outerjoin(items, items.c.node_id == Node.id)
         .outerjoin(removed, removed.c.node_id == Node.id)
+        .where(or_(whose.runs(), Account.removed))
         .where(or_(Node.item_count != count, *(Node.revision < each for each in revisions[1:])))
         .order_by(Node.id)
     )

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from ..errors import DatabaseError, PubSubCachedError
+from ..errors import Conflict, DatabaseError, PubSubCachedError
 from .dialect import Dialect
 
 T = TypeVar("T")
 
 
 class InUse(DatabaseError):
-    """Another daemon writes there."""
+    """A daemon of another version uses the database, or is changing its schema."""
+
+
+class AccountInUse(Conflict):
+    """Another daemon runs the account, and nobody else writes its rows."""
 
 
 class Leash(Protocol):
@@ -70,6 +74,34 @@ class Session(Protocol):
     def alone(self, work: Callable[[Any], T]) -> T:
         """What ``work`` gives of the driver's connection, outside of a transaction."""
 
+    def claim(self, account_id: int, lasting: bool) -> None:
+        """Rows of an account are to be written in this transaction. Raises AccountInUse.
+
+        lasting: nobody may begin to run the account after it either, so it has to be run here.
+        """
+
+    def is_alone(self) -> bool:
+        """Whether no other daemon uses the database until the end of this transaction."""
+
+    def hold(self, account_id: int) -> None:
+        """Run an account until ``release`` or a loss of the connection; outside of a transaction.
+
+        Raises AccountInUse.
+        """
+
+    def release(self, account_id: int) -> None:
+        """Let others run an account. Outside of a transaction."""
+
+    def lost(self) -> frozenset[int]:
+        """Accounts that others run since the connection was lost; each is told once."""
+
+    @property
+    def idle_seconds(self) -> float | None:
+        """How long nothing may be written until ``look`` is called; None for as long as you like."""
+
+    def look(self) -> None:
+        """See whether the connection is still there, and make it again where it is not. Raises what that raises."""
+
     def close(self) -> None:
         """Put everything where it is to stay, and close the connection."""
 
@@ -85,11 +117,21 @@ class Database(Protocol):
     def inline(self) -> bool:
         """Whether a bounded read costs less than a hop to another thread does."""
 
+    @property
+    def shared(self) -> bool:
+        """Whether other daemons may use it at the same time, each with accounts of its own."""
+
+    def show(self, accounts: Collection[int]) -> None:
+        """What is read from now on is of these accounts: ``whose``."""
+
+    def wait_for(self, account_id: int) -> None:
+        """Return once nobody else runs the account, or that can't be told any more."""
+
     def reader(self) -> Reader:
         """A new connection that reads."""
 
     def writer(self) -> Session:
-        """A new connection that writes. Raises InUse."""
+        """A new connection that writes. Raises InUse, and DatabaseError when the schema is another version's."""
 
     def translate(self, error: BaseException) -> PubSubCachedError | None:
         """The error that a caller meets for one of the database's; None for any other exception."""

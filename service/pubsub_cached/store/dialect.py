@@ -135,8 +135,8 @@ class Dialect(Protocol):
 
     # Upkeep
 
-    def size(self, conn: Connection) -> int:
-        """Bytes that the database takes, without what it keeps free for later."""
+    def size(self, conn: Connection, mine: Truth) -> int:
+        """Bytes that the items take of the accounts of which this holds, or the whole where there are no others."""
 
     def free(self, conn: Connection) -> int | None:
         """Bytes free on its disk; None when that can't be told from here."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from ..address import Address
-from . import nodes
+from . import accounts, nodes
 from .models import Flag, Item
 from .rows import Delta
 from .statement import Prepared
@@ -63,8 +63,9 @@ def set_flags(
 ) -> Delta:
     """Add and remove flags; one that is in both is removed.
 
-    The marks are kept for items that are not in the cache too; changed are those that are.
+    The marks are kept for items that are not in the cache too; changed are those that are. Raises AccountInUse.
     """
+    accounts.own(tx, address.account)
     node = nodes.find(tx.connection, address)
     before = of(tx.connection, address, ids)
     changed: list[str] = []

@@ -48,9 +48,14 @@ def drop(tx: Transaction, written: Iterable[str]) -> list[str]:
 
 
 def keep(tx: Transaction, written: Iterable[str]) -> None:
-    """Make these and remove all others: what the analysers that there are ask for. Raises ValueError."""
+    """Make these and remove all others: what the analysers that there are ask for. Raises ValueError.
+
+    Beside other daemons, which may have other analysers, nothing is removed.
+    """
     wanted = list(written)
     ensure(tx, wanted)
+    if not tx.is_alone:
+        return
     for called in names(tx.connection) - {name(parse(text_)) for text_ in wanted}:
         dialect.of(tx.connection).drop_path_index(tx.connection, called)
 

@@ -1,12 +1,12 @@
-"""What concerns the whole database."""
+"""What concerns the whole database, as far as it is the daemon's (``whose``)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
-from . import dialect
+from . import dialect, whose
 from .models import Account, Flag, Item, Node, Service, Tombstone
 from .transaction import Transaction, committed_revision
 
@@ -19,13 +19,22 @@ def revision(conn: Connection) -> int:
 def reset(tx: Transaction) -> int:
     """Remove all nodes, items, tombstones and flags, and what was observed of services; the number of nodes.
 
-    Accounts stay, and the revisions go on.
+    Those of accounts that are run. The accounts stay, but for those removed with their cache kept, and the revisions
+    go on. Raises AccountInUse.
     """
     conn = tx.connection
-    removed = conn.scalar(select(func.count()).select_from(Node)) or 0
-    for model in (Item, Tombstone, Node, Flag, Service):
-        conn.execute(delete(model))
-    conn.execute(delete(Account).where(Account.removed.is_(True)))
+    for id_, jid in conn.execute(select(Account.id, Account.jid).where(Account.removed)).all():
+        tx.own(id_)
+        conn.execute(delete(Account).where(Account.id == id_))
+        conn.execute(delete(Flag).where(Flag.account == jid))
+    mine = select(Account.id).where(whose.runs())
+    nodes = select(Node.id).where(Node.account_id.in_(mine))
+    removed = conn.scalar(select(func.count()).select_from(nodes.subquery())) or 0
+    for of_node in (Item, Tombstone):
+        conn.execute(delete(of_node).where(of_node.node_id.in_(nodes)))
+    conn.execute(delete(Flag).where(Flag.account.in_(select(Account.jid).where(whose.runs()))))
+    for of_account in (Node, Service):
+        conn.execute(delete(of_account).where(of_account.account_id.in_(mine)))
     tx.next_revision()
     tx.touched.all()
     return removed
@@ -37,7 +46,8 @@ def expire_tombstones(tx: Transaction, before: int) -> int:
     Changes since a revision before the last of them are incomplete from then on.
     """
     conn = tx.connection
-    old = Tombstone.removed_at < before
+    mine = select(Node.id).join(Account).where(or_(whose.runs(), Account.removed))
+    old = and_(Tombstone.removed_at < before, Tombstone.node_id.in_(mine))
     last = conn.execute(
         select(Tombstone.node_id, func.max(Tombstone.revision)).where(old).group_by(Tombstone.node_id)
     ).all()
@@ -48,7 +58,7 @@ def expire_tombstones(tx: Transaction, before: int) -> int:
 
 def size(conn: Connection) -> int:
     """Bytes that the database takes, without what it keeps free for later."""
-    return dialect.of(conn).size(conn)
+    return dialect.of(conn).size(conn, whose.has())
 
 
 def statistics(conn: Connection) -> dict[str, Any]:

@@ -27,12 +27,12 @@ def prepare(url: str, migrations: Migrations | None = None) -> str:
 
 
 def wait_until_free(url: str) -> None:
-    """Return once no other daemon uses the database."""
+    """Return once no other daemon uses the database, or that can't be told any more."""
     server = server_of(url)
     if server is not None:
-        from .postgresql.server import wait_until_free
+        from .postgresql import start as server_start
 
-        wait_until_free(server)
+        server_start.wait_until_free(server, HEAD)
 
 
 def open_database(url: str) -> Database:

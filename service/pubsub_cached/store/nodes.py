@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, or_, select
 from sqlalchemy import update as change
 
 from .. import errors
 from ..address import Address
+from . import whose
 from .models import Account, Counter, Item, Node
 from .rows import UNPROVED, NodeRow, NodesQuery
 from .statement import Prepared, Row
@@ -80,7 +81,7 @@ def by_id(conn: Connection, node_id: int) -> NodeRow | None:
 
 def listing(conn: Connection, query: NodesQuery) -> list[NodeRow]:
     """Nodes in the order they were first met, at most ``limit``, after the one of id ``after_id``."""
-    statement = _SELECT.where(Account.removed.is_(False))
+    statement = _SELECT.where(whose.runs() if query.run else whose.has())
     equal = {
         Account.jid: query.account,
         Node.service: query.service,
@@ -139,6 +140,7 @@ def ensure(tx: Transaction, address: Address) -> NodeRow:
     account_id = _ACCOUNT.value(tx.connection, jid=address.account)
     if account_id is None:
         raise errors.NoSuchAccount(f"There is no account {address.account}.")
+    tx.own(account_id)
     revision = tx.next_revision()
     tx.connection.execute(
         insert(Node).values(
@@ -160,6 +162,7 @@ def update(tx: Transaction, node_id: int, **columns: Any) -> NodeRow:
     differing = {name: value for name, value in columns.items() if getattr(row, name) != value}
     if not differing:
         return row
+    tx.own(row.account_id)
     if not differing.keys() <= _BOOKKEEPING:
         differing["revision"] = tx.next_revision()
     tx.connection.execute(change(Node).where(Node.id == node_id).values(differing))
@@ -170,10 +173,12 @@ def update(tx: Transaction, node_id: int, **columns: Any) -> NodeRow:
 
 
 def demote(tx: Transaction, account: str | None, states: tuple[str, ...], to: str, reason: str) -> list[NodeRow]:
-    """Put every node of ``account`` (None for all) that is in one of ``states`` into another; the rows changed."""
-    statement = select(Node.id).join(Account).where(Node.state.in_(states)).order_by(Node.id)
-    if account is not None:
-        statement = statement.where(Account.jid == account)
+    """Put every node that is in one of ``states`` into another; the rows changed.
+
+    account: whose; None for all that are run, and those that were removed.
+    """
+    mine = or_(whose.runs(), Account.removed) if account is None else Account.jid == account
+    statement = select(Node.id).join(Account).where(Node.state.in_(states), mine).order_by(Node.id)
     before = [must(by_id(tx.connection, id_)) for id_ in tx.connection.scalars(statement).all()]
     after = [update(tx, row.id, state=to, reason=reason) for row in before]
     return [new for old, new in zip(before, after, strict=True) if new.revision != old.revision]
@@ -183,6 +188,7 @@ def forget(tx: Transaction, node_id: int) -> None:
     """Delete the row, with its items and tombstones; flags stay."""
     row = by_id(tx.connection, node_id)
     if row is not None:
+        tx.own(row.account_id)
         tx.touched.node(node_id, row.address)
     tx.connection.execute(delete(Node).where(Node.id == node_id))
 
@@ -194,6 +200,7 @@ def count(tx: Transaction, node_id: int, more: int) -> None:
 
 def lower(tx: Transaction, row: NodeRow, fewer: int, completeness: str) -> None:
     """Items were removed here and not by the service: what came before can't be told any more."""
+    tx.own(row.account_id)
     _LOWERED.run(tx.connection, row=row.id, fewer=fewer, number=tx.next_revision(), left=completeness)
     if "none" in (completeness, row.completeness):
         tx.touched.node(row.id, row.address)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from .. import errors
 from ..address import Address
+from . import accounts, whose
 from .models import Account, Outbox
 from .transaction import Transaction
 
@@ -37,7 +38,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def all(conn: Connection) -> list[Entry]:
-    """Everything that waits, the oldest first; not that of accounts removed with their cache kept."""
+    """Everything of the accounts that are run that waits, the oldest first."""
     rows = conn.execute(
         select(
             Outbox.id,
@@ -54,7 +55,7 @@ def all(conn: Connection) -> list[Entry]:
             Outbox.attempts,
         )
         .join(Account, Account.id == Outbox.account_id)
-        .where(Account.removed.is_(False))
+        .where(whose.runs())
         .order_by(Outbox.id)
     )
     return [
@@ -75,9 +76,10 @@ def all(conn: Connection) -> list[Entry]:
 
 
 def add(tx: Transaction, entry: Entry) -> Entry:
-    """Store an entry after all others; as it is then, with its id. Raises NoSuchAccount."""
+    """Store an entry after all others; as it is then, with its id. Raises NoSuchAccount, AccountInUse."""
     conn = tx.connection
-    account_id = conn.scalar(select(Account.id).where(Account.jid == entry.address.account))
+    # It would be sent twice, by whoever runs the account next and by this daemon.
+    account_id = accounts.own(tx, entry.address.account, lasting=True)
     if account_id is None:
         raise errors.NoSuchAccount(f"There is no account {entry.address.account}.")
     id_ = conn.scalar(
@@ -103,6 +105,7 @@ def add(tx: Transaction, entry: Entry) -> Entry:
 
 def tried(tx: Transaction, entry: Entry) -> None:
     """Write down an entry's attempts and what is known of its items, before it is sent."""
+    accounts.own(tx, entry.address.account)
     tx.connection.execute(
         update(Outbox)
         .where(Outbox.id == entry.id)
@@ -110,6 +113,7 @@ def tried(tx: Transaction, entry: Entry) -> None:
     )
 
 
-def remove(tx: Transaction, entry_id: int) -> None:
-    """An entry is done with; one that is not there is no error."""
-    tx.connection.execute(delete(Outbox).where(Outbox.id == entry_id))
+def remove(tx: Transaction, entry: Entry) -> None:
+    """An entry is done with; one that is not there is no error. Raises AccountInUse."""
+    accounts.own(tx, entry.address.account)
+    tx.connection.execute(delete(Outbox).where(Outbox.id == entry.id))

@@ -1,4 +1,7 @@
-"""Stored items on their way through a parser: again, or for the first time after they were stored."""
+"""Stored items on their way through a parser: again, or for the first time after they were stored.
+
+Of the accounts that are run (``whose``): those of others have a daemon that parses them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import msgspec
 from sqlalchemy import Connection, Select, func, select
 
 from ..address import Address
-from . import nodes
+from . import nodes, whose
 from .batch import Batch, held
 from .models import UNPARSED, Account, Item, Node
 from .rows import Delta, NodeRow, StoredItem
@@ -53,7 +56,7 @@ def unparsed(conn: Connection, analyser: str, skip: Collection[int], limit: int)
 
 def unparsed_statement(analyser: str, skip: Collection[int]) -> Select[Any]:
     """In the order of the index, so that few of many cost no more than few."""
-    mine = select(Node.id).where(Node.analyser == analyser)
+    mine = select(Node.id).join(Account).where(Node.analyser == analyser, whose.runs())
     rows = select(Item.id).where(Item.node_id.in_(mine), UNPARSED).order_by(Item.node_id, Item.id)
     return rows.where(Item.id.not_in(list(skip))) if skip else rows
 
@@ -88,19 +91,22 @@ def these(conn: Connection, rows: Sequence[int]) -> list[Stored]:
 def pending(conn: Connection, analyser: str, version: int) -> int:
     """How many items of an analyser's nodes wait for it: nothing was made of them, or by an earlier version."""
     count = conn.scalar(pending_statement(analyser, version)) or 0
-    old = select(func.sum(Node.item_count)).where(Node.analyser == analyser, Node.analyser_version < version)
+    old = select(func.sum(Node.item_count)).join(Account)
+    old = old.where(Node.analyser == analyser, Node.analyser_version < version, whose.runs())
     return count + int(conn.scalar(old) or 0)
 
 
 def pending_statement(analyser: str, version: int) -> Select[Any]:
     """Counted in the index alone."""
-    current = select(Node.id).where(Node.analyser == analyser, Node.analyser_version >= version)
+    current = select(Node.id).join(Account)
+    current = current.where(Node.analyser == analyser, Node.analyser_version >= version, whose.runs())
     return select(func.count()).select_from(Item).where(Item.node_id.in_(current), UNPARSED)
 
 
 def behind(conn: Connection, analyser: str, version: int) -> list[NodeRow]:
     """Nodes of an analyser that were parsed by an earlier version."""
-    found = conn.scalars(select(Node.id).where(Node.analyser == analyser, Node.analyser_version < version))
+    old = (Node.analyser == analyser, Node.analyser_version < version, whose.runs())
+    found = conn.scalars(select(Node.id).join(Account).where(*old))
     return [row for id_ in found.all() if (row := nodes.by_id(conn, id_)) is not None]
 
 

@@ -147,7 +147,10 @@ class ItemsSlice(msgspec.Struct):
 
 
 class NodesQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which nodes to list; None is no constraint. since: only nodes with a later revision. analysers: one of these."""
+    """Which nodes to list; None is no constraint. since: only nodes with a later revision. analysers: one of these.
+
+    run: only those of accounts that are run, else of all that the daemon has (``whose``).
+    """
 
     limit: int = 500
     account: str | None = None
@@ -161,6 +164,7 @@ class NodesQuery(msgspec.Struct, frozen=True, kw_only=True):
     since: int | None = None
     analysers: frozenset[str] | None = None
     after_id: int | None = None
+    run: bool = False
 
 
 def digest(payload: str, publisher: str) -> str:

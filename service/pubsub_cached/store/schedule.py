@@ -1,13 +1,14 @@
-"""Nodes by the time at which something is to be done about them."""
+"""Nodes by the time at which something is to be done about them; of the accounts that are run (``whose``)."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from ..address import Address
+from . import whose
 from .models import Account, Node
 
 
@@ -34,41 +35,42 @@ def at_service(conn: Connection, account: str, service: str, states: Collection[
 
 def subscribed(conn: Connection) -> list[Entry]:
     """Nodes of which the cache believes that they are subscribed to."""
-    return _entries(conn, Node.subscribed.is_(True))
+    return _entries(conn, Node.subscribed.is_(True), whose.runs())
 
 
 def followed(conn: Connection) -> list[Entry]:
     """Nodes that are live because they are subscribed to."""
-    return _entries(conn, Node.subscribed.is_(True), Node.state == "live", Account.removed.is_(False))
+    return _entries(conn, Node.subscribed.is_(True), Node.state == "live", whose.runs())
 
 
 def due(conn: Connection, now: int, states: Collection[str]) -> list[Entry]:
     """Nodes in these states whose ``next_sync`` has come."""
-    return _entries(conn, Node.next_sync <= now, Node.state.in_(list(states)), Account.removed.is_(False))
+    return _entries(conn, Node.next_sync <= now, Node.state.in_(list(states)), whose.runs())
 
 
 def next_due(conn: Connection, now: int) -> int | None:
     """The next ``next_sync`` after now, or None."""
-    found: int | None = conn.scalar(select(func.min(Node.next_sync)).where(Node.next_sync > now))
+    later = select(func.min(Node.next_sync)).join(Account).where(Node.next_sync > now, whose.runs())
+    found: int | None = conn.scalar(later)
     return found
 
 
 def largest_unread(conn: Connection, limit: int) -> list[Entry]:
     """Nodes with several items, those first that nobody has read for longest."""
-    found = _entries(conn, Node.item_count > 1)
+    found = _entries(conn, Node.item_count > 1, or_(whose.runs(), Account.removed))
     return sorted(found, key=lambda entry: (entry.last_read or 0, -entry.item_count))[:limit]
 
 
 def unread_since(conn: Connection, analysers: Collection[str], before: int, states: Collection[str]) -> list[Entry]:
     """Nodes of these analysers in these states that were read, but not since this time, and are not pinned."""
     mine = (Node.analyser.in_(list(analysers)), Node.state.in_(list(states)), Node.pinned.is_(False))
-    return _entries(conn, *mine, Node.last_read < before)
+    return _entries(conn, *mine, Node.last_read < before, whose.runs())
 
 
 def hidden_before(conn: Connection, before: int) -> list[Entry]:
     """Nodes denied or gone since before this time, that still hold something."""
     hidden = (Node.state == "gone") | ((Node.state == "denied") & (Node.item_count > 0))
-    return _entries(conn, hidden, Node.gone_at < before)
+    return _entries(conn, hidden, Node.gone_at < before, or_(whose.runs(), Account.removed))
 
 
 def _entries(conn: Connection, *conditions: ColumnElement[bool]) -> list[Entry]:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Connection, false, func, or_, select
 
+from . import whose
 from .models import Account, Node
 from .query import Query
 from .rows import UNPROVED
@@ -108,7 +109,7 @@ def shown(nodes: Shown) -> tuple[Truth, ...]:
         Node.state.in_(nodes.states),
         Node.completeness != "none",
         Node.reason != UNPROVED,
-        Node.account_id.in_(select(Account.id).where(Account.removed.is_(False))),
+        Node.account_id.in_(select(Account.id).where(whose.has())),
     )
     return conditions if nodes.analysers is None else (*conditions, Node.analyser.in_(nodes.analysers))
 

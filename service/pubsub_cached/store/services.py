@@ -7,6 +7,7 @@ from typing import Literal, cast
 import msgspec
 from sqlalchemy import Connection, delete, insert, select
 
+from . import accounts
 from .models import Account, Service
 from .transaction import Transaction
 
@@ -41,7 +42,7 @@ def all(conn: Connection) -> dict[tuple[str, str], Observed]:
 
 def put(tx: Transaction, account: str, service: str, observed: Observed) -> None:
     """Write down what is known of a service now; nothing where the account is gone meanwhile."""
-    account_id = tx.connection.scalar(select(Account.id).where(Account.jid == account))
+    account_id = accounts.own(tx, account)
     if account_id is None:
         return
     tx.connection.execute(delete(Service).where(Service.account_id == account_id, Service.service == service))

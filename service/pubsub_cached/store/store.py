@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
@@ -63,17 +63,36 @@ class Store:
     @staticmethod
     async def free(url: str) -> None:
         """Return once no other daemon uses the database."""
-        loop = asyncio.get_running_loop()
-        freed = asyncio.Event()
+        await _as_long_as_it_takes(lambda: migrate.wait_until_free(url))
 
-        def wait() -> None:
-            # Nobody waits for the thread: it may last as long as the other daemon does.
-            migrate.wait_until_free(url)
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(freed.set)
+    @property
+    def shared(self) -> bool:
+        """Whether other daemons may use the database at the same time, each with accounts of its own."""
+        return self._database.shared
 
-        threading.Thread(target=wait, name="store-free", daemon=True).start()
-        await freed.wait()
+    @property
+    def on_lost(self) -> list[Callable[[frozenset[int]], None]]:
+        """Called with the ids of accounts that were held, and that another daemon runs by now."""
+        return self._writer.on_lost
+
+    def show(self, accounts: Collection[int]) -> None:
+        """Say which accounts the daemon has; from now on nothing is read of others by ``whose``."""
+        self._database.show(accounts)
+
+    def hold(self, account_id: int) -> asyncio.Future[None]:
+        """Run an account, after what is queued: nobody else writes its rows until ``release``.
+
+        Raises AccountInUse, DatabaseError.
+        """
+        return self._writer.submit_alone(lambda session: session.hold(account_id))
+
+    def release(self, account_id: int) -> asyncio.Future[None]:
+        """Let other daemons run an account, after what is queued."""
+        return self._writer.submit_alone(lambda session: session.release(account_id))
+
+    async def released(self, account_id: int) -> None:
+        """Return once no other daemon runs an account, or that can't be told any more."""
+        await _as_long_as_it_takes(lambda: self._database.wait_for(account_id))
 
     @property
     def dialect(self) -> Dialect:
@@ -84,6 +103,18 @@ class Store:
     def on_commit(self) -> list[Callable[[Touched], None]]:
         """Called after each commit that touched something, before the futures of its writes are done."""
         return self._writer.on_commit
+
+    def changed_elsewhere(self) -> None:
+        """Have whoever holds the result of a search look again: another daemon has written what is shown now."""
+        touched = Touched()
+        touched.all()
+        for callback in self.on_commit:
+            callback(touched)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether anything is under way that somebody may wait for."""
+        return self._writer.at_work or self._near.at_work or self._aside.at_work
 
     @property
     def revision(self) -> int:
@@ -141,7 +172,7 @@ class Store:
 
         Raises what ``fn`` raises, StorageFull and DatabaseError.
         """
-        return self._writer.submit_alone(fn)
+        return self._writer.submit_alone(lambda session: session.alone(fn))
 
     def suspect(self) -> None:
         """Have the file looked at closely at the next start."""
@@ -166,3 +197,17 @@ class Store:
         """A file that turns out to be damaged is looked at closely at the next start."""
         if self._database.is_damage(error):
             self._database.suspect()
+
+
+async def _as_long_as_it_takes(wait: Callable[[], None]) -> None:
+    """Return once a function has, on a thread that nobody has to wait for at the end of the process."""
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def run() -> None:
+        wait()
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=run, name="store-free", daemon=True).start()
+    await done.wait()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, bindparam, select, update
 
+from .database import Session
 from .models import Counter
 from .statement import Prepared
 from .touched import Touched
@@ -24,14 +25,33 @@ class Transaction:
     touched: every write of an item, and of whether its node is shown, says so here.
     """
 
-    def __init__(self, connection: Connection, clock: Callable[[], int], least: int = 0) -> None:
-        """Begin to count from what is stored. least: every new revision is later than this."""
+    def __init__(
+        self, connection: Connection, clock: Callable[[], int], least: int = 0, session: Session | None = None
+    ) -> None:
+        """Begin to count from what is stored. least: every new revision is later than this.
+
+        session: whose transaction it is; None where nobody else uses the database.
+        """
         self.connection = connection
+        self._session = session
         self.now = clock()
         self.touched = Touched()
         self._least = least
         self._revision = self._stored_revision = committed_revision(connection)
         self._sequence = self._stored_sequence = committed_sequence(connection)
+
+    def own(self, account_id: int, *, lasting: bool = False) -> None:
+        """Rows of an account are about to be written. Raises AccountInUse where another daemon runs it.
+
+        lasting: as in ``Session.claim``.
+        """
+        if self._session is not None:
+            self._session.claim(account_id, lasting)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other daemon uses the database."""
+        return self._session is None or self._session.is_alone()
 
     def next_revision(self) -> int:
         """A revision that was never given before."""

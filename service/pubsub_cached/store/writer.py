@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -12,7 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 from ..errors import DatabaseError
-from .database import Database
+from .database import Database, Session
 from .touched import Touched
 from .transaction import Transaction, committed_revision
 
@@ -25,7 +26,7 @@ Work = Callable[[Transaction], Any]
 
 
 class _Queued(NamedTuple):
-    """A function that waits for its turn; ``alone``: between two transactions, with the driver's connection."""
+    """A function that waits for its turn; ``alone``: between two transactions, with the session."""
 
     work: Callable[[Any], Any]
     future: asyncio.Future[Any]
@@ -61,10 +62,15 @@ class Writer:
         self._on_error = on_error
         self.on_commit: list[Callable[[Touched], None]] = []
         """Called on the loop after each commit that touched something, before its futures are done."""
+        self.on_lost: list[Callable[[frozenset[int]], None]] = []
+        """Called on the loop with the ids of accounts that other daemons run since the connection was lost."""
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._queue: SimpleQueue[_Queued | None] = SimpleQueue()
         # Taken from the queue, and to be run after the transaction under way.
         self._held: _Queued | None = None
         self._closed = False
+        # How many futures are not done yet; of the loop's thread.
+        self._unsettled = 0
         self._session = database.writer()
         self.revision = self._stored_revision()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -74,9 +80,14 @@ class Writer:
         """Queue a function; the future is done after its commit."""
         return self._submit(work, alone=False)
 
-    def submit_alone(self, work: Callable[[Any], Any]) -> asyncio.Future[Any]:
+    def submit_alone(self, work: Callable[[Session], Any]) -> asyncio.Future[Any]:
         """Queue a function that is to run outside of any transaction."""
         return self._submit(work, alone=True)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a write is queued or under way."""
+        return self._unsettled > 0
 
     async def close(self) -> None:
         """Finish what is queued, and end."""
@@ -86,10 +97,12 @@ class Writer:
         await asyncio.to_thread(self._thread.join)
 
     def _submit(self, work: Callable[[Any], Any], *, alone: bool) -> asyncio.Future[Any]:
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = self._loop.create_future()
         if self._closed:
             future.set_exception(DatabaseError("The database is closed."))
         else:
+            self._unsettled += 1
             self._queue.put(_Queued(work, future, alone))
         return future
 
@@ -99,6 +112,7 @@ class Writer:
                 self._alone(first)
             elif self._group(first):
                 break
+            self._tell_lost()
         self._session.close()
 
     def _stored_revision(self) -> int:
@@ -110,13 +124,37 @@ class Writer:
 
     def _next(self) -> _Queued | None:
         held, self._held = self._held, None
-        return self._queue.get() if held is None else held
+        while held is None:
+            try:
+                return self._queue.get(timeout=self._session.idle_seconds)
+            except Empty:
+                self._look()
+        return held
+
+    def _look(self) -> None:
+        """Nothing was written for a while; whether anything still can be is found out meanwhile."""
+        try:
+            self._session.look()
+        except Exception as error:
+            log.debug("The connection to the database can't be made again yet: %s", error)
+        self._tell_lost()
+
+    def _tell_lost(self) -> None:
+        if lost := self._session.lost():
+            with contextlib.suppress(RuntimeError):  # nobody is left to hear of it
+                if self._loop is not None:
+                    self._loop.call_soon_threadsafe(self._lost, lost)
+
+    def _lost(self, accounts: frozenset[int]) -> None:
+        for callback in self.on_lost:
+            callback(accounts)
 
     def _alone(self, queued: _Queued) -> None:
         if queued.future.cancelled():
+            self._tell([_Outcome(queued.future)], Touched())
             return
         try:
-            outcome = _Outcome(queued.future, self._session.alone(queued.work))
+            outcome = _Outcome(queued.future, queued.work(self._session))
         except Exception as error:
             outcome = _Outcome(queued.future, error=self._translated(error))
         self._tell([outcome], Touched())
@@ -128,7 +166,7 @@ class Writer:
         touched = Touched()
         try:
             self._session.begin()
-            transaction = Transaction(self._session.connection, self._clock, self._least)
+            transaction = Transaction(self._session.connection, self._clock, self._least, self._session)
             outcomes = [self._one(transaction, first)]
             deadline = time.monotonic() + GROUP_SECONDS
             while len(taken) < GROUP_ITEMS and time.monotonic() < deadline:
@@ -186,6 +224,7 @@ class Writer:
         for callback in self.on_commit if touched else ():
             callback(touched)
         for future, result, error in outcomes:
+            self._unsettled -= 1
             if future.done():
                 continue
             if error is not None:

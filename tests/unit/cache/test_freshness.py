@@ -45,6 +45,7 @@ async def test_a_clock_set_back_makes_nothing_fresh(cached: Make) -> None:
     assert await freshness(cache) == "stale"
 
 
+@pytest.mark.sqlite
 async def test_what_can_not_be_written_down_is_not_called_live(cached: Make) -> None:
     world = World()
     cache, service = await followed(cached, world)

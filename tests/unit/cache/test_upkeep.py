@@ -101,6 +101,7 @@ async def test_progress_counts_the_steps(cache: Any) -> None:
     assert (job.kind, job.done, job.total) == ("check", 6, 6)
 
 
+@pytest.mark.sqlite
 async def test_file_that_can_t_be_repaired_is_said_and_looked_at_at_the_next_start(cache: Any, tmp_path: Path) -> None:
     file = tmp_path / "cache.sqlite3"
     await cache.store.maintain(lambda driver: driver.execute("PRAGMA wal_checkpoint(TRUNCATE)"))

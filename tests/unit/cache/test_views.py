@@ -411,6 +411,7 @@ async def test_fields_are_trimmed_but_for_key_and_index(shelf: Shelf) -> None:
 # Failures
 
 
+@pytest.mark.sqlite
 async def test_what_takes_too_long_is_tried_again(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(view_module, "RETRY_FIRST", 0.001)
     await shelf.fill(3)

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg import errors
 from psycopg.types.string import StrDumperUnknown
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -49,6 +49,13 @@ def engine(url: URL) -> Engine:
         driver.execute("SET jit = off")
 
     return made
+
+
+def driver_of(connection: Connection) -> Driver:
+    """The driver's connection below the library's."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    return driver
 
 
 def shown(url: URL) -> str:

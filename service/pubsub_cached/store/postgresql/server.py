@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import psycopg
@@ -16,8 +17,11 @@ from sqlalchemy.engine import URL
 
 from ...errors import DatabaseError
 from .. import dialect
-from ..database import InUse, Leash
+from ..database import AccountInUse, InUse, Leash
+from ..revisions import HEAD
+from ..whose import SETTINGS
 from . import connection as connections
+from . import locks
 from .connection import Driver
 
 log = logging.getLogger(__name__)
@@ -26,17 +30,13 @@ T = TypeVar("T")
 
 _CANCEL_SECONDS = 5.0
 _CANCEL_AGAIN_SECONDS = 0.05
-# The number of the transaction is kept, to ask what became of it. Only a transaction that will write has one.
-_BEGIN = "BEGIN; SELECT pg_current_xact_id()::text"
 _STATUS_AGAIN_SECONDS = 0.05
-
-# Held by the connection that writes: one daemon at a time. The number is nobody else's but by chance.
-WRITER_LOCK = 0x7075627375620002
-_OWNER = """
-SELECT coalesce(client_addr::text, 'this machine'), application_name, backend_start::timestamp(0)::text
-FROM pg_locks JOIN pg_stat_activity USING (pid)
-WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-AND (classid::bigint << 32) + objid::bigint = %s
+# A connection that broke shows it on its socket, which is looked at so often while nothing is written.
+_IDLE_SECONDS = 2.0
+# How long others wait, for their turn to write and for accounts, for a daemon that froze or whose machine sleeps.
+_FROZEN = """
+SET idle_in_transaction_session_timeout = '60s'; SET tcp_keepalives_idle = 30;
+SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3
 """
 
 
@@ -44,17 +44,26 @@ class Server:
     """See ``Database``. Every read is a journey to the server, so it is made on a thread of its own."""
 
     inline = False
+    shared = True
 
     def __init__(self, url: URL) -> None:
+        self._url = url
         self._engine = connections.engine(url)
         self._name = connections.shown(url)
+        self._scope = Scope()
         self.dialect = dialect.named("postgresql")
 
     def reader(self) -> Reader:
-        return Reader(self._engine)
+        return Reader(self._engine, self._scope)
 
     def writer(self) -> Session:
-        return Session(self._engine, self._name)
+        return Session(self._engine, self._name, self._scope)
+
+    def show(self, accounts: Collection[int]) -> None:
+        self._scope.has = frozenset(accounts)
+
+    def wait_for(self, account_id: int) -> None:
+        locks.wait_for(self._url, account_id)
 
     translate = staticmethod(connections.translate)
     is_damage = staticmethod(connections.is_damage)
@@ -67,12 +76,31 @@ class Server:
         self._engine.dispose()
 
 
+class Scope:
+    """Ids of the accounts that the daemon has, None for all, and of those that it runs; both threads read them."""
+
+    def __init__(self) -> None:
+        self.has: frozenset[int] | None = None
+        self.runs = frozenset[int]()
+
+    @property
+    def statement(self) -> str:
+        """Tells a transaction of them, see ``whose``."""
+        if self.has is None:
+            return ""
+        return "".join(
+            f"; SET LOCAL {SETTINGS[name]} = '{{{','.join(map(str, sorted(ids)))}}}'"
+            for name, ids in (("has", self.has), ("runs", self.runs))
+        )
+
+
 class Reader:
     """See ``database.Reader``."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, scope: Scope) -> None:
         self.connection = engine.connect()
-        self._driver = _driver(self.connection)
+        self._scope = scope
+        self._driver = connections.driver_of(self.connection)
         self._cut_off = False
 
     @property
@@ -85,7 +113,8 @@ class Reader:
         milliseconds = 0 if leash.seconds is None else max(1, round(leash.seconds * 1000))
         try:
             self._driver.execute(
-                f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {milliseconds}",
+                f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {milliseconds}"
+                + self._scope.statement,
                 prepare=False,
             )
             return work(self.connection)
@@ -116,11 +145,15 @@ class Reader:
 class Session:
     """See ``database.Session``. A connection that was lost is made again where the next transaction begins."""
 
-    def __init__(self, engine: Engine, name: str) -> None:
-        """name: of the database, in sentences. Raises InUse."""
+    idle_seconds = _IDLE_SECONDS
+
+    def __init__(self, engine: Engine, name: str, scope: Scope) -> None:
+        """name: of the database, in sentences. Raises InUse, DatabaseError."""
         self._engine = engine
         self._name = name
+        self._scope = scope
         self._transaction = ""
+        self._lost = frozenset[int]()
         self._open()
 
     @property
@@ -162,18 +195,84 @@ class Session:
             self._connect()
         return work(self._driver)
 
+    def claim(self, account_id: int, lasting: bool) -> None:
+        if account_id in self._scope.runs:
+            return
+        lock = self._locks.account(account_id)
+        if lasting or not locks.take(self._driver, lock, "_xact"):
+            raise self._refusal(account_id)
+
+    def is_alone(self) -> bool:
+        return locks.take(self._driver, self._locks.daemons, "_xact")
+
+    def hold(self, account_id: int) -> None:
+        self.look()
+        if account_id in self._scope.runs:
+            return
+        if not locks.take(self._driver, self._locks.account(account_id)):
+            raise self._refusal(account_id)
+        self._scope.runs |= {account_id}
+
+    def release(self, account_id: int) -> None:
+        if account_id in self._scope.runs:
+            self._scope.runs -= {account_id}
+            self._lost -= {account_id}
+            if not self._driver.closed:
+                locks.release(self._driver, self._locks.account(account_id))
+
+    def lost(self) -> frozenset[int]:
+        lost, self._lost = self._lost, frozenset()
+        return lost
+
+    def look(self) -> None:
+        if not self._driver.closed and select.select([self._driver], [], [], 0)[0]:
+            # The server says something, though nobody asked: most likely good-bye.
+            with contextlib.suppress(psycopg.Error):
+                self._driver.execute("SELECT 1")
+        if self._driver.closed:
+            self._connect()
+
     def close(self) -> None:
         with contextlib.suppress(Exception):
             self.connection.close()
 
     def _open(self) -> None:
         self.connection = self._engine.connect()
-        self._driver = _driver(self.connection)
-        if not _value(self._driver, "SELECT pg_try_advisory_lock(%s)", WRITER_LOCK):
-            owner = self._driver.execute(_OWNER, (WRITER_LOCK,)).fetchone()
+        self._driver = connections.driver_of(self.connection)
+        try:
+            self._driver.execute(_FROZEN, prepare=False)
+            self._locks = locks.of(self._driver)
+            self._join()
+            self._hold_again()
+        except BaseException:
             self._driver.close()
-            by = f" ({owner[1]} on {owner[0]}, since {owner[2]})" if owner else ""
-            raise InUse(f"The database {self._name} is used by another daemon{by}.")
+            raise
+
+    def _join(self) -> None:
+        """Become one of the daemons that use the database, which keeps its schema as it is."""
+        if not locks.wait(self._driver, self._locks.daemons, "_shared"):
+            who = locks.holder(self._driver, self._locks.daemons)
+            raise InUse(f"The schema of the database {self._name} is being changed by another daemon{who}.")
+        revision = _value(self._driver, "SELECT version_num FROM alembic_version")
+        if revision != HEAD:
+            raise DatabaseError(
+                f"The database {self._name} has the revision '{revision}' by now, and not '{HEAD}': "
+                "restart the daemon, or install the newer version."
+            )
+
+    def _hold_again(self) -> None:
+        """Run what was run by the connection before, as far as nobody else does by now."""
+        for account_id in sorted(self._scope.runs):
+            if not locks.take(self._driver, self._locks.account(account_id)):
+                self._scope.runs -= {account_id}
+                self._lost |= {account_id}
+
+    def _refusal(self, account_id: int) -> AccountInUse:
+        jid = _value(self._driver, "SELECT jid FROM account WHERE id = %s", account_id)
+        who = locks.holder(self._driver, self._locks.account(account_id))
+        if who:
+            return AccountInUse(f"{jid} is run by another daemon{who} on the same database.")
+        return AccountInUse(f"{jid} is not run by this daemon; enable it, and set its password.")
 
     def _connect(self) -> None:
         self.close()
@@ -181,7 +280,12 @@ class Session:
         log.info("The connection to the database was made again.")
 
     def _begin(self) -> None:
-        cursor = self._driver.execute(_BEGIN, prepare=False)
+        # Others that write wait. The number of the transaction is kept, to ask what became of it.
+        cursor = self._driver.execute(
+            f"BEGIN ISOLATION LEVEL READ COMMITTED{self._scope.statement}; "
+            f"SELECT pg_advisory_xact_lock({self._locks.turn.arguments}); SELECT pg_current_xact_id()::text",
+            prepare=False,
+        )
         while cursor.nextset():
             pass
         (self._transaction,) = cursor.fetchone() or ("",)
@@ -193,26 +297,6 @@ class Session:
         return bool(status == "committed")
 
 
-def wait_until_free(url: URL) -> None:
-    """Return once no daemon uses the database, or it can't be told any more."""
-    engine = connections.engine(url)
-    try:
-        with engine.connect() as connection:
-            _driver(connection).execute("SELECT pg_advisory_lock(%s)", (WRITER_LOCK,))
-    except Exception as error:
-        if connections.translate(error) is None:
-            raise
-        log.debug("The end of another daemon could not be awaited: %s", connections.said(error))
-    finally:
-        engine.dispose()
-
-
 def _value(driver: Driver, statement: str, *values: object) -> Any:
     row = driver.execute(statement, values).fetchone()
     return row[0] if row else None
-
-
-def _driver(connection: Connection) -> Driver:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
-    return driver

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import URL
 
 from ...errors import BadConfiguration, DatabaseError, Fatal, PubSubCachedError
+from ..database import InUse
 from ..revisions import Migrations, check_known, run
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OLDEST = 13
-# Held while the schema is looked at and changed; the number is nobody else's but by chance.
-UPGRADE_LOCK = 0x7075627375620001
-
 _OURS = ("account", "counter", "flag", "node", "item", "tombstone")
 _AUTHENTICATION = ("authentication", "role", "does not exist", "pg_hba", "no password", "permission")
 
@@ -73,22 +71,55 @@ def _check_server(driver: Driver, name: str) -> None:
 
 
 def _bring_up(connection: Connection, driver: Driver, name: str, wanted: Migrations) -> None:
-    if state(driver, name) == wanted.head:
-        return
+    from . import locks
+
+    while (revision := state(driver, name)) != wanted.head:
+        if revision:
+            check_known(f"The database {name}", revision, wanted)
+        lock = locks.of(driver).daemons
+        if locks.is_shared(driver, lock):
+            who = locks.holder(driver, lock)
+            raise InUse(
+                f"The database {name} is used by a daemon of an older version{who}, and is upgraded from {revision} "
+                f"to {wanted.head} once that has ended."
+            )
+        # Perhaps after another daemon, which changes the schema just now.
+        if locks.wait(driver, lock):
+            if state(driver, name) == revision:
+                _upgrade(connection, driver, name, revision, wanted)
+            locks.release(driver, lock)
+
+
+def _upgrade(connection: Connection, driver: Driver, name: str, revision: str, wanted: Migrations) -> None:
+    if revision:
+        log.info("The database %s is upgraded from %s to %s", name, revision, wanted.head)
     driver.execute("BEGIN")
     try:
-        driver.execute(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})")
-        # Another daemon may have been first.
-        revision = state(driver, name)
-        if revision != wanted.head:
-            if revision:
-                check_known(f"The database {name}", revision, wanted)
-                log.info("The database %s is upgraded from %s to %s", name, revision, wanted.head)
-            run(connection, wanted)
+        run(connection, wanted)
         driver.execute("COMMIT")
     finally:
         if not driver.closed and driver.info.transaction_status:
             driver.execute("ROLLBACK")
+
+
+def wait_until_free(url: URL, head: str) -> None:
+    """Return once the database can be used: no other daemon changes its schema, or keeps it as it has to change.
+
+    Or that can't be told any more.
+    """
+    from . import connection as connections
+    from . import locks
+
+    engine = connections.engine(url)
+    try:
+        with engine.connect() as connection:
+            is_ready = state(connections.driver_of(connection), connections.shown(url)) == head
+    except Exception as error:
+        log.debug("The end of another daemon could not be awaited: %s", error)
+        return
+    finally:
+        engine.dispose()
+    locks.wait_for(url, None, "_shared" if is_ready else "")
 
 
 def state(driver: Driver, name: str) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection, column, func, select
 
-from ..models import Base
+from ..dialect import Truth, Value
+from ..models import Account, Base, Item, Node
+from .texts import TEXT
 
 _TABLES = (*(table.name for table in Base.metadata.sorted_tables), "item_text")
 _LISTED = ", ".join(f"'{name}'::regclass" for name in _TABLES)
@@ -15,16 +17,22 @@ _LISTED = ", ".join(f"'{name}'::regclass" for name in _TABLES)
 _ROW = 400
 
 
-def size(conn: Connection) -> int:
+def size(conn: Connection, mine: Truth) -> int:
     """See ``Dialect``: what the items take as they are stored. The files shrink when they are compacted only."""
-    items = conn.exec_driver_sql(
-        "SELECT coalesce(sum(pg_column_size(payload) + pg_column_size(text) + coalesce(pg_column_size(data), 0)"
-        f" + coalesce(pg_column_size(document), 0) + {_ROW}), 0) FROM item"
-    ).scalar()
-    texts = conn.exec_driver_sql(
-        "SELECT coalesce(sum(pg_column_size(words) + 2 * pg_column_size(lexemes)), 0) FROM item_text"
-    ).scalar()
-    return int(items or 0) + int(texts or 0)
+    taken = _bytes(Item.payload) + _bytes(Item.text) + _bytes(Item.data) + _bytes(column("document"))
+    # In the table, and in its index.
+    taken += _bytes(TEXT.c.words) + 2 * _bytes(TEXT.c.lexemes)
+    found = conn.scalar(
+        select(func.coalesce(func.sum(taken + _ROW), 0))
+        .select_from(Item)
+        .outerjoin(TEXT, TEXT.c.id == Item.id)
+        .where(Item.node_id.in_(select(Node.id).join(Account).where(mine)))
+    )
+    return int(found or 0)
+
+
+def _bytes(value: Value) -> ColumnElement[int]:
+    return func.coalesce(func.pg_column_size(value), 0)
 
 
 def free(conn: Connection) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +28,7 @@ class File:
     """See ``Database``. Bounded reads run on the loop's thread, for a hop to another costs more than one of them."""
 
     inline = True
+    shared = False
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -40,6 +41,12 @@ class File:
 
     def writer(self) -> Session:
         return Session(self._writing)
+
+    def show(self, accounts: Collection[int]) -> None:
+        """Which accounts a daemon has is in the file."""
+
+    def wait_for(self, account_id: int) -> None:
+        """Nobody else is there."""
 
     translate = staticmethod(engines.translate)
     is_damage = staticmethod(engines.is_damage)
@@ -110,6 +117,28 @@ class Session:
 
     def alone(self, work: Callable[[Any], T]) -> T:
         return work(self._driver)
+
+    # A file has one daemon, which runs every account.
+
+    idle_seconds = None
+
+    def claim(self, account_id: int, lasting: bool) -> None:
+        return
+
+    def is_alone(self) -> bool:
+        return True
+
+    def hold(self, account_id: int) -> None:
+        return
+
+    def release(self, account_id: int) -> None:
+        return
+
+    def lost(self) -> frozenset[int]:
+        return frozenset()
+
+    def look(self) -> None:
+        return
 
     def close(self) -> None:
         try:

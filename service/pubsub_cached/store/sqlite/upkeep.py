@@ -8,11 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from ..dialect import Truth
+
 # So many lines of what SQLite has to say of a damaged file are enough.
 _LINES = 20
 
 
-def size(conn: Connection) -> int:
+def size(conn: Connection, mine: Truth) -> int:
     """See ``Dialect``: pages in use, without those that the file keeps for later."""
     pages, free, bytes_ = (
         int(conn.exec_driver_sql(f"PRAGMA {name}").scalar() or 0)

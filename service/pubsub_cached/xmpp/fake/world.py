@@ -23,6 +23,8 @@ A = TypeVarTuple("A")
 
 # Turns of the loop without anything to deliver after which the code under test is taken to be done.
 _QUIET = 25
+# Seconds between two looks at threads.
+_A_MOMENT = 0.001
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -76,6 +78,8 @@ class World:
         self.accounts: dict[str, Account] = {}
         self.services: dict[str, Service] = {}
         self.requests: list[Request] = []
+        # Whether threads are at work that code under test waits for; set by whoever has some.
+        self.at_work: Callable[[], bool] = lambda: False
         self._queue: deque[Callable[[], object]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -185,13 +189,14 @@ class World:
     async def settle(self) -> None:
         """Return once nothing is queued and the code under test has stopped reacting.
 
-        Requests that a service holds stay held. Threads that code waits for are not seen.
+        Requests that a service holds stay held. Threads that code waits for are seen by ``at_work`` alone.
         """
         quiet = 0
         while quiet < _QUIET:
             self._wake()
-            await asyncio.sleep(0)
-            quiet = 0 if self._queue else quiet + 1
+            busy = self.at_work()
+            await asyncio.sleep(_A_MOMENT if busy else 0)
+            quiet = 0 if self._queue or busy else quiet + 1
 
     # What services and sessions use
 

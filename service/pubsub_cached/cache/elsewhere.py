@@ -1,0 +1,43 @@
+"""What another daemon writes of accounts that wait here: looked for now and then, so that whoever writes pays nothing.
+
+Nobody tells which items changed, but nodes have revisions: views look again, and clients hear of the nodes.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from ..store import nodes as node_store
+from ..store.rows import NodeRow, NodesQuery
+from ..store.store import Store
+from ..store.transaction import committed_revision
+from .account import Account
+from .changes import Changes
+
+
+class Elsewhere:
+    """Tells of what changed without this daemon."""
+
+    def __init__(self, store: Store, changes: Changes) -> None:
+        self._store = store
+        self._changes = changes
+        self._start = store.revision
+        self._seen: dict[str, int] = {}
+
+    async def look(self, account: Account) -> None:
+        """Tell what changed of an account since the last look, or since it was run here."""
+        since = self._seen.get(account.jid, self._start)
+        self._seen[account.jid], rows = await self._store.read(_changed, account.jid, since)
+        if rows:
+            self._store.changed_elsewhere()
+        for row in rows:
+            self._changes.node(row.address, "updated")
+
+    def left(self, account: Account) -> None:
+        """The account was run here until now."""
+        self._seen[account.jid] = self._store.revision
+
+
+def _changed(conn: Connection, account: str, since: int) -> tuple[int, list[NodeRow]]:
+    """The revision, and the nodes of an account that changed after another one."""
+    return committed_revision(conn), node_store.listing(conn, NodesQuery(account=account, since=since))

@@ -1,0 +1,223 @@
+"""Several daemons on one database of PostgreSQL: each has accounts of its own, and of each account one runs it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from pubsub_cached import errors
+from pubsub_cached.address import Address
+from pubsub_cached.cache.account import Account
+from pubsub_cached.cache.options import AccountOptions, NodesFilter, PurgeFilter, SearchOptions
+from pubsub_cached.secrets import Secrets
+from pubsub_cached.xmpp.fake import World
+from tests.support.cached import ALICE, ENTRY, Cached
+from tests.support.postgresql import PostgreSQL
+
+BOB = "bob@example.org"
+PUBSUB = "pubsub.example.net"
+MICROBLOG = "urn:xmpp:microblog:0"
+BLOG = Address(ALICE, PUBSUB, MICROBLOG)
+
+Begin = Callable[..., Awaitable[Cached]]
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    service = made.service(PUBSUB)
+    service.create_node(MICROBLOG, owner=ALICE)
+    service.publish(MICROBLOG, "i1", ENTRY.format(1))
+    for jid in (ALICE, BOB):
+        made.account(jid)
+    return made
+
+
+@pytest.fixture
+async def begin(world: World, postgresql: PostgreSQL, reused: str, tmp_path: Path) -> AsyncIterator[Begin]:
+    """Starts a daemon with these accounts; all that were started share one database."""
+    postgresql.empty(reused)
+    made: list[Cached] = []
+
+    async def start(*accounts: str) -> Cached:
+        directory = tmp_path / f"desktop {len(made)}"
+        directory.mkdir()
+        cache = Cached(world, directory, *accounts, url=postgresql.url(reused))
+        made.append(cache)
+        return await cache.start()
+
+    yield start
+    for cache in made:
+        await cache.stop()
+
+
+def account(cache: Cached, jid: str = ALICE) -> Account:
+    return cache.house.accounts.get(jid)
+
+
+async def state(cache: Cached, wanted: str, jid: str = ALICE) -> None:
+    """Return once an account is in a state."""
+    arrived = asyncio.Event()
+    account(cache, jid).on_change.append(lambda changed, names: arrived.set())
+    async with asyncio.timeout(30):
+        while account(cache, jid).state != wanted:
+            arrived.clear()
+            await arrived.wait()
+
+
+async def found(cache: Cached) -> list[tuple[str, str]]:
+    items, *_ = await cache.house.searches.search("", "", SearchOptions())
+    return [(item["account"], item["id"]) for item in items]
+
+
+async def listed(cache: Cached) -> list[str]:
+    nodes, _ = await cache.house.node_reads.listing(NodesFilter())
+    return [node["account"] for node in nodes]
+
+
+async def read(cache: Cached, jid: str = ALICE) -> tuple[list[str], str]:
+    items, _, info = await cache.read(PUBSUB, MICROBLOG, account=jid)
+    return [item["id"] for item in items], info["freshness"]
+
+
+async def test_daemons_with_other_accounts_see_nothing_of_each_other(begin: Begin, world: World) -> None:
+    first, second = await begin(ALICE), await begin(BOB)
+    for cache, jid in ((first, ALICE), (second, BOB)):
+        assert account(cache, jid).state == "online"
+        await read(cache, jid)
+        await cache.idle()
+    world.services[PUBSUB].publish(MICROBLOG, "i2", ENTRY.format(2))
+    for cache, jid in ((first, ALICE), (second, BOB)):
+        await cache.idle()
+        assert await read(cache, jid) == (["i2", "i1"], "live")
+        assert await found(cache) == [(jid, "i2"), (jid, "i1")]
+        assert await listed(cache) == [jid]
+    await second.restart()
+    await second.house.removal.reset().wait()
+    assert await found(second) == []
+    assert await read(first) == (["i2", "i1"], "live")
+    await first.idle()
+    assert not first.failures() + second.failures()
+
+
+async def test_a_second_daemon_on_an_account_says_that_it_waits_and_serves_its_others(begin: Begin) -> None:
+    first, second = await begin(ALICE), await begin(ALICE, BOB)
+    waits, other = account(second), account(second, BOB)
+    assert (waits.state, waits.error) == ("waiting", "im.pubsubcache1.Error.Conflict")
+    assert waits.error_message.startswith("alice@example.org is run by another daemon (pubsub-cached on this machine,")
+    assert other.state == account(first).state == "online"
+    assert (await read(second, BOB))[0] == ["i1"]
+    with pytest.raises(errors.Conflict, match="Once that has ended, the account connects by itself"):
+        await waits.connect()
+
+
+async def test_a_waiting_account_shows_what_is_stored_and_calls_it_offline(begin: Begin, world: World) -> None:
+    first, second = await begin(ALICE), await begin(ALICE)
+    await read(first)
+    await first.idle()
+    assert await read(second) == (["i1"], "offline")
+    world.services[PUBSUB].publish(MICROBLOG, "i2", ENTRY.format(2))
+    await first.idle()
+    assert await read(second) == (["i2", "i1"], "offline")
+    assert await found(second) == [(ALICE, "i2"), (ALICE, "i1")]
+    assert await listed(second) == [ALICE]
+    with pytest.raises(errors.Offline, match=r"is waiting: alice@example\.org is run by another daemon"):
+        await second.read(PUBSUB, MICROBLOG, policy="network")
+
+
+async def test_what_the_other_daemon_writes_is_told_of_a_waiting_account(begin: Begin, world: World) -> None:
+    first, second = await begin(ALICE), await begin(ALICE, BOB)
+    await read(first)
+    await first.idle()
+    heard: asyncio.Queue[tuple[Address, str]] = asyncio.Queue()
+    touched = asyncio.Event()
+    second.house.changes.on_node.append(lambda *told: heard.put_nowait(told))
+    second.store.on_commit.append(lambda what: touched.set() if what.everything else None)
+    world.services[PUBSUB].publish(MICROBLOG, "i2", ENTRY.format(2))
+    async with asyncio.timeout(30):
+        assert await heard.get() == (BLOG, "updated")
+    assert touched.is_set()
+    assert await read(second) == (["i2", "i1"], "offline")
+
+
+async def test_of_a_waiting_account_nothing_is_written(begin: Begin) -> None:
+    first, second = await begin(ALICE), await begin(ALICE)
+    await read(first)
+    await first.idle()
+    await read(second)
+    house, by_another = second.house, "is run by another daemon"
+    with pytest.raises(errors.Conflict, match=by_another):
+        await house.node_reads.set_flags(BLOG, ["i1"], ["read"], [])
+    with pytest.raises(errors.Conflict, match=by_another):
+        await house.outbox.publish(BLOG, "i9", ENTRY.format(9), {}, ":1.1", "")
+    with pytest.raises(errors.PubSubCachedError, match=by_another):
+        await house.removal.purge(PurgeFilter(accounts=(ALICE,))).wait()
+    await house.removal.reset().wait()
+    second.clock.advance(days=60)
+    await house.removal.tidy(second.clock())
+    await first.idle()
+    assert await read(first) == (["i1"], "live")
+    assert (await first.node(PUBSUB, MICROBLOG))["unread"] == 1
+    assert not second.failures()
+
+
+async def test_an_account_is_taken_over_when_the_other_daemon_ends(begin: Begin, world: World) -> None:
+    first, second = await begin(ALICE), await begin(ALICE)
+    await read(first)
+    await first.idle()
+    await first.house.node_reads.set_flags(BLOG, ["i1"], ["read"], [])
+    world.cut(ALICE)
+    await first.idle()
+    await first.house.outbox.publish(BLOG, "queued", ENTRY.format(9), {}, ":1.1", "")
+    await first.stop()
+    await state(second, "online")
+    sent = [job for job in second.house.jobs.list() if job.kind == "outbox"]
+    await asyncio.gather(*(job.wait() for job in sent))
+    await second.idle()
+    assert sorted((await read(second))[0]) == ["i1", "queued"]
+    assert (await read(second))[1] == "live"
+    assert (await second.node(PUBSUB, MICROBLOG))["unread"] == 1
+    assert [item.id for item in world.services[PUBSUB].items(MICROBLOG)].count("queued") == 1
+    await first.start()
+    assert account(first).state == "waiting"
+
+
+async def test_who_lost_the_connection_gives_the_account_to_who_waits(
+    begin: Begin, world: World, postgresql: PostgreSQL
+) -> None:
+    first, second = await begin(ALICE), await begin(ALICE)
+    await read(first)
+    await first.idle()
+    session = first.store._writer._session
+    (writer,) = (session._driver.info.backend_pid,)  # type: ignore[attr-defined]
+    postgresql.execute(f"SELECT pg_terminate_backend({writer})")
+    await state(second, "online")
+    await state(first, "waiting")
+    await second.idle()
+    world.services[PUBSUB].publish(MICROBLOG, "i2", ENTRY.format(2))
+    await second.idle()
+    assert await read(second) == (["i2", "i1"], "live")
+    assert await read(first) == (["i2", "i1"], "offline")
+    assert len(world.accounts[ALICE].sessions) == 2
+    assert [each.online for each in world.accounts[ALICE].sessions].count(True) == 1
+
+
+async def test_an_account_without_a_password_here_is_left_to_others(begin: Begin, world: World) -> None:
+    first, second = await begin(BOB), await begin(BOB)
+    await first.house.accounts.add(ALICE, AccountOptions())
+    await first.idle()
+    await first.stop()
+    await state(second, "online", BOB)
+    await first.start()
+    # It is the database's, so a daemon that starts has it; without a password it does not run it.
+    assert account(first).state == "offline"
+    await second.restart()
+    Secrets(second.directory / "secrets.json").store(ALICE, "secret")
+    await account(second).set_password("secret")
+    await state(second, "online")
+    assert account(first).state == "offline"
+    with pytest.raises(errors.Conflict, match="is run by another daemon"):
+        await account(first).set_enabled(False)
