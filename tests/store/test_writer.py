@@ -148,7 +148,10 @@ async def test_a_function_that_fails_undoes_itself_alone(store: Store, address: 
     assert row.item_count == 2
 
 
-async def test_a_failed_commit_fails_everything_in_it(store: Store, address: Address) -> None:
+async def test_a_failed_commit_fails_everything_in_it(
+    store: Store, address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pubsub_cached.store.writer.GROUP_SECONDS", 60.0)
     node = await store.write(nodes.ensure, address)
 
     def broken(tx: Transaction) -> None:

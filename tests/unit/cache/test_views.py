@@ -112,6 +112,7 @@ async def test_a_change_past_the_window_tells_nothing(shelf: Shelf) -> None:
     assert owner.told == before
 
 
+@pytest.mark.sqlite
 async def test_changes_of_a_moment_are_told_together(shelf: Shelf) -> None:
     shelf.house.views.pause = 0.05
     await shelf.fill(3)
