@@ -435,6 +435,8 @@ async def test_a_connection_that_was_lost_is_noticed_without_a_write_and_the_acc
             with pytest.raises(AccountInUse):
                 await first.write(accounts.own, ACCOUNT)
             assert await first.write(lambda tx: tx.next_revision()) == first.revision
+        # The server is late to notice who left.
+        await asyncio.wait_for(first.released(row.id), 20)
         await first.hold(row.id)
         with pytest.raises(AccountInUse):
             await second.hold(row.id)
