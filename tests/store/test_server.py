@@ -26,7 +26,7 @@ from pubsub_cached.store.postgresql import locks
 from pubsub_cached.store.rows import ItemsQuery, NodesQuery
 from pubsub_cached.store.store import Store
 from pubsub_cached.store.transaction import Transaction
-from tests.support.postgresql import PASSWORD, PostgreSQL
+from tests.support.postgresql import PASSWORD, USER, PostgreSQL
 
 from .conftest import ACCOUNT, Database, milliseconds
 from .content import item
@@ -143,6 +143,30 @@ def test_tables_of_something_else_are_left_alone(server: PostgreSQL) -> None:
     server.execute("DROP TABLE item; CREATE TABLE song (title text)", name)
     prepare(server.url(name))
     server.drop(name)
+
+
+@pytest.mark.parametrize("kept", ["file of passwords", "service"])
+def test_the_password_may_be_kept_where_libpq_finds_it(
+    server: PostgreSQL, name: str, kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = f"{server.host}:{server.port}"
+    file = tmp_path / "kept"
+    if kept == "service":
+        file.write_text(
+            f"[cache]\nhost={server.host}\nport={server.port}\ndbname={name}\nuser={USER}\npassword={PASSWORD}\n"
+        )
+        monkeypatch.setenv("PGSERVICEFILE", str(file))
+        url = "postgresql+psycopg:///?service=cache"
+    else:
+        file.write_text(f"{where}:{name}:{USER}:{PASSWORD}\n")
+        monkeypatch.setenv("PGPASSFILE", str(file))
+        url = f"postgresql+psycopg://{USER}@{where}/{name}"
+    file.chmod(0o600)
+    assert prepare(url) == ""
+    # Nothing else lets it in.
+    file.write_text(file.read_text().replace(PASSWORD, "wrong"))
+    with pytest.raises(BadConfiguration, match="password authentication failed"):
+        prepare(url)
 
 
 def test_what_a_server_refuses_is_said_without_the_password(server: PostgreSQL, name: str) -> None:

@@ -88,6 +88,15 @@ class PostgreSQL:
         self.execute(f"CREATE DATABASE {name} OWNER {USER} TEMPLATE {template}")
         return name
 
+    def restore(self, dump: bytes) -> str:
+        """A new database with what ``pg_dump`` wrote of another; its name."""
+        name = self.create()
+        where = ("-h", str(self.directory), "-p", str(self.port), "-U", USER, "-d", name)
+        subprocess.run(
+            [_program("psql"), "-X", "-q", "-o", os.devnull, "-v", "ON_ERROR_STOP=1", *where], input=dump, check=True
+        )
+        return name
+
     def drop(self, name: str) -> None:
         """Remove a database, whoever is connected to it."""
         if (kept := self._kept.pop(name, None)) is not None:

@@ -506,8 +506,16 @@ PARTS = {number: type(f"Coherence{number}", (Coherence,), {}) for number in rang
 CoherenceOnServer.TestCase.settings = settings(
     max_examples=3, stateful_step_count=25, deadline=None, suppress_health_check=CHECKS
 )
+# What the ordinary run has no time for.
+MoreOnServer = type("MoreOnServer", (CoherenceOnServer,), {})
+MoreOnServer.TestCase.settings = settings(LONG, max_examples=60)
 TestCoherence = pytest.mark.timeout(600)(Coherence.TestCase)
 TestCoherenceOnServer = pytest.mark.usefixtures("on_server")(CoherenceOnServer.TestCase)
+
+
+TestMoreCoherenceOnServer = pytest.mark.long(
+    pytest.mark.timeout(900)(pytest.mark.usefixtures("on_server")(MoreOnServer.TestCase))
+)
 
 
 @pytest.mark.long
