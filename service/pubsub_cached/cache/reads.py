@@ -15,6 +15,7 @@ from ..records import InfoRecord, ItemRecord
 from ..store import flags
 from ..store.hot import read_items
 from ..store.outbox import Entry
+from ..store.outline import ids_of
 from ..store.rows import ItemsQuery, ItemsSlice, NodeRow
 from ..store.store import Store
 from ..xmpp.port import Item
@@ -266,7 +267,8 @@ class Reads:
         # The cursor goes on: too much in one request may cost the service its stream.
         options = msgspec.structs.replace(options, limit=min(options.limit, LIMIT_AT_MOST))
         try:
-            page = await service_reads.read(session, address, options, place.ids, place.after)
+            held = await self._held(node, options, place)
+            page = await service_reads.read(session, address, options, place.ids, place.after, held)
             unknown = node is None or node.state in ("unknown", "gone", "denied") or self._wanted(node)
             if unknown:
                 node, _ = await self._nodes.discover(session, address, page.newest)
@@ -293,6 +295,12 @@ class Reads:
         for record in records:
             record["flags"] = marks.get(record["id"], [])
         return service_reads.answer(records, page, options, place, info)
+
+    async def _held(self, node: NodeRow | None, options: ReadOptions, place: Place) -> frozenset[str]:
+        """Items of a window, which come before its end, also where the service has them behind it."""
+        if place.after is None or node is None or not servable(node) or not options.newest_first:
+            return frozenset()
+        return frozenset(await self._store.read(ids_of, node.id)) if node.completeness == "window" else frozenset()
 
     def _wanted(self, node: NodeRow) -> bool:
         """A node that is only kept once somebody has read it, which is now."""

@@ -5,7 +5,7 @@ Every answer is newest first unless an order is asked for that only all of the i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -34,10 +34,16 @@ class ServicePage(msgspec.Struct, frozen=True):
 
 
 async def read(
-    session: Session, address: Address, options: ReadOptions, ids: tuple[str, ...] | None, after: str | None
+    session: Session,
+    address: Address,
+    options: ReadOptions,
+    ids: tuple[str, ...] | None,
+    after: str | None,
+    held: Collection[str] = (),
 ) -> ServicePage:
     """A page from the service; ``ids`` or ``after`` are what a cursor or option says.
 
+    held: what stands before ``after`` in the cache's order, wherever the service has it: that is not given again.
     Raises NoSuchItem for an unknown place, and what the session raises.
     """
     if ids is not None:
@@ -49,14 +55,15 @@ async def read(
     if not positioned and options.newest_first:
         return await _newest(session, address, options.limit)
     if options.newest_first and not fetch.own_server(address):
-        page = await _from_place(session, address, options, after)
+        page = await _from_place(session, address, options, after, held)
         if page is not None:
             return page
     fetched = await fetch.fetch(session, address, None, lambda done, total: None)
-    ordered = _ordered(fetched.items, options)
+    ordered = [item for item in _ordered(fetched.items, options) if item.id == after or item.id not in held]
+    before = len(fetched.items) - len(ordered)
     start, end = _place([item.id for item in ordered], options, after)
     newest = fetched.items[-1] if fetched.items else None
-    return ServicePage(tuple(ordered[start:end]), end < len(ordered), newest, start, len(ordered))
+    return ServicePage(tuple(ordered[start:end]), end < len(ordered), newest, before + start, len(fetched.items))
 
 
 def answer(
@@ -89,7 +96,7 @@ async def _newest(session: Session, address: Address, limit: int) -> ServicePage
 
 
 async def _from_place(
-    session: Session, address: Address, options: ReadOptions, after: str | None
+    session: Session, address: Address, options: ReadOptions, after: str | None, held: Collection[str]
 ) -> ServicePage | None:
     """A page somewhere in a large node: the ids are listed, the page is fetched by id; None if they tell no order."""
     listed = await session.disco_items(address.service, address.node)
@@ -97,10 +104,12 @@ async def _from_place(
     ordered = fetch.oldest_first(listed, probe.items)
     if ordered is None:
         return None
-    ids = ordered[::-1]
+    ids = [id_ for id_ in ordered[::-1] if id_ == after or id_ not in held]
+    before = len(ordered) - len(ids)
     start, end = _place(ids, options, after)
     items = await _by_ids(session, address, ids[start:end])
-    return ServicePage(items, end < len(ids), probe.items[-1] if probe.items else None, start, len(ids))
+    newest = probe.items[-1] if probe.items else None
+    return ServicePage(items, end < len(ids), newest, before + start, len(ordered))
 
 
 async def _by_ids(session: Session, address: Address, ids: Sequence[str]) -> tuple[Item, ...]:

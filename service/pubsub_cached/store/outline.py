@@ -55,6 +55,11 @@ class Outline(msgspec.Struct, frozen=True):
         return [line.id for line in self.lines]
 
 
+def ids_of(conn: Connection, node_id: int) -> list[str]:
+    """The ids of all items of a node, the longest unmodified first."""
+    return [row[0] for row in _LINES.all(conn, node=node_id)]
+
+
 def outline(conn: Connection, node_id: int) -> Outline:
     """What is stored of a node."""
     lines = tuple(Line(*row) for row in _LINES.all(conn, node=node_id))

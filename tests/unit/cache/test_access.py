@@ -6,7 +6,7 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.cache.search import SearchOptions
-from pubsub_cached.xmpp.fake import PROSODY, Service, World
+from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
 from pubsub_cached.xmpp.port import ConfigurationEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
@@ -14,10 +14,10 @@ PUBSUB = "pubsub.example.net"
 MICROBLOG = "urn:xmpp:microblog:0"
 
 
-async def followed(cached: Make, world: World, access_model: str) -> tuple[Cached, Service]:
+async def followed(cached: Make, world: World, access_model: str, profile: Profile = PROSODY) -> tuple[Cached, Service]:
     """A cache that follows a node of this access model, to which alice has been admitted."""
     world.account(ALICE)
-    service = world.service(PUBSUB, profile=PROSODY)
+    service = world.service(PUBSUB, profile=profile)
     service.create_node(MICROBLOG, access_model=access_model)
     service.set_affiliation(MICROBLOG, ALICE, "member")
     service.publish(MICROBLOG, "i0", ENTRY.format(0))
@@ -62,6 +62,18 @@ async def test_a_node_that_was_closed_in_silence_is_hidden_when_its_proof_is_old
     with pytest.raises(errors.Denied):
         await cache.read(PUBSUB, MICROBLOG, policy="cache")
     assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
+
+
+@pytest.mark.parametrize("profile", [PROSODY, EJABBERD, LIBERVIA], ids=["prosody", "ejabberd", "libervia"])
+async def test_a_listed_subscription_proves_nothing(cached: Make, profile: Profile) -> None:
+    """Services go on listing that of somebody whom they do not let read any more."""
+    cache, service = await followed(cached, World(), "whitelist", profile)
+    service.set_affiliation(MICROBLOG, ALICE, "outcast")
+    listed = await cache.house.accounts.get(ALICE).session.subscriptions(PUBSUB)
+    assert [(each.node, each.state) for each in listed] == [(MICROBLOG, "subscribed")]
+    cache.clock.advance(hours=7)
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG)
 
 
 async def test_an_open_node_needs_no_proof(cached: Make) -> None:

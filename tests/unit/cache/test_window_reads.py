@@ -128,3 +128,34 @@ async def test_an_item_older_than_the_window_that_is_overwritten_in_its_place_is
     assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["f", "d", "c"]
     *_, complete = await cache.house.node_reads.changes(Address(ALICE, PUBSUB, MICROBLOG), info["revision"], 500)
     assert not complete
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own", "component"])
+@pytest.mark.parametrize("limit", [1, 2, 4])
+async def test_a_walk_past_a_window_shows_what_was_overwritten_in_its_place_once(
+    cached: Make, own: bool, limit: int
+) -> None:
+    """The cache has it among the newest, where ejabberd's pages have it by its creation."""
+    world = World()
+    service = world.account(ALICE, pep=EJABBERD).pep if own else world.service(PUBSUB, profile=EJABBERD)
+    service.create_node(MICROBLOG, max_items=1000)
+    for id_ in "abcdefgh":
+        service.publish(MICROBLOG, id_, ENTRY.format(id_))
+    cache: Cached = await cached(world, items_per_node=3)
+    await cache.read(service.jid, MICROBLOG)
+    await cache.idle()
+    for id_ in "bg":
+        service.publish(MICROBLOG, id_, ENTRY.format(f"{id_} edited"))
+        await cache.idle()
+    found: list[str] = []
+    totals: list[tuple[int | None, int | None]] = []
+    cursor = ""
+    while True:
+        items, cursor, info = await cache.read(service.jid, MICROBLOG, limit=limit, cursor=cursor)
+        assert info.get("index") == len(found)
+        totals.append((info.get("total"), info.get("index")))
+        found += [item["id"] for item in items]
+        if not cursor:
+            break
+    assert found == list("gbhfedca"), totals
+    assert info["total"] == 8
