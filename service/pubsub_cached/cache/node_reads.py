@@ -10,9 +10,10 @@ from ..records import NodeRecord
 from ..store import changes as change_store
 from ..store import items as item_store
 from ..store import nodes as node_store
-from ..store.rows import NodeRow, NodesQuery
+from ..store.rows import UNPROVED, NodeRow, NodesQuery
 from ..store.store import Store
 from . import cursor as cursors
+from . import refusals
 from .changes import Changes
 from .options import NodesFilter
 
@@ -44,8 +45,11 @@ class NodeReads:
         return [record(*found) for found in rows], cursor
 
     async def changes(self, address: Address, since: int, limit: int) -> tuple[list[str], list[str], int, bool]:
-        """Ids changed and removed after a revision, the revision reached, and whether that is all."""
-        return await self._store.read(change_store.since, address, since, limit)
+        """Ids changed and removed after a revision, the revision reached, and whether that is all.
+
+        Raises NoSuchNode, Denied.
+        """
+        return await self._store.read(_changed, address, since, limit)
 
     async def set_flags(self, address: Address, ids: list[str], add: list[str], remove: list[str]) -> None:
         """Set and clear local marks of items. Raises InvalidArgs for a flag that is no word."""
@@ -81,6 +85,17 @@ def record(row: NodeRow, unread: int) -> NodeRecord:
     if row.max_items is not None:
         known["max-items"] = row.max_items
     return known
+
+
+def _changed(connection: Connection, address: Address, since: int, limit: int) -> change_store.Changes:
+    row = node_store.find(connection, address)
+    if row is not None and row.state in ("denied", "gone"):
+        raise refusals.of_node(row)
+    found = change_store.since(connection, address, since, limit)
+    if row is not None and row.reason == UNPROVED:
+        # Nothing of it is shown; a read of the node tells why.
+        return found._replace(changed=[], removed=[], complete=False)
+    return found
 
 
 def _one(connection: Connection, address: Address) -> tuple[NodeRow, int] | None:

@@ -151,7 +151,7 @@ class Reads:
                 return await self._again(address, options)
             case Decision.ERROR:
                 assert node is not None
-                raise _refusal(node)
+                raise refusals.of_node(node)
             case Decision.PROVE:
                 await self._prove(account, address)
                 return await self._again(address, options)
@@ -357,10 +357,3 @@ def _no_such_item(options: ReadOptions, place: Place) -> errors.PubSubCachedErro
         return errors.InvalidCursor(f"The item of the cursor '{options.cursor[:80]}' is gone; begin again without it.")
     id_ = options.before if options.before else place.after
     return errors.NoSuchItem(f"There is no item '{id_}' to page from; begin again without it.")
-
-
-def _refusal(node: NodeRow) -> errors.PubSubCachedError:
-    if node.state == "denied":
-        return errors.Denied(f"{node.address.account} may not read {node.address} ({node.reason}).")
-    said = f"; it moved to {node.redirect}" if node.redirect else ""
-    return errors.NoSuchNode(f"{node.address} is gone{said}.")

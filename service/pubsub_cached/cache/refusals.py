@@ -9,6 +9,7 @@ from typing import Literal
 
 from .. import errors
 from ..address import Address
+from ..store.rows import NodeRow
 
 Meaning = Literal["gone", "denied", "unreachable", "offline", "other"]
 
@@ -63,6 +64,14 @@ def for_reader(error: errors.PubSubCachedError, address: Address) -> errors.PubS
             return errors.Denied(f"{address.account} may not read {address} ({_said(error)}).")
         case _:
             return Refused(error, address)
+
+
+def of_node(node: NodeRow) -> errors.PubSubCachedError:
+    """What a read of a node that is denied or gone reports, without asking its service."""
+    if node.state == "denied":
+        return errors.Denied(f"{node.address.account} may not read {node.address} ({node.reason}).")
+    said = f"; it moved to {node.redirect}" if node.redirect else ""
+    return errors.NoSuchNode(f"{node.address} is gone{said}.")
 
 
 def _said(error: errors.StanzaError) -> str:

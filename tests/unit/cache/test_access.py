@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pubsub_cached import errors
+from pubsub_cached.address import Address
 from pubsub_cached.cache.search import SearchOptions
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
 from pubsub_cached.xmpp.port import ConfigurationEvent
@@ -12,6 +13,7 @@ from tests.support.cached import ALICE, ENTRY, Cached, Make
 
 PUBSUB = "pubsub.example.net"
 MICROBLOG = "urn:xmpp:microblog:0"
+ADDRESS = Address(ALICE, PUBSUB, MICROBLOG)
 
 
 async def followed(cached: Make, world: World, access_model: str, profile: Profile = PROSODY) -> tuple[Cached, Service]:
@@ -124,6 +126,21 @@ async def test_after_a_change_of_configuration_nothing_is_served_unproved(cached
         await cache.read(PUBSUB, MICROBLOG)
 
 
+async def test_changes_of_what_may_not_be_read_are_not_told(cached: Make) -> None:
+    cache, service = await followed(cached, World(), "whitelist")
+    changes = cache.house.node_reads.changes
+    assert (await changes(ADDRESS, 0, 500))[0] == ["i0"]
+    shut_out(service)
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG, policy="network")
+    with pytest.raises(errors.Denied):
+        await changes(ADDRESS, 0, 500)
+    service.delete(MICROBLOG)
+    await cache.idle()
+    with pytest.raises(errors.NoSuchNode, match="gone"):
+        await changes(ADDRESS, 0, 500)
+
+
 async def test_an_event_does_not_show_a_denied_node_again(cached: Make) -> None:
     world = World()
     cache, service = await followed(cached, world, "whitelist")
@@ -188,6 +205,15 @@ async def test_no_search_finds_what_is_in_doubt_until_it_could_be_read(cached: M
     service.release()
     await cache.idle()
     assert await found(cache) == ["i0"]
+
+
+async def test_changes_of_what_is_in_doubt_are_told_once_it_could_be_read(cached: Make) -> None:
+    cache, service = await tightened(cached, World())
+    changes = cache.house.node_reads.changes
+    assert await changes(ADDRESS, 0, 500) == ([], [], cache.house.revision, False)
+    service.release()
+    await cache.idle()
+    assert (await changes(ADDRESS, 0, 500))[0] == ["i0"]
 
 
 async def test_no_search_finds_what_was_in_doubt_and_is_denied(cached: Make) -> None:
