@@ -20,6 +20,7 @@ async def test_a_starting_daemon_can_be_looked_at(tree: Tree, client: Client) ->
     Exports(tree)
     assert await client.get("State", MANAGER) == "starting"
     assert await client.get("Version", MANAGER) == 1
+    assert await client.get("Features", MANAGER) == ["secret-service", "fts", "agents"]
     assert await client.get("SyslogIdentifier", LOG_CONTROL, f"/{LOG_CONTROL.replace('.', '/')}") == "pubsub-cached"
     (served,) = await client.call("Introspect", interface=INTROSPECTABLE)
     assert '<method name="GetItems">' in served

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from ..cache.house import House
 
 CONTRACT = 1
-# Passwords are kept in the Secret Service where one runs; Search finds words.
-FEATURES = ("secret-service", "fts")
+# Passwords are kept in the Secret Service where one runs; Search finds words; clients parse and match.
+FEATURES = ("secret-service", "fts", "agents")
 
 ADD_ACCOUNT = Table(
     "AddAccount",
