@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from typing import ClassVar
 
-from ..bus import Record, Records, Variant, caller
+from ..bus import Record, Records, Variant, Written, caller
+from ..cache.made import Form, MadeAnswer
 from ..cache.options import (
     LIMIT_AT_MOST,
     NEWEST_FIRST,
@@ -17,6 +18,7 @@ from ..cache.options import (
     ViewOptions,
 )
 from ..cache.policy import POLICIES
+from ..cache.shelf import Shelf
 from ..records import INFO, ITEM, NODE, InfoRecord, ItemRecord, NodeRecord
 from . import flags
 from .options import INT64, UINT32, UINT64, Fields, Flag, Number, Order, Table, Text, Texts, Token
@@ -25,6 +27,7 @@ from .waiting import then
 
 Items = tuple[list[ItemRecord], str, InfoRecord]
 ItemsReply = tuple[Records, str, Record]
+MadeReply = tuple[Written, str, Record]
 NodesReply = tuple[Records, str]
 ChangesReply = tuple[list[str], list[str], int, bool]
 
@@ -132,12 +135,10 @@ class Cache(Served):
 
     def GetItems(
         self, account: str, service: str, node: str, options: Mapping[str, Variant]
-    ) -> ItemsReply | Awaitable[ItemsReply]:
+    ) -> MadeReply | Awaitable[MadeReply]:
         wanted = read_options(GET_ITEMS, options, LIMIT_AT_MOST)
         address = self.address(account, service, node)
-        return then(
-            then(self.seen(address, self.house.reads.get_items(address, wanted)), trimmed(wanted.fields)), _items_reply
-        )
+        return then(self.seen(address, self.house.reads.get_made(address, wanted, RECORDS)), _made_reply)
 
     def GetNode(
         self, account: str, service: str, node: str, options: Mapping[str, Variant]
@@ -201,19 +202,34 @@ def read_options(table: Table, options: Mapping[str, Variant], most: int) -> Rea
     return ReadOptions(**given)
 
 
-def trimmed(fields: Collection[str] | None) -> Callable[[Items], Items]:
+def trimmed(items: list[ItemRecord], fields: Collection[str] | None) -> list[ItemRecord]:
     """The cache pages by the id, so it is there even if it was not asked for."""
-    return _as_it_is if fields is None or "id" in fields else _without_ids
+    if fields is not None and "id" not in fields:
+        for item in items:
+            item.pop("id", None)
+    return items
 
 
-def _as_it_is(answer: Items) -> Items:
-    return answer
+class WrittenItems(Written):
+    """A ``Made`` of ``cache.made``."""
+
+    has_descriptor = False
+
+    def keep(self, shelf: Shelf) -> bool:
+        return True
 
 
-def _without_ids(answer: Items) -> Items:
-    for item in answer[0]:
-        item.pop("id", None)
-    return answer
+def _made_records(items: list[ItemRecord], options: ReadOptions) -> WrittenItems:
+    return WrittenItems(trimmed(items, options.fields), ITEM)
+
+
+RECORDS = Form("records", _made_records)
+
+
+def _made_reply(answer: MadeAnswer) -> MadeReply:
+    made, cursor, info = answer
+    assert isinstance(made, WrittenItems)
+    return made, cursor, Record(info, INFO)
 
 
 def _items_reply(answer: Items) -> ItemsReply:

@@ -9,12 +9,13 @@ from typing import ClassVar
 import msgspec
 
 from ..bus import Variant, caller
-from ..cache.options import BULK_AT_MOST, BULK_BYTES, LIMIT_AT_MOST, NodesFilter, SearchOptions
+from ..cache.made import Form, MadeAnswer
+from ..cache.options import BULK_AT_MOST, BULK_BYTES, LIMIT_AT_MOST, NodesFilter, ReadOptions, SearchOptions
 from ..documents import document, lines, record
-from ..records import NodeRecord
+from ..records import ItemRecord, NodeRecord
 from . import cache
 from .cache import Items
-from .memfd import sealed
+from .memfd import Sealed, sealed
 from .options import Number, Table
 from .served import Served
 from .waiting import then
@@ -50,8 +51,8 @@ class Json(Served):
         wanted = cache.read_options(cache.GET_ITEMS, options, LIMIT_AT_MOST)
         address = self.address(account, service, node)
         return then(
-            then(self.seen(address, self.house.reads.get_items(address, wanted)), cache.trimmed(wanted.fields)),
-            _items_reply,
+            self.seen(address, self.house.reads.get_items(address, wanted)),
+            lambda answer: _items_reply((cache.trimmed(answer[0], wanted.fields), *answer[1:])),
         )
 
     async def Search(self, text: str, query: str, options: Mapping[str, Variant]) -> ItemsReply:
@@ -78,10 +79,7 @@ class Json(Served):
         wanted = cache.read_options(READ_ITEMS, options, LIMIT_AT_MOST)
         wanted = msgspec.structs.replace(wanted, max_bytes=BULK_BYTES)
         address = self.address(account, service, node)
-        answer = then(self.seen(address, self.house.reads.get_items(address, wanted)), cache.trimmed(wanted.fields))
-        if isinstance(answer, tuple):
-            return _lines_reply(answer)
-        return _lines_later(answer)
+        return then(self.seen(address, self.house.reads.get_made(address, wanted, LINES)), _kept_lines_reply)
 
     async def ReadSearch(self, text: str, query: str, options: Mapping[str, Variant]) -> LinesReply:
         wanted = SearchOptions(**READ_SEARCH.read(options), max_bytes=BULK_BYTES, analysers=self.visible)
@@ -96,6 +94,19 @@ def _items_reply(answer: Items) -> ItemsReply:
 def _nodes_reply(answer: tuple[list[NodeRecord], str]) -> NodesReply:
     nodes, cursor = answer
     return [record(node) for node in nodes], cursor
+
+
+def _made_lines(items: list[ItemRecord], options: ReadOptions) -> Sealed:
+    return Sealed("items", lines(cache.trimmed(items, options.fields)))
+
+
+LINES = Form("lines", _made_lines)
+
+
+def _kept_lines_reply(answer: MadeAnswer) -> LinesReply:
+    made, cursor, info = answer
+    assert isinstance(made, Sealed)
+    return made.open(), cursor, record(info)
 
 
 def _lines_reply(answer: Items) -> LinesReply:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..cache.shelf import Shelf
 
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
@@ -21,3 +25,42 @@ def sealed(name: str, data: bytes) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+class Sealed:
+    """Bulk that is handed out again and again, each time as a descriptor that stands at the beginning.
+
+    size: bytes. A ``Made`` of ``cache.made``: its own descriptor is closed with it, those that were handed out are not.
+    """
+
+    has_descriptor = True
+
+    def __init__(self, name: str, data: bytes) -> None:
+        self.size = len(data)
+        self._name = name
+        self._shelf: Shelf | None = None
+        self._descriptor = sealed(name, data)
+
+    def open(self) -> int:
+        """A descriptor of the caller's. Raises OSError."""
+        try:
+            # A duplicate would share its place with all others: whoever read one would move them all.
+            return os.open(f"/proc/self/fd/{self._descriptor}", os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            # No /proc here.
+            return sealed(self._name, os.pread(self._descriptor, self.size, 0))
+
+    def keep(self, shelf: Shelf) -> bool:
+        """Stay open on the shelf."""
+        place = shelf.put(self._descriptor)
+        if place is not None:
+            self._shelf, self._descriptor = shelf, place
+        return place is not None
+
+    def __del__(self) -> None:
+        if (descriptor := getattr(self, "_descriptor", -1)) < 0:
+            return
+        if self._shelf is not None:
+            self._shelf.free(descriptor)
+        else:
+            os.close(descriptor)

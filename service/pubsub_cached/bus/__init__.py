@@ -4,7 +4,7 @@ from .caller import caller, sandboxed
 from .connection import UNSANDBOXED, Connection
 from .errors import RemoteError
 from .interface import Interface
-from .marshalling import Record, Records
+from .marshalling import Record, Records, Written
 from .matches import Match, Signal, Subscription
 from .owners import Owners
 from .tree import Tree
@@ -23,6 +23,7 @@ __all__ = [
     "Subscription",
     "Tree",
     "Variant",
+    "Written",
     "caller",
     "sandboxed",
 ]

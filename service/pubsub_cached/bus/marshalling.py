@@ -54,9 +54,28 @@ class Records:
         self.table = table
 
 
+class Written:
+    """Records as ``aa{sv}``, written once and sent any number of times as the first value of a body; ``size`` in bytes.
+
+    Raises for a strange key or a wrong value. For the loop's thread alone.
+    """
+
+    __slots__ = ("data",)
+
+    def __init__(self, records: Sequence[Mapping[str, Any]], table: Mapping[str, str]) -> None:
+        # A body begins at a multiple of 8, and so does this.
+        data = bytearray()
+        _put_records(data, Records(records, table))
+        self.data = bytes(data)
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+
 def marshalled(message: Message) -> bytearray:
     """The message as it is sent; for the loop's thread alone. Raises for a body that does not fit its signature."""
-    if not any(type(value) is Records or type(value) is Record for value in message.body):
+    if not any(isinstance(value, (Records, Record, Written)) for value in message.body):
         return message._marshall(True)
     buffer = _header(message)
     begin = len(buffer)
@@ -103,7 +122,11 @@ def _align(buffer: bytearray, boundary: int) -> None:
 def _put(buffer: bytearray, signature: str, value: Any) -> None:
     """A value where it begins."""
     _align(buffer, 8 if signature in _WIDE else 4)
-    if signature == "aa{sv}":
+    if isinstance(value, Written):
+        if len(buffer) % 8 or signature != "aa{sv}":
+            raise TypeError("records that were written before can only be the first value, of the type aa{sv}")
+        buffer += value.data
+    elif signature == "aa{sv}":
         _put_records(buffer, value)
     elif signature == "a{sv}":
         _put_record(buffer, value.record, _entries(value.table))

@@ -7,7 +7,7 @@ from typing import Any
 
 from dbus_fast.signature import SignatureTree, SignatureType, Variant, get_signature_tree
 
-from .marshalling import Record, Records
+from .marshalling import Record, Records, Written
 from .paths import is_object_path
 
 __all__ = ["Check", "SignatureTree", "Variant", "check_for", "signature_tree", "with_texts"]
@@ -73,5 +73,5 @@ def _check_record(value: object) -> None:
 
 
 def _check_records(value: object) -> None:
-    if not isinstance(value, (Records, list)):
+    if not isinstance(value, (Records, Written, list)):
         raise TypeError(f"a list of records is needed, not {type(value).__name__}")

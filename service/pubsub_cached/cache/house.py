@@ -200,6 +200,7 @@ class House:
         await self.revalidation.close()
         await self.sync.close()
         await self.events.close()
+        self.reads.pages.close()
         self.changes.close()
 
     async def match(self, address: Address) -> tuple[str, dict[str, str]]:

@@ -13,7 +13,7 @@ from .. import errors
 from ..address import Address
 from ..records import InfoRecord, ItemRecord
 from ..store import flags
-from ..store.hot import read_items
+from ..store.hot import read_items, read_kept
 from ..store.outbox import Entry
 from ..store.outline import ids_of
 from ..store.rows import ItemsQuery, ItemsSlice, NodeRow
@@ -22,6 +22,7 @@ from ..xmpp.port import Item
 from . import pending, refusals, service_reads
 from .account import BEGINNING, Account
 from .accounts import Accounts
+from .made import Answer, Form, MadeAnswer, Pages, Wanted, answered
 from .negatives import Negatives
 from .nodes import Nodes
 from .options import LIMIT_AT_MOST, ReadOptions
@@ -32,8 +33,6 @@ from .proofs import Proofs
 from .sync import KEPT, Sync
 
 log = logging.getLogger(__name__)
-
-Answer = tuple[list[ItemRecord], str, InfoRecord]
 
 _FROM_CACHE = frozenset({Decision.CACHE, Decision.ANYWAY, Decision.FLAGGED})
 # How often a node's row says that it is in use, ms.
@@ -62,6 +61,7 @@ class Reads:
         self._negatives = negatives
         self._proofs = proofs
         self._clock = clock
+        self.pages = Pages(store.versions)
         # What waits to be sent, by node; set by whoever sends it.
         self.waiting: Mapping[Address, Sequence[Entry]] = {}
 
@@ -73,6 +73,13 @@ class Reads:
         if self.waiting and address in self.waiting and options.policy in pending.POLICIES:
             return self._with_pending(address, options, self.waiting[address])
         return self._get(address, options)
+
+    def get_made(self, address: Address, options: ReadOptions, form: Form) -> MadeAnswer | Awaitable[MadeAnswer]:
+        """As ``get_items``, with what the form makes of the items."""
+        wanted = self.pages.wanted(address, options, form)
+        if self.waiting and address in self.waiting:
+            return answered(self.get_items(address, options), wanted)
+        return answered(self._get(address, options, wanted), wanted)
 
     async def _with_pending(self, address: Address, options: ReadOptions, waiting: Sequence[Entry]) -> Answer:
         """With what waits to be sent to the node."""
@@ -87,18 +94,27 @@ class Reads:
 
         return await pending.Overlay(address, waiting, get, record).read(options)
 
-    def _get(self, address: Address, options: ReadOptions) -> Answer | Awaitable[Answer]:
+    def _get(self, address: Address, options: ReadOptions, wanted: Wanted | None = None) -> Answer | Awaitable[Answer]:
         place = Place.of(address, options)
+        if place.ids is not None:
+            # Which of them are there is looked at afterwards.
+            wanted = None
+        if wanted is not None and wanted.is_held and self._store.inline:
+            node, revision, kept = self._store.read_now(read_kept, address, wanted.find)
+            if kept is not None:
+                return self._answer(address, options, place, wanted, node, revision, kept)
         query = place.query(options)
         if not self._store.inline or options.limit > LIMIT_AT_MOST:
-            return self._read_elsewhere(address, options, place, query)
+            return self._read_elsewhere(address, options, place, query, wanted)
         found = self._store.read_now(read_items, address, query)
-        return self._answer(address, options, place, *found)
+        return self._answer(address, options, place, wanted, *found)
 
-    async def _read_elsewhere(self, address: Address, options: ReadOptions, place: Place, query: ItemsQuery) -> Answer:
+    async def _read_elsewhere(
+        self, address: Address, options: ReadOptions, place: Place, query: ItemsQuery, wanted: Wanted | None
+    ) -> Answer:
         bulk = options.limit > LIMIT_AT_MOST
         found = await (self._store.read_aside if bulk else self._store.read)(read_items, address, query)
-        answer = self._answer(address, options, place, *found)
+        answer = self._answer(address, options, place, wanted, *found)
         return answer if isinstance(answer, tuple) else await answer
 
     def _answer(
@@ -106,6 +122,7 @@ class Reads:
         address: Address,
         options: ReadOptions,
         place: Place,
+        wanted: Wanted | None,
         node: NodeRow | None,
         revision: int,
         found: ItemsSlice | None,
@@ -126,6 +143,8 @@ class Reads:
             if found is None or (account.online and _past_window(node, options, found)):
                 return self._beyond(account, node, options, place)
             answer = self._from_cache(account, node, revision, options, place, found)
+            if wanted is not None and self._store.inline:
+                wanted.served(node, found)
             if decision is Decision.FLAGGED:
                 self._validate(node, answer[2])
             return answer
@@ -257,7 +276,7 @@ class Reads:
     def _beyond(self, account: Account, node: NodeRow, options: ReadOptions, place: Place) -> Awaitable[Answer]:
         """A place that the window does not hold: the service knows it, or nobody does."""
         if options.policy == "cache" or not account.online or node.completeness == "full":
-            raise _no_such_item(options, place)
+            raise refusals.no_such_item(options, place)
         return self._with_timeout(self._past(account, node, options, place), node.address, options)
 
     async def _from_service(
@@ -273,7 +292,7 @@ class Reads:
             if unknown:
                 node, _ = await self._nodes.discover(session, address, page.newest)
         except errors.NoSuchItem as gone:
-            raise _no_such_item(options, place) from gone
+            raise refusals.no_such_item(options, place) from gone
         except errors.PubSubCachedError as error:
             raise await self._nodes.failed(address, error) from error
         assert node is not None
@@ -350,10 +369,3 @@ def _past_window(node: NodeRow, options: ReadOptions, found: ItemsSlice) -> bool
     if found.items:
         return False
     return options.index is not None or options.after is not None or bool(options.cursor)
-
-
-def _no_such_item(options: ReadOptions, place: Place) -> errors.PubSubCachedError:
-    if options.cursor:
-        return errors.InvalidCursor(f"The item of the cursor '{options.cursor[:80]}' is gone; begin again without it.")
-    id_ = options.before if options.before else place.after
-    return errors.NoSuchItem(f"There is no item '{id_}' to page from; begin again without it.")

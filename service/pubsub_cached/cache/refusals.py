@@ -10,6 +10,8 @@ from typing import Literal
 from .. import errors
 from ..address import Address
 from ..store.rows import NodeRow
+from .options import ReadOptions
+from .place import Place
 
 Meaning = Literal["gone", "denied", "unreachable", "offline", "other"]
 
@@ -85,3 +87,11 @@ def reason(error: errors.PubSubCachedError) -> str:
     if isinstance(error, errors.StanzaError):
         return error.pubsub_condition or error.condition
     return "timeout" if isinstance(error, errors.Timeout) else type(error).__name__.lower()
+
+
+def no_such_item(options: ReadOptions, place: Place) -> errors.PubSubCachedError:
+    """What is said of a place to page from that is not there."""
+    if options.cursor:
+        return errors.InvalidCursor(f"The item of the cursor '{options.cursor[:80]}' is gone; begin again without it.")
+    id_ = options.before if options.before else place.after
+    return errors.NoSuchItem(f"There is no item '{id_}' to page from; begin again without it.")

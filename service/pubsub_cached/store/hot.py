@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import Connection
 
 from ..address import Address
@@ -23,3 +25,11 @@ def read_items(conn: Connection, address: Address, query: ItemsQuery) -> tuple[N
         return node, revision, pages.page(conn, node, query)
     except NoSuchItem:
         return node, revision, None
+
+
+def read_kept(
+    conn: Connection, address: Address, find: Callable[[NodeRow], ItemsSlice | None]
+) -> tuple[NodeRow | None, int, ItemsSlice | None]:
+    """The same with a page that somebody kept: ``find`` gives it, if it is what would be read now."""
+    node, revision = nodes.find_with_revision(conn, address)
+    return node, revision, None if node is None else find(node)

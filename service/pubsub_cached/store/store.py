@@ -19,6 +19,7 @@ from .dialect import Dialect
 from .sqlite.file import Reader
 from .touched import Touched
 from .transaction import Transaction
+from .versions import Versions
 from .writer import Writer
 
 __all__ = ["Store", "Transaction"]
@@ -115,6 +116,11 @@ class Store:
     def at_work(self) -> bool:
         """Whether anything is under way that somebody may wait for."""
         return self._writer.at_work or self._near.at_work or self._aside.at_work
+
+    @property
+    def versions(self) -> Versions:
+        """Of the items of each node."""
+        return self._writer.versions
 
     @property
     def revision(self) -> int:

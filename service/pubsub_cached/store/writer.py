@@ -16,6 +16,7 @@ from ..errors import DatabaseError
 from .database import Database, Session
 from .touched import Touched
 from .transaction import Transaction, committed_revision
+from .versions import Versions
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Writer:
         self.on_lost: list[Callable[[frozenset[int]], None]] = []
         """Called on the loop with the ids of accounts that other daemons run since the connection was lost."""
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.versions = Versions()
         self._queue: SimpleQueue[_Queued | None] = SimpleQueue()
         # Taken from the queue, and to be run after the transaction under way.
         self._held: _Queued | None = None
@@ -183,7 +185,8 @@ class Writer:
                 taken.append(queued)
                 outcomes.append(self._one(transaction, queued))
             transaction.finish()
-            self._session.commit()
+            with self.versions.changing(transaction.touched):
+                self._session.commit()
             self.revision = transaction.last_revision
             touched = transaction.touched
         except Exception as error:

@@ -1,0 +1,195 @@
+"""Pages as they are sent: what was made of a page comes again for as long as nothing of its node has changed.
+
+Nothing is served from here that the database would not say: each answer reads the node's row, decides by it, and takes
+a page only if the node's items are in that very moment what they were when it was read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from ..address import Address
+from ..records import InfoRecord, ItemRecord
+from ..store.rows import ItemsSlice, NodeRow
+from ..store.versions import Version, Versions
+from .options import LIMIT_AT_MOST, ReadOptions
+from .shelf import Shelf
+
+BYTES_AT_MOST = 16 * 1024 * 1024
+PAGES_AT_MOST = 64
+# Of these, as many as hold a descriptor.
+DESCRIPTORS_AT_MOST = 8
+# What was not asked for again in this time goes.
+IDLE_SECONDS = 60.0
+
+
+class Made(Protocol):
+    """What records became; ``size`` in bytes. has_descriptor: it holds one, kept on the shelf."""
+
+    has_descriptor: bool
+
+    @property
+    def size(self) -> int: ...
+
+    def keep(self, shelf: Shelf) -> bool:
+        """Have it stay; False where there is no room."""
+
+
+Answer = tuple[list[ItemRecord], str, InfoRecord]
+MadeAnswer = tuple[Made, str, InfoRecord]
+
+
+class Form(NamedTuple):
+    """What a reply makes of records, without the keys that were not asked for. name: tells forms apart."""
+
+    name: str
+    make: Callable[[list[ItemRecord], ReadOptions], Made]
+
+
+class _Page(msgspec.Struct):
+    """found: the page, with what was made of its items in their place. node, revision: of the row it was read with."""
+
+    version: Version
+    node: int
+    revision: int
+    found: ItemsSlice
+    made: Made
+    idle: bool = False
+
+
+class Pages:
+    """Pages that were made lately, bounded in number, bytes and time."""
+
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
+        self._pages: OrderedDict[Hashable, _Page] = OrderedDict()
+        self._shelf = Shelf(DESCRIPTORS_AT_MOST)
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self.size = 0
+
+    def __len__(self) -> int:
+        return len(self._pages)
+
+    def wanted(self, address: Address, options: ReadOptions, form: Form) -> Wanted:
+        """A read that is to be answered in a form."""
+        return Wanted(self, self._versions.of(address), address, options, form)
+
+    def find(self, key: Hashable, node: NodeRow) -> ItemsSlice | None:
+        """The page, if it is still what it was. node: the row, read in a transaction that goes on."""
+        page = self._pages.get(key)
+        if page is None:
+            return None
+        if (page.version, page.node, page.revision) != (self._versions.of(node.address), node.id, node.revision):
+            self._drop(key)
+            return None
+        page.idle = False
+        self._pages.move_to_end(key)
+        return page.found
+
+    def holds(self, key: Hashable) -> bool:
+        """Whether it may be worth a look."""
+        return key in self._pages
+
+    def keep(self, key: Hashable, version: Version, node: NodeRow, found: ItemsSlice, made: Made) -> None:
+        """Have a page come again, unless it is so large that others would have no room."""
+        self._drop(key)
+        if made.size > BYTES_AT_MOST // 2 or self._closed:
+            return
+        if made.has_descriptor:
+            others = [each for each, page in self._pages.items() if page.made.has_descriptor]
+            for other in others[: max(0, len(others) + 1 - DESCRIPTORS_AT_MOST)]:
+                self._drop(other)
+        while self._pages and (self.size + made.size > BYTES_AT_MOST or len(self._pages) >= PAGES_AT_MOST):
+            self._drop(next(iter(self._pages)))
+        if not made.keep(self._shelf):
+            # One that was dropped is being sent in this moment.
+            return
+        kept = msgspec.structs.replace(found, items=made)
+        self._pages[key] = _Page(version, node.id, node.revision, kept, made)
+        self.size += made.size
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._sweep)
+
+    def close(self) -> None:
+        """Forget all, and keep nothing any more."""
+        self._closed = True
+        for key in list(self._pages):
+            self._drop(key)
+        self._shelf.close()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _drop(self, key: Hashable) -> None:
+        if (page := self._pages.pop(key, None)) is not None:
+            self.size -= page.made.size
+
+    def _sweep(self) -> None:
+        for key, page in list(self._pages.items()):
+            if page.idle:
+                self._drop(key)
+            page.idle = True
+        self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._sweep) if self._pages else None
+
+
+class Wanted:
+    """One read in a form: what may answer it at once, and what becomes of it else."""
+
+    def __init__(
+        self, pages: Pages, version: Version | None, address: Address, options: ReadOptions, form: Form
+    ) -> None:
+        self._pages = pages
+        self._version = version
+        self._options = options
+        self._form = form
+        self._key = (form.name, address, options)
+        self._served: tuple[NodeRow, ItemsSlice] | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether there is a page that may answer it."""
+        return self._pages.holds(self._key)
+
+    def find(self, node: NodeRow) -> ItemsSlice | None:
+        """See ``Pages.find``."""
+        return self._pages.find(self._key, node)
+
+    def served(self, node: NodeRow, found: ItemsSlice) -> None:
+        """The answer is this page of the database."""
+        self._served = node, found
+
+    def made(self, items: Any) -> Made:
+        """What the answer's items become, or became before; any thread."""
+        return self._form.make(items, self._options) if isinstance(items, list) else items
+
+    def keep(self, made: Made) -> None:
+        """Have it come again where that is right."""
+        if self._served is None or self._version is None:
+            return
+        node, found = self._served
+        if isinstance(found.items, list) and found.items:
+            self._pages.keep(self._key, self._version, node, found, made)
+
+
+def answered(answer: Answer | Awaitable[Answer], wanted: Wanted) -> MadeAnswer | Awaitable[MadeAnswer]:
+    """An answer in the form that was wanted."""
+    if isinstance(answer, tuple):
+        items, cursor, info = answer
+        made = wanted.made(items)
+        wanted.keep(made)
+        return made, cursor, info
+    return _later(answer, wanted)
+
+
+async def _later(answer: Awaitable[Answer], wanted: Wanted) -> MadeAnswer:
+    items, cursor, info = await answer
+    # Much of it would keep the loop from others.
+    bulk = isinstance(items, list) and len(items) > LIMIT_AT_MOST
+    made = await asyncio.to_thread(wanted.made, items) if bulk else wanted.made(items)
+    wanted.keep(made)
+    return made, cursor, info

@@ -1,0 +1,307 @@
+"""Pages that come again as they were sent: never one that the database would not say."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pubsub_cached.address import Address
+from pubsub_cached.api.memfd import Sealed
+from pubsub_cached.cache import made
+from pubsub_cached.cache.made import Form, MadeAnswer
+from pubsub_cached.cache.options import PurgeFilter, ReadOptions
+from pubsub_cached.cache.place import Place
+from pubsub_cached.cache.shelf import Shelf
+from pubsub_cached.errors import PubSubCachedError
+from pubsub_cached.records import ItemRecord
+from pubsub_cached.store import items as item_store
+from pubsub_cached.store.hot import read_items
+from pubsub_cached.store.touched import Touched
+from pubsub_cached.store.versions import Versions
+from pubsub_cached.xmpp.fake import World
+from tests.support.cached import ALICE, ENTRY, Cached, Make
+
+PUBSUB = "pubsub.example.net"
+BLOG = Address(ALICE, PUBSUB, "blog")
+
+
+class Copied:
+    """Records as they were."""
+
+    has_descriptor = False
+
+    def __init__(self, items: list[ItemRecord], size: int = 1000) -> None:
+        self.items = copy.deepcopy(items)
+        self.size = size
+
+    def keep(self, shelf: Shelf) -> bool:
+        return True
+
+
+COPIES = Form("copies", lambda items, options: Copied(items))
+LARGE = Form("large", lambda items, options: Copied(items, made.BYTES_AT_MOST // 2 + 1))
+OPTIONS = (
+    ReadOptions(),
+    ReadOptions(limit=2),
+    ReadOptions(limit=3, index=1),
+    ReadOptions(order=(("created", False),), fields=frozenset({"id", "flags", "data"})),
+    ReadOptions(limit=2, before=""),
+    ReadOptions(ids=("i0", "i3"), policy="cache"),
+)
+
+
+async def ask(cache: Cached, options: ReadOptions = ReadOptions(), form: Form = COPIES) -> MadeAnswer:  # noqa: B008
+    answer = cache.house.reads.get_made(BLOG, options, form)
+    return answer if isinstance(answer, tuple) else await answer
+
+
+async def follows(cached: Make, **limits: int) -> Cached:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node("blog", node_type="urn:xmpp:microblog:0", max_items=100)
+    for number in range(5):
+        service.publish("blog", f"i{number}", ENTRY.format(number))
+    cache: Cached = await cached(world, **limits)
+    cache.house.sync.in_background(BLOG)
+    await cache.idle()
+    return cache
+
+
+def publish(cache: Cached, number: int, text: str = "") -> None:
+    cache.world.services[PUBSUB].publish("blog", f"i{number}", ENTRY.format(f"{number}{text}"))
+
+
+# When a page comes again
+
+
+async def test_the_same_page_of_an_unchanged_node_is_made_once(cached: Make) -> None:
+    cache = await follows(cached)
+    first, *_ = await ask(cache)
+    again, *_ = await ask(cache)
+    other, *_ = await ask(cache, ReadOptions(limit=2))
+
+    assert again is first
+    assert other is not first
+
+
+async def test_an_item_that_only_moved_makes_another_page(cached: Make) -> None:
+    cache = await follows(cached)
+    first, _, info = await ask(cache)
+    publish(cache, 0)
+    await cache.idle()
+    again, _, later = await ask(cache)
+
+    assert [item["id"] for item in first.items] == ["i4", "i3", "i2", "i1", "i0"]  # type: ignore[attr-defined]
+    assert [item["id"] for item in again.items] == ["i0", "i4", "i3", "i2", "i1"]  # type: ignore[attr-defined]
+    assert later["revision"] == info["revision"]
+
+
+async def test_what_changes_elsewhere_changes_no_page(cached: Make) -> None:
+    cache = await follows(cached)
+    first, _, info = await ask(cache)
+    cache.world.services[PUBSUB].create_node("other", node_type="urn:xmpp:microblog:0")
+    cache.world.services[PUBSUB].publish("other", "i0", ENTRY.format(0))
+    cache.house.sync.in_background(Address(ALICE, PUBSUB, "other"))
+    await cache.idle()
+    again, _, later = await ask(cache)
+
+    assert again is first
+    assert later["revision"] > info["revision"]
+
+
+async def test_a_denied_node_is_denied_whatever_was_made_before(cached: Make) -> None:
+    cache = await follows(cached)
+    await ask(cache)
+    node = await cache.house.nodes.find(BLOG)
+    assert node is not None
+    await cache.house.nodes.update(node, state="denied", reason="forbidden")
+    answer = cache.house.reads.get_made(BLOG, ReadOptions(policy="cache"), COPIES)
+    assert not isinstance(answer, tuple)
+    with pytest.raises(Exception, match="may not read"):
+        await answer
+
+
+async def test_large_pages_and_many_are_not_kept(cached: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = await follows(cached)
+    pages = cache.house.reads.pages
+    await ask(cache, form=LARGE)
+    assert len(pages) == 0
+    for limit in range(1, made.PAGES_AT_MOST + 10):
+        await ask(cache, ReadOptions(limit=limit))
+    assert len(pages) == made.PAGES_AT_MOST
+    assert pages.size == 1000 * made.PAGES_AT_MOST
+    monkeypatch.setattr(made, "BYTES_AT_MOST", 5000)
+    await ask(cache, ReadOptions(limit=200))
+    assert pages.size <= 5000
+
+
+async def test_what_nobody_asks_for_again_goes(cached: Make) -> None:
+    cache = await follows(cached)
+    pages = cache.house.reads.pages
+    first, *_ = await ask(cache)
+    await ask(cache, ReadOptions(limit=2))
+    pages._sweep()
+    assert (await ask(cache))[0] is first
+    pages._sweep()
+    assert len(pages) == 1
+    pages._sweep()
+    assert len(pages) == 0
+
+
+async def test_descriptors_are_as_many_whatever_is_kept(cached: Make) -> None:
+    cache = await follows(cached)
+    sealed = Form("sealed", lambda items, options: Sealed("page", b"x" * 100))
+    before = len(os.listdir("/proc/self/fd"))
+    for limit in range(1, made.DESCRIPTORS_AT_MOST + 5):
+        page, *_ = await ask(cache, ReadOptions(limit=limit), sealed)
+        first, second = page.open(), page.open()  # type: ignore[attr-defined]
+        assert os.read(first, 1000) == os.read(second, 1000) == b"x" * 100
+        os.close(first)
+        os.close(second)
+        del page
+    assert len(cache.house.reads.pages) == made.DESCRIPTORS_AT_MOST
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+# That it is what would be read
+
+
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["publish", "again", "retract", "flag", "purge", "sync", "reset", "silent", "delete"]),
+        st.integers(0, 7),
+    ),
+    max_size=8,
+)
+
+
+async def act(cache: Cached, action: str, number: int) -> None:
+    service = cache.world.services[PUBSUB]
+    match action:
+        case "publish":
+            publish(cache, number, f" {len(cache.world.requests)}")
+        case "again":
+            publish(cache, number)
+        case "retract":
+            service.retract("blog", f"i{number}")
+        case "flag":
+            await cache.house.node_reads.set_flags(BLOG, [f"i{number}"], ["starred"], [])
+        case "purge":
+            await cache.house.removal.purge(PurgeFilter(nodes=("blog",)), "", "").wait()
+        case "reset":
+            await cache.house.removal.reset("", "").wait()
+        case "sync":
+            await cache.house.sync.run(BLOG, full=True)
+        case "silent":
+            service.expire_items("blog", f"i{number}")
+        case "delete":
+            service.delete("blog")
+            service.create_node("blog", node_type="urn:xmpp:microblog:0", max_items=100)
+
+
+async def compare(cache: Cached) -> None:
+    """Each page is what the database says; asked twice, so that it may come again."""
+    for options in OPTIONS * 2:
+        try:
+            page, _, info = await ask(cache, options)
+        except PubSubCachedError:
+            continue
+        if info["source"] != "cache":
+            continue
+        query = Place.of(BLOG, options).query(options)
+        node, revision, found = cache.store.read_now(read_items, BLOG, query)
+        assert node is not None
+        assert found is not None
+        assert page.items == found.items  # type: ignore[attr-defined]
+        assert info["revision"] == revision
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@given(actions=ACTIONS)
+def test_a_page_that_comes_again_is_what_would_be_read(tmp_path: Path, actions: list[tuple[str, int]]) -> None:
+    async def run() -> None:
+        (tmp_path / "cache.sqlite3").unlink(missing_ok=True)
+        started: list[Cached] = []
+
+        async def make(world: World, **limits: int) -> Cached:
+            world.account(ALICE)
+            started.append(Cached(world, tmp_path, **limits))
+            return await started[0].start()
+
+        cache = await follows(make, items_per_node=6)
+        try:
+            await compare(cache)
+            for action, number in actions:
+                await act(cache, action, number)
+                await compare(cache)
+                await cache.idle()
+                await compare(cache)
+        finally:
+            await cache.stop()
+
+    asyncio.run(run())
+
+
+async def test_a_page_beside_a_writer_is_that_of_its_revision(cached: Make) -> None:
+    """The loop reads while another thread commits: what an answer holds is what was there at its revision."""
+    cache = await follows(cached)
+    answers: list[tuple[int, dict[str, int]]] = []
+    written: list[tuple[int, str]] = []
+    page, _, info = await ask(cache)
+    first = {item["id"]: item["revision"] for item in page.items}  # type: ignore[attr-defined]
+    for number in range(300):
+        id_ = f"i{number % 5}"
+        add, remove = (["read"], []) if number // 5 % 2 == 0 else ([], ["read"])
+        future = cache.store.write(item_store.set_flags, BLOG, [id_], add, remove)
+        while not future.done():
+            page, _, info = await ask(cache)
+            answers.append((info["revision"], {item["id"]: item["revision"] for item in page.items}))  # type: ignore[attr-defined]
+            await asyncio.sleep(0)
+        written.append((future.result().revision, id_))
+    for revision, found in answers:
+        wanted = dict(first) | {id_: at for at, id_ in written if at <= revision}
+        assert found == wanted
+
+
+# Versions
+
+
+def touched(*addresses: Address) -> Touched:
+    found = Touched()
+    for number, address in enumerate(addresses):
+        found.items(number, address, ["i0"])
+    return found
+
+
+def test_a_version_is_none_while_a_commit_is_under_way() -> None:
+    versions = Versions()
+    other = Address(ALICE, PUBSUB, "other")
+    before = versions.of(BLOG)
+    with versions.changing(touched(BLOG)):
+        assert versions.of(BLOG) is None
+        assert versions.of(other) is not None
+    assert versions.of(BLOG) not in (None, before)
+
+
+def test_a_commit_that_failed_is_a_new_version_as_well() -> None:
+    versions = Versions()
+    before = versions.of(BLOG)
+    with pytest.raises(OSError, match="full"), versions.changing(touched(BLOG)):
+        raise OSError("full")
+    assert versions.of(BLOG) not in (None, before)
+
+
+def test_what_may_have_changed_anything_changes_every_version() -> None:
+    versions = Versions()
+    everything = Touched()
+    everything.all()
+    before = versions.of(BLOG)
+    with versions.changing(everything):
+        assert versions.of(BLOG) is None
+    assert versions.of(BLOG) not in (None, before)
