@@ -15,6 +15,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from .. import errors
 from ..address import Address
 from ..store import changes as change_store
 from ..store import items as item_store
@@ -178,6 +179,8 @@ class Events:
     async def _guarded(self, account: Account, event: Event) -> None:
         try:
             await self._apply(account, event)
+        except errors.NoSuchNode:
+            log.debug("'%s' at %s was removed from the cache before its event was applied", event.node, event.service)
         except Exception:
             log.exception("an event of '%s' at %s could not be applied", event.node, event.service)
             self._later(self.distrust(Address(account.jid, event.service, event.node), "event"))
@@ -302,7 +305,10 @@ class Events:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if not isinstance(error, errors.NoSuchNode):
+            # A row that went has nothing that could be doubted.
             log.error("what an event made doubtful could not be written down: %s", error)
 
     def _announced(self, address: Address) -> None:

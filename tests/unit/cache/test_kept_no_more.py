@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from pubsub_cached import errors
+from pubsub_cached.address import Address
+from pubsub_cached.store import nodes as node_store
 from pubsub_cached.xmpp.fake import World
-from pubsub_cached.xmpp.port import ConfigurationEvent
+from pubsub_cached.xmpp.port import ConfigurationEvent, DeleteEvent, Event, PurgeEvent
 from tests.support.cached import ALICE, Cached, Make
+from tests.unit.cache.test_following import MICROBLOG, PUBSUB, followed
 
-PUBSUB = "pubsub.example.net"
 EVENTS = "urn:xmpp:calendar-events:0"
 
 
@@ -29,3 +33,25 @@ async def test_a_node_whose_new_configuration_nobody_keeps_is_answered_by_the_se
     assert (await cache.node(PUBSUB, "calendar"))["state"] == "discovered"
     with pytest.raises(errors.NotCached):
         await cache.read(PUBSUB, "calendar", policy="cache")
+
+
+@pytest.mark.parametrize("event", [DeleteEvent, PurgeEvent, ConfigurationEvent])
+async def test_a_node_that_is_forgotten_while_its_event_is_applied_is_no_failure(
+    cached: Make, event: type[Event]
+) -> None:
+    """However far the event has come when the row goes."""
+    world = World()
+    cache, _ = await followed(cached, world)
+    address = Address(ALICE, PUBSUB, MICROBLOG)
+    for turns in range(12):
+        await cache.read(PUBSUB, MICROBLOG)
+        await cache.idle()
+        node = await cache.store.read(node_store.find, address)
+        assert node is not None
+        account = cache.house.accounts.get(ALICE)
+        cache.house.events.put(account, event(service=PUBSUB, node=MICROBLOG))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await cache.store.write(node_store.forget, node.id)
+        await cache.idle()
+    assert cache.failures() == []
