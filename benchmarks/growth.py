@@ -15,7 +15,7 @@ NODES = 10
 
 
 async def growth(stage: Stage) -> Row:
-    """20 items, read from ten nodes by turns, in both databases."""
+    """Pages of 20 items, read from ten nodes by turns, in both databases."""
     scale = stage.scale
     large, small = await stage.running(scale.big), await stage.running(scale.small)
     taken = await in_turn(_reads(large, scale.big), _reads(small, scale.small), scale.reads, warm=20)
@@ -32,8 +32,10 @@ async def growth(stage: Stage) -> Row:
 def _reads(daemon: Daemon, count: int) -> Action:
     nodes = count // content.PER_NODE
     numbers = sorted({nodes * part // NODES for part in range(NODES)})
+    # Another page each time, for those that were just sent are kept.
     reads = cycle(
-        read(daemon.client, content.SERVICE, content.address(number).node, 20, account=content.ACCOUNT)
+        read(daemon.client, content.SERVICE, content.address(number).node, 20, account=content.ACCOUNT, index=index)
+        for index in range(content.PER_NODE - 19)
         for number in numbers
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from functools import partial
+from itertools import cycle
 from typing import Any
 
 import msgspec
@@ -22,10 +23,12 @@ IN_FLIGHT = 16
 
 NODE = "read"
 ITEMS = 100
+# More than the daemon keeps as they were sent.
+NEW_PAGES = 200
 
 
-async def echo_of(stage: Stage, limit: int) -> Row:
-    """A cached read of ``limit`` items of 1.5 KB, all fields."""
+async def echo_of(stage: Stage, limit: int, *, new: bool = False) -> Row:
+    """A cached read of ``limit`` items of 1.5 KB, all fields; ``new``: a page that is not kept as it was sent."""
     online = await stage.online()
     await online.node(NODE, ITEMS)
     await online.keep(NODE)
@@ -37,10 +40,11 @@ async def echo_of(stage: Stage, limit: int) -> Row:
     where = await stage.echo(online)
     await client.call(*where, "Keep", "aa{sv}sa{sv}", reply)
     floor = read(client, online.service, NODE, limit, destination=where)
-    taken = await in_turn(ours, floor, stage.scale.reads)
+    pages = cycle(read(client, online.service, NODE, limit, index=index) for index in range(ITEMS - limit + 1))
+    taken = await in_turn((lambda: next(pages)()) if new else ours, floor, stage.scale.reads)
     return Row(
-        name=f"read-{limit}",
-        what=f"cached GetItems, {limit} items",
+        name=f"read-{limit}-new" if new else f"read-{limit}",
+        what=f"cached GetItems, {limit} items{', another page each time' if new else ''}",
         against="echo of the same reply",
         **taken._asdict(),
         count=stage.scale.reads,
@@ -66,7 +70,7 @@ async def service(stage: Stage) -> Row:
     )
 
 
-async def lines(stage: Stage, limit: int) -> Row:
+async def lines(stage: Stage, limit: int, *, new: bool = False) -> Row:
     """The same as JSON Lines in a descriptor, which the client reads and parses."""
     online = await stage.online()
     count = min(limit, stage.scale.sync_items)
@@ -83,10 +87,12 @@ async def lines(stage: Stage, limit: int) -> Row:
     finally:
         os.close(descriptor)
     repeat = max(2, stage.scale.reads * 20 // (limit + 20))
-    taken = await in_turn(ours, floor, repeat)
+    places = range(min(NEW_PAGES, stage.scale.sync_items - count + 1))
+    pages = cycle(_read_lines(client, online.alice.jid, count, (NAME, ROOT, JSON), index) for index in places)
+    taken = await in_turn((lambda: next(pages)()) if new else ours, floor, repeat)
     return Row(
-        name=f"json-{limit}",
-        what=f"cached Json.ReadItems, {limit} items, parsed",
+        name=f"json-{limit}-new" if new else f"json-{limit}",
+        what=f"cached Json.ReadItems, {limit} items, parsed{', another page each time' if new else ''}",
         against="echo of the same descriptor",
         count=repeat,
         most=1.4,
@@ -94,9 +100,10 @@ async def lines(stage: Stage, limit: int) -> Row:
     )
 
 
-def _read_lines(client: Connection, account: str, count: int, where: tuple[str, str, str]) -> Action:
+def _read_lines(client: Connection, account: str, count: int, where: tuple[str, str, str], index: int = 0) -> Action:
     decode = msgspec.json.Decoder().decode_lines
-    body = [account, account, syncs.NODE, {"limit": Variant("u", count)}]
+    place = {"index": Variant("u", index)} if index else {}
+    body = [account, account, syncs.NODE, {"limit": Variant("u", count)} | place]
 
     async def action() -> list[Any]:
         descriptor, _, _ = await client.call(*where, "ReadItems", "sssa{sv}", body)
@@ -150,9 +157,11 @@ async def _at_once(actions: list[Action]) -> None:
 ROWS: dict[str, Measurement] = {
     "read-20": partial(echo_of, limit=20),
     "read-100": partial(echo_of, limit=100),
+    "read-20-new": partial(echo_of, limit=20, new=True),
     "json-20": partial(lines, limit=20),
     "json-100": partial(lines, limit=100),
     "json-1000": partial(lines, limit=1000),
+    "json-100-new": partial(lines, limit=100, new=True),
     "service": service,
     "pipelined": pipelined,
 }

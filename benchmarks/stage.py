@@ -296,10 +296,12 @@ def read(
     limit: int,
     *,
     account: str = "",
+    index: int = 0,
     destination: tuple[str, str, str] = (NAME, ROOT, CACHE),
 ) -> Action:
     """A GetItems of all fields, ready to be called often."""
-    body = [account, service, node, {"limit": Variant("u", limit)}]
+    place = {"index": Variant("u", index)} if index else {}
+    body = [account, service, node, {"limit": Variant("u", limit)} | place]
 
     async def action() -> list[Any]:
         return await client.call(*destination, "GetItems", "sssa{sv}", body)
