@@ -71,7 +71,7 @@ def test_demotion_changes_those_in_the_states_and_tells_which(db: Database) -> N
         (polled.id, "stale", "restart"),
     ]
     assert len({row.revision for row in changed}) == 2
-    assert db.again(denied) == denied
+    assert [db.again(live), db.again(polled), db.again(denied)] == [*changed, denied]
     assert db.write(nodes.demote, None, ("stale",), "stale", "restart") == []
     assert db.write(nodes.demote, "bob@example.org", ("stale",), "live", "") == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Select, bindparam, delete, func, insert, or_, select
 from sqlalchemy import update as change
 
@@ -46,6 +47,11 @@ _COUNTED = Prepared(
     change(Node)
     .where(Node.id == bindparam("row"))
     .values(item_count=Node.item_count + bindparam("more"), revision=bindparam("number"))
+)
+_DEMOTED = Prepared(
+    change(Node)
+    .where(Node.id == bindparam("row"))
+    .values(state=bindparam("to"), reason=bindparam("why"), revision=bindparam("number"))
 )
 _LOWERED = Prepared(
     change(Node)
@@ -178,10 +184,18 @@ def demote(tx: Transaction, account: str | None, states: tuple[str, ...], to: st
     account: whose; None for all that are run, and those that were removed.
     """
     mine = or_(whose.runs(), Account.removed) if account is None else Account.jid == account
-    statement = select(Node.id).join(Account).where(Node.state.in_(states), mine).order_by(Node.id)
-    before = [must(by_id(tx.connection, id_)) for id_ in tx.connection.scalars(statement).all()]
-    after = [update(tx, row.id, state=to, reason=reason) for row in before]
-    return [new for old, new in zip(before, after, strict=True) if new.revision != old.revision]
+    statement = _SELECT.where(Node.state.in_(states), mine).order_by(Node.id)
+    before = [_node(row) for row in tx.connection.execute(statement)]
+    after = []
+    for row in before:
+        if (row.state, row.reason) != (to, reason):
+            tx.own(row.account_id)
+            after.append(msgspec.structs.replace(row, state=to, reason=reason, revision=tx.next_revision()))
+            if shown(row) != shown(after[-1]):
+                tx.touched.node(row.id, row.address)
+    # All of a start: one by one they would keep the first answer waiting, 0.4 ms each.
+    _DEMOTED.each(tx.connection, [{"row": row.id, "to": to, "why": reason, "number": row.revision} for row in after])
+    return after
 
 
 def forget(tx: Transaction, node_id: int) -> None:

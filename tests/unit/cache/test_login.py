@@ -136,6 +136,33 @@ async def test_no_more_than_two_at_once_at_one_domain(cached: Make) -> None:
     await cache.idle()
 
 
+async def test_accounts_share_the_two_places_at_a_domain(cached: Make) -> None:
+    """Twenty that log in at once ask a service no more at a time than one does, each for its list first."""
+    world = World()
+    service = world.service(PUBSUB, profile=EJABBERD)
+    service.create_node(f"{MICROBLOG}/a")
+    service.publish(f"{MICROBLOG}/a", "i0", ENTRY.format(0))
+    accounts = [f"user{number}@example.org" for number in range(20)]
+    cache: Cached = await cached(world, *accounts)
+    for account in accounts:
+        cache.house.sync.in_background(Address(account, PUBSUB, f"{MICROBLOG}/a"))
+    await cache.idle()
+    before = len(world.requests)
+    for account in accounts:
+        world.cut(account)
+    await cache.idle()
+    service.hold()
+    for account in accounts:
+        world.restore(account)
+    await service.holding(2)
+    await world.settle()
+    assert len(service.held) == 2
+    service.release()
+    await cache.idle()
+    asked = Counter(request.kind for request in world.requests[before:])
+    assert (asked["subscriptions"], asked["get_items"]) == (20, 20)
+
+
 async def test_subscriptions_are_listed_once_for_all_who_need_them_at_the_same_time(cached: Make) -> None:
     world = World()
     service = world.service(PUBSUB)
