@@ -490,6 +490,20 @@ async def test_the_schema_is_upgraded_once_daemons_of_an_older_version_have_ende
     assert "colour" in {column for (column,) in server.execute(COLUMNS, name)}
 
 
+async def test_daemons_of_another_database_and_of_another_schema_keep_nobody_from_an_upgrade(
+    server: PostgreSQL, name: str
+) -> None:
+    other = server.create()
+    server.execute("CREATE SCHEMA apart AUTHORIZATION pubsub", name)
+    async with opened(server.url(name)):
+        for url in (server.url(other), f"{server.url(name)}&options=-csearch_path%3Dapart"):
+            prepare(url)
+            async with opened(url) as store:
+                row = await store.write(accounts.ensure, ACCOUNT)
+                await store.hold(row.id)
+    server.drop(other)
+
+
 async def test_a_daemon_writes_nothing_into_a_schema_that_was_upgraded_meanwhile(
     server: PostgreSQL, name: str, later: Migrations
 ) -> None:

@@ -130,6 +130,12 @@ class Dialect(Protocol):
     def unindexed(self, column: Value) -> Value:
         """The column, where no index on it shall be used: some planners would take any that fits."""
 
+    def version(self, conn: Connection) -> object | None:
+        """What is equal as long as the transaction would see what an earlier one of the connection saw; None: unknown.
+
+        After a first read of the transaction.
+        """
+
     def plan(self, conn: Connection, statement: str, parameters: Any) -> list[str]:
         """How the database would run a statement, a step a line."""
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, event
 
 from . import dialect
 from .search import Search, find
+from .statement import Prepared
 
 
 def explain(conn: Connection, search: Search) -> str:
@@ -18,11 +19,19 @@ def explain(conn: Connection, search: Search) -> str:
         ran.append((statement, parameters))
 
     event.listen(conn, "before_cursor_execute", note)
+    Prepared.heard[conn] = ran
     try:
         find(conn, search)
     finally:
+        del Prepared.heard[conn]
         event.remove(conn, "before_cursor_execute", note)
     spoken = dialect.of(conn)
-    return "\n\n".join(
-        "\n".join((" ".join(statement.split()), *spoken.plan(conn, statement, given))) for statement, given in ran
+    paragraphs = (
+        (" ".join(statement.split()), *spoken.plan(conn, statement, _given(given))) for statement, given in ran
     )
+    return "\n\n".join("\n".join(lines) for lines in paragraphs)
+
+
+def _given(arguments: Any) -> Any:
+    """As the library takes them, where the driver was given a list."""
+    return tuple(arguments) if isinstance(arguments, list) else arguments

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, false, func, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, Text, bindparam, false, func, or_, select
 
-from . import whose
+from . import dialect, whose
 from .models import Account, Node
 from .query import Query
 from .rows import UNPROVED
@@ -42,7 +43,21 @@ class Part(msgspec.Struct, frozen=True):
 
 
 def parts(conn: Connection, query: Query, nodes: Shown) -> list[Part]:
-    """All the nodes of the scope."""
+    """All the nodes of the scope. Those of a query that names none are looked at again only once something changed."""
+    if constrained(query) or (version := dialect.of(conn).version(conn)) is None:
+        return _parts(conn, query, nodes)
+    known: dict[Shown, tuple[object, list[Part]]] = conn.info.setdefault("parts", {})
+    before, found = known.get(nodes, (None, []))
+    if before != version:
+        found = _parts(conn, query, nodes)
+        # Of an earlier version nothing is asked again.
+        for old in [each for each, (of, _) in known.items() if of != version]:
+            del known[old]
+        known[nodes] = version, found
+    return found
+
+
+def _parts(conn: Connection, query: Query, nodes: Shown) -> list[Part]:
     names = accounts(conn)
     return [
         Part(
@@ -53,10 +68,15 @@ def parts(conn: Connection, query: Query, nodes: Shown) -> list[Part]:
             validated if knowing == nodes else None,
             due if dated == nodes else None,
         )
-        for account, state, completeness, nodes, validated, knowing, due, dated in conn.execute(
-            _grouped(nodes).where(*named(query)) if constrained(query) else _grouped(nodes)
+        for account, state, completeness, nodes, validated, knowing, due, dated in (
+            conn.execute(_grouped(nodes).where(*named(query))) if constrained(query) else _all(nodes).all(conn)
         )
     ]
+
+
+@lru_cache(maxsize=8)
+def _all(nodes: Shown) -> Prepared:
+    return Prepared(_grouped(nodes))
 
 
 @lru_cache(maxsize=8)
@@ -106,12 +126,17 @@ def constrained(query: Query) -> bool:
 def shown(nodes: Shown) -> tuple[Truth, ...]:
     """What has to hold of a node whose items may be shown."""
     conditions = (
-        Node.state.in_(nodes.states),
+        Node.state.in_(_each(nodes.states)),
         Node.completeness != "none",
         Node.reason != UNPROVED,
         Node.account_id.in_(select(Account.id).where(whose.has())),
     )
-    return conditions if nodes.analysers is None else (*conditions, Node.analyser.in_(nodes.analysers))
+    return conditions if nodes.analysers is None else (*conditions, Node.analyser.in_(_each(nodes.analysers)))
+
+
+def _each(values: Iterable[str]) -> list[BindParameter[str]]:
+    """One parameter for each, which unlike one for all can be compiled beforehand; in an order of its own."""
+    return [bindparam(None, value, Text) for value in sorted(values)]
 
 
 def named(query: Query) -> list[Truth]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
+from itertools import chain, repeat
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ from .drive import Drive, Matching
 from .models import Account, Item, Node
 from .query import Order
 from .scope import Part, Shown
+from .statement import Prepared, Row
 from .transaction import committed_revision
 from .words import Snippets
 
@@ -34,6 +36,8 @@ Place = tuple[Any, ...]
 BEST_FIRST: Order = (("rank", True),)
 NEWEST_FIRST: Order = (("modified", True),)
 _ROWS_AT_ONCE = 50
+# How many rows a statement that is compiled beforehand asks for.
+_SIZES = (1, 5, 20, _ROWS_AT_ONCE)
 _FARTHEST = 2**63
 
 
@@ -107,7 +111,12 @@ def rows_from(conn: Connection, search: Search, offset: int) -> list[int]:
 def records(conn: Connection, search: Search, rows: Sequence[int]) -> list[ItemRecord]:
     """The records of these rows in this order, without those that are gone or may not be shown any more."""
     fields = search.fields
-    found = {row[0]: row for row in conn.execute(_statement(fields, search.matching.shown), {"rows": list(rows)})}
+    found: dict[int, Row] = {}
+    for some in _parts(rows):
+        size = next(size for size in _SIZES if size >= len(some))
+        # The last one stands for those that are not there.
+        values = dict(zip(_names(size), chain(some, repeat(some[-1])), strict=False))
+        found |= ((row[0], row) for row in _statement(fields, search.matching.shown, size).all(conn, **values))
     snippet = Snippets(search.matching.words) if _wants(fields, "snippet") and search.matching.words.wanted else None
     return [_record(found[row], fields, snippet) for row in rows if row in found]
 
@@ -216,14 +225,19 @@ def _wants(fields: Iterable[str] | None, key: str) -> bool:
     return fields is None or key in fields
 
 
+@cache
+def _names(size: int) -> tuple[str, ...]:
+    return tuple(f"row{number}" for number in range(size))
+
+
 @lru_cache(maxsize=256)
-def _statement(fields: frozenset[str] | None, nodes: Shown) -> Select[Any]:
-    """Row, address, text, and the columns of ``pages.records``; of what is not wanted NULL."""
+def _statement(fields: frozenset[str] | None, nodes: Shown, size: int) -> Prepared:
+    """Row, address, text, and the columns of ``pages.records``, of so many rows; of what is not wanted NULL."""
     wanted = (column if _wants(fields, name) else null().label(f"no_{name}") for name, column in pages.FIELDS.items())
     text = Item.text if _wants(fields, "snippet") else null().label("no_text")
-    return (
+    return Prepared(
         select(Item.id, Account.jid, Node.service, Node.node, text, Item.item_id, null().label("place"), *wanted)
         .join(Node, Node.id == Item.node_id)
         .join(Account, Account.id == Node.account_id)
-        .where(Item.id.in_(bindparam("rows", expanding=True)), *scope.shown(nodes))
+        .where(Item.id.in_([bindparam(name) for name in _names(size)]), *scope.shown(nodes))
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import Connection
 from sqlalchemy.sql.base import Executable
@@ -23,11 +23,17 @@ class Prepared:
         self._statement = statement
         self._compiled: dict[str, _Compiled] = {}
 
+    heard: ClassVar[dict[Connection, list[tuple[str, Any]]]] = {}
+    """What was read by connections that somebody listens to: statements and their arguments."""
+
     def all(self, connection: Connection, **values: object) -> list[Row]:
         """Every row."""
         compiled = self._for(connection)
+        arguments = compiled.arguments(values)
+        if self.heard and connection in self.heard:
+            self.heard[connection].append((compiled.sql, arguments))
         cursor = connection.connection.cursor()
-        cursor.execute(compiled.sql, compiled.arguments(values))
+        cursor.execute(compiled.sql, arguments)
         return cursor.fetchall()  # type: ignore[return-value]
 
     def first(self, connection: Connection, **values: object) -> Row | None:

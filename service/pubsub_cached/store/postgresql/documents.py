@@ -158,10 +158,11 @@ def sort_keys(steps: Sequence[Step], descending: bool, there: bool) -> list[Key]
 
 def path_indexes(conn: Connection, prefix: str) -> set[str]:
     """See ``Dialect``."""
-    found = conn.exec_driver_sql(
+    cursor = conn.connection.cursor()
+    cursor.execute(
         "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = 'item'::regclass"
     )
-    return {name for (name,) in found if name.startswith(prefix) and not name.endswith(_NUMBERS)}
+    return {name for (name,) in cursor.fetchall() if name.startswith(prefix) and not name.endswith(_NUMBERS)}
 
 
 def create_path_index(conn: Connection, name: str, steps: Sequence[Step]) -> None:

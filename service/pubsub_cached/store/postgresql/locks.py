@@ -27,13 +27,17 @@ _TURNS = 0x70756274
 _PATIENCE = 10
 
 _NAMES = "SELECT coalesce(to_regclass('account')::oid::bigint, 0), current_schema()::regnamespace::oid::bigint"
-_HOLDER = """
-SELECT application_name, coalesce(host(client_addr), 'this machine'),
-    backend_start::timestamp(0)::text
-FROM pg_locks JOIN pg_stat_activity USING (pid)
-WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND pid <> pg_backend_pid()
+# The server shows those of all its databases.
+_GRANTED = """
+locktype = 'advisory' AND granted AND objsubid = 2
 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-AND classid = %s::bigint::oid AND objid = %s::bigint::oid ORDER BY backend_start LIMIT 1
+AND classid = %s::bigint::oid AND objid = %s::bigint::oid
+"""
+_SHARED = f"SELECT 1 FROM pg_locks WHERE mode = 'ShareLock' AND {_GRANTED}"
+_HOLDER = f"""
+SELECT application_name, coalesce(host(client_addr), 'this machine'), backend_start::timestamp(0)::text
+FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE pid <> pg_backend_pid() AND {_GRANTED} ORDER BY backend_start LIMIT 1
 """
 
 
@@ -99,10 +103,7 @@ def wait(driver: Driver, lock: Lock, how: str = "", seconds: int = _PATIENCE) ->
 
 def is_shared(driver: Driver, lock: Lock) -> bool:
     """Whether somebody has a lock together with others."""
-    where = "locktype = 'advisory' AND granted AND mode = 'ShareLock' AND objsubid = 2"
-    mine = "classid = %s::bigint::oid AND objid = %s::bigint::oid"
-    found = driver.execute(f"SELECT 1 FROM pg_locks WHERE {where} AND {mine}", (lock.kind, lock.number))
-    return found.fetchone() is not None
+    return driver.execute(_SHARED, (lock.kind, lock.number)).fetchone() is not None
 
 
 def release(driver: Driver, lock: Lock, how: str = "") -> None:

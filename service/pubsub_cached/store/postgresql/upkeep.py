@@ -35,6 +35,11 @@ def _bytes(value: Value) -> ColumnElement[int]:
     return func.coalesce(func.pg_column_size(value), 0)
 
 
+def version(conn: Connection) -> object | None:
+    """See ``Dialect``: to ask costs what is saved."""
+    return None
+
+
 def free(conn: Connection) -> int | None:
     """See ``Dialect``: the disk is the server's."""
     return None

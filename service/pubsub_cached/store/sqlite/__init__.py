@@ -26,7 +26,7 @@ from .texts import (
     text_row,
     text_source,
 )
-from .upkeep import compact, damage, free, plan, rebuild_indexes, size
+from .upkeep import compact, damage, free, plan, rebuild_indexes, size, version
 
 NAME = "sqlite"
 
@@ -58,4 +58,5 @@ __all__ = [
     "text_row",
     "text_source",
     "unindexed",
+    "version",
 ]

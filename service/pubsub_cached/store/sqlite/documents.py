@@ -131,8 +131,10 @@ def sort_keys(steps: Sequence[Step], descending: bool, there: bool) -> list[Key]
 
 def path_indexes(conn: Connection, prefix: str) -> set[str]:
     """See ``Dialect``."""
-    found = conn.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'item'")
-    return {name for (name,) in found if name.startswith(prefix)}
+    # Asked for each search by a path: what the library adds costs more than the question.
+    cursor = conn.connection.cursor()
+    cursor.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'item'")
+    return {name for (name,) in cursor.fetchall() if name.startswith(prefix)}
 
 
 def create_path_index(conn: Connection, name: str, steps: Sequence[Step]) -> None:

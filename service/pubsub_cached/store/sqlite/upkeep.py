@@ -23,6 +23,13 @@ def size(conn: Connection, mine: Truth) -> int:
     return (pages - free) * bytes_
 
 
+def version(conn: Connection) -> object | None:
+    """See ``Dialect``: the one number tells of the commits of others, the other of what was written here."""
+    driver = conn.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return *driver.execute("PRAGMA data_version").fetchone(), driver.total_changes
+
+
 def free(conn: Connection) -> int | None:
     """See ``Dialect``."""
     (_, _, file), *_ = conn.exec_driver_sql("PRAGMA database_list")
