@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from . import analysers, events, growth, memory, reads, searches, soak, starts, syncs, views
+from .databases import FILES
 from .measure import Failed, Row
 from .stage import FULL, QUICK, Measurement, Scale, Stage
 
@@ -30,10 +31,10 @@ ROWS: dict[str, Measurement] = {
 HEADINGS = ("", "ours", "against", "floor", "ratio", "target")
 
 
-async def measured(names: list[str], scale: Scale) -> list[Row | Failed]:
+async def measured(names: list[str], scale: Scale, database: str = FILES) -> list[Row | Failed]:
     """The rows of these names, in order; one that fails is no reason to do without the others."""
     rows: list[Row | Failed] = []
-    async with Stage(scale) as stage:
+    async with Stage(scale, database) as stage:
         for name in names:
             print(f"measuring {name} …", file=sys.stderr, flush=True)
             try:
@@ -80,6 +81,13 @@ def arguments() -> argparse.ArgumentParser:
         metavar="MINUTES",
         help="instead: random work for so long (30), and whether anything grew, slowed down or went astray",
     )
+    parser.add_argument(
+        "--database",
+        default=FILES,
+        metavar="URL",
+        help="where the caches are: sqlite (a file each, the default), postgresql (a server that is started for it), "
+        "or the URL of a database of PostgreSQL whose user may make others",
+    )
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="small counts: shows that it runs, the figures say little")
     size.add_argument("--full", action="store_true", help="growth with 1,000,000 items, which takes minutes to make")
@@ -95,7 +103,7 @@ def main() -> int:
     try:
         if chosen.soak is not None:
             return soak.run(chosen.soak)
-        rows = asyncio.run(measured(chosen.row or list(ROWS), scale))
+        rows = asyncio.run(measured(chosen.row or list(ROWS), scale, chosen.database))
     except KeyboardInterrupt:
         return 130
     if chosen.json:

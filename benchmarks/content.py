@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 
 import msgspec
+from sqlalchemy import make_url
 
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.builtin import registry
 from pubsub_cached.analysers.registry import ItemContext
-from pubsub_cached.store import accounts, items, nodes
+from pubsub_cached.store import accounts, items, nodes, urls
 from pubsub_cached.store.rows import StoredItem
 from pubsub_cached.store.store import Store
 from pubsub_cached.store.transaction import Transaction
@@ -65,14 +65,15 @@ def published(number: int) -> str:
     return (_FIRST + timedelta(minutes=number)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-async def fill(file: Path, count: int, size: int) -> None:
-    """Make a database of ``count`` items on nodes of ``PER_NODE`` each, as the daemon would have stored them."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+async def fill(url: str, count: int, size: int) -> None:
+    """Fill a new database with ``count`` items on nodes of ``PER_NODE`` each, as the daemon would have stored them."""
+    if make_url(url).get_backend_name() == "sqlite":
+        urls.path_of(url).parent.mkdir(parents=True, exist_ok=True)
     definition = registry().get("blog")
     assert definition is not None
     version = definition.version
     template = _parsed(address(0), entry("@id@", size))
-    store = Store.open(f"sqlite:///{file}")
+    store = Store.open(url)
     try:
         await store.write(partial(accounts.ensure, jid=ACCOUNT, origin="config", enabled=False))
         numbers = list(range(count // PER_NODE))

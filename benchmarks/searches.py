@@ -1,9 +1,8 @@
-"""Searches in a large database, over the bus."""
+"""Searches in a large database, over the bus; beside them a GetItems of as many items of the same daemon."""
 
 from __future__ import annotations
 
 import asyncio
-import statistics
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -12,8 +11,8 @@ from pubsub_cached.bus import Variant
 from tests.support.daemon import NAME, ROOT
 
 from . import content
-from .measure import Row, seconds
-from .stage import CACHE, TIMEOUT, Measurement, Stage
+from .measure import Row, in_turn
+from .stage import CACHE, TIMEOUT, Measurement, Stage, read
 
 
 class Question:
@@ -50,23 +49,28 @@ async def search(stage: Stage, name: str) -> Row:
     scale = stage.scale
     daemon = await stage.running(scale.big)
 
-    async def action() -> None:
+    async def action() -> int:
         items, _, info = await daemon.client.call(
             NAME, ROOT, CACHE, "Search", "ssa{sv}", [question.text, question.query, question.options]
         )
         if not items or (question.bounded and scale.big > 1000 and "ranked" not in info):
             raise RuntimeError(f"{len(items)} items came, of which were ranked: {info.get('ranked')}")
+        return len(items)
 
     async with asyncio.timeout(TIMEOUT):
         # What analysers ask for is made after the start.
         while question.index not in await daemon.call("Debug", "Explain", "ssa{sv}", question.text, question.query, {}):
             await asyncio.sleep(0.1)
-    await action()
-    taken = [await seconds(action) for _ in range(scale.searches)]
+    found = await action()
+    floor = read(daemon.client, content.SERVICE, content.address(0).node, found, account=content.ACCOUNT)
+    pair = await in_turn(action, floor, scale.searches)
     return Row(
         name=name,
         what=f"{question.what}, {scale.big:,} items",
-        ours=statistics.median(taken),
+        against=f"GetItems of {found}",
+        ours=pair.ours,
+        floor=pair.floor,
+        paired=pair.paired,
         count=scale.searches,
         within=question.within,
     )

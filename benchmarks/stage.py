@@ -24,6 +24,7 @@ from tests.support.publisher import Config, Publisher, Refused
 from tests.support.server import free_ports
 
 from . import content, echo, pump
+from .databases import FILES, Databases
 from .measure import Action, Row
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -161,8 +162,10 @@ class Pump:
 class Stage:
     """A context manager; at the end everything is stopped and removed."""
 
-    def __init__(self, scale: Scale) -> None:
+    def __init__(self, scale: Scale, where: str = FILES) -> None:
+        """where: the databases of the daemons are, see ``Databases``."""
         self.scale = scale
+        self._databases = Databases(where)
         self._stack = AsyncExitStack()
         self._online: Online | None = None
         self._echo = False
@@ -173,6 +176,7 @@ class Stage:
     async def __aenter__(self) -> Self:
         name = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
         self.directory = Path(name)
+        self._stack.enter_context(self._databases)
         return self
 
     async def __aexit__(self, kind: object, error: object, at: object) -> None:
@@ -220,6 +224,7 @@ class Stage:
     async def _connected(self, server: Prosody, home: Path) -> Daemon:
         """A daemon with Alice's account, online."""
         daemon = await self._daemon(home)
+        self._databases.of(daemon)
         with daemon.config.open("a", encoding="utf-8") as config:
             config.write("[cache]\nitems-per-node = 10000\n")
         daemon.account(server, "alice")
@@ -239,15 +244,17 @@ class Stage:
         """A daemon on a bus of its own; its database has ``count`` items and is made once."""
         daemon = self._full.get(count)
         if daemon is None:
-            daemon = self._full[count] = await self._daemon(self.directory / f"items-{count}")
-            daemon.config.write_text(
-                f'[cache]\ntotal-size = {2**40}\n\n[[account]]\njid = "{content.ACCOUNT}"\nenabled = false\n',
-                encoding="utf-8",
-            )
+            daemon = await self._daemon(self.directory / f"items-{count}")
+            url = self._databases.of(daemon)
+            with daemon.config.open("a", encoding="utf-8") as config:
+                config.write(
+                    f'[cache]\ntotal-size = {2**40}\n\n[[account]]\njid = "{content.ACCOUNT}"\nenabled = false\n'
+                )
             analysers = daemon.config.parent / "analysers"
             analysers.mkdir()
             (analysers / "indexes.toml").write_text(content.INDEXES, encoding="utf-8")
-            await content.fill(daemon.database, count, size=600)
+            await content.fill(url, count, size=600)
+            self._full[count] = daemon
         return daemon
 
     async def running(self, count: int) -> Daemon:

@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
+from pubsub_cached.address import Address
 from pubsub_cached.errors import DatabaseError, Timeout
-from pubsub_cached.store import aside, dialect, drive, indexes, items, nodes, search
+from pubsub_cached.store import aside, dialect, drive, indexes, items, nodes, scope, search
 from pubsub_cached.store.models import Item
 from pubsub_cached.store.path import parse
+from pubsub_cached.store.query import Query
+from pubsub_cached.store.scope import Shown
 from pubsub_cached.store.search import Search
+from pubsub_cached.store.statement import Prepared
 from pubsub_cached.store.store import Store
 
 from .conftest import Database
@@ -187,3 +191,32 @@ async def test_closing_ends_what_runs(url: str) -> None:
 async def test_a_search_sees_one_moment_and_can_not_write(store: Store) -> None:
     with pytest.raises(DatabaseError, match=r"read-?only"):
         await store.read_aside(lambda conn: conn.execute(text("DELETE FROM node")))
+
+
+async def test_the_nodes_of_a_search_are_looked_at_again_once_something_changed(store: Store, address: Address) -> None:
+    shown = Shown(("live", "stale"))
+
+    async def states() -> list[tuple[str, int]]:
+        found = await store.read(scope.parts, Query(), shown)
+        return [(part.state, part.nodes) for part in found]
+
+    def asked(conn: Connection) -> int:
+        Prepared.heard[conn] = ran = []
+        try:
+            scope.parts(conn, Query(), shown)
+        finally:
+            del Prepared.heard[conn]
+        return len(ran)
+
+    assert await states() == []
+    node = await store.write(nodes.ensure, address)
+    for state in ("live", "stale"):
+        await store.write(nodes.update, node.id, state=state, completeness="full")
+        assert await states() == [(state, 1)]
+    # What is told of a polled node changes without a revision.
+    await store.write(nodes.update, node.id, next_sync=5)
+    (part,) = await store.read(scope.parts, Query(), shown)
+    assert part.next_sync == 5
+    assert await store.read(asked) == (0 if store.inline else 2)
+    await store.write(nodes.forget, node.id)
+    assert await states() == []
