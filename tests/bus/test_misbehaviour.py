@@ -139,9 +139,9 @@ async def flooded(setting: Setting, count: int) -> int:
     return meanwhile
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.long)])
-async def test_who_floods_keeps_nobody_waiting_for_all_of_it(setting: Setting, count: int) -> None:
+async def test_who_floods_keeps_nobody_waiting_for_all_of_it(setting: Setting) -> None:
+    # As many as may wait for their turn; what is beyond is dealt with as it comes.
+    count = 1000
     await flooded(setting, 100)
     before = await setting.footprint()
     assert await flooded(setting, count) < count
