@@ -93,6 +93,8 @@ class Rounds:
         columns = await self._describe(session, node, whole)
         # What is fetched may be as old as its beginning, whoever joins it later.
         asked_at = self._clock()
+        await self.caught_up()
+        running.touched_since.clear()
         before = await self._store.read(outline, node.id)
         found = None if whole else await self._climb(session, node, before, running, followed=followed)
         if found is None:
@@ -102,6 +104,8 @@ class Rounds:
             found = await self._place(session, node, before, found)
         # Events that came before the last reply are older than it, and must not be applied on top of it.
         await self.caught_up()
+        # Of what events told before the service was asked, its answer says where it stands.
+        running.touched -= found.there - running.touched_since
         if running.disturbed or (running.full and not found.whole):
             return None
         if found.whole and node.whole_at is not None:

@@ -14,8 +14,9 @@ class Running:
     """What is known of it so far.
 
     full: everything has to be fetched, whatever is known. whole: everything was, in the last pass. touched: ids that
-    events changed meanwhile. disturbed: the whole node changed meanwhile. subscribed: its subscription was looked at.
-    declines: of its subscription, before the row was read.
+    events changed meanwhile; touched_since: since the service was first asked for items. disturbed: the whole node
+    changed meanwhile. subscribed: its subscription was looked at. declines: of its subscription, before the row was
+    read.
     """
 
     def __init__(self, *, urgent: bool, pin: bool, full: bool) -> None:
@@ -26,6 +27,7 @@ class Running:
         self.full = full
         self.whole = False
         self.touched: set[str] = set()
+        self.touched_since: set[str] = set()
         self.disturbed = False
         self.subscribed = False
         self.declines = 0

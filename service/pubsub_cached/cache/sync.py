@@ -134,6 +134,7 @@ class Sync:
         self.overwrites.changed(address, ids)
         if (running := self._running.get(address)) is not None:
             running.touched.update(ids)
+            running.touched_since.update(ids)
 
     def ask(self, question: Question, youngest: str) -> None:
         """Find out where the service put an overwritten item; youngest: the one that was made last, "" to drop it."""

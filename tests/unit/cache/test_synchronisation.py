@@ -10,7 +10,7 @@ import pytest
 from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.cache.options import PurgeFilter
-from pubsub_cached.xmpp.fake import PROSODY, World
+from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, World
 from pubsub_cached.xmpp.port import BounceEvent, DeleteEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 from tests.unit.cache.test_following import MICROBLOG, PUBSUB, followed, freshness, local, purge
@@ -111,6 +111,29 @@ async def test_a_refused_unsubscription_of_a_forgotten_node_refuses_no_read(cach
     await cache.idle()
     assert world.count("unsubscribe") == 1
     assert await cache.ids(PUBSUB, MICROBLOG) == []
+
+
+async def test_an_old_item_overwritten_in_its_place_just_before_the_fetch_takes_no_newer_ones_place(
+    cached: Make,
+) -> None:
+    world = World()
+    service = world.service(PUBSUB, profile=EJABBERD)
+    service.create_node(MICROBLOG, max_items=100)
+    for id_ in "abcdef":
+        service.publish(MICROBLOG, id_, ENTRY.format(id_))
+    cache: Cached = await cached(world, items_per_node=3)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    service.hold()
+    job = cache.house.sync.job(ADDRESS, full=True)
+    await service.holding(1)
+    service.publish(MICROBLOG, "a", ENTRY.format("again"))
+    await world.settle()
+    await cache.house.events.settled()
+    assert list(await local(cache)) == ["a", "f", "e"]
+    service.release()
+    await job.wait()
+    assert list(await local(cache)) == ["f", "e", "d"]
 
 
 async def test_a_redirect_survives_a_synchronisation_under_way(cached: Make) -> None:
