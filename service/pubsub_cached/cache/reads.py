@@ -138,7 +138,7 @@ class Reads:
         if decision in _FROM_CACHE:
             assert node is not None
             self._in_use(node, now)
-            if found is not None and self._withheld(account, options, place, found):
+            if found is not None and self._withheld(account, node, options, place, found):
                 return self._with_timeout(self._past(account, node, options, place), address, options)
             if found is None or (account.online and _past_window(node, options, found)):
                 return self._beyond(account, node, options, place)
@@ -253,11 +253,15 @@ class Reads:
         return items, cursor, info
 
     @staticmethod
-    def _withheld(account: Account, options: ReadOptions, place: Place, found: ItemsSlice) -> bool:
-        """Whether one of the named items was too large to be stored, and can be had from the service."""
+    def _withheld(account: Account, node: NodeRow, options: ReadOptions, place: Place, found: ItemsSlice) -> bool:
+        """Whether the service may have more of the named items: too large to be stored, or past the window."""
+        if place.ids is None or options.policy == "cache" or not account.online:
+            return False
+        past = node.completeness == "window" and node.state != "unreachable"
+        if past and found.position is None and len(found.items) < len(set(place.ids)):
+            return True
         wanted = options.fields is None or "payload" in options.fields
-        asked = place.ids is not None and wanted and options.policy != "cache" and account.online
-        return asked and any("payload" not in item for item in found.items)
+        return wanted and any("payload" not in item for item in found.items)
 
     @staticmethod
     def _goes_on(node: NodeRow, options: ReadOptions, account: Account) -> bool:

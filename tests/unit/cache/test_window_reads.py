@@ -68,6 +68,27 @@ async def test_the_last_page_of_a_window_is_the_services(cached: Make) -> None:
     assert await cache.ids(PUBSUB, MICROBLOG, before="", limit=2) == ["i1", "i0"]
 
 
+async def test_named_items_past_the_window_are_the_services(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG, max_items=10_000)
+    for number in range(8):
+        service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
+    cache: Cached = await cached(world, items_per_node=5)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    asked = world.count()
+    assert await cache.ids(PUBSUB, MICROBLOG, ids=("i7", "i3")) == ["i7", "i3"]
+    assert await cache.ids(PUBSUB, MICROBLOG, ids=("i7", "i1"), policy="cache") == ["i7"]
+    assert world.count() == asked
+    items, cursor, info = await cache.read(PUBSUB, MICROBLOG, ids=("i7", "nothing", "i1"))
+    assert ([item["id"] for item in items], cursor, info["source"]) == (["i7", "i1"], "", "network")
+    world.cut(ALICE)
+    await cache.idle()
+    items, _, info = await cache.read(PUBSUB, MICROBLOG, ids=("i7", "i1"))
+    assert ([item["id"] for item in items], info["completeness"]) == (["i7"], "window")
+
+
 async def test_a_retraction_beyond_the_window_is_no_disagreement(cached: Make) -> None:
     world = World()
     service = world.service(PUBSUB)
