@@ -8,6 +8,7 @@ import os
 import platform
 import signal
 import sys
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -34,14 +35,17 @@ HEADINGS = ("", "ours", "against", "floor", "ratio", "target")
 async def measured(names: list[str], scale: Scale, database: str = FILES) -> list[Row | Failed]:
     """The rows of these names, in order; one that fails is no reason to do without the others."""
     rows: list[Row | Failed] = []
+    end = time.monotonic() + scale.budget
     async with Stage(scale, database) as stage:
         for name in names:
             print(f"measuring {name} …", file=sys.stderr, flush=True)
             try:
-                async with asyncio.timeout(scale.longest):
+                async with asyncio.timeout(min(scale.longest, max(0.0, end - time.monotonic()))):
                     row: Row | Failed = await ROWS[name](stage)
             except Exception as error:
-                row = Failed(name=name, error=f"{type(error).__name__}: {error}")
+                late = isinstance(error, TimeoutError) and not str(error)
+                said = "it took too long" if late else f"{type(error).__name__}: {error}"
+                row = Failed(name=name, error=said)
                 stage.say_logs()
             rows.append(row)
             print("  " + "  ".join(cell for cell in _cells(row) if cell), file=sys.stderr, flush=True)

@@ -42,7 +42,7 @@ class Scale(msgspec.Struct, frozen=True):
     """How much is measured.
 
     reads, searches, starts, events, syncs: repetitions; small, big, sync_items, load_items, memory_items: items;
-    flood: seconds; longest: seconds that a row may take.
+    flood: seconds; longest: seconds that a row may take, and budget all of them together.
     """
 
     reads: int = 1000
@@ -57,9 +57,10 @@ class Scale(msgspec.Struct, frozen=True):
     memory_items: int = 20_000
     flood: float = 10.0
     longest: float = 180.0
+    budget: float = 1400.0
 
 
-FULL = Scale(big=1_000_000, memory_items=100_000, flood=60.0, longest=1800.0)
+FULL = Scale(big=1_000_000, memory_items=100_000, flood=60.0, longest=1800.0, budget=14_400.0)
 QUICK = Scale(
     reads=5,
     small=200,

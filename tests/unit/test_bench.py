@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -14,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.__main__ import ROWS, table
+from benchmarks.__main__ import ROWS, measured, table
 from benchmarks.measure import Failed, Row, duration
 from benchmarks.soak import Sample, growth
+from benchmarks.stage import Scale
 from tests.support.prosody import available
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -72,6 +74,25 @@ def test_a_row_that_failed_is_in_the_table() -> None:
 
     assert "failed: TimeoutError" in lines[1]
     assert "2.00×" in lines[2]
+
+
+async def test_a_row_that_takes_too_long_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def slow(_: object) -> Row:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def quick(_: object) -> Row:
+        return row(most=2)
+
+    async def broken(_: object) -> Row:
+        raise RuntimeError("the server is gone")
+
+    monkeypatch.setattr("benchmarks.__main__.ROWS", {"slow": slow, "broken": broken, "quick": quick})
+    slow_row, broken_row, quick_row = await measured(["slow", "broken", "quick"], Scale(longest=0.1))
+
+    assert slow_row == Failed(name="slow", error="it took too long")
+    assert broken_row == Failed(name="broken", error="RuntimeError: the server is gone")
+    assert isinstance(quick_row, Row)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(2.5, "2.50 s"), (0.0123, "12.3 ms"), (0.00045, "450 µs")])
