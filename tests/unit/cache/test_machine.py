@@ -526,7 +526,7 @@ CoherenceOnServer.TestCase.settings = settings(
 MoreOnServer = type("MoreOnServer", (CoherenceOnServer,), {})
 MoreOnServer.TestCase.settings = settings(LONG, max_examples=60)
 TestCoherence = pytest.mark.timeout(600)(Coherence.TestCase)
-TestCoherenceOnServer = pytest.mark.usefixtures("on_server")(CoherenceOnServer.TestCase)
+TestCoherenceOnServer = pytest.mark.timeout(600)(pytest.mark.usefixtures("on_server")(CoherenceOnServer.TestCase))
 
 
 TestMoreCoherenceOnServer = pytest.mark.long(
