@@ -297,7 +297,8 @@ def title(payload: str) -> str:
 
 
 def _logged(online: Online) -> list[str]:
-    return ["The log has a traceback."] if "Traceback" in online.daemon.log.read_text(encoding="utf-8") else []
+    _, found, rest = online.daemon.log.read_text(encoding="utf-8").partition("Traceback")
+    return [f"The log has a traceback: {found}{rest[:3000]}"] if found else []
 
 
 def report(verdict: Verdict) -> str:
