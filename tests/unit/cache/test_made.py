@@ -27,14 +27,11 @@ from pubsub_cached.store.versions import Versions
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
+# Pages are kept where bounded reads are made on the loop.
+pytestmark = pytest.mark.sqlite
+
 PUBSUB = "pubsub.example.net"
 BLOG = Address(ALICE, PUBSUB, "blog")
-
-
-@pytest.fixture
-def cache_url() -> str:
-    """Pages are kept where bounded reads are made on the loop, which is SQLite."""
-    return ""
 
 
 class Copied:
