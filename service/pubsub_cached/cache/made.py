@@ -21,6 +21,8 @@ from .options import LIMIT_AT_MOST, ReadOptions
 from .shelf import Shelf
 
 BYTES_AT_MOST = 16 * 1024 * 1024
+# Of these, as many as are the process's own memory.
+OWN_BYTES_AT_MOST = 4 * 1024 * 1024
 PAGES_AT_MOST = 64
 # Of these, as many as hold a descriptor.
 DESCRIPTORS_AT_MOST = 8
@@ -105,6 +107,8 @@ class Pages:
             others = [each for each, page in self._pages.items() if page.made.has_descriptor]
             for other in others[: max(0, len(others) + 1 - DESCRIPTORS_AT_MOST)]:
                 self._drop(other)
+        else:
+            self._make_room(made.size)
         while self._pages and (self.size + made.size > BYTES_AT_MOST or len(self._pages) >= PAGES_AT_MOST):
             self._drop(next(iter(self._pages)))
         if not made.keep(self._shelf):
@@ -115,6 +119,16 @@ class Pages:
         self.size += made.size
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._sweep)
+
+    def _make_room(self, size: int) -> None:
+        """Drop the oldest of what is the process's own memory, so that there is room for so many bytes of it."""
+        own = [(key, page.made.size) for key, page in self._pages.items() if not page.made.has_descriptor]
+        held = sum(each for _, each in own)
+        for key, each in own:
+            if held + size <= OWN_BYTES_AT_MOST:
+                return
+            self._drop(key)
+            held -= each
 
     def close(self) -> None:
         """Forget all, and keep nothing any more."""

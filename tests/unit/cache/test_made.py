@@ -139,6 +139,9 @@ async def test_large_pages_and_many_are_not_kept(cached: Make, monkeypatch: pyte
         await ask(cache, ReadOptions(limit=limit))
     assert len(pages) == made.PAGES_AT_MOST
     assert pages.size == 1000 * made.PAGES_AT_MOST
+    monkeypatch.setattr(made, "OWN_BYTES_AT_MOST", 8000)
+    await ask(cache, ReadOptions(limit=300))
+    assert pages.size == 8000
     monkeypatch.setattr(made, "BYTES_AT_MOST", 5000)
     await ask(cache, ReadOptions(limit=200))
     assert pages.size <= 5000
