@@ -11,10 +11,12 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 
 from .. import errors
 from ..address import Address
 from ..xmpp.port import Session
+from . import refusals
 from .facts import Facts
 
 log = logging.getLogger(__name__)
@@ -35,8 +37,12 @@ class Question:
 class Overwrites:
     """Asks services where an overwritten item went."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(
+        self, facts: Facts, failed: Callable[[Address, errors.PubSubCachedError], Awaitable[errors.PubSubCachedError]]
+    ) -> None:
+        """failed: writes down what a failed read means."""
         self._facts = facts
+        self._failed = failed
         # Waits for the events that have come so far; set by whoever applies them.
         self.caught_up: Callable[[], Awaitable[None]]
         self._asked: Counter[tuple[str, str]] = Counter()
@@ -89,6 +95,10 @@ class Overwrites:
             await self.caught_up()
         except errors.PubSubCachedError as error:
             log.info("where %s put an overwritten item could not be asked: %s", address, error)
+            if refusals.meaning(error) in ("gone", "denied"):
+                # A read is a read, whoever asked for it.
+                with suppress(errors.NoSuchNode):
+                    await self._failed(address, error)
             return
         finally:
             self.drop(question)

@@ -55,7 +55,7 @@ class Sync:
         self._rounds = rounds
         self._subscriptions = subscriptions
         self.facts = facts
-        self.overwrites = Overwrites(facts)
+        self.overwrites = Overwrites(facts, nodes.failed)
         self._turnstile = Turnstile(AT_ONCE_A_DOMAIN)
         self._running: dict[Address, Running] = {}
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.cache.facts import ENOUGH
 from pubsub_cached.cache.rungs import NEWEST_AT_MOST
@@ -329,6 +330,26 @@ class TestWhoIsBelieved:
         await it.cache.idle()
         assert sum(request.kind == "get_items" for request in it.world.requests[before:]) > 1
         await it.is_right()
+
+    @pytest.mark.parametrize("how", ["deleted", "closed"])
+    async def test_a_node_that_is_not_shown_when_it_is_asked_where_an_item_went_is_hidden(
+        self, cached: Make, how: str
+    ) -> None:
+        """Nothing was said of it: a refused read outranks what events say, whatever it was for."""
+        it = await shelf(cached, EJABBERD, known=False)
+        it.service.hold()
+        it.service.publish(MICROBLOG, "i05", post("edited"))
+        await it.world.settle()
+        await it.service.holding(1)
+        if how == "deleted":
+            it.service.delete(MICROBLOG)
+        else:
+            it.service.configure(MICROBLOG, access_model="whitelist")
+            it.service.set_affiliation(MICROBLOG, ALICE, "outcast")
+        it.service.release()
+        await it.cache.idle()
+        with pytest.raises(errors.NoSuchNode if how == "deleted" else errors.Denied):
+            await it.cache.read(it.service.jid, MICROBLOG, policy="cache")
 
 
 class TestFull:
