@@ -388,9 +388,11 @@ class Coherence(RuleBasedStateMachine):
     def search(self, jid: str) -> None:
         """A search finds what a read without the network shows, and nothing else."""
         reader = self.readers[jid]
+        # A refusal may come while it searches.
+        refused = jid in self.stage.world.refused
         found = self.run(self._search(reader))
         assert all(content is None or content in self.stage.ever[id_] for id_, content in found.items())
-        assert not (found and jid in self.stage.world.refused), "what a service refused to show is found"
+        assert not (found and refused), "what a service refused to show is found"
         self.settle()
         try:
             items, *_ = self.run(self.get(reader, "cache"))
