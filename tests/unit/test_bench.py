@@ -19,6 +19,7 @@ from benchmarks.__main__ import ROWS, measured, table
 from benchmarks.measure import Failed, Row, duration
 from benchmarks.soak import Sample, growth
 from benchmarks.stage import Scale
+from tests.support.postgresql import PostgreSQL
 from tests.support.prosody import available
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -137,6 +138,32 @@ def test_every_row_runs_and_leaves_nothing(directory: Path) -> None:
         assert each["ours"] > 0
         assert each["floor"] is None or each["ratio"] > 0
     assert list(directory.iterdir()) == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+def test_the_caches_may_be_on_postgresql(directory: Path) -> None:
+    # The server runs as another user where this one is root.
+    directory.chmod(0o711)
+    out, said = start(directory, "--quick", "--json", "--database", "postgresql", "--row", "where").communicate(
+        timeout=220
+    )
+    (found,) = json.loads(out)
+
+    assert found["ours"] > 0, said
+    assert found["against"] == "GetItems of 1"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+def test_the_caches_may_be_on_a_server_that_is_there(directory: Path, postgresql: PostgreSQL) -> None:
+    before = postgresql.execute("SELECT datname FROM pg_database")
+    url = postgresql.url(postgresql.create())
+    out, said = start(directory, "--quick", "--json", "--database", url, "--row", "where").communicate(timeout=220)
+    (found,) = json.loads(out)
+
+    assert found["ours"] > 0, said
+    assert len(postgresql.execute("SELECT datname FROM pg_database")) == len(before) + 1
 
 
 @pytest.mark.prosody
