@@ -206,10 +206,19 @@ def oldest_first(listed: Sequence[DiscoItem], probe: Sequence[Item]) -> list[str
     ids = list(dict.fromkeys(item.name for item in listed if item.name))
     if not probe or not ids or ids[-1] == probe[-1].id:
         return ids
-    if ids[0] != probe[-1].id:
+    if ids[0] != probe[-1].id or by_id(listed):
         return None
     ids.reverse()
     return ids
+
+
+def by_id(listed: Sequence[DiscoItem]) -> bool:
+    """Whether ids are listed in their own order, as ejabberd lists those of PEP, whatever was published when.
+
+    Of two the newest tells the order. Where the newest is the last it may be that of publication all the same.
+    """
+    names = [item.name for item in listed]
+    return len(names) > 2 and names == sorted(names)
 
 
 def _batch(items: Sequence[Item]) -> int:

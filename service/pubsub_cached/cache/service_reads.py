@@ -102,7 +102,7 @@ async def _from_place(
     listed = await session.disco_items(address.service, address.node)
     probe = await session.get_items(address.service, address.node, max_items=1)
     ordered = fetch.oldest_first(listed, probe.items)
-    if ordered is None:
+    if ordered is None or ("@" in address.service and fetch.by_id(listed)):
         return None
     ids = [id_ for id_ in ordered[::-1] if id_ == after or id_ not in held]
     before = len(ordered) - len(ids)

@@ -180,3 +180,26 @@ async def test_a_walk_past_a_window_shows_what_was_overwritten_in_its_place_once
             break
     assert found == list("gbhfedca"), totals
     assert info["total"] == 8
+
+
+@pytest.mark.parametrize("published", ["efb", "bac"], ids=["the newest is listed first", "the newest is listed last"])
+async def test_a_walk_through_a_contact_s_node_misses_nothing_where_ids_are_listed_by_themselves(
+    cached: Make, published: str
+) -> None:
+    """ejabberd lists the ids of a PEP node in their own order, which looks like one of publication by chance."""
+    world = World()
+    world.account(ALICE)
+    bob = world.account("bob@example.org", pep=EJABBERD).pep
+    bob.create_node("notes", access_model="open", max_items=1000)
+    for id_ in published:
+        bob.publish("notes", id_, "<note xmlns='urn:example:notes'/>")
+    cache: Cached = await cached(world)
+    found: list[str] = []
+    cursor = ""
+    while True:
+        items, cursor, info = await cache.read(bob.jid, "notes", limit=2, cursor=cursor)
+        assert info["source"] == "network"
+        found += [item["id"] for item in items]
+        if not cursor:
+            break
+    assert "".join(found) == published[::-1]
