@@ -33,7 +33,13 @@ SAMPLES = 60
 SLOWER = 1.3
 MORE_MEMORY = 1.05
 # What a client may be told while the account comes and goes and nodes are purged.
-EXPECTED = frozenset({"Cancelled", "Conflict", "LimitExceeded", "NoSuchItem", "NoSuchNode", "NotCached", "Offline"})
+EXPECTED = frozenset(
+    {"Cancelled", "Conflict", "ItemNotFound", "LimitExceeded", "NoSuchItem", "NoSuchNode", "NotCached", "Offline"}
+)
+# In less time, s, a daemon has not warmed up, and nothing is said of what grows.
+WARM = 60.0
+# asyncio's own, of a TLS stream that both sides end at once; the session ends as it should.
+HARMLESS = "cannot switch state from SSLProtocolState.UNWRAPPED"
 _TITLE = re.compile(r"<(?:\w+:)?title[^>]*>([^<]*)<")
 
 
@@ -207,7 +213,8 @@ async def soak(minutes: float) -> Verdict:
         workers = [asyncio.create_task(work.worker(end)) for _ in range(WORKERS)]
         samples = await _samples(stage, online, work, end, minutes * 60 / SAMPLES)
         await asyncio.gather(*workers)
-        failures = [*growth(samples), *_strange(work.errors), *await _astray(online), *_logged(online)]
+        grown = growth(samples) if minutes * 60 >= WARM else []
+        failures = [*grown, *_strange(work.errors), *await _astray(online), *_logged(online)]
         return Verdict(time.monotonic() - begin, work.actions, samples, dict(work.errors), failures)
 
 
@@ -298,7 +305,7 @@ def title(payload: str) -> str:
 
 def _logged(online: Online) -> list[str]:
     _, found, rest = online.daemon.log.read_text(encoding="utf-8").partition("Traceback")
-    return [f"The log has a traceback: {found}{rest[:3000]}"] if found else []
+    return [f"The log has a traceback: {found}{rest[:3000]}"] if found and HARMLESS not in rest[:3000] else []
 
 
 def report(verdict: Verdict) -> str:
@@ -308,7 +315,10 @@ def report(verdict: Verdict) -> str:
         lines.append(f"{when}: {_line(sample)}")
     told = ", ".join(f"{count} {name}" for name, count in sorted(verdict.errors.items()))
     lines.append(f"errors that clients were told: {told or 'none'}")
-    lines += verdict.failures or ["Memory, descriptors and latency are flat, and the cache is what the service holds."]
+    flat = (
+        "Memory, descriptors and latency are flat" if verdict.seconds >= WARM else "It was too short to tell what grows"
+    )
+    lines += verdict.failures or [f"{flat}, and the cache is what the service holds."]
     return "\n".join(lines)
 
 
