@@ -33,9 +33,7 @@ SAMPLES = 60
 SLOWER = 1.3
 MORE_MEMORY = 1.05
 # What a client may be told while the account comes and goes and nodes are purged.
-EXPECTED = frozenset(
-    {"Cancelled", "Conflict", "ItemNotFound", "LimitExceeded", "NoSuchItem", "NoSuchNode", "NotCached", "Offline"}
-)
+EXPECTED = frozenset({"Cancelled", "Conflict", "LimitExceeded", "NoSuchItem", "NoSuchNode", "NotCached", "Offline"})
 # In less time, s, a daemon has not warmed up, and nothing is said of what grows.
 WARM = 60.0
 # asyncio's own, of a TLS stream that both sides end at once; the session ends as it should.
@@ -156,7 +154,14 @@ class Soak:
         items = (await self._online.daemon.items(self._online.service, node))[0]
         if len(items) > ITEMS // 2:
             id_ = self._chance.choice(items)["id"]
-            await self._online.daemon.call("PubSub", "Retract", "sssasa{sv}", "", self._online.service, node, [id_], {})
+            try:
+                await self._online.daemon.call(
+                    "PubSub", "Retract", "sssasa{sv}", "", self._online.service, node, [id_], {}
+                )
+            except RemoteError as error:
+                if not error.name.endswith("Xmpp.ItemNotFound"):
+                    raise
+                # Another worker retracted it meanwhile.
 
     async def _mark(self, client: Connection) -> None:
         ids = [f"post-{self._chance.randrange(ITEMS)}"]
@@ -214,7 +219,12 @@ async def soak(minutes: float) -> Verdict:
         samples = await _samples(stage, online, work, end, minutes * 60 / SAMPLES)
         await asyncio.gather(*workers)
         grown = growth(samples) if minutes * 60 >= WARM else []
-        failures = [*grown, *_strange(work.errors), *await _astray(online), *_logged(online)]
+        failures = [
+            *grown,
+            *_strange(work.errors),
+            *await _astray(online),
+            *tracebacks(online.daemon.log.read_text(encoding="utf-8")),
+        ]
         return Verdict(time.monotonic() - begin, work.actions, samples, dict(work.errors), failures)
 
 
@@ -303,9 +313,11 @@ def title(payload: str) -> str:
     return found[1] if found is not None else ""
 
 
-def _logged(online: Online) -> list[str]:
-    _, found, rest = online.daemon.log.read_text(encoding="utf-8").partition("Traceback")
-    return [f"The log has a traceback: {found}{rest[:3000]}"] if found and HARMLESS not in rest[:3000] else []
+def tracebacks(logged: str) -> list[str]:
+    """The first traceback of a log that is not harmless, as a sentence, or nothing; a record is a line."""
+    lines = logged.splitlines()
+    bad = [number for number, line in enumerate(lines) if "Traceback" in line and HARMLESS not in line]
+    return ["\n".join(["The log has a traceback:", *lines[bad[0] :]])[:3000]] if bad else []
 
 
 def report(verdict: Verdict) -> str:

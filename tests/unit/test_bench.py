@@ -17,7 +17,7 @@ import pytest
 
 from benchmarks.__main__ import ROWS, measured, table
 from benchmarks.measure import Failed, Row, duration
-from benchmarks.soak import Sample, growth
+from benchmarks.soak import HARMLESS, Sample, growth, tracebacks
 from benchmarks.stage import Scale
 from tests.support.postgresql import PostgreSQL
 from tests.support.prosody import available
@@ -175,6 +175,14 @@ def test_a_short_soak_ends_with_a_verdict(directory: Path) -> None:
     assert process.returncode == 0, out + said
     assert "the cache is what the service holds" in out
     assert list(directory.iterdir()) == []
+
+
+def test_a_soak_leaves_out_only_the_traceback_that_is_harmless() -> None:
+    harmless = f"ERROR asyncio: Fatal error | Traceback (most recent call last): | RuntimeError: {HARMLESS}"
+    bad = "ERROR pubsub_cached: failed | Traceback (most recent call last): | KeyError: 'x'"
+    assert tracebacks(f"INFO one\n{harmless}\nINFO two") == []
+    (said,) = tracebacks(f"INFO one\n{harmless}\nINFO two\n{bad}\nINFO three")
+    assert said.startswith(f"The log has a traceback:\n{bad}")
 
 
 @pytest.mark.parametrize(
