@@ -342,13 +342,18 @@ async def waiting(server: PostgreSQL, kind: str = "advisory") -> None:
         await asyncio.sleep(0.01)
 
 
+async def run_each(first: Store, second: Store) -> None:
+    """Each daemon has and runs an account of its own."""
+    for store, jid in ((first, ACCOUNT), (second, BOB)):
+        row = await store.write(accounts.ensure, jid)
+        store.show({row.id})
+        await store.hold(row.id)
+
+
 async def test_daemons_with_other_accounts_write_side_by_side(server: PostgreSQL, name: str) -> None:
     url = server.url(name)
     async with opened(url) as first, opened(url) as second:
-        for store, jid in ((first, ACCOUNT), (second, BOB)):
-            row = await store.write(accounts.ensure, jid)
-            store.show({row.id})
-            await store.hold(row.id)
+        await run_each(first, second)
         revisions: list[list[int]] = []
         for store, jid in ((first, ACCOUNT), (second, BOB)):
             node = await store.write(nodes.ensure, Address(jid, "pubsub.example.org", "blog"))
@@ -539,10 +544,8 @@ async def test_an_index_that_another_daemon_may_need_is_kept(server: PostgreSQL,
 async def test_what_is_done_for_all_is_done_for_the_accounts_that_are_run(server: PostgreSQL, name: str) -> None:
     url = server.url(name)
     async with opened(url) as first, opened(url) as second:
+        await run_each(first, second)
         for store, jid in ((first, ACCOUNT), (second, BOB)):
-            row = await store.write(accounts.ensure, jid)
-            store.show({row.id})
-            await store.hold(row.id)
             address = Address(jid, "pubsub.example.org", "blog")
             node = await store.write(nodes.ensure, address)
             await store.write(nodes.update, node.id, state="live", next_sync=1, completeness="full", subscribed=True)

@@ -15,12 +15,11 @@ from .. import errors
 from ..address import Address
 from ..store.outline import content
 from ..store.rows import StoredItem
-from ..xmpp.port import Item, Rsm, Session
+from ..xmpp.port import MAM, Item, Rsm, Session
 from .facts import Facts
 
 log = logging.getLogger(__name__)
 
-FEATURE = "urn:xmpp:mam:2"
 COMPARED = 6
 # A service that can't be made out is not asked for ever.
 QUESTIONS_AT_MOST = 8
@@ -79,5 +78,5 @@ class Archives:
             except (errors.StanzaError, errors.Timeout) as refusal:
                 log.info("%s does not say what it can: %s", address.service, refusal.message)
                 return False
-            self._announced[key] = FEATURE in info.features
+            self._announced[key] = MAM in info.features
         return self._announced[key]

@@ -96,10 +96,10 @@ class Reads:
 
     def _get(self, address: Address, options: ReadOptions, wanted: Wanted | None = None) -> Answer | Awaitable[Answer]:
         place = Place.of(address, options)
-        if place.ids is not None:
-            # Which of them are there is looked at afterwards.
+        if place.ids is not None or not self._store.inline:
+            # Which of them are there is looked at afterwards; what another daemon writes has no version here.
             wanted = None
-        if wanted is not None and wanted.is_held and self._store.inline:
+        if wanted is not None and wanted.is_held:
             node, revision, kept = self._store.read_now(read_kept, address, wanted.find)
             if kept is not None:
                 return self._answer(address, options, place, wanted, node, revision, kept)
@@ -143,7 +143,7 @@ class Reads:
             if found is None or (account.online and _past_window(node, options, found)):
                 return self._beyond(account, node, options, place)
             answer = self._from_cache(account, node, revision, options, place, found)
-            if wanted is not None and self._store.inline:
+            if wanted is not None:
                 wanted.served(node, found)
             if decision is Decision.FLAGGED:
                 self._validate(node, answer[2])

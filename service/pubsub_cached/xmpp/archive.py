@@ -14,12 +14,11 @@ from uuid import uuid4
 
 from ..errors import StanzaError
 from . import stanzas
-from .port import ArchivePage, Item, Rsm
+from .port import MAM, ArchivePage, Item, Rsm
 
 log = logging.getLogger(__name__)
 
-NAMESPACE = "urn:xmpp:mam:2"
-MAM = f"{{{NAMESPACE}}}"
+_MAM = f"{{{MAM}}}"
 FORWARDED = "{urn:xmpp:forward:0}forwarded"
 EVENT = "{http://jabber.org/protocol/pubsub#event}"
 
@@ -49,7 +48,7 @@ class Query:
 
     def end(self, iq: ET.Element) -> ArchivePage:
         """The page, once all of it has come; raises StanzaError where it is not what was asked for."""
-        fin = iq.find(MAM + "fin")
+        fin = iq.find(_MAM + "fin")
         if fin is None or self._strange:
             what = self._strange or "no end"
             raise StanzaError("undefined-condition", f"the archive sent {what}", subject=self._subject)
@@ -80,7 +79,7 @@ class Queries:
 
     def message(self, message: ET.Element, sender: Callable[[str], str]) -> None:
         """Take the results in a message. sender: what a JID is, normalised."""
-        for result in message.iterfind(MAM + "result"):
+        for result in message.iterfind(_MAM + "result"):
             query = self._open.get(result.get("queryid", ""))
             if query is not None and message.get("type") != "error":
                 query.take(sender(message.get("from", "")), result)
@@ -88,7 +87,7 @@ class Queries:
 
 def request(query: str, node: str, rsm: Rsm) -> ET.Element:
     """A query of a node's archive (XEP-0313 4.1)."""
-    element = ET.Element(MAM + "query", queryid=query, node=node)
+    element = ET.Element(_MAM + "query", queryid=query, node=node)
     element.append(stanzas.rsm_request(rsm))
     return element
 

@@ -14,6 +14,9 @@ import msgspec
 # What every session announces: one below 0 loses all events that are sent to the bare JID.
 PRESENCE_PRIORITY = 0
 
+# The feature and the namespace of archives (XEP-0313).
+MAM = "urn:xmpp:mam:2"
+
 SessionState = Literal["offline", "connecting", "online", "waiting", "failed"]
 
 # What is filled into a data form (XEP-0004): values by the name of the field, ``pubsub#title``.

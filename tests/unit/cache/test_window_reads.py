@@ -5,11 +5,37 @@ from __future__ import annotations
 import pytest
 
 from pubsub_cached.address import Address
-from pubsub_cached.xmpp.fake import EJABBERD, World
+from pubsub_cached.records import InfoRecord
+from pubsub_cached.xmpp.fake import EJABBERD, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 from tests.unit.cache.test_following import MICROBLOG, PUBSUB
 
 TUNE = "http://jabber.org/protocol/tune"
+
+
+async def window(cached: Make, world: World, count: int, ids: str = "i{}") -> tuple[Cached, Service]:
+    """A cache that keeps the newest five of so many items."""
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG, max_items=10_000)
+    for number in range(count):
+        service.publish(MICROBLOG, ids.format(number), ENTRY.format(number))
+    cache: Cached = await cached(world, items_per_node=5)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    return cache, service
+
+
+async def walk(cache: Cached, service: str, node: str, limit: int) -> tuple[list[str], list[InfoRecord]]:
+    """The ids of all pages, one after the other, and what each page says of itself."""
+    found: list[str] = []
+    said: list[InfoRecord] = []
+    cursor = ""
+    while cursor or not said:
+        items, cursor, info = await cache.read(service, node, limit=limit, cursor=cursor)
+        assert info.get("index") in (len(found), None)
+        found += [item["id"] for item in items]
+        said.append(info)
+    return found, said
 
 
 async def test_a_last_only_node_holds_one_item_after_an_event(cached: Make) -> None:
@@ -24,14 +50,7 @@ async def test_a_last_only_node_holds_one_item_after_an_event(cached: Make) -> N
 
 
 async def test_eviction_by_an_event_is_told(cached: Make) -> None:
-    world = World()
-    service = world.service(PUBSUB)
-    service.create_node(MICROBLOG, max_items=10_000)
-    for number in range(5):
-        service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
-    cache: Cached = await cached(world, items_per_node=5)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    cache, service = await window(cached, World(), 5)
     cache.told.clear()
     service.publish(MICROBLOG, "new", ENTRY.format("new"))
     await cache.idle()
@@ -40,13 +59,7 @@ async def test_eviction_by_an_event_is_told(cached: Make) -> None:
 
 async def test_the_end_of_a_window_offline_is_an_end(cached: Make) -> None:
     world = World()
-    service = world.service(PUBSUB)
-    service.create_node(MICROBLOG, max_items=10_000)
-    for number in range(8):
-        service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
-    cache: Cached = await cached(world, items_per_node=5)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    cache, _ = await window(cached, world, 8)
     _, cursor, _ = await cache.read(PUBSUB, MICROBLOG)
     assert cursor
     world.cut(ALICE)
@@ -57,26 +70,13 @@ async def test_the_end_of_a_window_offline_is_an_end(cached: Make) -> None:
 
 
 async def test_the_last_page_of_a_window_is_the_services(cached: Make) -> None:
-    world = World()
-    service = world.service(PUBSUB)
-    service.create_node(MICROBLOG, max_items=10_000)
-    for number in range(8):
-        service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
-    cache: Cached = await cached(world, items_per_node=5)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    cache, _ = await window(cached, World(), 8)
     assert await cache.ids(PUBSUB, MICROBLOG, before="", limit=2) == ["i1", "i0"]
 
 
 async def test_named_items_past_the_window_are_the_services(cached: Make) -> None:
     world = World()
-    service = world.service(PUBSUB)
-    service.create_node(MICROBLOG, max_items=10_000)
-    for number in range(8):
-        service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
-    cache: Cached = await cached(world, items_per_node=5)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    cache, _ = await window(cached, world, 8)
     asked = world.count()
     assert await cache.ids(PUBSUB, MICROBLOG, ids=("i7", "i3")) == ["i7", "i3"]
     assert await cache.ids(PUBSUB, MICROBLOG, ids=("i7", "i1"), policy="cache") == ["i7"]
@@ -91,13 +91,7 @@ async def test_named_items_past_the_window_are_the_services(cached: Make) -> Non
 
 async def test_a_retraction_beyond_the_window_is_no_disagreement(cached: Make) -> None:
     world = World()
-    service = world.service(PUBSUB)
-    service.create_node(MICROBLOG, max_items=10_000)
-    for number in range(8):
-        service.publish(MICROBLOG, f"post-{number}-", ENTRY.format(number))
-    cache: Cached = await cached(world, items_per_node=5)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    cache, service = await window(cached, world, 8, "post-{}-")
     asked = world.count()
     service.retract(MICROBLOG, "post-0-", notify=True)
     await cache.idle()
@@ -168,18 +162,10 @@ async def test_a_walk_past_a_window_shows_what_was_overwritten_in_its_place_once
     for id_ in "bg":
         service.publish(MICROBLOG, id_, ENTRY.format(f"{id_} edited"))
         await cache.idle()
-    found: list[str] = []
-    totals: list[tuple[int | None, int | None]] = []
-    cursor = ""
-    while True:
-        items, cursor, info = await cache.read(service.jid, MICROBLOG, limit=limit, cursor=cursor)
-        assert info.get("index") == len(found)
-        totals.append((info.get("total"), info.get("index")))
-        found += [item["id"] for item in items]
-        if not cursor:
-            break
-    assert found == list("gbhfedca"), totals
-    assert info["total"] == 8
+    found, said = await walk(cache, service.jid, MICROBLOG, limit)
+    assert all("index" in info for info in said)
+    assert found == list("gbhfedca"), [(info.get("total"), info.get("index")) for info in said]
+    assert said[-1]["total"] == 8
 
 
 @pytest.mark.parametrize("published", ["efb", "bac"], ids=["the newest is listed first", "the newest is listed last"])
@@ -194,12 +180,6 @@ async def test_a_walk_through_a_contact_s_node_misses_nothing_where_ids_are_list
     for id_ in published:
         bob.publish("notes", id_, "<note xmlns='urn:example:notes'/>")
     cache: Cached = await cached(world)
-    found: list[str] = []
-    cursor = ""
-    while True:
-        items, cursor, info = await cache.read(bob.jid, "notes", limit=2, cursor=cursor)
-        assert info["source"] == "network"
-        found += [item["id"] for item in items]
-        if not cursor:
-            break
+    found, said = await walk(cache, bob.jid, "notes", 2)
+    assert {info["source"] for info in said} == {"network"}
     assert "".join(found) == published[::-1]

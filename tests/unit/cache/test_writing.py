@@ -43,6 +43,17 @@ async def followed(cached: Make, world: World, profile: Profile = PROSODY) -> tu
     return cache, service
 
 
+async def beginning(cached: Make) -> tuple[Cached, Service]:
+    """A cache that was just asked for a blog of one post, and is about to follow it."""
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG)
+    service.publish(MICROBLOG, "i0", ENTRY.format(0))
+    cache: Cached = await cached(world)
+    await cache.read(PUBSUB, MICROBLOG)
+    return cache, service
+
+
 def deaf(service: Service, world: World) -> list[Callable[[], None]]:
     """From now on events of the service wait until they are let go."""
     waiting: list[Callable[[], None]] = []
@@ -391,12 +402,7 @@ class TestSubscriptions:
     async def test_unsubscribing_at_any_moment_of_the_first_synchronisation_wins(
         self, cached: Make, moment: int
     ) -> None:
-        world = World()
-        service = world.service(PUBSUB)
-        service.create_node(MICROBLOG)
-        service.publish(MICROBLOG, "i0", ENTRY.format(0))
-        cache: Cached = await cached(world)
-        await cache.read(PUBSUB, MICROBLOG)
+        cache, service = await beginning(cached)
         for _ in range(moment):
             await asyncio.sleep(0)
         assert cache.house.sync.running(BLOG)
@@ -408,12 +414,7 @@ class TestSubscriptions:
         assert (node["subscribed"], node["state"]) == (False, "polled")
 
     async def test_unsubscribing_while_a_synchronisation_looks_for_the_subscription_wins(self, cached: Make) -> None:
-        world = World()
-        service = world.service(PUBSUB)
-        service.create_node(MICROBLOG)
-        service.publish(MICROBLOG, "i0", ENTRY.format(0))
-        cache: Cached = await cached(world)
-        await cache.read(PUBSUB, MICROBLOG)
+        cache, service = await beginning(cached)
         service.hold()
         await service.holding(1)
         while service.held[0].kind != "subscriptions":

@@ -39,7 +39,7 @@ def answered(messages: Sequence[ET.Element], fin: str = COMPLETE, most: int = 2)
     queries = archive.Queries()
     with queries.query(SERVICE, "blog", Rsm(max=most, after="x"), "blog") as query:
         for message in messages:
-            for each in message.iterfind(archive.MAM + "result"):
+            for each in message.iterfind(f"{{{archive.MAM}}}result"):
                 if each.get("queryid") == "q":
                     each.set("queryid", query.id)
             queries.message(message, stanzas.normalised)

@@ -6,9 +6,10 @@ from typing import Literal
 
 import msgspec
 
+from ..port import MAM
+
 PUBSUB = "http://jabber.org/protocol/pubsub"
 RSM = "http://jabber.org/protocol/rsm"
-MAM = "urn:xmpp:mam:2"
 
 # Changes other than a publish that a service may tell its subscribers of.
 Change = Literal["evict", "retract", "retract-notify", "purge", "delete", "configure"]
