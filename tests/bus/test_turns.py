@@ -34,9 +34,13 @@ def call(sender: str, serial: int) -> Message:
     return Message(path="/a", interface="a.b", member="C", sender=sender, serial=serial)
 
 
+def refused(call: Message) -> None:
+    raise AssertionError(f"{call.serial} of {call.sender} was refused")
+
+
 async def test_a_call_is_handed_on_at_once_while_there_is_time() -> None:
     handled = Handled(seconds=0)
-    found = Turns(handled)
+    found = Turns(handled, refused)
     found.begin()
     found.receive(call(":1.1", 1))
 
@@ -45,7 +49,7 @@ async def test_a_call_is_handed_on_at_once_while_there_is_time() -> None:
 
 async def test_others_have_their_turn_after_a_slice_and_clients_take_turns() -> None:
     handled = Handled()
-    found = Turns(handled)
+    found = Turns(handled, refused)
     found.begin()
     for serial in range(40):
         found.receive(call(":1.1", serial))
@@ -64,7 +68,7 @@ async def test_others_have_their_turn_after_a_slice_and_clients_take_turns() -> 
 
 async def test_all_that_wait_are_handed_on_before_the_end() -> None:
     handled = Handled()
-    found = Turns(handled)
+    found = Turns(handled, refused)
     found.begin()
     for serial in range(20):
         found.receive(call(":1.1", serial))
@@ -73,16 +77,19 @@ async def test_all_that_wait_are_handed_on_before_the_end() -> None:
     assert handled.of(":1.1") == list(range(20))
 
 
-async def test_what_waits_of_one_client_is_bounded_and_in_order() -> None:
-    handled = Handled(seconds=0)
-    found = Turns(handled)
+async def test_what_waits_of_one_client_is_bounded_and_what_is_beyond_is_refused() -> None:
+    handled, beyond = Handled(seconds=0), Handled(seconds=0)
+    found = Turns(handled, beyond)
     many = turns.AT_MOST + 5
     for serial in range(many):
         found.receive(call(":1.1", serial))
+    found.receive(call(":1.2", 7))
 
-    assert handled.of(":1.1") == list(range(5))
+    assert handled.calls == []
+    assert beyond.of(":1.1") == list(range(turns.AT_MOST, many))
     found.flush()
-    assert handled.of(":1.1") == list(range(many))
+    assert handled.of(":1.1") == list(range(turns.AT_MOST))
+    assert handled.calls[1] == (":1.2", 7)
 
 
 async def test_many_calls_over_the_bus_are_answered_in_order(sample: Sample, client: Client) -> None:

@@ -211,9 +211,12 @@ class Connection:
         """Whether the bus takes what is sent so slowly that nothing more should be begun."""
         return self._writer.queued > TOTAL_LIMIT
 
-    def serve(self, handler: Handler) -> None:
-        """Has ``handler`` get every method call, in turns; it must answer it itself and must not raise."""
-        self._turns = Turns(handler)
+    def serve(self, handler: Handler, refuse: Handler) -> None:
+        """Has ``handler`` get every method call, in turns, or ``refuse`` where too many of one client wait.
+
+        Both must answer it themselves and must not raise.
+        """
+        self._turns = Turns(handler, refuse)
         self._transport.begin = self._turns.begin
 
     def hand_on(self) -> None:

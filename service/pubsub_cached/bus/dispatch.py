@@ -21,6 +21,7 @@ from .flow import WINDOW
 from .interface import PROPERTIES, Handler
 from .objects import Object, Objects
 from .standard import INTROSPECTABLE, PEER, PREFIX, Standard
+from .turns import AT_MOST
 from .values import with_texts
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,10 @@ class Dispatcher:
             self._run(call)
         else:
             self._examine(call)
+
+    def refuse(self, call: Message) -> None:
+        """Answers a call that may not even wait for its turn."""
+        self._refuse(call, LimitExceeded(f"{AT_MOST} calls of one client wait for their turn; wait for replies."))
 
     def open(self) -> None:
         """Lets the held calls in, in the order in which they came."""

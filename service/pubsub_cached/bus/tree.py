@@ -41,7 +41,7 @@ class Tree:
         clients = Clients(connection, allow)
         standard = Standard(connection, self._objects, root)
         self._dispatcher = Dispatcher(connection, self._objects, standard, clients, hold, frozenset(early))
-        connection.serve(self._dispatcher.receive)
+        connection.serve(self._dispatcher.receive, self._dispatcher.refuse)
 
     def export(self, path: str, *interfaces: Interface, managed: bool = False, owner: str | None = None) -> None:
         """Puts interfaces at a path, or adds them to what is there.

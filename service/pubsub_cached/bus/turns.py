@@ -13,7 +13,7 @@ SLICE = 0.003
 """Seconds for which calls are dealt with before everything else has its turn."""
 
 AT_MOST = 1024
-"""Calls of one client that wait here; with more its own oldest is dealt with first, whoever else waits."""
+"""Calls of one client that wait here; what comes beyond is refused, for whoever stands behind it would wait as well."""
 
 Receive = Callable[[Message], None]
 
@@ -26,8 +26,9 @@ class Turns:
     client keep their order.
     """
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, refuse: Receive) -> None:
         self._receive = receive
+        self._refuse = refuse
         self._until = 0.0
         self._waiting: dict[str | None, deque[Message]] = {}
 
@@ -36,16 +37,17 @@ class Turns:
         self._until = time.monotonic() + SLICE
 
     def receive(self, call: Message) -> None:
-        """Hands a call on, now or later."""
+        """Hands a call on, now or later, or refuses it."""
         if not self._waiting:
             if time.monotonic() < self._until:
                 self._receive(call)
                 return
             asyncio.get_running_loop().call_soon(self._turn)
         waiting = self._waiting.setdefault(call.sender, deque())
-        waiting.append(call)
-        if len(waiting) > AT_MOST:
-            self._receive(waiting.popleft())
+        if len(waiting) < AT_MOST:
+            waiting.append(call)
+        else:
+            self._refuse(call)
 
     def flush(self) -> None:
         """Hands on all that wait."""
