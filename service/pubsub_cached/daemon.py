@@ -119,8 +119,10 @@ class Daemon:
         from .analysers.builtin import registry
         from .analysers.watching import Watching
         from .cache.house import House, clock
+        from .heap import share
         from .secrets import Secrets
 
+        share()
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._store = await self._opened()
         analysers = registry()
