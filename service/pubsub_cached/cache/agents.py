@@ -241,10 +241,10 @@ class Agents:
         addresses = {item.node_id: item.address for item in items}
         for node_id, made in parsed.items():
             try:
-                delta = await self._store.write(stored_items.write, node_id, made)
+                written = self._store.write(stored_items.write, node_id, made)
+                await self._changes.items_after(addresses[node_id], written)
             except errors.NoSuchNode:
                 continue
-            self._changes.items(addresses[node_id], delta)
 
     async def _parse(self, worker: _Worker, item: Stored, *, again: bool) -> StoredItem | None:
         skip = worker.skip

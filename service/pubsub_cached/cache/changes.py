@@ -6,7 +6,9 @@ The first change of a node goes out at once, those of the next 50 ms together.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
+from typing import TypeVar
 
 from ..address import Address
 from ..store.rows import Delta
@@ -16,6 +18,8 @@ IDS_AT_MOST = 500
 
 ItemsCallback = Callable[[Address, list[str], list[str], int], None]
 NodeCallback = Callable[[Address, str], None]
+
+T = TypeVar("T")
 
 
 class _Burst:
@@ -43,6 +47,7 @@ class Changes:
         self.on_items: list[ItemsCallback] = []
         self.on_node: list[NodeCallback] = []
         self._bursts: dict[Address, _Burst] = {}
+        self._closed = False
         self._quiet = asyncio.Event()
         self._quiet.set()
 
@@ -55,7 +60,17 @@ class Changes:
             burst.add(delta)
             return
         self._tell(address, delta.changed, delta.removed, delta.revision)
-        self._open(address)
+        if not self._closed:
+            self._open(address)
+
+    async def after(self, written: asyncio.Future[T], tell: Callable[[T], None]) -> T:
+        """Wait for a write; ``tell`` gets what it committed, even if nobody waits for it any more."""
+        written.add_done_callback(functools.partial(_told, tell))
+        return await asyncio.shield(written)
+
+    async def items_after(self, address: Address, written: asyncio.Future[Delta]) -> Delta:
+        """Wait for a write, and tell what it did to the items of a node; see ``after``."""
+        return await self.after(written, functools.partial(self.items, address))
 
     def node(self, address: Address, change: str) -> None:
         """The node was added, removed, updated or has the state ``change``; after what its items did."""
@@ -75,9 +90,12 @@ class Changes:
         await self._quiet.wait()
 
     def close(self) -> None:
-        """Tell all that waits."""
+        """Tell all that waits; what is committed from now on is told at once."""
+        self._closed = True
         for address in list(self._bursts):
             self.flush(address)
+        self._bursts.clear()
+        self._quiet.set()
 
     def _open(self, address: Address) -> None:
         self._bursts[address] = _Burst()
@@ -85,7 +103,9 @@ class Changes:
         asyncio.get_running_loop().call_later(WINDOW_SECONDS, self._close, address)
 
     def _close(self, address: Address) -> None:
-        burst = self._bursts.pop(address)
+        burst = self._bursts.pop(address, None)
+        if burst is None:
+            return
         if burst.changed or burst.removed:
             self._tell(address, list(burst.changed), list(burst.removed), burst.revision)
             self._open(address)
@@ -99,3 +119,8 @@ class Changes:
             return
         for on_items in self.on_items:
             on_items(address, changed, removed, revision)
+
+
+def _told(tell: Callable[[T], None], written: asyncio.Future[T]) -> None:
+    if not written.cancelled() and written.exception() is None:
+        tell(written.result())

@@ -235,8 +235,7 @@ class Events:
                 await self._items(account, node, event)
             case PurgeEvent():
                 self._sync.disturbed(address)
-                delta = await self._store.write(item_store.erase, node.id)
-                self._changes.items(address, delta)
+                await self._changes.items_after(address, self._store.write(item_store.erase, node.id))
                 await self.distrust(address, "purged")
             case ConfigurationEvent():
                 await self._doubt(address, "configuration")

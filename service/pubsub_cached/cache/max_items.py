@@ -47,10 +47,12 @@ class MaxItems:
         node = await self._nodes.update(node, **columns)
         if "max_items" not in columns:
             return False
-        evicted = await self._store.write(_evict, node.id)
-        if evicted is not None:
-            self._changes.items(address, evicted)
-        return evicted is not None
+
+        def tell(evicted: Delta | None) -> None:
+            if evicted is not None:
+                self._changes.items(address, evicted)
+
+        return await self._changes.after(self._store.write(_evict, node.id), tell) is not None
 
 
 def exceeds(tx: Transaction, node: NodeRow) -> bool:

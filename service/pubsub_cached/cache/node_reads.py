@@ -53,8 +53,7 @@ class NodeReads:
 
     async def set_flags(self, address: Address, ids: list[str], add: list[str], remove: list[str]) -> None:
         """Set and clear local marks of items. Raises InvalidArgs for a flag that is no word."""
-        delta = await self._store.write(item_store.set_flags, address, ids, add, remove)
-        self._changes.items(address, delta)
+        await self._changes.items_after(address, self._store.write(item_store.set_flags, address, ids, add, remove))
 
 
 def record(row: NodeRow, unread: int) -> NodeRecord:

@@ -178,9 +178,13 @@ class Nodes:
         node = await self.find(address)
         if node is None or (node.state == "gone" and redirect in ("", node.redirect)):
             return
-        delta, row = await self._store.write(_gone, node.id, redirect, self._clock())
-        self._changes.items(address, delta)
-        self.tell(node, row)
+
+        def tell(written: tuple[Delta, NodeRow]) -> None:
+            delta, row = written
+            self._changes.items(address, delta)
+            self.tell(node, row)
+
+        await self._changes.after(self._store.write(_gone, node.id, redirect, self._clock()), tell)
 
     def in_use(self, node: NodeRow, now: int) -> None:
         """A client reads the node; nobody waits for that to be written down."""

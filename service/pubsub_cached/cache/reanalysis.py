@@ -200,8 +200,7 @@ class Reanalysis:
                 item = Item(stored.id, stored.payload, stored.namespace, stored.publisher)
                 parsed.append((stored.hash, self._parsing.one(row.address, row, item)))
                 await pace.kept()
-            delta = await self._store.write(stored_items.write, row.id, parsed)
-            self._changes.items(row.address, delta)
+            await self._changes.items_after(row.address, self._store.write(stored_items.write, row.id, parsed))
         return len(rows)
 
     async def _begin(self, address: Address) -> None:

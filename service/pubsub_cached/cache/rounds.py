@@ -6,7 +6,6 @@ ladder".
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable
@@ -239,14 +238,12 @@ class Rounds:
         """Write what was found; None for a node that changed as a whole, was denied or went meanwhile."""
         finish = functools.partial(_finish, found=found, columns=columns, keep=self._parsing.keep(node.analyser))
         written = self._store.write(finish, node.id, frozenset(running.touched))
-        written.add_done_callback(functools.partial(self._finished, node))
-        # What is committed is told, even if nobody waits for it any more.
-        finished = await asyncio.shield(written)
+        finished = await self._changes.after(written, functools.partial(self._finished, node))
         return None if finished is None or running.disturbed else finished[1]
 
-    def _finished(self, node: NodeRow, written: asyncio.Future[tuple[Delta, NodeRow] | None]) -> None:
+    def _finished(self, node: NodeRow, finished: tuple[Delta, NodeRow] | None) -> None:
         """Tell what a pass brought, once it is there for everyone to read."""
-        if written.cancelled() or written.exception() is not None or (finished := written.result()) is None:
+        if finished is None:
             return
         delta, row = finished
         self._nodes.readable(node.address)

@@ -8,6 +8,7 @@ import pytest
 
 from pubsub_cached.address import Address
 from pubsub_cached.cache.changes import IDS_AT_MOST, Changes
+from pubsub_cached.errors import StorageFull
 from pubsub_cached.store.rows import Delta
 
 BLOG = Address("alice@example.org", "pubsub.example.net", "blog")
@@ -90,3 +91,35 @@ async def test_nothing_that_waits_is_lost_at_the_end(changes: Changes, heard: He
     changes.items(BLOG, Delta(["b"], [], 2))
     changes.close()
     assert heard.all[-1] == (BLOG, ["b"], [], 2)
+
+
+async def test_what_is_committed_is_told_though_nobody_waits_for_it_any_more(changes: Changes, heard: Heard) -> None:
+    written: asyncio.Future[Delta] = asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(changes.items_after(BLOG, written))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    written.set_result(Delta([], ["a"], 1))
+
+    assert waiting.cancelled()
+    assert await heard.until(1) == [(BLOG, [], ["a"], 1)]
+
+
+async def test_of_a_write_that_failed_nothing_is_told(changes: Changes, heard: Heard) -> None:
+    written: asyncio.Future[Delta] = asyncio.get_running_loop().create_future()
+    written.set_exception(StorageFull("No space is left."))
+    with pytest.raises(StorageFull):
+        await changes.items_after(BLOG, written)
+
+    assert heard.all == []
+
+
+async def test_what_is_committed_after_the_end_is_told_at_once(changes: Changes, heard: Heard) -> None:
+    changes.items(BLOG, Delta(["a"], [], 1))
+    changes.items(BLOG, Delta(["b"], [], 2))
+    changes.close()
+    changes.items(BLOG, Delta(["c"], [], 3))
+    changes.items(BLOG, Delta(["d"], [], 4))
+
+    assert [told[1] for told in heard.all] == [["a"], ["b"], ["c"], ["d"]]
+    await changes.settled()

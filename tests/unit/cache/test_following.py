@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
 from pubsub_cached import errors
@@ -55,6 +58,21 @@ class TestEvents:
         changes = [told for told in cache.told if len(told) == 4]
         assert [(told[1], told[2]) for told in changes] == [(["new"], [])]
         assert await freshness(cache) == "live"
+
+    async def test_a_purge_that_is_committed_while_the_cache_stops_is_told(self, cached: Make) -> None:
+        cache, service = await followed(cached, World())
+        going = threading.Event()
+        blocked = cache.store.write(lambda tx: going.wait(30))
+        service.purge(MICROBLOG)
+        await cache.world.settle()
+        stopping = asyncio.create_task(cache.stop())
+        await asyncio.sleep(0)
+        assert cache.removed() == []
+        going.set()
+        await stopping
+
+        assert blocked.result() is True
+        assert sorted(cache.removed()) == ["i0", "i1", "i2"]
 
     async def test_an_overwrite_moves_to_newest_where_the_service_does_so(self, cached: Make) -> None:
         cache, service = await followed(cached, World())
