@@ -24,6 +24,7 @@ from sqlalchemy import Engine, create_engine, inspect, select, text
 from pubsub_cached import paths
 from pubsub_cached.store import dialect, migrate, words
 from pubsub_cached.store.sqlite import engine as engines
+from pubsub_cached.store.statement import Prepared, Values
 from tests.support.postgresql import PostgreSQL
 
 CHECKOUT = Path(__file__).parents[2]
@@ -146,9 +147,10 @@ def test_the_texts_of_items_that_are_there_are_indexed(tmp_path: Path, alembic_r
     with connection.begin() as open_:
         spoken = dialect.of(open_)
         for number in (0, 1, 1198):
-            wanted = spoken.matching(words.parse(f"word{number}"))
-            found = open_.execute(select(spoken.text_row()).select_from(spoken.text_source()).where(*wanted))
-            assert found.fetchall() == [(number,)]
+            values = Values()
+            wanted = spoken.matching(spoken.matches(words.parse(f"word{number}"), values))
+            rows = Prepared(select(spoken.text_row()).select_from(spoken.text_source()).where(*wanted))
+            assert rows.all(open_, values) == [(number,)]
         assert spoken.compare_text_index(open_)
     alembic_runner.migrate_down_to("0002")
     with connection.begin() as open_:

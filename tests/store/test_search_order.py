@@ -140,7 +140,9 @@ def test_a_page_ends_before_it_is_too_large(db: Database) -> None:
     assert everything(db, 100, max_bytes=1) == [str(number) for number in reversed(range(10))]
 
 
-@pytest.mark.parametrize("place", [(), (1,), (1, 2, 3, 4, 5), ("x", []), (2**64, 1), (None,), ({}, 1), ("x", 1, "y")])
+@pytest.mark.parametrize(
+    "place", [(), (1,), (1, 2, 3, 4, 5), ("x", []), (2**64, 1), (None,), ({}, 1), (True, 1), ("x", 1, "y")]
+)
 @pytest.mark.parametrize(("text", "order"), [("", "modified"), ("gtk", ""), ("gtk", "rank, id")])
 def test_a_place_of_another_order_is_refused(db: Database, place: Any, text: str, order: str) -> None:
     titled(db, served(db), a="gtk")

@@ -7,12 +7,12 @@ import threading
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Connection, text
 
 from pubsub_cached.address import Address
 from pubsub_cached.errors import DatabaseError, Timeout
-from pubsub_cached.store import aside, dialect, drive, indexes, items, nodes, scope, search
-from pubsub_cached.store.models import Item
+from pubsub_cached.store import aside, dialect, drive, explain, indexes, items, nodes, scope, search
 from pubsub_cached.store.path import parse
 from pubsub_cached.store.query import Query
 from pubsub_cached.store.scope import Shown
@@ -28,11 +28,15 @@ def plan(db: Database, wanted: Search) -> tuple[str, list[str]]:
     """What leads, and the steps to the rows in their order."""
 
     def steps(conn: Connection) -> tuple[str, list[str]]:
-        chosen, keys = search._keys(conn, wanted)
-        statement = search.in_order(drive.statement(wanted.matching, chosen, Item.id), keys).limit(51)
-        compiled = statement.compile(dialect=conn.dialect, compile_kwargs={"render_postcompile": True})
-        values = tuple(compiled.params[name] for name in compiled.positiontup or ()) or compiled.params
-        return chosen.by, [line.strip() for line in dialect.of(conn).plan(conn, str(compiled), values)]
+        shape, values = search._shape(conn, wanted)
+        chosen = search._chosen(conn, wanted, shape, values)
+        Prepared.heard[conn] = ran = []
+        try:
+            search.by_keys(conn, replace(wanted, limit=50))
+        finally:
+            del Prepared.heard[conn]
+        statement, given = ran[-1]
+        return chosen.by, [line.strip() for line in dialect.of(conn).plan(conn, statement, explain.arguments(given))]
 
     return db.read(steps)
 

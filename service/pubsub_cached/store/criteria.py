@@ -1,4 +1,4 @@
-"""Clauses of a query as conditions of SQL. Every value of the query is a bound parameter, and so are its paths.
+"""Clauses of a ``Shape`` as conditions of SQL. Every value is a bound parameter, and so are the paths.
 
 A condition is true, false, or unknown where a path is missing; unknown counts as false, inside of ``not`` too.
 """
@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import and_, false, func, not_, or_
+from sqlalchemy import Text, and_, false, func, not_, or_
 
-from .dialect import Dialect, Spot, Test, Truth, Value
+from .dialect import COMPARED, Dialect, Spot, Test, Truth, Value, among
 from .path import Path, Star
-from .query import AnyOf, Clause, Condition, Not, Scalar
+from .query import AnyOf, Clause, Condition, Not
+from .statement import Slot, bound, made
+
+Given = Slot | bool | None
+"""What a clause compares with: a string or a number, for which a slot stands, or a constant."""
 
 # An index on a path is of use for these.
 INDEXED = frozenset({"=", "<", "<=", ">", ">=", "between", "in"})
@@ -111,22 +115,20 @@ def _overlap(dialect: Dialect, spot: Spot, test: Test) -> Truth:
     return or_(and_(spot.is_list, inside), and_(spot.is_lone, test(spot)))
 
 
-def _compared(spot: Spot, operator: str, given: str | int | float) -> Truth:
-    if not isinstance(given, str):
+def _compared(spot: Spot, operator: str, given: Slot) -> Truth:
+    if given.kind is not str:
         return and_(spot.number_is(operator, given), spot.is_number)
-    text = spot.text
-    ways = {"<": text < given, "<=": text <= given, ">": text > given, ">=": text >= given}
-    return and_(ways[operator], spot.is_text)
+    return and_(COMPARED[operator](spot.text, bound(given)), spot.is_text)
 
 
-def _equal(spot: Spot, given: Sequence[Scalar]) -> Truth:
+def _equal(spot: Spot, given: Sequence[Given]) -> Truth:
     """One of these values: a number equals no string, and true is no 1."""
-    texts = [one for one in given if isinstance(one, str)]
-    numbers = [one for one in given if isinstance(one, int | float) and not isinstance(one, bool)]
-    constants = [one for one in given if one is None or isinstance(one, bool)]
+    texts = _texts(given)
+    numbers = [one for one in given if isinstance(one, Slot) and one.kind is not str]
+    constants = [one for one in given if not isinstance(one, Slot)]
     ways: list[Truth] = []
     if texts:
-        ways.append(and_(_among(spot.text, texts), spot.is_text))
+        ways.append(and_(among(spot.text, texts), spot.is_text))
     if numbers:
         ways.append(and_(spot.number_among(numbers), spot.is_number))
     if constants:
@@ -134,12 +136,12 @@ def _equal(spot: Spot, given: Sequence[Scalar]) -> Truth:
     return or_(false(), *ways) if len(ways) != 1 else ways[0]
 
 
-def _equal_lowered(dialect: Dialect, spot: Spot, given: Sequence[Scalar]) -> Truth:
-    texts = [one.lower() for one in given if isinstance(one, str)]
-    others = [one for one in given if not isinstance(one, str)]
-    lowered = and_(dialect.lowered(spot.text).in_(texts), spot.is_text)
+def _equal_lowered(dialect: Dialect, spot: Spot, given: Sequence[Given]) -> Truth:
+    texts = _texts(given)
+    others = [one for one in given if one not in texts]
+    lowered = and_(dialect.lowered(spot.text).in_([made(str.lower, Text, one) for one in texts]), spot.is_text)
     return or_(false(), lowered, _equal(spot, others))
 
 
-def _among(value: Value, given: list[str]) -> Truth:
-    return value == given[0] if len(given) == 1 else value.in_(given)
+def _texts(given: Sequence[Given]) -> list[Slot]:
+    return [one for one in given if isinstance(one, Slot) and one.kind is str]

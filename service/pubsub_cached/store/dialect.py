@@ -5,19 +5,43 @@ A room a database, ``sqlite`` and ``postgresql``, each with these names. docs/da
 
 from __future__ import annotations
 
+import operator as operators
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, FromClause, SQLColumnExpression
 
 from .path import Step
+from .statement import Slot, Values, bound, each
 from .words import Words
 
 Value = SQLColumnExpression[Any]
 Truth = ColumnElement[bool]
 Key = tuple[Value, bool]
 """What to sort by, and whether it descends."""
-Number = int | float
+
+COMPARED: dict[str, Callable[[Any, Any], Truth]] = {
+    "=": operators.eq,
+    "<": operators.lt,
+    "<=": operators.le,
+    ">": operators.gt,
+    ">=": operators.ge,
+}
+
+
+class Match(msgspec.Struct, frozen=True):
+    """What the index of texts is asked for, in its own language, and strings that stand in the words besides."""
+
+    expression: Slot
+    strings: tuple[Slot, ...] = ()
+
+
+class Matches(msgspec.Struct, frozen=True):
+    """Words as an index of texts takes them: each of the wanted is to be there, and none of the unwanted."""
+
+    wanted: tuple[Match, ...] = ()
+    unwanted: tuple[Match, ...] = ()
 
 
 class Spot(Protocol):
@@ -44,10 +68,10 @@ class Spot(Protocol):
     def is_constant(self, constants: Sequence[bool | None]) -> Truth:
         """One of true, false and null."""
 
-    def number_is(self, operator: str, number: Number) -> Truth:
+    def number_is(self, operator: str, number: Slot) -> Truth:
         """``=``, ``<``, ``<=``, ``>`` or ``>=`` a number, where it is one."""
 
-    def number_among(self, numbers: Sequence[Number]) -> Truth:
+    def number_among(self, numbers: Sequence[Slot]) -> Truth:
         """One of these numbers, where it is one."""
 
 
@@ -55,7 +79,7 @@ Test = Callable[[Spot], Truth]
 
 
 class Dialect(Protocol):
-    """The SQL of one database."""
+    """The SQL of one database. Values of a question are given as slots, of numbers and strings."""
 
     NAME: str
 
@@ -87,19 +111,22 @@ class Dialect(Protocol):
 
     # Strings
 
-    def like(self, value: Value, pattern: str) -> Truth:
+    def like(self, value: Value, pattern: Slot) -> Truth:
         r"""``%`` any characters, ``_`` one, ``\`` takes the next as it is; capitals differ."""
 
-    def ilike(self, value: Value, pattern: str) -> Truth:
+    def ilike(self, value: Value, pattern: Slot) -> Truth:
         """As ``like``, but capitals do not differ, in any script."""
 
     def lowered(self, value: Value) -> Value:
         """A string without capitals."""
 
-    def contains(self, value: Value, text: str) -> Truth:
+    def contains(self, value: Value, text: Slot) -> Truth:
         """Whether a string has another in it, exactly."""
 
     # Full text
+
+    def matches(self, words: Words, values: Values) -> Matches:
+        """The words as the index takes them."""
 
     def text_source(self) -> FromClause:
         """The index of texts, to go through; its rows are ``item`` by ``text_row``."""
@@ -107,13 +134,13 @@ class Dialect(Protocol):
     def text_row(self) -> Value:
         """The item of a row of ``text_source``."""
 
-    def matching(self, words: Words) -> list[Truth]:
+    def matching(self, words: Matches) -> list[Truth]:
         """What has to hold of ``text_source``: it has the wanted words, one at least, and not the unwanted."""
 
-    def holding(self, words: Words) -> list[Truth]:
+    def holding(self, words: Matches) -> list[Truth]:
         """The same of ``item``, for going through something else; there may be no wanted words."""
 
-    def holding_each(self, words: Words) -> list[Truth]:
+    def holding_each(self, words: Matches) -> list[Truth]:
         """The same, looked up for one item after the other, for going through few."""
 
     def store_texts(self, conn: Connection, node_id: int, texts: Iterable[tuple[str, str]]) -> None:
@@ -155,6 +182,11 @@ class Dialect(Protocol):
 
     def rebuild_indexes(self, conn: Connection) -> None:
         """Make every index anew from its table."""
+
+
+def among(value: Value, given: Sequence[Slot]) -> Truth:
+    """One of these values."""
+    return value == bound(given[0]) if len(given) == 1 else value.in_(each(given))
 
 
 def of(conn: Connection) -> Dialect:

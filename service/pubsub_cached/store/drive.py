@@ -7,6 +7,8 @@ the statement.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -22,13 +24,13 @@ from sqlalchemy import (
     select,
 )
 
-from . import criteria, dialect, indexes, scope
-from .dialect import Dialect, Key, Truth, Value
+from . import criteria, indexes, scope
+from .dialect import Dialect, Key, Matches, Truth, Value, among
 from .models import Item, Node
 from .path import Path
-from .query import Clause, Condition, Order, Query
-from .scope import Shown
-from .words import Words
+from .query import Clause, Condition, Order
+from .shape import Shape
+from .statement import Prepared, Slot, Values, bound, each
 
 # What leads to more items than this does not lead.
 FEW = 5000
@@ -37,21 +39,13 @@ _NODES = 500
 _COLUMNS = {"created": Item.created, "modified": Item.modified, "id": Item.item_id}
 
 
-class Matching(msgspec.Struct, frozen=True, kw_only=True):
-    """What an item has to be. shown: its node."""
-
-    words: Words = Words()
-    query: Query = Query()
-    shown: Shown
-
-
 class Drive(msgspec.Struct, frozen=True):
-    """What leads: ``words``, ``path``, ``nodes``, ``ids``, or the ``order``."""
+    """What leads: ``words``, ``path``, ``nodes``, ``ids``, the ``order``, or ``few`` items, looked at one by one."""
 
     dialect: Dialect
     by: str
     path: Path | None = None
-    nodes: tuple[int, ...] = ()
+    nodes: tuple[Slot, ...] = ()
 
     @property
     def in_order(self) -> bool:
@@ -59,78 +53,79 @@ class Drive(msgspec.Struct, frozen=True):
         return self.by == "order" or (self.by == "nodes" and len(self.nodes) == 1)
 
 
-def is_all_of_nodes(matching: Matching) -> bool:
-    """Whether every item of the nodes in its scope fits."""
-    query = matching.query
-    return not (matching.words or query.types or query.subtypes or query.ids or query.flags or query.where)
-
-
-def choose(conn: Connection, matching: Matching, otherwise: str) -> Drive:
+def choose(conn: Connection, shape: Shape, values: Values, otherwise: str) -> Drive:
     """The best way to the items; ``otherwise`` when nothing leads to few."""
-    database = dialect.of(conn)
-    query = matching.query
-    if query.ids:
+    database = shape.dialect
+    if shape.ids:
         return Drive(database, "ids")
     ways: list[tuple[int, Drive]] = []
-    if scope.constrained(query) and (nodes := scope.few(conn, query, matching.shown, _NODES)) is not None:
-        ways.append((nodes[1], Drive(database, "nodes", nodes=tuple(nodes[0]))))
-    leading = [clause for clause in query.where if isinstance(clause, Condition)]
+    most = values.slot(FEW + 1)
+    if shape.named and (nodes := scope.few(conn, shape.named, values, shape.shown, _NODES)) is not None:
+        ways.append((nodes[1], Drive(database, "nodes", nodes=values.slots(nodes[0]))))
+    leading = [clause for clause in shape.where if isinstance(clause, Condition)]
     indexed = indexes.among(conn, (clause.path for clause in leading))
     for clause in leading:
         if criteria.drives(clause, indexed):
-            found = select(literal(1)).select_from(Item).where(criteria.narrowed(database, clause))
-            ways.append((_count(conn, found), Drive(database, "path", clause.path)))
-    if matching.words.wanted and (ways or otherwise != "words"):
-        found = select(literal(1)).select_from(database.text_source()).where(*database.matching(matching.words))
-        ways.append((_count(conn, found), Drive(database, "words")))
+            way = Drive(database, "path", clause.path)
+            ways.append((_fitting(way, clause, most).value(conn, values), way))
+    if shape.words.wanted and (ways or otherwise != "words"):
+        way = Drive(database, "words")
+        ways.append((_fitting(way, shape.words, most).value(conn, values), way))
     least, best = min(ways, key=lambda way: way[0], default=(FEW + 1, Drive(database, otherwise)))
     return best if least <= FEW else Drive(database, otherwise)
 
 
-def _count(conn: Connection, found: Select[Any]) -> int:
-    few = found.limit(FEW + 1).subquery()
-    return int(conn.scalar(select(func.count()).select_from(few)) or 0)
+@lru_cache(maxsize=64)
+def _fitting(way: Drive, by: Condition | Matches, most: Slot) -> Prepared:
+    """How many items there are on a way."""
+    database, found = way.dialect, select(literal(1))
+    if isinstance(by, Condition):
+        found = found.select_from(Item).where(criteria.narrowed(database, by))
+    else:
+        found = found.select_from(database.text_source()).where(*database.matching(by))
+    return Prepared(select(func.count()).select_from(found.limit(bound(most)).subquery()))
 
 
-def statement(matching: Matching, drive: Drive, *columns: Value) -> Select[Any]:
+def statement(shape: Shape, drive: Drive, *columns: Value) -> Select[Any]:
     """The columns, of ``Item`` and ``Node``, of all items that fit, in no order."""
-    query, database = matching.query, drive.dialect
+    database = shape.dialect
     node_id: Value = Item.node_id if drive.by == "ids" else database.unindexed(Item.node_id)
     source: FromClause = Item.__table__
     conditions: list[Truth] = []
     if drive.by == "words":
         source = database.text_source().join(source, Item.id == database.text_row())
-        conditions += database.matching(matching.words)
+        conditions += database.matching(shape.words)
+    elif drive.by == "few":
+        conditions += database.holding_each(shape.words)
     else:
-        conditions += database.holding(matching.words)
+        conditions += database.holding(shape.words)
     if drive.by == "nodes":
-        conditions.append(Item.node_id == drive.nodes[0] if len(drive.nodes) == 1 else Item.node_id.in_(drive.nodes))
+        conditions.append(among(Item.node_id, drive.nodes))
     source = source.join(Node.__table__, Node.id == node_id)
-    conditions += [*scope.shown(matching.shown), *scope.named(query)]
-    conditions += [database.contains(Item.text, symbol) for symbol in matching.words.symbols]
-    conditions += [~database.contains(Item.text, symbol) for symbol in matching.words.unwanted_symbols]
-    conditions += _attributes(query, database)
+    conditions += [*scope.shown(shape.shown), *scope.are(shape.named)]
+    conditions += [database.contains(Item.text, symbol) for symbol in shape.symbols]
+    conditions += [~database.contains(Item.text, symbol) for symbol in shape.unwanted_symbols]
+    conditions += _attributes(shape)
     conditions += [
         criteria.narrowed(database, clause)
-        for clause in query.where
+        for clause in shape.where
         if isinstance(clause, Condition) and criteria.drives(clause, () if drive.path is None else (drive.path,))
     ]
-    conditions += [criteria.truth(database, clause) for clause in query.where]
+    conditions += [criteria.truth(database, clause) for clause in shape.where]
     return select(*columns).select_from(source).where(*conditions)
 
 
-def _attributes(query: Query, database: Dialect) -> list[Truth]:
+def _attributes(shape: Shape) -> list[Truth]:
     """What has to hold of an item's own columns."""
-    conditions: list[Truth] = []
-    if query.types:
-        conditions.append(Item.type.in_(query.types))
-    if query.subtypes:
-        conditions.append(Item.subtype.in_([subtype or "" for subtype in query.subtypes]))
-    if query.ids:
-        conditions.append(Item.item_id.in_(query.ids))
-    for flag, wanted in query.flags:
+    wanted_of: list[tuple[Value, tuple[Slot, ...]]] = [
+        (Item.type, shape.types),
+        (Item.subtype, shape.subtypes),
+        (Item.item_id, shape.ids),
+    ]
+    conditions: list[Truth] = [column.in_(each(slots)) for column, slots in wanted_of if slots]
+    for flag, wanted in shape.flags:
         every = " " + Item.flags + " "
-        held = Item.seen.is_(True) if flag == "read" else database.contains(every, f" {flag} ")
+        held = Item.seen.is_(True) if flag is None else shape.dialect.contains(every, flag)
         conditions.append(held if wanted else ~held)
     return conditions
 
@@ -168,9 +163,10 @@ def _is_there(path: Path, where: tuple[Clause, ...]) -> bool:
     )
 
 
-def beyond(keys: list[Key], place: tuple[Any, ...]) -> Truth:
+def beyond(keys: Sequence[Key], place: Sequence[Slot | None]) -> Truth:
     """What comes after a place: later by the first key, or the same by that and later by the second, and so on."""
-    (key, descending), value = keys[0], place[0]
+    (key, descending), slot = keys[0], place[0]
+    value = None if slot is None else bound(slot)
     later: Truth = false() if value is None else key < value if descending else key > value
     if len(keys) == 1:
         return later

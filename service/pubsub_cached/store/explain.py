@@ -27,11 +27,11 @@ def explain(conn: Connection, search: Search) -> str:
         event.remove(conn, "before_cursor_execute", note)
     spoken = dialect.of(conn)
     paragraphs = (
-        (" ".join(statement.split()), *spoken.plan(conn, statement, _given(given))) for statement, given in ran
+        (" ".join(statement.split()), *spoken.plan(conn, statement, arguments(given))) for statement, given in ran
     )
     return "\n\n".join("\n".join(lines) for lines in paragraphs)
 
 
-def _given(arguments: Any) -> Any:
+def arguments(arguments: Any) -> Any:
     """As the library takes them, where the driver was given a list."""
     return tuple(arguments) if isinstance(arguments, list) else arguments

@@ -6,24 +6,26 @@ For those who hold the first items of a search and follow what changes.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
-from sqlalchemy import Connection, Select, bindparam, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from ..address import Address
 from ..records import ItemRecord
 from . import drive, scope, search
-from .dialect import Dialect
+from .dialect import Dialect, Key
 from .drive import Drive
 from .models import Account, Item, Node
 from .query import Order
 from .ranked import comparable
 from .search import Search
-from .words import Words
+from .shape import Shape, is_all_of_nodes, shaped
+from .statement import Prepared, Slot, Values, bound, each
 
 # So many items are asked for in one statement.
-_AT_ONCE = 500
+_AT_ONCE = 512
 
 Row = Sequence[Any]
 
@@ -69,13 +71,12 @@ class Members:
 
     def __init__(self, wanted: Search, dialect: Dialect) -> None:
         # What is named leads to itself.
-        self._few = Drive(dialect, "few")
         self._search = replace(wanted, limit=1, place=None)
         self._fields = None if wanted.fields is None else wanted.fields | {"key"}
-        self._keys = drive.keys(_order(wanted), self._few, wanted.matching.query.where)
-        self._directions = _directions(wanted, self._few)
-        self._named = self._one_by_one().where(Item.item_id.in_(bindparam("ids", expanding=True)))
-        self._whole = search.in_order(self._one_by_one(), self._keys).limit(bindparam("most"))
+        self._order = search.without_rank(wanted.order)
+        self._directions = _directions(wanted, Drive(dialect, "few"))
+        self._taken = Values()
+        self._shape = shaped(dialect, wanted.matching, self._taken)
 
     @property
     def ranked(self) -> bool:
@@ -102,12 +103,16 @@ class Members:
         wanted = list(ids)
         found: list[Row] = []
         for start in range(0, len(wanted), _AT_ONCE):
-            found += conn.execute(self._named, {"node": node, "ids": wanted[start : start + _AT_ONCE]})
+            values = Values(self._taken.taken)
+            named = values.slots(wanted[start : start + _AT_ONCE])
+            found += _named(self._shape, self._order, values.slot(node), named).all(conn, values)
         return self._members(node, address, found)
 
     def of_node(self, conn: Connection, node: int, address: Address, limit: int) -> list[Member]:
         """The first members of a node; by rank any of them, and their places say nothing."""
-        return self._members(node, address, conn.execute(self._whole, {"node": node, "most": limit}))
+        values = Values(self._taken.taken)
+        statement = _whole(self._shape, self._order, values.slot(node), values.slot(limit))
+        return self._members(node, address, statement.all(conn, values))
 
     def records(self, conn: Connection, rows: Sequence[int]) -> dict[str, ItemRecord]:
         """The records of these rows by key, as far as they are there to be shown."""
@@ -126,19 +131,12 @@ class Members:
     def count(self, conn: Connection, most: int | None = None) -> int:
         """How many there are, as far as ``most``."""
         matching = self._search.matching
-        if drive.is_all_of_nodes(matching):
+        if is_all_of_nodes(matching):
             return scope.count(conn, matching.query, matching.shown)
-        chosen = drive.choose(conn, matching, "words" if matching.words.wanted else "order")
-        found = drive.statement(matching, chosen, Item.id).limit(most).subquery()
-        return int(conn.scalar(select(func.count()).select_from(found)) or 0)
-
-    def _one_by_one(self) -> Select[Any]:
-        """Row, id and what to sort by, of the items of a node, looked at one by one."""
-        matching = self._search.matching
-        symbols = Words(symbols=matching.words.symbols, unwanted_symbols=matching.words.unwanted_symbols)
-        columns = (Item.id, Item.item_id, *(key for key, _ in self._keys))
-        found = drive.statement(replace(matching, words=symbols), self._few, *columns)
-        return found.where(Item.node_id == bindparam("node"), *self._few.dialect.holding_each(matching.words))
+        values = Values(self._taken.taken)
+        chosen = drive.choose(conn, self._shape, values, "words" if matching.words.wanted else "order")
+        bounded = None if most is None else values.slot(most)
+        return int(_count(self._shape, chosen, bounded).value(conn, values))
 
     def _members(self, node: int, address: Address, rows: Iterable[Row]) -> list[Member]:
         return [
@@ -146,14 +144,36 @@ class Members:
         ]
 
 
-def _order(wanted: Search) -> Order:
-    """The order in so far as it is no rank."""
-    return tuple(one for one in wanted.order if one[0] != "rank") or search.NEWEST_FIRST
+@lru_cache(maxsize=64)
+def _named(shape: Shape, order: Order, node: Slot, ids: tuple[Slot, ...]) -> Prepared:
+    """Of a node's items those with an id: row, id and what to sort by."""
+    found, _ = _one_by_one(shape, order, node)
+    return Prepared(found.where(Item.item_id.in_(each(ids))))
+
+
+@lru_cache(maxsize=32)
+def _whole(shape: Shape, order: Order, node: Slot, most: Slot) -> Prepared:
+    """The same of the first items of a node."""
+    return Prepared(search.in_order(*_one_by_one(shape, order, node)).limit(bound(most)))
+
+
+def _one_by_one(shape: Shape, order: Order, node: Slot) -> tuple[Select[Any], list[Key]]:
+    few = Drive(shape.dialect, "few")
+    keys = drive.keys(order, few, shape.where)
+    found = drive.statement(shape, few, Item.id, Item.item_id, *(key for key, _ in keys))
+    return found.where(Item.node_id == bound(node)), keys
+
+
+@lru_cache(maxsize=32)
+def _count(shape: Shape, chosen: Drive, most: Slot | None) -> Prepared:
+    found = drive.statement(shape, chosen, Item.id)
+    few = (found if most is None else found.limit(bound(most))).subquery()
+    return Prepared(select(func.count()).select_from(few))
 
 
 def _directions(wanted: Search, few: Drive) -> list[bool]:
     """Whether each value of a place descends."""
-    order = wanted.order or search.BEST_FIRST if search.is_ranked(wanted) else _order(wanted)
+    order = wanted.order or search.BEST_FIRST if search.is_ranked(wanted) else search.without_rank(wanted.order)
     found: list[bool] = []
     for key, descending in order:
         if key == "rank":
@@ -167,14 +187,18 @@ def _identified(conn: Connection, rows: Sequence[int]) -> dict[int, tuple[int, s
     """Of each row its node's row and its key."""
     found: dict[int, tuple[int, str]] = {}
     for start in range(0, len(rows), _AT_ONCE):
-        for row, node, *address, id_ in conn.execute(_IDENTITIES, {"rows": rows[start : start + _AT_ONCE]}):
+        values = Values()
+        statement = _identities(values.slots(rows[start : start + _AT_ONCE]))
+        for row, node, *address, id_ in statement.all(conn, values):
             found[row] = (node, Address(*address).key(id_))
     return found
 
 
-_IDENTITIES = (
-    select(Item.id, Item.node_id, Account.jid, Node.service, Node.node, Item.item_id)
-    .join(Node, Node.id == Item.node_id)
-    .join(Account, Account.id == Node.account_id)
-    .where(Item.id.in_(bindparam("rows", expanding=True)))
-)
+@lru_cache(maxsize=16)
+def _identities(rows: tuple[Slot, ...]) -> Prepared:
+    return Prepared(
+        select(Item.id, Item.node_id, Account.jid, Node.service, Node.node, Item.item_id)
+        .join(Node, Node.id == Item.node_id)
+        .join(Account, Account.id == Node.account_id)
+        .where(Item.id.in_(each(rows)))
+    )

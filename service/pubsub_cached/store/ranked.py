@@ -5,15 +5,18 @@ Of many that fit only those stored last are read.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from . import drive
+from . import dialect, drive
 from .dialect import Key
-from .drive import Matching
+from .drive import Drive
 from .models import Item
 from .query import Order
+from .shape import Matching, Shape, shaped
+from .statement import Prepared, Slot, Values, bound
 from .words import Ranking
 
 # So many of the items that fit are ranked, those stored last.
@@ -34,31 +37,43 @@ def ranked(
 
     order: has ``rank``, best first when it descends. newest: only items up to this row, None for all.
     """
-    chosen = drive.choose(conn, matching, "words")
-    columns: list[Key] = []
-    slots: list[tuple[int | None, bool]] = []
-    for key, descending in order:
-        if key == "rank":
-            slots.append((None, descending))
-            continue
-        for one in drive.spread(key, descending, chosen, matching.query.where):
-            slots.append((len(columns) + 2, one[1]))
-            columns.append(one)
-    row = drive.row_of(chosen)
-    statement = drive.statement(matching, chosen, Item.id, Item.text, *(column for column, _ in columns))
-    if newest is not None:
-        statement = statement.where(row <= newest)
-    rows = conn.execute(statement.order_by(row.desc()).limit(AT_MOST + 1)).all()
+    values = Values()
+    shape = shaped(dialect.of(conn), matching, values)
+    chosen = drive.choose(conn, shape, values, "words")
+    most, last = values.slot(AT_MOST + 1), None if newest is None else values.slot(newest)
+    statement, parts = _candidates(shape, chosen, order, most, last)
+    rows = statement.all(conn, values)
     rank = Ranking(matching.words)
     entries = [
-        Entry(found[0], (*(rank(found[1]) if at is None else found[at] for at, _ in slots), found[0]))
+        Entry(found[0], (*(rank(found[1]) if at is None else found[at] for at, _ in parts), found[0]))
         for found in rows[:AT_MOST]
     ]
-    directions = [descending for _, descending in slots]
+    directions = [descending for _, descending in parts]
     directions.append(directions[-1])
     for number in reversed(range(len(directions))):
         entries.sort(key=lambda entry, at=number: comparable(entry.values[at]), reverse=directions[number])  # type: ignore[misc]
     return entries, directions, len(rows) > AT_MOST
+
+
+@lru_cache(maxsize=64)
+def _candidates(
+    shape: Shape, chosen: Drive, order: Order, most: Slot, last: Slot | None
+) -> tuple[Prepared, list[tuple[int | None, bool]]]:
+    """The items that are to be ranked, and of each value of the order its column, None for the rank, and direction."""
+    columns: list[Key] = []
+    parts: list[tuple[int | None, bool]] = []
+    for key, descending in order:
+        if key == "rank":
+            parts.append((None, descending))
+            continue
+        for one in drive.spread(key, descending, chosen, shape.where):
+            parts.append((len(columns) + 2, one[1]))
+            columns.append(one)
+    row = drive.row_of(chosen)
+    statement = drive.statement(shape, chosen, Item.id, Item.text, *(column for column, _ in columns))
+    if last is not None:
+        statement = statement.where(row <= bound(last))
+    return Prepared(statement.order_by(row.desc()).limit(bound(most))), parts
 
 
 def is_beyond(values: tuple[Any, ...], place: tuple[Any, ...], directions: list[bool]) -> bool:

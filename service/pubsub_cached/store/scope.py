@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
 
 import msgspec
-from sqlalchemy import BindParameter, ColumnElement, Connection, Text, bindparam, false, func, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, Text, bindparam, func, or_, select
 
 from . import dialect, whose
 from .models import Account, Node
 from .query import Query
 from .rows import UNPROVED
-from .statement import Prepared
+from .statement import Prepared, Slot, Values, bound, each
 
 Truth = ColumnElement[bool]
 
@@ -25,6 +24,21 @@ class Shown(msgspec.Struct, frozen=True):
 
     states: tuple[str, ...]
     analysers: frozenset[str] | None = None
+
+
+class Named(msgspec.Struct, frozen=True):
+    """Which nodes a query names, by slots; all of them where there are none. own: the services of the accounts."""
+
+    accounts: tuple[Slot, ...] = ()
+    services: tuple[Slot, ...] = ()
+    own: bool = False
+    nodes: tuple[Slot, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self != _ALL
+
+
+_ALL = Named()
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -58,7 +72,7 @@ def parts(conn: Connection, query: Query, nodes: Shown) -> list[Part]:
 
 
 def _parts(conn: Connection, query: Query, nodes: Shown) -> list[Part]:
-    names = accounts(conn)
+    names, values = accounts(conn), Values()
     return [
         Part(
             names[account],
@@ -69,20 +83,15 @@ def _parts(conn: Connection, query: Query, nodes: Shown) -> list[Part]:
             due if dated == nodes else None,
         )
         for account, state, completeness, nodes, validated, knowing, due, dated in (
-            conn.execute(_grouped(nodes).where(*named(query))) if constrained(query) else _all(nodes).all(conn)
+            _grouped(nodes, named(query, values)).all(conn, values)
         )
     ]
 
 
-@lru_cache(maxsize=8)
-def _all(nodes: Shown) -> Prepared:
-    return Prepared(_grouped(nodes))
-
-
-@lru_cache(maxsize=8)
-def _grouped(nodes: Shown) -> Any:
+@lru_cache(maxsize=32)
+def _grouped(nodes: Shown, of: Named) -> Prepared:
     grouped = (Node.account_id, Node.state, Node.completeness)
-    return (
+    return Prepared(
         select(
             *grouped,
             func.count(),
@@ -91,25 +100,35 @@ def _grouped(nodes: Shown) -> Any:
             func.min(Node.next_sync),
             func.count(Node.next_sync),
         )
-        .where(*shown(nodes))
+        .where(*shown(nodes), *are(of))
         .group_by(*grouped)
     )
 
 
-def few(conn: Connection, query: Query, nodes: Shown, most: int) -> tuple[list[int], int] | None:
+def few(conn: Connection, of: Named, values: Values, nodes: Shown, most: int) -> tuple[list[int], int] | None:
     """The ids of the nodes and how many items they have; None when they are more than ``most``."""
-    found = conn.execute(
-        select(Node.id, Node.item_count).where(*shown(nodes), *named(query)).order_by(Node.id).limit(most + 1)
-    ).all()
+    found = _few(nodes, of, values.slot(most + 1)).all(conn, values)
     if len(found) > most:
         return None
     return [id_ for id_, _ in found], sum(count for _, count in found)
 
 
+@lru_cache(maxsize=32)
+def _few(nodes: Shown, of: Named, most: Slot) -> Prepared:
+    return Prepared(
+        select(Node.id, Node.item_count).where(*shown(nodes), *are(of)).order_by(Node.id).limit(bound(most))
+    )
+
+
 def count(conn: Connection, query: Query, nodes: Shown) -> int:
     """How many items the nodes have."""
-    items = select(func.coalesce(func.sum(Node.item_count), 0)).where(*shown(nodes), *named(query))
-    return int(conn.scalar(items) or 0)
+    values = Values()
+    return int(_count(nodes, named(query, values)).value(conn, values))
+
+
+@lru_cache(maxsize=32)
+def _count(nodes: Shown, of: Named) -> Prepared:
+    return Prepared(select(func.coalesce(func.sum(Node.item_count), 0)).where(*shown(nodes), *are(of)))
 
 
 def accounts(conn: Connection) -> dict[int, str]:
@@ -139,15 +158,28 @@ def _each(values: Iterable[str]) -> list[BindParameter[str]]:
     return [bindparam(None, value, Text) for value in sorted(values)]
 
 
-def named(query: Query) -> list[Truth]:
-    """What has to hold of a node that the query names. The service "" is the account's own."""
+def named(query: Query, values: Values) -> Named:
+    """Which nodes the query names. The service "" is the account's own."""
+    return Named(
+        values.slots(query.accounts),
+        values.slots([service for service in query.services if service]),
+        "" in query.services,
+        values.slots(query.nodes),
+    )
+
+
+def are(of: Named) -> list[Truth]:
+    """What has to hold of a node that is named."""
     conditions: list[Truth] = []
-    if query.accounts:
-        conditions.append(Node.account_id.in_(select(Account.id).where(Account.jid.in_(query.accounts))))
-    if query.services:
-        services = [service for service in query.services if service]
-        own = select(Account.jid).where(Account.id == Node.account_id).scalar_subquery()
-        conditions.append(or_(Node.service.in_(services), Node.service == own if "" in query.services else false()))
-    if query.nodes:
-        conditions.append(Node.node.in_(query.nodes))
+    if of.accounts:
+        conditions.append(Node.account_id.in_(select(Account.id).where(Account.jid.in_(each(of.accounts)))))
+    services: list[Truth] = []
+    if of.services:
+        services.append(Node.service.in_(each(of.services)))
+    if of.own:
+        services.append(Node.service == select(Account.jid).where(Account.id == Node.account_id).scalar_subquery())
+    if services:
+        conditions.append(or_(*services))
+    if of.nodes:
+        conditions.append(Node.node.in_(each(of.nodes)))
     return conditions

@@ -8,24 +8,24 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache, lru_cache
-from itertools import chain, repeat
+from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, null, select
+from sqlalchemy import Connection, Select, null, select
 
 from ..address import Address
 from ..errors import InvalidCursor
 from ..records import ItemRecord
-from . import drive, pages, scope
+from . import dialect, drive, pages, scope
 from . import ranked as ranks
 from .dialect import Key
-from .drive import Drive, Matching
+from .drive import Drive
 from .models import Account, Item, Node
 from .query import Order
 from .scope import Part, Shown
-from .statement import Prepared, Row
+from .shape import Matching, Shape, shaped
+from .statement import Prepared, Row, Slot, Values, bound, each
 from .transaction import committed_revision
 from .words import Snippets
 
@@ -35,9 +35,7 @@ Place = tuple[Any, ...]
 
 BEST_FIRST: Order = (("rank", True),)
 NEWEST_FIRST: Order = (("modified", True),)
-_ROWS_AT_ONCE = 50
-# How many rows a statement that is compiled beforehand asks for.
-_SIZES = (1, 5, 20, _ROWS_AT_ONCE)
+_ROWS_AT_ONCE = 64
 _FARTHEST = 2**63
 
 
@@ -93,9 +91,9 @@ def row_ids(conn: Connection, search: Search) -> tuple[array[int], int | None]:
     if is_ranked(search):
         entries, _, cut = ranks.ranked(conn, search.matching, search.order or BEST_FIRST, None)
         return array("q", (entry.row for entry in entries)), ranks.AT_MOST if cut else None
-    chosen, keys = _keys(conn, search)
-    found = in_order(drive.statement(search.matching, chosen, Item.id), keys)
-    return array("q", (row for (row,) in conn.execute(found))), None
+    shape, values = _shape(conn, search)
+    found = _rows(shape, _chosen(conn, search, shape, values), without_rank(search.order))
+    return array("q", (row for (row,) in found.each_row(conn, values))), None
 
 
 def rows_from(conn: Connection, search: Search, offset: int) -> list[int]:
@@ -103,9 +101,10 @@ def rows_from(conn: Connection, search: Search, offset: int) -> list[int]:
     if is_ranked(search):
         entries, *_ = ranks.ranked(conn, search.matching, search.order or BEST_FIRST, None)
         return [entry.row for entry in entries[offset : offset + search.limit]]
-    chosen, keys = _keys(conn, search)
-    found = in_order(drive.statement(search.matching, chosen, Item.id), keys)
-    return list(conn.scalars(found.limit(search.limit).offset(offset)))
+    shape, values = _shape(conn, search)
+    chosen = _chosen(conn, search, shape, values)
+    found = _rows(shape, chosen, without_rank(search.order), values.slot(search.limit), values.slot(offset))
+    return [row for (row,) in found.all(conn, values)]
 
 
 def records(conn: Connection, search: Search, rows: Sequence[int]) -> list[ItemRecord]:
@@ -113,21 +112,24 @@ def records(conn: Connection, search: Search, rows: Sequence[int]) -> list[ItemR
     fields = search.fields
     found: dict[int, Row] = {}
     for some in _parts(rows):
-        size = next(size for size in _SIZES if size >= len(some))
-        # The last one stands for those that are not there.
-        values = dict(zip(_names(size), chain(some, repeat(some[-1])), strict=False))
-        found |= ((row[0], row) for row in _statement(fields, search.matching.shown, size).all(conn, **values))
+        values = Values()
+        statement = _records(fields, search.matching.shown, values.slots(some))
+        found |= ((row[0], row) for row in statement.all(conn, values))
     snippet = Snippets(search.matching.words) if _wants(fields, "snippet") and search.matching.words.wanted else None
     return [_record(found[row], fields, snippet) for row in rows if row in found]
 
 
 def by_keys(conn: Connection, search: Search) -> Ordered:
     """A page by what the database can sort by."""
-    chosen, keys = _keys(conn, search)
-    found = drive.statement(search.matching, chosen, Item.id, *(key for key, _ in keys))
+    shape, values = _shape(conn, search)
+    chosen = _chosen(conn, search, shape, values)
+    place: tuple[Slot | None, ...] | None = None
     if search.place is not None:
-        found = found.where(drive.beyond(keys, _checked(search.place, len(keys))))
-    rows = [(row[0], tuple(row[1:])) for row in conn.execute(in_order(found, keys).limit(search.limit + 1))]
+        given = _checked(search.place, len(search.place))
+        place = tuple(None if value is None else values.slot(value) for value in given)
+    most = values.slot(search.limit + 1)
+    found = _page(shape, chosen, without_rank(search.order), place, most)
+    rows = [(row[0], row[1:]) for row in found.all(conn, values)]
     return Ordered(rows[: search.limit], len(rows) > search.limit)
 
 
@@ -156,13 +158,42 @@ def is_ranked(search: Search) -> bool:
     return bool(search.matching.words.wanted) and any(key == "rank" for key, _ in search.order or BEST_FIRST)
 
 
-def _keys(conn: Connection, search: Search) -> tuple[Drive, list[Key]]:
-    """What leads to the items, and what they are sorted by."""
-    order = tuple(one for one in search.order if one[0] != "rank") or NEWEST_FIRST
+def _shape(conn: Connection, search: Search) -> tuple[Shape, Values]:
+    values = Values()
+    return shaped(dialect.of(conn), search.matching, values), values
+
+
+def _chosen(conn: Connection, search: Search, shape: Shape, values: Values) -> Drive:
+    """What leads to the items, in an order without rank."""
     # Only ``modified`` has an index that leads through everything.
-    wanted = bool(search.matching.words.wanted) and order[0][0] != "modified"
-    chosen = drive.choose(conn, search.matching, "words" if wanted else "order")
-    return chosen, drive.keys(order, chosen, search.matching.query.where)
+    wanted = bool(search.matching.words.wanted) and without_rank(search.order)[0][0] != "modified"
+    return drive.choose(conn, shape, values, "words" if wanted else "order")
+
+
+def without_rank(order: Order) -> Order:
+    """An order in so far as it is no rank."""
+    return tuple(one for one in order if one[0] != "rank") or NEWEST_FIRST
+
+
+@lru_cache(maxsize=64)
+def _rows(shape: Shape, chosen: Drive, order: Order, most: Slot | None = None, offset: Slot | None = None) -> Prepared:
+    """The rows of all that fits, in order."""
+    found = in_order(drive.statement(shape, chosen, Item.id), drive.keys(order, chosen, shape.where))
+    if most is not None:
+        found = found.limit(bound(most))
+    return Prepared(found if offset is None else found.offset(bound(offset)))
+
+
+@lru_cache(maxsize=64)
+def _page(shape: Shape, chosen: Drive, order: Order, place: tuple[Slot | None, ...] | None, most: Slot) -> Prepared:
+    """Rows after a place, each with its own. Raises InvalidCursor for a place of another order."""
+    keys = drive.keys(order, chosen, shape.where)
+    found = drive.statement(shape, chosen, Item.id, *(key for key, _ in keys))
+    if place is not None:
+        if len(place) != len(keys):
+            raise _other_order()
+        found = found.where(drive.beyond(keys, place))
+    return Prepared(in_order(found, keys).limit(bound(most)))
 
 
 def in_order(found: Select[Any], keys: list[Key]) -> Select[Any]:
@@ -172,7 +203,7 @@ def in_order(found: Select[Any], keys: list[Key]) -> Select[Any]:
 def _checked(place: Place, length: int) -> Place:
     """A place that has been outside since it was given."""
     fitting = all(
-        value is None or isinstance(value, str | float) or (isinstance(value, int) and -_FARTHEST <= value < _FARTHEST)
+        value is None or isinstance(value, str | float) or (type(value) is int and -_FARTHEST <= value < _FARTHEST)
         for value in place
     )
     if len(place) != length or not fitting:
@@ -204,11 +235,11 @@ def _parts(rows: Sequence[int]) -> Iterator[Sequence[int]]:
     return (rows[start : start + _ROWS_AT_ONCE] for start in range(0, len(rows), _ROWS_AT_ONCE))
 
 
-def _record(row: Sequence[Any], fields: frozenset[str] | None, snippet: Snippets | None) -> ItemRecord:
+def _record(row: Row, fields: frozenset[str] | None, snippet: Snippets | None) -> ItemRecord:
     address = Address(*row[1:4])
     uri = pages.uri_before_id(address) if _wants(fields, "uri") else ""
     id_ = row[5]
-    (record,) = pages.records([tuple(row[5:])], uri)
+    (record,) = pages.records([row[5:]], uri)
     if not _wants(fields, "id"):
         del record["id"]
     if _wants(fields, "key"):
@@ -225,19 +256,14 @@ def _wants(fields: Iterable[str] | None, key: str) -> bool:
     return fields is None or key in fields
 
 
-@cache
-def _names(size: int) -> tuple[str, ...]:
-    return tuple(f"row{number}" for number in range(size))
-
-
 @lru_cache(maxsize=256)
-def _statement(fields: frozenset[str] | None, nodes: Shown, size: int) -> Prepared:
-    """Row, address, text, and the columns of ``pages.records``, of so many rows; of what is not wanted NULL."""
+def _records(fields: frozenset[str] | None, nodes: Shown, rows: tuple[Slot, ...]) -> Prepared:
+    """Row, address, text, and the columns of ``pages.records``, of these rows; of what is not wanted NULL."""
     wanted = (column if _wants(fields, name) else null().label(f"no_{name}") for name, column in pages.FIELDS.items())
     text = Item.text if _wants(fields, "snippet") else null().label("no_text")
     return Prepared(
         select(Item.id, Account.jid, Node.service, Node.node, text, Item.item_id, null().label("place"), *wanted)
         .join(Node, Node.id == Item.node_id)
         .join(Account, Account.id == Node.account_id)
-        .where(Item.id.in_([bindparam(name) for name in _names(size)]), *scope.shown(nodes))
+        .where(Item.id.in_(each(rows)), *scope.shown(nodes))
     )

@@ -2,14 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, repeat
+from typing import Any, ClassVar, NamedTuple
 
-from sqlalchemy import Connection
+import msgspec
+from sqlalchemy import BigInteger, BindParameter, Connection, Double, Text, bindparam
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.types import TypeEngine
 
 Row = tuple[Any, ...]
+
+_TYPES: dict[type, type[TypeEngine[Any]]] = {str: Text, int: BigInteger, float: Double}
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """The place of a value that is told when the statement is run. kind: str, int or float."""
+
+    number: int
+    kind: type
+
+
+class Values:
+    """What was taken out of a question, by the numbers of the slots that stand there instead.
+
+    So questions that are alike but for their values are equal, and one statement serves them all.
+    """
+
+    def __init__(self, taken: Iterable[object] = ()) -> None:
+        self.taken = [*taken]
+
+    def slot(self, value: str | int | float) -> Slot:
+        """A slot for a value."""
+        self.taken.append(value)
+        return Slot(len(self.taken) - 1, type(value))
+
+    def slots(self, values: Sequence[str] | Sequence[int] | Sequence[float]) -> tuple[Slot, ...]:
+        """Slots for a list in which neither order nor repetition matters: their number is a power of two."""
+        if not values:
+            return ()
+        missing = (1 << (len(values) - 1).bit_length()) - len(values)
+        return tuple(self.slot(value) for value in chain(values, repeat(values[-1], missing)))
+
+
+class _Made(NamedTuple):
+    """What a parameter is given: a value, or what a function makes of some."""
+
+    numbers: tuple[int, ...]
+    function: Callable[..., Any] | None
+
+
+def bound(slot: Slot, type_: TypeEngine[Any] | type[TypeEngine[Any]] | None = None) -> BindParameter[Any]:
+    """A parameter of a statement that is filled from a slot."""
+    return bindparam(None, _Made((slot.number,), None), type_ or _TYPES[slot.kind])
+
+
+def made(function: Callable[..., Any], type_: type[TypeEngine[Any]], first: Slot, *more: Slot) -> BindParameter[Any]:
+    """A parameter that is filled with what a function makes of the values of slots."""
+    return bindparam(None, _Made((first.number, *(slot.number for slot in more)), function), type_)
+
+
+def each(slots: Iterable[Slot]) -> list[BindParameter[Any]]:
+    """A parameter for each."""
+    return [bound(slot) for slot in slots]
 
 
 class Prepared:
@@ -26,24 +82,23 @@ class Prepared:
     heard: ClassVar[dict[Connection, list[tuple[str, Any]]]] = {}
     """What was read by connections that somebody listens to: statements and their arguments."""
 
-    def all(self, connection: Connection, **values: object) -> list[Row]:
-        """Every row."""
-        compiled = self._for(connection)
-        arguments = compiled.arguments(values)
-        if self.heard and connection in self.heard:
-            self.heard[connection].append((compiled.sql, arguments))
-        cursor = connection.connection.cursor()
-        cursor.execute(compiled.sql, arguments)
-        return cursor.fetchall()  # type: ignore[return-value]
+    def all(self, connection: Connection, given: Values | None = None, /, **values: object) -> list[Row]:
+        """Every row. given: for its slots."""
+        rows: list[Row] = self._executed(connection, given, values).fetchall()
+        return rows
+
+    def each_row(self, connection: Connection, given: Values | None = None, /, **values: object) -> Iterator[Row]:
+        """As ``all``, one after the other, for results that may be long."""
+        yield from self._executed(connection, given, values)
 
     def first(self, connection: Connection, **values: object) -> Row | None:
         """The first row, or None."""
         rows = self.all(connection, **values)
         return rows[0] if rows else None
 
-    def value(self, connection: Connection, **values: object) -> Any:
+    def value(self, connection: Connection, given: Values | None = None, /, **values: object) -> Any:
         """The first column of the first row; None without a row."""
-        rows = self.all(connection, **values)
+        rows = self.all(connection, given, **values)
         return rows[0][0] if rows else None
 
     def run(self, connection: Connection, **values: object) -> int:
@@ -64,12 +119,23 @@ class Prepared:
         """The statement as the driver gets it."""
         return self._for(connection).sql
 
+    def _executed(self, connection: Connection, given: Values | None, values: Mapping[str, object]) -> Any:
+        compiled = self._for(connection)
+        arguments = compiled.arguments(values, given)
+        if self.heard and connection in self.heard:
+            self.heard[connection].append((compiled.sql, arguments))
+        cursor = connection.connection.cursor()
+        cursor.execute(compiled.sql, arguments)
+        return cursor
+
     def _for(self, connection: Connection) -> _Compiled:
         dialect = connection.dialect
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
             assert isinstance(self._statement, ClauseElement)
-            compiled = self._compiled[dialect.name] = _Compiled(self._statement.compile(dialect=dialect))
+            compiled = self._compiled[dialect.name] = _Compiled(
+                self._statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+            )
         return compiled
 
 
@@ -79,11 +145,19 @@ class _Compiled:
     def __init__(self, compiled: Any) -> None:
         self.sql: str = compiled.string
         self._names: list[str] | None = compiled.positiontup if compiled.positional else None
-        self._literals = {name: value for name, value in compiled.params.items() if value is not None}
+        params = compiled.params.items()
+        self._made = [(name, *value) for name, value in params if isinstance(value, _Made)]
+        self._literals = {name: value for name, value in params if value is not None and not isinstance(value, _Made)}
 
-    def arguments(self, values: Mapping[str, object]) -> Any:
+    def arguments(self, values: Mapping[str, object], given: Values | None = None) -> Any:
         if self._literals:
             values = self._literals | values  # type: ignore[operator]
+        if given is not None:
+            taken = given.taken
+            values = {**values}
+            for name, numbers, function in self._made:
+                some = [taken[number] for number in numbers]
+                values[name] = some[0] if function is None else function(*some)
         if self._names is None:
             return values
         return [values[name] for name in self._names]

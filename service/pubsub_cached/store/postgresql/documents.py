@@ -13,7 +13,6 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     Connection,
     Double,
@@ -34,9 +33,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from ..dialect import Key, Number, Test, Truth, Value
+from ..dialect import COMPARED, Key, Test, Truth, Value
 from ..path import Step
-from ..sqlite.documents import COMPARED
+from ..statement import Slot, bound, made
 
 DOCUMENT: Value = literal_column("item.document", JSONB)
 # A row of an index has room for no more than 2,700 bytes; so many characters of a string stand in it.
@@ -85,13 +84,10 @@ class Spot(NamedTuple):
         words = [{None: "null", True: "true", False: "false"}[constant] for constant in constants]
         return and_(self.kind.in_(("null", "boolean")), cast(self.value, Text).in_(words))
 
-    def number_is(self, operator: str, number: Number) -> Truth:
-        whole = _whole(number)
-        if whole is not None:
-            return COMPARED[operator](_number(self.value), literal(whole, BigInteger))
-        return COMPARED[operator](_float(self.value), literal(number, Double))
+    def number_is(self, operator: str, number: Slot) -> Truth:
+        return COMPARED[operator]((_number if number.kind is int else _float)(self.value), bound(number))
 
-    def number_among(self, numbers: Sequence[Number]) -> Truth:
+    def number_among(self, numbers: Sequence[Slot]) -> Truth:
         return or_(*(self.number_is("=", number) for number in numbers))
 
 
@@ -126,16 +122,15 @@ def narrowed(steps: Sequence[Step], operator: str, given: Any) -> Truth:
     return _narrowed(fixed, operator, given)
 
 
-def _narrowed(fixed: Value, operator: str, given: str | Number) -> Truth:
+def _narrowed(fixed: Value, operator: str, given: Slot) -> Truth:
     loose = operator if operator == "=" else operator[0] + "="
-    if isinstance(given, str):
+    if given.kind is str:
         beginning: Value = collate(func.left(func.pubsub_cached_text(fixed), literal_column("200"), type_=Text), "C")
-        return COMPARED[loose](beginning, given[:INDEXED_CHARACTERS])
+        return COMPARED[loose](beginning, made(_beginning, Text, given))
     number = _number(fixed)
-    whole = _whole(given)
-    if whole is not None:
-        return COMPARED[operator](number, literal(whole, BigInteger))
-    least, most = (literal(Decimal(math.nextafter(given, to)), Numeric) for to in (-math.inf, math.inf))
+    if given.kind is int:
+        return COMPARED[operator](number, bound(given))
+    least, most = (made(function, Numeric, given) for function in (_below, _above))
     ends = {"=": (number >= least, number <= most), ">": (number >= least,), "<": (number <= most,)}
     return and_(*ends[operator[0]])
 
@@ -206,24 +201,29 @@ def _float(value: Value) -> Value:
     return func.pubsub_cached_float(value, type_=Double)
 
 
-def _whole(number: Number) -> int | None:
-    """A whole number is compared exactly, however it was written."""
-    if isinstance(number, int):
-        return number
-    return int(number) if number.is_integer() and abs(number) < 2**63 else None
+def _beginning(text: str) -> str:
+    return text[:INDEXED_CHARACTERS]
+
+
+def _below(number: float) -> Decimal:
+    return Decimal(math.nextafter(number, -math.inf))
+
+
+def _above(number: float) -> Decimal:
+    return Decimal(math.nextafter(number, math.inf))
 
 
 # Strings
 
 
-def like(value: Value, pattern: str) -> Truth:
+def like(value: Value, pattern: Slot) -> Truth:
     """See ``Dialect``: its patterns are PostgreSQL's."""
-    return value.op("LIKE", return_type=Boolean())(literal(pattern, Text))
+    return value.op("LIKE", return_type=Boolean())(bound(pattern))
 
 
-def ilike(value: Value, pattern: str) -> Truth:
+def ilike(value: Value, pattern: Slot) -> Truth:
     """See ``Dialect``."""
-    return like(lowered(value), pattern.lower())
+    return lowered(value).op("LIKE", return_type=Boolean())(made(str.lower, Text, pattern))
 
 
 def lowered(value: Value) -> Value:
@@ -231,9 +231,9 @@ def lowered(value: Value) -> Value:
     return collate(func.lower(collate(value, "und-x-icu"), type_=Text), "C")
 
 
-def contains(value: Value, text: str) -> Truth:
+def contains(value: Value, text: Slot) -> Truth:
     """See ``Dialect``."""
-    return func.strpos(value, text) > 0
+    return func.strpos(value, bound(text)) > 0
 
 
 # Hints

@@ -21,7 +21,6 @@ from sqlalchemy import (
     column,
     delete,
     exists,
-    false,
     func,
     literal,
     not_,
@@ -31,9 +30,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR, insert
 
-from ..dialect import Truth, Value
+from ..dialect import Match, Matches, Truth, Value
 from ..models import Item
-from ..statement import Prepared
+from ..statement import Prepared, Values, bound
 from ..words import Term, Words
 from .tokens import tokens
 
@@ -73,17 +72,31 @@ def text_row() -> Value:
     return TEXT.c.id
 
 
-def matching(words: Words) -> list[Truth]:
+def matches(words: Words, values: Values) -> Matches:
+    """See ``Dialect``. What has to stand together, and words longer than the index takes, are looked for as strings."""
+    wanted = [(term, tokens(term.text)) for term in words.wanted]
+    unwanted = [(term, found) for term in words.unwanted if (found := tokens(term.text))]
+    together = [(term, found) for term, found in unwanted if _is_to_be_looked_at(found)]
+    plain = [_query(term, found) for term, found in unwanted if not _is_to_be_looked_at(found)]
+    ways = [Match(values.slot(" | ".join(plain)))] if plain else []
+    for term, found in together:
+        ways.append(Match(values.slot(_query(term, found)), (values.slot(_together(term, found)),)))
+    return Matches((_all_of(wanted, values),) if wanted else (), tuple(ways))
+
+
+def matching(words: Matches) -> list[Truth]:
     """See ``Dialect``."""
-    return [*_all_of(words.wanted), not_(_any_of(words.unwanted))]
+    conditions = [condition for match in words.wanted for condition in _found(match)]
+    return [*conditions, not_(_any_of(words.unwanted))] if words.unwanted else conditions
 
 
-def holding(words: Words) -> list[Truth]:
+def holding(words: Matches) -> list[Truth]:
     """See ``Dialect``."""
     mine = TEXT.c.id == Item.id
     conditions: list[Truth] = []
     if words.wanted:
-        conditions.append(exists(select(literal(1)).select_from(TEXT).where(mine, *_all_of(words.wanted))))
+        found = (condition for match in words.wanted for condition in _found(match))
+        conditions.append(exists(select(literal(1)).select_from(TEXT).where(mine, *found)))
     if words.unwanted:
         conditions.append(~exists(select(literal(1)).select_from(TEXT).where(mine, _any_of(words.unwanted))))
     return conditions
@@ -121,34 +134,26 @@ def folded(text: str) -> str:
     return f" {' '.join(tokens(text))} "
 
 
-def _all_of(terms: Sequence[Term]) -> list[Truth]:
-    """That a text has every term."""
-    spoken = [(term, tokens(term.text)) for term in terms]
+def _all_of(spoken: Sequence[tuple[Term, list[str]]], values: Values) -> Match:
+    """Every term."""
     if not all(words for _, words in spoken):
-        # Something was typed that SQLite takes for no word: it finds nothing either.
-        return [false()]
-    return [
-        _has(" & ".join(_query(term, words) for term, words in spoken)),
-        *(_together(term, words) for term, words in spoken if _is_to_be_looked_at(words)),
-    ]
+        # Something was typed that SQLite takes for no word: it finds nothing, and nor does an empty question here.
+        return Match(values.slot(""))
+    strings = tuple(values.slot(_together(term, words)) for term, words in spoken if _is_to_be_looked_at(words))
+    return Match(values.slot(" & ".join(_query(term, words) for term, words in spoken)), strings)
 
 
-def _any_of(terms: Sequence[Term]) -> Truth:
-    """That a text has one of the terms."""
-    spoken = [(term, words) for term in terms if (words := tokens(term.text))]
-    plain = [_query(term, words) for term, words in spoken if not _is_to_be_looked_at(words)]
-    others = [
-        and_(_has(_query(term, words)), _together(term, words)) for term, words in spoken if _is_to_be_looked_at(words)
-    ]
-    return or_(false(), *([_has(" | ".join(plain))] if plain else ()), *others)
+def _any_of(ways: Sequence[Match]) -> Truth:
+    return or_(*(and_(*_found(match)) for match in ways))
+
+
+def _found(match: Match) -> list[Truth]:
+    has = TEXT.c.lexemes.op("@@", return_type=Boolean())(cast(bound(match.expression), TSQUERY))
+    return [has, *(func.strpos(TEXT.c.words, bound(string)) > 0 for string in match.strings)]
 
 
 def _is_to_be_looked_at(words: Sequence[str]) -> bool:
     return len(words) > 1 or len(words[0]) > _LEXEME
-
-
-def _has(query: str) -> Truth:
-    return TEXT.c.lexemes.op("@@", return_type=Boolean())(cast(literal(query, Text), TSQUERY))
 
 
 def _query(term: Term, words: Sequence[str]) -> str:
@@ -158,6 +163,6 @@ def _query(term: Term, words: Sequence[str]) -> str:
     return "(" + " & ".join((*first, last + goes_on)) + ")"
 
 
-def _together(term: Term, words: Sequence[str]) -> Truth:
-    """That the words of a term stand one after the other."""
-    return func.strpos(TEXT.c.words, f" {' '.join(words)}{'' if term.prefix else ' '}") > 0
+def _together(term: Term, words: Sequence[str]) -> str:
+    """The words of a term, one after the other as in ``words``."""
+    return f" {' '.join(words)}{'' if term.prefix else ' '}"

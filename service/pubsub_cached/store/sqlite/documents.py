@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import operator as operators
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import (
@@ -24,17 +23,11 @@ from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
-from ..dialect import Key, Number, Test, Truth, Value
+from ..dialect import COMPARED, Key, Test, Truth, Value, among
 from ..models import Item
 from ..path import Step
+from ..statement import Slot, bound, each, made
 
-COMPARED: dict[str, Callable[[Any, Any], Truth]] = {
-    "=": operators.eq,
-    "<": operators.lt,
-    "<=": operators.le,
-    ">": operators.gt,
-    ">=": operators.ge,
-}
 _CONSTANTS = {None: "null", True: "true", False: "false"}
 
 
@@ -88,11 +81,11 @@ class Spot(NamedTuple):
     def is_constant(self, constants: Sequence[bool | None]) -> Truth:
         return self.kind.in_([_CONSTANTS[constant] for constant in constants])
 
-    def number_is(self, operator: str, number: Number) -> Truth:
-        return COMPARED[operator](self.value, number)
+    def number_is(self, operator: str, number: Slot) -> Truth:
+        return COMPARED[operator](self.value, bound(number))
 
-    def number_among(self, numbers: Sequence[Number]) -> Truth:
-        return _among(self.value, numbers)
+    def number_among(self, numbers: Sequence[Slot]) -> Truth:
+        return among(self.value, numbers)
 
 
 def at(document: Value | None, steps: Sequence[Step]) -> Spot:
@@ -115,10 +108,11 @@ def narrowed(steps: Sequence[Step], operator: str, given: Any) -> Truth:
     """See ``Dialect``."""
     value = _fixed(steps)
     if operator == "in":
-        return value.in_(given)
+        return value.in_(each(given))
     if operator == "between":
-        return value.between(*given)
-    return COMPARED[operator](value, given)
+        least, most = each(given)
+        return value.between(least, most)
+    return COMPARED[operator](value, bound(given))
 
 
 def sort_keys(steps: Sequence[Step], descending: bool, there: bool) -> list[Key]:
@@ -164,21 +158,17 @@ def _written(steps: Sequence[Step]) -> str:
     return "$" + "".join(f"[{step}]" if isinstance(step, int) else f'."{step}"' for step in steps)
 
 
-def _among(value: Value, given: Sequence[Any]) -> Truth:
-    return value == given[0] if len(given) == 1 else value.in_(given)
-
-
 # Strings
 
 
-def like(value: Value, pattern: str) -> Truth:
+def like(value: Value, pattern: Slot) -> Truth:
     """See ``Dialect``."""
-    return value.op("GLOB", return_type=Boolean())(literal(_glob(pattern), Text))
+    return value.op("GLOB", return_type=Boolean())(made(_glob, Text, pattern))
 
 
-def ilike(value: Value, pattern: str) -> Truth:
+def ilike(value: Value, pattern: Slot) -> Truth:
     """See ``Dialect``."""
-    return like(lowered(value), pattern.lower())
+    return lowered(value).op("GLOB", return_type=Boolean())(made(_lowered_glob, Text, pattern))
 
 
 def lowered(value: Value) -> Value:
@@ -186,9 +176,9 @@ def lowered(value: Value) -> Value:
     return func.lowered(value, type_=Text)
 
 
-def contains(value: Value, text: str) -> Truth:
+def contains(value: Value, text: Slot) -> Truth:
     """See ``Dialect``."""
-    return func.instr(value, text) > 0
+    return func.instr(value, bound(text)) > 0
 
 
 def _glob(pattern: str) -> str:
@@ -202,6 +192,10 @@ def _glob(pattern: str) -> str:
             character = next(characters)
         glob.append(f"[{character}]" if character in "*?[" else character)
     return "".join(glob)
+
+
+def _lowered_glob(pattern: str) -> str:
+    return _glob(pattern.lower())
 
 
 # Hints

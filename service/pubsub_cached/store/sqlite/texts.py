@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     Boolean,
     Connection,
     FromClause,
@@ -13,15 +14,15 @@ from sqlalchemy import (
     Text,
     column,
     exists,
-    literal,
     literal_column,
     select,
     table,
 )
 from sqlalchemy.exc import DBAPIError
 
-from ..dialect import Truth, Value
+from ..dialect import Match, Matches, Truth, Value
 from ..models import Item
+from ..statement import Values, bound, made
 from ..words import Term, Words
 from .documents import unindexed
 
@@ -40,27 +41,32 @@ def text_row() -> Value:
     return TEXT.c.rowid
 
 
-def matching(words: Words) -> list[Truth]:
+def matches(words: Words, values: Values) -> Matches:
     """See ``Dialect``."""
-    first, *more = _grouped(words.wanted)
-    expression = _expression(first, "AND")
-    if words.unwanted and len(words.unwanted) <= _TERMS_AT_ONCE:
-        return [
-            _match(f"({expression}) NOT ({_expression(words.unwanted, 'OR')})"),
-            *(TEXT.c.rowid.in_(_rows(group, "AND")) for group in more),
-        ]
-    return [_match(expression), *_rest(TEXT.c.rowid, more, words.unwanted)]
+    return Matches(
+        tuple(Match(values.slot(_expression(group, "AND"))) for group in _grouped(words.wanted)),
+        tuple(Match(values.slot(_expression(group, "OR"))) for group in _grouped(words.unwanted)),
+    )
 
 
-def holding(words: Words) -> list[Truth]:
+def matching(words: Matches) -> list[Truth]:
     """See ``Dialect``."""
-    return _rest(unindexed(Item.id), _grouped(words.wanted), words.unwanted)
+    first, *more = words.wanted
+    if len(words.unwanted) == 1:
+        both = made(_without, Text, first.expression, words.unwanted[0].expression)
+        return [_match(both), *_rest(TEXT.c.rowid, more, ())]
+    return [_match(bound(first.expression)), *_rest(TEXT.c.rowid, more, words.unwanted)]
 
 
-def holding_each(words: Words) -> list[Truth]:
+def holding(words: Matches) -> list[Truth]:
+    """See ``Dialect``."""
+    return _rest(unindexed(Item.id), words.wanted, words.unwanted)
+
+
+def holding_each(words: Matches) -> list[Truth]:
     """See ``Dialect``; the others that fit cost nothing."""
-    wanted = [exists(_row_of_item(group, "AND")) for group in _grouped(words.wanted)]
-    return [*wanted, *(~exists(_row_of_item(group, "OR")) for group in _grouped(words.unwanted))]
+    wanted = [exists(_row_of_item(match)) for match in words.wanted]
+    return [*wanted, *(~exists(_row_of_item(match)) for match in words.unwanted)]
 
 
 def store_texts(conn: Connection, node_id: int, texts: Iterable[tuple[str, str]]) -> None:
@@ -81,25 +87,29 @@ def rebuild_text_index(conn: Connection) -> None:
     conn.exec_driver_sql("INSERT INTO item_text (item_text) VALUES ('rebuild')")
 
 
-def _row_of_item(terms: Sequence[Term], joined: str) -> Select[Any]:
-    return _rows(terms, joined).where(TEXT.c.rowid == Item.id).correlate(Item)
+def _row_of_item(match: Match) -> Select[Any]:
+    return _rows(match).where(TEXT.c.rowid == Item.id).correlate(Item)
 
 
-def _rest(row: Value, wanted: list[Sequence[Term]], unwanted: Sequence[Term]) -> list[Truth]:
-    conditions: list[Truth] = [row.in_(_rows(group, "AND")) for group in wanted]
-    return [*conditions, *(row.not_in(_rows(group, "OR")) for group in _grouped(unwanted))]
+def _rest(row: Value, wanted: Sequence[Match], unwanted: Sequence[Match]) -> list[Truth]:
+    conditions: list[Truth] = [row.in_(_rows(match)) for match in wanted]
+    return [*conditions, *(row.not_in(_rows(match)) for match in unwanted)]
 
 
 def _grouped(terms: Sequence[Term]) -> list[Sequence[Term]]:
     return [terms[start : start + _TERMS_AT_ONCE] for start in range(0, len(terms), _TERMS_AT_ONCE)]
 
 
-def _rows(terms: Sequence[Term], joined: str) -> Select[Any]:
-    return select(TEXT.c.rowid).where(_match(_expression(terms, joined)))
+def _rows(match: Match) -> Select[Any]:
+    return select(TEXT.c.rowid).where(_match(bound(match.expression)))
 
 
-def _match(expression: str) -> Truth:
-    return literal_column(TEXT.name).op("MATCH", return_type=Boolean())(literal(expression, Text))
+def _match(expression: BindParameter[Any]) -> Truth:
+    return literal_column(TEXT.name).op("MATCH", return_type=Boolean())(expression)
+
+
+def _without(wanted: str, unwanted: str) -> str:
+    return f"({wanted}) NOT ({unwanted})"
 
 
 def _expression(terms: Sequence[Term], joined: str) -> str:
