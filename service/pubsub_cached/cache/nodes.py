@@ -213,7 +213,8 @@ class Nodes:
 
     async def _failing(self, address: Address, state: str, reason: str) -> None:
         node = await self.find(address)
-        if node is None or node.state in ("discovered", "unknown", "excluded"):
+        if node is None or node.state not in SHOWN:
+            # What was refused, or is gone, is so until a read succeeds.
             return
         failures = node.failures + 1
         again = retry_at(self._clock(), failures, self._jitter)

@@ -154,6 +154,22 @@ async def test_an_event_does_not_show_a_denied_node_again(cached: Make) -> None:
         await cache.read(PUBSUB, MICROBLOG, policy="cache")
 
 
+@pytest.mark.parametrize("condition", ["remote-server-timeout", "internal-server-error", None])
+async def test_a_failure_does_not_show_a_denied_node_again(cached: Make, condition: str | None) -> None:
+    cache, service = await followed(cached, World(), "whitelist")
+    shut_out(service)
+    cache.clock.advance(hours=7)
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG)
+    service.down(condition)
+    with pytest.raises(errors.PubSubCachedError):
+        await cache.read(PUBSUB, MICROBLOG, policy="refresh")
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG, policy="cache")
+    assert await found(cache) == []
+
+
 async def test_a_node_that_may_be_read_again_is_shown_again(cached: Make) -> None:
     cache, service = await followed(cached, World(), "whitelist")
     shut_out(service)

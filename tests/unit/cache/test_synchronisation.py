@@ -136,6 +136,18 @@ async def test_an_old_item_overwritten_in_its_place_just_before_the_fetch_takes_
     assert list(await local(cache)) == ["f", "e", "d"]
 
 
+async def test_a_redirect_survives_a_service_that_does_not_answer(cached: Make) -> None:
+    world = World()
+    cache, service = await followed(cached, world)
+    world.inject(ALICE, DeleteEvent(service=PUBSUB, node=MICROBLOG, redirect="xmpp:new.example.net?;node=blog"))
+    await cache.idle()
+    service.down()
+    with pytest.raises(errors.PubSubCachedError):
+        await cache.read(PUBSUB, MICROBLOG, policy="refresh")
+    node = await cache.node(PUBSUB, MICROBLOG)
+    assert (node["state"], node["redirect"]) == ("gone", "xmpp:new.example.net?;node=blog")
+
+
 async def test_a_redirect_survives_a_synchronisation_under_way(cached: Make) -> None:
     world = World()
     cache, service = await followed(cached, world)
