@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -13,6 +13,9 @@ from msgspec import Meta
 from . import paths
 from .errors import BadConfiguration, InvalidJid
 from .jid import normalise
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
 
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 Tls = Literal["starttls", "direct", "none"]
@@ -139,17 +142,33 @@ def load(path: Path | None = None) -> Config:
     return msgspec.structs.replace(config, account=_accounts(file, config.account))
 
 
+def is_host(host: str) -> bool:
+    """Whether this is the name of a host, as in the domain of a JID (RFC 7622 3.2), or an address."""
+    if _address(host) is not None:
+        return True
+    try:
+        normalise(host)
+    except InvalidJid:
+        return False
+    return "@" not in host and "/" not in host
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host name or address never leaves this machine (RFC 6761 6.3, RFC 1122 3.2.1.3)."""
-    from ipaddress import ip_address
-
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True
+    address = _address(name)
+    return address is not None and address.is_loopback
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    from ipaddress import ip_address
+
     try:
-        return ip_address(name.strip("[]")).is_loopback
+        return ip_address(host.strip("[]"))
     except ValueError:
-        return False
+        return None
 
 
 def is_database_url(url: str) -> bool:
@@ -220,6 +239,10 @@ def _accounts(file: Path, accounts: tuple[Account, ...]) -> tuple[Account, ...]:
 def _account(file: Path, key: str, account: Account) -> Account:
     jid = _jid(file, f"{key}.jid", account.jid)
     host = account.host or (jid.rpartition("@")[2] if account.port else "")
+    if host and not is_host(host):
+        raise _bad(
+            file, f"{key}.host", f"'{host}' is neither the name of a host nor an address; the port is of its own"
+        )
     if account.tls == "none" and not is_loopback(host or jid.rpartition("@")[2]):
         raise _bad(file, f"{key}.tls", f"'none' only towards loopback, not towards '{host or jid}'")
     if account.password_file and account.password_command:

@@ -248,6 +248,10 @@ async def test_an_account_that_is_there_or_none_is_refused(client: bus.Frontend)
         ("bob@example.org", {"tls": Variant("s", "ssl")}, INVALID),
         ("bob@example.org", {"port": Variant("u", 65536)}, INVALID),
         ("bob@example.org", {"ca-file": Variant("s", "ca.pem")}, INVALID),
+        ("bob@example.org", {"ca-file": Variant("s", "/nonexistent/ca.pem")}, INVALID),
+        ("bob@example.org", {"ca-file": Variant("s", "/")}, INVALID),
+        ("bob@example.org", {"host": Variant("s", "example.org:5222")}, INVALID),
+        ("bob@example.org", {"host": Variant("s", "bob@example.org")}, INVALID),
     ):
         assert (await client.error("AddAccount", "sa{sv}", jid, options, interface=MANAGER))[0] == error
 

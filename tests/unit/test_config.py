@@ -184,6 +184,8 @@ ACCOUNT = '[[account]]\njid = "alice@example.org"\n'
         (ACCOUNT + "tls = 'none'", "account[0].tls", "loopback"),
         (ACCOUNT + "tls = 'none'\nhost = '192.0.2.1'", "account[0].tls", "'192.0.2.1'"),
         (ACCOUNT + "tls = 'none'\nhost = 'localhost.example.org'", "account[0].tls", "loopback"),
+        (ACCOUNT + "host = 'example.org:5222'", "account[0].host", "'example.org:5222' is neither"),
+        (ACCOUNT + "host = 'a b'", "account[0].host", "'a b' is neither"),
         (ACCOUNT + "password-file = 'x'\npassword-command = ['y']", "account[0].password-command", "one of the two"),
         (ACCOUNT + "password-command = ['']", "account[0].password-command", "empty"),
         (ACCOUNT + "ca-file = 'none.pem'", "account[0].ca-file", "none.pem: No such file"),
@@ -247,3 +249,13 @@ def test_tls_may_be_none_towards_loopback(file: Path, host: str) -> None:
 @pytest.mark.parametrize("host", ["example.org", "10.0.0.1", "0.0.0.0", "::", "localhost.example.org", ""])
 def test_other_hosts_are_not_loopback(host: str) -> None:
     assert not config.is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["localhost", "xmpp.example.org", "münchen.example", "192.0.2.1", "::1", "[::1]"])
+def test_names_and_addresses_are_hosts(host: str) -> None:
+    assert config.is_host(host)
+
+
+@pytest.mark.parametrize("host", ["", "a b", "a..b", "example.org:5222", "alice@example.org", "example.org/x", "-a"])
+def test_what_nothing_can_be_called_is_no_host(host: str) -> None:
+    assert not config.is_host(host)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from .. import __version__
 from ..bus import Variant
 from ..cache.options import AccountOptions
-from .options import UINT16, Flag, Number, Path, Table, Text
+from .options import UINT16, File, Flag, Host, Number, Table, Text
 from .served import Served
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ FEATURES = ("secret-service", "fts", "agents")
 ADD_ACCOUNT = Table(
     "AddAccount",
     {
-        "host": Text(),
+        "host": Host(),
         "port": Number("q", 1, UINT16),
         "tls": Text(("starttls", "direct", "none")),
-        "ca-file": Path(),
+        "ca-file": File(),
         "resource": Text(),
         "enabled": Flag(),
     },

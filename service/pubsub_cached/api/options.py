@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..bus import Variant
+from ..config import is_host
 from ..errors import InvalidArgs
 
 INTEGERS = frozenset("ynqiuxt")
@@ -90,8 +91,23 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
-    """The absolute name of a file; the client's working directory is not the daemon's."""
+class Host:
+    """The name of a host, or an address; "" for none."""
+
+    signature: str = "s"
+
+    def read(self, key: str, given: Variant) -> str:
+        host = _text(key, given)
+        if host and not is_host(host):
+            raise InvalidArgs(
+                f"The option '{key}' is '{host}'; it is the name of a host or an address, without a port."
+            )
+        return host
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """The absolute name of a file that can be read; the client's working directory is not the daemon's."""
 
     signature: str = "s"
 
@@ -99,6 +115,11 @@ class Path:
         path = _text(key, given)
         if not path.startswith("/"):
             raise InvalidArgs(f"The option '{key}' is '{path}'; it has to be an absolute path.")
+        try:
+            with open(path, "rb") as stream:
+                stream.read(1)
+        except OSError as error:
+            raise InvalidArgs(f"The option '{key}' is '{path}': {error.strerror}.") from None
         return path
 
 

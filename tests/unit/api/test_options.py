@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pubsub_cached.api.options import Fields, Flag, Number, Option, Order, Path, Table, Text, Texts, Token
+from pubsub_cached.api.options import Fields, File, Flag, Host, Number, Option, Order, Table, Text, Texts, Token
 from pubsub_cached.bus import Variant
 from pubsub_cached.errors import InvalidArgs
 
@@ -132,7 +133,7 @@ def test_a_boolean_is_only_a_boolean(signature: str, value: Any) -> None:
 
 @pytest.mark.parametrize(("signature", "value"), [("u", 1), ("o", "/a"), ("as", ["a"]), ("b", True), ("g", "s")])
 def test_other_types_are_no_strings(signature: str, value: Any) -> None:
-    for option in (Text(), Path(), Token(), Order(("id",), (("id", False),))):
+    for option in (Text(), Host(), File(), Token(), Order(("id",), (("id", False),))):
         assert "string" in refused(option, signature, value)
 
 
@@ -155,9 +156,21 @@ def test_what_looks_like_a_token_but_is_none(token: str) -> None:
     refused(Token(), "s", token)
 
 
-def test_a_file_has_an_absolute_path() -> None:
-    assert read(Path(), "s", "/etc/ca.pem") == "/etc/ca.pem"
-    assert "absolute" in refused(Path(), "s", "ca.pem")
+def test_a_file_has_an_absolute_path_and_can_be_read(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("a certificate")
+    assert read(File(), "s", str(file)) == str(file)
+    assert "absolute" in refused(File(), "s", "ca.pem")
+    assert refused(File(), "s", f"{file}.none") == f"The option 'key' is '{file}.none': No such file or directory."
+    assert "Is a directory" in refused(File(), "s", str(tmp_path))
+
+
+def test_a_host_has_no_port() -> None:
+    assert read(Host(), "s", "xmpp.example.org") == "xmpp.example.org"
+    assert read(Host(), "s", "") == ""
+    message = refused(Host(), "s", "example.org:5222")
+    assert "'example.org:5222'" in message
+    assert "without a port" in message
 
 
 # Fields and order
