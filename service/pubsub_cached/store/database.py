@@ -142,6 +142,9 @@ class Database(Protocol):
     def is_interrupted(self, error: BaseException) -> bool:
         """Whether a read was ended by its leash."""
 
+    def wrote(self, items: int) -> None:
+        """So many items were written and committed, which the planner may have to be told of."""
+
     def suspect(self) -> None:
         """Have what is stored looked at closely at the next start, where that can be done."""
 

@@ -51,6 +51,7 @@ class Store:
         # Bounded reads do not wait for those that take long.
         self._near = Aside(database, self._translated, "read")
         self._writer = Writer(database, clock, self._suspect)
+        self._writer.on_commit.append(lambda touched: database.wrote(touched.count))
 
     @classmethod
     def open(cls, url: str, *, clock: Callable[[], int] = _clock) -> Store:

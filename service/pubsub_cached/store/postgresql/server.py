@@ -23,6 +23,7 @@ from ..whose import SETTINGS
 from . import connection as connections
 from . import locks
 from .connection import Driver
+from .statistics import Statistics
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Server:
         self._engine = connections.engine(url)
         self._name = connections.shown(url)
         self._scope = Scope()
+        self._statistics = Statistics(self._engine)
         self.dialect = dialect.named("postgresql")
 
     def reader(self) -> Reader:
@@ -69,10 +71,14 @@ class Server:
     is_damage = staticmethod(connections.is_damage)
     is_interrupted = staticmethod(connections.is_interrupted)
 
+    def wrote(self, items: int) -> None:
+        self._statistics.wrote(items)
+
     def suspect(self) -> None:
         log.error("The server reports damaged data; whoever looks after it has to mend it.")
 
     def close(self) -> None:
+        self._statistics.close()
         self._engine.dispose()
 
 

@@ -10,8 +10,8 @@ from ..dialect import Truth, Value
 from ..models import Account, Base, Item, Node
 from .texts import TEXT
 
-_TABLES = (*(table.name for table in Base.metadata.sorted_tables), "item_text")
-_LISTED = ", ".join(f"'{name}'::regclass" for name in _TABLES)
+TABLES = (*(table.name for table in Base.metadata.sorted_tables), "item_text")
+_LISTED = ", ".join(f"'{name}'::regclass" for name in TABLES)
 
 # What a row takes beside its columns, in the table and its indexes.
 _ROW = 400
@@ -48,20 +48,20 @@ def free(conn: Connection) -> int | None:
 def compact(driver: Any) -> int:
     """See ``Dialect``: VACUUM, which frees room for what is written later, and the statistics of the planner."""
     before = _files(driver)
-    driver.execute(f"VACUUM (ANALYZE) {', '.join(_TABLES)}")
+    driver.execute(f"VACUUM (ANALYZE) {', '.join(TABLES)}")
     return before - _files(driver)
 
 
 def damage(conn: Connection) -> list[str]:
     """See ``Dialect``: every row is read; what can't be is an error that says so."""
-    for name in _TABLES:
+    for name in TABLES:
         conn.exec_driver_sql(f"SELECT sum(length(t::text)) FROM {name} AS t").scalar()
     return []
 
 
 def rebuild_indexes(conn: Connection) -> None:
     """See ``Dialect``."""
-    for name in _TABLES:
+    for name in TABLES:
         conn.exec_driver_sql(f"REINDEX TABLE {name}")
 
 

@@ -55,6 +55,9 @@ class File:
         cause = error.orig if isinstance(error, DBAPIError) else error
         return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
 
+    def wrote(self, items: int) -> None:
+        """What may lead is counted for each search (``drive``)."""
+
     def suspect(self) -> None:
         start.suspect(self._path)
 
