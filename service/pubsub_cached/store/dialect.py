@@ -157,8 +157,8 @@ class Dialect(Protocol):
     def unindexed(self, column: Value) -> Value:
         """The column, where no index on it shall be used: some planners would take any that fits."""
 
-    def version(self, conn: Connection) -> object | None:
-        """What is equal as long as the transaction would see what an earlier one of the connection saw; None: unknown.
+    def version(self, conn: Connection) -> object:
+        """What is equal as long as the transaction would see what an earlier one of the connection saw.
 
         After a first read of the transaction.
         """

@@ -58,8 +58,9 @@ class Part(msgspec.Struct, frozen=True):
 
 def parts(conn: Connection, query: Query, nodes: Shown) -> list[Part]:
     """All the nodes of the scope. Those of a query that names none are looked at again only once something changed."""
-    if constrained(query) or (version := dialect.of(conn).version(conn)) is None:
+    if constrained(query):
         return _parts(conn, query, nodes)
+    version = dialect.of(conn).version(conn)
     known: dict[Shown, tuple[object, list[Part]]] = conn.info.setdefault("parts", {})
     before, found = known.get(nodes, (None, []))
     if before != version:

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, column, func, select
 
 from ..dialect import Truth, Value
 from ..models import Account, Base, Item, Node
+from ..whose import SETTINGS
 from .texts import TEXT
 
 TABLES = (*(table.name for table in Base.metadata.sorted_tables), "item_text")
@@ -35,9 +36,11 @@ def _bytes(value: Value) -> ColumnElement[int]:
     return func.coalesce(func.pg_column_size(value), 0)
 
 
-def version(conn: Connection) -> object | None:
-    """See ``Dialect``: to ask costs what is saved."""
-    return None
+def version(conn: Connection) -> object:
+    """See ``Dialect``: which transactions are seen, and whose accounts."""
+    cursor = conn.connection.cursor()
+    cursor.execute(f"SELECT pg_current_snapshot()::text, current_setting('{SETTINGS['has']}', true)")
+    return cursor.fetchone()
 
 
 def free(conn: Connection) -> int | None:

@@ -23,7 +23,7 @@ def size(conn: Connection, mine: Truth) -> int:
     return (pages - free) * bytes_
 
 
-def version(conn: Connection) -> object | None:
+def version(conn: Connection) -> object:
     """See ``Dialect``: the one number tells of the commits of others, the other of what was written here."""
     driver = conn.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
