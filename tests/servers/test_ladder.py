@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -12,7 +14,7 @@ import pytest
 
 from pubsub_cached.address import Address
 from pubsub_cached.cache.house import clock
-from pubsub_cached.cache.rounds import SILENCE_MS
+from pubsub_cached.cache.rounds import POLL_MS, SILENCE_MS
 from pubsub_cached.cache.silence import LISTED_MS
 from tests.support.cached import ENTRY
 from tests.support.ejabberd import Ejabberd
@@ -82,20 +84,34 @@ class Follower(NamedTuple):
         assert await self.state() == "live"
 
 
-@pytest.fixture
-async def follower(server: Prosody | Ejabberd, tmp_path: Path) -> AsyncIterator[Follower]:
+@asynccontextmanager
+async def followed(server: Prosody | Ejabberd, directory: Path, *, own: bool = False) -> AsyncIterator[Follower]:
+    """Bob's cache of a blog of alice's; of one of his own, written elsewhere, where it is ``own``."""
     user = f"bob{uuid4().hex[:8]}"
     server.add_user(user)
-    alice = await Publisher.open(server, "alice")
+    writer = await Publisher.open(server, user if own else "alice")
     async with Proxy(server.host, server.port) as proxy:
-        cache = Following(server, user, proxy, tmp_path)
+        cache = Following(server, user, proxy, directory)
         cache.clock = later = Later()  # type: ignore[assignment]
         await cache.start()
         try:
-            yield Follower(cache, alice, server.pubsub, f"urn:xmpp:microblog:0/{uuid4().hex}", later)
+            service = server.jid(user) if own else server.pubsub
+            yield Follower(cache, writer, service, f"urn:xmpp:microblog:0/{uuid4().hex}", later)
         finally:
             await cache.stop()
-            await alice.close()
+            await writer.close()
+
+
+@pytest.fixture
+async def follower(server: Prosody | Ejabberd, tmp_path: Path) -> AsyncIterator[Follower]:
+    async with followed(server, tmp_path) as follower:
+        yield follower
+
+
+@pytest.fixture
+async def owner(server: Prosody | Ejabberd, tmp_path: Path) -> AsyncIterator[Follower]:
+    async with followed(server, tmp_path, own=True) as owner:
+        yield owner
 
 
 async def edited(follower: Follower) -> None:
@@ -169,3 +185,30 @@ async def test_a_node_made_again_in_silence_is_found(follower: Follower) -> None
     await follower.publish("next")
     await follower.cache.idle()
     await follower.is_right()
+
+
+async def test_items_that_expire_are_there_until_the_service_has_removed_them(
+    owner: Follower, server: Prosody | Ejabberd
+) -> None:
+    await owner.alice.create(owner.service, owner.node, SETTINGS | {"item_expire": "1"})
+    await owner.publish("old")
+    await owner.read("default")
+    await owner.cache.idle()
+    if isinstance(server, Prosody):
+        # It has no such setting.
+        await owner.is_right()
+        return
+    assert await owner.state() == "polled"
+    # The server's own time, which nobody can put forward.
+    await asyncio.sleep(1.1)
+    assert [*await owner.alice.items(owner.service, owner.node)] == ["old"]
+    await owner.wait(2000)
+    assert await owner.read("cache") == ["old"]
+    assert owner.cache.removed() == []
+    async with asyncio.timeout(30):
+        while await owner.alice.items(owner.service, owner.node):
+            server.remove_expired()
+    await owner.wait(POLL_MS)
+    assert await owner.read("cache") == []
+    assert owner.cache.removed() == ["old"]
+    assert await owner.state() == "polled"

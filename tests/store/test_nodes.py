@@ -63,17 +63,19 @@ def test_a_row_that_is_gone(db: Database) -> None:
         db.write(items.publish, node.id, [item("a")])
 
 
-def test_demotion_changes_those_in_the_states_and_tells_which(db: Database) -> None:
-    live, polled, denied = db.node(state="live"), db.node(state="polled"), db.node(state="denied")
-    changed = db.write(nodes.demote, ACCOUNT, ("live", "polled"), "stale", "restart")
+def test_demotion_changes_those_that_events_kept_right_and_tells_which(db: Database) -> None:
+    live, denied = db.node(state="live"), db.node(state="denied")
+    polled, expiring = db.node(state="polled"), db.node(state="polled", item_expire=60)
+    assert db.write(nodes.demote, "bob@example.org", "restart") == []
+    changed = db.write(nodes.demote, ACCOUNT, "restart")
     assert [(row.id, row.state, row.reason) for row in changed] == [
         (live.id, "stale", "restart"),
-        (polled.id, "stale", "restart"),
+        (expiring.id, "stale", "restart"),
     ]
     assert len({row.revision for row in changed}) == 2
-    assert [db.again(live), db.again(polled), db.again(denied)] == [*changed, denied]
-    assert db.write(nodes.demote, None, ("stale",), "stale", "restart") == []
-    assert db.write(nodes.demote, "bob@example.org", ("stale",), "live", "") == []
+    assert [db.again(live), db.again(expiring)] == changed
+    assert [db.again(polled), db.again(denied)] == [polled, denied]
+    assert db.write(nodes.demote, None, "restart") == []
 
 
 def test_listing_by_each_constraint(db: Database) -> None:

@@ -555,7 +555,7 @@ async def test_what_is_done_for_all_is_done_for_the_accounts_that_are_run(server
         for look in (schedule.subscribed, schedule.followed):
             assert [entry.address.account for entry in await second.read(look)] == [BOB]
         assert [entry.address.account for entry in await second.read(schedule.due, 2, ("live",))] == [BOB]
-        demoted = await second.write(nodes.demote, None, ("live",), "stale", "restart")
+        demoted = await second.write(nodes.demote, None, "restart")
         assert [row.address.account for row in demoted] == [BOB]
         assert await second.write(maintenance.expire_tombstones, 2**62) == 1
         own = await second.read(maintenance.size)

@@ -70,7 +70,7 @@ class Cached:
 
     async def start(self, *, online: bool = True) -> Cached:
         logging.getLogger("pubsub_cached").addHandler(self._log)
-        self.store = Store.open(self.url)
+        self.store = Store.open(self.url, clock=lambda: self.clock())
         if not self.store.inline:
             # Else a test sees what is under way on the loop alone, as it is written for.
             self.world.at_work = lambda: self.store.at_work

@@ -57,11 +57,13 @@ Say = fun(Word) -> io:format("~s~n", [Word]) end,
 Loop = fun Loop() ->
     case io:get_line("") of
         Line when is_list(Line) ->
-            [Name, Password] = [list_to_binary(Part) || Part <- string:tokens(string:trim(Line), "\\t")],
-            case ejabberd_auth:try_register(Name, <<"localhost">>, Password) of
-                ok -> Say("ok");
+            Done = case [list_to_binary(Part) || Part <- string:tokens(string:trim(Line), "\\t")] of
+                [<<"expire">>] -> mod_pubsub:delete_expired_items();
+                [Name, Password] -> ejabberd_auth:try_register(Name, <<"localhost">>, Password)
+            end,
+            case Done of
                 {error, exists} -> Say("ok");
-                Other -> Say(io_lib:format("~p", [Other]))
+                _ -> Say(io_lib:format("~p", [Done]))
             end,
             Loop();
         _ ->
@@ -96,6 +98,10 @@ class Ejabberd(Server):
             self._register(name, password)
         self.passwords[name] = password
 
+    def remove_expired(self) -> None:
+        """Remove what is older than ``pubsub#item_expire``, as its administrator does (delete_expired_pubsub_items)."""
+        self._ask("expire")
+
     def stop(self) -> None:
         """End the server as a service manager does; streams are closed first."""
         process = self._process
@@ -123,9 +129,12 @@ class Ejabberd(Server):
             self._register(name, password)
 
     def _register(self, name: str, password: str) -> None:
+        self._ask(f"{name}\t{password}")
+
+    def _ask(self, line: str) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{name}\t{password}\n")
+        self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
         self._say_until("ok")
 

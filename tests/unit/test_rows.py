@@ -33,6 +33,11 @@ PROMISES = {
         "denied, gone",
         "excluded",
     ),
+    "coherence, Silent removals": (
+        "retract without notify",
+        "eviction by `max_items`",
+        "`item_expire`",
+    ),
     "coherence, Negative answers": (
         "absent node 5 min → 1 h",
         "denied 15 min → 24 h",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -37,6 +37,7 @@ from ..xmpp.port import (
 )
 from .account import Account
 from .changes import Changes
+from .item_expire import hasten
 from .max_items import MaxItems, exceeds
 from .negatives import Negatives
 from .nodes import Nodes, still
@@ -57,7 +58,8 @@ class _Applied(NamedTuple):
     """What an event changed.
 
     unknown: it retracted an item that was never known. overfull: there are more items than the service keeps.
-    youngest: the item that was made last, where one that was not the last was overwritten, or "".
+    youngest: the item that was made last, where one that was not the last was overwritten, or "". sooner: the node has
+    to be compared before that was planned.
     """
 
     delta: Delta
@@ -65,6 +67,7 @@ class _Applied(NamedTuple):
     evicted: bool = False
     overfull: bool = False
     youngest: str = ""
+    sooner: bool = False
 
 
 class Watch:
@@ -113,6 +116,8 @@ class Events:
         self._task: asyncio.Task[None] | None = None
         self._working: set[asyncio.Task[None]] = set()
         self._watches: dict[Address, list[Watch]] = {}
+        # Has what is due looked at anew; set by whoever watches the time.
+        self.sooner: Callable[[], None]
 
     def start(self) -> None:
         """Begin to apply what comes."""
@@ -287,6 +292,8 @@ class Events:
             self._later(self.distrust(address, "disagreement"))
         if applied.overfull:
             self._later(self._exceeded(account, address))
+        if applied.sooner:
+            self.sooner()
 
     async def _exceeded(self, account: Account, address: Address) -> None:
         if not await self._max_items.exceeded(account, address):
@@ -371,4 +378,5 @@ def _write(
     evicted = keep is not None and bool(published.changed) and item_store.evict(tx, node_id, keep) > 0
     delta = Delta(published.changed, removed.removed, max(published.revision, removed.revision))
     strange = bool(unknown) and change_store.any_unknown(tx.connection, node, unknown)
-    return _Applied(delta, strange, evicted, exceeds(tx, node), youngest)
+    sooner = node.item_expire is not None and bool(published.changed) and hasten(tx, node).next_sync != node.next_sync
+    return _Applied(delta, strange, evicted, exceeds(tx, node), youngest, sooner)

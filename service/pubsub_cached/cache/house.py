@@ -139,6 +139,7 @@ class House:
             jitter=jitter,
             audit_ms=limits.audit_interval * 1000,
         )
+        self.events.sooner = self.revalidation.wake
         self.elsewhere = Elsewhere(store, self.changes)
         self.views = Views(store, self.searches, peers)
         self.upkeep = Upkeep(store, self.accounts, self.nodes, self.sync, self.changes, self.jobs, clock)

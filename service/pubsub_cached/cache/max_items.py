@@ -44,8 +44,8 @@ class MaxItems:
         if node is None:
             return True
         columns = metadata(info)
-        node = await self._nodes.update(node, **columns)
-        if "max_items" not in columns:
+        before, node = node, await self._nodes.update(node, **columns)
+        if "max_items" not in columns or node.item_expire != before.item_expire:
             return False
 
         def tell(evicted: Delta | None) -> None:

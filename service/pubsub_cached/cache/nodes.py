@@ -21,6 +21,7 @@ from ..store.store import Store, Transaction
 from ..xmpp.port import DiscoInfo, Item, Session
 from . import refusals
 from .changes import Changes
+from .item_expire import seconds
 from .jitter import Jitter
 from .negatives import Negatives
 from .policy import SHOWN
@@ -39,6 +40,7 @@ _METADATA = {
     "pubsub#access_model": "access_model",
     "pubsub#type": "node_type",
     "pubsub#max_items": "max_items",
+    "pubsub#item_expire": "item_expire",
 }
 
 
@@ -104,7 +106,8 @@ class Nodes:
     async def describe(self, session: Session, address: Address) -> DiscoInfo:
         """disco#info of a node; a service that refuses it merely says nothing.
 
-        Of an own node its configuration as well: only to owners do services say how many items a node keeps.
+        Of an own node its configuration as well: only to owners do services say how many items a node keeps, and how
+        long.
         """
         info, configured = await asyncio.gather(_info(session, address), _configuration(session, address))
         return msgspec.structs.replace(info, metadata=configured | info.metadata)
@@ -261,6 +264,8 @@ def metadata(info: DiscoInfo) -> dict[str, Any]:
     if (most := columns.get("max_items")) is not None:
         # A number, or ``max``; no more digits than the database and the bus can carry.
         columns["max_items"] = int(most) if most.isdecimal() and len(most) < 19 else None
+    if "pubsub#item_expire" in info.metadata:
+        columns["item_expire"] = seconds(first(info, "pubsub#item_expire"))
     return columns
 
 

@@ -111,11 +111,11 @@ class Revalidation:
 
     async def daemon_started(self) -> None:
         """Nothing is live in a daemon that has just started."""
-        await self._store.write(node_store.demote, None, ("live",), "stale", "restart")
+        await self._store.write(node_store.demote, None, "restart")
 
     async def taken(self, account: Account) -> None:
         """Nothing of an account is live that another daemon followed until now."""
-        for row in await self._store.write(node_store.demote, account.jid, ("live",), "stale", "restart"):
+        for row in await self._store.write(node_store.demote, account.jid, "restart"):
             self._changes.node(row.address, row.state)
 
     def session_started(self, account: Account, resumed: bool) -> None:
@@ -134,7 +134,7 @@ class Revalidation:
         self._silence.new_session(account)
         self._awaited = {address for address in self._awaited if address.account != account.jid}
         epoch = account.epoch
-        for row in await self._store.write(node_store.demote, account.jid, ("live",), "stale", "session"):
+        for row in await self._store.write(node_store.demote, account.jid, "session"):
             self._changes.node(row.address, row.state)
         if account.epoch != epoch:
             return

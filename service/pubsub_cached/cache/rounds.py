@@ -25,6 +25,7 @@ from .account import Account
 from .archives import Archives
 from .changes import Changes
 from .facts import Facts, learnt
+from .item_expire import hasten
 from .jitter import Jitter
 from .nodes import Nodes, metadata
 from .parsing import Parsing
@@ -109,7 +110,8 @@ class Rounds:
             return None
         if found.whole and node.whole_at is not None:
             self._learn(node, before, found, running)
-        live = followed and account.epoch == epoch
+        expire = columns.get("item_expire", node.item_expire) is not None
+        live = followed and account.epoch == epoch and not expire
         columns |= self._validated(node, live, asked_at, whole=found.whole) | _completeness(found)
         columns["pinned"] = node.pinned or running.pin
         if found.newest and found.newest[-1].namespace:
@@ -142,7 +144,8 @@ class Rounds:
         at = self._pushes.came(account, node.address)
         if running.disturbed or at is None:
             return None
-        columns = self._validated(node, True, at, whole=False) | {"pinned": node.pinned or running.pin}
+        columns = self._validated(node, node.item_expire is None, at, whole=False)
+        columns["pinned"] = node.pinned or running.pin
         finished = await self._write(node, None, running, columns)
         if finished is not None:
             log.info("%s: its last item was pushed, now %s", node.address, finished.state)
@@ -317,4 +320,4 @@ def _finish(
         # Events that came while the newest were fetched.
         item_store.evict(tx, node_id, keep)
         row = node_store.update(tx, node_id)
-    return delta, row
+    return delta, hasten(tx, row)

@@ -119,6 +119,7 @@ class Node(Base):
     declined: Mapped[bool] = mapped_column(default=False, server_default=false())
     whole_at: Mapped[int | None]
     described_at: Mapped[int | None]
+    item_expire: Mapped[int | None]
 
 
 class Service(Base):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, delete, func, insert, or_, select
+from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert, or_, select
 from sqlalchemy import update as change
 
 from .. import errors
@@ -23,11 +23,24 @@ _KEPT_BY_STORE = frozenset({"item_count", "floor", "revision"})
 _WRITABLE = frozenset(_REST) - _KEPT_BY_STORE
 # What changes all the time and tells a client nothing.
 _BOOKKEEPING = frozenset(
-    {"validated_at", "last_read", "last_sync", "next_sync", "proof_at", "failures", "whole_at", "described_at"}
+    {
+        "validated_at",
+        "last_read",
+        "last_sync",
+        "next_sync",
+        "proof_at",
+        "failures",
+        "whole_at",
+        "described_at",
+        "item_expire",
+    }
 )
 
 # States of nodes whose copy may be shown; without a copy there is nothing to show.
 SHOWN = frozenset({"syncing", "live", "polled", "stale", "unreachable"})
+
+# Of one whose items expire events tell all but that.
+_FOLLOWED = or_(Node.state == "live", and_(Node.state == "polled", Node.item_expire.is_not(None)))
 
 _SELECT: Select[Any] = select(
     Node.id, Node.account_id, Account.jid, Node.service, Node.node, *(getattr(Node, name) for name in _REST)
@@ -51,7 +64,7 @@ _COUNTED = Prepared(
 _DEMOTED = Prepared(
     change(Node)
     .where(Node.id == bindparam("row"))
-    .values(state=bindparam("to"), reason=bindparam("why"), revision=bindparam("number"))
+    .values(state="stale", reason=bindparam("why"), revision=bindparam("number"))
 )
 _LOWERED = Prepared(
     change(Node)
@@ -160,7 +173,8 @@ def update(tx: Transaction, node_id: int, **columns: Any) -> NodeRow:
     """Change columns; the row as it is now.
 
     A new revision only if something that a client can see changed: not for validated_at, last_read, last_sync,
-    next_sync, proof_at, failures, whole_at and described_at. Raises NoSuchNode when the row is gone meanwhile.
+    next_sync, proof_at, failures, whole_at, described_at and item_expire. Raises NoSuchNode when the row is gone
+    meanwhile.
     """
     if unknown := columns.keys() - _WRITABLE:
         raise TypeError(f"no column of a node that may be set: {', '.join(sorted(unknown))}")
@@ -178,23 +192,22 @@ def update(tx: Transaction, node_id: int, **columns: Any) -> NodeRow:
     return after
 
 
-def demote(tx: Transaction, account: str | None, states: tuple[str, ...], to: str, reason: str) -> list[NodeRow]:
-    """Put every node that is in one of ``states`` into another; the rows changed.
+def demote(tx: Transaction, account: str | None, reason: str) -> list[NodeRow]:
+    """Make every node stale that events kept right until now; the rows changed.
 
     account: whose; None for all that are run, and those that were removed.
     """
     mine = or_(whose.runs(), Account.removed) if account is None else Account.jid == account
-    statement = _SELECT.where(Node.state.in_(states), mine).order_by(Node.id)
+    statement = _SELECT.where(_FOLLOWED, mine).order_by(Node.id)
     before = [_node(row) for row in tx.connection.execute(statement)]
     after = []
     for row in before:
-        if (row.state, row.reason) != (to, reason):
-            tx.own(row.account_id)
-            after.append(msgspec.structs.replace(row, state=to, reason=reason, revision=tx.next_revision()))
-            if shown(row) != shown(after[-1]):
-                tx.touched.node(row.id, row.address)
+        tx.own(row.account_id)
+        after.append(msgspec.structs.replace(row, state="stale", reason=reason, revision=tx.next_revision()))
+        if shown(row) != shown(after[-1]):
+            tx.touched.node(row.id, row.address)
     # All of a start: one by one they would keep the first answer waiting, 0.4 ms each.
-    _DEMOTED.each(tx.connection, [{"row": row.id, "to": to, "why": reason, "number": row.revision} for row in after])
+    _DEMOTED.each(tx.connection, [{"row": row.id, "why": reason, "number": row.revision} for row in after])
     return after
 
 

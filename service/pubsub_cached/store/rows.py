@@ -40,6 +40,7 @@ class NodeRow(msgspec.Struct, frozen=True):
     floor: changes after an older revision can't be told completely any more. declined: a client gave
     the subscription up, so the daemon makes none by itself. whole_at: when all of it was fetched, None when what is
     stored may be wrong by more than what was published or removed since. described_at: when its metadata was read.
+    item_expire: seconds after which the service may remove an item, None for never.
     """
 
     id: int
@@ -77,6 +78,7 @@ class NodeRow(msgspec.Struct, frozen=True):
     declined: bool = False
     whole_at: int | None = None
     described_at: int | None = None
+    item_expire: int | None = None
 
 
 class StoredItem(msgspec.Struct, frozen=True):

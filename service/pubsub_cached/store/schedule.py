@@ -9,7 +9,8 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from ..address import Address
 from . import whose
-from .models import Account, Node
+from .models import Account, Item, Node
+from .rows import NodeRow
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -53,6 +54,20 @@ def next_due(conn: Connection, now: int) -> int | None:
     later = select(func.min(Node.next_sync)).join(Account).where(Node.next_sync > now, whose.runs())
     found: int | None = conn.scalar(later)
     return found
+
+
+def next_expiry(conn: Connection, node: NodeRow, after: int) -> int | None:
+    """When the next of the node's items gets too old to be at the service, later than this, ms; None for none.
+
+    Of none is it known that it is younger than what is stored of it.
+    """
+    if node.item_expire is None:
+        return None
+    lasts = node.item_expire * 1000
+    oldest: int | None = conn.scalar(
+        select(func.min(Item.modified_at)).where(Item.node_id == node.id, Item.modified_at > after - lasts)
+    )
+    return oldest + lasts if oldest is not None else None
 
 
 def largest_unread(conn: Connection, limit: int) -> list[Entry]:

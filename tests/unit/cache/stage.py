@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -106,14 +107,19 @@ class Watched(World):
 class Stage:
     """The node, at a component or at a contact, and those who read it.
 
-    heavy: items weigh so much that a node of a few is looked at by its newest. ever: what each item's payload ever was.
+    heavy: items weigh so much that a node of a few is looked at by its newest. expire: seconds after which the service
+    removes items, and says so to everybody; "" for one that never does. ever: what each item's payload ever was.
     gone: what was ever removed. silent: what was removed without a word.
     deaf: accounts of which nobody told that their events may have ended.
     """
 
-    def __init__(self, profile: Profile, place: str, most: int, burst: bool, heavy: bool) -> None:
+    def __init__(self, profile: Profile, place: str, most: int, burst: bool, heavy: bool, expire: str) -> None:
         self.heavy = heavy
+        self.expire = expire
         self.world = Watched(burst=burst)
+        if expire:
+            pep = msgspec.structs.replace(profile.pep or profile, expires="removed", shows_expire=True)
+            profile = msgspec.structs.replace(profile, expires="removed", shows_expire=True, pep=pep)
         self.profile = profile
         server = msgspec.structs.replace(profile, resume_limit=QUEUE)
         for jid in (ALICE, CAROL):
@@ -156,7 +162,9 @@ class Stage:
 
     def create(self) -> None:
         model = "presence" if self.service.owner else "open"
-        self.service.create_node(NODE, access_model=model, max_items=self.most, roster_groups=["friends"])
+        self.service.create_node(
+            NODE, access_model=model, max_items=self.most, item_expire=self.expire or "max", roster_groups=["friends"]
+        )
 
     def publish(self, id_: str, kind: str) -> set[str]:
         """Publish; the ids that are different afterwards."""
@@ -183,6 +191,15 @@ class Stage:
             self.service.retract(NODE, id_, notify=how == "notified")
         if told not in self.service.profile.told:
             self.silent.add(id_)
+
+    def age(self, pass_: Callable[[], None]) -> set[str]:
+        """Let time pass; the ids of the items that are gone with it, without a word."""
+        before = self.truth().keys()
+        pass_()
+        expired = before - self.truth().keys()
+        self.gone |= expired
+        self.silent |= expired
+        return expired
 
     def purge(self) -> None:
         self.gone |= self.truth().keys()

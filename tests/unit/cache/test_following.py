@@ -159,6 +159,16 @@ class TestEvents:
         await cache.idle()
         assert world.count() == asked
 
+    async def test_a_retraction_that_nobody_tells_is_found_by_the_next_validation(self, cached: Make) -> None:
+        """coherence, Silent removals: retract without notify"""
+        cache, service = await followed(cached, World())
+        service.retract(MICROBLOG, "i1", notify=False)
+        await cache.idle()
+        assert "i1" in await local(cache)
+        cache.clock.advance(seconds=60)
+        assert "i1" not in await cache.ids(PUBSUB, MICROBLOG, policy="refresh")
+        assert cache.removed() == ["i1"]
+
     async def test_a_replayed_event_is_not_believed_but_looked_into(self, cached: Make) -> None:
         world = World()
         cache, service = await followed(cached, world)

@@ -12,6 +12,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -31,6 +32,7 @@ from pubsub_cached import errors
 from pubsub_cached.cache.options import PurgeFilter, SearchOptions
 from pubsub_cached.cache.rounds import SILENCE_MS
 from pubsub_cached.records import InfoRecord, ItemRecord
+from pubsub_cached.store.rows import NodeRow
 from tests.support.cached import ALICE, Cached
 from tests.support.postgresql import PostgreSQL
 
@@ -96,9 +98,12 @@ class Coherence(RuleBasedStateMachine):
         burst=st.booleans(),
         known=st.sampled_from(["nothing", "the node", "the service"]),
         heavy=st.booleans(),
+        expire=st.sampled_from(["", "", "3600"]),
     )
-    def begin(self, profile: str, place: str, most: int, window: int, burst: bool, known: str, heavy: bool) -> None:
-        self.stage = Stage(PROFILES[profile], place, most, burst, heavy)
+    def begin(
+        self, profile: str, place: str, most: int, window: int, burst: bool, known: str, heavy: bool, expire: str
+    ) -> None:
+        self.stage = Stage(PROFILES[profile], place, most, burst, heavy, expire)
         self.window = window
         self.cache = Cached(
             self.stage.world,
@@ -109,6 +114,7 @@ class Coherence(RuleBasedStateMachine):
             items_per_node=window,
             payload_limit=PAYLOAD_LIMIT,
         )
+        self.stage.world.clock = self.cache.clock
         self.run(self.cache.start())
         for id_ in "" if known == "nothing" else "abcdef" if heavy else "abc":
             self.publish(id_, "entry")
@@ -175,7 +181,14 @@ class Coherence(RuleBasedStateMachine):
     @rule(
         notify=st.booleans(),
         settings=st.sampled_from(
-            [{"title": "Other"}, {"max_items": 4}, {"node_type": "urn:xmpp:calendar-events:0"}, {"node_type": "urn:x"}]
+            [
+                {"title": "Other"},
+                {"max_items": 4},
+                {"item_expire": "600"},
+                {"item_expire": "max"},
+                {"node_type": "urn:xmpp:calendar-events:0"},
+                {"node_type": "urn:x"},
+            ]
         ),
     )
     def change_configuration(self, notify: bool, settings: dict[str, Any]) -> None:
@@ -251,7 +264,8 @@ class Coherence(RuleBasedStateMachine):
 
     @rule(hours=st.sampled_from([0.0003, 0.03, 1.2, 7, 200]))
     def wait(self, hours: float) -> None:
-        self.cache.clock.advance(hours=hours)
+        if expired := self.stage.age(partial(self.cache.clock.advance, hours=hours)):
+            self.unsure(*expired)
         self.cache.house.revalidation.wake()
 
     @rule()
@@ -341,6 +355,7 @@ class Coherence(RuleBasedStateMachine):
         except errors.PubSubCachedError:
             return
         assert reader.jid not in self.stage.world.refused
+        self.in_time(self.run(self.cache.house.nodes.find(self.stage.address(jid))), items, info)
         if info["freshness"] != "live" or not self.stage.readable(jid) or jid in self.stage.deaf:
             return
         found = contents(items)
@@ -353,14 +368,22 @@ class Coherence(RuleBasedStateMachine):
         if info["completeness"] == "full" and jid not in self.stage.world.refused:
             reader.sure = {id_: content for id_, content in found.items() if id_ in expected and content is not None}
 
+    def in_time(self, node: NodeRow | None, items: list[ItemRecord], info: InfoRecord) -> None:
+        """What has to be gone by now is called right only where the service was asked since."""
+        if node is None or node.item_expire is None or info["freshness"] not in ("live", "validated"):
+            return
+        assert info["freshness"] == "validated"
+        for item in items:
+            ends = item["modified"] + node.item_expire * 1000
+            assert self.cache.clock.now < ends or info["validated-at"] >= ends, f"{item['id']} is served past its time"
+
     @rule(jid=JIDS)
     def be_silent(self, jid: str) -> None:
         """After a long silence the evidence was looked at: that nobody told of it is no excuse any more."""
         if self.readers[jid].connected and self.stage.service.available:
             self.stage.service.plan_nothing()
             self.settle()
-            self.cache.clock.advance(hours=SILENCE_MS / 3_600_000)
-            self.cache.house.revalidation.wake()
+            self.wait(SILENCE_MS / 3_600_000)
             self.settle()
             self.stage.deaf.discard(jid)
             self.settled_and_live(jid)

@@ -39,6 +39,7 @@ async def test_the_owner_is_told_how_many_items_a_node_keeps(cached: Make) -> No
 
 @pytest.mark.parametrize("profile", [PROSODY, EJABBERD], ids=["prosody", "ejabberd"])
 async def test_the_oldest_item_goes_with_the_one_too_many(cached: Make, profile: Profile) -> None:
+    """coherence, Silent removals: eviction by `max_items`"""
     cache, service = await full(cached, profile)
     service.publish(MICROBLOG, "i3", ENTRY.format(3))
     await cache.idle()

@@ -14,11 +14,12 @@ _DAY = "2026-01-01T00:"
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A stored item; ``created`` and ``published`` count the service's publishes."""
+    """A stored item; ``created`` and ``published`` count the service's publishes, ``at`` is when the last was, ms."""
 
     item: Item
     created: int
     published: int
+    at: int = 0
 
     @property
     def stamp(self) -> str:
@@ -40,6 +41,7 @@ class Node:
     access_model: str = "open"
     roster_groups: frozenset[str] = frozenset()
     max_items: int = 256
+    item_expire: str = "max"
     send_last: SendLast = "never"
     deliver_payloads: bool = True
     notify_delete: bool = False
@@ -64,12 +66,12 @@ class Node:
         newest = max(self.entries.values(), key=lambda entry: entry.published, default=None)
         return newest.item if newest else None
 
-    def put(self, item: Item, sequence: int) -> list[str]:
-        """Store an item; returns the ids that ``max_items`` evicts, oldest first."""
+    def put(self, item: Item, sequence: int, at: int) -> list[str]:
+        """Store an item, at this time (ms); returns the ids that ``max_items`` evicts, oldest first."""
         old = self.entries.get(item.id)
         if old and self.profile.moves:
             del self.entries[item.id]
-        self.entries[item.id] = Entry(item, old.created if old else sequence, sequence)
+        self.entries[item.id] = Entry(item, old.created if old else sequence, sequence, at)
         self.publishes.append((f"archived-{sequence}", item))
         return self.trim()
 
@@ -80,6 +82,12 @@ class Node:
             del self.entries[item_id]
         return surplus
 
+    def expire(self, now: int) -> None:
+        """Remove what is older than ``item_expire``."""
+        if self.item_expire.isdecimal() and int(self.item_expire):
+            lasts = int(self.item_expire) * 1000
+            self.entries = {id_: entry for id_, entry in self.entries.items() if now < entry.at + lasts}
+
     def metadata(self) -> dict[str, list[str]]:
         """What disco#info shows to everybody (XEP-0060 5.4); ``max_items`` is not among it."""
         shown = {
@@ -87,6 +95,7 @@ class Node:
             "pubsub#description": self.description,
             "pubsub#type": self.node_type,
             "pubsub#access_model": self.access_model,
+            "pubsub#item_expire": self.item_expire if self.profile.shows_expire else "",
         }
         return {key: [value] for key, value in shown.items() if value}
 

@@ -15,6 +15,9 @@ RSM = "http://jabber.org/protocol/rsm"
 Change = Literal["evict", "retract", "retract-notify", "purge", "delete", "configure"]
 # What an archive holds (XEP-0313): a node's items as they are; every publish there was; what a person was sent.
 Archive = Literal["none", "items", "publishes", "personal"]
+# What is made of pubsub#item_expire: there is no such field; items stay until the administrator has them removed; they
+# are removed in time.
+Expires = Literal["ignored", "kept", "removed"]
 SendLast = Literal["never", "on_sub", "on_sub_and_presence"]
 
 
@@ -66,6 +69,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     Other
         max_items: default of ``pubsub#max_items``.
+        expires: what becomes of items that are older than ``pubsub#item_expire``.
+        shows_expire: disco#info tells everybody after how long that is, else only owners know.
         trims_at_configure: a lower ``max_items`` evicts at once; else at the next publish.
         subids: subscriptions have ids.
         ghosts: a subscription to a node that was deleted and made again is listed, and nothing is sent.
@@ -109,6 +114,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     id_in_reply: bool = True
 
     max_items: int = 256
+    expires: Expires = "ignored"
+    shows_expire: bool = False
     trims_at_configure: bool = False
     subids: bool = False
     ghosts: bool = False
@@ -166,6 +173,7 @@ EJABBERD = _with_pep(
         tightened="kept",
         refused_options=frozenset({"pubsub#max_items"}),
         max_items=1000,
+        expires="kept",
         subids=True,
     ),
     disco_order="sorted",

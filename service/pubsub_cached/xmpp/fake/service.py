@@ -51,12 +51,20 @@ class Service(Door):
         self.owner = owner
         self.reply_limit = reply_limit
         self.reply_limit_kills = reply_limit_kills
-        self.nodes: dict[str, Node] = {}
+        self._nodes: dict[str, Node] = {}
         self.lists_subscriptions = True
         self.ghosts: set[tuple[str, str]] = set()
         self._sequence = 0
 
     # What a test asks
+
+    @property
+    def nodes(self) -> dict[str, Node]:
+        """Its nodes by name, without what is too old by now."""
+        if self.profile.expires == "removed":
+            for node in self._nodes.values():
+                node.expire(self.world.clock())
+        return self._nodes
 
     def node(self, name: str) -> Node:
         """A node by name; raises LookupError."""
@@ -85,6 +93,7 @@ class Service(Door):
         owner: str = "",
         access_model: str = "",
         max_items: int | None = None,
+        item_expire: str = "max",
         node_type: str = "",
         title: str = "",
         description: str = "",
@@ -107,6 +116,7 @@ class Service(Door):
             access_model=access_model or ("presence" if self.owner else "open"),
             roster_groups=frozenset(roster_groups),
             max_items=self.profile.max_items if max_items is None else max_items,
+            item_expire=item_expire,
             send_last=self.profile.send_last if send_last is None else send_last,
             deliver_payloads=deliver_payloads,
             notify_delete=notify_delete,
@@ -120,6 +130,7 @@ class Service(Door):
         *,
         access_model: str | None = None,
         max_items: int | None = None,
+        item_expire: str | None = None,
         title: str | None = None,
         description: str | None = None,
         node_type: str | None = None,
@@ -135,6 +146,7 @@ class Service(Door):
         changes = {
             "access_model": access_model,
             "max_items": max_items,
+            "item_expire": item_expire,
             "title": title,
             "description": description,
             "node_type": node_type,
@@ -178,7 +190,7 @@ class Service(Door):
         self._sequence += 1
         author = f"{publisher}/fake" if publisher and self.profile.full_publisher else publisher
         item = Item(item_id or f"generated-{self._sequence}", payload, _namespace(payload), author)
-        evicted = node.put(item, self._sequence)
+        evicted = node.put(item, self._sequence, self.world.clock())
         if notify:
             self._tell(node, self.published(node, item))
             if evicted and "evict" in self.profile.told:
@@ -194,7 +206,7 @@ class Service(Door):
             self._tell(node, ItemsEvent(service=self.jid, node=name, retracted=gone))
 
     def expire_items(self, name: str, *item_ids: str) -> None:
-        """Items vanish without a word, as by ``pubsub#item_expire``."""
+        """Items vanish without a word, as when the administrator has those older than pubsub#item_expire removed."""
         node = self.node(name)
         for item_id in item_ids:
             node.entries.pop(item_id, None)

@@ -67,6 +67,7 @@ class World:
 
     reconnect: sessions connect again by themselves after a loss; else tests say when and how.
     real_timeouts: requests that are never answered wait for their timeout in real time.
+    clock: by which items get too old, ms; time stands still unless a test says otherwise.
     burst: everything queued is delivered in one turn of the loop, as when many stanzas arrive in one read: code
         that waits for a reply then runs only after the events that followed it.
     """
@@ -79,6 +80,7 @@ class World:
         self.services: dict[str, Service] = {}
         self.requests: list[Request] = []
         # Whether threads are at work that code under test waits for; set by whoever has some.
+        self.clock: Callable[[], int] = lambda: 0
         self.at_work: Callable[[], bool] = lambda: False
         self._queue: deque[Callable[[], object]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None

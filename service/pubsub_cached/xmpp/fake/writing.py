@@ -19,6 +19,7 @@ _CONFIG = {
     "pubsub#publish_model": ("publish_model", "list-single"),
     "pubsub#roster_groups_allowed": ("roster_groups", "list-multi"),
     "pubsub#max_items": ("max_items", "text-single"),
+    "pubsub#item_expire": ("item_expire", "text-single"),
     "pubsub#send_last_published_item": ("send_last", "list-single"),
     "pubsub#deliver_payloads": ("deliver_payloads", "boolean"),
     "pubsub#notify_delete": ("notify_delete", "boolean"),
@@ -39,7 +40,7 @@ def publish(service: Service, jid: str, name: str, item_id: str, payload: str, o
         raise access.denial_of_absent(service.world, service.profile.hides_absent, service.owner, jid)
     if node.publish_model != "open" and _affiliation(node, jid) not in ("owner", "publisher", "publish-only"):
         raise StanzaError("forbidden", subject=name)
-    if any(_values(node, field) != list(values) for field, values in options.items() if field in _CONFIG):
+    if any(_values(node, field) != list(values) for field, values in options.items() if field in _config(service)):
         raise StanzaError("conflict", "", "precondition-not-met", subject=name)
     id_ = service.publish(name, item_id, payload, publisher=jid)
     return id_ if service.profile.id_in_reply else item_id
@@ -69,7 +70,7 @@ def create(service: Service, jid: str, name: str, config: Fields) -> str:
 def configuration(service: Service, jid: str, name: str) -> tuple[FormField, ...]:
     """The configuration, as a form to be filled in."""
     node = _owned(service, jid, name)
-    return tuple(FormField(field, tuple(_values(node, field)), type_) for field, (_, type_) in _CONFIG.items())
+    return tuple(FormField(field, tuple(_values(node, field)), type_) for field, (_, type_) in _config(service).items())
 
 
 def configure(service: Service, jid: str, name: str, config: Fields) -> None:
@@ -110,6 +111,12 @@ def _owned(service: Service, jid: str, name: str) -> Node:
     return node
 
 
+def _config(service: Service) -> dict[str, tuple[str, str]]:
+    """The fields that the service has."""
+    lacking = {"pubsub#item_expire"} if service.profile.expires == "ignored" else set()
+    return {field: how for field, how in _CONFIG.items() if field not in lacking}
+
+
 def _affiliation(node: Node, jid: str) -> str:
     return node.affiliations.get(jid, "owner" if jid == node.owner else "none")
 
@@ -122,10 +129,11 @@ def _values(node: Node, field: str) -> list[str]:
 
 
 def _apply(service: Service, node: Node, config: Fields) -> None:
+    known = _config(service)
     for field, values in config.items():
-        if field not in _CONFIG:
+        if field not in known:
             continue
-        attribute, type_ = _CONFIG[field]
+        attribute, type_ = known[field]
         value: Any = values[0] if values else ""
         if type_ == "boolean":
             value = value in _TRUE
@@ -135,4 +143,6 @@ def _apply(service: Service, node: Node, config: Fields) -> None:
             if not value.isdecimal():
                 raise StanzaError("not-acceptable", f"{field} is no number", subject=node.name)
             value = int(value)
+        elif attribute == "item_expire" and not (value.isdecimal() or value == "max"):
+            raise StanzaError("not-acceptable", f"{field} is no number", subject=node.name)
         setattr(node, attribute, value)
