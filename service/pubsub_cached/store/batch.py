@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from . import dialect, flags, nodes
+from .dialect import among
 from .models import Item, Tombstone
 from .rows import Delta, NodeRow, StoredItem, digest
-from .statement import Prepared
+from .statement import Prepared, Slot, Values, bound
 from .text import text_of
 from .transaction import Transaction
+
+# So many items are asked for in one statement.
+_AT_ONCE = 512
 
 
 class Held(NamedTuple):
@@ -33,9 +38,8 @@ class Held(NamedTuple):
     data: str | None
 
 
-_HELD = select(*(getattr(Item, name) for name in Held._fields)).where(Item.node_id == bindparam("node"))
-_ONE = Prepared(_HELD.where(Item.item_id == bindparam("item")))
-_ALL = Prepared(_HELD.order_by(Item.modified))
+_HELD = select(*(getattr(Item, name) for name in Held._fields))
+_ALL = Prepared(_HELD.where(Item.node_id == bindparam("node")).order_by(Item.modified))
 _NEWEST = Prepared(select(func.max(Item.modified)).where(Item.node_id == bindparam("node")))
 
 # ``id`` is numbered by the database, ``seen`` and ``flags`` come from the flags.
@@ -73,10 +77,19 @@ _UNBURY = Prepared(
 )
 
 
-def held(tx: Transaction, node_id: int, item_id: str) -> Held | None:
-    """An item as it is stored, or None."""
-    row = _ONE.first(tx.connection, node=node_id, item=item_id)
-    return Held(*row) if row else None
+def held(tx: Transaction, node_id: int, ids: Sequence[str]) -> dict[str, Held]:
+    """Those of the items that are stored."""
+    found: dict[str, Held] = {}
+    for start in range(0, len(ids), _AT_ONCE):
+        values = Values()
+        some = _some(values.slot(node_id), values.slots(ids[start : start + _AT_ONCE]))
+        found |= {row[1]: Held(*row) for row in some.all(tx.connection, values)}
+    return found
+
+
+@lru_cache(maxsize=16)
+def _some(node: Slot, ids: tuple[Slot, ...]) -> Prepared:
+    return Prepared(_HELD.where(Item.node_id == bound(node), among(Item.item_id, ids)))
 
 
 def all_held(tx: Transaction, node_id: int) -> dict[str, Held]:

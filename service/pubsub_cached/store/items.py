@@ -36,8 +36,10 @@ def publish(tx: Transaction, node_id: int, items: Sequence[StoredItem], *, moves
     node = nodes.must(nodes.by_id(tx.connection, node_id))
     batch = Batch(tx, node)
     newest = newest_place(tx, node_id)
-    for item in last_of_each(items):
-        before = held(tx, node_id, item.id)
+    last = last_of_each(items)
+    stored = held(tx, node_id, [item.id for item in last])
+    for item in last:
+        before = stored.get(item.id)
         if before is None:
             newest = tx.next_place()
             batch.store(item, None, newest, newest)
@@ -53,8 +55,10 @@ def retract(tx: Transaction, node_id: int, ids: Sequence[str]) -> Delta:
     """Items that the service removed; ids that are not there are not in ``removed``."""
     node = nodes.must(nodes.by_id(tx.connection, node_id))
     batch = Batch(tx, node)
-    for id_ in dict.fromkeys(ids):
-        if (item := held(tx, node_id, id_)) is not None:
+    named = [*dict.fromkeys(ids)]
+    stored = held(tx, node_id, named)
+    for id_ in named:
+        if (item := stored.get(id_)) is not None:
             batch.remove(item)
     return batch.write()
 

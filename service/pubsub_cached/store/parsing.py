@@ -116,8 +116,9 @@ def write(tx: Transaction, node_id: int, parsed: Sequence[tuple[str, StoredItem]
     Raises NoSuchNode.
     """
     batch = Batch(tx, nodes.must(nodes.by_id(tx.connection, node_id)))
+    stored = held(tx, node_id, [item.id for _, item in parsed])
     for hash_, item in parsed:
-        before = held(tx, node_id, item.id)
+        before = stored.get(item.id)
         if before is not None and before.hash == hash_:
             batch.store(item, before, before.created, before.modified)
     return batch.write()

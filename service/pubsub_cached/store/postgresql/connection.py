@@ -45,9 +45,8 @@ def engine(url: URL) -> Engine:
     def _connected(driver: Driver, _: object) -> None:
         driver.autocommit = True
         driver.adapters.register_dumper(str, _Text)
-        # Compiling costs more than any of these statements takes. A plan that was made without knowing the values, as
-        # for a statement that was run five times, takes a rare word for a common one.
-        driver.execute("SET jit = off; SET plan_cache_mode = force_custom_plan", prepare=False)
+        # Compiling costs more than any of these statements takes.
+        driver.execute("SET jit = off")
 
     return made
 
