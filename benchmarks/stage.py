@@ -170,7 +170,7 @@ class Stage:
         self._stack = AsyncExitStack()
         self._online: Online | None = None
         self._echo = False
-        self._full: dict[int, Daemon] = {}
+        self._filled: dict[int, asyncio.Task[Daemon]] = {}
         self._pump: Pump | None = None
         self.directory: Path
 
@@ -242,20 +242,24 @@ class Stage:
         return echo.NAME, echo.PATH, echo.NAME
 
     async def offline(self, count: int) -> Daemon:
-        """A daemon on a bus of its own; its database has ``count`` items and is made once."""
-        daemon = self._full.get(count)
-        if daemon is None:
-            daemon = await self._daemon(self.directory / f"items-{count}")
-            url = self._databases.of(daemon)
-            with daemon.config.open("a", encoding="utf-8") as config:
-                config.write(
-                    f'[cache]\ntotal-size = {2**40}\n\n[[account]]\njid = "{content.ACCOUNT}"\nenabled = false\n'
-                )
-            analysers = daemon.config.parent / "analysers"
-            analysers.mkdir()
-            (analysers / "indexes.toml").write_text(content.INDEXES, encoding="utf-8")
-            await content.fill(url, count, size=600)
-            self._full[count] = daemon
+        """A daemon on a bus of its own; its database has ``count`` items and is made once.
+
+        A row that has no time left for that leaves it to the next one that needs it.
+        """
+        if count not in self._filled:
+            self._filled[count] = filling = asyncio.create_task(self._fill(count))
+            self._stack.push_async_callback(_cancelled, filling)
+        return await asyncio.shield(self._filled[count])
+
+    async def _fill(self, count: int) -> Daemon:
+        daemon = await self._daemon(self.directory / f"items-{count}")
+        url = self._databases.of(daemon)
+        with daemon.config.open("a", encoding="utf-8") as config:
+            config.write(f'[cache]\ntotal-size = {2**40}\n\n[[account]]\njid = "{content.ACCOUNT}"\nenabled = false\n')
+        analysers = daemon.config.parent / "analysers"
+        analysers.mkdir()
+        (analysers / "indexes.toml").write_text(content.INDEXES, encoding="utf-8")
+        await content.fill(url, count, size=600)
         return daemon
 
     async def running(self, count: int) -> Daemon:
@@ -352,3 +356,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         await process.wait()
+
+
+async def _cancelled(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks import content
 from benchmarks.__main__ import ROWS, measured, table
 from benchmarks.measure import Failed, Row, duration
 from benchmarks.soak import HARMLESS, Sample, growth, tracebacks
-from benchmarks.stage import Scale
+from benchmarks.stage import QUICK, Scale, Stage
 from tests.support.postgresql import PostgreSQL
 from tests.support.prosody import available
 
@@ -218,3 +219,15 @@ def test_an_interrupted_run_leaves_nothing(directory: Path, number: signal.Signa
 
     assert process.returncode == 130
     assert list(directory.iterdir()) == []
+
+
+async def test_a_database_that_one_row_had_no_time_to_fill_is_there_for_the_next() -> None:
+    async with Stage(QUICK) as stage:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await stage.offline(200)
+        daemon = await stage.offline(200)
+        assert await stage.offline(200) is daemon
+        await daemon.start()
+        account, service, node = content.address(0)
+        assert len((await daemon.items(service, node, account=account))[0]) == 50
