@@ -27,6 +27,8 @@ PAGE_AT_MOST = 100
 SMALLER = 4
 # A stanza around each item, beside its payload.
 ITEM_OVERHEAD = 200
+# So many of the newest bear out that ids which stand in their own order stand in that of publication as well.
+BORNE_OUT_BY = 5
 # More items than this are asked for in one request of the account's own server as "all there are".
 EVERYTHING = 100_000
 
@@ -139,11 +141,11 @@ async def _pages(session: Session, address: Address, keep: int | None, probe: It
 
 async def _ids(session: Session, address: Address, keep: int | None, probe: ItemsPage, progress: Progress) -> Fetched:
     """Batches by item id, the ids from disco#items (XEP-0060 5.5)."""
-    ids = oldest_first(await session.disco_items(address.service, address.node), probe.items)
+    ids = await _listed(session, address, probe)
     if ids is None:
         # Something was published or removed between the two.
         probe = await _probe(session, address)
-        ids = oldest_first(await session.disco_items(address.service, address.node), probe.items)
+        ids = await _listed(session, address, probe)
     if ids is None:
         return await _unordered(session, address, keep, probe, progress)
     wanted = ids if keep is None else ids[-keep:]
@@ -166,6 +168,18 @@ async def _ids(session: Session, address: Address, keep: int | None, probe: Item
         size = max(1, len(wanted) // SMALLER)
     found = await _batches(session, address, wanted, size, progress)
     return Fetched(tuple(found[id_] for id_ in wanted if id_ in found), everything, "ids")
+
+
+async def _listed(session: Session, address: Address, probe: ItemsPage) -> list[str] | None:
+    """All ids, oldest first; None where they are listed in an order that is not that of publication."""
+    listed = await session.disco_items(address.service, address.node)
+    ids = oldest_first(listed, probe.items)
+    if ids is None or not by_id(listed):
+        return ids
+    few = max(2, min(BORNE_OUT_BY, _batch(probe.items)))
+    page = await session.get_items(address.service, address.node, max_items=few)
+    last = [item.id for item in unique(page.items) if item.id in ids]
+    return ids if last == ids[-len(last) :] else None
 
 
 async def _unordered(

@@ -201,6 +201,26 @@ async def test_ids_in_an_order_of_their_own_are_not_taken_for_the_order_of_publi
     assert [item.id for item in (await reader.fetch()).items] == ["c", "a", "b"]
 
 
+async def test_a_newest_item_that_is_the_last_by_its_id_does_not_make_the_order_of_ids_that_of_publication() -> None:
+    reader = Reader(msgspec.structs.replace(PROSODY, disco_order="sorted"), 0)
+    heavy = "x" * (REPLY_BUDGET // 3)
+    for id_ in "bcdaz":
+        reader.service.publish("blog", id_, ENTRY.format(heavy + id_))
+    fetched = await reader.fetch()
+    assert [item.id for item in fetched.items] == ["a", "z"]
+    assert not fetched.full
+
+
+async def test_ids_that_grow_with_time_are_in_the_order_of_publication() -> None:
+    reader = Reader(msgspec.structs.replace(PROSODY, disco_order="sorted"), 0)
+    heavy = "x" * (REPLY_BUDGET // 3)
+    for id_ in "abcdz":
+        reader.service.publish("blog", id_, ENTRY.format(heavy + id_))
+    fetched = await reader.fetch()
+    assert [item.id for item in fetched.items] == [*"abcdz"]
+    assert (fetched.full, fetched.strategy) == (True, "ids")
+
+
 async def test_progress_is_told() -> None:
     reader = Reader(EJABBERD, 250)
     session = await Client(reader.world, ALICE).start()
