@@ -10,7 +10,7 @@ from typing import Literal
 from .. import errors
 from ..address import Address
 from ..analysers.agent import Peers
-from ..analysers.registry import Registry
+from ..analysers.registry import Matched, Registry
 from ..config import Config
 from ..secrets import Secrets
 from ..store import nodes as node_store
@@ -213,18 +213,18 @@ class House:
         account = self.accounts.get(address.account)
         if node is not None and node.state != "unknown":
             metadata = {"pubsub#type": [node.node_type]} if node.node_type else {}
-            matched = self.nodes.match(address, DiscoInfo(metadata=metadata), node.namespace)
-        elif account.online:
-            info = await self.nodes.describe(account.session, address)
-            try:
-                newest = await self.nodes.newest(account.session, address)
-            except (errors.StanzaError, errors.Timeout, errors.Offline):
-                # Its name, and what the service says of it, is all that there is to go by.
-                newest = None
-            matched = self.nodes.match(address, info, newest.namespace if newest is not None else "")
-        else:
-            matched = self.nodes.match_name(address)
-        return (matched.definition.name if matched.definition else ""), matched.why
+            return _told(self.nodes.match(address, DiscoInfo(metadata=metadata), node.namespace))
+        try:
+            session = await account.session_when_ready()
+        except errors.Offline:
+            return _told(self.nodes.match_name(address))
+        info = await self.nodes.describe(session, address)
+        try:
+            newest = await self.nodes.newest(session, address)
+        except (errors.StanzaError, errors.Timeout, errors.Offline):
+            # Its name, and what the service says of it, is all that there is to go by.
+            newest = None
+        return _told(self.nodes.match(address, info, newest.namespace if newest is not None else ""))
 
     # A Follower of accounts
 
@@ -262,3 +262,7 @@ class House:
         """See ``account.Follower``."""
         self.outbox.left(account.jid)
         self.elsewhere.left(account)
+
+
+def _told(matched: Matched) -> tuple[str, dict[str, str]]:
+    return (matched.definition.name if matched.definition else ""), matched.why

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pubsub_cached import errors
+from pubsub_cached.address import Address
 from pubsub_cached.cache.options import AccountOptions
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
@@ -42,6 +43,15 @@ async def test_a_read_that_came_first_is_answered_by_the_service(cached: Make, w
     read = await waiting(cache, cache.ids(PUBSUB, policy=policy))
     await cache.house.connect()
     assert await read == ["i1"]
+
+
+async def test_what_a_node_is_waits_for_the_service_as_well(cached: Make, world: World) -> None:
+    cache: Cached = await cached(world, online=False)
+    cache.house.begin()
+    match = await waiting(cache, cache.house.match(Address(ALICE, PUBSUB, "blog")))
+    await cache.house.connect()
+    name, _ = await match
+    assert name == "blog"
 
 
 async def test_policy_cache_waits_for_nobody(cached: Make, world: World) -> None:
