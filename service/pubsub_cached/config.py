@@ -153,6 +153,16 @@ def is_host(host: str) -> bool:
     return "@" not in host and "/" not in host
 
 
+def unreadable(name: str) -> str | None:
+    """Why a file can't be read; None when it can."""
+    try:
+        with open(name, "rb") as stream:
+            stream.read(1)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host name or address never leaves this machine (RFC 6761 6.3, RFC 1122 3.2.1.3)."""
     name = host.rstrip(".").lower()
@@ -250,8 +260,8 @@ def _account(file: Path, key: str, account: Account) -> Account:
     if account.password_command and not account.password_command[0]:
         raise _bad(file, f"{key}.password-command", "the name of the program is empty")
     ca_file = _file(file, account.ca_file)
-    if ca_file:
-        _check_readable(file, f"{key}.ca-file", ca_file)
+    if ca_file and (reason := unreadable(ca_file)):
+        raise _bad(file, f"{key}.ca-file", f"{ca_file}: {reason}")
     return msgspec.structs.replace(
         account, jid=jid, host=host, ca_file=ca_file, password_file=_file(file, account.password_file)
     )
@@ -270,11 +280,3 @@ def _jid(file: Path, key: str, text: str) -> str:
 def _file(file: Path, name: str) -> str:
     """A file's absolute name; "" stays ""."""
     return str(file.absolute().parent / os.path.expanduser(name)) if name else ""
-
-
-def _check_readable(file: Path, key: str, name: str) -> None:
-    try:
-        with open(name, "rb") as stream:
-            stream.read(1)
-    except OSError as error:
-        raise _bad(file, key, f"{name}: {error.strerror}") from None

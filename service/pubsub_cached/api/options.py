@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..bus import Variant
-from ..config import is_host
+from ..config import is_host, unreadable
 from ..errors import InvalidArgs
 
 INTEGERS = frozenset("ynqiuxt")
@@ -115,11 +115,8 @@ class File:
         path = _text(key, given)
         if not path.startswith("/"):
             raise InvalidArgs(f"The option '{key}' is '{path}'; it has to be an absolute path.")
-        try:
-            with open(path, "rb") as stream:
-                stream.read(1)
-        except OSError as error:
-            raise InvalidArgs(f"The option '{key}' is '{path}': {error.strerror}.") from None
+        if reason := unreadable(path):
+            raise InvalidArgs(f"The option '{key}' is '{path}': {reason}.")
         return path
 
 

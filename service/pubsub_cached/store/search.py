@@ -125,8 +125,7 @@ def by_keys(conn: Connection, search: Search) -> Ordered:
     chosen = _chosen(conn, search, shape, values)
     place: tuple[Slot | None, ...] | None = None
     if search.place is not None:
-        given = _checked(search.place, len(search.place))
-        place = tuple(None if value is None else values.slot(value) for value in given)
+        place = tuple(None if value is None else values.slot(value) for value in _checked(search.place))
     most = values.slot(search.limit + 1)
     found = _page(shape, chosen, without_rank(search.order), place, most)
     rows = [(row[0], row[1:]) for row in found.all(conn, values)]
@@ -139,13 +138,15 @@ def by_rank(conn: Connection, search: Search) -> Ordered:
     Its places begin with the last row that was there at the first page: what arrives later changes nothing after it.
     """
     newest: int | None = None
+    place: Place = ()
     if search.place is not None:
-        newest, *_ = _checked(search.place, max(len(search.place), 1))
+        newest, place = _checked(search.place)[0], search.place[1:]
         if not isinstance(newest, int):
             raise _other_order()
     entries, directions, cut = ranks.ranked(conn, search.matching, search.order or BEST_FIRST, newest)
     if search.place is not None:
-        place = _checked(search.place[1:], len(directions))
+        if len(place) != len(directions):
+            raise _other_order()
         entries = [entry for entry in entries if ranks.is_beyond(entry.values, place, directions)]
     elif entries:
         newest = max(entry.row for entry in entries)
@@ -200,13 +201,13 @@ def in_order(found: Select[Any], keys: list[Key]) -> Select[Any]:
     return found.order_by(*(key.desc() if descending else key.asc() for key, descending in keys))
 
 
-def _checked(place: Place, length: int) -> Place:
-    """A place that has been outside since it was given."""
+def _checked(place: Place) -> Place:
+    """A place that has been outside since it was given; how long it has to be whoever has the order knows."""
     fitting = all(
         value is None or isinstance(value, str | float) or (type(value) is int and -_FARTHEST <= value < _FARTHEST)
         for value in place
     )
-    if len(place) != length or not fitting:
+    if not place or not fitting:
         raise _other_order()
     return tuple(place)
 

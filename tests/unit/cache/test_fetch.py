@@ -201,22 +201,22 @@ async def test_ids_in_an_order_of_their_own_are_not_taken_for_the_order_of_publi
     assert [item.id for item in (await reader.fetch()).items] == ["c", "a", "b"]
 
 
-async def test_a_newest_item_that_is_the_last_by_its_id_does_not_make_the_order_of_ids_that_of_publication() -> None:
+async def listed_by_id(published: str) -> Fetched:
+    """What is fetched of items too heavy for one reply, whose service lists ids in their own order."""
     reader = Reader(msgspec.structs.replace(PROSODY, disco_order="sorted"), 0)
-    heavy = "x" * (REPLY_BUDGET // 3)
-    for id_ in "bcdaz":
-        reader.service.publish("blog", id_, ENTRY.format(heavy + id_))
-    fetched = await reader.fetch()
+    for id_ in published:
+        reader.service.publish("blog", id_, ENTRY.format("x" * (REPLY_BUDGET // 3) + id_))
+    return await reader.fetch()
+
+
+async def test_a_newest_item_that_is_the_last_by_its_id_does_not_make_the_order_of_ids_that_of_publication() -> None:
+    fetched = await listed_by_id("bcdaz")
     assert [item.id for item in fetched.items] == ["a", "z"]
     assert not fetched.full
 
 
 async def test_ids_that_grow_with_time_are_in_the_order_of_publication() -> None:
-    reader = Reader(msgspec.structs.replace(PROSODY, disco_order="sorted"), 0)
-    heavy = "x" * (REPLY_BUDGET // 3)
-    for id_ in "abcdz":
-        reader.service.publish("blog", id_, ENTRY.format(heavy + id_))
-    fetched = await reader.fetch()
+    fetched = await listed_by_id("abcdz")
     assert [item.id for item in fetched.items] == [*"abcdz"]
     assert (fetched.full, fetched.strategy) == (True, "ids")
 
