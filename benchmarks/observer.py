@@ -24,12 +24,14 @@ EVENT = "{http://jabber.org/protocol/pubsub#event}"
 
 
 class Observer(ClientXMPP):
-    """A client without plugins."""
+    """A client with stream management (XEP-0198), and no other plugin."""
 
     def __init__(self, server: Server, user: str) -> None:
         context = ssl.create_default_context(cafile=server.ca_file)
         super().__init__(server.jid(user), server.passwords[user], ssl_context=context)
         self.enable_direct_tls = False
+        # As every client that must not lose what it is sent, so that the server has the same to do for it.
+        self.register_plugin("xep_0198")
         self.add_event_handler("session_start", self.started)
         self.register_handler(Callback("events", MatchXPath(f"{{jabber:client}}message/{EVENT}event"), self.seen))
 

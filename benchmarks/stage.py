@@ -201,6 +201,8 @@ class Stage:
             known = note(server, self.directory / "server.json")
             daemon = await self._connected(server, self.directory / "online")
             alice = await Publisher.open(server, "alice")
+            # It only writes: the server would deliver each event to it as well, to one of the two first.
+            alice.send("<presence type='unavailable'/>")
             self._stack.push_async_callback(alice.close)
             bob = await Publisher.open(server, "bob")
             self._stack.push_async_callback(bob.close)
