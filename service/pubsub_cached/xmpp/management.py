@@ -28,7 +28,8 @@ _Base: Any = XEP_0198
 class StreamManagement(_Base):  # type: ignore[misc]
     """The library's plugin, mended: a resumption over a stream that is not ours is refused, requests stay unsent.
 
-    Whoever made a request was told that it failed, so it must not be executed later.
+    Whoever made a request was told that it failed, so it must not be executed later. The server's question how much
+    has come is answered once what came with it was handed on.
     """
 
     name = "stream_management"
@@ -54,6 +55,11 @@ class StreamManagement(_Base):  # type: ignore[misc]
             self.xmpp.abort()
             return
         super()._handle_resumed(stanza)
+
+    def _handle_request_ack(self, req: Any) -> None:
+        # Servers ask with each stanza. What came before is handed on by the loop before anything is answered; the
+        # answer counts what has been handled by then.
+        self.xmpp.loop.call_soon(self.send_ack)
 
     def _handle_ack(self, ack: Any) -> None:
         super()._handle_ack(ack)
