@@ -88,9 +88,7 @@ async def turns(count: int = 3) -> None:
         await asyncio.sleep(0)
 
 
-async def test_what_came_with_the_question_is_handed_on_before_it_is_answered(
-    stream: Managed, done: list[str]
-) -> None:
+async def test_what_came_with_the_question_is_handed_on_before_it_is_answered(stream: Managed, done: list[str]) -> None:
     stream.data_received((MESSAGE + REQUEST).encode())
     await turns()
 
