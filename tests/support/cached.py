@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -20,11 +20,18 @@ from pubsub_cached.secrets import Secrets
 from pubsub_cached.store.store import Store
 from pubsub_cached.xmpp.fake import World
 
+T = TypeVar("T")
+
 ALICE = "alice@example.org"
 ENTRY = (
     "<entry xmlns='http://www.w3.org/2005/Atom'><id>tag:{0}</id><title>{0}</title>"
     "<updated>2026-11-01T00:00:00Z</updated></entry>"
 )
+
+
+async def answered(answer: T | Awaitable[T]) -> T:
+    """An answer that is there at once, or later."""
+    return await answer if isinstance(answer, Awaitable) else answer
 
 
 class Clock:
@@ -106,8 +113,7 @@ class Cached:
     async def read(
         self, service: str, node: str = "blog", *, account: str = ALICE, **options: Any
     ) -> tuple[list[ItemRecord], str, InfoRecord]:
-        answer = self.house.reads.get_items(Address(account, service, node), ReadOptions(**options))
-        return answer if isinstance(answer, tuple) else await answer
+        return await answered(self.house.reads.get_items(Address(account, service, node), ReadOptions(**options)))
 
     async def ids(self, service: str, node: str = "blog", **options: Any) -> list[str]:
         items, *_ = await self.read(service, node, **options)

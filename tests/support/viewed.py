@@ -10,6 +10,8 @@ from pubsub_cached.cache.options import SearchOptions, ViewOptions
 from pubsub_cached.cache.view import Change, View
 from pubsub_cached.records import ItemRecord
 
+from .cached import answered
+
 
 class Owner:
     """Holds what it was told, and checks that each signal can be applied. told: the signals, in order."""
@@ -37,7 +39,8 @@ class Owner:
     async def fresh(self) -> list[ItemRecord]:
         """What a search finds now."""
         text, query, order = self.wanted
-        items, *_ = await self.house.searches.search(text, query, SearchOptions(order=order, limit=self.size))
+        options = SearchOptions(order=order, limit=self.size)
+        items, *_ = await answered(self.house.searches.search(text, query, options))
         return items
 
     async def settled(self) -> list[ItemRecord]:

@@ -158,9 +158,9 @@ class Cache(Served):
         address = self.address(account, service, node)
         return self.house.node_reads.changes(address, since, limit)
 
-    async def Search(self, text: str, query: str, options: Mapping[str, Variant]) -> ItemsReply:
+    def Search(self, text: str, query: str, options: Mapping[str, Variant]) -> ItemsReply | Awaitable[ItemsReply]:
         wanted = SearchOptions(**SEARCH.read(options), analysers=self.visible)
-        return _items_reply(await self.house.searches.search(text, query, wanted, caller()))
+        return then(self.house.searches.search(text, query, wanted, caller()), _items_reply)
 
     async def CreateView(self, text: str, query: str, options: Mapping[str, Variant]) -> str:
         wanted = ViewOptions(**CREATE_VIEW.read(options), analysers=self.visible)

@@ -55,9 +55,9 @@ class Json(Served):
             lambda answer: _items_reply((cache.trimmed(answer[0], wanted.fields), *answer[1:])),
         )
 
-    async def Search(self, text: str, query: str, options: Mapping[str, Variant]) -> ItemsReply:
+    def Search(self, text: str, query: str, options: Mapping[str, Variant]) -> ItemsReply | Awaitable[ItemsReply]:
         wanted = SearchOptions(**cache.SEARCH.read(options), analysers=self.visible)
-        return _items_reply(await self.house.searches.search(text, query, wanted, caller()))
+        return then(self.house.searches.search(text, query, wanted, caller()), _items_reply)
 
     def ListNodes(self, options: Mapping[str, Variant]) -> NodesReply | Awaitable[NodesReply]:
         wanted = NodesFilter(**cache.LIST_NODES.read(options), analysers=self.visible)
@@ -81,9 +81,10 @@ class Json(Served):
         address = self.address(account, service, node)
         return then(self.seen(address, self.house.reads.get_made(address, wanted, LINES)), _kept_lines_reply)
 
-    async def ReadSearch(self, text: str, query: str, options: Mapping[str, Variant]) -> LinesReply:
+    def ReadSearch(self, text: str, query: str, options: Mapping[str, Variant]) -> LinesReply | Awaitable[LinesReply]:
         wanted = SearchOptions(**READ_SEARCH.read(options), max_bytes=BULK_BYTES, analysers=self.visible)
-        return await _lines_later(self.house.searches.search(text, query, wanted, caller()))
+        answer = self.house.searches.search(text, query, wanted, caller())
+        return _lines_later(answer) if isinstance(answer, Awaitable) else _lines_reply(answer)
 
 
 def _items_reply(answer: Items) -> ItemsReply:

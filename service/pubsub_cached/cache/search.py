@@ -7,18 +7,20 @@ served are not gone through at all. Source: dbus-api.md, "Search".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable
 
-import msgspec
+from msgspec.structs import replace
 
 from .. import errors, jid
 from ..records import InfoRecord, ItemRecord
 from ..store import explain, words
 from ..store import query as queries
 from ..store import search as store_search
+from ..store.database import TooMuch
 from ..store.query import Order
 from ..store.scope import Part, Shown
-from ..store.search import Matching, Search
+from ..store.search import Found, Matching, Search
 from ..store.store import Store
 from . import cursor as cursors
 from .accounts import Accounts
@@ -42,8 +44,8 @@ class Searches:
         self._clock = clock
         self._turnstile = Turnstile(AT_ONCE)
 
-    async def search(self, text: str, query: str, options: SearchOptions, sender: str = "") -> Answer:
-        """Items, a cursor ("" at the end), and how good the answer is.
+    def search(self, text: str, query: str, options: SearchOptions, sender: str = "") -> Answer | Awaitable[Answer]:
+        """Items, a cursor ("" at the end), and how good the answer is; at once where little has to be looked at.
 
         Raises InvalidQuery, InvalidArgs (order), InvalidCursor, Timeout, NoSuchAccount, AmbiguousAccount.
         """
@@ -57,8 +59,18 @@ class Searches:
             fields=options.fields,
             max_bytes=options.max_bytes,
         )
+        if self._store.inline:
+            with contextlib.suppress(TooMuch):
+                brief = replace(wanted, briefly=True)
+                return self._answer(self._store.read_briefly(store_search.find, brief), purpose, options)
+        return self._aside(wanted, purpose, options, sender)
+
+    async def _aside(self, wanted: Search, purpose: str, options: SearchOptions, sender: str) -> Answer:
         async with self._turnstile.pass_(sender, urgent=False):
             found = await self._store.read_aside(store_search.find, wanted)
+        return self._answer(found, purpose, options)
+
+    def _answer(self, found: Found, purpose: str, options: SearchOptions) -> Answer:
         cursor = cursors.encode(purpose, found.place) if found.place is not None else ""
         info = self._info(found.parts)
         info["revision"] = found.revision
@@ -83,7 +95,7 @@ class Searches:
         parsed = queries.parse(query)
         accounts = _normalised("accounts", parsed.accounts, self._account)
         services = _normalised("services", parsed.services, lambda name: jid.normalise(name) if name else "")
-        parsed = msgspec.structs.replace(parsed, accounts=accounts, services=services)
+        parsed = replace(parsed, accounts=accounts, services=services)
         return Matching(words=words.parse(text), query=parsed, shown=Shown(SHOWN, analysers))
 
     def _account(self, name: str) -> str:

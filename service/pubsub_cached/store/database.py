@@ -17,6 +17,10 @@ class InUse(DatabaseError):
     """A daemon of another version uses the database, or is changing its schema."""
 
 
+class TooMuch(Exception):
+    """A read has more to do than may be done while everybody waits."""
+
+
 class AccountInUse(Conflict):
     """Another daemon runs the account, and nobody else writes its rows."""
 

@@ -25,16 +25,22 @@ from sqlalchemy import (
 )
 
 from . import criteria, indexes, scope
+from .database import TooMuch
 from .dialect import Dialect, Key, Matches, Truth, Value, among
 from .models import Item, Node
 from .path import Path
 from .query import Clause, Condition, Order
 from .shape import Shape
 from .statement import Prepared, Slot, Values, bound, each
+from .words import Words
 
 # What leads to more items than this does not lead.
 FEW = 5000
 _NODES = 500
+# What may be looked at while everybody waits: so many items, for a question with so many values and words.
+BRIEF = 64
+_VALUES = 64
+_WORDS = 4
 
 _COLUMNS = {"created": Item.created, "modified": Item.modified, "id": Item.item_id}
 
@@ -73,6 +79,38 @@ def choose(conn: Connection, shape: Shape, values: Values, otherwise: str) -> Dr
         ways.append((_fitting(way, shape.words, most).value(conn, values), way))
     least, best = min(ways, key=lambda way: way[0], default=(FEW + 1, Drive(database, otherwise)))
     return best if least <= FEW else Drive(database, otherwise)
+
+
+def briefly(conn: Connection, shape: Shape, values: Values, words: Words) -> Drive:
+    """The way to the items where it is sure to be short, to find it too. Raises TooMuch where it is not.
+
+    words: those of the shape.
+    """
+    database = shape.dialect
+    leading = [
+        clause for clause in shape.where if isinstance(clause, Condition) and clause.operator in criteria.INDEXED
+    ]
+    # Other clauses may take long for a single item, and nodes that are named have to be found among all.
+    if len(leading) < len(shape.where) or shape.symbols or shape.unwanted_symbols or shape.named:
+        raise TooMuch
+    if len(values.taken) > _VALUES or len(words.wanted) > _WORDS:
+        raise TooMuch
+    most = values.slot(BRIEF + 1)
+    if not words:
+        indexed = indexes.among(conn, (clause.path for clause in leading))
+        for clause in leading:
+            way = Drive(database, "path", clause.path)
+            if criteria.drives(clause, indexed) and _fitting(way, clause, most).value(conn, values) <= BRIEF:
+                return way
+    # Each word by itself, for what comes of several at once, or of a beginning, is bounded by nothing.
+    if not all(term.is_plain for term in (*words.wanted, *words.unwanted)):
+        raise TooMuch
+    way = Drive(database, "words")
+    for term in words.wanted:
+        alone = database.matches(Words((term,)), values)
+        if _fitting(way, alone, most).value(conn, values) <= BRIEF:
+            return way
+    raise TooMuch
 
 
 @lru_cache(maxsize=64)

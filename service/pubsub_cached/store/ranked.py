@@ -31,15 +31,19 @@ class Entry(NamedTuple):
 
 
 def ranked(
-    conn: Connection, matching: Matching, order: Order, newest: int | None
+    conn: Connection, matching: Matching, order: Order, newest: int | None, *, briefly: bool = False
 ) -> tuple[list[Entry], list[bool], bool]:
     """Items in order; whether each value descends; and whether there were more than could be ranked.
 
-    order: has ``rank``, best first when it descends. newest: only items up to this row, None for all.
+    order: has ``rank``, best first when it descends. newest: only items up to this row, None for all. briefly: as in
+    ``Search``.
     """
     values = Values()
     shape = shaped(dialect.of(conn), matching, values)
-    chosen = drive.choose(conn, shape, values, "words")
+    if briefly:
+        chosen = drive.briefly(conn, shape, values, matching.words)
+    else:
+        chosen = drive.choose(conn, shape, values, "words")
     most, last = values.slot(AT_MOST + 1), None if newest is None else values.slot(newest)
     statement, parts = _candidates(shape, chosen, order, most, last)
     rows = statement.all(conn, values)

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import BindParameter, ColumnElement, Connection, Text, bindparam, func, or_, select
 
 from . import dialect, whose
+from .database import TooMuch
 from .models import Account, Node
 from .query import Query
 from .rows import UNPROVED
@@ -17,6 +18,9 @@ from .statement import Prepared, Slot, Values, bound, each
 Truth = ColumnElement[bool]
 
 _ACCOUNTS = Prepared(select(Account.id, Account.jid))
+# So many nodes may be looked at while everybody waits.
+_BRIEF = 2500
+_SOME = Prepared(select(func.count()).select_from(select(Node.id).limit(_BRIEF + 1).subquery()))
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -56,14 +60,19 @@ class Part(msgspec.Struct, frozen=True):
     next_sync: int | None
 
 
-def parts(conn: Connection, query: Query, nodes: Shown) -> list[Part]:
-    """All the nodes of the scope. Those of a query that names none are looked at again only once something changed."""
+def parts(conn: Connection, query: Query, nodes: Shown, *, briefly: bool = False) -> list[Part]:
+    """All the nodes of the scope. Those of a query that names none are looked at again only once something changed.
+
+    briefly: raises TooMuch where many would have to be looked at again.
+    """
     if constrained(query):
         return _parts(conn, query, nodes)
     version = dialect.of(conn).version(conn)
     known: dict[Shown, tuple[object, list[Part]]] = conn.info.setdefault("parts", {})
     before, found = known.get(nodes, (None, []))
     if before != version:
+        if briefly and _SOME.value(conn) > _BRIEF:
+            raise TooMuch
         found = _parts(conn, query, nodes)
         # Of an earlier version nothing is asked again.
         for old in [each for each, (of, _) in known.items() if of != version]:

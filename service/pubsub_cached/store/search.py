@@ -19,6 +19,7 @@ from ..errors import InvalidCursor
 from ..records import ItemRecord
 from . import dialect, drive, pages, scope
 from . import ranked as ranks
+from .database import TooMuch
 from .dialect import Key
 from .drive import Drive
 from .models import Account, Item, Node
@@ -37,6 +38,8 @@ BEST_FIRST: Order = (("rank", True),)
 NEWEST_FIRST: Order = (("modified", True),)
 _ROWS_AT_ONCE = 64
 _FARTHEST = 2**63
+# So many characters are looked through for snippets while everybody waits.
+_BRIEF_TEXT = 64_000
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +47,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
 
     order: empty for the best first when there are words, else the newest. place: what a ``Found`` gave, for the same
     matching and order. fields: the keys wanted, None for all. max_bytes: the records end before their texts would pass
-    this, but there is one at least; 0 for no limit.
+    this, but there is one at least; 0 for no limit. briefly: everybody waits for it, so it raises TooMuch unless little
+    has to be looked at.
     """
 
     matching: Matching
@@ -53,6 +57,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     place: Place | None = None
     fields: frozenset[str] | None = None
     max_bytes: int = 0
+    briefly: bool = False
 
 
 class Found(msgspec.Struct):
@@ -77,12 +82,12 @@ class Ordered(msgspec.Struct):
 
 
 def find(conn: Connection, search: Search) -> Found:
-    """A page of what fits. Raises InvalidCursor for a place of another order."""
+    """A page of what fits. Raises InvalidCursor for a place of another order, and TooMuch."""
     ordered = by_rank(conn, search) if is_ranked(search) else by_keys(conn, search)
+    parts = scope.parts(conn, search.matching.query, search.matching.shown, briefly=search.briefly)
     items, count = page(conn, search, [row for row, _ in ordered.rows])
     more = ordered.more or count < len(ordered.rows)
     place = ordered.rows[count - 1][1] if more and count else None
-    parts = scope.parts(conn, search.matching.query, search.matching.shown)
     return Found(items, place, ordered.ranked, committed_revision(conn), parts)
 
 
@@ -110,12 +115,15 @@ def rows_from(conn: Connection, search: Search, offset: int) -> list[int]:
 def records(conn: Connection, search: Search, rows: Sequence[int]) -> list[ItemRecord]:
     """The records of these rows in this order, without those that are gone or may not be shown any more."""
     fields = search.fields
+    with_text = bool(search.matching.words.wanted) and _wants(fields, "snippet")
     found: dict[int, Row] = {}
     for some in _parts(rows):
         values = Values()
-        statement = _records(fields, search.matching.shown, values.slots(some))
+        statement = _records(fields, search.matching.shown, values.slots(some), with_text)
         found |= ((row[0], row) for row in statement.all(conn, values))
-    snippet = Snippets(search.matching.words) if _wants(fields, "snippet") and search.matching.words.wanted else None
+    snippet = Snippets(search.matching.words) if with_text else None
+    if search.briefly and sum(len(row[4] or "") for row in found.values()) > _BRIEF_TEXT:
+        raise TooMuch
     return [_record(found[row], fields, snippet) for row in rows if row in found]
 
 
@@ -143,7 +151,8 @@ def by_rank(conn: Connection, search: Search) -> Ordered:
         newest, place = _checked(search.place)[0], search.place[1:]
         if not isinstance(newest, int):
             raise _other_order()
-    entries, directions, cut = ranks.ranked(conn, search.matching, search.order or BEST_FIRST, newest)
+    order = search.order or BEST_FIRST
+    entries, directions, cut = ranks.ranked(conn, search.matching, order, newest, briefly=search.briefly)
     if search.place is not None:
         if len(place) != len(directions):
             raise _other_order()
@@ -166,6 +175,8 @@ def _shape(conn: Connection, search: Search) -> tuple[Shape, Values]:
 
 def _chosen(conn: Connection, search: Search, shape: Shape, values: Values) -> Drive:
     """What leads to the items, in an order without rank."""
+    if search.briefly:
+        return drive.briefly(conn, shape, values, search.matching.words)
     # Only ``modified`` has an index that leads through everything.
     wanted = bool(search.matching.words.wanted) and without_rank(search.order)[0][0] != "modified"
     return drive.choose(conn, shape, values, "words" if wanted else "order")
@@ -258,10 +269,10 @@ def _wants(fields: Iterable[str] | None, key: str) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _records(fields: frozenset[str] | None, nodes: Shown, rows: tuple[Slot, ...]) -> Prepared:
+def _records(fields: frozenset[str] | None, nodes: Shown, rows: tuple[Slot, ...], with_text: bool) -> Prepared:
     """Row, address, text, and the columns of ``pages.records``, of these rows; of what is not wanted NULL."""
     wanted = (column if _wants(fields, name) else null().label(f"no_{name}") for name, column in pages.FIELDS.items())
-    text = Item.text if _wants(fields, "snippet") else null().label("no_text")
+    text = Item.text if with_text else null().label("no_text")
     return Prepared(
         select(Item.id, Account.jid, Node.service, Node.node, text, Item.item_id, null().label("place"), *wanted)
         .join(Node, Node.id == Item.node_id)

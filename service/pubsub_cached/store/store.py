@@ -11,10 +11,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
-from ..errors import PubSubCachedError
+from ..errors import DatabaseError, PubSubCachedError
 from . import migrate
 from .aside import SECONDS, Aside
-from .database import Database
+from .database import Database, TooMuch
 from .dialect import Dialect
 from .sqlite.file import Reader
 from .touched import Touched
@@ -23,6 +23,10 @@ from .versions import Versions
 from .writer import Writer
 
 __all__ = ["Store", "Transaction"]
+
+# So long a read may keep the loop that is most likely short, in seconds. Looked at after so many steps of SQLite.
+BRIEFLY = 0.01
+_STEPS = 1000
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -146,6 +150,19 @@ class Store:
             if translated is None:
                 raise
             raise translated from error
+
+    def read_briefly(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As ``read_now``, for what is most likely short. Raises TooMuch once it is not, for ``read_aside``."""
+        end = time.perf_counter() + BRIEFLY
+        self._driver.set_progress_handler(lambda: time.perf_counter() > end, _STEPS)
+        try:
+            return self.read_now(fn, *args, **kwargs)
+        except DatabaseError as error:
+            if error.__cause__ is not None and self._database.is_interrupted(error.__cause__):
+                raise TooMuch from None
+            raise
+        finally:
+            self._driver.set_progress_handler(None, 0)
 
     async def read_aside(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As ``read_now``, on a thread and a connection of its own: for what is not bounded.

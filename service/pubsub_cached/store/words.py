@@ -35,6 +35,12 @@ class Term(msgspec.Struct, frozen=True):
     words: tuple[str, ...]
     prefix: bool = False
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is one whole word, and one for every index of texts."""
+        # Of later characters an index may know less than Python does, and take them for what parts words.
+        return not self.prefix and self.text.isalnum() and max(self.text) < "\u0370"
+
 
 class Words(msgspec.Struct, frozen=True):
     """What a text has to hold, and must not.
@@ -130,9 +136,15 @@ def _typed(term: Term) -> tuple[str, ...]:
 
 def _pattern(ways: Iterable[tuple[str, ...]], prefix: bool) -> re.Pattern[str]:
     """Whole words one after the other, written in one of these ways."""
-    written = dict.fromkeys(r"[\W_]+".join(map(re.escape, words)) for words in ways if words)
+    written = dict.fromkeys(_written(words) for words in ways if words)
     end = "" if prefix else r"(?![^\W_])"
-    return re.compile(rf"(?<![^\W_])(?:{'|'.join(written)}){end}")
+    return re.compile(f"(?:{'|'.join(written)}){end}")
+
+
+def _written(words: tuple[str, ...]) -> str:
+    first, *more = map(re.escape, words)
+    # Whether a word begins there is looked at behind it: a pattern that begins with letters is found much sooner.
+    return r"[\W_]+".join((rf"{first}(?<![^\W_]{first})", *more))
 
 
 class _Folding(dict[int, str]):

@@ -9,7 +9,7 @@ from pubsub_cached.address import Address
 from pubsub_cached.cache.search import SearchOptions
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
 from pubsub_cached.xmpp.port import ConfigurationEvent
-from tests.support.cached import ALICE, ENTRY, Cached, Make
+from tests.support.cached import ALICE, ENTRY, Cached, Make, answered
 
 PUBSUB = "pubsub.example.net"
 MICROBLOG = "urn:xmpp:microblog:0"
@@ -200,7 +200,7 @@ async def test_a_denied_node_is_erased_after_its_grace(cached: Make) -> None:
 
 async def found(cache: Cached) -> list[str]:
     """What a search for everything finds."""
-    items, *_ = await cache.house.searches.search("", "", SearchOptions())
+    items, *_ = await answered(cache.house.searches.search("", "", SearchOptions()))
     return [item["id"] for item in items]
 
 

@@ -9,7 +9,7 @@ from pubsub_cached.address import Address
 from pubsub_cached.cache.options import SearchOptions
 from pubsub_cached.cache.rounds import POLL_MS
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
-from tests.support.cached import ALICE, ENTRY, Cached, Make
+from tests.support.cached import ALICE, ENTRY, Cached, Make, answered
 
 MICROBLOG = "urn:xmpp:microblog:0"
 PUBSUB = "pubsub.example.net"
@@ -73,7 +73,8 @@ async def test_it_is_served_as_what_it_is_until_the_service_has_answered(cached:
     cache.house.revalidation.wake()
     await cache.world.settle()
     assert await served(cache) == (["i0"], "stale")
-    _, _, found = await cache.house.searches.search("", '{"nodes":["urn:xmpp:microblog:0"]}', SearchOptions(limit=5))
+    query = '{"nodes":["urn:xmpp:microblog:0"]}'
+    _, _, found = await answered(cache.house.searches.search("", query, SearchOptions(limit=5)))
     assert found["freshness"] == "stale"
     service.release()
     await cache.idle()

@@ -33,7 +33,7 @@ from pubsub_cached.cache.options import PurgeFilter, SearchOptions
 from pubsub_cached.cache.rounds import SILENCE_MS
 from pubsub_cached.records import InfoRecord, ItemRecord
 from pubsub_cached.store.rows import NodeRow
-from tests.support.cached import ALICE, Cached
+from tests.support.cached import ALICE, Cached, answered
 from tests.support.postgresql import PostgreSQL
 
 from .stage import BOB, CAROL, FORGED, NODE, ODD, PAYLOAD_LIMIT, PAYLOADS, PROFILES, QUEUE, Stage
@@ -425,7 +425,7 @@ class Coherence(RuleBasedStateMachine):
 
     async def _search(self, reader: Reader) -> dict[str, str | None]:
         query = json.dumps({"accounts": [reader.jid], "nodes": [NODE]})
-        items, *_ = await self.cache.house.searches.search("", query, SearchOptions(limit=500))
+        items, *_ = await answered(self.cache.house.searches.search("", query, SearchOptions(limit=500)))
         return contents(items)
 
     @rule(jid=JIDS)

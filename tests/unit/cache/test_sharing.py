@@ -14,7 +14,7 @@ from pubsub_cached.cache.account import Account
 from pubsub_cached.cache.options import AccountOptions, NodesFilter, PurgeFilter, SearchOptions
 from pubsub_cached.secrets import Secrets
 from pubsub_cached.xmpp.fake import World
-from tests.support.cached import ALICE, ENTRY, Cached
+from tests.support.cached import ALICE, ENTRY, Cached, answered
 from tests.support.postgresql import PostgreSQL
 
 BOB = "bob@example.org"
@@ -69,7 +69,7 @@ async def state(cache: Cached, wanted: str, jid: str = ALICE) -> None:
 
 
 async def found(cache: Cached) -> list[tuple[str, str]]:
-    items, *_ = await cache.house.searches.search("", "", SearchOptions())
+    items, *_ = await answered(cache.house.searches.search("", "", SearchOptions()))
     return [(item["account"], item["id"]) for item in items]
 
 
