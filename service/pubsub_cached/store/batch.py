@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from . import dialect, flags, nodes
 from .dialect import among
@@ -72,9 +72,6 @@ _BURY = Prepared(
         {name: bindparam(name) for name in ("node_id", "item_id", "revision", "removed_at")},
     )
 )
-_UNBURY = Prepared(
-    delete(Tombstone).where(Tombstone.node_id == bindparam("node"), Tombstone.item_id == bindparam("item"))
-)
 
 
 def held(tx: Transaction, node_id: int, ids: Sequence[str]) -> dict[str, Held]:
@@ -90,6 +87,18 @@ def held(tx: Transaction, node_id: int, ids: Sequence[str]) -> dict[str, Held]:
 @lru_cache(maxsize=16)
 def _some(node: Slot, ids: tuple[Slot, ...]) -> Prepared:
     return Prepared(_HELD.where(Item.node_id == bound(node), among(Item.item_id, ids)))
+
+
+def _unbury(conn: Connection, node_id: int, ids: Sequence[str]) -> None:
+    """Items that are there again were not removed."""
+    for start in range(0, len(ids), _AT_ONCE):
+        values = Values()
+        _unburying(values.slot(node_id), values.slots(ids[start : start + _AT_ONCE])).run(conn, values)
+
+
+@lru_cache(maxsize=16)
+def _unburying(node: Slot, ids: tuple[Slot, ...]) -> Prepared:
+    return Prepared(delete(Tombstone).where(Tombstone.node_id == bound(node), among(Tombstone.item_id, ids)))
 
 
 def all_held(tx: Transaction, node_id: int) -> dict[str, Held]:
@@ -180,7 +189,7 @@ class Batch:
             for row in self._new:
                 mine = marks.get(row["item_id"], [])
                 row |= {"flags": " ".join(mine), "seen": flags.READ in mine}
-            _UNBURY.each(conn, [{"node": self._node.id, "item": row["item_id"]} for row in self._new])
+            _unbury(conn, self._node.id, [row["item_id"] for row in self._new])
             _INSERT.each(conn, self._new)
         _UPDATE.each(conn, self._updated)
         _REPARSE.each(conn, self._reparsed)

@@ -101,11 +101,11 @@ class Prepared:
         rows = self.all(connection, given, **values)
         return rows[0][0] if rows else None
 
-    def run(self, connection: Connection, **values: object) -> int:
+    def run(self, connection: Connection, given: Values | None = None, /, **values: object) -> int:
         """Change something; the number of rows that were."""
         compiled = self._for(connection)
         cursor = connection.connection.cursor()
-        cursor.execute(compiled.sql, compiled.arguments(values))
+        cursor.execute(compiled.sql, compiled.arguments(values, given))
         return cursor.rowcount
 
     def each(self, connection: Connection, many: Iterable[Mapping[str, object]]) -> None:

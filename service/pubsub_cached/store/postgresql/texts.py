@@ -18,6 +18,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     cast,
+    collate,
     column,
     delete,
     exists,
@@ -28,7 +29,7 @@ from sqlalchemy import (
     select,
     table,
 )
-from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR, insert
+from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, TSVECTOR, insert
 
 from ..dialect import Match, Matches, Truth, Value
 from ..models import Item
@@ -40,9 +41,18 @@ TEXT = table("item_text", column("id", BigInteger), column("words", Text), colum
 # A longer word stands in the index by its beginning, in characters: it has room for 2 kB of each.
 _LEXEME = 500
 _AT_ONCE = 500
+# So many texts are stored by one statement, for a journey to the server for each takes longer than storing it does.
+_STORED_AT_ONCE = 100
 
-_FOUND = select(Item.id, bindparam("words", type_=Text)).where(
-    Item.node_id == bindparam("node"), Item.item_id == bindparam("item")
+_GIVEN = (
+    func.unnest(bindparam("items", type_=ARRAY(Text)), bindparam("texts", type_=ARRAY(Text)))
+    .table_valued(column("item", Text), column("words", Text))
+    .render_derived(name="given")
+)
+_FOUND = (
+    select(Item.id, _GIVEN.c.words)
+    .select_from(_GIVEN.join(Item.__table__, Item.item_id == collate(_GIVEN.c.item, "C")))
+    .where(Item.node_id == bindparam("node"))
 )
 _INSERT = insert(TEXT).from_select(["id", "words"], _FOUND)
 _STORE = Prepared(
@@ -107,7 +117,11 @@ holding_each = holding
 
 def store_texts(conn: Connection, node_id: int, texts: Iterable[tuple[str, str]]) -> None:
     """See ``Dialect``."""
-    _STORE.each(conn, [{"node": node_id, "item": item, "words": folded(text)} for item, text in texts])
+    every = list(texts)
+    for start in range(0, len(every), _STORED_AT_ONCE):
+        some = every[start : start + _STORED_AT_ONCE]
+        words = [folded(text) for _, text in some]
+        _STORE.run(conn, node=node_id, items=[item for item, _ in some], texts=words)
 
 
 def compare_text_index(conn: Connection) -> bool:
