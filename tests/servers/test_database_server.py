@@ -9,9 +9,11 @@ import subprocess
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from pubsub_cached.bus import RemoteError, Variant
+from pubsub_cached.store.postgresql import locks
 from tests.support.bus import PrivateBus
 from tests.support.command import Command
 from tests.support.daemon import NAME, ROOT, Daemon
@@ -184,6 +186,64 @@ async def test_a_second_daemon_serves_its_own_account_and_takes_the_shared_one_o
             await daemon.state(bob, "waiting")
             assert await other.end() == 0
             await daemon.state(bob, "online")
+        finally:
+            await publisher.close()
+            await other.close()
+
+
+async def test_a_daemon_that_froze_in_a_write_wakes_without_its_account_and_has_written_nothing(
+    daemon: Daemon, prosody: Server, postgresql: PostgreSQL, tmp_path: Path
+) -> None:
+    url = postgresql.url(postgresql.create())
+    bob, node = prosody.jid("bob"), f"blog/{uuid4().hex}"
+    publisher = await Publisher.open(prosody, "alice")
+    await filled(publisher, prosody, node)
+    # The server waits a second for it instead of a minute.
+    configured(daemon, f"{url}&options=-c%20idle_in_transaction_session_timeout%3D1s")
+    await running(daemon, prosody)
+    await daemon.items(prosody.pubsub, node)
+    await daemon.settled(prosody.pubsub, node, "live")
+    with PrivateBus() as bus:
+        other = await Daemon(bus, tmp_path / "other home").connect()
+        try:
+            configured(other, url)
+            other.account(prosody, "bob")
+            await other.start()
+            await other.state(bob, "waiting")
+            assert daemon.process is not None
+            with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as turn:
+                mine = locks.of(turn).turn.arguments
+                turn.execute(f"SELECT pg_advisory_lock({mine})")
+                flagged = asyncio.create_task(
+                    daemon.call("Cache", "SetFlags", "sssasasas", bob, prosody.pubsub, node, ["i0"], ["starred"], [])
+                )
+                while not turn.execute(
+                    "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = %s::oid",
+                    [locks.of(turn).turn.number],
+                ).fetchone():
+                    await asyncio.sleep(0.01)
+                # It is its turn to write, and it does not.
+                daemon.process.send_signal(signal.SIGSTOP)
+                turn.execute(f"SELECT pg_advisory_unlock({mine})")
+            try:
+                await other.state(bob, "online")
+                await other.settled(prosody.pubsub, node, "live")
+                await other.call("Cache", "SetFlags", "sssasasas", bob, prosody.pubsub, node, ["i0"], ["read"], [])
+            finally:
+                daemon.process.send_signal(signal.SIGCONT)
+            with pytest.raises(RemoteError) as caught:
+                await flagged
+            assert caught.value.name == "im.pubsubcache1.Error.DatabaseError"
+            await daemon.state(bob, "waiting")
+            said = f"{bob} is run by another daemon since the connection to the database was lost."
+            assert said in daemon.log.read_text()
+            with pytest.raises(RemoteError, match="is run by another daemon") as caught:
+                await daemon.call("Cache", "SetFlags", "sssasasas", bob, prosody.pubsub, node, ["i0"], ["starred"], [])
+            assert caught.value.name == "im.pubsubcache1.Error.Conflict"
+            for each in (daemon, other):
+                items, *_ = await each.items(prosody.pubsub, node)
+                assert {item["id"]: item["flags"] for item in items}["i0"] == ["read"]
+            await other.state(bob, "online")
         finally:
             await publisher.close()
             await other.close()

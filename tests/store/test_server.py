@@ -471,6 +471,43 @@ async def test_a_connection_that_was_lost_is_noticed_without_a_write_and_the_acc
             await second.hold(row.id)
 
 
+def impatient(url: str, seconds: int) -> str:
+    """The URL, for a server that waits so long for who says nothing."""
+    return f"{url}&options=-c%20idle_session_timeout%3D{seconds}s"
+
+
+async def test_who_says_nothing_for_long_runs_nothing_any_more(server: PostgreSQL, name: str) -> None:
+    url = impatient(server.url(name), 1)
+    async with opened(url) as first, opened(server.url(name)) as second:
+        row = await first.write(accounts.ensure, ACCOUNT)
+        await first.hold(row.id)
+        told: asyncio.Queue[frozenset[int]] = asyncio.Queue()
+        first.on_lost.append(told.put_nowait)
+        # As good as frozen: the thread that writes does nothing.
+        thaw = threading.Event()
+        frozen = first.maintain(lambda driver: thaw.wait(60))
+        await asyncio.wait_for(second.released(row.id), 20)
+        await second.hold(row.id)
+        thaw.set()
+        assert await frozen
+        with pytest.raises(AccountInUse, match="is run by another daemon"):
+            await first.write(accounts.own, ACCOUNT)
+        assert await asyncio.wait_for(told.get(), 20) == {row.id}
+
+
+async def test_who_has_nothing_to_write_keeps_its_accounts(server: PostgreSQL, name: str) -> None:
+    url = impatient(server.url(name), 2)
+    async with opened(url) as first, opened(url) as second:
+        row = await first.write(accounts.ensure, ACCOUNT)
+        await first.hold(row.id)
+        freed = asyncio.create_task(second.released(row.id))
+        # Longer than the server waits for a word.
+        assert not (await asyncio.wait({freed}, timeout=5))[0]
+        with pytest.raises(AccountInUse):
+            await second.hold(row.id)
+        freed.cancel()
+
+
 async def test_an_account_that_nobody_took_meanwhile_is_held_again(server: PostgreSQL, name: str) -> None:
     url = server.url(name)
     async with opened(url) as first:

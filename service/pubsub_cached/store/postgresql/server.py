@@ -34,11 +34,15 @@ _CANCEL_AGAIN_SECONDS = 0.05
 _STATUS_AGAIN_SECONDS = 0.05
 # A connection that broke shows it on its socket, which is looked at so often while nothing is written.
 _IDLE_SECONDS = 2.0
-# How long others wait, for their turn to write and for accounts, for a daemon that froze or whose machine sleeps.
+# How long others wait, for their turn to write and for accounts, for a daemon whose machine is away, and for one that
+# froze, unless the URL or the server says otherwise. The second of these PostgreSQL has since 14.
+_AWAY = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
 _FROZEN = """
-SET idle_in_transaction_session_timeout = '60s'; SET tcp_keepalives_idle = 30;
-SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3
+SELECT set_config(name, '60s', false) FROM pg_settings
+WHERE name IN ('idle_in_transaction_session_timeout', 'idle_session_timeout') AND setting = '0'
 """
+# What has no such limit is asked now and then all the same.
+_SILENT = "SELECT coalesce(nullif(current_setting('idle_session_timeout', true), '0')::interval, '60s')"
 
 
 class Server:
@@ -154,16 +158,19 @@ class Reader:
 class Session:
     """See ``database.Session``. A connection that was lost is made again where the next transaction begins."""
 
-    idle_seconds = _IDLE_SECONDS
-
     def __init__(self, engine: Engine, name: str, scope: Scope) -> None:
         """name: of the database, in sentences. Raises InUse, DatabaseError."""
         self._engine = engine
         self._name = name
         self._scope = scope
         self._transaction = ""
+        self._silence = self._asked = 0.0
         self._lost = frozenset[int]()
         self._open()
+
+    @property
+    def idle_seconds(self) -> float:
+        return min(_IDLE_SECONDS, self._silence)
 
     @property
     def in_transaction(self) -> bool:
@@ -234,10 +241,13 @@ class Session:
         return lost
 
     def look(self) -> None:
-        if not self._driver.closed and select.select([self._driver], [], [], 0)[0]:
-            # The server says something, though nobody asked: most likely good-bye.
+        if not self._driver.closed and (
+            time.monotonic() - self._asked > self._silence or select.select([self._driver], [], [], 0)[0]
+        ):
+            # It shows that the daemon lives; or the server says something, though nobody asked: most likely good-bye.
             with contextlib.suppress(psycopg.Error):
                 self._driver.execute("SELECT 1")
+            self._asked = time.monotonic()
         if self._driver.closed:
             self._connect()
 
@@ -249,7 +259,11 @@ class Session:
         self.connection = self._engine.connect()
         self._driver = connections.driver_of(self.connection)
         try:
+            self._driver.execute(_AWAY, prepare=False)
             self._driver.execute(_FROZEN, prepare=False)
+            # Often enough to be heard by a server that ends who says nothing.
+            self._silence = float(_value(self._driver, _SILENT).total_seconds()) / 3
+            self._asked = time.monotonic()
             self._locks = locks.of(self._driver)
             self._join()
             self._hold_again()
