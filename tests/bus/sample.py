@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from dbus_fast import Message, MessageFlag, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
 from pubsub_cached import errors
-from pubsub_cached.bus import Interface, Record, Records, caller
+from pubsub_cached.bus import Connection, Interface, Record, Records, caller
 
 DIRECTORY = Path(__file__).parent / "interfaces"
 ROOT = "/im/pubsubcache1"
@@ -287,6 +288,28 @@ class Client:
     def _received(self, message: Message) -> None:
         if message.message_type is MessageType.SIGNAL and message.sender == self.service:
             self.signals.put_nowait(message)
+
+
+class Held:
+    """The service reads nothing from when this is made; ``arrived`` is set once ``text`` is in its socket."""
+
+    def __init__(self, service: Connection, text: str) -> None:
+        transport = service._transport
+        sock = transport._sock
+        assert sock is not None
+        self.arrived = asyncio.Event()
+        self._loop = transport._loop
+        self._fd = sock.fileno()
+        self._read = self._loop._selector.get_key(self._fd).data[0]._callback  # type: ignore[attr-defined]
+
+        def look() -> None:
+            if text.encode() in sock.recv(1 << 20, socket.MSG_PEEK):
+                self.arrived.set()
+
+        self._loop.add_reader(self._fd, look)
+
+    def read_on(self) -> None:
+        self._loop.add_reader(self._fd, self._read)
 
 
 def stop_reading(bus: MessageBus) -> Callable[[], None]:

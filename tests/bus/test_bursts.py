@@ -19,7 +19,7 @@ from pubsub_cached.bus import connection as connection_module
 from pubsub_cached.bus.dispatch import IN_FLIGHT
 from pubsub_cached.bus.flow import WINDOW
 from tests.bus.conftest import MakeClient
-from tests.bus.sample import PEER, ROOT, Client, Sample
+from tests.bus.sample import PEER, ROOT, Client, Held, Sample
 from tests.support.bus import PrivateBus
 
 LIMIT_EXCEEDED = "im.pubsubcache1.Error.LimitExceeded"
@@ -104,6 +104,29 @@ async def test_reading_many_calls_leaves_the_loop_its_turn(
         await asyncio.sleep(0)
     assert len(set(seen)) > 2
     assert sample.calls == [str(number) for number in range(200)]
+
+
+async def test_an_answer_does_not_stand_behind_all_that_another_client_asked_for(
+    sample: Sample, connection: Connection, client: Client, make_client: MakeClient, private_bus: PrivateBus
+) -> None:
+    """The bus takes nothing while the calls are dealt with, so that the answers stay where they were put."""
+    other = await make_client()
+    await other.call("Echo", "s", "known")
+    (rows,) = await client.call("Rows", "uu", 20, 3000)
+    held = Held(connection, "the other's")
+    many = [asyncio.create_task(client.call("Rows", "uu", 20, 3000)) for _ in range(40)]
+    await asyncio.sleep(0)
+    await client.listen()  # The bus has handed on what came before.
+    small = asyncio.create_task(other.call("Echo", "s", "the other's"))
+    await held.arrived.wait()
+    with private_bus.paused():
+        held.read_on()
+        while "the other's" not in sample.calls:
+            await asyncio.sleep(0)
+        of_one = sum(len(row["payload"].value) for row in rows)
+        assert connection._writer.queued < 3 * of_one
+    assert await small == ["the other's"]
+    assert await asyncio.gather(*many) == [[rows]] * 40
 
 
 class Deaf:

@@ -92,6 +92,64 @@ async def test_what_waits_of_one_client_is_bounded_and_what_is_beyond_is_refused
     assert handled.calls[1] == (":1.2", 7)
 
 
+class Bus:
+    """Whether answers wait for the bus to take them."""
+
+    def __init__(self) -> None:
+        self.full = False
+
+
+async def test_who_has_no_call_waiting_stands_behind_nobody_elses() -> None:
+    handled = Handled()
+    found = Turns(handled, refused)
+    found.begin()
+    for serial in range(40):
+        found.receive(call(":1.1", serial))
+    assert len(handled.calls) < 40
+    found.begin()
+    found.receive(call(":1.2", 7))
+    found.receive(call(":1.1", 40))
+
+    assert handled.calls[-1] == (":1.2", 7)
+    found.flush()
+    assert handled.of(":1.1") == list(range(41))
+
+
+async def test_while_answers_wait_for_the_bus_each_client_gets_one_more() -> None:
+    handled, bus = Handled(seconds=0), Bus()
+    found = Turns(handled, refused, lambda: bus.full)
+    found.begin()
+    found.receive(call(":1.1", 0))
+    bus.full = True
+    for serial in range(1, 20):
+        found.receive(call(":1.1", serial))
+    for serial in range(3):
+        found.receive(call(":1.2", serial))
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+    assert handled.calls == [(":1.1", 0), (":1.1", 1), (":1.2", 0)]
+
+
+async def test_calls_go_on_by_turns_when_the_bus_has_taken_what_waited() -> None:
+    handled, bus = Handled(seconds=0), Bus()
+    found = Turns(handled, refused, lambda: bus.full)
+    bus.full = True
+    for serial in range(20):
+        found.receive(call(":1.1", serial))
+    for serial in range(3):
+        found.receive(call(":1.2", serial))
+    await asyncio.sleep(0)
+    bus.full = False
+    found.go_on()
+    while len(handled.calls) < 23:
+        await asyncio.sleep(0)
+
+    assert handled.of(":1.1") == list(range(20))
+    assert handled.of(":1.2") == [0, 1, 2]
+    assert [sender for sender, _ in handled.calls[:6]] == [":1.1", ":1.2"] * 3
+
+
 async def test_many_calls_over_the_bus_are_answered_in_order(sample: Sample, client: Client) -> None:
     replies = await asyncio.gather(*(client.call("Echo", "s", str(number)) for number in range(60)))
 

@@ -216,8 +216,9 @@ class Connection:
 
         Both must answer it themselves and must not raise.
         """
-        self._turns = Turns(handler, refuse)
+        self._turns = Turns(handler, refuse, lambda: self._writer.queued > 0)
         self._transport.begin = self._turns.begin
+        self._writer.taken = self._turns.go_on
 
     def hand_on(self) -> None:
         """Has the handler get the calls that wait for their turn."""

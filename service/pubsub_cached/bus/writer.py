@@ -27,6 +27,8 @@ class Writer:
     def __init__(self, sock: socket.socket, failed: Callable[[Exception], None]) -> None:
         self.queued = 0
         """Bytes that wait here, not yet taken by the socket."""
+        self.taken: Callable[[], None] = lambda: None
+        """Called when the socket has taken some of them."""
         self._sock = sock
         self._fd = sock.fileno()
         self._loop = asyncio.get_running_loop()
@@ -74,6 +76,7 @@ class Writer:
     def _writable(self) -> None:
         if self._flush():
             self._loop.remove_writer(self._fd)
+        self.taken()
 
     def _flush(self) -> bool:
         """Writes until the queue is empty (True) or the socket is full (False)."""
