@@ -24,6 +24,9 @@ from .options import AccountOptions
 
 log = logging.getLogger(__name__)
 
+# Seconds between two looks at the accounts that other daemons have added to the database or removed from it.
+LOOKED_AGAIN = 2.0
+
 
 class Accounts:
     """All accounts, those of the configuration first."""
@@ -39,6 +42,9 @@ class Accounts:
         self._configured = {account.jid: account for account in configured}
         self._accounts: dict[str, Account] = {}
         self._adding: set[str] = set()
+        # How often an account came or went; and who looks for those that do so elsewhere.
+        self._changes = 0
+        self._looking: asyncio.Task[None] | None = None
         self._interests: frozenset[str] = frozenset()
         self._follower: Follower
         self._rows: dict[str, AccountRow] = {}
@@ -64,6 +70,34 @@ class Accounts:
         for account in self.list():
             if account.waits:
                 self._holding.take(account)
+        if self._store.shared:
+            self._looking = asyncio.create_task(self._look_again(), name="accounts of other daemons")
+
+    async def _look_again(self) -> None:
+        while True:
+            await asyncio.sleep(LOOKED_AGAIN)
+            try:
+                await self._look()
+            except errors.PubSubCachedError as error:
+                log.debug("Whether there are other accounts can't be told yet: %s", error)
+
+    async def _look(self) -> None:
+        """Have the accounts that another daemon added, and no more those that another one removed."""
+        changes = self._changes
+        rows = await self._holding.stored()
+        if changes != self._changes or self._adding:
+            # What came or went here meanwhile may be missing.
+            return
+        for account in self.list():
+            if account.jid not in rows and account.origin == "bus" and not self._holding.runs(account):
+                log.info("account %s: removed by another daemon", account.jid)
+                await account.session.close()
+                self._forget(account)
+                await self._holding.removed(account)
+        for row in rows.values():
+            if row.jid not in self._accounts:
+                log.info("account %s: added by another daemon", row.jid)
+                self._holding.take(self._came(row))
 
     def begin(self) -> None:
         """``connect`` is to come: calls that need a session wait for it."""
@@ -149,12 +183,17 @@ class Accounts:
             row = await self._store.write(account_store.ensure, bare, **msgspec.structs.asdict(options))
         finally:
             self._adding.discard(bare)
+        account = self._came(row)
+        if account.enabled:
+            self.connect_with_secret(account)
+        return account
+
+    def _came(self, row: AccountRow) -> Account:
+        """One more account."""
         account = self._make(row)
         self._holding.show(account.row for account in self.list())
         for callback in self.on_added:
             callback(account)
-        if account.enabled:
-            self.connect_with_secret(account)
         return account
 
     async def enable(self, row: AccountRow, enabled: bool) -> AccountRow:
@@ -176,6 +215,7 @@ class Accounts:
     def _forget(self, account: Account) -> None:
         if self._accounts.pop(account.jid, None) is None:
             return
+        self._changes += 1
         self._holding.show(account.row for account in self.list())
         for callback in self.on_removed:
             callback(account)
@@ -203,6 +243,8 @@ class Accounts:
     async def close(self) -> None:
         """End every session."""
         self._secrets.close()
+        if self._looking is not None:
+            self._looking.cancel()
         for account in self.list():
             account.look_no_more()
             if account.taking is not None:
@@ -214,6 +256,7 @@ class Accounts:
         source = self._secrets.source(self._configured.get(row.jid, row.jid))
         account.attach(self._connector(_endpoint(row), source, account), self)
         self._accounts[row.jid] = account
+        self._changes += 1
         return account
 
     def _only(self) -> Account:

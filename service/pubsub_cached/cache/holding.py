@@ -50,16 +50,12 @@ class Holding:
         """Every account of the configuration and the database; those that are enabled and free are run."""
         for account in self._configured.values():
             await self._configure(account)
-        rows: dict[str, AccountRow] = {}
-        for row in await self._store.read(account_store.all):
-            if row.jid in self._configured:
-                # As this configuration has it, whatever that of another daemon says.
-                rows[row.jid] = msgspec.structs.replace(row, **_columns(self._configured[row.jid]))
-            elif row.origin == "bus":
-                rows[row.jid] = row
-            elif not self._store.shared:
-                # Taken out of the configuration; its cache waits for its return.
-                await self._store.write(account_store.remove, row.jid, True)
+        rows = await self.stored()
+        if not self._store.shared:
+            for row in await self._store.read(account_store.all):
+                if row.jid not in rows:
+                    # Taken out of the configuration; its cache waits for its return.
+                    await self._store.write(account_store.remove, row.jid, True)
         self.show(rows.values())
         for row in rows.values():
             if row.enabled:
@@ -68,6 +64,17 @@ class Holding:
                 except AccountInUse as error:
                     log.warning("%s It is taken over once that has ended.", error)
                     self._refused[row.jid] = error.message
+        return rows
+
+    async def stored(self) -> dict[str, AccountRow]:
+        """The accounts of the database that the daemon has: its configuration's, and all that came over a bus."""
+        rows: dict[str, AccountRow] = {}
+        for row in await self._store.read(account_store.all):
+            if row.jid in self._configured:
+                # As this configuration has it, whatever that of another daemon says.
+                rows[row.jid] = msgspec.structs.replace(row, **_columns(self._configured[row.jid]))
+            elif row.origin == "bus":
+                rows[row.jid] = row
         return rows
 
     def show(self, rows: Iterable[AccountRow]) -> None:

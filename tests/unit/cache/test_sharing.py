@@ -18,6 +18,7 @@ from tests.support.cached import ALICE, ENTRY, Cached, answered
 from tests.support.postgresql import PostgreSQL
 
 BOB = "bob@example.org"
+CAROL = "carol@example.org"
 PUBSUB = "pubsub.example.net"
 MICROBLOG = "urn:xmpp:microblog:0"
 BLOG = Address(ALICE, PUBSUB, MICROBLOG)
@@ -31,7 +32,7 @@ def world() -> World:
     service = made.service(PUBSUB)
     service.create_node(MICROBLOG, owner=ALICE)
     service.publish(MICROBLOG, "i1", ENTRY.format(1))
-    for jid in (ALICE, BOB):
+    for jid in (ALICE, BOB, CAROL):
         made.account(jid)
     return made
 
@@ -212,7 +213,7 @@ async def test_an_account_without_a_password_here_is_left_to_others(begin: Begin
     await first.stop()
     await state(second, "online", BOB)
     await first.start()
-    # It is the database's, so a daemon that starts has it; without a password it does not run it.
+    # It is the database's, so every daemon has it; without a password it does not run it.
     assert account(first).state == "offline"
     await second.restart()
     Secrets(second.directory / "secrets.json").store(ALICE, "secret")
@@ -221,3 +222,44 @@ async def test_an_account_without_a_password_here_is_left_to_others(begin: Begin
     assert account(first).state == "offline"
     with pytest.raises(errors.Conflict, match="is run by another daemon"):
         await account(first).set_enabled(False)
+
+
+async def test_an_account_that_another_daemon_adds_and_removes_comes_and_goes(begin: Begin) -> None:
+    first, second = await begin(BOB), await begin(CAROL)
+    told: asyncio.Queue[str] = asyncio.Queue()
+    second.house.accounts.on_added.append(lambda account: told.put_nowait(f"{account.jid} added"))
+    second.house.accounts.on_removed.append(lambda account: told.put_nowait(f"{account.jid} removed"))
+    await first.house.accounts.add(ALICE, AccountOptions())
+    await account(first).set_password("secret")
+    await state(first, "online")
+    await read(first)
+    async with asyncio.timeout(30):
+        assert await told.get() == f"{ALICE} added"
+    await state(second, "waiting")
+    assert await read(second) == (["i1"], "offline")
+    # One of the other's configuration is none of this daemon's.
+    with pytest.raises(errors.NoSuchAccount):
+        account(second, BOB)
+
+    await first.house.accounts.remove(account(first), keep_cache=False)
+    async with asyncio.timeout(30):
+        assert await told.get() == f"{ALICE} removed"
+    with pytest.raises(errors.NoSuchAccount):
+        account(second)
+    await first.house.accounts.add(ALICE, AccountOptions())
+    async with asyncio.timeout(30):
+        assert await told.get() == f"{ALICE} added"
+    await state(second, "offline")
+    assert told.empty()
+
+
+async def test_an_account_that_another_daemon_adds_is_run_where_its_password_is(begin: Begin) -> None:
+    first, second = await begin(BOB), await begin(CAROL)
+    Secrets(second.directory / "secrets.json").store(ALICE, "secret")
+    await first.house.accounts.add(ALICE, AccountOptions())
+    added = asyncio.Event()
+    second.house.accounts.on_added.append(lambda account: added.set())
+    async with asyncio.timeout(30):
+        await added.wait()
+    await state(second, "online")
+    assert account(first).state == "offline"
