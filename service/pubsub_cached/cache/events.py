@@ -372,11 +372,8 @@ def _write(
     if node is None or node.state not in KEPT:
         return _Applied(Delta())
     youngest = overwritten(tx.connection, node_id, stored[0].id) if asked else ""
-    published = item_store.publish(tx, node_id, stored)
-    removed = item_store.retract(tx, node_id, retracted)
-    unknown = [id_ for id_ in retracted if id_ not in removed.removed]
-    evicted = keep is not None and bool(published.changed) and item_store.evict(tx, node_id, keep) > 0
-    delta = Delta(published.changed, removed.removed, max(published.revision, removed.revision))
+    delta, evicted, after = item_store.follow(tx, node, stored, retracted, keep)
+    unknown = [id_ for id_ in retracted if id_ not in delta.removed]
     strange = bool(unknown) and change_store.any_unknown(tx.connection, node, unknown)
-    sooner = node.item_expire is not None and bool(published.changed) and hasten(tx, node).next_sync != node.next_sync
-    return _Applied(delta, strange, evicted, exceeds(tx, node), youngest, sooner)
+    sooner = node.item_expire is not None and bool(delta.changed) and hasten(tx, node).next_sync != node.next_sync
+    return _Applied(delta, strange, evicted > 0, exceeds(node, after.item_count), youngest, sooner)

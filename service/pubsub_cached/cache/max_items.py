@@ -55,11 +55,9 @@ class MaxItems:
         return await self._changes.after(self._store.write(_evict, node.id), tell) is not None
 
 
-def exceeds(tx: Transaction, node: NodeRow) -> bool:
-    """Whether the node has more items now than its service keeps, as far as that is known."""
-    if node.max_items is None or node.completeness != "full":
-        return False
-    return node_store.must(node_store.by_id(tx.connection, node.id)).item_count > node.max_items
+def exceeds(node: NodeRow, count: int) -> bool:
+    """Whether so many items are more than the node's service keeps, as far as that is known."""
+    return node.max_items is not None and node.completeness == "full" and count > node.max_items
 
 
 def _evict(tx: Transaction, node_id: int) -> Delta | None:

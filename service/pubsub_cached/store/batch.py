@@ -124,12 +124,15 @@ def last_of_each(items: Sequence[StoredItem]) -> list[StoredItem]:
 
 
 class Batch:
-    """Says of each item what has to be written, numbers the changes in the order they are named."""
+    """Says of each item what has to be written, numbers the changes in the order they are named.
+
+    node: its row in this transaction; after ``write`` as it is then.
+    """
 
     def __init__(self, tx: Transaction, node: NodeRow) -> None:
         tx.own(node.account_id)
         self._tx = tx
-        self._node = node
+        self.node = node
         self._new: list[dict[str, Any]] = []
         self._updated: list[dict[str, Any]] = []
         self._reparsed: list[dict[str, Any]] = []
@@ -174,7 +177,7 @@ class Batch:
         self._touched.append(item.item_id)
         self._buried.append(
             {
-                "node_id": self._node.id,
+                "node_id": self.node.id,
                 "item_id": item.item_id,
                 "revision": self._tx.next_revision(),
                 "removed_at": self._tx.now,
@@ -185,27 +188,27 @@ class Batch:
         """Write everything, and the node's count and revision."""
         conn = self._tx.connection
         if self._new:
-            marks = flags.of(conn, self._node.address, [row["item_id"] for row in self._new])
+            marks = flags.of(conn, self.node.address, [row["item_id"] for row in self._new])
             for row in self._new:
                 mine = marks.get(row["item_id"], [])
                 row |= {"flags": " ".join(mine), "seen": flags.READ in mine}
-            _unbury(conn, self._node.id, [row["item_id"] for row in self._new])
+            _unbury(conn, self.node.id, [row["item_id"] for row in self._new])
             _INSERT.each(conn, self._new)
         _UPDATE.each(conn, self._updated)
         _REPARSE.each(conn, self._reparsed)
         if written := (*self._new, *self._updated, *self._reparsed):
             texts = ((row["item_id"], row["text"]) for row in written)
-            dialect.of(conn).store_texts(conn, self._node.id, texts)
+            dialect.of(conn).store_texts(conn, self.node.id, texts)
         _MOVE.each(conn, self._moved)
         if self._gone:
             delete_rows(self._tx, [item.id for item in self._gone])
             _BURY.each(conn, self._buried)
         if self._touched:
-            self._tx.touched.items(self._node.id, self._node.address, self._touched)
+            self._tx.touched.items(self.node.id, self.node.address, self._touched)
         removed = [item.item_id for item in self._gone]
         if not self._changed and not removed:
             return Delta()
-        nodes.count(self._tx, self._node.id, len(self._new) - len(removed))
+        self.node = nodes.count(self._tx, self.node, len(self._new) - len(removed))
         return Delta(self._changed, removed, self._tx.last_revision)
 
     def _insert(self, item: StoredItem, created: int, modified: int) -> None:
@@ -214,7 +217,7 @@ class Batch:
         self._new.append(
             self._values(item, hash_, created, modified)
             | {
-                "node_id": self._node.id,
+                "node_id": self.node.id,
                 "payload": item.payload,
                 "created_at": now,
                 "modified_at": now,

@@ -81,7 +81,7 @@ def set_flags(
             changed.append(id_)
     if node is None or not changed:
         return Delta()
-    nodes.count(tx, node.id, 0)
+    nodes.count(tx, node, 0)
     tx.touched.items(node.id, address, changed)
     return Delta(changed, [], tx.last_revision)
 

@@ -8,18 +8,31 @@ node's row is gone meanwhile.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from . import nodes, pages
 from .batch import Batch, all_held, held, last_of_each, newest_place
 from .flags import set_flags
-from .removal import drop, evict, surplus
+from .removal import drop, evict, shorten, surplus
 from .replace import replace
-from .rows import Delta, ItemsQuery, ItemsSlice, StoredItem
+from .rows import Delta, ItemsQuery, ItemsSlice, NodeRow, StoredItem
 from .transaction import Transaction
 
-__all__ = ["drop", "erase", "evict", "page", "publish", "replace", "retract", "set_flags", "surplus"]
+__all__ = [
+    "Followed",
+    "drop",
+    "erase",
+    "evict",
+    "follow",
+    "page",
+    "publish",
+    "replace",
+    "retract",
+    "set_flags",
+    "surplus",
+]
 
 
 def page(conn: Connection, node_id: int, query: ItemsQuery) -> ItemsSlice:
@@ -33,11 +46,57 @@ def publish(tx: Transaction, node_id: int, items: Sequence[StoredItem], *, moves
     The same content has no revision. moves: whether an item that is published again becomes the
     newest (XEP-0060 leaves it to the service); its creation stays where it is.
     """
+    return _published(Batch(tx, nodes.must(nodes.by_id(tx.connection, node_id))), tx, items, moves)
+
+
+def retract(tx: Transaction, node_id: int, ids: Sequence[str]) -> Delta:
+    """Items that the service removed; ids that are not there are not in ``removed``."""
+    return _retracted(Batch(tx, nodes.must(nodes.by_id(tx.connection, node_id))), tx, ids)
+
+
+class Followed(NamedTuple):
+    """What an event changed; ``node`` is the row as it is now. evicted: how many items made room for others."""
+
+    delta: Delta
+    evicted: int
+    node: NodeRow
+
+
+def follow(
+    tx: Transaction, node: NodeRow, items: Sequence[StoredItem], retracted: Sequence[str], keep: int | None
+) -> Followed:
+    """All that one event says of a node whose row was read in this transaction: ``publish``, then ``retract``.
+
+    keep: how many items stay when some were published, those modified last; None for all.
+    """
+    published = removed = Delta()
+    if items:
+        batch = Batch(tx, node)
+        published, node = _published(batch, tx, items, moves=True), batch.node
+    if retracted:
+        batch = Batch(tx, node)
+        removed, node = _retracted(batch, tx, retracted), batch.node
+    before = node.item_count
+    if keep is not None and published.changed:
+        node = shorten(tx, node, keep)
+    delta = Delta(published.changed, removed.removed, max(published.revision, removed.revision))
+    return Followed(delta, before - node.item_count, node)
+
+
+def erase(tx: Transaction, node_id: int) -> Delta:
+    """The service removed everything: a purge, or the node was deleted."""
     node = nodes.must(nodes.by_id(tx.connection, node_id))
     batch = Batch(tx, node)
-    newest = newest_place(tx, node_id)
+    for item in all_held(tx, node_id).values():
+        batch.remove(item)
+    return batch.write()
+
+
+def _published(batch: Batch, tx: Transaction, items: Sequence[StoredItem], moves: bool) -> Delta:
     last = last_of_each(items)
-    stored = held(tx, node_id, [item.id for item in last])
+    stored = held(tx, batch.node.id, [item.id for item in last])
+    # Where nothing is there yet, nothing is compared with it.
+    newest = newest_place(tx, batch.node.id) if stored else None
     for item in last:
         before = stored.get(item.id)
         if before is None:
@@ -51,22 +110,10 @@ def publish(tx: Transaction, node_id: int, items: Sequence[StoredItem], *, moves
     return batch.write()
 
 
-def retract(tx: Transaction, node_id: int, ids: Sequence[str]) -> Delta:
-    """Items that the service removed; ids that are not there are not in ``removed``."""
-    node = nodes.must(nodes.by_id(tx.connection, node_id))
-    batch = Batch(tx, node)
+def _retracted(batch: Batch, tx: Transaction, ids: Sequence[str]) -> Delta:
     named = [*dict.fromkeys(ids)]
-    stored = held(tx, node_id, named)
+    stored = held(tx, batch.node.id, named)
     for id_ in named:
         if (item := stored.get(id_)) is not None:
             batch.remove(item)
-    return batch.write()
-
-
-def erase(tx: Transaction, node_id: int) -> Delta:
-    """The service removed everything: a purge, or the node was deleted."""
-    node = nodes.must(nodes.by_id(tx.connection, node_id))
-    batch = Batch(tx, node)
-    for item in all_held(tx, node_id).values():
-        batch.remove(item)
     return batch.write()

@@ -220,17 +220,25 @@ def forget(tx: Transaction, node_id: int) -> None:
     tx.connection.execute(delete(Node).where(Node.id == node_id))
 
 
-def count(tx: Transaction, node_id: int, more: int) -> None:
-    """Its items changed, and are ``more`` (or fewer) now; the node's revision is that of the last change."""
-    _COUNTED.run(tx.connection, row=node_id, more=more, number=tx.last_revision)
+def count(tx: Transaction, row: NodeRow, more: int) -> NodeRow:
+    """Its items changed, and are ``more`` (or fewer) now; the row as it is now.
+
+    The node's revision is that of the last change.
+    """
+    _COUNTED.run(tx.connection, row=row.id, more=more, number=tx.last_revision)
+    return msgspec.structs.replace(row, item_count=row.item_count + more, revision=tx.last_revision)
 
 
-def lower(tx: Transaction, row: NodeRow, fewer: int, completeness: str) -> None:
-    """Items were removed here and not by the service: what came before can't be told any more."""
+def lower(tx: Transaction, row: NodeRow, fewer: int, completeness: str) -> NodeRow:
+    """Items were removed here and not by the service; the row as it is now. What came before can't be told any more."""
     tx.own(row.account_id)
-    _LOWERED.run(tx.connection, row=row.id, fewer=fewer, number=tx.next_revision(), left=completeness)
+    number = tx.next_revision()
+    _LOWERED.run(tx.connection, row=row.id, fewer=fewer, number=number, left=completeness)
     if "none" in (completeness, row.completeness):
         tx.touched.node(row.id, row.address)
+    return msgspec.structs.replace(
+        row, item_count=row.item_count - fewer, floor=number, revision=number, completeness=completeness
+    )
 
 
 def shown(row: NodeRow) -> bool:

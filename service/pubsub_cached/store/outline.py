@@ -68,10 +68,10 @@ def outline(conn: Connection, node_id: int) -> Outline:
 
 def overwritten(conn: Connection, node_id: int, item_id: str) -> str:
     """The item made last, if it is another one than this, which is there and was not published last; else ""."""
-    youngest = _YOUNGEST.value(conn, node=node_id)
-    if youngest is None or item_id in (youngest, _LAST.value(conn, node=node_id)):
+    if _THERE.first(conn, node=node_id, item=item_id) is None or item_id == _LAST.value(conn, node=node_id):
         return ""
-    return str(youngest) if _THERE.first(conn, node=node_id, item=item_id) is not None else ""
+    youngest = str(_YOUNGEST.value(conn, node=node_id))
+    return youngest if youngest != item_id else ""
 
 
 def content(item: StoredItem) -> str:

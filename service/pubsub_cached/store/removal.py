@@ -46,18 +46,26 @@ def drop(
 
     rows = _ALL.all(tx.connection, node=node_id)
     dropped = [meets(row) for row in rows]
+    if not any(dropped):
+        return 0
     from_oldest = not any(later and not earlier for earlier, later in pairwise(dropped))
-    return _remove(tx, node_id, [row for row, gone in zip(rows, dropped, strict=True) if gone], from_oldest)
+    node = nodes.must(nodes.by_id(tx.connection, node_id))
+    _remove(tx, node, [row for row, gone in zip(rows, dropped, strict=True) if gone], from_oldest)
+    return sum(dropped)
 
 
 def evict(tx: Transaction, node_id: int, keep: int) -> int:
     """Remove all but the ``keep`` items modified last; the number removed."""
     node = nodes.must(nodes.by_id(tx.connection, node_id))
+    return node.item_count - shorten(tx, node, keep).item_count
+
+
+def shorten(tx: Transaction, node: NodeRow, keep: int) -> NodeRow:
+    """As ``evict``, of a node whose row was read in this transaction; the row as it is now."""
     excess = node.item_count - keep
     if excess <= 0:
-        return 0
-    oldest = _OLDEST.all(tx.connection, node=node_id, most=excess)
-    return _remove(tx, node_id, oldest, from_oldest=True)
+        return node
+    return _remove(tx, node, _OLDEST.all(tx.connection, node=node.id, most=excess), from_oldest=True)
 
 
 _SOME = select(Item.id, Item.item_id).where(Item.node_id == bindparam("node")).limit(bindparam("most"))
@@ -88,10 +96,7 @@ def left_of(node: NodeRow, removed: int, from_oldest: bool) -> str:
     return "window"
 
 
-def _remove(tx: Transaction, node_id: int, rows: list[Row], from_oldest: bool) -> int:
-    if rows:
-        node = nodes.must(nodes.by_id(tx.connection, node_id))
-        delete_rows(tx, [row[0] for row in rows])
-        tx.touched.items(node_id, node.address, [row[1] for row in rows])
-        nodes.lower(tx, node, len(rows), left_of(node, len(rows), from_oldest))
-    return len(rows)
+def _remove(tx: Transaction, node: NodeRow, rows: list[Row], from_oldest: bool) -> NodeRow:
+    delete_rows(tx, [row[0] for row in rows])
+    tx.touched.items(node.id, node.address, [row[1] for row in rows])
+    return nodes.lower(tx, node, len(rows), left_of(node, len(rows), from_oldest))

@@ -14,6 +14,7 @@ from .touched import Touched
 # Places in an order are this far apart, so that what turns up late fits between two of them.
 STRIDE = 1 << 20
 
+_ALL = Prepared(select(Counter.name, Counter.value))
 _VALUE = Prepared(select(Counter.value).where(Counter.name == bindparam("counter")))
 _SET = Prepared(update(Counter).where(Counter.name == bindparam("counter")).values(value=bindparam("number")))
 
@@ -37,8 +38,8 @@ class Transaction:
         self.now = clock()
         self.touched = Touched()
         self._least = least
-        self._revision = self._stored_revision = committed_revision(connection)
-        self._sequence = self._stored_sequence = committed_sequence(connection)
+        self._stored: dict[str, int] = dict(_ALL.all(connection))
+        self._revision, self._sequence = self._stored["revision"], self._stored["sequence"]
 
     def own(self, account_id: int, *, lasting: bool = False) -> None:
         """Rows of an account are about to be written. Raises AccountInUse where another daemon runs it.
@@ -75,10 +76,9 @@ class Transaction:
 
     def finish(self) -> None:
         """Write the counters down; the last thing before the commit."""
-        if self._revision != self._stored_revision:
-            _SET.run(self.connection, counter="revision", number=self._revision)
-        if self._sequence != self._stored_sequence:
-            _SET.run(self.connection, counter="sequence", number=self._sequence)
+        now = {"revision": self._revision, "sequence": self._sequence}
+        changed = [{"counter": name, "number": now[name]} for name in now if now[name] != self._stored[name]]
+        _SET.each(self.connection, changed)
 
 
 def committed_revision(connection: Connection) -> int:
