@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pubsub_cached.store import items, nodes
-from pubsub_cached.store.rows import ItemsQuery, StoredItem, digest
+from pubsub_cached.store.rows import ItemsQuery, NodeRow, StoredItem, digest
+from pubsub_cached.store.transaction import Transaction
 
 from .conftest import Database
 from .content import contents, item, listed, revisions, tombstones
@@ -145,3 +148,32 @@ def test_no_two_changes_share_a_revision(db: Database) -> None:
 def test_the_revision_of_a_new_database_starts_at_the_clock(db: Database) -> None:
     created = db.path.stat().st_mtime * 1000
     assert abs(db.node().revision - created) < 600_000
+
+
+@given(
+    stored=st.permutations("abcd").map(lambda ids: ids[:3]),
+    events=st.lists(st.sampled_from("abcdef"), unique=True),
+    keep=st.none() | st.integers(1, 6),
+)
+def test_items_end_together_where_they_would_one_by_one(
+    shared: Database, stored: list[str], events: list[str], keep: int | None
+) -> None:
+    """So that events which wait may be applied as one."""
+    one, other = shared.node(), shared.node()
+    for node in (one, other):
+        shared.write(items.publish, node.id, [item(id_) for id_ in stored])
+    new = [item(id_, "new") for id_ in events]
+    for each in new:
+        shared.write(_follow, one, [each], keep)
+    shared.write(_follow, other, new, keep)
+
+    assert contents(shared, other) == contents(shared, one)
+    assert listed(shared, other) == listed(shared, one)
+    assert shared.again(other).item_count == shared.again(one).item_count
+    if keep is None:
+        # Else one of them may have made room for another before it came again, and be as new.
+        assert listed(shared, other, "created") == listed(shared, one, "created")
+
+
+def _follow(tx: Transaction, node: NodeRow, new: list[StoredItem], keep: int | None) -> items.Followed:
+    return items.follow(tx, nodes.must(nodes.by_id(tx.connection, node.id)), new, [], keep)

@@ -1,7 +1,7 @@
 """Events: what services push, applied in the order of arrival.
 
-One queue for all accounts: an event is let in by ``xmpp``, applied by one task here, and committed by the
-store in that order. Publishes and retractions are handed to the store without waiting, so that a burst is
+One queue for all accounts (``arrivals``): an event is let in by ``xmpp``, applied by one task here, and committed by
+the store in that order. Publishes and retractions are handed to the store without waiting, so that a burst is
 one commit; everything else waits for what was handed over before it. Source: the coherence model, "What the
 protocol forces".
 """
@@ -36,6 +36,7 @@ from ..xmpp.port import (
     SubscriptionEvent,
 )
 from .account import Account
+from .arrivals import Arrivals
 from .changes import Changes
 from .item_expire import hasten
 from .max_items import MaxItems, exceeds
@@ -111,7 +112,7 @@ class Events:
         self._negatives = negatives
         self._proofs = proofs
         self._max_items = MaxItems(store, nodes, changes)
-        self._queue: asyncio.Queue[tuple[Account, Event] | asyncio.Future[None]] = asyncio.Queue()
+        self._arrivals = Arrivals()
         self._written: asyncio.Future[_Applied] | None = None
         self._task: asyncio.Task[None] | None = None
         self._working: set[asyncio.Task[None]] = set()
@@ -132,13 +133,11 @@ class Events:
 
     async def caught_up(self) -> None:
         """Wait until everything that has come so far is handed to the store."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait(turn)
-        await turn
+        await self._arrivals.reached()
 
     async def settled(self) -> None:
         """Wait until everything that has come is applied."""
-        await self._queue.join()
+        await self._arrivals.exhausted()
         await self._barrier()
         if self._working:
             await asyncio.wait(self._working)
@@ -147,7 +146,7 @@ class Events:
         """An event that was let in."""
         for watch in self._watches.get(Address(account.jid, event.service, event.node), ()):
             watch.see(event)
-        self._queue.put_nowait((account, event))
+        self._arrivals.put(account, event)
 
     @contextmanager
     def watch(self, address: Address) -> Iterator[Watch]:
@@ -168,16 +167,8 @@ class Events:
 
     async def _run(self) -> None:
         pace = Pace()
-        while True:
-            taken = await self._queue.get()
-            try:
-                if isinstance(taken, asyncio.Future):
-                    if not taken.done():
-                        taken.set_result(None)
-                else:
-                    await self._guarded(*taken)
-            finally:
-                self._queue.task_done()
+        async for account, event in self._arrivals:
+            await self._guarded(account, event)
             # Nothing above has to wait for anything while there are events.
             await pace.kept()
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from ..address import Address
 from . import accounts, nodes
+from .dialect import among
 from .models import Flag, Item
 from .rows import Delta
-from .statement import Prepared
+from .statement import Prepared, Slot, Values
 from .transaction import Transaction
 
 READ = "read"
 
-# Up to so many items are looked up one by one, more by reading all flags of the node.
-_ONE_BY_ONE = 20
+# Up to so many items are looked up, for more all flags of the node are read.
+_LOOKED_UP = 32
 
 _OF_NODE = (
     select(Flag.item_id, Flag.flag)
@@ -24,7 +26,6 @@ _OF_NODE = (
     .order_by(Flag.item_id, Flag.flag)
 )
 _ALL = Prepared(_OF_NODE)
-_ONE = Prepared(_OF_NODE.where(Flag.item_id == bindparam("item")))
 _ADD = Prepared(
     insert(Flag).values({name: bindparam(name) for name in ("account", "service", "node", "item_id", "flag")})
 )
@@ -49,13 +50,22 @@ def of(conn: Connection, address: Address, ids: Collection[str]) -> dict[str, li
     """The flags of items, sorted; an item without any is left out."""
     account, service, node = address
     found: dict[str, list[str]] = {}
-    if len(ids) <= _ONE_BY_ONE:
-        rows = [row for id_ in ids for row in _ONE.all(conn, account=account, service=service, name=node, item=id_)]
+    if not ids:
+        return found
+    if len(ids) <= _LOOKED_UP:
+        values = Values()
+        some = _some(values.slots([*ids]))
+        rows = some.all(conn, values, account=account, service=service, name=node)
     else:
         rows = _ALL.all(conn, account=account, service=service, name=node)
     for item_id, flag in rows:
         found.setdefault(item_id, []).append(flag)
     return found
+
+
+@lru_cache(maxsize=8)
+def _some(ids: tuple[Slot, ...]) -> Prepared:
+    return Prepared(_OF_NODE.where(among(Flag.item_id, ids)))
 
 
 def set_flags(

@@ -8,6 +8,7 @@ from itertools import groupby
 
 import pytest
 
+from pubsub_cached.cache.arrivals import TOGETHER
 from pubsub_cached.xmpp.fake import Service, World
 from tests.support.cached import ENTRY, Cached, Make
 
@@ -19,9 +20,9 @@ FRAME = 8
 pytestmark = pytest.mark.sqlite
 
 
-async def followed(cached: Make, **limits: int) -> tuple[Cached, Service]:
+async def followed(cached: Make, world: World | None = None, **limits: int) -> tuple[Cached, Service]:
     """A cache that follows a blog of five posts."""
-    world = World()
+    world = world or World()
     service = world.service(PUBSUB)
     service.create_node(MICROBLOG, max_items=10_000)
     for number in range(5):
@@ -88,3 +89,19 @@ async def test_a_retraction_finds_the_item_and_buries_it(cached: Make) -> None:
     # The item, twice its row: to find and to delete it; its tombstone; the node's count. No place is given.
     assert len(ran) <= FRAME - 1 + 4, ran
     assert await cache.ids(PUBSUB, MICROBLOG) == ["i4", "i3", "i2", "i0"]
+
+
+async def test_publications_that_wait_cost_little_more_than_one(cached: Make) -> None:
+    cache, service = await followed(cached, World(burst=True))
+    new = [f"new{number}" for number in range(TOGETHER)]
+
+    def publish() -> None:
+        for id_ in new:
+            service.publish(MICROBLOG, id_, ENTRY.format(id_))
+
+    ran = await transaction(cache, publish)
+
+    # What is there, and flags, of all of them; an old tombstone and the item for each; the count.
+    assert reads(ran, "node") == 1
+    assert len(ran) <= FRAME + 3 + 2 * TOGETHER, ran
+    assert await cache.ids(PUBSUB, MICROBLOG, limit=TOGETHER) == new[::-1]
