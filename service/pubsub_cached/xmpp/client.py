@@ -164,6 +164,11 @@ class Client(Stream):
                 await asyncio.wait_for(asyncio.shield(self.ended), wait)
         self.end(self._lost(""))
 
+    def close_stream(self) -> None:
+        """The library's own, after what the server still wants to know: else it takes what came for lost."""
+        self.management.answer()
+        super().close_stream()
+
     def carry(self) -> Resumption | None:
         """What the next connection may resume with."""
         return self.management.carry()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import Any, NamedTuple
 
 from slixmpp.plugins.base import register_plugin
 from slixmpp.plugins.xep_0198 import XEP_0198
 from slixmpp.stanza import Iq
+
+# Seconds. What the server keeps meanwhile for a resumption is little beside what it may keep.
+ANSWERED_AFTER = 0.01
 
 
 class Resumption(NamedTuple):
@@ -28,11 +32,12 @@ _Base: Any = XEP_0198
 class StreamManagement(_Base):  # type: ignore[misc]
     """The library's plugin, mended: a resumption over a stream that is not ours is refused, requests stay unsent.
 
-    Whoever made a request was told that it failed, so it must not be executed later. The server's question how much
-    has come is answered once what came with it was handed on.
+    Whoever made a request was told that it failed, so it must not be executed later. The server asks how much has come
+    with every stanza, and again once it is answered: that has time until what came was applied.
     """
 
     name = "stream_management"
+    _pending: asyncio.TimerHandle | None = None
 
     def carry(self) -> Resumption | None:
         """What to resume with, or None when the server offered no resumption."""
@@ -56,10 +61,16 @@ class StreamManagement(_Base):  # type: ignore[misc]
             return
         super()._handle_resumed(stanza)
 
+    def answer(self) -> None:
+        """Say how much has come, if the server has asked and was not answered yet."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.cancel()
+            self.send_ack()
+
     def _handle_request_ack(self, req: Any) -> None:
-        # Servers ask with each stanza. What came before is handed on by the loop before anything is answered; the
-        # answer counts what has been handled by then.
-        self.xmpp.loop.call_soon(self.send_ack)
+        if self._pending is None:
+            self._pending = self.xmpp.loop.call_later(ANSWERED_AFTER, self.answer)
 
     def _handle_ack(self, ack: Any) -> None:
         super()._handle_ack(ack)
