@@ -10,13 +10,13 @@ from itertools import count as counted
 from typing import Any
 
 from pubsub_cached.bus import Connection, Match, Signal
-from tests.support.daemon import NAME
+from tests.support.daemon import NAME, ROOT
 from tests.support.publisher import Publisher
 
 from . import content, pump
 from .measure import Action, Row, ninety_ninth, seconds
 from .memory import resident
-from .reads import CLIENTS, IN_FLIGHT, ITEMS, NODE
+from .reads import CLIENTS, IN_FLIGHT, ITEMS, NODE, echoing
 from .stage import CACHE, TIMEOUT, Measurement, Online, Stage, line, read
 
 OURS, RAW = "events", "events-raw"
@@ -64,57 +64,54 @@ async def publish(stage: Stage) -> Row:
 
 
 async def flood(stage: Stage) -> Row:
-    """Reads beside as many events as a service of the server sends; every event has to be found afterwards."""
+    """Reads beside as many events as a service of the server sends; every event has to be found afterwards.
+
+    The floor is a read of the echo, while the daemon gets as many events.
+    """
     online = await stage.online()
-    pumped = await stage.pump(online)
     await online.node(NODE, ITEMS)
     await online.keep(NODE)
-    await online.keep_at(pump.DOMAIN, FLOOD)
-    count = int(RATE * stage.scale.flood)
-    action = read(online.daemon.client, online.service, NODE, 20)
-    sending = asyncio.create_task(pumped.events(FLOOD, count, RATE))
-    taken: list[float] = []
-    while not sending.done():
-        taken.append(await seconds(action))
-        await asyncio.sleep(BETWEEN)
-    sent = await sending
-    await _arrived(online, FLOOD, count)
+    where = await echoing(stage, online)
+    client = online.daemon.client
+    its, _ = await _flooded(stage, online, f"{FLOOD}_echo", read(client, online.service, NODE, 20, destination=where))
+    taken, sent = await _flooded(stage, online, FLOOD, read(client, online.service, NODE, 20))
     return Row(
         name="events",
-        what=f"GetItems, 20 items, p99 beside {count / sent:,.0f} events/s for {sent:.0f} s",
+        what=f"GetItems, 20 items, p99 beside {RATE * stage.scale.flood / sent:,.0f} events/s for {sent:.0f} s",
+        against="the same at the echo",
         ours=ninety_ninth(taken),
+        floor=ninety_ninth(its),
         count=len(taken),
         within=0.005,
     )
 
 
-async def load(stage: Stage) -> Row:
-    """Everything at once: readers, events, a synchronisation; what is measured is how long a ping waits."""
-    online = await stage.online()
+async def _flooded(stage: Stage, online: Online, node: str, action: Action) -> tuple[list[float], float]:
+    """Beside the events of a node: how long each read took, and all of the events."""
     pumped = await stage.pump(online)
+    await online.keep_at(pump.DOMAIN, node)
+    count = int(RATE * stage.scale.flood)
+    sending = asyncio.create_task(pumped.events(node, count, RATE))
+    taken: list[float] = []
+    while not sending.done():
+        taken.append(await seconds(action))
+        await asyncio.sleep(BETWEEN)
+    sent = await sending
+    await _arrived(online, node, count)
+    return taken, sent
+
+
+async def load(stage: Stage) -> Row:
+    """Everything at once: readers, events, a synchronisation; what is measured is how long a ping waits.
+
+    The floor is a ping to the echo while the readers read there, beside the same events and synchronisation.
+    """
+    online = await stage.online()
     await online.node(NODE, ITEMS)
     await online.keep(NODE)
-    await online.keep_at(pump.DOMAIN, LOADED)
+    floor, _ = await _loaded(stage, online, f"{LOADED}_echo", await echoing(stage, online))
     before, memory = _descriptors(online), resident(online.daemon)
-    count = int(LOAD_RATE * stage.scale.flood)
-    readers = [await Connection.open(online.daemon.bus.address) for _ in range(CLIENTS)]
-    pinger = await stage.process(online.daemon.bus, "-m", "benchmarks.pinger")
-    assert pinger.stdin is not None
-    assert pinger.stdout is not None
-    await line(pinger.stdout, "ready")
-    sending = asyncio.create_task(pumped.events(LOADED, count, LOAD_RATE))
-    synchronising = asyncio.create_task(online.keep_at(pump.DOMAIN, f"load-{stage.scale.load_items}"))
-    reading = [
-        asyncio.create_task(_until(sending, read(reader, online.service, NODE, 20)))
-        for reader in readers
-        for _ in range(IN_FLIGHT)
-    ]
-    await asyncio.gather(sending, synchronising, *reading)
-    pinger.stdin.close()
-    _, waited, pings = (await line(pinger.stdout, "pinged")).split()
-    await _arrived(online, LOADED, count)
-    for reader in readers:
-        await reader.close()
+    waited, pings = await _loaded(stage, online, LOADED, (NAME, ROOT, CACHE))
     if (after := _descriptors(online)) > before:
         raise RuntimeError(f"{before} descriptors were open before, and {after} are afterwards")
     grown = resident(online.daemon) - memory
@@ -122,10 +119,39 @@ async def load(stage: Stage) -> Row:
         name="load",
         what=f"Ping, p99 beside {CLIENTS} × {IN_FLIGHT} reads, {LOAD_RATE} events/s, a synchronisation of "
         f"{stage.scale.load_items:,} items; {after - before:+} descriptors, {grown:+.0f} MiB",
-        ours=float(waited),
-        count=int(pings),
+        against="Ping of the echo, which is read instead",
+        ours=waited,
+        floor=floor,
+        count=pings,
         within=0.02,
     )
+
+
+async def _loaded(stage: Stage, online: Online, node: str, where: tuple[str, str, str]) -> tuple[float, int]:
+    """Read and ping at ``where`` while the daemon has events and synchronises: the 99th percentile, and the pings."""
+    pumped = await stage.pump(online)
+    await online.keep_at(pump.DOMAIN, node)
+    count = int(LOAD_RATE * stage.scale.flood)
+    readers = [await Connection.open(online.daemon.bus.address) for _ in range(CLIENTS)]
+    name, path, _ = where
+    pinger = await stage.process(online.daemon.bus, "-m", "benchmarks.pinger", name, path)
+    assert pinger.stdin is not None
+    assert pinger.stdout is not None
+    await line(pinger.stdout, "ready")
+    sending = asyncio.create_task(pumped.events(node, count, LOAD_RATE))
+    synchronising = asyncio.create_task(online.keep_at(pump.DOMAIN, f"{node}-{stage.scale.load_items}"))
+    reading = [
+        asyncio.create_task(_until(sending, read(reader, online.service, NODE, 20, destination=where)))
+        for reader in readers
+        for _ in range(IN_FLIGHT)
+    ]
+    await asyncio.gather(sending, synchronising, *reading)
+    pinger.stdin.close()
+    _, waited, pings = (await line(pinger.stdout, "pinged")).split()
+    await _arrived(online, node, count)
+    for reader in readers:
+        await reader.close()
+    return float(waited), int(pings)
 
 
 async def _until(done: asyncio.Task[Any], action: Action) -> None:

@@ -15,7 +15,7 @@ from tests.support.daemon import NAME, ROOT
 
 from . import syncs
 from .measure import Action, Row, in_turn
-from .stage import Measurement, Stage, read
+from .stage import Measurement, Online, Stage, read
 
 JSON = f"{NAME}.Json"
 CLIENTS = 4
@@ -124,9 +124,7 @@ async def pipelined(stage: Stage) -> Row:
     online = await stage.online()
     await online.node(NODE, ITEMS)
     await online.keep(NODE)
-    where = await stage.echo(online)
-    reply = await read(online.daemon.client, online.service, NODE, 20)()
-    await online.daemon.client.call(*where, "Keep", "aa{sv}sa{sv}", reply)
+    where = await echoing(stage, online)
     clients = [await Connection.open(online.daemon.bus.address) for _ in range(CLIENTS)]
     try:
         ours = [read(client, online.service, NODE, 20) for client in clients]
@@ -148,6 +146,14 @@ async def pipelined(stage: Stage) -> Row:
         # At least 0.6 times as many in the same time.
         most=1 / 0.6,
     )
+
+
+async def echoing(stage: Stage, online: Online) -> tuple[str, str, str]:
+    """The echo, which answers a read of 20 items as the daemon does: destination, path and interface."""
+    where = await stage.echo(online)
+    reply = await read(online.daemon.client, online.service, NODE, 20)()
+    await online.daemon.client.call(*where, "Keep", "aa{sv}sa{sv}", reply)
+    return where
 
 
 async def _at_once(actions: list[Action]) -> None:
