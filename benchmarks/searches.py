@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,10 +17,21 @@ from .stage import CACHE, TIMEOUT, Measurement, Stage, read
 
 
 class Question:
-    """A search; ``bounded``: it says that only some of what fits was put into order. index: what it has to go by."""
+    """A search; ``bounded``: it says that only some of what fits was put into order. index: what it has to go by.
+
+    new: it is written in another way each time, so that no answer comes again.
+    """
 
     def __init__(
-        self, what: str, text: str, query: str, within: float, *, bounded: bool = False, index: str = ""
+        self,
+        what: str,
+        text: str,
+        query: str,
+        within: float,
+        *,
+        bounded: bool = False,
+        index: str = "",
+        new: bool = False,
     ) -> None:
         self.what = what
         self.text = text
@@ -27,11 +39,13 @@ class Question:
         self.within = within
         self.bounded = bounded
         self.index = index
+        self.new = new
         self.options: Mapping[str, Any] = {"limit": Variant("u", 20)}
 
 
 QUESTIONS = {
     "search-rare": Question("search for a rare word", content.RARE, "", 0.002),
+    "search-rare-new": Question("search for a rare word, written in another way", content.RARE, "", 0.002, new=True),
     "search-common": Question("search for a word in every item, by rank", content.COMMON, "", 0.05, bounded=True),
     "where": Question(
         "search by an indexed path",
@@ -43,15 +57,23 @@ QUESTIONS = {
 }
 
 
+def spellings(word: str) -> Iterator[str]:
+    """A word in small and capital letters, each time others."""
+    for way in itertools.product(*((letter, letter.upper()) for letter in word)):
+        yield "".join(way)
+
+
 async def search(stage: Stage, name: str) -> Row:
     """The first 20 of what fits, all fields."""
     question = QUESTIONS[name]
     scale = stage.scale
     daemon = await stage.running(scale.big)
 
+    spelled = spellings(question.text) if question.new else itertools.repeat(question.text)
+
     async def action() -> int:
         items, _, info = await daemon.client.call(
-            NAME, ROOT, CACHE, "Search", "ssa{sv}", [question.text, question.query, question.options]
+            NAME, ROOT, CACHE, "Search", "ssa{sv}", [next(spelled), question.query, question.options]
         )
         if not items or (question.bounded and scale.big > 1000 and "ranked" not in info):
             raise RuntimeError(f"{len(items)} items came, of which were ranked: {info.get('ranked')}")

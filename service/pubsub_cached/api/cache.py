@@ -26,7 +26,6 @@ from .served import Served
 from .waiting import then
 
 Items = tuple[list[ItemRecord], str, InfoRecord]
-ItemsReply = tuple[Records, str, Record]
 MadeReply = tuple[Written, str, Record]
 NodesReply = tuple[Records, str]
 ChangesReply = tuple[list[str], list[str], int, bool]
@@ -158,9 +157,9 @@ class Cache(Served):
         address = self.address(account, service, node)
         return self.house.node_reads.changes(address, since, limit)
 
-    def Search(self, text: str, query: str, options: Mapping[str, Variant]) -> ItemsReply | Awaitable[ItemsReply]:
+    def Search(self, text: str, query: str, options: Mapping[str, Variant]) -> MadeReply | Awaitable[MadeReply]:
         wanted = SearchOptions(**SEARCH.read(options), analysers=self.visible)
-        return then(self.house.searches.search(text, query, wanted, caller()), _items_reply)
+        return then(self.house.searches.get_made(text, query, wanted, RECORDS, caller()), _made_reply)
 
     async def CreateView(self, text: str, query: str, options: Mapping[str, Variant]) -> str:
         wanted = ViewOptions(**CREATE_VIEW.read(options), analysers=self.visible)
@@ -219,7 +218,7 @@ class WrittenItems(Written):
         return True
 
 
-def _made_records(items: list[ItemRecord], options: ReadOptions) -> WrittenItems:
+def _made_records(items: list[ItemRecord], options: ReadOptions | SearchOptions) -> WrittenItems:
     return WrittenItems(trimmed(items, options.fields), ITEM)
 
 
@@ -230,11 +229,6 @@ def _made_reply(answer: MadeAnswer) -> MadeReply:
     made, cursor, info = answer
     assert isinstance(made, WrittenItems)
     return made, cursor, Record(info, INFO)
-
-
-def _items_reply(answer: Items) -> ItemsReply:
-    items, cursor, info = answer
-    return Records(items, ITEM), cursor, Record(info, INFO)
 
 
 def _node_reply(node: NodeRecord) -> Record:

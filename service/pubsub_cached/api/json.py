@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Mapping
 from typing import ClassVar
 
@@ -15,7 +14,7 @@ from ..documents import document, lines, record
 from ..records import ItemRecord, NodeRecord
 from . import cache
 from .cache import Items
-from .memfd import Sealed, sealed
+from .memfd import Sealed
 from .options import Number, Table
 from .served import Served
 from .waiting import then
@@ -83,8 +82,7 @@ class Json(Served):
 
     def ReadSearch(self, text: str, query: str, options: Mapping[str, Variant]) -> LinesReply | Awaitable[LinesReply]:
         wanted = SearchOptions(**READ_SEARCH.read(options), max_bytes=BULK_BYTES, analysers=self.visible)
-        answer = self.house.searches.search(text, query, wanted, caller())
-        return _lines_later(answer) if isinstance(answer, Awaitable) else _lines_reply(answer)
+        return then(self.house.searches.get_made(text, query, wanted, LINES, caller()), _kept_lines_reply)
 
 
 def _items_reply(answer: Items) -> ItemsReply:
@@ -97,7 +95,7 @@ def _nodes_reply(answer: tuple[list[NodeRecord], str]) -> NodesReply:
     return [record(node) for node in nodes], cursor
 
 
-def _made_lines(items: list[ItemRecord], options: ReadOptions) -> Sealed:
+def _made_lines(items: list[ItemRecord], options: ReadOptions | SearchOptions) -> Sealed:
     return Sealed("items", lines(cache.trimmed(items, options.fields)))
 
 
@@ -108,16 +106,3 @@ def _kept_lines_reply(answer: MadeAnswer) -> LinesReply:
     made, cursor, info = answer
     assert isinstance(made, Sealed)
     return made.open(), cursor, record(info)
-
-
-def _lines_reply(answer: Items) -> LinesReply:
-    items, cursor, info = answer
-    return sealed("items", lines(items)), cursor, record(info)
-
-
-async def _lines_later(answer: Awaitable[Items]) -> LinesReply:
-    items, cursor, info = await answer
-    if len(items) <= LIMIT_AT_MOST:
-        return _lines_reply((items, cursor, info))
-    # Much of it would keep the loop from others.
-    return await asyncio.to_thread(_lines_reply, (items, cursor, info))

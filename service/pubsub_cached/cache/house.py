@@ -121,7 +121,7 @@ class House:
         self.writing = Writing(store, self.accounts, self.nodes, self.events, self.sync, negatives)
         self.subscribing = Subscribing(store, self.accounts, self.nodes, self.sync, self.changes, negatives, clock)
         self.discovery = Discovery(self.accounts)
-        self.searches = Searches(store, self.accounts, clock)
+        self.searches = Searches(store, self.accounts, clock, self.reads.pages)
         self.exports = Exports(store, self.searches, self.jobs)
         self.outbox = Outbox(store, self.accounts, self.writing, parsing, self.changes, self.jobs, clock, self.privacy)
         self.reads.waiting = self.outbox.waiting

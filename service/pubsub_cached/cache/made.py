@@ -1,7 +1,8 @@
 """Pages as they are sent: what was made of a page comes again for as long as nothing of its node has changed.
 
 Nothing is served from here that the database would not say: each answer reads the node's row, decides by it, and takes
-a page only if the node's items are in that very moment what they were when it was read.
+a page only if the node's items are in that very moment what they were when it was read. A page of a search is taken
+only if nothing at all was committed since.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import msgspec
 from ..address import Address
 from ..records import InfoRecord, ItemRecord
 from ..store.rows import ItemsSlice, NodeRow
-from ..store.versions import Version, Versions
-from .options import LIMIT_AT_MOST, ReadOptions
+from ..store.versions import Versions
+from .options import LIMIT_AT_MOST, ReadOptions, SearchOptions
 from .shelf import Shelf
 
 BYTES_AT_MOST = 16 * 1024 * 1024
@@ -42,6 +43,7 @@ class Made(Protocol):
         """Have it stay; False where there is no room."""
 
 
+Options = ReadOptions | SearchOptions
 Answer = tuple[list[ItemRecord], str, InfoRecord]
 MadeAnswer = tuple[Made, str, InfoRecord]
 
@@ -50,16 +52,14 @@ class Form(NamedTuple):
     """What a reply makes of records, without the keys that were not asked for. name: tells forms apart."""
 
     name: str
-    make: Callable[[list[ItemRecord], ReadOptions], Made]
+    make: Callable[[list[ItemRecord], Options], Made]
 
 
 class _Page(msgspec.Struct):
-    """found: the page, with what was made of its items in their place. node, revision: of the row it was read with."""
+    """found: the page, with what was made of its items in their place. stamp: another once it may be another."""
 
-    version: Version
-    node: int
-    revision: int
-    found: ItemsSlice
+    stamp: object
+    found: Any
     made: Made
     idle: bool = False
 
@@ -78,16 +78,16 @@ class Pages:
     def __len__(self) -> int:
         return len(self._pages)
 
-    def wanted(self, address: Address, options: ReadOptions, form: Form) -> Wanted:
+    def wanted(self, address: Address, options: ReadOptions, form: Form) -> WantedItems:
         """A read that is to be answered in a form."""
-        return Wanted(self, self._versions.of(address), address, options, form)
+        return WantedItems(self, self._versions, address, options, form)
 
-    def find(self, key: Hashable, node: NodeRow) -> ItemsSlice | None:
-        """The page, if it is still what it was. node: the row, read in a transaction that goes on."""
+    def find(self, key: Hashable, stamp: object) -> Any:
+        """The page, None if it may not be any more what it was. stamp: of a transaction that goes on."""
         page = self._pages.get(key)
         if page is None:
             return None
-        if (page.version, page.node, page.revision) != (self._versions.of(node.address), node.id, node.revision):
+        if page.stamp != stamp:
             self._drop(key)
             return None
         page.idle = False
@@ -98,7 +98,7 @@ class Pages:
         """Whether it may be worth a look."""
         return key in self._pages
 
-    def keep(self, key: Hashable, version: Version, node: NodeRow, found: ItemsSlice, made: Made) -> None:
+    def keep(self, key: Hashable, stamp: object, found: Any, made: Made) -> None:
         """Have a page come again, unless it is so large that others would have no room."""
         self._drop(key)
         if made.size > BYTES_AT_MOST // 2 or self._closed:
@@ -115,7 +115,7 @@ class Pages:
             # One that was dropped is being sent in this moment.
             return
         kept = msgspec.structs.replace(found, items=made)
-        self._pages[key] = _Page(version, node.id, node.revision, kept, made)
+        self._pages[key] = _Page(stamp, kept, made)
         self.size += made.size
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._sweep)
@@ -152,30 +152,27 @@ class Pages:
 
 
 class Wanted:
-    """One read in a form: what may answer it at once, and what becomes of it else."""
+    """One read in a form: what may answer it at once, and what becomes of it else. key: tells reads of a form apart."""
 
-    def __init__(
-        self, pages: Pages, version: Version | None, address: Address, options: ReadOptions, form: Form
-    ) -> None:
+    def __init__(self, pages: Pages, key: Hashable, options: Options, form: Form) -> None:
         self._pages = pages
-        self._version = version
         self._options = options
         self._form = form
-        self._key = (form.name, address, options)
-        self._served: tuple[NodeRow, ItemsSlice] | None = None
+        self._key = (form.name, key, options)
+        self._served: tuple[object, Any] | None = None
 
     @property
     def is_held(self) -> bool:
         """Whether there is a page that may answer it."""
         return self._pages.holds(self._key)
 
-    def find(self, node: NodeRow) -> ItemsSlice | None:
+    def find(self, stamp: object) -> Any:
         """See ``Pages.find``."""
-        return self._pages.find(self._key, node)
+        return self._pages.find(self._key, stamp)
 
-    def served(self, node: NodeRow, found: ItemsSlice) -> None:
+    def served(self, stamp: object, found: Any) -> None:
         """The answer is this page of the database."""
-        self._served = node, found
+        self._served = stamp, found
 
     def made(self, items: Any) -> Made:
         """What the answer's items become, or became before; any thread."""
@@ -183,11 +180,30 @@ class Wanted:
 
     def keep(self, made: Made) -> None:
         """Have it come again where that is right."""
-        if self._served is None or self._version is None:
+        if self._served is None:
             return
-        node, found = self._served
+        stamp, found = self._served
         if isinstance(found.items, list) and found.items:
-            self._pages.keep(self._key, self._version, node, found, made)
+            self._pages.keep(self._key, stamp, found, made)
+
+
+class WantedItems(Wanted):
+    """A read of a node's items."""
+
+    def __init__(self, pages: Pages, versions: Versions, address: Address, options: ReadOptions, form: Form) -> None:
+        super().__init__(pages, address, options, form)
+        self._versions = versions
+        self._version = versions.of(address)
+
+    def find_of(self, node: NodeRow) -> ItemsSlice | None:
+        """The page that answers it, of a row that was read in a transaction that goes on."""
+        found: ItemsSlice | None = self.find((self._versions.of(node.address), node.id, node.revision))
+        return found
+
+    def served_of(self, node: NodeRow, found: ItemsSlice) -> None:
+        """The answer is this page of the database."""
+        if self._version is not None:
+            self.served((self._version, node.id, node.revision), found)
 
 
 def answered(answer: Answer | Awaitable[Answer], wanted: Wanted) -> MadeAnswer | Awaitable[MadeAnswer]:

@@ -22,7 +22,7 @@ from ..xmpp.port import Item
 from . import pending, refusals, service_reads
 from .account import BEGINNING, Account
 from .accounts import Accounts
-from .made import Answer, Form, MadeAnswer, Pages, Wanted, answered
+from .made import Answer, Form, MadeAnswer, Pages, WantedItems, answered
 from .negatives import Negatives
 from .nodes import Nodes
 from .options import LIMIT_AT_MOST, ReadOptions
@@ -94,13 +94,15 @@ class Reads:
 
         return await pending.Overlay(address, waiting, get, record).read(options)
 
-    def _get(self, address: Address, options: ReadOptions, wanted: Wanted | None = None) -> Answer | Awaitable[Answer]:
+    def _get(
+        self, address: Address, options: ReadOptions, wanted: WantedItems | None = None
+    ) -> Answer | Awaitable[Answer]:
         place = Place.of(address, options)
         if place.ids is not None or not self._store.inline:
             # Which of them are there is looked at afterwards; what another daemon writes has no version here.
             wanted = None
         if wanted is not None and wanted.is_held:
-            node, revision, kept = self._store.read_now(read_kept, address, wanted.find)
+            node, revision, kept = self._store.read_now(read_kept, address, wanted.find_of)
             if kept is not None:
                 return self._answer(address, options, place, wanted, node, revision, kept)
         query = place.query(options)
@@ -110,7 +112,7 @@ class Reads:
         return self._answer(address, options, place, wanted, *found)
 
     async def _read_elsewhere(
-        self, address: Address, options: ReadOptions, place: Place, query: ItemsQuery, wanted: Wanted | None
+        self, address: Address, options: ReadOptions, place: Place, query: ItemsQuery, wanted: WantedItems | None
     ) -> Answer:
         bulk = options.limit > LIMIT_AT_MOST
         found = await (self._store.read_aside if bulk else self._store.read)(read_items, address, query)
@@ -122,7 +124,7 @@ class Reads:
         address: Address,
         options: ReadOptions,
         place: Place,
-        wanted: Wanted | None,
+        wanted: WantedItems | None,
         node: NodeRow | None,
         revision: int,
         found: ItemsSlice | None,
@@ -144,7 +146,7 @@ class Reads:
                 return self._beyond(account, node, options, place)
             answer = self._from_cache(account, node, revision, options, place, found)
             if wanted is not None:
-                wanted.served(node, found)
+                wanted.served_of(node, found)
             if decision is Decision.FLAGGED:
                 self._validate(node, answer[2])
             return answer

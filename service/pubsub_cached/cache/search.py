@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple
 
 from msgspec.structs import replace
+from sqlalchemy import Connection
 
 from .. import errors, jid
-from ..records import InfoRecord, ItemRecord
-from ..store import explain, words
+from ..records import InfoRecord
+from ..store import dialect, explain, words
 from ..store import query as queries
 from ..store import search as store_search
 from ..store.database import TooMuch
@@ -22,24 +24,33 @@ from ..store.query import Order
 from ..store.scope import Part, Shown
 from ..store.search import Found, Matching, Search
 from ..store.store import Store
+from ..store.transaction import committed_revision
 from . import cursor as cursors
 from .accounts import Accounts
+from .made import Answer, Form, MadeAnswer, Pages, Wanted, answered
 from .options import SearchOptions
 from .policy import SHOWN, Freshness
 from .turnstile import Turnstile
-
-Answer = tuple[list[ItemRecord], str, InfoRecord]
 
 # Searches of one client at a time, so that it leaves threads to the others.
 AT_ONCE = 2
 _WORST_LAST: tuple[Freshness, ...] = ("live", "validated", "offline", "stale")
 
 
+class _Asked(NamedTuple):
+    """purpose: what its cursors are for. is_first: it is the first page."""
+
+    search: Search
+    purpose: str
+    is_first: bool
+
+
 class Searches:
     """Answers searches."""
 
-    def __init__(self, store: Store, accounts: Accounts, clock: Callable[[], int]) -> None:
+    def __init__(self, store: Store, accounts: Accounts, clock: Callable[[], int], pages: Pages) -> None:
         self._store = store
+        self._pages = pages
         self._accounts = accounts
         self._clock = clock
         self._turnstile = Turnstile(AT_ONCE)
@@ -49,9 +60,21 @@ class Searches:
 
         Raises InvalidQuery, InvalidArgs (order), InvalidCursor, Timeout, NoSuchAccount, AmbiguousAccount.
         """
+        return self._search(self._asked(text, query, options), sender)
+
+    def get_made(
+        self, text: str, query: str, options: SearchOptions, form: Form, sender: str = ""
+    ) -> MadeAnswer | Awaitable[MadeAnswer]:
+        """As ``search``, with what the form makes of the items."""
+        asked = self._asked(text, query, options)
+        # As they were written, for what is equal is not always the same: true is not 1.
+        wanted = Wanted(self._pages, (text, query, asked.search.matching.query.accounts), options, form)
+        return answered(self._search(asked, sender, wanted), wanted)
+
+    def _asked(self, text: str, query: str, options: SearchOptions) -> _Asked:
         matching, order = self.matching(text, query, options.analysers), parsed_order(options.order)
         purpose = "\0".join(("Search", text, query, options.order))
-        wanted = Search(
+        search = Search(
             matching=matching,
             order=order,
             limit=options.limit,
@@ -59,23 +82,24 @@ class Searches:
             fields=options.fields,
             max_bytes=options.max_bytes,
         )
+        return _Asked(search, purpose, not options.cursor)
+
+    def _search(self, asked: _Asked, sender: str, wanted: Wanted | None = None) -> Answer | Awaitable[Answer]:
         if self._store.inline:
             with contextlib.suppress(TooMuch):
-                brief = replace(wanted, briefly=True)
-                return self._answer(self._store.read_briefly(store_search.find, brief), purpose, options)
-        return self._aside(wanted, purpose, options, sender)
+                return self._answer(asked, self._store.read_briefly(_briefly, asked.search, wanted))
+        return self._aside(asked, sender)
 
-    async def _aside(self, wanted: Search, purpose: str, options: SearchOptions, sender: str) -> Answer:
+    async def _aside(self, asked: _Asked, sender: str) -> Answer:
         async with self._turnstile.pass_(sender, urgent=False):
-            found = await self._store.read_aside(store_search.find, wanted)
-        return self._answer(found, purpose, options)
+            return self._answer(asked, await self._store.read_aside(store_search.find, asked.search))
 
-    def _answer(self, found: Found, purpose: str, options: SearchOptions) -> Answer:
-        cursor = cursors.encode(purpose, found.place) if found.place is not None else ""
+    def _answer(self, asked: _Asked, found: Found) -> Answer:
+        cursor = cursors.encode(asked.purpose, found.place) if found.place is not None else ""
         info = self._info(found.parts)
         info["revision"] = found.revision
-        if not cursor and not options.cursor:
-            info["total"] = len(found.items)
+        if not cursor and asked.is_first:
+            info["total"] = found.count
         if found.ranked is not None:
             info["ranked"] = found.ranked
         return found.items, cursor, info
@@ -122,6 +146,21 @@ class Searches:
         if part.state == "polled" and part.next_sync is not None and part.next_sync > now:
             return "validated"
         return "stale"
+
+
+def _briefly(conn: Connection, search: Search, wanted: Wanted | None) -> Found:
+    """The page, with what was made of its items before if nothing was committed since. Raises TooMuch."""
+    if wanted is None:
+        return store_search.find(conn, replace(search, briefly=True))
+    # The first read of the transaction, which says what it sees.
+    committed_revision(conn)
+    stamp = dialect.of(conn).version(conn)
+    kept: Found | None = wanted.find(stamp) if wanted.is_held else None
+    if kept is not None:
+        return kept
+    found = store_search.find(conn, replace(search, briefly=True))
+    wanted.served(stamp, found)
+    return found
 
 
 def parsed_order(text: str) -> Order:

@@ -61,12 +61,13 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Found(msgspec.Struct):
-    """Records in order; place: where it goes on, None at the end.
+    """Records in order, and how many; place: where it goes on, None at the end.
 
     ranked: how many of the items that fit were put into the order by rank, None when all were.
     """
 
     items: list[ItemRecord]
+    count: int
     place: Place | None
     ranked: int | None
     revision: int
@@ -88,7 +89,7 @@ def find(conn: Connection, search: Search) -> Found:
     items, count = page(conn, search, [row for row, _ in ordered.rows])
     more = ordered.more or count < len(ordered.rows)
     place = ordered.rows[count - 1][1] if more and count else None
-    return Found(items, place, ordered.ranked, committed_revision(conn), parts)
+    return Found(items, len(items), place, ordered.ranked, committed_revision(conn), parts)
 
 
 def row_ids(conn: Connection, search: Search) -> tuple[array[int], int | None]:

@@ -10,22 +10,25 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 
 from pubsub_cached.address import Address
 from pubsub_cached.api.memfd import Sealed
 from pubsub_cached.cache import made
 from pubsub_cached.cache.made import Form, MadeAnswer
-from pubsub_cached.cache.options import PurgeFilter, ReadOptions
+from pubsub_cached.cache.options import PurgeFilter, ReadOptions, SearchOptions
 from pubsub_cached.cache.place import Place
 from pubsub_cached.cache.shelf import Shelf
 from pubsub_cached.errors import PubSubCachedError
 from pubsub_cached.records import ItemRecord
+from pubsub_cached.store import dialect, indexes
 from pubsub_cached.store import items as item_store
 from pubsub_cached.store.hot import read_items
 from pubsub_cached.store.touched import Touched
+from pubsub_cached.store.transaction import committed_revision
 from pubsub_cached.store.versions import Versions
 from pubsub_cached.xmpp.fake import World
-from tests.support.cached import ALICE, ENTRY, Cached, Make
+from tests.support.cached import ALICE, ENTRY, Cached, Make, answered
 
 # Pages are kept where bounded reads are made on the loop.
 pytestmark = pytest.mark.sqlite
@@ -59,9 +62,21 @@ OPTIONS = (
 )
 
 
+SEARCHES = (
+    ("3", "", SearchOptions()),
+    ("0 -3", "", SearchOptions(limit=2)),
+    ("2", "", SearchOptions(order="modified desc", fields=frozenset({"id", "flags"}))),
+    ("", '{"where":[["atom_id","=","tag:1"]]}', SearchOptions()),
+)
+
+
+async def seek(cache: Cached, text: str, query: str = "", options: SearchOptions = SearchOptions()) -> MadeAnswer:  # noqa: B008
+    return await answered(cache.house.searches.get_made(text, query, options, COPIES))
+
+
 async def ask(cache: Cached, options: ReadOptions = ReadOptions(), form: Form = COPIES) -> MadeAnswer:  # noqa: B008
     answer = cache.house.reads.get_made(BLOG, options, form)
-    return answer if isinstance(answer, tuple) else await answer
+    return await answered(answer)
 
 
 async def follows(cached: Make, **limits: int) -> Cached:
@@ -91,6 +106,45 @@ async def test_the_same_page_of_an_unchanged_node_is_made_once(cached: Make) -> 
 
     assert again is first
     assert other is not first
+
+
+async def test_the_same_search_is_made_once_until_something_is_committed(cached: Make) -> None:
+    cache = await follows(cached)
+    await seek(cache, "3")
+    first, cursor, info = await seek(cache, "3")
+    again, *rest = await seek(cache, "3")
+    other, *_ = await seek(cache, "4")
+
+    assert [item["id"] for item in first.items] == ["i3"]  # type: ignore[attr-defined]
+    assert again is first
+    assert rest == [cursor, info]
+    assert info["total"] == 1
+    assert other is not first
+    await cache.store.write(lambda tx: tx.next_revision())
+    later, _, info_later = await seek(cache, "3")
+    assert later is not first
+    assert info_later["revision"] == info["revision"] + 1
+
+
+async def test_how_fresh_a_search_is_belongs_to_no_page(cached: Make) -> None:
+    cache = await follows(cached)
+    await seek(cache, "3")
+    first, _, info = await seek(cache, "3")
+    cache.world.cut(ALICE)
+    await cache.idle()
+    again, _, later = await seek(cache, "3")
+
+    assert info["freshness"] == "live"
+    assert later["freshness"] == "offline"
+    assert again.items == first.items  # type: ignore[attr-defined]
+
+
+async def test_searches_that_differ_in_kind_alone_are_two(cached: Make) -> None:
+    cache = await follows(cached)
+    await cache.store.write(indexes.ensure, ["author_verified"])
+    pages = [await seek(cache, "3", f'{{"where":[["author_verified","=",{value}]]}}') for value in ("false", "0") * 2]
+
+    assert [[item["id"] for item in page.items] for page, *_ in pages] == [["i3"], []] * 2  # type: ignore[attr-defined]
 
 
 async def test_an_item_that_only_moved_makes_another_page(cached: Make) -> None:
@@ -211,6 +265,11 @@ async def act(cache: Cached, action: str, number: int) -> None:
             service.create_node("blog", node_type="urn:xmpp:microblog:0", max_items=100)
 
 
+def seen(conn: Connection) -> tuple[int, object]:
+    """Another once anything was committed."""
+    return committed_revision(conn), dialect.of(conn).version(conn)
+
+
 async def compare(cache: Cached) -> None:
     """Each page is what the database says; asked twice, so that it may come again."""
     for options in OPTIONS * 2:
@@ -226,6 +285,14 @@ async def compare(cache: Cached) -> None:
         assert found is not None
         assert page.items == found.items  # type: ignore[attr-defined]
         assert info["revision"] == revision
+    for text, query, sought in SEARCHES * 2:
+        before = None
+        while before != (before := cache.store.read_now(seen)):
+            # What is written meanwhile is in the one and not in the other.
+            page, _, info = await seek(cache, text, query, sought)
+            items, _, fresh = await answered(cache.house.searches.search(text, query, sought))
+        assert page.items == items  # type: ignore[attr-defined]
+        assert info == fresh
 
 
 def check(tmp_path: Path, examples: int) -> None:
