@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Select
 
 from pubsub_cached.store import changes, flags, nodes, pages, parsing
-from pubsub_cached.store.statement import Prepared
+from pubsub_cached.store.statement import Prepared, Slot
 
 from .conftest import Database
 
@@ -23,6 +23,7 @@ def plan(db: Database, prepared: Prepared) -> list[str]:
 
 INDEXES = {"created": "ix_item_node_id_created", "modified": "ix_item_node_id_modified"}
 UNIQUE = "sqlite_autoindex_item_1"
+TWO = (Slot(0, str), Slot(1, str))
 SHAPES = list(itertools.product(["created", "modified", "id"], [False, True], [False, True], [False, True]))
 
 
@@ -48,7 +49,7 @@ def test_named_items(db: Database) -> None:
 
 @pytest.mark.parametrize(
     "prepared",
-    [nodes._BY_ADDRESS, nodes._BY_ID, nodes._SEEN, changes._CHANGED, changes._REMOVED, flags._ONE, flags._ALL],
+    [nodes._BY_ADDRESS, nodes._BY_ID, nodes._SEEN, changes._CHANGED, changes._REMOVED, flags._some(TWO), flags._ALL],
 )
 def test_nothing_is_scanned_or_sorted(db: Database, prepared: Prepared) -> None:
     steps = plan(db, prepared)
