@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,6 +19,9 @@ from .transaction import Transaction
 
 # So many items are asked for in one statement.
 _AT_ONCE = 512
+# So many rows are inserted by one statement. SQLite has FTS5 write down what it holds in memory before each statement
+# with a trigger, which took longer than all else that an insertion does.
+_ROWS_AT_ONCE = 16
 
 
 class Held(NamedTuple):
@@ -43,11 +46,9 @@ _ALL = Prepared(_HELD.where(Item.node_id == bindparam("node")).order_by(Item.mod
 _NEWEST = Prepared(select(func.max(Item.modified)).where(Item.node_id == bindparam("node")))
 
 # ``id`` is numbered by the database, ``seen`` and ``flags`` come from the flags.
-_INSERT = Prepared(
-    insert(Item).values(
-        {column.name: bindparam(column.name) for column in Item.__table__.columns if column.name != "id"}
-    )
-)
+_COLUMNS = [column.name for column in Item.__table__.columns if column.name != "id"]
+_INSERT = Prepared(insert(Item).values({name: bindparam(name) for name in _COLUMNS}))
+_NUMBERED = [{name: f"{name}_{number}" for name in _COLUMNS} for number in range(_ROWS_AT_ONCE)]
 _WRITTEN = (
     "revision",
     "created",
@@ -66,7 +67,6 @@ _REPARSE = Prepared(update(Item).where(Item.id == bindparam("row")).values(_PARS
 _MOVE = Prepared(
     update(Item).where(Item.id == bindparam("row")).values(created=bindparam("created"), modified=bindparam("modified"))
 )
-_DELETE = Prepared(delete(Item).where(Item.id == bindparam("row")))
 _BURY = Prepared(
     insert(Tombstone).values(
         {name: bindparam(name) for name in ("node_id", "item_id", "revision", "removed_at")},
@@ -114,7 +114,14 @@ def newest_place(tx: Transaction, node_id: int) -> int | None:
 
 def delete_rows(tx: Transaction, row_ids: list[int]) -> None:
     """Delete items by their rows, without a trace."""
-    _DELETE.each(tx.connection, [{"row": id_} for id_ in row_ids])
+    for start in range(0, len(row_ids), _AT_ONCE):
+        values = Values()
+        _deletion(values.slots(row_ids[start : start + _AT_ONCE])).run(tx.connection, values)
+
+
+@lru_cache(maxsize=16)
+def _deletion(rows: tuple[Slot, ...]) -> Prepared:
+    return Prepared(delete(Item).where(among(Item.id, rows)))
 
 
 def last_of_each(items: Sequence[StoredItem]) -> list[StoredItem]:
@@ -193,7 +200,7 @@ class Batch:
                 mine = marks.get(row["item_id"], [])
                 row |= {"flags": " ".join(mine), "seen": flags.READ in mine}
             _unbury(conn, self.node.id, [row["item_id"] for row in self._new])
-            _INSERT.each(conn, self._new)
+            _insert(conn, self._new)
         _UPDATE.each(conn, self._updated)
         _REPARSE.each(conn, self._reparsed)
         if written := (*self._new, *self._updated, *self._reparsed):
@@ -242,6 +249,25 @@ class Batch:
             "data": data,
             "text": text_of(data),
         }
+
+
+def _insert(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    whole = len(rows) - len(rows) % _ROWS_AT_ONCE
+    groups = (rows[start : start + _ROWS_AT_ONCE] for start in range(0, whole, _ROWS_AT_ONCE))
+    if whole:
+        _insertion_of_many().each(conn, (_numbered(group) for group in groups))
+    _INSERT.each(conn, rows[whole:])
+
+
+@cache
+def _insertion_of_many() -> Prepared:
+    """Made when it is first wanted, for it takes some milliseconds that no start should wait for."""
+    return Prepared(insert(Item).values([{name: bindparam(own) for name, own in names.items()} for names in _NUMBERED]))
+
+
+def _numbered(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The values of several rows, as one statement takes them."""
+    return {own: row[name] for row, names in zip(rows, _NUMBERED, strict=True) for name, own in names.items()}
 
 
 def _hash(item: StoredItem) -> str:
