@@ -110,15 +110,19 @@ async def test_the_same_page_of_an_unchanged_node_is_made_once(cached: Make) -> 
 
 async def test_the_same_search_is_made_once_until_something_is_committed(cached: Make) -> None:
     cache = await follows(cached)
-    await seek(cache, "3")
-    first, cursor, info = await seek(cache, "3")
-    again, *rest = await seek(cache, "3")
+    first = None
+    async with asyncio.timeout(30):
+        # Where the processor is elsewhere a thread may have looked for it, which keeps nothing.
+        while first is not (first := (await seek(cache, "3"))[0]):
+            pass
+    again, cursor, info = await seek(cache, "3")
+    *_, other_info = await seek(cache, "3", options=SearchOptions(limit=7))
     other, *_ = await seek(cache, "4")
 
     assert [item["id"] for item in first.items] == ["i3"]  # type: ignore[attr-defined]
     assert again is first
-    assert rest == [cursor, info]
-    assert info["total"] == 1
+    assert (cursor, info["total"]) == ("", 1)
+    assert info == other_info
     assert other is not first
     await cache.store.write(lambda tx: tx.next_revision())
     later, _, info_later = await seek(cache, "3")
