@@ -67,10 +67,11 @@ class Registry:
     """Every analyser by name, tried in order: excluded first, then priority, specificity, name.
 
     on_change: called with a name and whether it is registered now. on_state: with a name whose owner, state,
-    reason or failures changed.
+    reason or failures changed. version: another number whenever an item may be parsed in another way.
     """
 
     def __init__(self) -> None:
+        self.version = 0
         self._entries: dict[str, Entry] = {}
         self._takes_over: dict[str, Definition] = {}
         self._deferred: frozenset[str] = frozenset()
@@ -275,6 +276,7 @@ class Registry:
         return analysis
 
     def _index(self) -> None:
+        self.version += 1
         definitions = self._definitions()
         self._takes_over = {space: each for each in definitions for space in each.takes_over}
         self._deferred = frozenset(each.name for each in definitions if each.deferred)

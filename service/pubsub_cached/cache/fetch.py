@@ -2,13 +2,15 @@
 
 What a service advertises decides nothing here; what it does with a probe of one item does. A remote or
 component service is never asked for more than a reply it can carry (large replies have been seen to
-kill a component); the account's own server is asked once.
+kill a component); the account's own server is asked once. Where there are several replies, the next one is under way
+while the last is worked on.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -17,6 +19,7 @@ from .. import errors, jid
 from ..address import Address
 from ..store.services import Observed, Paging
 from ..xmpp.port import DiscoItem, Item, ItemsPage, Rsm, Session
+from .ahead import Ahead
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +28,10 @@ REPLY_BUDGET = 200 * 1024
 PAGE_AT_MOST = 100
 # By how much a batch shrinks when its reply did not come.
 SMALLER = 4
+# So many batches are under way at once, once a reply has borne their size out.
+BATCHES_AT_ONCE = 2
+# How long a service may take for one reply, seconds.
+REPLY_SECONDS = 60.0
 # A stanza around each item, beside its payload.
 ITEM_OVERHEAD = 200
 # So many of the newest bear out that ids which stand in their own order stand in that of publication as well.
@@ -33,6 +40,8 @@ BORNE_OUT_BY = 5
 EVERYTHING = 100_000
 
 Progress = Callable[[int, int], None]
+# What is done with the items of a reply while the next one is under way.
+Meanwhile = Callable[[Sequence[Item]], Awaitable[object]]
 Strategy = Literal["one request", "pages", "ids"]
 
 
@@ -68,14 +77,22 @@ def own_server(address: Address) -> bool:
 
 
 async def fetch(
-    session: Session, address: Address, keep: int | None, progress: Progress, facts: PagingFacts | None = None
+    session: Session,
+    address: Address,
+    keep: int | None,
+    progress: Progress,
+    facts: PagingFacts | None = None,
+    meanwhile: Meanwhile | None = None,
 ) -> Fetched:
     """The newest ``keep`` items (None: all), by the first strategy that works.
 
-    facts: where it is looked up, and written down, how the service pages. Raises what the session raises.
+    facts: where it is looked up, and written down, how the service pages. meanwhile: is given the items of each reply
+    while the next is under way; not all of those that are returned, and some that are not. Raises what the session
+    raises.
     """
+    meanwhile = meanwhile or _nothing
     if own_server(address):
-        return await _one_request(session, address, keep, progress)
+        return await _one_request(session, address, keep, progress, meanwhile)
     probe = await _probe(session, address)
     if len(probe.items) > 1:
         log.info("%s answers %d items when asked for one", address, len(probe.items))
@@ -85,13 +102,17 @@ async def fetch(
         facts.pages(address, "pages" if pages else "none")
     if pages and believed:
         try:
-            return await _pages(session, address, keep, probe, progress)
+            return await _pages(session, address, keep, probe, progress, meanwhile)
         except _Disagreement as fact:
             log.info("%s: %s; taking its items by id", address, fact)
             if facts is not None and fact.lasting:
                 facts.pages(address, "wrong")
             probe = await _probe(session, address)
-    return await _ids(session, address, keep, probe, progress)
+    return await _ids(session, address, keep, probe, progress, meanwhile)
+
+
+async def _nothing(items: Sequence[Item]) -> None:
+    """Nothing to do meanwhile."""
 
 
 async def _probe(session: Session, address: Address) -> ItemsPage:
@@ -99,47 +120,67 @@ async def _probe(session: Session, address: Address) -> ItemsPage:
     return await session.get_items(address.service, address.node, max_items=1, rsm=Rsm(max=1, before=""))
 
 
-async def _one_request(session: Session, address: Address, keep: int | None, progress: Progress) -> Fetched:
+async def _one_request(
+    session: Session, address: Address, keep: int | None, progress: Progress, meanwhile: Meanwhile
+) -> Fetched:
     asked = EVERYTHING if keep is None else keep + 1
     page = await session.get_items(address.service, address.node, max_items=None if keep is None else asked)
     items = unique(page.items)
     progress(len(items), len(items))
     if page.rsm and page.count is not None and page.count > len(page.items) and len(items) < asked:
         # The service cut its answer into pages although none were asked for.
-        return await _pages(session, address, keep, page, progress)
+        return await _pages(session, address, keep, page, progress, meanwhile)
     return newest(items, keep, len(items) < asked, "one request")
 
 
-async def _pages(session: Session, address: Address, keep: int | None, probe: ItemsPage, progress: Progress) -> Fetched:
+async def _pages(
+    session: Session,
+    address: Address,
+    keep: int | None,
+    probe: ItemsPage,
+    progress: Progress,
+    meanwhile: Meanwhile,
+) -> Fetched:
     """Pages from the newest backwards (XEP-0059 2.4), checked against the service's own count."""
     count = probe.count or 0
     size = _batch(probe.items)
     wanted = count if keep is None else min(keep, count)
     pages: list[tuple[Item, ...]] = []
     got, before = 0, ""
-    while got < wanted:
-        page = await session.get_items(address.service, address.node, rsm=Rsm(max=size, before=before))
-        if page.count != count:
-            raise _Disagreement(f"the count went from {count} to {page.count}", lasting=False)
-        if not page.items or not page.first or page.first == before:
-            raise _Disagreement(f"the pages ended after {got} of {count} items", lasting=True)
-        if not pages and page.items[-1].id != probe.items[-1].id:
-            raise _Disagreement("a page of one item and a longer one end with different items", lasting=True)
-        if len(page.items) < min(size, count - got):
-            log.info("%s: a page had %d items when asked for %d", address, len(page.items), size)
-            size = len(page.items)
-        pages.append(page.items)
-        got += len(page.items)
-        before = page.first
-        size = min(size, _batch(page.items))
-        progress(got, wanted)
+    async with Ahead[ItemsPage]() as ahead:
+        while got < wanted:
+            await ahead.ask(session.get_items(address.service, address.node, rsm=Rsm(max=size, before=before)))
+            if pages:
+                await meanwhile(pages[-1])
+            page = await ahead.reply()
+            if page.count != count:
+                raise _Disagreement(f"the count went from {count} to {page.count}", lasting=False)
+            if not page.items or not page.first or page.first == before:
+                raise _Disagreement(f"the pages ended after {got} of {count} items", lasting=True)
+            if not pages and page.items[-1].id != probe.items[-1].id:
+                raise _Disagreement("a page of one item and a longer one end with different items", lasting=True)
+            if len(page.items) < min(size, count - got):
+                log.info("%s: a page had %d items when asked for %d", address, len(page.items), size)
+                size = len(page.items)
+            pages.append(page.items)
+            got += len(page.items)
+            before = page.first
+            size = min(size, _batch(page.items))
+            progress(got, wanted)
     items = unique([item for page in reversed(pages) for item in page])
     if len(items) != got:
         raise _Disagreement(f"{got - len(items)} items came twice", lasting=True)
     return newest(items, keep, got >= count, "pages")
 
 
-async def _ids(session: Session, address: Address, keep: int | None, probe: ItemsPage, progress: Progress) -> Fetched:
+async def _ids(
+    session: Session,
+    address: Address,
+    keep: int | None,
+    probe: ItemsPage,
+    progress: Progress,
+    meanwhile: Meanwhile,
+) -> Fetched:
     """Batches by item id, the ids from disco#items (XEP-0060 5.5)."""
     ids = await _listed(session, address, probe)
     if ids is None:
@@ -166,7 +207,7 @@ async def _ids(session: Session, address: Address, keep: int | None, probe: Item
                 return newest(items, keep, everything, "one request")
             log.info("%s answers %d items when asked for %d", address, len(items), len(wanted))
         size = max(1, len(wanted) // SMALLER)
-    found = await _batches(session, address, wanted, size, progress)
+    found = await _Batches(session, address, wanted, size).fetch(progress, meanwhile)
     return Fetched(tuple(found[id_] for id_ in wanted if id_ in found), everything, "ids")
 
 
@@ -194,25 +235,66 @@ async def _unordered(
     return newest(items, size, len(items) <= size, "one request")
 
 
-async def _batches(
-    session: Session, address: Address, wanted: list[str], size: int, progress: Progress
-) -> dict[str, Item]:
-    """The newest first; a reply too large to be carried is never asked for again in that size."""
-    found: dict[str, Item] = {}
-    left = list(wanted)
-    while left:
-        try:
-            page = await session.get_items(address.service, address.node, ids=left[-size:])
-        except errors.Timeout:
-            if size == 1:
-                raise
-            size = max(1, size // SMALLER)
-            continue
-        found.update((item.id, item) for item in page.items)
-        del left[-size:]
-        size = min(size, _batch(page.items)) if page.items else size
-        progress(len(wanted) - len(left), len(wanted))
-    return found
+class _Batches:
+    """Items by id, the newest first; a reply too large to be carried is never asked for again in that size.
+
+    Once a reply has borne a size out, the next batch is asked for while the one before is under way.
+    """
+
+    def __init__(self, session: Session, address: Address, wanted: Sequence[str], size: int) -> None:
+        self._session = session
+        self._address = address
+        # Oldest first, and not asked for.
+        self._left = list(wanted)
+        self._size = size
+        self._borne_out = False
+        # What is under way.
+        self._batches: deque[list[str]] = deque()
+
+    async def fetch(self, progress: Progress, meanwhile: Meanwhile) -> dict[str, Item]:
+        """The items that are there; raises what the session raises."""
+        found: dict[str, Item] = {}
+        done, total = 0, len(self._left)
+        came: tuple[Item, ...] = ()
+        async with Ahead[ItemsPage]() as ahead:
+            while await self._ask(ahead):
+                if came:
+                    await meanwhile(came)
+                try:
+                    came = (await ahead.reply()).items
+                except errors.Timeout:
+                    if len(self._batches[0]) == 1:
+                        raise
+                    came = ()
+                    await ahead.give_up()
+                    self._begin_smaller()
+                    continue
+                done += len(self._batches.popleft())
+                found.update((item.id, item) for item in came)
+                if came:
+                    self._size = min(self._size, _batch(came))
+                    self._borne_out = True
+                progress(done, total)
+        return found
+
+    async def _ask(self, ahead: Ahead[ItemsPage]) -> bool:
+        """Have as many requests under way as may be; whether there is any."""
+        while self._left and len(self._batches) < (BATCHES_AT_ONCE if self._borne_out else 1):
+            ids = self._left[-self._size :]
+            del self._left[-self._size :]
+            self._batches.append(ids)
+            service, node = self._address.service, self._address.node
+            # It waits for its turn at the service.
+            timeout = REPLY_SECONDS * len(self._batches)
+            await ahead.ask(self._session.get_items(service, node, ids=ids, timeout=timeout))
+        return bool(self._batches)
+
+    def _begin_smaller(self) -> None:
+        """The first of the batches under way was too large to be answered, and the next one has the same size."""
+        self._size = max(1, min(self._size, len(self._batches[0])) // SMALLER)
+        self._borne_out = False
+        while self._batches:
+            self._left += self._batches.pop()
 
 
 def oldest_first(listed: Sequence[DiscoItem], probe: Sequence[Item]) -> list[str] | None:

@@ -14,6 +14,9 @@ from ..xmpp import payload as xml
 from ..xmpp.port import Item
 from .pace import Pace
 
+# What was made of items, by the state of the registry in which it was.
+Made = dict[tuple[int, Item], StoredItem]
+
 # Where an item of a node that counts only its newest has no id (XEP-0172's example).
 CURRENT = "current"
 
@@ -75,14 +78,21 @@ class Parsing:
                 "The payload holds a password, which is never stored, so it can't wait; publish without 'queue'."
             )
 
-    async def all(self, node: NodeRow, items: Sequence[Item]) -> list[StoredItem]:
-        """Items as they are stored, oldest first, those without a place to be stored left out."""
+    async def all(self, node: NodeRow, items: Sequence[Item], made: Made | None = None) -> list[StoredItem]:
+        """Items as they are stored, oldest first, those without a place to be stored left out.
+
+        made: where it is looked up, and written down, what was made of this node's items before.
+        """
         stored: list[StoredItem] = []
         named = self.named(node.analyser, items)
+        made = {} if made is None else made
         pace = Pace()
         for item in named:
-            stored.append(self.one(node.address, node, item))
-            await pace.kept()
+            key = self._registry.version, item
+            if key not in made:
+                made[key] = self.one(node.address, node, item)
+                await pace.kept()
+            stored.append(made[key])
         return stored
 
     def named(self, analyser: str, items: Sequence[Item]) -> list[Item]:

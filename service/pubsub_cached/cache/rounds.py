@@ -209,8 +209,10 @@ class Rounds:
         )
 
     async def _fetch(self, session: Session, node: NodeRow, running: Running) -> Found:
-        fetched = await fetch.fetch(session, node.address, self._parsing.keep(node.analyser), running.say, self._facts)
-        stored = await self._parsing.all(node, fetched.items)
+        parse = functools.partial(self._parsing.all, node, made={})
+        keep = self._parsing.keep(node.analyser)
+        fetched = await fetch.fetch(session, node.address, keep, running.say, self._facts, parse)
+        stored = await parse(fetched.items)
         log.debug("%s: fetched by %s", node.address, fetched.strategy)
         return Found(5, stored, whole=True, full=fetched.full)
 
