@@ -322,8 +322,11 @@ class Reads:
         return service_reads.answer(records, page, options, place, info)
 
     async def _held(self, node: NodeRow | None, options: ReadOptions, place: Place) -> frozenset[str]:
-        """Items of a window, which come before its end, also where the service has them behind it."""
-        if place.after is None or node is None or not servable(node) or not options.newest_first:
+        """Items of a window, which come before its end, also where the service has them behind it.
+
+        None of them in a walk that began at the service: what it has shown may be newer than the window.
+        """
+        if place.after is None or place.at_service or node is None or not servable(node) or not options.newest_first:
             return frozenset()
         return frozenset(await self._store.read(ids_of, node.id)) if node.completeness == "window" else frozenset()
 

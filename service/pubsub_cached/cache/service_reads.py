@@ -43,7 +43,7 @@ async def read(
 ) -> ServicePage:
     """A page from the service; ``ids`` or ``after`` are what a cursor or option says.
 
-    held: what stands before ``after`` in the cache's order, wherever the service has it: that is not given again.
+    held: what was given before ``after``, wherever the service has it: that is not given again.
     Raises NoSuchItem for an unknown place, and what the session raises.
     """
     if ids is not None:
@@ -77,7 +77,7 @@ def answer(
     if more and place.ids is not None:
         cursor = place.rest(records)
     elif more and records and records[-1]["id"]:
-        cursor = place.cursor(["id", records[-1]["id"]])
+        cursor = place.behind(records[-1]["id"])
     if page.total is not None:
         info["total"] = page.total
     if records and page.index is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pubsub_cached.address import Address
+from pubsub_cached.cache.policy import Policy
 from pubsub_cached.records import InfoRecord
 from pubsub_cached.xmpp.fake import EJABBERD, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
@@ -25,13 +26,15 @@ async def window(cached: Make, world: World, count: int, ids: str = "i{}") -> tu
     return cache, service
 
 
-async def walk(cache: Cached, service: str, node: str, limit: int) -> tuple[list[str], list[InfoRecord]]:
+async def walk(
+    cache: Cached, service: str, node: str, limit: int, policy: Policy = "default"
+) -> tuple[list[str], list[InfoRecord]]:
     """The ids of all pages, one after the other, and what each page says of itself."""
     found: list[str] = []
     said: list[InfoRecord] = []
     cursor = ""
     while cursor or not said:
-        items, cursor, info = await cache.read(service, node, limit=limit, cursor=cursor)
+        items, cursor, info = await cache.read(service, node, limit=limit, cursor=cursor, policy=policy)
         assert info.get("index") in (len(found), None)
         found += [item["id"] for item in items]
         said.append(info)
@@ -166,6 +169,19 @@ async def test_a_walk_past_a_window_shows_what_was_overwritten_in_its_place_once
     assert all("index" in info for info in said)
     assert found == list("gbhfedca"), [(info.get("total"), info.get("index")) for info in said]
     assert said[-1]["total"] == 8
+
+
+@pytest.mark.parametrize("limit", [1, 2, 4])
+async def test_a_walk_that_began_at_the_service_shows_what_a_window_that_lags_behind_holds(
+    cached: Make, limit: int
+) -> None:
+    cache, service = await window(cached, World(), 8)
+    service.drop_subscription(MICROBLOG, ALICE)
+    for number in (8, 9):
+        service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
+    found, said = await walk(cache, PUBSUB, MICROBLOG, limit, policy="network")
+    assert {info["source"] for info in said} == {"network"}
+    assert found == [f"i{number}" for number in reversed(range(10))]
 
 
 @pytest.mark.parametrize("published", ["efb", "bac"], ids=["the newest is listed first", "the newest is listed last"])
