@@ -50,7 +50,7 @@ class Store:
         if database.inline:
             reader = database.reader()
             assert isinstance(reader, Reader)
-            self._connection, self._driver = reader.connection, reader.driver
+            self._connection, self._driver, self._courtesy = reader.connection, reader.driver, reader.courtesy
         self._aside = Aside(database, self._translated)
         # Bounded reads do not wait for those that take long.
         self._near = Aside(database, self._translated, "read")
@@ -137,6 +137,7 @@ class Store:
 
         Raises what ``fn`` raises, and DatabaseError. Only where reads are ``inline``.
         """
+        self._courtesy.begin()
         try:
             self._driver.execute("BEGIN")
             try:
@@ -150,6 +151,8 @@ class Store:
             if translated is None:
                 raise
             raise translated from error
+        finally:
+            self._courtesy.end()
 
     def read_briefly(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As ``read_now``, for what is most likely short. Raises TooMuch once it is not, for ``read_aside``."""

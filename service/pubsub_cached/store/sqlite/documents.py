@@ -33,10 +33,11 @@ _CONSTANTS = {None: "null", True: "true", False: "false"}
 
 def prepare(connection: sqlite3.Connection) -> None:
     """Give a connection the functions that searches call."""
-    connection.create_function("lowered", 1, _lowered, deterministic=True)
+    connection.create_function("lowered", 1, small, deterministic=True)
 
 
-def _lowered(value: object) -> str | None:
+def small(value: object) -> str | None:
+    """A string in small letters, as Python knows them; None for anything else."""
     return value.lower() if isinstance(value, str) else None
 
 

@@ -15,6 +15,7 @@ from .. import dialect
 from ..database import Leash
 from . import engine as engines
 from . import start
+from .courtesy import Courtesy
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +36,10 @@ class File:
         self.dialect = dialect.named("sqlite")
         self._reading = engines.engine(path)
         self._writing = engines.engine(path, begin="BEGIN IMMEDIATE")
+        self._courtesy = Courtesy()
 
     def reader(self) -> Reader:
-        return Reader(self._reading)
+        return Reader(self._reading, self._courtesy)
 
     def writer(self) -> Session:
         return Session(self._writing)
@@ -67,11 +69,13 @@ class File:
 
 
 class Reader:
-    """See ``database.Reader``. driver: what is below the connection."""
+    """See ``database.Reader``. driver: what is below the connection. courtesy: for who uses that on the loop."""
 
     is_usable = True
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, courtesy: Courtesy) -> None:
+        self.courtesy = courtesy
+        self._is_courteous = False
         # The driver's own BEGIN and COMMIT are five times as fast as a transaction of the library, which therefore
         # takes this connection to commit by itself.
         self.connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
@@ -79,6 +83,9 @@ class Reader:
         self.driver.execute("PRAGMA query_only=ON")
 
     def run(self, work: Callable[[Connection], T], leash: Leash) -> T:
+        if not self._is_courteous:
+            self.courtesy.prepare(self.driver)
+            self._is_courteous = True
         self.driver.set_progress_handler(lambda: leash.over, _STEPS)
         try:
             self.driver.execute("BEGIN")
