@@ -226,6 +226,9 @@ async def test_an_export_waits_for_its_reader_and_ends_with_it(client: bus.Front
     # It fills the pipe, and the daemon goes on with everything else.
     assert len(await client.ids()) == 50
     assert await client.get("State", JOB, job) == "running"
+    # How much there is to read is told before any of it was.
+    await client.property_is(job, JOB, "Total", ITEMS + 100)
+    assert await client.get("Done", JOB, job) == 0
     some = await asyncio.to_thread(os.read, reader, 100)
     assert some.startswith(b'{"id":')
     os.close(reader)

@@ -65,6 +65,7 @@ class Exports:
 
     async def _write(self, job: Job, wanted: Search, outlet: Outlet) -> str:
         rows, ranked = await self._store.read_all(store_search.row_ids, wanted)
+        job.progress(0, len(rows))
         written = 0
         for start in range(0, len(rows), _AT_ONCE):
             some = await self._store.read_all(_lines, wanted, rows[start : start + _AT_ONCE])
