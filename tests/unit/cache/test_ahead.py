@@ -11,6 +11,7 @@ from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import from_mapping
 from pubsub_cached.cache.fetch import BATCHES_AT_ONCE, REPLY_SECONDS, fetch
+from pubsub_cached.cache.jobs import Job
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Client, Profile, Service, World
 from pubsub_cached.xmpp.port import Item
 from tests.support.cached import ALICE, ENTRY, Cached, Make
@@ -194,15 +195,21 @@ async def test_what_an_event_says_between_two_batches_counts(cached: Make, known
     assert await kept(cache) == {item.id: item.payload for item in service.items("blog")}
 
 
-async def test_a_batch_that_fails_with_another_under_way_leaves_what_was_there(cached: Make) -> None:
+async def fetching_again(cached: Make) -> tuple[Cached, Service, Job]:
+    """A cache that has fetched all items before one was published in silence, and two batches under way."""
     world = World()
     service = filled(world, PROSODY)
     cache: Cached = await cached(world)
     await cache.house.sync.job(ADDRESS, pin=True).wait()
-    before = await kept(cache)
     service.publish("blog", "missed", HEAVY.format("missed"), notify=False)
     job = cache.house.sync.job(ADDRESS, full=True)
     await until_batches(world, service, 2)
+    return cache, service, job
+
+
+async def test_a_batch_that_fails_with_another_under_way_leaves_what_was_there(cached: Make) -> None:
+    cache, service, job = await fetching_again(cached)
+    before = await kept(cache)
     service.fail_next("internal-server-error")
     service.release(1)
     with pytest.raises(errors.PubSubCachedError):
@@ -216,14 +223,8 @@ async def test_a_batch_that_fails_with_another_under_way_leaves_what_was_there(c
 
 
 async def test_a_job_that_is_cancelled_with_batches_under_way_leaves_what_was_there(cached: Make) -> None:
-    world = World()
-    service = filled(world, PROSODY)
-    cache: Cached = await cached(world)
-    await cache.house.sync.job(ADDRESS, pin=True).wait()
+    cache, service, job = await fetching_again(cached)
     before = await kept(cache)
-    service.publish("blog", "missed", HEAVY.format("missed"), notify=False)
-    job = cache.house.sync.job(ADDRESS, full=True)
-    await until_batches(world, service, 2)
     job.cancel()
     with pytest.raises(errors.Cancelled):
         await job.wait()
