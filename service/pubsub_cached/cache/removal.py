@@ -10,6 +10,7 @@ import functools
 import logging
 
 from .. import errors, jid
+from ..address import Address
 from ..store import items as item_store
 from ..store import maintenance, schedule
 from ..store import nodes as node_store
@@ -93,6 +94,7 @@ class Removal:
             self._sync.all_disturbed()
             await self._store.write(maintenance.reset)
             for row in rows:
+                self._sync.forgotten(row.address)
                 # Its items are to be read again, and the cache knows it no more.
                 self._changes.node(row.address, "updated")
                 self._changes.node(row.address, "removed")
@@ -129,8 +131,7 @@ class Removal:
         """Erase what was denied, and forget what was gone, since before this time (ms)."""
         for entry in await self._store.read(schedule.hidden_before, before):
             if entry.state == "gone":
-                await self._store.write(node_store.forget, entry.id)
-                self._changes.node(entry.address, "removed")
+                await self._forget(entry.id, entry.address)
             else:
                 await self._store.write(item_store.drop, entry.id)
                 self._changes.node(entry.address, "updated")
@@ -165,16 +166,23 @@ class Removal:
         dropped = await self._store.write(drop, row.id)
         if chosen.forget:
             await self._unsubscribe(row)
-            await self._store.write(node_store.forget, row.id)
+            await self._forget(row.id, row.address)
             self._negatives.clear(row.address)
-            self._changes.node(row.address, "removed")
         elif dropped:
             self._changes.node(row.address, "updated")
         return dropped
 
+    async def _forget(self, node_id: int, address: Address) -> None:
+        """Remove a row. A synchronisation under way ends in vain, and one that is asked for now begins anew."""
+        await self._store.write(node_store.forget, node_id)
+        self._sync.forgotten(address)
+        self._changes.node(address, "removed")
+
     async def _unsubscribe(self, row: NodeRow) -> None:
         try:
-            await self._sync.unsubscribe(row)
+            # It may have been subscribed to since the row was read.
+            now = await self._store.read(node_store.find, row.address)
+            await self._sync.unsubscribe(now or row)
         except errors.PubSubCachedError as error:
             log.warning("The subscription to %s could not be given up: %s", row.address, error.message)
 

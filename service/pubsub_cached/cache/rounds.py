@@ -161,16 +161,8 @@ class Rounds:
         running.subscribed = True
         # Written at once: a subscription that this daemon made must not look like an older one after a crash.
         made = {"subscribed": evidence.subscribed, "own_subscription": evidence.own, "subid": evidence.subid}
-        try:
-            return await self._nodes.update(node, **made, guarantee=evidence.guarantee), evidence.live
-        except errors.NoSuchNode:
-            # Whoever forgot the node could not know of what was made meanwhile.
-            try:
-                await self._subscriptions.give_up(session, msgspec.structs.replace(node, **made))
-            except errors.StanzaError as refusal:
-                # It is no refusal of a read; most often the subscription is not there any more.
-                log.info("the subscription to %s was not given up: %s", node.address, refusal.message)
-            raise
+        running.made = msgspec.structs.replace(node, **made)
+        return await self._nodes.update(node, **made, guarantee=evidence.guarantee), evidence.live
 
     async def _describe(self, session: Session, node: NodeRow, whole: bool) -> dict[str, Any]:
         """Columns of the node's metadata, when it is to be read."""

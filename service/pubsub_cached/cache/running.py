@@ -15,8 +15,9 @@ class Running:
 
     full: everything has to be fetched, whatever is known. whole: everything was, in the last pass. touched: ids that
     events changed meanwhile; touched_since: since the service was first asked for items. disturbed: the whole node
-    changed meanwhile. subscribed: its subscription was looked at. declines: of its subscription, before the row was
-    read.
+    changed meanwhile. forgotten: its row was removed from the cache meanwhile, so that nobody joins it any more.
+    subscribed: its subscription was looked at; made: the row with what was found or made. declines: of its
+    subscription, before the row was read.
     """
 
     def __init__(self, *, urgent: bool, pin: bool, full: bool) -> None:
@@ -29,7 +30,9 @@ class Running:
         self.touched: set[str] = set()
         self.touched_since: set[str] = set()
         self.disturbed = False
+        self.forgotten = False
         self.subscribed = False
+        self.made: NodeRow | None = None
         self.declines = 0
         self.progress: list[Progress] = []
 

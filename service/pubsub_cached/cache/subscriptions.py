@@ -219,9 +219,10 @@ class Subscriptions:
             self._listed[key] = asking.result()
 
     async def give_up(self, session: Session, node: NodeRow) -> None:
-        """End the subscription that the daemon itself made; never another."""
-        if node.own_subscription:
-            address = node.address
+        """End the subscription that the daemon itself made, unless that was done already; never another."""
+        address = node.address
+        _, known = self._known.get(address, (0, None))
+        if node.own_subscription and (known is None or known.state != "none"):
             self.remember(address, Subscription(address.node, address.account, "none"))
             await session.unsubscribe(address.service, address.node, node.subid)
 

@@ -6,6 +6,7 @@ What is done in one pass is in ``rounds``. Source: the coherence model, "Synchro
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from ..address import Address
 from ..store import schedule
 from ..store.rows import UNPROVED, NodeRow
 from ..store.store import Store
-from ..xmpp.port import Subscription
+from ..xmpp.port import Session, Subscription
 from .accounts import Accounts
 from .facts import Facts
 from .jobs import Job, Jobs
@@ -90,17 +91,28 @@ class Sync:
 
     def in_background(self, address: Address) -> None:
         """Synchronise without anybody waiting; a failure is written down in the node."""
-        if address not in self._running:
+        running = self._running.get(address)
+        if running is not None and running.forgotten:
+            assert running.task is not None
+            running.task.add_done_callback(functools.partial(self._anew, address))
+        elif running is None:
             running = self._begin(address, Running(urgent=False, pin=False, full=False))
             running.waiters += 1
             assert running.task is not None
             running.task.add_done_callback(_log_failure)
 
+    def _anew(self, address: Address, ended: asyncio.Task[NodeRow]) -> None:
+        if not ended.cancelled():
+            self.in_background(address)
+
     async def run(
         self, address: Address, *, pin: bool = False, full: bool = False, progress: Progress | None = None
     ) -> NodeRow:
         """Synchronise now and wait; ``full``: fetch everything. Raises what a read would raise."""
-        running = self._running.get(address)
+        while (running := self._running.get(address)) is not None and running.forgotten:
+            # It ends in vain, and what it made at the service it undoes first.
+            assert running.task is not None
+            await asyncio.wait([running.task])
         if running is None:
             running = self._begin(address, Running(urgent=True, pin=pin, full=full))
         else:
@@ -127,7 +139,8 @@ class Sync:
 
     def running(self, address: Address) -> bool:
         """Whether the node is being synchronised."""
-        return address in self._running
+        running = self._running.get(address)
+        return running is not None and not running.forgotten
 
     def touched(self, address: Address, ids: list[str]) -> None:
         """An event changed these items; a synchronisation under way leaves them as they are."""
@@ -160,10 +173,15 @@ class Sync:
         return self._subscriptions.solicited(account, service)
 
     def all_disturbed(self) -> None:
-        """Everything is forgotten; what is being fetched counts for nothing."""
+        """Everything is to be forgotten; what is being fetched counts for nothing."""
         self.facts.forget()
         for running in self._running.values():
             running.disturbed = True
+
+    def forgotten(self, address: Address) -> None:
+        """The node's row was removed from the cache: who wants it from now on has it synchronised anew."""
+        if (running := self._running.get(address)) is not None:
+            running.forgotten = True
 
     def solicit(self, address: Address) -> None:
         """Events of the node's service are wanted from now on."""
@@ -220,6 +238,9 @@ class Sync:
             async with self._turnstile.pass_(address.service.rpartition("@")[2], urgent=running.urgent):
                 return await self._synchronise(address, running)
         except errors.PubSubCachedError as error:
+            if isinstance(error, errors.Cancelled):
+                # Its row went, and of one that was made since it says nothing.
+                raise
             raise await self._nodes.failed(address, error) from error
         finally:
             del self._running[address]
@@ -233,7 +254,7 @@ class Sync:
             running.declines = self._subscriptions.declines(address)
             node = await self._nodes.find(address)
             if node is None and number:
-                raise _forgotten(address)
+                raise await self._forgotten(session, address, running)
             fresh = node is None or node.state in ("unknown", "discovered", "gone", "denied")
             if node is None or fresh or node.reason in ("configuration", UNPROVED):
                 node, matched = await self._nodes.discover(session, address, asked=running.urgent)
@@ -245,14 +266,23 @@ class Sync:
                 done = await self._rounds.run(account, session, node, running)
             except errors.NoSuchNode:
                 # The row went, not the node: a service says so in a stanza.
-                raise _forgotten(address) from None
+                raise await self._forgotten(session, address, running) from None
             if done is not None and (running.whole or not running.full):
                 return done
         raise errors.Timeout(f"{address} changed as a whole {ROUNDS_AT_MOST} times while it was fetched.")
 
-
-def _forgotten(address: Address) -> errors.PubSubCachedError:
-    return errors.Cancelled(f"{address} was removed from the cache while it was fetched.")
+    async def _forgotten(self, session: Session, address: Address, running: Running) -> errors.Cancelled:
+        """The error for whoever waits, once nothing is left of what was made at the service."""
+        running.forgotten = True
+        if running.made is not None:
+            # Whoever forgot the node could not know of it.
+            try:
+                await self._subscriptions.give_up(session, running.made)
+            except errors.PubSubCachedError as refusal:
+                log.info("the subscription to %s was not given up: %s", address, refusal.message)
+        return errors.Cancelled(
+            f"{address} was removed from the cache while it was fetched; read or synchronise it again."
+        )
 
 
 def _log_failure(task: asyncio.Task[NodeRow]) -> None:

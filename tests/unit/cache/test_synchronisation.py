@@ -10,12 +10,18 @@ import pytest
 from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.cache.options import PurgeFilter
-from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, World
-from pubsub_cached.xmpp.port import BounceEvent, DeleteEvent
+from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Service, World
+from pubsub_cached.xmpp.port import BounceEvent, DeleteEvent, ItemsEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 from tests.unit.cache.test_following import MICROBLOG, PUBSUB, followed, freshness, local, purge
 
 ADDRESS = Address(ALICE, PUBSUB, MICROBLOG)
+
+
+async def unsubscribing(service: Service) -> None:
+    """Return once a service that is held was asked to end a subscription."""
+    while "unsubscribe" not in [request.kind for request in service.held]:
+        await service.holding(len(service.held) + 1)
 
 
 async def test_a_forgotten_node_that_is_read_again_is_subscribed_to_again(cached: Make) -> None:
@@ -89,6 +95,68 @@ async def test_a_node_forgotten_while_it_is_fetched_is_not_said_to_be_absent(cac
         await cache.node(PUBSUB, MICROBLOG)
     assert ALICE not in service.node(MICROBLOG).subscriptions
     assert len(await cache.ids(PUBSUB, MICROBLOG)) == 3
+
+
+@pytest.mark.parametrize("how", ["forget", "reset"])
+async def test_who_asks_for_a_forgotten_node_joins_nothing_that_began_before(cached: Make, how: str) -> None:
+    """Another daemon of the account, or an event, may have begun it: whoever forgot the node knows nothing of it."""
+    world = World()
+    cache, service = await followed(cached, world)
+    service.hold()
+    cache.house.sync.in_background(ADDRESS)
+    await service.holding(1)
+    if how == "forget":
+        removal = cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=True))
+    else:
+        removal = cache.house.removal.reset()
+    await unsubscribing(service)
+    service.release(1, request="unsubscribe")
+    await removal.wait()
+    job = cache.house.sync.job(ADDRESS, pin=True)
+    await world.settle()
+    service.release()
+    assert await job.wait() == f"3 items of {ADDRESS} are live."
+    service.publish(MICROBLOG, "new", ENTRY.format("new"))
+    await cache.idle()
+    assert "new" in await local(cache)
+
+
+async def test_an_event_after_a_node_was_forgotten_is_looked_into_although_a_fetch_from_before_goes_on(
+    cached: Make,
+) -> None:
+    world = World()
+    cache, service = await followed(cached, world)
+    service.hold()
+    cache.house.sync.in_background(ADDRESS)
+    await service.holding(1)
+    removal = cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=True))
+    await unsubscribing(service)
+    service.release(1, request="unsubscribe")
+    await removal.wait()
+    world.inject(ALICE, ItemsEvent(service=PUBSUB, node=MICROBLOG, items=(service.items(MICROBLOG)[-1],)))
+    await world.settle()
+    await cache.house.events.settled()
+    service.release()
+    await cache.idle()
+    assert len(await local(cache)) == 3
+    assert await freshness(cache) == "live"
+
+
+async def test_a_subscription_made_while_other_nodes_are_forgotten_is_given_up_with_its_node(cached: Make) -> None:
+    world = World()
+    cache, service = await followed(cached, world)
+    other = world.service("other.example.net")
+    other.create_node("notes")
+    await cache.read("other.example.net", "notes")
+    await cache.idle()
+    service.hold()
+    removal = cache.house.removal.purge(PurgeFilter(accounts=(ALICE,), forget=True))
+    await unsubscribing(service)
+    await (await cache.house.sync.start(Address(ALICE, "other.example.net", "notes"), False, "", "")).wait()
+    assert ALICE in other.node("notes").subscriptions
+    service.release()
+    await removal.wait()
+    assert ALICE not in other.node("notes").subscriptions
 
 
 async def test_a_refused_unsubscription_of_a_forgotten_node_refuses_no_read(cached: Make) -> None:
