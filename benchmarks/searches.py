@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from pubsub_cached.bus import Variant
-from tests.support.daemon import NAME, ROOT
+from pubsub_cached.bus import RemoteError, Variant
+from tests.support.daemon import NAME, ROOT, Daemon
 
 from . import content
 from .measure import Row, in_turn
@@ -81,7 +81,7 @@ async def search(stage: Stage, name: str) -> Row:
 
     async with asyncio.timeout(TIMEOUT):
         # What analysers ask for is made after the start.
-        while question.index not in await daemon.call("Debug", "Explain", "ssa{sv}", question.text, question.query, {}):
+        while question.index not in await _explained(daemon, question):
             await asyncio.sleep(0.1)
     found = await action()
     floor = read(daemon.client, content.SERVICE, content.address(0).node, found, account=content.ACCOUNT)
@@ -96,6 +96,16 @@ async def search(stage: Stage, name: str) -> Row:
         count=scale.searches,
         within=question.within,
     )
+
+
+async def _explained(daemon: Daemon, question: Question) -> str:
+    """How the database goes about it; "" when that was cut off, for without its index a search looks at every item."""
+    try:
+        return str(await daemon.call("Debug", "Explain", "ssa{sv}", question.text, question.query, {}))
+    except RemoteError as error:
+        if not error.name.endswith(".Timeout"):
+            raise
+        return ""
 
 
 ROWS: dict[str, Measurement] = {name: partial(search, name=name) for name in QUESTIONS}

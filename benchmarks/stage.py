@@ -32,6 +32,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 PACKAGE = CHECKOUT / "service"
 CACHE = f"{NAME}.Cache"
 TIMEOUT = 120.0
+# So many times as long as its rate says may the pump take.
+SLOWER = 10
 AT_ONCE = 50
 # Else the end of a reply beyond 8 KB waits for the client's delayed acknowledgement, 40 ms that would flatter us.
 SERVER = "network_settings = {{ nagle = false }}\ncomponent_ports = {{ {port} }}\n"
@@ -155,11 +157,12 @@ class Pump:
         """Have it publish so many items to a node; how long that took, seconds."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{node} {count} {rate}\n".encode())
-        return float((await self._line("sent")).split()[1])
+        # A busy machine has no time for the rate, and the row says which one it was.
+        return float((await self._line("sent", TIMEOUT + SLOWER * count / rate)).split()[1])
 
-    async def _line(self, start: str) -> str:
+    async def _line(self, start: str, within: float = TIMEOUT) -> str:
         assert self._process.stdout is not None
-        return await line(self._process.stdout, start)
+        return await line(self._process.stdout, start, within)
 
 
 class Stage:
@@ -333,9 +336,9 @@ async def keep(daemon: Daemon, service: str, node: str) -> None:
     await daemon.call("Job", "Wait", path=job)
 
 
-async def line(stream: asyncio.StreamReader, start: str) -> str:
-    """The next line of a process that begins with a word."""
-    async with asyncio.timeout(TIMEOUT):
+async def line(stream: asyncio.StreamReader, start: str, within: float = TIMEOUT) -> str:
+    """The next line of a process that begins with a word; seconds."""
+    async with asyncio.timeout(within):
         while said := (await stream.readline()).decode():
             if said.split()[0] == start:
                 return said

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Select
 
-from pubsub_cached.store import changes, flags, nodes, pages, parsing
+from pubsub_cached.store import changes, flags, nodes, pages, parsing, scope
+from pubsub_cached.store.scope import Named, Shown
 from pubsub_cached.store.statement import Prepared, Slot
 
 from .conftest import Database
@@ -71,3 +72,24 @@ def test_what_waits_for_an_agent_is_found_in_its_index(db: Database, statement: 
     steps = [row[-1] for row in db.rows("EXPLAIN QUERY PLAN " + sql, *["x"] * sql.count("?"))]
     assert steps[0] == "SEARCH item USING INDEX ix_item_unparsed (node_id=?)"
     assert not any("SCAN" in step or "TEMP" in step for step in steps)
+
+
+SHOWN = Shown(("live", "stale"))
+
+
+@pytest.mark.parametrize(
+    ("named", "conditions"),
+    [(Named(nodes=TWO), {"node=?"}), (Named(services=TWO, nodes=TWO), {"service=?", "node=?"})],
+    ids=["names", "names and services"],
+)
+def test_nodes_are_found_by_their_names(db: Database, named: Named, conditions: set[str]) -> None:
+    """Contacts have nodes of the same name, so that a service has to lead as well where there is one."""
+    (step, *_) = plan(db, scope._few(SHOWN, named, Slot(2, int)))
+    assert step.startswith("SEARCH node USING INDEX")
+    assert conditions <= set(step.partition("(")[2].rstrip(")").split(" AND "))
+
+
+def test_all_nodes_that_may_be_shown_are_counted_in_the_index_alone(db: Database) -> None:
+    steps = plan(db, scope._grouped(SHOWN, Named()))
+    assert "SEARCH node USING COVERING INDEX ix_node_shown (account_id=? AND state=?)" in steps
+    assert not any("TEMP" in step for step in steps)

@@ -90,7 +90,7 @@ def briefly(conn: Connection, shape: Shape, values: Values, words: Words) -> Dri
     leading = [
         clause for clause in shape.where if isinstance(clause, Condition) and clause.operator in criteria.INDEXED
     ]
-    # Other clauses may take long for a single item, and nodes that are named have to be found among all.
+    # Other clauses may take long for a single item, and a name may be that of many nodes.
     if len(leading) < len(shape.where) or shape.symbols or shape.unwanted_symbols or shape.named:
         raise TooMuch
     if len(values.taken) > _VALUES or len(words.wanted) > _WORDS:

@@ -80,7 +80,8 @@ class Node(Base):
         Index(None, "revision"),
         Index(None, "next_sync"),
         Index(None, "analyser"),
-        Index("ix_node_shown", "account_id", "state", "completeness", "validated_at", "next_sync"),
+        Index(None, "node", "service"),
+        Index("ix_node_shown", "account_id", "state", "completeness", "validated_at", "next_sync", "reason"),
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
