@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,7 +10,34 @@ import msgspec
 
 from .records import ItemRecord
 
+# What nobody writes by hand. Databases refuse to read what is nested 1000 deep, for whoever asks for any of the items.
+NESTED_AT_MOST = 128
+
 _encoder = msgspec.json.Encoder()
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+
+
+def stored(data: object) -> str:
+    """What a parser gave, a mapping or a struct, as it is stored.
+
+    Raises OverflowError for what is nested deeper than ``NESTED_AT_MOST``, and what the encoder raises.
+    """
+    text = _encoder.encode(data).decode()
+    if text.count("{") + text.count("[") > NESTED_AT_MOST and _depth(text) > NESTED_AT_MOST:
+        raise OverflowError(f"The document is nested deeper than {NESTED_AT_MOST}.")
+    return text
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for found in _BRACKET.finditer(text):
+        bracket = found[0]
+        if bracket in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif bracket in "]}":
+            depth -= 1
+    return deepest
 
 
 def document(item: ItemRecord) -> str:

@@ -7,6 +7,9 @@ from functools import lru_cache
 
 from .errors import InvalidJid
 
+# Three parts of 1023 bytes each, and what is between them (RFC 7622 3.1).
+BYTES_AT_MOST = 3 * 1023 + 2
+
 # What preparation leaves as it is needs no preparation; the library behind it takes long to import.
 _PLAIN = re.compile(r"(?:[a-z0-9._~+-]{1,256}@)?[a-z0-9](?:[a-z0-9.-]{0,253}[a-z0-9])?")
 
@@ -19,6 +22,9 @@ def normalise(text: str) -> str:
     """
     if _PLAIN.fullmatch(text) and ".." not in text:
         return text
+    if len(text) > BYTES_AT_MOST:
+        # Preparing it would take long.
+        raise InvalidJid(f"'{text}' is no JID: it has {len(text)} characters, and {BYTES_AT_MOST} is the most.")
     from slixmpp.jid import JID, InvalidJID
 
     try:

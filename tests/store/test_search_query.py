@@ -212,6 +212,17 @@ def test_limits_of_a_query() -> None:
         query.parse(json.dumps({"ids": ["x" * 10_000]}))
     with pytest.raises(InvalidQuery):
         query.parse("[" * 9000)
+    with pytest.raises(InvalidQuery, match="flags has 65 names, and 64 is the most"):
+        query.parse(json.dumps({"flags": [f"f{number}" for number in range(65)]}))
+
+
+def test_limits_of_an_order() -> None:
+    keys = [f"data.a{number}" for number in range(17)]
+    assert len(query.parse_order(",".join(keys[:16]))) == 16
+    with pytest.raises(InvalidArgs, match="The option 'order' names 17 keys, and 16 is the most"):
+        query.parse_order(",".join(keys))
+    with pytest.raises(InvalidArgs, match="The option 'order' has 10001 characters, and 10000 is the most"):
+        query.parse_order("data." + "a" * 9996)
 
 
 def test_everything_at_its_limit_can_be_asked(db: Database) -> None:
@@ -226,6 +237,9 @@ def test_everything_at_its_limit_can_be_asked(db: Database) -> None:
         stars = {"not": stars}
     assert ids(db, wanted={"where": [stars]}) == ["a"]
     assert ids(db, wanted={"ids": [f"{number}" for number in range(1200)]}) == []
+    flags = [f"-f{number}" for number in range(64)]
+    order = ",".join(f"data.a{number}" for number in range(16))
+    assert ids(db, wanted={"flags": flags, "where": [stars]}, order=order) == ["a"]
 
 
 @pytest.mark.parametrize("order", ["published", "data.", "data.a[*]", "modified up", "id, id desc", "", "rank,,id"])

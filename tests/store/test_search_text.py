@@ -90,6 +90,15 @@ def test_many_words_and_long_ones(full: Database) -> None:
         words.parse("x" * 10_001)
 
 
+def test_many_symbols(full: Database) -> None:
+    """All of them in one statement, each of them a condition."""
+    symbols = [chr(0x1F600 + number) for number in range(65)]
+    assert ids(full, " ".join(symbols[:64])) == []
+    assert len(ids(full, "-" + " -".join(symbols[:64]))) == len(TITLES)
+    with pytest.raises(InvalidQuery, match="The text has 65 symbols, and 64 is the most"):
+        words.parse(" ".join(symbols))
+
+
 def test_markup_is_not_searched(db: Database) -> None:
     node = served(db)
     body = [{"type": "xhtml", "text": "plain words", "xhtml": "<p class='hidden'>plain words</p>"}]

@@ -206,7 +206,7 @@ def _fields(given: Any) -> dict[str, Field]:
     if isinstance(given, str):
         try:
             given = msgspec.json.decode(given)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise InvalidAnalyser(f"'fields' is no JSON object: {error}.") from None
     if not isinstance(given, Mapping):
         raise InvalidAnalyser("'fields' is no object; give one, with the path of each key of the data.")

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 from lxml.etree import _Element
 
+from .. import documents
 from ..errors import Conflict, NotRegistered
 from ..records import AnalyserRecord
 from . import matching, xml
@@ -316,7 +317,7 @@ def _encoded(result: object) -> str | None:
         raise TypeError("a parser that gives a coroutine is declared with 'async def'")
     if not isinstance(result, (msgspec.Struct, Mapping)):
         raise TypeError(f"a parser returns a mapping or a struct, not {type(result).__name__}")
-    return msgspec.json.encode(result).decode()
+    return documents.stored(result)
 
 
 def _record(entry: Entry) -> AnalyserRecord:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from .. import documents
 from ..analysers.agent import Peers, Reply
 from ..analysers.item import ItemContext, Parsed
 from ..analysers.registry import Registry
@@ -62,7 +63,7 @@ class Agent(Deferred):
         """An item with what the agent makes of it. Raises Unanswered."""
         try:
             text = await self.call("Parse", *context.address, context.id, whole(context, made.payload))
-            data = msgspec.json.encode(document(text, self.name)).decode()
+            data = documents.stored(document(text, self.name))
         except (Failed, OverflowError) as error:
             return msgspec.structs.replace(made, deferred=False, errors=(*made.errors, str(error)))
         return msgspec.structs.replace(made, deferred=False, data=data)

@@ -27,7 +27,7 @@ def decode(purpose: str, cursor: str) -> Any:
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         version, digest, position = msgspec.json.decode(raw)
-    except (ValueError, TypeError, msgspec.DecodeError):
+    except (ValueError, TypeError, RecursionError, msgspec.DecodeError):
         raise invalid(cursor) from None
     if version != _VERSION or digest != _digest(purpose):
         raise invalid(cursor)

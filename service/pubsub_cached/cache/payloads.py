@@ -11,6 +11,8 @@ from ..xmpp import payload as xml
 # A stanza of 256 KiB makes common servers end the stream, and everything else that is under way with it; the rest
 # is for what stands around the payload.
 BYTES_AT_MOST = 256 * 1024 - 4096
+# A text with comments, or in another writing, may become so much shorter; nothing else is worth being read.
+_TEXT_AT_MOST = 4 * BYTES_AT_MOST
 
 
 class _Builder(ET.TreeBuilder):
@@ -27,6 +29,8 @@ def check(text: str) -> str:
     """
     if not text.strip():
         raise InvalidPayload("The payload is empty; it has to be one XML element.")
+    if len(text) > _TEXT_AT_MOST:
+        raise _too_large(len(text.encode()))
     target: Any = _Builder()
     try:
         element = ET.fromstring(text, ET.XMLParser(target=target))
@@ -39,8 +43,12 @@ def check(text: str) -> str:
         raise InvalidPayload(f"The element '{element.tag}' has no namespace; declare one with xmlns (XEP-0060 7.1).")
     size = len(written.encode())
     if size > BYTES_AT_MOST:
-        raise InvalidPayload(f"The payload has {size} bytes, and {BYTES_AT_MOST} is the most that services take.")
+        raise _too_large(size)
     return written
+
+
+def _too_large(size: int) -> InvalidPayload:
+    return InvalidPayload(f"The payload has {size} bytes, and {BYTES_AT_MOST} is the most that services take.")
 
 
 def _reason(problem: ET.ParseError) -> str:

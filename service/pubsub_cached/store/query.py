@@ -17,6 +17,8 @@ from .path import Path
 CHARACTERS_AT_MOST = 10_000
 CLAUSES_AT_MOST = 32
 NESTED_AT_MOST = 8
+FLAGS_AT_MOST = 64
+KEYS_AT_MOST = 16
 
 Scalar = str | int | float | bool | None
 
@@ -85,6 +87,8 @@ def parse(text: str) -> Query:
 
 def parse_order(text: str) -> Order:
     """The option ``order`` of a search. Raises InvalidArgs."""
+    if len(text) > CHARACTERS_AT_MOST:
+        raise InvalidArgs(f"The option 'order' has {len(text)} characters, and {CHARACTERS_AT_MOST} is the most.")
     order: dict[str | Path, bool] = {}
     for part in _split(text):
         name, _, direction = part.strip().rpartition(" ")
@@ -94,6 +98,8 @@ def parse_order(text: str) -> Order:
         if key in order:
             raise InvalidArgs(f"The option 'order' names '{name}' twice.")
         order[key] = direction == "desc"
+    if len(order) > KEYS_AT_MOST:
+        raise InvalidArgs(f"The option 'order' names {len(order)} keys, and {KEYS_AT_MOST} is the most.")
     return tuple(order.items())
 
 
@@ -157,6 +163,8 @@ def _flags(key: str, value: Any) -> tuple[tuple[str, bool], ...]:
             raise InvalidQuery(f"{key}[{number}] is '{text}', which names no flag.")
         if flags.setdefault(name, name == text) is not (name == text):
             raise InvalidQuery(f"{key}[{number}] is '{text}', and the list has its opposite; nothing fits both.")
+    if len(flags) > FLAGS_AT_MOST:
+        raise InvalidQuery(f"{key} has {len(flags)} names, and {FLAGS_AT_MOST} is the most.")
     return tuple(flags.items())
 
 

@@ -15,6 +15,7 @@ import msgspec
 from ..errors import InvalidQuery
 
 CHARACTERS_AT_MOST = 10_000
+SYMBOLS_AT_MOST = 64
 # Of a text so much is shown around the first word that was found, in characters.
 SNIPPET = 160
 _BEFORE = 50
@@ -60,7 +61,7 @@ class Words(msgspec.Struct, frozen=True):
 def parse(text: str) -> Words:
     """What is looked for. Punctuation that stands alone says nothing.
 
-    Raises InvalidQuery for a text of more than ``CHARACTERS_AT_MOST``.
+    Raises InvalidQuery for a text of more than ``CHARACTERS_AT_MOST``, and of more than ``SYMBOLS_AT_MOST``.
     """
     if len(text) > CHARACTERS_AT_MOST:
         raise InvalidQuery(f"The text has {len(text)} characters, and {CHARACTERS_AT_MOST} is the most.")
@@ -75,6 +76,8 @@ def parse(text: str) -> Words:
             (unwanted if minus else wanted)[*words, "*" * prefix] = Term(said, words, prefix)
         elif any(unicodedata.category(character) == "So" for character in said):
             symbols[bool(minus)][said.strip()] = None
+    if (count := len(symbols[False]) + len(symbols[True])) > SYMBOLS_AT_MOST:
+        raise InvalidQuery(f"The text has {count} symbols, and {SYMBOLS_AT_MOST} is the most.")
     return Words(tuple(wanted.values()), tuple(unwanted.values()), tuple(symbols[False]), tuple(symbols[True]))
 
 

@@ -63,6 +63,7 @@ def test_fields_may_be_json_text_as_on_the_bus():
         ({"bus-name": "nodot", "agent": "/a", "callbacks": ["parse"]}, "no well-known bus name"),
         ({"fields": "[]"}, "'fields' is no object"),
         ({"fields": "{"}, "'fields' is no JSON object"),
+        ({"fields": "[" * 100_000}, "'fields' is no JSON object"),
         ({"fields": {"a": {"path": "x", "colour": 1}}}, "'fields.a'"),
         ({"fields": {"a": {"path": "x", "type": "colour"}}}, "Invalid enum value 'colour'"),
         ({"fields": {"a": {"path": "x"}}, "agent": "/a", "callbacks": ["parse"]}, "exclude each other"),

@@ -146,3 +146,11 @@ async def test_three_that_are_late_suspend_it_and_it_is_told(made: Made) -> None
             await made.parse()
     assert made.state == "suspended"
     assert made.bus.asked[-1] == "Release of org.example.A: timeout"
+
+
+async def test_what_it_gives_is_nested_no_deeper_than_every_database_can_read(made: Made) -> None:
+    """One item that can't be read fails a search for everyone."""
+    made.bus.calling = Reply("answered", '{"a":' * 129 + "1" + "}" * 129)
+    parsed = await made.agent.parse(ITEM, made.registry.parse("x", ITEM))
+    assert (parsed.data, parsed.deferred) == (None, False)
+    assert parsed.errors == ("The document is nested deeper than 128.",)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +20,11 @@ def test_a_position_comes_back(purpose: str, position: object) -> None:
 def test_a_cursor_of_another_call_is_refused() -> None:
     with pytest.raises(InvalidCursor, match="begin again without a cursor"):
         cursor.decode("ListNodes", cursor.encode("GetItems", 1))
+
+
+def test_what_is_nested_too_deep_is_refused() -> None:
+    with pytest.raises(InvalidCursor):
+        cursor.decode("GetItems", base64.urlsafe_b64encode(b"[" * 100_000).decode())
 
 
 @given(st.text())

@@ -533,6 +533,8 @@ class TestPayloads:
             ("<a xmlns='urn:a'>&e;</a>", "undefined entity"),
             ("<a xmlns='urn:a'>" * 200 + "</a>" * 200, "deeper than 128"),
             (f"<a xmlns='urn:a'>{'x' * payloads.BYTES_AT_MOST}</a>", "bytes"),
+            # Not even read to its end.
+            ("<a>" * 500_000, "has 1500000 bytes, and 258048 is the most"),
         ],
         ids=lambda value: value[:20] if isinstance(value, str) else None,
     )

@@ -1,0 +1,46 @@
+"""Documents as they are stored: no deeper than every database can read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pubsub_cached import documents
+
+TEXTS = st.text(alphabet='ab"\\[]{}', max_size=4)
+JSON = st.recursive(
+    TEXTS | st.integers(0, 9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+def depth(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(depth, value.values()), default=0)
+    return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
+
+
+@given(JSON)
+def test_the_depth_is_that_of_objects_and_lists(value: Any) -> None:
+    assert documents._depth(documents._encoder.encode(value).decode()) == depth(value)
+
+
+def nested(levels: int) -> dict[str, Any]:
+    found: Any = {"[{": '"[{'}
+    for _ in range(levels - 2):
+        found = [found]
+    return {"a": found}
+
+
+def test_what_is_nested_too_deep_is_refused() -> None:
+    assert documents.stored(nested(128)).count("[") == 126 + 2
+    with pytest.raises(OverflowError, match="nested deeper than 128"):
+        documents.stored(nested(129))
+
+
+def test_many_that_stand_side_by_side_are_not_deep() -> None:
+    assert documents.stored({"a": [[]] * 1000}).startswith('{"a":[[],[]')
