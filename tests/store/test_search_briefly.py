@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import Connection, insert, text
 
-from pubsub_cached.store import drive, indexes, items, scope, search
+from pubsub_cached.store import drive, indexes, items, nodes, scope, search
 from pubsub_cached.store.database import TooMuch
 from pubsub_cached.store.models import Node
 from pubsub_cached.store.search import Search
@@ -134,3 +134,19 @@ async def test_what_turns_out_to_take_long_is_cut_off(store: Store) -> None:
     assert store.read_briefly(search.find, replace(sought("rare"), briefly=True)).items == []
     counted = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 300000) SELECT count(*) FROM n"
     assert store.read_now(lambda conn: conn.execute(text(counted)).scalar()) == 300_000
+
+
+async def test_a_read_that_is_cut_off_wherever_that_may_be_leaves_no_transaction(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite counts the steps of a statement over all its runs, so that one in some hundred BEGINs is looked at too."""
+    # As where the machine was busy with something else since the read began.
+    monkeypatch.setattr("pubsub_cached.store.store.BRIEFLY", -1.0)
+    cut = 0
+    for _ in range(3000):
+        try:
+            store.read_briefly(search.find, replace(sought("rare"), briefly=True))
+        except TooMuch:
+            cut += 1
+    assert cut
+    assert await store.read(nodes.all_states) == []

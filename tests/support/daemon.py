@@ -131,8 +131,11 @@ class Daemon:
         """Wait until an account has a state."""
         path = await self.call("Manager", "GetAccount", "s", account)
         async with asyncio.timeout(30):
-            while await self.get("Account", "State", path) != wanted:
+            while True:
+                # Before it is asked for, or what is told meanwhile is missed.
                 self._woken.clear()
+                if await self.get("Account", "State", path) == wanted:
+                    return
                 await self._woken.wait()
 
     async def settled(self, service: str, node: str, *states: str, account: str = "") -> dict[str, Any]:

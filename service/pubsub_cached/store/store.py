@@ -139,8 +139,8 @@ class Store:
         """
         self._courtesy.begin()
         try:
-            self._driver.execute("BEGIN")
             try:
+                self._driver.execute("BEGIN")
                 return fn(self._connection, *args, **kwargs)
             finally:
                 # An error of the disk ends the transaction by itself.
@@ -156,16 +156,22 @@ class Store:
 
     def read_briefly(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As ``read_now``, for what is most likely short. Raises TooMuch once it is not, for ``read_aside``."""
-        end = time.perf_counter() + BRIEFLY
-        self._driver.set_progress_handler(lambda: time.perf_counter() > end, _STEPS)
+
+        def briefly(connection: Connection) -> T:
+            end = time.perf_counter() + BRIEFLY
+            # Only now: SQLite counts the steps of all runs of a statement, and a BEGIN that is cut off has begun.
+            self._driver.set_progress_handler(lambda: time.perf_counter() > end, _STEPS)
+            try:
+                return fn(connection, *args, **kwargs)
+            finally:
+                self._driver.set_progress_handler(None, 0)
+
         try:
-            return self.read_now(fn, *args, **kwargs)
+            return self.read_now(briefly)
         except DatabaseError as error:
             if error.__cause__ is not None and self._database.is_interrupted(error.__cause__):
                 raise TooMuch from None
             raise
-        finally:
-            self._driver.set_progress_handler(None, 0)
 
     async def read_aside(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As ``read_now``, on a thread and a connection of its own: for what is not bounded.
