@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from .. import errors
 from ..address import Address
+from ..pace import Pace
 from ..store import changes as change_store
 from ..store import items as item_store
 from ..store import nodes as node_store
@@ -43,7 +44,6 @@ from .max_items import MaxItems, exceeds
 from .negatives import Negatives
 from .nodes import Nodes, still
 from .overwrites import Question
-from .pace import Pace
 from .parsing import Parsing
 from .proofs import BY_ROSTER, Proofs
 from .sync import KEPT, Sync

@@ -8,11 +8,11 @@ from ..address import Address
 from ..analysers.item import ItemContext, Parsed
 from ..analysers.registry import Registry, Subject
 from ..errors import NotSupported
+from ..pace import Pace
 from ..records import ItemRecord
 from ..store.rows import NodeRow, StoredItem, digest
 from ..xmpp import payload as xml
 from ..xmpp.port import Item
-from .pace import Pace
 
 # What was made of items, by the state of the registry in which it was.
 Made = dict[tuple[int, Item], StoredItem]

@@ -13,6 +13,7 @@ from ..address import Address
 from ..analysers import matching
 from ..analysers.definition import Definition
 from ..analysers.registry import Matched, Registry, Subject
+from ..pace import Pace
 from ..store import items as item_store
 from ..store import nodes as node_store
 from ..store import parsing as stored_items
@@ -24,7 +25,6 @@ from .changes import Changes
 from .jobs import Job, Jobs
 from .nodes import Nodes, asks
 from .options import ReanalyseFilter
-from .pace import Pace
 from .parsing import Parsing
 from .sync import KEPT, Sync
 

@@ -152,7 +152,7 @@ class Session:
         subject = _subject(service, node)
         request = stanzas.items_request(node, max_items, ids, rsm)
         iq = await self._ask("get", service, request, subject, timeout)
-        return stanzas.read_items(iq, subject, node, ids)
+        return await stanzas.read_items(iq, subject, node, ids)
 
     async def get_archive(self, service: str, node: str, rsm: Rsm, *, timeout: float = 30.0) -> ArchivePage:
         """What a node's archive holds (XEP-0313)."""

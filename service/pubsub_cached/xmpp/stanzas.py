@@ -9,6 +9,7 @@ from typing import cast, get_args
 
 from .. import jid
 from ..errors import InvalidJid, StanzaError
+from ..pace import Pace
 from . import forms, payload
 from .port import DiscoInfo, DiscoItem, DiscoPage, Fields, Item, ItemsPage, Rsm, Subscription, SubscriptionState
 
@@ -94,23 +95,31 @@ def subscriptions_request(node: str) -> ET.Element:
 # Replies
 
 
-def read_items(iq: ET.Element, subject: str, node: str, ids: Sequence[str]) -> ItemsPage:
-    """A reply to an items request; items that were not asked for by id are left out."""
+async def read_items(iq: ET.Element, subject: str, node: str, ids: Sequence[str]) -> ItemsPage:
+    """A reply to an items request; items that were not asked for by id are left out.
+
+    It is taken apart in slices of time, for it may be one of megabytes, and nothing is left of it.
+    """
     pubsub = _only(iq, PUBSUB + "pubsub", subject)
     items = pubsub.find(PUBSUB + "items")
-    found: tuple[Item, ...] = ()
+    found: list[Item] = []
     if items is not None:
         _same(items, node, subject)
-        found = tuple(read_item(each) for each in items.iterfind(PUBSUB + "item"))
-    if ids:
         asked = frozenset(ids)
-        found = tuple(item for item in found if item.id in asked)
+        pace = Pace()
+        for each in items.iterfind(PUBSUB + "item"):
+            item = read_item(each)
+            if not asked or item.id in asked:
+                found.append(item)
+            # To free all of it at once takes as long as a slice.
+            each.clear()
+            await pace.kept()
     page = pubsub.find(RSM + "set")
     if page is None:
-        return ItemsPage(found)
+        return ItemsPage(tuple(found))
     count = (page.findtext(RSM + "count") or "").strip()
     return ItemsPage(
-        found,
+        tuple(found),
         rsm=True,
         count=int(count) if count.isdecimal() else None,
         first=page.findtext(RSM + "first"),

@@ -22,29 +22,30 @@ def pubsub(content: str) -> ET.Element:
 
 
 class TestItems:
-    def test_keep_the_services_order(self) -> None:
+    async def test_keep_the_services_order(self) -> None:
         reply = pubsub("<items node='n'><item id='b'><x xmlns='urn:x'/></item><item id='a' publisher='p@x'/></items>")
-        assert stanzas.read_items(reply, "it", "n", ()) == ItemsPage(
+        assert await stanzas.read_items(reply, "it", "n", ()) == ItemsPage(
             (Item("b", '<x xmlns="urn:x"/>', "urn:x"), Item("a", publisher="p@x"))
         )
 
-    def test_a_page_says_where_it_is(self) -> None:
+    async def test_a_page_says_where_it_is(self) -> None:
         page = "<first index='3'>f</first><last>l</last><count>9</count>"
         reply = pubsub(f"<items node='n'/><set xmlns='http://jabber.org/protocol/rsm'>{page}</set>")
-        assert stanzas.read_items(reply, "it", "n", ()) == ItemsPage((), True, 9, "f", "l")
+        assert await stanzas.read_items(reply, "it", "n", ()) == ItemsPage((), True, 9, "f", "l")
 
-    def test_a_page_may_say_nothing_or_nonsense(self) -> None:
+    async def test_a_page_may_say_nothing_or_nonsense(self) -> None:
         reply = pubsub("<items node='n'/><set xmlns='http://jabber.org/protocol/rsm'><count>-1</count></set>")
-        assert stanzas.read_items(reply, "it", "n", ()) == ItemsPage((), True, None, None, None)
+        assert await stanzas.read_items(reply, "it", "n", ()) == ItemsPage((), True, None, None, None)
 
-    def test_items_that_were_not_asked_for_are_left_out(self) -> None:
+    async def test_items_that_were_not_asked_for_are_left_out(self) -> None:
         reply = pubsub("<items node='n'><item id='a'/><item id='b'/></items>")
-        assert [item.id for item in stanzas.read_items(reply, "it", "n", ("b", "c")).items] == ["b"]
+        page = await stanzas.read_items(reply, "it", "n", ("b", "c"))
+        assert [item.id for item in page.items] == ["b"]
 
     @pytest.mark.parametrize("reply", [pubsub("<items node='other'/>"), iq("")])
-    def test_a_reply_about_something_else_is_an_error(self, reply: ET.Element) -> None:
+    async def test_a_reply_about_something_else_is_an_error(self, reply: ET.Element) -> None:
         with pytest.raises(StanzaError, match="undefined-condition"):
-            stanzas.read_items(reply, "it", "n", ())
+            await stanzas.read_items(reply, "it", "n", ())
 
     def test_a_request_says_what_is_wanted(self) -> None:
         request = stanzas.items_request("n", 5, ("a", "b"), Rsm(10, before=""))

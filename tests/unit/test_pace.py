@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from pubsub_cached.cache.pace import SLICE, Pace
+from pubsub_cached.pace import SLICE, Pace
 
 
 async def worked(seconds: float, pieces: int) -> int:
