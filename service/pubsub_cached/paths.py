@@ -1,11 +1,12 @@
 """Where files are: those that ship with the package, and the user's own (XDG Base Directory Specification).
 
-Nothing here creates anything, and every call looks at the environment anew.
+Nothing here creates anything, and every call looks at the environment anew. What ships stays where it was found.
 """
 
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 APPLICATION = "pubsub-cached"
@@ -13,6 +14,7 @@ APPLICATION = "pubsub-cached"
 _PACKAGE = Path(__file__).resolve().parent
 
 
+@cache
 def shipped(name: str) -> Path:
     """A directory that ships with the package: inside it when installed, beside it in a checkout.
 

@@ -15,6 +15,11 @@ def test_shipped_directories_exist_and_hold_what_they_are_for() -> None:
     assert (paths.systemd() / "pubsub-cached.service").is_file()
 
 
+def test_shipped_directories_are_looked_for_once() -> None:
+    # Every signal asks for its interface's description, and so where that is.
+    assert paths.interfaces() is paths.interfaces()
+
+
 def test_missing_shipped_directory_is_named() -> None:
     with pytest.raises(FileNotFoundError, match="no-such-directory"):
         paths.shipped("no-such-directory")
