@@ -59,5 +59,4 @@ def _brings_newest(event: Event) -> bool:
 
 def expected(account: Account, address: Address) -> bool:
     """Whether the account's presence brings the node's last item, and its events."""
-    near = address.own or address.service in account.session.contacts
-    return address.node in account.interests and near
+    return address.node in account.interests and (address.own or address.service in account.session.contacts)

@@ -79,6 +79,8 @@ class Queries:
 
     def message(self, message: ET.Element, sender: Callable[[str], str]) -> None:
         """Take the results in a message. sender: what a JID is, normalised."""
+        if not self._open:
+            return
         for result in message.iterfind(_MAM + "result"):
             query = self._open.get(result.get("queryid", ""))
             if query is not None and message.get("type") != "error":

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 logging.getLogger("slixmpp").setLevel(logging.CRITICAL)
 
 CLIENT = "{jabber:client}"
+MESSAGE = CLIENT + "message"
+ASKED = "{urn:xmpp:sm:3}r"
 SASL = "{urn:ietf:params:xml:ns:xmpp-sasl}"
 STREAM_ERRORS = "{urn:ietf:params:xml:ns:xmpp-streams}"
 
@@ -108,7 +110,6 @@ class Client(Stream):
         for name in ("IM", "IMError", "Presence", "Stream Error", "Roster Update", "SASL Failure"):
             self.remove_handler(name)
         for name, tag, callback in (
-            ("message", CLIENT + "message", self._message),
             ("iq", CLIENT + "iq", self._iq),
             ("presence", CLIENT + "presence", lambda _: None),
             ("stream error", STREAM + "error", self._stream_error),
@@ -264,14 +265,26 @@ class Client(Stream):
 
     # Stanzas
 
-    # The library answers a handler's exception with an error to whoever sent the stanza.
+    def _spawn_event(self, xml: ET.Element) -> None:
+        """The library's own, but for what every event is: a message, and the question how much has come.
 
-    def _message(self, stanza: StanzaBase) -> None:
-        if self.authenticated:
-            try:
-                self._owner.message(stanza.xml)
-            except Exception as problem:
-                self.exception(problem)
+        It makes an object of each stanza, and then looks at it once for each of its handlers.
+        """
+        if self.authenticated and xml.tag == MESSAGE:
+            self.management.count()
+            self._message(xml)
+        elif self.authenticated and xml.tag == ASKED:
+            self.management.asked()
+        else:
+            super()._spawn_event(xml)
+
+    def _message(self, xml: ET.Element) -> None:
+        try:
+            self._owner.message(xml)
+        except Exception as problem:
+            self.exception(problem)
+
+    # The library answers a handler's exception with an error to whoever sent the stanza.
 
     def _iq(self, stanza: Any) -> None:
         try:

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 EVENT = "{http://jabber.org/protocol/pubsub#event}"
 DELAY = "{urn:xmpp:delay}delay"
 CLIENT = stanzas.CLIENT
+_ITEM = EVENT + "item"
+_RETRACT = EVENT + "retract"
 
 # A room's messages speak for its occupants, never for a service.
 _REFUSED_TYPES = frozenset({"groupchat"})
@@ -104,8 +106,8 @@ def _items(element: ET.Element, service: str, node: str, delayed: bool, account:
         service=service,
         node=node,
         delayed=delayed,
-        items=tuple(stanzas.read_item(each) for each in element.iterfind(EVENT + "item")),
-        retracted=tuple(each.get("id", "") for each in element.iterfind(EVENT + "retract") if each.get("id")),
+        items=tuple([stanzas.read_item(each) for each in element if each.tag == _ITEM]),
+        retracted=tuple([id_ for each in element if each.tag == _RETRACT and (id_ := each.get("id"))]),
     )
 
 

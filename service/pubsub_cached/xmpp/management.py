@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from slixmpp.plugins.base import register_plugin
 from slixmpp.plugins.xep_0198 import XEP_0198
+from slixmpp.plugins.xep_0198.stream_management import MAX_SEQ
 from slixmpp.stanza import Iq
 
 # Seconds. What the server keeps meanwhile for a resumption is little beside what it may keep.
@@ -68,9 +69,18 @@ class StreamManagement(_Base):  # type: ignore[misc]
             pending.cancel()
             self.send_ack()
 
-    def _handle_request_ack(self, req: Any) -> None:
+    def count(self) -> None:
+        """A stanza came that the library is not shown."""
+        if self.enabled_in:
+            self.handled = (self.handled + 1) % MAX_SEQ
+
+    def asked(self) -> None:
+        """The server wants to know how much has come."""
         if self._pending is None:
             self._pending = self.xmpp.loop.call_later(ANSWERED_AFTER, self.answer)
+
+    def _handle_request_ack(self, req: Any) -> None:
+        self.asked()
 
     def _handle_ack(self, ack: Any) -> None:
         super()._handle_ack(ack)

@@ -72,7 +72,7 @@ class Session:
         self._roster = Roster(self._account)
         self._capabilities = Capabilities()
         self._features: tuple[str, ...] = ()
-        self._gate = events.Gate(self._account, lambda: self._roster.contacts, listener.solicited)
+        self._gate = events.Gate(self._account, lambda: self._roster.entries, listener.solicited)
         self._endpoint, self._password = endpoint, password
         # Made when it is first wanted: an account that is only read from its copy needs no slixmpp, which takes as long
         # to import as all else that the first answer waits for.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator
 from typing import Any, cast
@@ -88,6 +89,25 @@ async def stream(done: list[str]) -> AsyncIterator[Managed]:
     task.cancel()
 
 
+class Listener:
+    """An owner that writes down the messages it gets."""
+
+    def __init__(self, done: list[str]) -> None:
+        self._done = done
+
+    def message(self, xml: ET.Element) -> None:
+        self._done.append(f"message {xml.get('id')}")
+
+
+def authenticated(done: list[str]) -> Client:
+    """A client that has logged in."""
+    client = Client(Endpoint("alice@localhost", "localhost", tls="none"), "", None, cast("Owner", Listener(done)))
+    client.connection_made(Transport(done))
+    client.authenticated = True
+    client.data_received((GREETING + ENABLED).encode())
+    return client
+
+
 async def answered(done: list[str], count: int = 1) -> None:
     """Return once so many answers were written."""
     async with asyncio.timeout(30):
@@ -137,3 +157,33 @@ async def test_a_stream_that_is_closed_is_answered_before(done: list[str]) -> No
     client.close_stream()
 
     assert done == ["answered 0", "closed"]
+
+
+async def test_messages_count_as_all_stanzas_do(done: list[str]) -> None:
+    client = authenticated(done)
+    client.data_received(b"<message id='1'/><presence/><message id='2'/><r xmlns='urn:xmpp:sm:3'/>")
+    client.close_stream()
+
+    assert done == ["message 1", "message 2", "answered 3", "closed"]
+
+
+async def test_before_stream_management_begins_nothing_is_counted(done: list[str]) -> None:
+    client = authenticated(done)
+    client.management.enabled_in = False
+    client.data_received(b"<message id='1'/><presence/>")
+    client.data_received((ENABLED + "<message id='2'/>" + REQUEST).encode())
+    client.close_stream()
+
+    assert done == ["message 1", "message 2", "answered 1", "closed"]
+
+
+async def test_an_event_is_made_no_object_and_tried_by_no_handler_of_the_library(done: list[str]) -> None:
+    client = authenticated(done)
+    ran: set[str] = set()
+    sys.setprofile(lambda frame, kind, _: ran.add(frame.f_code.co_name) if kind == "call" else None)
+    client.data_received((MESSAGE + REQUEST).encode())
+    sys.setprofile(None)
+
+    assert done == ["message None"]
+    assert "_spawn_event" in ran
+    assert not ran & {"_build_stanza", "recv_stanza", "match", "__getitem__"}
