@@ -316,7 +316,7 @@ PasswordSource = Callable[[], str]
 
 
 class Connector(Protocol):
-    """Makes the session of an account: ``session.connector`` over slixmpp, or a fake world's."""
+    """Makes the session of an account: ``session.connect`` over slixmpp, or a fake world's."""
 
     def __call__(self, endpoint: Endpoint, password: PasswordSource, listener: Listener) -> Session:
         """A session that is still offline."""

@@ -1,4 +1,4 @@
-"""The session behind the port: an account's stream over slixmpp, its requests and its events."""
+"""The session behind the port: an account's stream over slixmpp, what it announces and what comes in."""
 
 from __future__ import annotations
 
@@ -10,26 +10,10 @@ from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from .. import errors, jid
-from . import archive, events, stanzas, writing
+from . import events, stanzas
+from .asking import Asking
 from .caps import Capabilities
-from .port import (
-    Affiliation,
-    ArchivePage,
-    DiscoInfo,
-    DiscoItem,
-    DiscoPage,
-    Endpoint,
-    Fields,
-    FormField,
-    ItemsPage,
-    Listener,
-    PasswordSource,
-    RosterEvent,
-    Rsm,
-    SessionState,
-    Subscription,
-)
-from .requests import Requests
+from .port import Endpoint, Listener, PasswordSource, RosterEvent, SessionState
 from .roster import Roster, differing
 
 if TYPE_CHECKING:
@@ -38,8 +22,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A service that pages disco#items unasked is followed so far.
-DISCO_PAGES = 1000
 PING_TIMEOUT = 30.0
 # After a change of the network a stream is rather dead than slow.
 QUICK_PING_TIMEOUT = 10.0
@@ -60,15 +42,13 @@ def load() -> None:
     del connection
 
 
-class Session:
+class Session(Asking):
     """One account's session (port.Session)."""
 
     def __init__(self, endpoint: Endpoint, password: PasswordSource, listener: Listener) -> None:
-        self._account = endpoint.jid
+        super().__init__(endpoint.jid)
         self._domain = jid.domain(endpoint.jid)
         self._listener = listener
-        self._requests = Requests(self._account)
-        self._queries = archive.Queries()
         self._roster = Roster(self._account)
         self._capabilities = Capabilities()
         self._features: tuple[str, ...] = ()
@@ -78,18 +58,12 @@ class Session:
         # to import as all else that the first answer waits for.
         self._connection: Connection | None = None
         self._client: Client | None = None
-        self._online = False
         self._announced = ""
         # Contacts whose entries changed while there was no session.
         self._moved: list[str] = []
         self._said: tuple[str, str, str] = ("offline", "", "")
 
     # What is known
-
-    @property
-    def online(self) -> bool:
-        """Whether requests can be made now."""
-        return self._online
 
     @property
     def contacts(self) -> frozenset[str]:
@@ -135,138 +109,6 @@ class Session:
         self._capabilities.announce(nodes)
         if self._online:
             self._announce()
-
-    # Requests
-
-    async def get_items(
-        self,
-        service: str,
-        node: str,
-        *,
-        max_items: int | None = None,
-        ids: Sequence[str] = (),
-        rsm: Rsm | None = None,
-        timeout: float = 60.0,
-    ) -> ItemsPage:
-        """Items of a node (XEP-0060 6.5)."""
-        subject = _subject(service, node)
-        request = stanzas.items_request(node, max_items, ids, rsm)
-        iq = await self._ask("get", service, request, subject, timeout)
-        return await stanzas.read_items(iq, subject, node, ids)
-
-    async def get_archive(self, service: str, node: str, rsm: Rsm, *, timeout: float = 30.0) -> ArchivePage:
-        """What a node's archive holds (XEP-0313)."""
-        subject = _subject(service, node)
-        with self._queries.query(service, node, rsm, subject) as query:
-            request = archive.request(query.id, node, rsm)
-            return query.end(await self._ask("set", service, request, subject, timeout))
-
-    async def disco_info(self, service: str, node: str = "", *, timeout: float = 30.0) -> DiscoInfo:
-        """disco#info of a service or node."""
-        subject = _subject(service, node)
-        iq = await self._ask("get", service, stanzas.disco_request(stanzas.DISCO_INFO, node), subject, timeout)
-        return stanzas.read_disco_info(iq, subject, node)
-
-    async def disco_items(self, service: str, node: str = "", *, timeout: float = 30.0) -> tuple[DiscoItem, ...]:
-        """disco#items of a service or node, all pages of it."""
-        subject = _subject(service, node)
-        found: dict[DiscoItem, None] = {}
-        page: Rsm | None = None
-        for _ in range(DISCO_PAGES):
-            request = stanzas.disco_request(stanzas.DISCO_ITEMS, node, page)
-            iq = await self._ask("get", service, request, subject, timeout)
-            items, last = stanzas.read_disco_items(iq, subject, node)
-            known = len(found)
-            found |= dict.fromkeys(items)
-            if last is None or len(found) == known:
-                break
-            page = Rsm(max=len(items), after=last)
-        return tuple(found)
-
-    async def disco_page(self, service: str, node: str, rsm: Rsm, *, timeout: float = 30.0) -> DiscoPage:
-        """A page of disco#items, or all of it from a service that does not page."""
-        subject = _subject(service, node)
-        request = stanzas.disco_request(stanzas.DISCO_ITEMS, node, rsm)
-        return stanzas.read_disco_page(await self._ask("get", service, request, subject, timeout), subject, node)
-
-    async def subscribe(
-        self, service: str, node: str, *, options: Fields | None = None, timeout: float = 30.0
-    ) -> Subscription:
-        """Subscribe the bare JID."""
-        subject = _subject(service, node)
-        request = stanzas.subscribe_request(node, self._account, options)
-        iq = await self._ask("set", service, request, subject, timeout)
-        return stanzas.read_subscription(iq, subject, node, self._account)
-
-    async def unsubscribe(self, service: str, node: str, subid: str = "", *, timeout: float = 30.0) -> None:
-        """Unsubscribe the bare JID."""
-        request = stanzas.unsubscribe_request(node, self._account, subid)
-        await self._ask("set", service, request, _subject(service, node), timeout)
-
-    async def subscriptions(self, service: str, node: str = "", *, timeout: float = 30.0) -> tuple[Subscription, ...]:
-        """The account's subscriptions at a service, or to one node."""
-        subject = _subject(service, node)
-        iq = await self._ask("get", service, stanzas.subscriptions_request(node), subject, timeout)
-        return stanzas.read_subscriptions(iq, subject, node, self._account)
-
-    async def affiliations(self, service: str, *, timeout: float = 30.0) -> tuple[Affiliation, ...]:
-        """The account's affiliations at a service."""
-        return writing.read_affiliations(
-            await self._ask("get", service, writing.affiliations_request(), service, timeout)
-        )
-
-    # Requests that change something
-
-    async def publish(
-        self,
-        service: str,
-        node: str,
-        item_id: str,
-        payload: str,
-        *,
-        options: Fields | None = None,
-        timeout: float = 30.0,
-    ) -> str:
-        """Publish one item; its id."""
-        request = writing.publish_request(node, item_id, payload, options or {})
-        return writing.read_published(await self._set(service, node, request, timeout), item_id)
-
-    async def retract(
-        self, service: str, node: str, item_id: str, *, notify: bool = True, timeout: float = 30.0
-    ) -> None:
-        """Retract one item."""
-        await self._set(service, node, writing.retract_request(node, item_id, notify), timeout)
-
-    async def create_node(self, service: str, node: str, *, config: Fields | None = None, timeout: float = 30.0) -> str:
-        """Create a node; its name."""
-        iq = await self._set(service, node, writing.create_request(node, config or {}), timeout)
-        return writing.read_created(iq, node)
-
-    async def node_configuration(self, service: str, node: str, *, timeout: float = 30.0) -> tuple[FormField, ...]:
-        """A node's configuration."""
-        subject = _subject(service, node)
-        iq = await self._ask("get", service, writing.configuration_request(node), subject, timeout)
-        return writing.read_configuration(iq, subject)
-
-    async def configure_node(self, service: str, node: str, config: Fields, *, timeout: float = 30.0) -> None:
-        """Change fields of a node's configuration."""
-        await self._set(service, node, writing.configure_request(node, config), timeout)
-
-    async def delete_node(self, service: str, node: str, *, timeout: float = 30.0) -> None:
-        """Delete a node."""
-        await self._set(service, node, writing.delete_request(node), timeout)
-
-    async def purge_node(self, service: str, node: str, *, timeout: float = 30.0) -> None:
-        """Remove all items of a node."""
-        await self._set(service, node, writing.purge_request(node), timeout)
-
-    async def _set(self, service: str, node: str, request: ET.Element, timeout: float) -> ET.Element:
-        return await self._ask("set", service, request, _subject(service, node), timeout)
-
-    async def _ask(self, kind: str, service: str, child: ET.Element, subject: str, timeout: float) -> ET.Element:
-        if not self._online:
-            raise errors.Offline(f"{self._account} is not connected, so {subject} can't be asked for.")
-        return await self._requests.ask(kind, service, child, subject=subject, timeout=timeout)
 
     # The connection's subscriber
 
@@ -381,7 +223,3 @@ async def _tolerate(request: Awaitable[_T], *tolerated: type[errors.PubSubCached
     except tolerated as problem:
         log.warning("%s", problem.message)
         return None
-
-
-def _subject(service: str, node: str) -> str:
-    return f"'{node}' at {service}" if node else service
