@@ -258,7 +258,7 @@ async def test_call_reports_errors_time_outs_and_unknown_names(
     with pytest.raises(errors.Timeout, match=r"Wait within 0\.05 seconds"):
         await other.call(connection.unique_name, ROOT, SAMPLE, "Wait", timeout=0.05)
     assert time.monotonic() - began >= 0.05
-    assert not other._pending
+    assert not other._calls.pending
     await other.close()
 
 
@@ -281,4 +281,4 @@ async def test_flags_of_a_call_without_reply(connection: Connection, client: Cli
     connection.call_no_reply(client.name, "/", "test.Nobody", "Tell", "s", ["x"])
     message = await asked
     assert message.flags == MessageFlag.NO_REPLY_EXPECTED
-    assert not connection._pending
+    assert not connection._calls.pending

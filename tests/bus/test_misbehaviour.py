@@ -10,7 +10,7 @@ import pytest
 from dbus_fast import Variant
 
 from pubsub_cached.bus import Connection, RemoteError
-from pubsub_cached.bus.connection import BUS, BUS_PATH
+from pubsub_cached.bus.addresses import BUS, BUS_PATH
 from pubsub_cached.cache.views import AT_MOST
 from pubsub_cached.daemon import NAME, Daemon
 from pubsub_cached.errors import BusLost

@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..analysers.agent import Outcome, Reply
-from ..bus import Match, Owners, RemoteError, Signal
+from ..bus import Owners, RemoteError
 from ..errors import BusLost, LimitExceeded, Timeout
 
 if TYPE_CHECKING:
     from ..bus import Connection
 
 AGENT = "im.pubsubcache1.AnalyserAgent"
-BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
 
 _STANDARD = "org.freedesktop.DBus.Error."
 _OUTCOMES: dict[str, Outcome] = {
@@ -61,7 +60,7 @@ class Peers:
             # dbus-daemon refuses to start what no file describes, even if it runs.
             if await self._owners.has_owner(name):
                 return Reply("answered")
-            await self._connection.call(*BUS, "StartServiceByName", "su", [name, 0], timeout=seconds)
+            await self._connection.call_bus("StartServiceByName", "su", [name, 0], timeout=seconds)
         except Timeout:
             return Reply("late", f"It did not start within {seconds:g} s.")
         except RemoteError as error:
@@ -76,10 +75,4 @@ class Peers:
 
     async def follow(self, name: str, callback: Callable[[bool], None]) -> Callable[[], None]:
         """Call back whenever a well-known name gets an owner or loses it."""
-
-        def changed(signal: Signal) -> None:
-            callback(bool(signal.body[2]))
-
-        bus, path, interface = BUS
-        subscription = await self._connection.subscribe(changed, Match(bus, path, interface, "NameOwnerChanged", name))
-        return subscription.cancel
+        return (await self._owners.follow(name, callback)).cancel

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, Self
-from urllib.parse import quote
 
 from dbus_fast import DBusFastError, Message, MessageType, NameFlag, RequestNameReply
 
 from ..errors import BusLost, InvalidArgs, LimitExceeded, NameTaken, Timeout
 from . import descriptors
+from .addresses import BUS, BUS_PATH, session_address, system_address
+from .calls import NO_REPLY_EXPECTED, Call, Calls, values
 from .errors import DISCONNECTED, RemoteError
 from .flow import Answer, Flow
 from .marshalling import marshalled
@@ -25,16 +25,11 @@ from .writer import Writer
 
 log = logging.getLogger(__name__)
 
-BUS = "org.freedesktop.DBus"
-BUS_PATH = "/org/freedesktop/DBus"
-
 TOTAL_LIMIT = 64 * 1024 * 1024
 """Bytes that may wait for the bus to take them; with twice as many the bus counts as lost."""
 
 MESSAGE_LIMIT = 16 * 1024 * 1024
 """Bytes of one message; a bus with default limits takes 32 MiB and disconnects who sends more."""
-
-NO_REPLY_EXPECTED = 1
 
 UNSANDBOXED = "unsandboxed"
 """In place of an object's owner or a signal's destination: every client that is known not to be sandboxed."""
@@ -43,7 +38,6 @@ _GREETING = 25.0
 _FAREWELL = 5.0
 
 Handler = Callable[[Message], None]
-_Waiter = Callable[[Message | None], None]
 
 
 class Connection:
@@ -55,7 +49,7 @@ class Connection:
         self.flow = Flow(self._ask_stats)
         self._loop = asyncio.get_running_loop()
         self._lost: asyncio.Future[None] = self._loop.create_future()
-        self._pending: dict[int, tuple[str, _Waiter]] = {}
+        self._calls = Calls(self.transmit)
         self._matches = Matches(self)
         self._names: set[str] = set()
         self._turns: Turns | None = None
@@ -88,7 +82,7 @@ class Connection:
     async def own(self, name: str) -> None:
         """Takes the well-known ``name``; raises NameTaken when another process has it."""
         flags = NameFlag.DO_NOT_QUEUE.value
-        (reply,) = await self.call(BUS, BUS_PATH, BUS, "RequestName", "su", [name, flags])
+        (reply,) = await self.call_bus("RequestName", "su", [name, flags])
         if reply not in (RequestNameReply.PRIMARY_OWNER.value, RequestNameReply.ALREADY_OWNER.value):
             raise NameTaken(f"The bus name {name} has an owner already: is another instance running?")
         self._names.add(name)
@@ -109,17 +103,23 @@ class Connection:
         timeout: seconds. An ``h`` in ``body`` is a descriptor number, which is duplicated; one in the reply is the
         caller's to close. Raises RemoteError, errors.Timeout, BusLost.
         """
-        return _result(await self._answer(destination, path, interface, member, signature, body, timeout))
+        return values(await self._calls.ask(Call(destination, path, interface, member, signature, body), timeout))
+
+    async def call_bus(
+        self, member: str, signature: str = "", body: Sequence[Any] = (), *, timeout: float = 25.0
+    ) -> list[Any]:
+        """Calls a method of the bus itself; see ``call``."""
+        return await self.call(BUS, BUS_PATH, BUS, member, signature, body, timeout=timeout)
 
     async def peer(self, name: str) -> Peer:
         """What the bus says of the process behind a unique name; its ``pidfd`` is the caller's to close.
 
         Raises RemoteError, also when there is no process on this machine, errors.Timeout, BusLost.
         """
-        reply = await self._answer(BUS, BUS_PATH, BUS, "GetConnectionCredentials", "s", [name], 25.0)
+        reply = await self._calls.ask(Call(BUS, BUS_PATH, BUS, "GetConnectionCredentials", "s", [name]), 25.0)
         fds, reply.unix_fds = reply.unix_fds, []
         try:
-            (said,) = _result(reply)
+            (said,) = values(reply)
             if "ProcessID" not in said:
                 raise RemoteError(f"{BUS}.Error.UnixProcessIdUnknown", f"The bus does not know the process of {name}.")
             label = bytes(said["LinuxSecurityLabel"].value) if "LinuxSecurityLabel" in said else b""
@@ -128,41 +128,11 @@ class Connection:
         finally:
             descriptors.close(fds)
 
-    async def _answer(
-        self,
-        destination: str,
-        path: str,
-        interface: str,
-        member: str,
-        signature: str,
-        body: Sequence[Any],
-        timeout: float,
-    ) -> Message:
-        future: asyncio.Future[Message | None] = self._loop.create_future()
-
-        def answered(reply: Message | None) -> None:
-            if not future.done():
-                future.set_result(reply)
-            elif reply is not None:
-                descriptors.close_all(reply)
-
-        serial = self._call(destination, path, interface, member, signature, body, answered)
-        try:
-            async with asyncio.timeout(timeout):
-                reply = await future
-        except TimeoutError:
-            raise Timeout(f"{destination} did not answer {interface}.{member} within {timeout:g} seconds.") from None
-        finally:
-            self._pending.pop(serial, None)
-        if reply is None:
-            raise BusLost(f"The bus went away before {destination} answered {interface}.{member}.")
-        return reply
-
     def call_no_reply(
         self, destination: str, path: str, interface: str, member: str, signature: str = "", body: Sequence[Any] = ()
     ) -> None:
         """Calls a method of which no reply is wanted."""
-        self._call(destination, path, interface, member, signature, body, None)
+        self._calls.send(Call(destination, path, interface, member, signature, body))
 
     def signal(
         self,
@@ -246,7 +216,7 @@ class Connection:
             async with asyncio.timeout(_FAREWELL):
                 # Calls that the bus routed to us come before its answer: they are still answered.
                 for name in sorted(self._names):
-                    await self.call(BUS, BUS_PATH, BUS, "ReleaseName", "s", [name])
+                    await self.call_bus("ReleaseName", "s", [name])
                 self.hand_on()
                 await self.drain()
         except (BusLost, RemoteError, Timeout, TimeoutError) as error:
@@ -256,42 +226,6 @@ class Connection:
             await self._transport.wait_for_disconnect()  # type: ignore[no-untyped-call]
         if not self._lost.done():
             self._lost.set_result(None)
-
-    def _call(
-        self,
-        destination: str,
-        path: str,
-        interface: str,
-        member: str,
-        signature: str,
-        body: Sequence[Any],
-        waiter: _Waiter | None,
-    ) -> int:
-        values, fds = descriptors.lend(signature, body)
-        message = Message(
-            destination=destination,
-            path=path,
-            interface=interface,
-            member=member,
-            signature=signature,
-            body=values,
-            unix_fds=fds,
-            flags=0 if waiter else NO_REPLY_EXPECTED,
-        )
-        try:
-            self.transmit(message, fds)
-        except BaseException:
-            descriptors.close(fds)
-            raise
-        if waiter is not None:
-            self._expect(message.serial, destination, waiter)
-        return message.serial
-
-    def _expect(self, serial: int, destination: str, waiter: _Waiter) -> None:
-        if self._transport._disconnected:
-            waiter(None)
-        else:
-            self._pending[serial] = (destination, waiter)
 
     def _ask_stats(self, name: str, answer: Answer) -> None:
         def answered(reply: Message | None) -> None:
@@ -303,7 +237,7 @@ class Connection:
                 waiting = reply.body[0].get("OutgoingBytes")
                 answer(waiting.value if waiting is not None else 0)
 
-        self._call(BUS, BUS_PATH, f"{BUS}.Debug.Stats", "GetConnectionStats", "s", [name], answered)
+        self._calls.send(Call(BUS, BUS_PATH, f"{BUS}.Debug.Stats", "GetConnectionStats", "s", [name]), answered)
 
     def _received(self, message: Message) -> bool:
         """The handler that sees every message before the library does; True: it is dealt with."""
@@ -317,7 +251,7 @@ class Connection:
             descriptors.close_all(message)
             self._signalled(message)
         else:
-            self._replied(message)
+            self._calls.replied(message)
         return True
 
     def _unreadable(self, call: Message, error: Exception) -> None:
@@ -333,23 +267,8 @@ class Connection:
                 self._lose(BusLost(f"The bus name {message.body[0]} was lost to another process."))
         self._matches.deliver(message)
 
-    def _replied(self, message: Message) -> None:
-        destination, waiter = self._pending.get(message.reply_serial, ("", None))
-        # Anyone may send a reply with a guessed serial; who was asked by unique name must be who answers.
-        if (
-            waiter is None
-            or (destination[0] == ":" and message.sender not in (destination, BUS))
-            or (destination == BUS and message.sender != BUS)
-        ):
-            descriptors.close_all(message)
-            return
-        del self._pending[message.reply_serial]
-        waiter(message)
-
     def _gone(self, error: BaseException | None) -> None:
-        pending, self._pending = self._pending, {}
-        for _, waiter in pending.values():
-            waiter(None)
+        self._calls.end()
         if not self._closing:
             why = f": {error}" if error is not None and str(error) else ""
             self._lose(BusLost(f"The {self._kind} bus went away{why}."))
@@ -358,30 +277,3 @@ class Connection:
         if not self._lost.done():
             self._lost.set_exception(error)
             self._lost.exception()  # Mark it as looked at: whoever closes first need not await lost().
-
-
-def session_address() -> str:
-    """Address of the session bus: ``$DBUS_SESSION_BUS_ADDRESS``, else the user's runtime directory.
-
-    Raises BusLost when there is none.
-    """
-    address = os.environ.get("DBUS_SESSION_BUS_ADDRESS")
-    if address:
-        return address
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    if runtime and os.path.exists(f"{runtime}/bus"):
-        return "unix:path=" + quote(f"{runtime}/bus").replace("~", "%7E")
-    raise BusLost("There is no session bus: DBUS_SESSION_BUS_ADDRESS is not set and $XDG_RUNTIME_DIR/bus is missing.")
-
-
-def system_address() -> str:
-    """Address of the system bus: ``$DBUS_SYSTEM_BUS_ADDRESS``, else the one that the D-Bus specification names."""
-    return os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or "unix:path=/var/run/dbus/system_bus_socket"
-
-
-def _result(reply: Message) -> list[Any]:
-    if reply.message_type is MessageType.ERROR:
-        descriptors.close_all(reply)
-        text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
-        raise RemoteError(str(reply.error_name), text)
-    return descriptors.take(reply)

@@ -14,8 +14,9 @@ from dbus_fast import Message, MessageType
 from ..errors import AccessDenied, Cancelled, Internal, InvalidArgs, LimitExceeded, PubSubCachedError, Timeout
 from . import descriptors
 from .caller import current, limited, sandboxed
+from .calls import NO_REPLY_EXPECTED
 from .clients import Clients
-from .connection import NO_REPLY_EXPECTED, Connection
+from .connection import Connection
 from .errors import UnknownInterface, UnknownMethod, is_error_name
 from .flow import WINDOW
 from .interface import PROPERTIES, Handler

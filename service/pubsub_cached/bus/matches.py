@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .addresses import BUS, BUS_PATH
+
 if TYPE_CHECKING:
     from dbus_fast import Message
 
     from .connection import Connection
 
 log = logging.getLogger(__name__)
-
-_BUS = "org.freedesktop.DBus"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Match:
 
     def fits(self, signal: Signal) -> bool:
         """Whether a signal is meant. A well-known sender can't be compared: the bus has done it."""
-        if self.sender is not None and self.sender != signal.sender and (self.sender[0] == ":" or self.sender == _BUS):
+        if self.sender is not None and self.sender != signal.sender and (self.sender[0] == ":" or self.sender == BUS):
             return False
         return (
             self.path in (None, signal.path)
@@ -86,7 +86,7 @@ class Matches:
         subscription = Subscription(self, callback, match)
         self._subscriptions[subscription] = None
         try:
-            await self._connection.call(_BUS, "/org/freedesktop/DBus", _BUS, "AddMatch", "s", [match.rule])
+            await self._connection.call_bus("AddMatch", "s", [match.rule])
         except BaseException:
             self._subscriptions.pop(subscription, None)
             raise
@@ -97,7 +97,7 @@ class Matches:
         if subscription in self._subscriptions:
             del self._subscriptions[subscription]
             rule = subscription.match.rule
-            self._connection.call_no_reply(_BUS, "/org/freedesktop/DBus", _BUS, "RemoveMatch", "s", [rule])
+            self._connection.call_no_reply(BUS, BUS_PATH, BUS, "RemoveMatch", "s", [rule])
 
     def deliver(self, message: Message) -> None:
         """Hands a signal to whom it concerns; an exception of one does not keep it from the others."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .addresses import BUS, BUS_PATH
 from .matches import Match, Signal, Subscription
 
 if TYPE_CHECKING:
     from .connection import Connection
-
-_BUS = "org.freedesktop.DBus"
 
 Gone = Callable[[str], None]
 
@@ -30,8 +29,7 @@ class Owners:
         """
         self._watches.setdefault(name, []).append(callback)
         if name not in self._subscriptions:
-            match = Match(_BUS, "/org/freedesktop/DBus", _BUS, "NameOwnerChanged", name)
-            subscription = await self._connection.subscribe(self._changed, match)
+            subscription = await self._connection.subscribe(self._changed, _owner_of(name))
             if name not in self._watches or name in self._subscriptions:
                 subscription.cancel()
             else:
@@ -47,9 +45,13 @@ class Owners:
         if not callbacks:
             self._forget(name)
 
+    async def follow(self, name: str, callback: Callable[[bool], None]) -> Subscription:
+        """Calls back whenever ``name`` gets an owner or loses it."""
+        return await self._connection.subscribe(lambda signal: callback(bool(signal.body[2])), _owner_of(name))
+
     async def has_owner(self, name: str) -> bool:
         """Whether ``name`` is on the bus right now."""
-        reply = await self._connection.call(_BUS, "/org/freedesktop/DBus", _BUS, "NameHasOwner", "s", [name])
+        reply = await self._connection.call_bus("NameHasOwner", "s", [name])
         return bool(reply[0])
 
     def _changed(self, signal: Signal) -> None:
@@ -66,3 +68,7 @@ class Owners:
         if subscription is not None:
             subscription.cancel()
         return self._watches.pop(name, [])
+
+
+def _owner_of(name: str) -> Match:
+    return Match(BUS, BUS_PATH, BUS, "NameOwnerChanged", name)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidArgs
+from .addresses import BUS, BUS_PATH
 from .caller import caller
 from .description import Description, Property, parse
 from .errors import PropertyReadOnly, UnknownMethod, UnknownProperty
@@ -124,7 +125,7 @@ class Standard:
         """Any path will do (D-Bus specification, "org.freedesktop.DBus.Peer")."""
 
     async def _machine_id(self, path: str) -> str:
-        (answer,) = await self._connection.call(PREFIX[:-1], "/org/freedesktop/DBus", PEER, "GetMachineId")
+        (answer,) = await self._connection.call(BUS, BUS_PATH, PEER, "GetMachineId")
         return str(answer)
 
     def _introspect(self, path: str) -> str:

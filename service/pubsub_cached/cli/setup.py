@@ -149,7 +149,7 @@ async def _reload(connection: Connection) -> list[str]:
     """Ask the bus and the user manager to read their files again; says which of them could not."""
     said = []
     try:
-        await connection.call("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "ReloadConfig")
+        await connection.call_bus("ReloadConfig")
     except PubSubCachedError as error:
         said.append(f"The session bus did not read its files again ({error}); log out and in.")
     try:
