@@ -11,19 +11,18 @@ from typing import Any
 
 from dbus_fast import Message, MessageType
 
-from ..errors import AccessDenied, Cancelled, Internal, InvalidArgs, LimitExceeded, PubSubCachedError, Timeout
+from ..errors import Cancelled, Internal, InvalidArgs, LimitExceeded, PubSubCachedError, Timeout
 from . import descriptors
-from .caller import current, limited, sandboxed
+from .caller import current, limited
 from .calls import NO_REPLY_EXPECTED
 from .clients import Clients
 from .connection import Connection
-from .errors import UnknownInterface, UnknownMethod, is_error_name
+from .errors import is_error_name
 from .flow import WINDOW
 from .interface import PROPERTIES, Handler
-from .objects import Object, Objects
-from .standard import INTROSPECTABLE, PEER, PREFIX, Standard
+from .methods import Methods
+from .standard import INTROSPECTABLE, PEER, PREFIX
 from .turns import AT_MOST
-from .values import with_texts
 
 log = logging.getLogger(__name__)
 
@@ -53,16 +52,14 @@ class Dispatcher:
     def __init__(
         self,
         connection: Connection,
-        objects: Objects,
-        standard: Standard,
+        methods: Methods,
         clients: Clients,
         hold: float,
         early: frozenset[str],
     ) -> None:
         self._connection = connection
         self._flow = connection.flow
-        self._objects = objects
-        self._standard = standard
+        self._find_method = methods.find
         self._clients = clients
         self._trusted = clients.trusted
         self._hold = hold
@@ -217,7 +214,7 @@ class Dispatcher:
     def _run(self, call: Message) -> None:
         token = current.set(call.sender)
         try:
-            handler = self._find(call)
+            handler = self._find_method(call)
             arguments = call.body if not handler.method.fds_in else _with_fds(call, handler)
             result = handler.function(*arguments)
             if type(result) not in _PLAIN and hasattr(result, "__await__"):
@@ -232,67 +229,6 @@ class Dispatcher:
         if call.unix_fds:
             descriptors.close_all(call)
         self._reply(call, handler, result)
-
-    def _find(self, call: Message) -> Handler:
-        found = self._objects.by_path.get(call.path)
-        if found is not None and (found.owner is None or found.seen_by(call.sender)):
-            handler = found.handlers.get((call.interface, call.member))
-        else:
-            handler = None
-        if handler is None:
-            handler = self._search(call)
-        if call.signature != handler.method.signature:
-            fitted = with_texts(call.body, call.signature, handler.method.signature)
-            if fitted is None:
-                raise InvalidArgs(
-                    f"{call.member} takes arguments of the signature '{handler.method.signature}', "
-                    f"not '{call.signature}'."
-                )
-            call.body = fitted
-        if not handler.sandboxed and sandboxed():
-            raise self._denied(call)
-        return handler
-
-    def _denied(self, call: Message) -> AccessDenied:
-        application = self._clients.limited.get(str(call.sender))
-        if application:
-            return AccessDenied(
-                f"{call.member} is not for the sandboxed application {application}, which may only read; "
-                "its id in the key 'allow' of [sandbox] in config.toml would let it."
-            )
-        log.info("%s of %s was refused: who calls could not be found out", call.member, call.sender)
-        return AccessDenied(f"{call.member} is not for clients that can't be identified; they may only read.")
-
-    def _search(self, call: Message) -> Handler:
-        """What the quick look did not find: a standard interface, a call without interface, or nothing at all."""
-        if call.interface is not None and call.interface.startswith(PREFIX):
-            handler = self._standard.handler(call.path, call.interface, call.member)
-            if handler is not None:
-                return handler
-        found = self._objects.find(call.path, call.sender)
-        if call.interface is None:
-            return self._search_all(call, found)
-        if found is None or call.interface not in found.interfaces:
-            raise UnknownInterface(f"The object {call.path} has no interface {call.interface}.")
-        raise UnknownMethod(f"The interface {call.interface} has no method {call.member}.")
-
-    def _search_all(self, call: Message, found: Object | None) -> Handler:
-        """The first method of this name, best one that takes these arguments."""
-        handlers = (
-            []
-            if found is None
-            else [handler for (_, member), handler in found.handlers.items() if member == call.member]
-        )
-        for name in self._standard.names(call.path):
-            try:
-                handler = self._standard.handler(call.path, name, call.member)
-            except UnknownMethod:
-                continue
-            if handler is not None:
-                handlers.append(handler)
-        if not handlers:
-            raise UnknownMethod(f"The object {call.path} has no method {call.member}.")
-        return next((one for one in handlers if one.method.signature == call.signature), handlers[0])
 
     def _await(self, call: Message, handler: Handler, result: Awaitable[Any]) -> None:
         future = asyncio.ensure_future(result)

@@ -8,6 +8,7 @@ from .clients import Clients
 from .connection import Connection
 from .dispatch import Dispatcher
 from .interface import Interface, Place
+from .methods import Methods
 from .objects import Object, Objects
 from .paths import ROOT, is_object_path
 from .standard import OBJECT_MANAGER, Standard
@@ -39,8 +40,8 @@ class Tree:
         self._root = root
         self._objects = Objects()
         clients = Clients(connection, allow)
-        standard = Standard(connection, self._objects, root)
-        self._dispatcher = Dispatcher(connection, self._objects, standard, clients, hold, frozenset(early))
+        methods = Methods(self._objects, Standard(connection, self._objects, root), clients)
+        self._dispatcher = Dispatcher(connection, methods, clients, hold, frozenset(early))
         connection.serve(self._dispatcher.receive, self._dispatcher.refuse)
 
     def export(self, path: str, *interfaces: Interface, managed: bool = False, owner: str | None = None) -> None:
