@@ -19,7 +19,7 @@ from ..store.outline import ids_of
 from ..store.rows import ItemsQuery, ItemsSlice, NodeRow
 from ..store.store import Store
 from ..xmpp.port import Item
-from . import pending, refusals, service_reads
+from . import completeness, pending, refusals, service_reads
 from .account import BEGINNING, Account
 from .accounts import Accounts
 from .made import Answer, Form, MadeAnswer, Pages, WantedItems, answered
@@ -130,19 +130,19 @@ class Reads:
         found: ItemsSlice | None,
     ) -> Answer | Awaitable[Answer]:
         account = self._accounts.get(address.account)
-        now = self._clock()
+        online, now = account.online, self._clock()
         if node is not None and (address in self._nodes.suspected or _unheard(account, node)):
             node = _stale(node)
-        decision = decide(node, options.policy, account.online, now)
+        decision = decide(node, options.policy, online, now)
         if decision in _FROM_CACHE and self._unproved(account, node, options):
-            proving = Decision.PROVE if account.online else Decision.OFFLINE
+            proving = Decision.PROVE if online else Decision.OFFLINE
             decision = proving if options.policy != "cache" else Decision.NOT_CACHED
         if decision in _FROM_CACHE:
             assert node is not None
             self._in_use(node, now)
-            if found is not None and self._withheld(account, node, options, place, found):
+            if found is not None and completeness.withheld(node, options, place, found, online):
                 return self._with_timeout(self._past(account, node, options, place), address, options)
-            if found is None or (account.online and _past_window(node, options, found)):
+            if found is None or (online and completeness.past_window(node, options, found)):
                 return self._beyond(account, node, options, place)
             answer = self._from_cache(account, node, revision, options, place, found)
             if wanted is not None:
@@ -238,7 +238,7 @@ class Reads:
             cursor = place.rest(items) if found.position is not None else ""
         elif found.position is not None:
             cursor = place.cursor(["db", found.position, found.last])
-        elif items and self._goes_on(node, options, account):
+        elif items and completeness.goes_on(node, options, account.online):
             cursor = place.cursor(["id", found.last])
         info: InfoRecord = {
             "source": "cache",
@@ -253,28 +253,6 @@ class Reads:
         if items and found.index is not None:
             info["first"], info["last"], info["index"] = found.first, found.last, found.index
         return items, cursor, info
-
-    @staticmethod
-    def _withheld(account: Account, node: NodeRow, options: ReadOptions, place: Place, found: ItemsSlice) -> bool:
-        """Whether the service may have more of the named items: too large to be stored, or past the window."""
-        if place.ids is None or options.policy == "cache" or not account.online:
-            return False
-        past = node.completeness == "window" and node.state != "unreachable"
-        if past and found.position is None and len(found.items) < len(set(place.ids)):
-            return True
-        wanted = options.fields is None or "payload" in options.fields
-        return wanted and any("payload" not in item for item in found.items)
-
-    @staticmethod
-    def _goes_on(node: NodeRow, options: ReadOptions, account: Account) -> bool:
-        """Whether the service has items past the last of this page, which is the window's last."""
-        return (
-            node.completeness == "window"
-            and options.policy != "cache"
-            and options.newest_first
-            and options.before is None
-            and account.online
-        )
 
     async def _past(self, account: Account, node: NodeRow, options: ReadOptions, place: Place) -> Answer:
         return await self._from_service(account, node.address, options, place, node)
@@ -366,15 +344,3 @@ def _unheard(account: Account, node: NodeRow) -> bool:
     if node.state != "live" or node.guarantee != "weak" or not account.online:
         return False
     return not node.address.own and node.address.service not in account.session.contacts
-
-
-def _past_window(node: NodeRow, options: ReadOptions, found: ItemsSlice) -> bool:
-    """Whether the page lies behind the oldest item of a window."""
-    if node.completeness != "window" or options.policy == "cache":
-        return False
-    if options.before == "":
-        # The service's last page, not the window's.
-        return options.newest_first
-    if found.items:
-        return False
-    return options.index is not None or options.after is not None or bool(options.cursor)

@@ -1,0 +1,44 @@
+"""What a copy lacks of its node: whether a page of it is all that the service would give.
+
+Source: the coherence model, "Serving": a window must never look like the end of the list.
+"""
+
+from __future__ import annotations
+
+from ..store.rows import ItemsSlice, NodeRow
+from .options import ReadOptions
+from .place import Place
+
+
+def withheld(node: NodeRow, options: ReadOptions, place: Place, found: ItemsSlice, online: bool) -> bool:
+    """Whether the service may have more of the named items: too large to be stored, or past the window."""
+    if place.ids is None or options.policy == "cache" or not online:
+        return False
+    past = node.completeness == "window" and node.state != "unreachable"
+    if past and found.position is None and len(found.items) < len(set(place.ids)):
+        return True
+    wanted = options.fields is None or "payload" in options.fields
+    return wanted and any("payload" not in item for item in found.items)
+
+
+def goes_on(node: NodeRow, options: ReadOptions, online: bool) -> bool:
+    """Whether the service has items past the last of this page, which is the window's last."""
+    return (
+        node.completeness == "window"
+        and options.policy != "cache"
+        and options.newest_first
+        and options.before is None
+        and online
+    )
+
+
+def past_window(node: NodeRow, options: ReadOptions, found: ItemsSlice) -> bool:
+    """Whether the page lies behind the oldest item of a window."""
+    if node.completeness != "window" or options.policy == "cache":
+        return False
+    if options.before == "":
+        # The service's last page, not the window's.
+        return options.newest_first
+    if found.items:
+        return False
+    return options.index is not None or options.after is not None or bool(options.cursor)
