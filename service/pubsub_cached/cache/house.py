@@ -73,76 +73,120 @@ class House:
         chance: random.Random | None = None,
     ) -> None:
         """peers: the other programs on the bus; None when there is no bus. chance: draws waits."""
-        limits = config.cache
         self.state: State = "starting"
         self.on_state: list[Callable[[], None]] = []
         self.store = store
         self.analysers = registry
+        self._clock = clock
+        self._limits = config.cache
+        self._audit_ms = self._limits.audit_interval * 1000
+        self._peers = peers
+        self._jitter = Jitter(chance)
         self.changes = Changes()
         self.jobs = Jobs()
         self.accounts = Accounts(store, connector, secrets, config.account)
-        negatives = Negatives(clock)
-        self.proofs = Proofs(clock, limits.access_proof * 1000)
-        parsing = Parsing(registry, limits.payload_limit, limits.items_per_node)
         self.privacy = Privacy(store, registry)
-        jitter = Jitter(chance)
-        self.nodes = Nodes(store, registry, self.changes, negatives, self.proofs, clock, self.privacy, jitter)
-        subscriptions = Subscriptions()
-        facts = Facts(store)
-        pushes = Pushes(clock)
+        self.proofs = Proofs(clock, self._limits.access_proof * 1000)
+        self._negatives = Negatives(clock)
+        self._parsing = Parsing(registry, self._limits.payload_limit, self._limits.items_per_node)
+        self.nodes = Nodes(
+            store, registry, self.changes, self._negatives, self.proofs, clock, self.privacy, self._jitter
+        )
+        self._make_synchronisation()
+        self._make_analysis()
+        self._make_reads()
+        self._make_writing()
+        self._make_upkeep()
+
+    def _make_synchronisation(self) -> None:
+        """What keeps nodes as their services have them."""
+        store, clock, jitter = self.store, self._clock, self._jitter
+        subscriptions, facts, pushes = Subscriptions(), Facts(store), Pushes(clock)
         rounds = Rounds(
             store,
             self.nodes,
-            parsing,
+            self._parsing,
             self.changes,
             subscriptions,
             facts,
             pushes,
             clock=clock,
             jitter=jitter,
-            audit_ms=limits.audit_interval * 1000,
+            audit_ms=self._audit_ms,
         )
         self.sync = Sync(store, self.accounts, self.nodes, self.jobs, rounds, subscriptions, facts)
-        silence = Silence(store, subscriptions, jitter, clock)
-        self.agents = Agents(store, registry, self.nodes, self.changes, peers)
-        self.reanalysis = Reanalysis(
-            store, registry, self.nodes, parsing, self.agents, self.sync, self.changes, self.jobs
-        )
-        self.nodes.ask = self.reanalysis.ask
-        self.analysing = Analysing(store, registry, self.accounts, self.agents, self.reanalysis, peers)
-        self.reads = Reads(store, self.accounts, self.nodes, parsing, self.sync, negatives, self.proofs, clock)
-        self.node_reads = NodeReads(store, self.changes)
         self.removal = Removal(
-            store, parsing, self.sync, self.changes, negatives, self.jobs, total_size=limits.total_size
+            store,
+            self._parsing,
+            self.sync,
+            self.changes,
+            self._negatives,
+            self.jobs,
+            total_size=self._limits.total_size,
         )
-        self.events = Events(store, self.nodes, parsing, self.sync, self.changes, negatives, self.proofs)
-        self.sync.caught_up = self.events.caught_up
-        silence.distrust = self.events.distrust
-        self.writing = Writing(store, self.accounts, self.nodes, self.events, self.sync, negatives)
-        self.subscribing = Subscribing(store, self.accounts, self.nodes, self.sync, self.changes, negatives, clock)
-        self.discovery = Discovery(self.accounts)
-        self.searches = Searches(store, self.accounts, clock, self.reads.pages)
-        self.exports = Exports(store, self.searches, self.jobs)
-        self.outbox = Outbox(store, self.accounts, self.writing, parsing, self.changes, self.jobs, clock, self.privacy)
-        self.reads.waiting = self.outbox.waiting
+        self._make_validation(subscriptions, pushes)
+
+    def _make_validation(self, subscriptions: Subscriptions, pushes: Pushes) -> None:
+        """What applies events, and looks after what they may have missed."""
+        store, clock, jitter = self.store, self._clock, self._jitter
+        silence = Silence(store, subscriptions, jitter, clock)
         self.revalidation = Revalidation(
             store,
             self.accounts,
-            parsing,
+            self._parsing,
             self.sync,
             self.removal,
             self.changes,
-            negatives,
+            self._negatives,
             pushes,
             silence,
             clock=clock,
             jitter=jitter,
-            audit_ms=limits.audit_interval * 1000,
+            audit_ms=self._audit_ms,
         )
+        self.events = Events(store, self.nodes, self._parsing, self.sync, self.changes, self._negatives, self.proofs)
+        self.sync.caught_up = self.events.caught_up
+        silence.distrust = self.events.distrust
         self.events.sooner = self.revalidation.wake
-        self.elsewhere = Elsewhere(store, self.changes)
-        self.views = Views(store, self.searches, peers)
-        self.upkeep = Upkeep(store, self.accounts, self.nodes, self.sync, self.changes, self.jobs, clock)
+
+    def _make_analysis(self) -> None:
+        """What says of nodes what they are, and parses their items again."""
+        store, registry = self.store, self.analysers
+        self.agents = Agents(store, registry, self.nodes, self.changes, self._peers)
+        self.reanalysis = Reanalysis(
+            store, registry, self.nodes, self._parsing, self.agents, self.sync, self.changes, self.jobs
+        )
+        self.nodes.ask = self.reanalysis.ask
+        self.analysing = Analysing(store, registry, self.accounts, self.agents, self.reanalysis, self._peers)
+
+    def _make_reads(self) -> None:
+        """What answers reads, and tells who watches."""
+        store, clock = self.store, self._clock
+        self.reads = Reads(
+            store, self.accounts, self.nodes, self._parsing, self.sync, self._negatives, self.proofs, clock
+        )
+        self.node_reads = NodeReads(store, self.changes)
+        self.discovery = Discovery(self.accounts)
+        self.searches = Searches(store, self.accounts, clock, self.reads.pages)
+        self.exports = Exports(store, self.searches, self.jobs)
+        self.views = Views(store, self.searches, self._peers)
+
+    def _make_writing(self) -> None:
+        """What is asked of services for clients, at once or as soon as there is a session."""
+        store, clock = self.store, self._clock
+        self.writing = Writing(store, self.accounts, self.nodes, self.events, self.sync, self._negatives)
+        self.subscribing = Subscribing(
+            store, self.accounts, self.nodes, self.sync, self.changes, self._negatives, clock
+        )
+        self.outbox = Outbox(
+            store, self.accounts, self.writing, self._parsing, self.changes, self.jobs, clock, self.privacy
+        )
+        self.reads.waiting = self.outbox.waiting
+
+    def _make_upkeep(self) -> None:
+        """What looks after the database, and at what other daemons write into it."""
+        self.elsewhere = Elsewhere(self.store, self.changes)
+        self.upkeep = Upkeep(self.store, self.accounts, self.nodes, self.sync, self.changes, self.jobs, self._clock)
 
     @property
     def revision(self) -> int:
