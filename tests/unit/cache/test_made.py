@@ -276,15 +276,18 @@ def seen(conn: Connection) -> tuple[int, object]:
 
 async def compare(cache: Cached) -> None:
     """Each page is what the database says; asked twice, so that it may come again."""
+    # What is written meanwhile is in the one and not in the other.
     for options in OPTIONS * 2:
+        before = None
         try:
-            page, _, info = await ask(cache, options)
+            while before != (before := cache.store.read_now(seen)):
+                page, _, info = await ask(cache, options)
+                query = Place.of(BLOG, options).query(options)
+                node, revision, found = cache.store.read_now(read_items, BLOG, query)
         except PubSubCachedError:
             continue
         if info["source"] != "cache":
             continue
-        query = Place.of(BLOG, options).query(options)
-        node, revision, found = cache.store.read_now(read_items, BLOG, query)
         assert node is not None
         assert found is not None
         assert page.items == found.items  # type: ignore[attr-defined]
@@ -292,7 +295,6 @@ async def compare(cache: Cached) -> None:
     for text, query, sought in SEARCHES * 2:
         before = None
         while before != (before := cache.store.read_now(seen)):
-            # What is written meanwhile is in the one and not in the other.
             page, _, info = await seek(cache, text, query, sought)
             items, _, fresh = await answered(cache.house.searches.search(text, query, sought))
         assert page.items == items  # type: ignore[attr-defined]
