@@ -15,6 +15,7 @@ from pubsub_cached import config
 from pubsub_cached.daemon import Daemon
 from pubsub_cached.xmpp.fake import World
 from tests.bus.sample import OBJECT_MANAGER, PROPERTIES, ROOT, Client
+from tests.support import sqlite
 
 ALICE = "alice@example.org"
 SERVICE = "pubsub.example.org"
@@ -125,7 +126,7 @@ async def daemon(
     settings = config.Config(
         cache=cache,
         sandbox=config.Sandbox(allow=sandbox),
-        database=config.Database(url=f"sqlite:///{directory / 'cache.sqlite3'}"),
+        database=config.Database(url=f"sqlite:///{sqlite.place(directory / 'cache.sqlite3')}"),
         account=(config.Account(jid=ALICE, password_file=str(password)),),
     )
     service = Daemon(settings, connector=made.connector, address=address)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -13,12 +12,13 @@ import pytest
 from sqlalchemy import make_url
 
 from pubsub_cached.address import Address
-from pubsub_cached.store import accounts, dialect, migrate, nodes, urls
+from pubsub_cached.store import accounts, dialect, nodes, urls
 from pubsub_cached.store.postgresql import connection as connections
 from pubsub_cached.store.rows import NodeRow
 from pubsub_cached.store.sqlite import engine as engines
 from pubsub_cached.store.store import Store
 from pubsub_cached.store.transaction import Transaction
+from tests.support import sqlite
 from tests.support.postgresql import PostgreSQL
 
 P = ParamSpec("P")
@@ -116,21 +116,10 @@ def reused(server: PostgreSQL, template: str) -> str:
     return server.url(server.create(template))
 
 
-@pytest.fixture(scope="session")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new database with nothing in it."""
-    path = tmp_path_factory.mktemp("store") / "pristine.sqlite3"
-    migrate.prepare(url_of(path))
-    return path
-
-
 @pytest.fixture
-def path(tmp_path: Path, pristine: Path) -> Path:
+def path(tmp_path: Path) -> Path:
     """A database of this test alone."""
-    path = tmp_path / "data" / "cache.sqlite3"
-    path.parent.mkdir(mode=0o700)
-    shutil.copy(pristine, path)
-    return path
+    return sqlite.place(tmp_path / "data" / "cache.sqlite3")
 
 
 @pytest.fixture
@@ -157,9 +146,7 @@ def shared(
 ) -> Iterator[Database]:
     """For generated cases, each of which makes a node of its own."""
     if backend == "sqlite":
-        path = tmp_path_factory.mktemp("shared") / "cache.sqlite3"
-        shutil.copy(request.getfixturevalue("pristine"), path)
-        database = Database(url_of(path))
+        database = Database(url_of(sqlite.place(tmp_path_factory.mktemp("shared") / "cache.sqlite3")))
     else:
         server: PostgreSQL = request.getfixturevalue("server")
         database = Database(server.url(server.create(request.getfixturevalue("template"))))

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Text, column, select, values
 
-from pubsub_cached.store import accounts, items, migrate, nodes
+from pubsub_cached.store import accounts, items, nodes
+from tests.support import sqlite
 from tests.support.postgresql import PostgreSQL
 
 from .conftest import ACCOUNT, Database, url_of
@@ -39,11 +40,8 @@ NUMBERS = st.sampled_from([None, True, False, 0, -1, 2, 2.5, 2**60, "10", "9", "
 
 
 @pytest.fixture(scope="module")
-def both(
-    pristine: object, tmp_path_factory: pytest.TempPathFactory, server: PostgreSQL, template: str
-) -> Iterator[Both]:
-    path = tmp_path_factory.mktemp("both") / "cache.sqlite3"
-    migrate.prepare(url_of(path))
+def both(tmp_path_factory: pytest.TempPathFactory, server: PostgreSQL, template: str) -> Iterator[Both]:
+    path = sqlite.place(tmp_path_factory.mktemp("both") / "cache.sqlite3")
     pair = (Database(url_of(path)), Database(server.url(server.create(template))))
     for database in pair:
         database.write(accounts.ensure, ACCOUNT)

@@ -20,6 +20,8 @@ from pubsub_cached.secrets import Secrets
 from pubsub_cached.store.store import Store
 from pubsub_cached.xmpp.fake import World
 
+from . import sqlite
+
 T = TypeVar("T")
 
 ALICE = "alice@example.org"
@@ -64,7 +66,7 @@ class Cached:
     def __init__(self, world: World, directory: Path, *accounts: str, url: str = "", **limits: int) -> None:
         """url: of the database; a file in the directory when it is ""."""
         self.world = world
-        self.url = url or f"sqlite:///{directory / 'cache.sqlite3'}"
+        self.url = url or f"sqlite:///{sqlite.place(directory / 'cache.sqlite3')}"
         self.directory = directory
         self.clock = Clock()
         self.told: list[tuple[Any, ...]] = []
