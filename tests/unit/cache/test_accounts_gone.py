@@ -6,7 +6,8 @@ import msgspec
 
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
-from tests.unit.cache.test_following import MICROBLOG, PUBSUB, local
+
+from .blog import MICROBLOG, PUBSUB, local
 
 
 async def test_an_account_taken_out_of_the_configuration_ends_nothing(cached: Make) -> None:

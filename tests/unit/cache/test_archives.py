@@ -13,8 +13,9 @@ from pubsub_cached.cache.facts import ENOUGH
 from pubsub_cached.cache.rungs import ARCHIVE_PAGES
 from pubsub_cached.xmpp.fake import LIBERVIA, PROSODY, Profile, World
 from tests.support.cached import ALICE, Cached, Make
-from tests.unit.cache.test_following import MICROBLOG, freshness
 from tests.unit.cache.test_rungs import ADDRESS, Shelf, post, shelf
+
+from .blog import MICROBLOG, freshness
 
 BOB = "bob@example.org"
 # An archive of all that was ever published, with ids of its own, as XEP-0313 has it of messages.

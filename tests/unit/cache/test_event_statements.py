@@ -9,28 +9,15 @@ from itertools import groupby
 import pytest
 
 from pubsub_cached.cache.arrivals import TOGETHER
-from pubsub_cached.xmpp.fake import Service, World
+from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ENTRY, Cached, Make
 
-PUBSUB = "pubsub.example.net"
-MICROBLOG = "urn:xmpp:microblog:0"
+from .blog import MICROBLOG, PUBSUB, followed
+
 # BEGIN, both counters, SAVEPOINT, the node; RELEASE, a counter each, COMMIT.
 FRAME = 8
 
 pytestmark = pytest.mark.sqlite
-
-
-async def followed(cached: Make, world: World | None = None, **limits: int) -> tuple[Cached, Service]:
-    """A cache that follows a blog of five posts."""
-    world = world or World()
-    service = world.service(PUBSUB)
-    service.create_node(MICROBLOG, max_items=10_000)
-    for number in range(5):
-        service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
-    cache: Cached = await cached(world, **limits)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
-    return cache, service
 
 
 async def transaction(cache: Cached, happens: Callable[[], None]) -> list[str]:
@@ -61,7 +48,7 @@ def reads(statements: list[str], table: str) -> int:
 
 
 async def test_a_publish_asks_for_nothing_twice(cached: Make) -> None:
-    cache, service = await followed(cached)
+    cache, service = await followed(cached, count=5)
     ran = await transaction(cache, lambda: service.publish(MICROBLOG, "new", ENTRY.format("new")))
 
     assert reads(ran, "node") == 1
@@ -73,7 +60,7 @@ async def test_a_publish_asks_for_nothing_twice(cached: Make) -> None:
 
 
 async def test_one_that_pushes_another_out_finds_that_and_removes_it_besides(cached: Make) -> None:
-    cache, service = await followed(cached, items_per_node=5)
+    cache, service = await followed(cached, count=5, items_per_node=5)
     ran = await transaction(cache, lambda: service.publish(MICROBLOG, "new", ENTRY.format("new")))
 
     assert reads(ran, "node") == 1
@@ -82,7 +69,7 @@ async def test_one_that_pushes_another_out_finds_that_and_removes_it_besides(cac
 
 
 async def test_a_retraction_finds_the_item_and_buries_it(cached: Make) -> None:
-    cache, service = await followed(cached)
+    cache, service = await followed(cached, count=5)
     ran = await transaction(cache, lambda: service.retract(MICROBLOG, "i1"))
 
     assert reads(ran, "node") == 1
@@ -92,7 +79,7 @@ async def test_a_retraction_finds_the_item_and_buries_it(cached: Make) -> None:
 
 
 async def test_publications_that_wait_cost_little_more_than_one(cached: Make) -> None:
-    cache, service = await followed(cached, World(burst=True))
+    cache, service = await followed(cached, World(burst=True), count=5)
     new = [f"new{number}" for number in range(TOGETHER)]
 
     def publish() -> None:

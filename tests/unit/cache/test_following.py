@@ -1,4 +1,4 @@
-"""Following a service: events, gaps, and what converges after them."""
+"""Following a service: its events, also during a fetch, and the subscriptions that they need."""
 
 from __future__ import annotations
 
@@ -8,44 +8,11 @@ import threading
 import pytest
 
 from pubsub_cached import errors
-from pubsub_cached.cache.options import PurgeFilter
-from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
+from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, World
 from pubsub_cached.xmpp.port import BounceEvent, Item, ItemsEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-PUBSUB = "pubsub.example.net"
-MICROBLOG = "urn:xmpp:microblog:0"
-PROFILES = pytest.mark.parametrize("profile", [PROSODY, EJABBERD, LIBERVIA], ids=["prosody", "ejabberd", "libervia"])
-
-
-async def followed(cached: Make, world: World, profile: Profile = PROSODY, count: int = 3) -> tuple[Cached, Service]:
-    """A cache that follows a blog of ``count`` posts; what was told so far is forgotten."""
-    service = world.service(PUBSUB, profile=profile)
-    service.create_node(MICROBLOG, max_items=10_000)
-    for number in range(count):
-        service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
-    cache: Cached = await cached(world)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
-    cache.told.clear()
-    return cache, service
-
-
-async def local(cache: Cached, node: str = MICROBLOG) -> dict[str, str]:
-    """What the database holds, id to payload."""
-    found: dict[str, str] = {}
-    cursor = ""
-    while True:
-        # A page ends earlier than asked for where it is large.
-        items, cursor, _ = await cache.read(PUBSUB, node, policy="cache", limit=500, cursor=cursor)
-        found |= {item["id"]: item["payload"] for item in items}
-        if not cursor:
-            return found
-
-
-async def freshness(cache: Cached) -> str:
-    *_, info = await cache.read(PUBSUB, MICROBLOG, policy="cache")
-    return info["freshness"]
+from .blog import MICROBLOG, PROFILES, PUBSUB, followed, freshness, local, purge
 
 
 class TestEvents:
@@ -233,136 +200,6 @@ class TestDuringAFetch:
         assert await local(cache) == {}
 
 
-class TestGaps:
-    @PROFILES
-    async def test_what_was_missed_is_found_after_a_new_session(self, cached: Make, profile: Profile) -> None:
-        """
-        coherence, Ladder: 5 mark and sweep
-        """
-        world = World()
-        cache, service = await followed(cached, world, profile)
-        world.cut(ALICE)
-        await cache.idle()
-        service.publish(MICROBLOG, "missed", ENTRY.format("missed"))
-        service.publish(MICROBLOG, "i2", ENTRY.format("changed"))
-        service.retract(MICROBLOG, "i1", notify=True)
-        world.restore(ALICE)
-        await cache.idle()
-        assert await local(cache) == {item.id: item.payload for item in service.items(MICROBLOG)}
-        assert await freshness(cache) == "live"
-        assert cache.removed() == ["i1"]
-
-    async def test_a_resumed_stream_goes_on_without_a_single_request(self, cached: Make) -> None:
-        """
-        coherence, Ladder: 0 stream resumed
-        """
-        world = World()
-        cache, service = await followed(cached, world)
-        asked = world.count()
-        world.cut(ALICE)
-        await cache.idle()
-        service.publish(MICROBLOG, "missed", ENTRY.format("missed"))
-        world.resume(ALICE)
-        await cache.idle()
-        assert "missed" in await local(cache)
-        assert world.count() == asked
-        assert await freshness(cache) == "live"
-
-    async def test_a_new_session_with_nothing_new_changes_nothing(self, cached: Make) -> None:
-        world = World()
-        cache, _ = await followed(cached, world)
-        before = cache.house.node_reads
-        _, _, revision, _ = await before.changes(cache.house.accounts.resolve("", PUBSUB, MICROBLOG), 0, 500)
-        world.cut(ALICE)
-        world.restore(ALICE)
-        await cache.idle()
-        assert [told for told in cache.told if len(told) == 4] == []
-        address = cache.house.accounts.resolve("", PUBSUB, MICROBLOG)
-        changed, removed, _, complete = await before.changes(address, revision, 500)
-        assert (changed, removed, complete) == ([], [], True)
-
-    async def test_a_node_that_vanished_meanwhile_is_gone(self, cached: Make) -> None:
-        world = World()
-        cache, service = await followed(cached, world)
-        world.cut(ALICE)
-        await cache.idle()
-        service.delete(MICROBLOG)
-        world.restore(ALICE)
-        await cache.idle()
-        assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "gone"
-        assert sorted(cache.removed()) == ["i0", "i1", "i2"]
-
-    async def test_a_node_that_may_not_be_read_any_more_is_hidden_at_once(self, cached: Make) -> None:
-        world = World()
-        cache, service = await followed(cached, world)
-        world.cut(ALICE)
-        await cache.idle()
-        service.configure(MICROBLOG, access_model="whitelist")
-        world.restore(ALICE)
-        await cache.idle()
-        assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
-        with pytest.raises(errors.Denied):
-            await cache.read(PUBSUB, MICROBLOG, policy="cache")
-        assert cache.removed() == []
-
-    async def test_a_service_that_is_down_keeps_its_nodes_flagged_and_readable(self, cached: Make) -> None:
-        world = World()
-        cache, service = await followed(cached, world)
-        service.down()
-        world.cut(ALICE)
-        world.restore(ALICE)
-        await cache.idle()
-        items, _, info = await cache.read(PUBSUB, MICROBLOG)
-        assert len(items) == 3
-        assert (info["source"], info["freshness"]) == ("cache", "stale")
-        assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "unreachable"
-
-    async def test_a_failed_synchronisation_is_tried_again_later(self, cached: Make) -> None:
-        world = World()
-        cache, service = await followed(cached, world)
-        service.down()
-        world.cut(ALICE)
-        world.restore(ALICE)
-        await cache.idle()
-        service.up()
-        cache.clock.advance(hours=1)
-        cache.house.revalidation.wake()
-        await cache.idle()
-        assert await freshness(cache) == "live"
-
-
-class TestRestart:
-    async def test_what_was_stored_is_served_offline_from_the_first_moment(self, cached: Make) -> None:
-        cache, _ = await followed(cached, World())
-        await cache.restart(online=False)
-        items, _, info = await cache.read(PUBSUB, MICROBLOG)
-        assert len(items) == 3
-        assert (info["source"], info["freshness"]) == ("cache", "offline")
-
-    async def test_nothing_is_called_live_before_it_was_validated(self, cached: Make) -> None:
-        world = World()
-        cache, service = await followed(cached, world)
-        service.hold()
-        await cache.stop()
-        await cache.start(online=False)
-        await cache.house.connect()
-        await world.settle()
-        await cache.house.revalidation.settled()
-        assert await freshness(cache) == "stale"
-        service.release()
-        await cache.idle()
-        assert await freshness(cache) == "live"
-
-    async def test_changes_made_meanwhile_are_found(self, cached: Make) -> None:
-        world = World()
-        cache, service = await followed(cached, world)
-        await cache.stop()
-        service.publish(MICROBLOG, "missed", ENTRY.format("missed"))
-        await cache.start()
-        await cache.idle()
-        assert "missed" in await local(cache)
-
-
 class TestSubscriptions:
     async def test_a_kept_node_is_subscribed_to(self, cached: Make) -> None:
         world = World()
@@ -425,58 +262,3 @@ class TestContacts:
         assert [item["id"] for item in items] == ["p1"]
         assert info["freshness"] == "live"
         assert items[0]["publisher"] == "bob@example.org"
-
-
-class TestLocalRemoval:
-    """Dropped here is not deleted there."""
-
-    async def test_purged_items_are_not_told_as_removed(self, cached: Make) -> None:
-        cache, _ = await followed(cached, World())
-        address = cache.house.accounts.resolve("", PUBSUB, MICROBLOG)
-        revision = cache.house.revision
-        await purge(cache)
-        assert cache.removed() == []
-        assert cache.signals("updated")
-        *_, complete = await cache.house.node_reads.changes(address, revision, 500)
-        assert complete is False
-
-    async def test_a_purged_node_is_answered_by_the_service_again(self, cached: Make) -> None:
-        cache, _ = await followed(cached, World())
-        await purge(cache)
-        items, _, info = await cache.read(PUBSUB, MICROBLOG)
-        assert (len(items), info["source"]) == (3, "network")
-        await cache.idle()
-        *_, info = await cache.read(PUBSUB, MICROBLOG)
-        assert info["source"] == "cache"
-
-    async def test_reset_forgets_all_nodes_and_no_account(self, cached: Make) -> None:
-        world = World()
-        cache, _ = await followed(cached, world)
-        revision = cache.house.revision
-        await cache.house.removal.reset().wait()
-        with pytest.raises(errors.NoSuchNode):
-            await cache.node(PUBSUB, MICROBLOG)
-        assert [account.jid for account in cache.house.accounts.list()] == [ALICE]
-        assert cache.house.revision >= revision
-        assert len(await cache.ids(PUBSUB, MICROBLOG)) == 3
-
-    async def test_a_log_keeps_its_newest_when_events_pass_its_limit(self, cached: Make) -> None:
-        world = World()
-        service = world.service(PUBSUB)
-        service.create_node(MICROBLOG, max_items=10_000)
-        for number in range(5):
-            service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
-        cache: Cached = await cached(world, items_per_node=5)
-        await cache.read(PUBSUB, MICROBLOG)
-        await cache.idle()
-        service.publish(MICROBLOG, "new", ENTRY.format("new"))
-        await cache.idle()
-        items, _, info = await cache.read(PUBSUB, MICROBLOG, policy="cache")
-        assert [item["id"] for item in items] == ["new", "i4", "i3", "i2", "i1"]
-        assert info["completeness"] == "window"
-        assert cache.removed() == []
-
-
-async def purge(cache: Cached, *, forget: bool = False) -> None:
-    await cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=forget)).wait()
-    await cache.idle()

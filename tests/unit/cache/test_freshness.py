@@ -10,7 +10,8 @@ from pubsub_cached import errors
 from pubsub_cached.xmpp.fake import World
 from pubsub_cached.xmpp.port import BounceEvent, ConfigurationEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
-from tests.unit.cache.test_following import MICROBLOG, PUBSUB, followed, freshness, local
+
+from .blog import MICROBLOG, PUBSUB, followed, freshness, local
 
 
 async def test_the_presence_of_a_contact_that_left_the_roster_is_no_evidence(cached: Make) -> None:

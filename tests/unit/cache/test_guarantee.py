@@ -6,7 +6,8 @@ import pytest
 
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
-from tests.unit.cache.test_following import MICROBLOG, PUBSUB
+
+from .blog import MICROBLOG, PUBSUB
 
 BOB = "bob@example.org"
 PROFILES = [PROSODY, EJABBERD, LIBERVIA]

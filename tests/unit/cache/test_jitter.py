@@ -10,7 +10,8 @@ from pubsub_cached.cache.nodes import RETRY_FIRST, RETRY_LONGEST, retry_at
 from pubsub_cached.cache.rounds import POLL_MS, SILENCE_MS
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
-from tests.unit.cache.test_following import MICROBLOG, PUBSUB, followed
+
+from .blog import MICROBLOG, PUBSUB, followed
 
 
 def test_waits_end_in_time_and_differ() -> None:

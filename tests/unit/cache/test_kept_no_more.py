@@ -12,7 +12,8 @@ from pubsub_cached.store import nodes as node_store
 from pubsub_cached.xmpp.fake import World
 from pubsub_cached.xmpp.port import ConfigurationEvent, DeleteEvent, Event, PurgeEvent
 from tests.support.cached import ALICE, Cached, Make
-from tests.unit.cache.test_following import MICROBLOG, PUBSUB, followed
+
+from .blog import MICROBLOG, PUBSUB, followed
 
 EVENTS = "urn:xmpp:calendar-events:0"
 

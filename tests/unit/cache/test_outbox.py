@@ -8,22 +8,15 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
-from pubsub_cached.cache import payloads
 from pubsub_cached.cache.jobs import Job
 from pubsub_cached.cache.outbox import WAITING_AT_MOST
 from pubsub_cached.cache.sending import ATTEMPTS_AT_MOST
-from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
-from tests.support.cached import ALICE, ENTRY, Cached, Make
+from pubsub_cached.xmpp.fake import PROSODY, Profile, Service, World
+from tests.support.cached import ALICE, Cached, Make
 
-PUBSUB = "pubsub.example.net"
-MICROBLOG = "urn:xmpp:microblog:0"
-BLOG = Address(ALICE, PUBSUB, MICROBLOG)
+from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, post
+
 CLIENT = ":1.42"
-PROFILES = pytest.mark.parametrize("profile", [PROSODY, EJABBERD, LIBERVIA], ids=["prosody", "ejabberd", "libervia"])
-
-
-def post(text: object) -> str:
-    return payloads.check(ENTRY.format(text))
 
 
 class Scene:
@@ -93,7 +86,7 @@ async def scene(cached: Make, profile: Profile) -> Scene:
     return found
 
 
-@pytest.mark.parametrize("profile", [PROSODY, EJABBERD, LIBERVIA], ids=["prosody", "ejabberd", "libervia"])
+@PROFILES
 async def test_it_is_sent_once_connected_and_answered_with_its_id_at_once(scene: Scene) -> None:
     id_ = await scene.publish(token="mine")
     assert id_

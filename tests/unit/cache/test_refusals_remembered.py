@@ -11,7 +11,8 @@ from pubsub_cached.address import Address
 from pubsub_cached.xmpp.fake import Service, World
 from pubsub_cached.xmpp.port import SubscriptionEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
-from tests.unit.cache.test_following import MICROBLOG, PUBSUB, followed
+
+from .blog import MICROBLOG, PUBSUB, followed
 
 
 async def test_unreachable_for_one_account_is_not_so_for_another(cached: Make) -> None:

@@ -14,7 +14,8 @@ from pubsub_cached.cache.facts import ENOUGH
 from pubsub_cached.cache.rungs import NEWEST_AT_MOST
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
-from tests.unit.cache.test_following import MICROBLOG, PUBSUB, freshness, local
+
+from .blog import MICROBLOG, PUBSUB, freshness, local
 
 ADDRESS = Address(ALICE, PUBSUB, MICROBLOG)
 MOVING = pytest.mark.parametrize("profile", [PROSODY, LIBERVIA], ids=["prosody", "libervia"])

@@ -9,7 +9,8 @@ from pubsub_cached.cache.rounds import SILENCE_MS
 from pubsub_cached.cache.silence import LISTED_MS
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
-from tests.unit.cache.test_following import MICROBLOG, PUBSUB, followed, freshness, local
+
+from .blog import MICROBLOG, PUBSUB, followed, freshness, local
 
 ADDRESS = Address(ALICE, PUBSUB, MICROBLOG)
 ANY = pytest.mark.parametrize("profile", [PROSODY, EJABBERD, LIBERVIA], ids=["prosody", "ejabberd", "libervia"])

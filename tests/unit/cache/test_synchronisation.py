@@ -13,7 +13,8 @@ from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Service, World
 from pubsub_cached.xmpp.port import BounceEvent, DeleteEvent, ItemsEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
-from tests.unit.cache.test_following import MICROBLOG, PUBSUB, followed, freshness, local, purge
+
+from .blog import MICROBLOG, PUBSUB, followed, freshness, local, purge
 
 ADDRESS = Address(ALICE, PUBSUB, MICROBLOG)
 

@@ -9,7 +9,8 @@ from pubsub_cached.cache.policy import Policy
 from pubsub_cached.records import InfoRecord
 from pubsub_cached.xmpp.fake import EJABBERD, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
-from tests.unit.cache.test_following import MICROBLOG, PUBSUB
+
+from .blog import MICROBLOG, PUBSUB
 
 TUNE = "http://jabber.org/protocol/tune"
 

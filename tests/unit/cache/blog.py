@@ -1,0 +1,69 @@
+"""A blog at a service, and a cache that follows it: what most tests of the cache begin with."""
+
+from __future__ import annotations
+
+import pytest
+
+from pubsub_cached.address import Address
+from pubsub_cached.cache import payloads
+from pubsub_cached.cache.options import PurgeFilter
+from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
+from tests.support.cached import ALICE, ENTRY, Cached, Make
+
+PUBSUB = "pubsub.example.net"
+MICROBLOG = "urn:xmpp:microblog:0"
+BLOG = Address(ALICE, PUBSUB, MICROBLOG)
+PROFILES = pytest.mark.parametrize("profile", [PROSODY, EJABBERD, LIBERVIA], ids=["prosody", "ejabberd", "libervia"])
+
+
+def post(text: object) -> str:
+    """A payload as the cache keeps it."""
+    return payloads.check(ENTRY.format(text))
+
+
+async def followed(
+    cached: Make,
+    world: World | None = None,
+    profile: Profile = PROSODY,
+    count: int = 3,
+    owner: str = "",
+    **limits: int,
+) -> tuple[Cached, Service]:
+    """A cache that follows a blog of ``count`` posts; what was told so far is forgotten."""
+    world = world or World()
+    service = world.service(PUBSUB, profile=profile)
+    service.create_node(MICROBLOG, owner=owner, max_items=10_000)
+    for number in range(count):
+        service.publish(MICROBLOG, f"i{number}", ENTRY.format(number), publisher=owner)
+    cache: Cached = await cached(world, **limits)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    cache.told.clear()
+    return cache, service
+
+
+async def owned(cached: Make, world: World, profile: Profile = PROSODY) -> tuple[Cached, Service]:
+    """A cache that follows Alice's own blog of two posts; what was told so far is forgotten."""
+    return await followed(cached, world, profile, 2, ALICE)
+
+
+async def local(cache: Cached, node: str = MICROBLOG) -> dict[str, str]:
+    """What the database holds, id to payload."""
+    found: dict[str, str] = {}
+    cursor = ""
+    while True:
+        # A page ends earlier than asked for where it is large.
+        items, cursor, _ = await cache.read(PUBSUB, node, policy="cache", limit=500, cursor=cursor)
+        found |= {item["id"]: item["payload"] for item in items}
+        if not cursor:
+            return found
+
+
+async def freshness(cache: Cached) -> str:
+    *_, info = await cache.read(PUBSUB, MICROBLOG, policy="cache")
+    return info["freshness"]
+
+
+async def purge(cache: Cached, *, forget: bool = False) -> None:
+    await cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=forget)).wait()
+    await cache.idle()

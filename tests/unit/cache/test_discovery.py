@@ -1,0 +1,87 @@
+"""What a service has for the account, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from pubsub_cached import errors
+from pubsub_cached.address import Address
+from pubsub_cached.xmpp.fake import PROSODY, Profile, Service, World
+from tests.support.cached import ALICE, Cached, Make
+
+from .blog import PROFILES, PUBSUB
+
+
+class TestListing:
+    async def full(self, cached: Make, profile: Profile) -> tuple[Cached, Service]:
+        world = World()
+        service = world.service(PUBSUB, profile=profile)
+        for number in range(25):
+            service.create_node(
+                f"n{number:02}", owner=ALICE, node_type="urn:a" if number % 5 == 0 else "urn:b", title=f"N {number}"
+            )
+            service.add_subscription(f"n{number:02}", ALICE)
+        cache: Cached = await cached(world)
+        return cache, service
+
+    async def pages(self, ask: Callable[..., Awaitable[tuple[list[Any], str]]], *arguments: Any) -> list[list[Any]]:
+        found, cursor = [], ""
+        while True:
+            page, cursor = await ask(*arguments, cursor=cursor)
+            found.append(page)
+            if not cursor:
+                return found
+
+    @PROFILES
+    async def test_nodes_come_in_pages(self, cached: Make, profile: Profile) -> None:
+        cache, service = await self.full(cached, profile)
+        pages = await self.pages(lambda **a: cache.house.discovery.nodes(Address(ALICE, PUBSUB, ""), "", 10, **a))
+        assert [len(page) for page in pages] == [10, 10, 5]
+        assert [record["node"] for page in pages for record in page] == sorted(service.nodes)
+        assert pages[0][0] == {"jid": PUBSUB, "node": "n00", "name": "N 0"}
+
+    @PROFILES
+    async def test_nodes_of_one_type(self, cached: Make, profile: Profile) -> None:
+        cache, _ = await self.full(cached, profile)
+        pages = await self.pages(lambda **a: cache.house.discovery.nodes(Address(ALICE, PUBSUB, ""), "urn:a", 2, **a))
+        assert [record["node"] for page in pages for record in page] == ["n00", "n05", "n10", "n15", "n20"]
+        assert all(len(page) <= 2 for page in pages)
+
+    async def test_a_page_is_stable_while_nodes_come_and_go(self, cached: Make) -> None:
+        cache, service = await self.full(cached, PROSODY)
+        root = Address(ALICE, PUBSUB, "")
+        first, cursor = await cache.house.discovery.nodes(root, "", 5)
+        assert first[-1]["node"] == "n04"
+        service.delete("n04")
+        service.create_node("a-new-one")
+        second, _ = await cache.house.discovery.nodes(root, "", 5, cursor)
+        assert [record["node"] for record in second] == ["n05", "n06", "n07", "n08", "n09"]
+
+    async def test_a_leaf_node_lists_its_items(self, cached: Make) -> None:
+        cache, service = await self.full(cached, PROSODY)
+        service.publish("n00", "x", "<x xmlns='urn:x'/>")
+        found, cursor = await cache.house.discovery.nodes(Address(ALICE, PUBSUB, "n00"), "", 5)
+        assert (found, cursor) == ([{"jid": PUBSUB, "name": "x"}], "")
+
+    @PROFILES
+    async def test_subscriptions_and_affiliations(self, cached: Make, profile: Profile) -> None:
+        cache, service = await self.full(cached, profile)
+        root = Address(ALICE, PUBSUB, "")
+        pages = await self.pages(lambda **a: cache.house.discovery.subscriptions(root, 10, **a))
+        assert [len(page) for page in pages] == [10, 10, 5]
+        one = service.node("n03").subscriptions[ALICE]
+        wanted = {"node": "n03", "jid": ALICE, "state": "subscribed"} | ({"subid": one.subid} if one.subid else {})
+        assert pages[0][3] == wanted
+        pages = await self.pages(lambda **a: cache.house.discovery.affiliations(root, 20, **a))
+        assert [len(page) for page in pages] == [20, 5]
+        assert pages[0][0] == {"node": "n00", "affiliation": "owner"}
+
+    async def test_a_cursor_of_another_call_is_refused(self, cached: Make) -> None:
+        cache, _ = await self.full(cached, PROSODY)
+        root = Address(ALICE, PUBSUB, "")
+        _, cursor = await cache.house.discovery.subscriptions(root, 10)
+        with pytest.raises(errors.InvalidCursor):
+            await cache.house.discovery.affiliations(root, 10, cursor)

@@ -1,0 +1,141 @@
+"""Gaps: what was missed while there was no session or no daemon, and what becomes of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from pubsub_cached import errors
+from pubsub_cached.xmpp.fake import Profile, World
+from tests.support.cached import ALICE, ENTRY, Make
+
+from .blog import MICROBLOG, PROFILES, PUBSUB, followed, freshness, local
+
+
+class TestGaps:
+    @PROFILES
+    async def test_what_was_missed_is_found_after_a_new_session(self, cached: Make, profile: Profile) -> None:
+        """
+        coherence, Ladder: 5 mark and sweep
+        """
+        world = World()
+        cache, service = await followed(cached, world, profile)
+        world.cut(ALICE)
+        await cache.idle()
+        service.publish(MICROBLOG, "missed", ENTRY.format("missed"))
+        service.publish(MICROBLOG, "i2", ENTRY.format("changed"))
+        service.retract(MICROBLOG, "i1", notify=True)
+        world.restore(ALICE)
+        await cache.idle()
+        assert await local(cache) == {item.id: item.payload for item in service.items(MICROBLOG)}
+        assert await freshness(cache) == "live"
+        assert cache.removed() == ["i1"]
+
+    async def test_a_resumed_stream_goes_on_without_a_single_request(self, cached: Make) -> None:
+        """
+        coherence, Ladder: 0 stream resumed
+        """
+        world = World()
+        cache, service = await followed(cached, world)
+        asked = world.count()
+        world.cut(ALICE)
+        await cache.idle()
+        service.publish(MICROBLOG, "missed", ENTRY.format("missed"))
+        world.resume(ALICE)
+        await cache.idle()
+        assert "missed" in await local(cache)
+        assert world.count() == asked
+        assert await freshness(cache) == "live"
+
+    async def test_a_new_session_with_nothing_new_changes_nothing(self, cached: Make) -> None:
+        world = World()
+        cache, _ = await followed(cached, world)
+        before = cache.house.node_reads
+        _, _, revision, _ = await before.changes(cache.house.accounts.resolve("", PUBSUB, MICROBLOG), 0, 500)
+        world.cut(ALICE)
+        world.restore(ALICE)
+        await cache.idle()
+        assert [told for told in cache.told if len(told) == 4] == []
+        address = cache.house.accounts.resolve("", PUBSUB, MICROBLOG)
+        changed, removed, _, complete = await before.changes(address, revision, 500)
+        assert (changed, removed, complete) == ([], [], True)
+
+    async def test_a_node_that_vanished_meanwhile_is_gone(self, cached: Make) -> None:
+        world = World()
+        cache, service = await followed(cached, world)
+        world.cut(ALICE)
+        await cache.idle()
+        service.delete(MICROBLOG)
+        world.restore(ALICE)
+        await cache.idle()
+        assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "gone"
+        assert sorted(cache.removed()) == ["i0", "i1", "i2"]
+
+    async def test_a_node_that_may_not_be_read_any_more_is_hidden_at_once(self, cached: Make) -> None:
+        world = World()
+        cache, service = await followed(cached, world)
+        world.cut(ALICE)
+        await cache.idle()
+        service.configure(MICROBLOG, access_model="whitelist")
+        world.restore(ALICE)
+        await cache.idle()
+        assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
+        with pytest.raises(errors.Denied):
+            await cache.read(PUBSUB, MICROBLOG, policy="cache")
+        assert cache.removed() == []
+
+    async def test_a_service_that_is_down_keeps_its_nodes_flagged_and_readable(self, cached: Make) -> None:
+        world = World()
+        cache, service = await followed(cached, world)
+        service.down()
+        world.cut(ALICE)
+        world.restore(ALICE)
+        await cache.idle()
+        items, _, info = await cache.read(PUBSUB, MICROBLOG)
+        assert len(items) == 3
+        assert (info["source"], info["freshness"]) == ("cache", "stale")
+        assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "unreachable"
+
+    async def test_a_failed_synchronisation_is_tried_again_later(self, cached: Make) -> None:
+        world = World()
+        cache, service = await followed(cached, world)
+        service.down()
+        world.cut(ALICE)
+        world.restore(ALICE)
+        await cache.idle()
+        service.up()
+        cache.clock.advance(hours=1)
+        cache.house.revalidation.wake()
+        await cache.idle()
+        assert await freshness(cache) == "live"
+
+
+class TestRestart:
+    async def test_what_was_stored_is_served_offline_from_the_first_moment(self, cached: Make) -> None:
+        cache, _ = await followed(cached, World())
+        await cache.restart(online=False)
+        items, _, info = await cache.read(PUBSUB, MICROBLOG)
+        assert len(items) == 3
+        assert (info["source"], info["freshness"]) == ("cache", "offline")
+
+    async def test_nothing_is_called_live_before_it_was_validated(self, cached: Make) -> None:
+        world = World()
+        cache, service = await followed(cached, world)
+        service.hold()
+        await cache.stop()
+        await cache.start(online=False)
+        await cache.house.connect()
+        await world.settle()
+        await cache.house.revalidation.settled()
+        assert await freshness(cache) == "stale"
+        service.release()
+        await cache.idle()
+        assert await freshness(cache) == "live"
+
+    async def test_changes_made_meanwhile_are_found(self, cached: Make) -> None:
+        world = World()
+        cache, service = await followed(cached, world)
+        await cache.stop()
+        service.publish(MICROBLOG, "missed", ENTRY.format("missed"))
+        await cache.start()
+        await cache.idle()
+        assert "missed" in await local(cache)

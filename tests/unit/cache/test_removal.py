@@ -1,0 +1,61 @@
+"""Local removal: what is dropped here is not told as removed there."""
+
+from __future__ import annotations
+
+import pytest
+
+from pubsub_cached import errors
+from pubsub_cached.xmpp.fake import World
+from tests.support.cached import ALICE, ENTRY, Cached, Make
+
+from .blog import MICROBLOG, PUBSUB, followed, purge
+
+
+async def test_purged_items_are_not_told_as_removed(cached: Make) -> None:
+    cache, _ = await followed(cached, World())
+    address = cache.house.accounts.resolve("", PUBSUB, MICROBLOG)
+    revision = cache.house.revision
+    await purge(cache)
+    assert cache.removed() == []
+    assert cache.signals("updated")
+    *_, complete = await cache.house.node_reads.changes(address, revision, 500)
+    assert complete is False
+
+
+async def test_a_purged_node_is_answered_by_the_service_again(cached: Make) -> None:
+    cache, _ = await followed(cached, World())
+    await purge(cache)
+    items, _, info = await cache.read(PUBSUB, MICROBLOG)
+    assert (len(items), info["source"]) == (3, "network")
+    await cache.idle()
+    *_, info = await cache.read(PUBSUB, MICROBLOG)
+    assert info["source"] == "cache"
+
+
+async def test_reset_forgets_all_nodes_and_no_account(cached: Make) -> None:
+    world = World()
+    cache, _ = await followed(cached, world)
+    revision = cache.house.revision
+    await cache.house.removal.reset().wait()
+    with pytest.raises(errors.NoSuchNode):
+        await cache.node(PUBSUB, MICROBLOG)
+    assert [account.jid for account in cache.house.accounts.list()] == [ALICE]
+    assert cache.house.revision >= revision
+    assert len(await cache.ids(PUBSUB, MICROBLOG)) == 3
+
+
+async def test_a_log_keeps_its_newest_when_events_pass_its_limit(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG, max_items=10_000)
+    for number in range(5):
+        service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
+    cache: Cached = await cached(world, items_per_node=5)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    service.publish(MICROBLOG, "new", ENTRY.format("new"))
+    await cache.idle()
+    items, _, info = await cache.read(PUBSUB, MICROBLOG, policy="cache")
+    assert [item["id"] for item in items] == ["new", "i4", "i3", "i2", "i1"]
+    assert info["completeness"] == "window"
+    assert cache.removed() == []

@@ -1,0 +1,157 @@
+"""Subscriptions that clients make and give up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+
+from pubsub_cached import errors
+from pubsub_cached.address import Address
+from pubsub_cached.cache.options import PurgeFilter
+from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
+from pubsub_cached.xmpp.port import SubscriptionEvent
+from tests.support.cached import ALICE, ENTRY, Cached, Make
+
+from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, owned
+
+FEED = "urn:xmpp:pubsub-social-feed:1"
+
+
+async def beginning(cached: Make) -> tuple[Cached, Service]:
+    """A cache that was just asked for a blog of one post, and is about to follow it."""
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG)
+    service.publish(MICROBLOG, "i0", ENTRY.format(0))
+    cache: Cached = await cached(world)
+    await cache.read(PUBSUB, MICROBLOG)
+    return cache, service
+
+
+class TestSubscriptions:
+    async def other(self, cached: Make, profile: Profile = PROSODY, **config: Any) -> tuple[Cached, Service, Address]:
+        cache, service = await owned(cached, World(), profile)
+        service.create_node("other", **config)
+        service.publish("other", "o", "<o xmlns='urn:o'/>")
+        return cache, service, Address(ALICE, PUBSUB, "other")
+
+    @PROFILES
+    async def test_a_subscription_is_shown_by_the_node(self, cached: Make, profile: Profile) -> None:
+        cache, service, other = await self.other(cached, profile)
+        assert await cache.house.subscribing.subscribe(other, {}) == "subscribed"
+        assert (await cache.node(PUBSUB, "other"))["subscribed"] is True
+        assert service.node("other").subscribed(ALICE)
+        assert cache.signals("added")
+
+    async def test_one_made_by_a_client_is_not_given_up_by_the_daemon(self, cached: Make) -> None:
+        cache, service = await owned(cached, World())
+        assert await cache.house.subscribing.subscribe(BLOG, {}) == "subscribed"
+        await cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=True)).wait()
+        await cache.idle()
+        assert service.node(MICROBLOG).subscribed(ALICE)
+
+    async def test_a_service_that_lists_nothing_does_not_make_it_the_daemon_s(self, cached: Make) -> None:
+        world = World()
+        cache, service = await owned(cached, world)
+        await cache.house.subscribing.subscribe(BLOG, {})
+        service.fail_next("feature-not-implemented", request="subscriptions", times=9)
+        world.cut(ALICE)
+        world.restore(ALICE)
+        await cache.idle()
+        await cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=True)).wait()
+        assert service.node(MICROBLOG).subscribed(ALICE)
+
+    async def test_pending_is_told_and_followed_by_the_approval(self, cached: Make) -> None:
+        cache, service, other = await self.other(cached, access_model="authorize", node_type=FEED)
+        assert await cache.house.subscribing.subscribe(other, {}) == "pending"
+        assert (await cache.node(PUBSUB, "other"))["subscribed"] is False
+        with pytest.raises(errors.Denied):
+            await cache.read(PUBSUB, "other")
+        service.approve("other", ALICE)
+        service.set_affiliation("other", ALICE, "member")
+        await cache.idle()
+        node = await cache.node(PUBSUB, "other")
+        assert (node["subscribed"], node["state"]) == (True, "live")
+
+    @PROFILES
+    async def test_after_unsubscribing_the_node_is_not_live_and_stays_so(self, cached: Make, profile: Profile) -> None:
+        world = World()
+        cache, service = await owned(cached, world, profile)
+        await cache.house.subscribing.unsubscribe(BLOG)
+        node = await cache.node(PUBSUB, MICROBLOG)
+        assert (node["subscribed"], node["state"]) == (False, "polled")
+        world.cut(ALICE)
+        world.restore(ALICE)
+        cache.clock.advance(hours=1)
+        cache.house.revalidation.wake()
+        await cache.idle()
+        await cache.restart()
+        assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "polled"
+        assert not service.node(MICROBLOG).subscribed(ALICE)
+        await cache.house.subscribing.subscribe(BLOG, {})
+        await cache.idle()
+        assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "live"
+
+    async def test_unsubscribing_during_a_synchronisation_wins(self, cached: Make) -> None:
+        world = World()
+        cache, service = await owned(cached, world)
+        cache.house.sync.job(BLOG)
+        await world.settle()
+        service.hold()
+        await world.settle()
+        unsubscribing = asyncio.create_task(cache.house.subscribing.unsubscribe(BLOG))
+        await world.settle()
+        service.release()
+        await unsubscribing
+        await cache.idle()
+        assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "polled"
+        assert not service.node(MICROBLOG).subscribed(ALICE)
+
+    @pytest.mark.parametrize("moment", range(2, 24, 2))
+    async def test_unsubscribing_at_any_moment_of_the_first_synchronisation_wins(
+        self, cached: Make, moment: int
+    ) -> None:
+        cache, service = await beginning(cached)
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        assert cache.house.sync.running(BLOG)
+        with contextlib.suppress(errors.StanzaError):
+            await cache.house.subscribing.unsubscribe(BLOG)
+        await cache.idle()
+        assert not service.node(MICROBLOG).subscribed(ALICE)
+        node = await cache.node(PUBSUB, MICROBLOG)
+        assert (node["subscribed"], node["state"]) == (False, "polled")
+
+    async def test_unsubscribing_while_a_synchronisation_looks_for_the_subscription_wins(self, cached: Make) -> None:
+        cache, service = await beginning(cached)
+        service.hold()
+        await service.holding(1)
+        while service.held[0].kind != "subscriptions":
+            service.release(1)
+            await service.holding(1)
+        unsubscribing = asyncio.create_task(cache.house.subscribing.unsubscribe(BLOG))
+        await service.holding(2)
+        service.release(1, request="unsubscribe")
+        with pytest.raises(errors.StanzaError):  # there is no subscription yet
+            await unsubscribing
+        service.release()
+        await cache.idle()
+        assert not service.node(MICROBLOG).subscribed(ALICE)
+        node = await cache.node(PUBSUB, MICROBLOG)
+        assert (node["subscribed"], node["state"]) == (False, "polled")
+
+    async def test_the_service_ends_a_subscription(self, cached: Make) -> None:
+        world = World()
+        cache, _ = await owned(cached, world)
+        world.inject(ALICE, SubscriptionEvent(service=PUBSUB, node=MICROBLOG, state="none"))
+        await cache.idle()
+        assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "live"
+
+    async def test_a_refusal_is_told(self, cached: Make) -> None:
+        cache, _, other = await self.other(cached, EJABBERD, access_model="whitelist")
+        with pytest.raises(errors.StanzaError) as caught:
+            await cache.house.subscribing.subscribe(other, {})
+        assert caught.value.name == "im.pubsubcache1.Error.PubSub.ClosedNode"
