@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import pytest
 from sqlalchemy import make_url
 
+from pubsub_cached import paths
 from pubsub_cached.address import Address
-from pubsub_cached.store import accounts, dialect, nodes, urls
+from pubsub_cached.store import accounts, dialect, migrate, nodes, urls
+from pubsub_cached.store.migrate import Migrations
 from pubsub_cached.store.postgresql import connection as connections
 from pubsub_cached.store.rows import NodeRow
 from pubsub_cached.store.sqlite import engine as engines
@@ -26,6 +29,23 @@ T = TypeVar("T")
 
 ACCOUNT = "alice@example.org"
 DATABASES = ("sqlite", "postgresql")
+LATER = '''
+"""A colour for every node"""
+import os
+import sqlalchemy as sa
+from alembic import op
+
+revision = "later"
+down_revision = "HEAD"
+
+def upgrade():
+    op.add_column("node", sa.Column("colour", sa.Text, nullable=False, server_default=""))
+    if os.environ.get("FAIL"):
+        raise ValueError("no such colour")
+
+def downgrade():
+    op.drop_column("node", "colour")
+'''
 
 
 class Database:
@@ -114,6 +134,23 @@ def server(postgresql: PostgreSQL) -> PostgreSQL:
 def reused(server: PostgreSQL, template: str) -> str:
     """A database that one test after the other may have."""
     return server.url(server.create(template))
+
+
+@pytest.fixture
+def name(server: PostgreSQL, template: str) -> Iterator[str]:
+    """A new database of this test alone."""
+    made = server.create(template)
+    yield made
+    server.drop(made)
+
+
+@pytest.fixture
+def later(tmp_path: Path) -> Migrations:
+    """Migrations with one more than there is."""
+    scripts = tmp_path / "migrations"
+    shutil.copytree(paths.migrations(), scripts, ignore=shutil.ignore_patterns("__pycache__"))
+    (scripts / "versions" / "later.py").write_text(LATER.replace("HEAD", migrate.HEAD))
+    return Migrations(scripts, "later")
 
 
 @pytest.fixture

@@ -1,0 +1,155 @@
+"""Connections to a server that are lost: what was acknowledged stays, and what was under way is whole or undone."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from pubsub_cached.address import Address
+from pubsub_cached.errors import DatabaseError
+from pubsub_cached.store import accounts, items, maintenance, nodes
+from pubsub_cached.store.rows import ItemsQuery
+from pubsub_cached.store.store import Store
+from tests.support.postgresql import PostgreSQL
+
+from .conftest import ACCOUNT
+from .content import item
+
+pytestmark = pytest.mark.postgresql
+
+
+@pytest.fixture
+def own() -> Iterator[PostgreSQL]:
+    """A server that this test may stop."""
+    running = PostgreSQL().start()
+    yield running
+    running.remove()
+
+
+async def test_reads_and_writes_go_on_after_every_connection_was_cut(
+    server: PostgreSQL, name: str, address: Address
+) -> None:
+    store = Store.open(server.url(name))
+    await store.write(accounts.ensure, ACCOUNT)
+    node = await store.write(nodes.ensure, address)
+    for number in range(3):
+        assert await store.read(nodes.find, address) is not None
+        assert server.disconnect(name) >= 2
+        assert (await store.write(items.publish, node.id, [item(str(number))])).changed == [str(number)]
+    assert nodes.must(await store.read(nodes.find, address)).item_count == 3
+    await store.close()
+
+
+async def test_a_server_that_is_away_is_an_error_and_nothing_acknowledged_is_lost(
+    own: PostgreSQL, address: Address
+) -> None:
+    url = own.url(own.create())
+    store = Store.open(url)
+    await store.write(accounts.ensure, ACCOUNT)
+    node = await store.write(nodes.ensure, address)
+    acknowledged = await store.write(items.publish, node.id, [item("a")])
+    own.kill()
+    for _ in range(2):
+        with pytest.raises(DatabaseError, match="can't be reached"):
+            await store.read(nodes.find, address)
+        with pytest.raises(DatabaseError, match="can't be reached"):
+            await store.write(items.publish, node.id, [item("b")])
+    own.start()
+    found = await store.read(items.page, node.id, ItemsQuery())
+    assert [record["id"] for record in found.items] == ["a"]
+    assert (await store.write(items.publish, node.id, [item("c")])).revision > acknowledged.revision
+    assert store.revision == await store.read(maintenance.revision)
+    await store.close()
+
+
+async def test_a_write_that_was_under_way_is_undone_whole(server: PostgreSQL, name: str, address: Address) -> None:
+    store = Store.open(server.url(name))
+    await store.write(accounts.ensure, ACCOUNT)
+    node = await store.write(nodes.ensure, address)
+
+    def cut(tx: object) -> None:
+        items.publish(tx, node.id, [item("half")])  # type: ignore[arg-type]
+        server.disconnect(name)
+        items.publish(tx, node.id, [item("other half")])  # type: ignore[arg-type]
+
+    before = store.revision
+    with pytest.raises(DatabaseError, match="can't be reached"):
+        await store.write(cut)
+    assert store.revision == before
+    assert (await store.write(items.publish, node.id, [item("b")])).changed == ["b"]
+    found = await store.read(items.page, node.id, ItemsQuery())
+    assert [record["id"] for record in found.items] == ["b"]
+    await store.close()
+
+
+@pytest.mark.parametrize("reaches", [True, False], ids=["committed", "undone"])
+async def test_a_connection_that_breaks_in_a_commit_is_made_again_to_see_what_became_of_it(
+    server: PostgreSQL, name: str, address: Address, reaches: bool
+) -> None:
+    with Breaking(server) as relay:
+        store = Store.open(server.url(name, password=True).replace(str(server.port), str(relay.port)))
+        await store.write(accounts.ensure, ACCOUNT)
+        node = await store.write(nodes.ensure, address)
+        relay.break_at_commit(reaches)
+        written = store.write(items.publish, node.id, [item("a")])
+        if reaches:
+            assert (await written).changed == ["a"]
+        else:
+            with pytest.raises(DatabaseError, match="can't be reached"):
+                await written
+        assert (await store.write(items.publish, node.id, [item("b")])).changed == ["b"]
+        found = await store.read(items.page, node.id, ItemsQuery())
+        assert [record["id"] for record in found.items] == (["b", "a"] if reaches else ["b"])
+        await store.close()
+
+
+class Breaking:
+    """A relay to a server that can break a connection at its next COMMIT, before the server hears of it or after."""
+
+    def __init__(self, server: PostgreSQL) -> None:
+        self._server = server
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._break: bool | None = None
+
+    def break_at_commit(self, reaches: bool) -> None:
+        self._break = reaches
+
+    def __enter__(self) -> Breaking:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection((self._server.host, self._server.port))
+                threading.Thread(target=self._to_server, args=(near, far), daemon=True).start()
+                threading.Thread(target=self._to_client, args=(far, near), daemon=True).start()
+
+    def _to_server(self, near: socket.socket, far: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := near.recv(65536):
+                if self._break is None or b"COMMIT\0" not in data:
+                    far.sendall(data)
+                    continue
+                reaches, self._break = self._break, None
+                # The server answers nobody.
+                near.shutdown(socket.SHUT_RDWR)
+                if reaches:
+                    far.sendall(data)
+                break
+            far.shutdown(socket.SHUT_WR)
+
+    def _to_client(self, far: socket.socket, near: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := far.recv(65536):
+                near.sendall(data)
+            near.shutdown(socket.SHUT_RDWR)
