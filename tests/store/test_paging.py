@@ -10,7 +10,7 @@ from pubsub_cached.address import Address
 from pubsub_cached.errors import InvalidArgs, InvalidCursor, NoSuchItem
 from pubsub_cached.records import ITEM
 from pubsub_cached.store import items, maintenance
-from pubsub_cached.store.hot import read_items
+from pubsub_cached.store.pages import read_items
 from pubsub_cached.store.rows import ItemsQuery, ItemsSlice, NodeRow, StoredItem
 
 from .conftest import Database

@@ -15,7 +15,7 @@ from pubsub_cached.address import Address
 from pubsub_cached.errors import DatabaseError, StorageFull
 from pubsub_cached.store import accounts, items, maintenance, migrate, nodes
 from pubsub_cached.store.changes import since
-from pubsub_cached.store.hot import read_items
+from pubsub_cached.store.pages import read_items
 from pubsub_cached.store.rows import ItemsQuery
 from pubsub_cached.store.store import Store
 from pubsub_cached.store.transaction import Transaction

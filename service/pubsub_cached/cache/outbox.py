@@ -15,8 +15,8 @@ from .. import errors
 from ..address import Address
 from ..store import nodes as node_store
 from ..store import outbox as outbox_store
-from ..store.hot import read_items
 from ..store.outbox import Action, Bases, Entry
+from ..store.pages import read_items
 from ..store.rows import ItemsQuery, digest
 from ..store.store import Store
 from ..xmpp.port import Fields, Item, Session

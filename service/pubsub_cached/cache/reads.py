@@ -13,9 +13,9 @@ from .. import errors
 from ..address import Address
 from ..records import InfoRecord, ItemRecord
 from ..store import flags
-from ..store.hot import read_items, read_kept
 from ..store.outbox import Entry
 from ..store.outline import ids_of
+from ..store.pages import read_items, read_kept
 from ..store.rows import ItemsQuery, ItemsSlice, NodeRow
 from ..store.store import Store
 from ..xmpp.port import Item

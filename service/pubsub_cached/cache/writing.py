@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from .. import errors
 from ..address import Address
-from ..store.hot import read_items
+from ..store.pages import read_items
 from ..store.rows import ItemsQuery
 from ..store.store import Store
 from ..xmpp import payload as xml

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from ..address import Address
 from ..errors import InvalidArgs, InvalidCursor, NoSuchItem
 from ..records import ItemRecord
+from . import nodes
 from .models import Item
 from .rows import ItemsQuery, ItemsSlice, NodeRow
 from .statement import Prepared, Row
@@ -59,6 +61,29 @@ class Shape(msgspec.Struct, frozen=True):
     offset: bool = False
     ids: int = 0
     fields: frozenset[str] | None = None
+
+
+def read_items(conn: Connection, address: Address, query: ItemsQuery) -> tuple[NodeRow | None, int, ItemsSlice | None]:
+    """The node's row, the daemon's revision and the items, all of one moment.
+
+    The node is None when it has no row; the slice is None then, and when ``after`` or ``before``
+    is no item of it.
+    """
+    node, revision = nodes.find_with_revision(conn, address)
+    if node is None:
+        return None, revision, None
+    try:
+        return node, revision, page(conn, node, query)
+    except NoSuchItem:
+        return node, revision, None
+
+
+def read_kept(
+    conn: Connection, address: Address, find: Callable[[NodeRow], ItemsSlice | None]
+) -> tuple[NodeRow | None, int, ItemsSlice | None]:
+    """The same with a page that somebody kept: ``find`` gives it, if it is what would be read now."""
+    node, revision = nodes.find_with_revision(conn, address)
+    return node, revision, None if node is None else find(node)
 
 
 def page(conn: Connection, node: NodeRow, query: ItemsQuery) -> ItemsSlice:

@@ -23,7 +23,7 @@ from pubsub_cached.errors import PubSubCachedError
 from pubsub_cached.records import ItemRecord
 from pubsub_cached.store import dialect, indexes
 from pubsub_cached.store import items as item_store
-from pubsub_cached.store.hot import read_items
+from pubsub_cached.store.pages import read_items
 from pubsub_cached.store.touched import Touched
 from pubsub_cached.store.transaction import committed_revision
 from pubsub_cached.store.versions import Versions
