@@ -16,7 +16,7 @@ from ..store import search as store_search
 from ..store.search import Search
 from ..store.store import Store
 from .jobs import Job, Jobs
-from .outlet import Outlet
+from .output import Output
 from .search import Searches, parsed_order
 
 _AT_ONCE = 100
@@ -36,40 +36,40 @@ class Exports:
         self,
         text: str,
         query: str,
-        output: int,
+        descriptor: int,
         *,
         order: str = "",
         fields: frozenset[str] | None = None,
         sender: str = "",
         token: str = "",
     ) -> Job:
-        """A job that writes to a copy of ``output``. Raises as ``Searches.search`` and ``Jobs.start`` do."""
+        """A job that writes to a copy of ``descriptor``. Raises as ``Searches.search`` and ``Jobs.start`` do."""
         matching = self._searches.matching(text, query)
         wanted = Search(matching=matching, order=parsed_order(order), fields=fields)
-        outlet = Outlet(output)
+        output = Output(descriptor)
 
         async def work(job: Job) -> str:
             try:
-                return await self._write(job, wanted, outlet)
+                return await self._write(job, wanted, output)
             finally:
-                outlet.close()
+                output.close()
 
         try:
             job = self._jobs.start(KIND, work, sender, token)
         except errors.PubSubCachedError:
-            outlet.close()
+            output.close()
             raise
         # A job that is cancelled before its first step runs nothing.
-        job.on_finished.append(lambda _: outlet.close())
+        job.on_finished.append(lambda _: output.close())
         return job
 
-    async def _write(self, job: Job, wanted: Search, outlet: Outlet) -> str:
+    async def _write(self, job: Job, wanted: Search, output: Output) -> str:
         rows, ranked = await self._store.read_all(store_search.row_ids, wanted)
         job.progress(0, len(rows))
         written = 0
         for start in range(0, len(rows), _AT_ONCE):
             some = await self._store.read_all(_lines, wanted, rows[start : start + _AT_ONCE])
-            await outlet.write(some[0])
+            await output.write(some[0])
             written += some[1]
             job.progress(min(start + _AT_ONCE, len(rows)), len(rows))
             # A file takes everything at once; other calls have their turn.

@@ -1,7 +1,7 @@
 """A descriptor of a client that is written to, at the pace at which somebody reads it.
 
 The client holds the other end and may stall or leave. The loop does not write then, and neither does a pool that
-others wait for: each outlet has a thread, which ends with it. The descriptor's own mode is left alone, for the client
+others wait for: each output has a thread, which ends with it. The descriptor's own mode is left alone, for the client
 shares it.
 """
 
@@ -32,7 +32,7 @@ class _Chunk(NamedTuple):
     written: asyncio.Future[None]
 
 
-class Outlet:
+class Output:
     """Writes to a copy of ``descriptor``. Raises InvalidArgs for one that can't be written to."""
 
     def __init__(self, descriptor: int) -> None:
@@ -44,7 +44,7 @@ class Outlet:
         self._chunks: SimpleQueue[_Chunk | None] = SimpleQueue()
         self._ended = threading.Event()
         self._loop = asyncio.get_running_loop()
-        threading.Thread(target=self._run, name="outlet", daemon=True).start()
+        threading.Thread(target=self._run, name="output", daemon=True).start()
 
     async def write(self, data: bytes) -> None:
         """Return once everything was written.
