@@ -1,1 +1,17 @@
-"""What a read may say: the cache between the bus and the services."""
+"""What a read may say: the cache between the bus and the services.
+
+=================  ====================================================================================================
+accounts           account accounts holding elsewhere
+nodes              nodes facts policy privacy proofs negatives refusals
+reads              reads node_reads service_reads options completeness place cursor pending replies made shelf
+synchronisation    sync running turnstile rounds fetch ahead rungs archives subscriptions
+events             arrivals events overwrites max_items item_expire
+revalidation       revalidation pushes silence jitter
+analysers          analysing parsing reanalysis agents agent coroutine deferred
+searches, views    search views view view_source window export output
+what is told       changes jobs
+writing            writing payloads subscribing discovery outbox sending
+looking after it   removal upkeep
+put together       house
+=================  ====================================================================================================
+"""
