@@ -73,9 +73,10 @@ class Daemon:
             try:
                 await self.call("Cache", "ListNodes", "a{sv}", {})
             except RemoteError as error:
-                if error.name != f"{DBUS}.Error.ServiceUnknown":
+                # Nothing owns the name yet, or what does took longer to begin than it lets a call wait.
+                if error.name not in (f"{DBUS}.Error.ServiceUnknown", f"{NAME}.Error.Timeout"):
                     raise
-                await asyncio.sleep(0.01)  # nothing owns the name yet; its owner changing would be told as well
+                await asyncio.sleep(0.01)  # its owner changing would be told as well
             else:
                 return self
 
