@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,10 @@ from .records import ItemRecord
 
 # What nobody writes by hand. Databases refuse to read what is nested 1000 deep, for whoever asks for any of the items.
 NESTED_AT_MOST = 128
+
+# So many items make the first piece; how large they are shows how many make the next.
+_FIRST = 32
+_PIECE_BYTES = 1024 * 1024
 
 _encoder = msgspec.json.Encoder()
 _BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
@@ -48,6 +52,16 @@ def document(item: ItemRecord) -> str:
 def lines(items: Iterable[ItemRecord]) -> bytes:
     """JSON Lines: an item a line."""
     return _encoder.encode_lines([_with_data(item) for item in items])
+
+
+def pieces(items: Sequence[ItemRecord]) -> Iterator[bytes]:
+    """JSON Lines, some after the other: whoever writes them keeps the interpreter from other threads meanwhile."""
+    start, count = 0, _FIRST
+    while start < len(items):
+        piece = lines(items[start : start + count])
+        yield piece
+        start += count
+        count = min(4 * count, max(1, count * _PIECE_BYTES // len(piece)))
 
 
 def record(found: Mapping[str, Any]) -> str:

@@ -21,7 +21,9 @@ from tests.support.callbacks import Callbacks, watched
 from tests.support.daemon import NAME, ROOT, plain
 
 ITEMS = 1000
-SMALL, LARGE = "small", "large"
+# Items of which one reply holds three.
+HEAVY_ITEMS, HEAVY_BYTES = 60, 240_000
+SMALL, LARGE, HEAVY = "small", "large", "heavy"
 # What a callback may cost, in items that are fetched and parsed: some 50 ms, and as much more on a slow machine.
 AT_MOST = 300
 
@@ -44,6 +46,19 @@ async def read_in_bulk(call: Call, node: str) -> None:
         options = {"limit": Variant("u", limit)}
         os.close((await call("Json", "ReadItems", "sssa{sv}", "", SERVICE, node, options))[0])
         os.close((await call("Json", "ReadSearch", "ssa{sv}", "", f'{{"nodes":["{node}"]}}', options))[0])
+
+
+async def read_by_id(call: Call, node: str) -> None:
+    ids = Variant("as", [f"post-{number}" for number in range(ITEMS // 2)])
+    await call("Cache", "GetItems", "sssa{sv}", "", SERVICE, node, {"ids": ids})
+    await call(
+        "Cache", "GetItems", "sssa{sv}", "", SERVICE, node, {"before": Variant("s", ""), "limit": Variant("u", 500)}
+    )
+
+
+async def pass_through(call: Call, node: str) -> None:
+    options = {"limit": Variant("u", 500), "policy": Variant("s", "network")}
+    await call("Cache", "GetItems", "sssa{sv}", "", SERVICE, node, options)
 
 
 async def export(call: Call, node: str) -> None:
@@ -82,10 +97,10 @@ async def finished(call: Call, job: str) -> None:
     await call("Job", "Wait", path=job)
 
 
-def fill(world: World, node: str, count: int, prefix: str = "post") -> None:
+def fill(world: World, node: str, count: int, prefix: str = "post", size: int = 1500) -> None:
     for number in range(count):
         id_ = f"{prefix}-{number}"
-        world.services[SERVICE].publish(node, id_, content.entry(id_, 1500))
+        world.services[SERVICE].publish(node, id_, content.entry(id_, size))
 
 
 class Stage:
@@ -128,9 +143,9 @@ async def stage(private_bus: PrivateBus, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", private_bus.address)
     world = bus.world(0)
-    for node, count in ((SMALL, 20), (LARGE, ITEMS)):
+    for node, count, size in ((SMALL, 20, 1500), (LARGE, ITEMS, 1500), (HEAVY, HEAVY_ITEMS, HEAVY_BYTES)):
         world.services[SERVICE].create_node(node, node_type="urn:xmpp:microblog:0", max_items=10_000)
-        fill(world, node, count)
+        fill(world, node, count, size=size)
     kept = config.Cache(items_per_node=10_000)
     async with bus.daemon(world, private_bus.address, tmp_path, cache=kept), bus.frontend(private_bus.address):
         yield Stage(world, private_bus.address)
@@ -138,7 +153,7 @@ async def stage(private_bus: PrivateBus, tmp_path: Path, monkeypatch: pytest.Mon
 
 async def test_no_callback_of_a_large_node_takes_long(stage: Stage) -> None:
     """Processor time, against that of what was parsed in the same run: a busy machine changes both."""
-    steps = [read, read_in_bulk, export, mark, view, analyse_again, synchronise, purge]
+    steps = [read, read_in_bulk, read_by_id, pass_through, export, mark, view, analyse_again, synchronise, purge]
     # What is imported, compiled or made once is not what grows with the node.
     for step in (synchronise, *steps):
         await stage._during(step, SMALL)
@@ -149,6 +164,9 @@ async def test_no_callback_of_a_large_node_takes_long(stage: Stage) -> None:
             stage.world.services[SERVICE].purge(LARGE, notify=False)
             fill(stage.world, LARGE, ITEMS // 2, "other")
         await stage.check(step)
+    await stage.check(synchronise, HEAVY)
+    for step in (read, read_in_bulk, read_by_id, export, view):
+        await stage.check(step, HEAVY)
 
 
 async def test_a_callback_that_takes_long_is_seen() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from pubsub_cached.errors import InvalidArgs, InvalidCursor, NoSuchItem
 from pubsub_cached.records import ITEM
 from pubsub_cached.store import items, maintenance
 from pubsub_cached.store.pages import read_items
-from pubsub_cached.store.rows import ItemsQuery, ItemsSlice, NodeRow, StoredItem
+from pubsub_cached.store.rows import ItemsQuery, ItemsSlice, NodeRow, Order, StoredItem
 
 from .conftest import Database
 from .content import item
@@ -214,3 +216,34 @@ def test_paging_shows_everything_once_while_items_arrive(
         shared.write(items.publish, node.id, [item(id_) for id_ in arriving])
     assert len(set(seen)) == len(seen)
     assert [id_ for id_ in seen if id_ in known] == (known[::-1] if descending else known)
+
+
+ASKED = [
+    {},
+    {"before": ""},
+    {"before": "i30"},
+    {"after": "i30"},
+    {"ids": tuple(f"i{number}" for number in range(59, 0, -2))},
+]
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=str)
+@pytest.mark.parametrize("order", [(("modified", True),), (("id", False),)], ids=str)
+def test_pages_of_large_items_together_are_the_whole(db: Database, asked: dict[str, Any], order: Order) -> None:
+    """Not all that were asked for are read before it is known how many of them fit."""
+    node = db.node()
+    # Light and heavy ones, and some that would not fit with any other.
+    sizes = [(number * 37) % 11 * 300 + (20_000 if number % 13 == 0 else 0) for number in range(60)]
+    db.write(items.publish, node.id, [item(f"i{number}", "x" * size) for number, size in enumerate(sizes)])
+    node = db.again(node)
+    whole = page(db, node, order=order, limit=40, **asked)
+    for most in (1, 5_000, 30_000):
+        found = page(db, node, order=order, limit=40, max_bytes=most, **asked)
+        walked = [*found.items]
+        named = {"ids": asked["ids"]} if "ids" in asked else {}
+        while found.position is not None and len(walked) < len(whole.items):
+            size = sum(len(record["payload"]) + len(record.get("data", "")) for record in found.items)
+            assert size <= most or len(found.items) == 1
+            found = page(db, node, order=order, limit=40, max_bytes=most, position=found.position, **named)
+            walked += found.items
+        assert walked[: len(whole.items)] == whole.items

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pubsub_cached import documents
+from pubsub_cached.records import ItemRecord
 
 TEXTS = st.text(alphabet='ab"\\[]{}', max_size=4)
 JSON = st.recursive(
@@ -40,6 +41,15 @@ def test_what_is_nested_too_deep_is_refused() -> None:
     assert documents.stored(nested(128)).count("[") == 126 + 2
     with pytest.raises(OverflowError, match="nested deeper than 128"):
         documents.stored(nested(129))
+
+
+@given(st.lists(st.integers(0, 3), max_size=200))
+def test_pieces_together_are_the_lines(sizes: list[int]) -> None:
+    items: list[ItemRecord] = [{"id": f"{number}", "payload": "x" * 40_000 * size} for number, size in enumerate(sizes)]
+    made = [*documents.pieces(items)]
+    assert b"".join(made) == documents.lines(items)
+    # The first shows how large they are.
+    assert all(len(piece) <= 5 * 1024 * 1024 for piece in made)
 
 
 def test_many_that_stand_side_by_side_are_not_deep() -> None:

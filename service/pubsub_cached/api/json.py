@@ -10,7 +10,7 @@ import msgspec
 from ..bus import Variant, caller
 from ..cache.made import Form, MadeAnswer
 from ..cache.options import BULK_AT_MOST, BULK_BYTES, LIMIT_AT_MOST, NodesFilter, ReadOptions, SearchOptions
-from ..documents import document, lines, record
+from ..documents import document, pieces, record
 from ..records import ItemRecord, NodeRecord
 from . import cache
 from .cache import Items
@@ -96,10 +96,10 @@ def _nodes_reply(answer: tuple[list[NodeRecord], str]) -> NodesReply:
 
 
 def _made_lines(items: list[ItemRecord], options: ReadOptions | SearchOptions) -> Sealed:
-    return Sealed("items", lines(cache.trimmed(items, options.fields)))
+    return Sealed("items", pieces(cache.trimmed(items, options.fields)))
 
 
-LINES = Form("lines", _made_lines)
+LINES = Form("lines", _made_lines, bulk=True)
 
 
 def _kept_lines_reply(answer: MadeAnswer) -> LinesReply:

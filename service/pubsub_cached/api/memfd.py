@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,13 +13,14 @@ if TYPE_CHECKING:
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
 
-def sealed(name: str, data: bytes) -> int:
-    """A descriptor at the beginning of ``data``; whoever takes it closes it. Raises OSError."""
+def sealed(name: str, pieces: Iterable[bytes]) -> int:
+    """A descriptor at the beginning of the pieces; whoever takes it closes it. Raises OSError."""
     descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
+        for piece in pieces:
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
         os.lseek(descriptor, 0, os.SEEK_SET)
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
     except BaseException:
@@ -35,11 +37,11 @@ class Sealed:
 
     has_descriptor = True
 
-    def __init__(self, name: str, data: bytes) -> None:
-        self.size = len(data)
+    def __init__(self, name: str, pieces: Iterable[bytes]) -> None:
         self._name = name
         self._shelf: Shelf | None = None
-        self._descriptor = sealed(name, data)
+        self._descriptor = sealed(name, pieces)
+        self.size = os.fstat(self._descriptor).st_size
 
     def open(self) -> int:
         """A descriptor of the caller's. Raises OSError."""
@@ -48,7 +50,7 @@ class Sealed:
             return os.open(f"/proc/self/fd/{self._descriptor}", os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             # No /proc here.
-            return sealed(self._name, os.pread(self._descriptor, self.size, 0))
+            return sealed(self._name, [os.pread(self._descriptor, self.size, 0)])
 
     def keep(self, shelf: Shelf) -> bool:
         """Stay open on the shelf."""

@@ -20,6 +20,8 @@ from .output import Output
 from .search import Searches, parsed_order
 
 _AT_ONCE = 100
+# What is written at once, unless it is one item.
+_BYTES_AT_ONCE = 1024 * 1024
 # An export goes on when its client left the bus, but not when nobody holds the other end any more.
 KIND = "export"
 
@@ -45,7 +47,7 @@ class Exports:
     ) -> Job:
         """A job that writes to a copy of ``descriptor``. Raises as ``Searches.search`` and ``Jobs.start`` do."""
         matching = self._searches.matching(text, query)
-        wanted = Search(matching=matching, order=parsed_order(order), fields=fields)
+        wanted = Search(matching=matching, order=parsed_order(order), fields=fields, max_bytes=_BYTES_AT_ONCE)
         output = Output(descriptor)
 
         async def work(job: Job) -> str:
@@ -66,19 +68,20 @@ class Exports:
     async def _write(self, job: Job, wanted: Search, output: Output) -> str:
         rows, ranked = await self._store.read_all(store_search.row_ids, wanted)
         job.progress(0, len(rows))
-        written = 0
-        for start in range(0, len(rows), _AT_ONCE):
-            some = await self._store.read_all(_lines, wanted, rows[start : start + _AT_ONCE])
-            await output.write(some[0])
-            written += some[1]
-            job.progress(min(start + _AT_ONCE, len(rows)), len(rows))
+        done = written = 0
+        while done < len(rows):
+            lines, count, looked = await self._store.read_all(_lines, wanted, rows[done : done + _AT_ONCE])
+            await output.write(lines)
+            written += count
+            done += looked
+            job.progress(done, len(rows))
             # A file takes everything at once; other calls have their turn.
             await asyncio.sleep(0)
         bounded = f" More fit: the {ranked} stored last were ranked." if ranked is not None else ""
         return f"{written} items were written.{bounded}"
 
 
-def _lines(conn: Connection, wanted: Search, rows: Sequence[int]) -> tuple[bytes, int]:
-    """The lines of these rows, and how many."""
-    items = store_search.records(conn, wanted, rows)
-    return documents.lines(items), len(items)
+def _lines(conn: Connection, wanted: Search, rows: Sequence[int]) -> tuple[bytes, int, int]:
+    """The lines of the first of these rows, how many, and of how many rows."""
+    items, looked = store_search.page(conn, wanted, rows)
+    return documents.lines(items), len(items), looked

@@ -18,7 +18,8 @@ from ..address import Address
 from ..records import InfoRecord, ItemRecord
 from ..store.rows import ItemsSlice, NodeRow
 from ..store.versions import Versions
-from .options import LIMIT_AT_MOST, ReadOptions, SearchOptions
+from .options import LIMIT_AT_MOST, REPLY_BYTES, ReadOptions, SearchOptions
+from .replies import weight
 from .shelf import Shelf
 
 BYTES_AT_MOST = 16 * 1024 * 1024
@@ -49,10 +50,14 @@ MadeAnswer = tuple[Made, str, InfoRecord]
 
 
 class Form(NamedTuple):
-    """What a reply makes of records, without the keys that were not asked for. name: tells forms apart."""
+    """What a reply makes of records, without the keys that were not asked for.
+
+    name: tells forms apart. bulk: there may be so many that they are made on a thread.
+    """
 
     name: str
     make: Callable[[list[ItemRecord], Options], Made]
+    bulk: bool = False
 
 
 class _Page(msgspec.Struct):
@@ -178,6 +183,12 @@ class Wanted:
         """What the answer's items become, or became before; any thread."""
         return self._form.make(items, self._options) if isinstance(items, list) else items
 
+    def is_bulk(self, items: Any) -> bool:
+        """Whether to make it of the items would keep the loop from others."""
+        if not self._form.bulk or not isinstance(items, list):
+            return False
+        return len(items) > LIMIT_AT_MOST or weight(items) > REPLY_BYTES
+
     def keep(self, made: Made) -> None:
         """Have it come again where that is right."""
         if self._served is None:
@@ -218,8 +229,6 @@ def answered(answer: Answer | Awaitable[Answer], wanted: Wanted) -> MadeAnswer |
 
 async def _later(answer: Awaitable[Answer], wanted: Wanted) -> MadeAnswer:
     items, cursor, info = await answer
-    # Much of it would keep the loop from others.
-    bulk = isinstance(items, list) and len(items) > LIMIT_AT_MOST
-    made = await asyncio.to_thread(wanted.made, items) if bulk else wanted.made(items)
+    made = await asyncio.to_thread(wanted.made, items) if wanted.is_bulk(items) else wanted.made(items)
     wanted.keep(made)
     return made, cursor, info

@@ -104,6 +104,15 @@ class Parsing:
             if item.id or last
         ]
 
+    async def records(self, address: Address, node: NodeRow, items: Sequence[Item]) -> list[ItemRecord]:
+        """Items that are passed through without being stored."""
+        found: list[ItemRecord] = []
+        pace = Pace()
+        for item in items:
+            found.append(self.record(address, node, item))
+            await pace.kept()
+        return found
+
     def record(self, address: Address, node: NodeRow | None, item: Item) -> ItemRecord:
         """An item that is passed through without being stored."""
         stored = self.one(address, node, item)

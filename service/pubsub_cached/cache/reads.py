@@ -25,7 +25,7 @@ from .accounts import Accounts
 from .made import Answer, Form, MadeAnswer, Pages, WantedItems, answered
 from .negatives import Negatives
 from .nodes import Nodes
-from .options import LIMIT_AT_MOST, ReadOptions
+from .options import LIMIT_AT_MOST, REPLY_BYTES, ReadOptions
 from .parsing import Parsing
 from .place import Place
 from .policy import Decision, decide, expired, freshness, servable
@@ -108,14 +108,18 @@ class Reads:
         query = place.query(options)
         if not self._store.inline or options.limit > LIMIT_AT_MOST:
             return self._read_elsewhere(address, options, place, query, wanted)
-        found = self._store.read_now(read_items, address, query)
+        # Others wait meanwhile, so bulk is read here only where it would fit into a reply.
+        brief = place.query(msgspec.structs.replace(options, max_bytes=REPLY_BYTES)) if _is_bulk(options) else query
+        found = self._store.read_now(read_items, address, brief)
+        if _is_bulk(options) and _was_cut(found[2], options):
+            return self._read_elsewhere(address, options, place, query, wanted)
         return self._answer(address, options, place, wanted, *found)
 
     async def _read_elsewhere(
         self, address: Address, options: ReadOptions, place: Place, query: ItemsQuery, wanted: WantedItems | None
     ) -> Answer:
-        bulk = options.limit > LIMIT_AT_MOST
-        found = await (self._store.read_aside if bulk else self._store.read)(read_items, address, query)
+        aside = self._store.inline or options.limit > LIMIT_AT_MOST
+        found = await (self._store.read_aside if aside else self._store.read)(read_items, address, query)
         answer = self._answer(address, options, place, wanted, *found)
         return answer if isinstance(answer, tuple) else await answer
 
@@ -292,7 +296,7 @@ class Reads:
             if unknown or not servable(node):
                 self._validate(node, info)
             self._in_use(node, self._clock())
-        records = [self._parsing.record(address, node, item) for item in page.items]
+        records = await self._parsing.records(address, node, page.items)
         # Marks are local, and of items that are not stored as well.
         marks = await self._store.read(flags.of, address, [record["id"] for record in records])
         for record in records:
@@ -332,6 +336,15 @@ class Reads:
             raise errors.Timeout(
                 f"{address} did not answer within {options.timeout:g} s; try again with a longer 'timeout'."
             ) from None
+
+
+def _is_bulk(options: ReadOptions) -> bool:
+    return options.max_bytes > REPLY_BYTES
+
+
+def _was_cut(found: ItemsSlice | None, options: ReadOptions) -> bool:
+    """Whether there may have been room for more items if they were smaller."""
+    return found is not None and found.position is not None and len(found.items) < options.limit
 
 
 def _stale(node: NodeRow) -> NodeRow:

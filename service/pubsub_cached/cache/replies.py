@@ -10,6 +10,11 @@ from ..records import ItemRecord
 _REST = 1000
 
 
+def weight(items: Sequence[ItemRecord]) -> int:
+    """How many characters there are in the payloads and data."""
+    return sum(len(item.get("payload", "")) + len(item.get("data", "")) for item in items)
+
+
 def fitting(items: Sequence[ItemRecord], most: int) -> int:
     """How many of the items fit into so many bytes; at least one, if there is one."""
     size = 0

@@ -113,7 +113,8 @@ async def _from_place(
 
 
 async def _by_ids(session: Session, address: Address, ids: Sequence[str]) -> tuple[Item, ...]:
-    """Items in the order of ``ids``; missing ones are left out."""
+    """Items in the order of ``ids``, each once; missing ones are left out."""
+    ids = [id_ for id_ in dict.fromkeys(ids) if id_]
     if not ids:
         return ()
     try:

@@ -61,8 +61,11 @@ class Source(Protocol):
         None: any change may make others members, so begin anew.
         """
 
-    async def records(self, rows: Sequence[int]) -> dict[str, ItemRecord]:
-        """Items by key, as far as they are there to be shown."""
+    async def records(self, rows: Sequence[int], max_bytes: int) -> tuple[dict[str, ItemRecord], int]:
+        """Items of the first rows by key, as far as they are there to be shown, and how many rows these are.
+
+        max_bytes: of their texts, unless it is one item.
+        """
 
     async def range(self, offset: int, count: int) -> list[ItemRecord]:
         """Members from a position on, each with its ``index``."""
@@ -319,7 +322,8 @@ class View:
         keys: Sequence[str],
         waiting: Collection[str],
     ) -> None:
-        found = await self._source.records([self._window.row(key) for key in keys])
+        found, looked = await self._source.records([self._window.row(key) for key in keys], BATCH_BYTES)
+        keys = keys[:looked]
         for key in keys:
             if key not in found:
                 # Gone since, which will be said in a moment.

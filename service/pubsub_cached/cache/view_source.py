@@ -48,9 +48,9 @@ class ViewSource:
             return None
         return await self._store.read(self._among, touched, limit)
 
-    async def records(self, rows: Sequence[int]) -> dict[str, ItemRecord]:
+    async def records(self, rows: Sequence[int], max_bytes: int) -> tuple[dict[str, ItemRecord], int]:
         """See ``view.Source``."""
-        return await self._store.read(self._members.records, rows)
+        return await self._store.read(self._members.records, rows, max_bytes)
 
     async def range(self, offset: int, count: int) -> list[ItemRecord]:
         """See ``view.Source``."""

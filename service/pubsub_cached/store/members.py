@@ -114,10 +114,11 @@ class Members:
         statement = _whole(self._shape, self._order, values.slot(node), values.slot(limit))
         return self._members(node, address, statement.all(conn, values))
 
-    def records(self, conn: Connection, rows: Sequence[int]) -> dict[str, ItemRecord]:
-        """The records of these rows by key, as far as they are there to be shown."""
-        found = search.records(conn, replace(self._search, fields=self._fields), rows)
-        return {record["key"]: record for record in found}
+    def records(self, conn: Connection, rows: Sequence[int], max_bytes: int) -> tuple[dict[str, ItemRecord], int]:
+        """The records of the first rows by key, as far as they are there to be shown, and how many rows these are."""
+        wanted = replace(self._search, fields=self._fields, max_bytes=max_bytes)
+        found, looked = search.page(conn, wanted, rows, search.FIRST_ROWS)
+        return {record["key"]: record for record in found}, looked
 
     def range(self, conn: Connection, offset: int, count: int, max_bytes: int) -> list[ItemRecord]:
         """Records from a position on, each with its ``index``."""

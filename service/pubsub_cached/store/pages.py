@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -44,6 +45,8 @@ FIELDS: dict[str, InstrumentedAttribute[Any]] = {
     "flags": Item.flags,
     "revision": Item.revision,
 }
+# So many items are read at once when they are large.
+_LARGE_AT_ONCE = 8
 # What percent-encoding leaves as it is (RFC 3986 2.3).
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]*").fullmatch
 _decode_errors = msgspec.json.Decoder(list[str]).decode
@@ -100,7 +103,8 @@ def page(conn: Connection, node: NodeRow, query: ItemsQuery) -> ItemsSlice:
         place = _place(conn, node, key, query.after)
     offset = query.index or 0
     shape = Shape(key, descending, place is not None, offset > 0, fields=query.fields)
-    rows = statement(shape).all(conn, node=node.id, place=place, most=query.limit + 1, offset=offset)
+    values = {"node": node.id, "place": place, "most": query.limit + 1, "offset": offset}
+    rows, _ = statement(shape).until(conn, _Bound(query.max_bytes), **values)
     found = _slice(node, rows, query)
     if found.items:
         found.index = offset if place is None else _index(conn, node, key, descending, rows[0][1])
@@ -112,25 +116,70 @@ def _named(conn: Connection, node: NodeRow, query: ItemsQuery, key: str, descend
     ids = tuple(dict.fromkeys(query.ids or ()))
     if not ids:
         return ItemsSlice([])
-    named = {f"id_{number}": id_ for number, id_ in enumerate(ids)}
-    rows = statement(Shape(key, ids=len(ids), fields=query.fields)).all(conn, node=node.id, **named)
-    if (place := _position(query, key)) is not None:
-        rows = [row for row in rows if (row[1] < place if descending else row[1] > place)]
-    rows.sort(key=lambda row: row[1], reverse=descending)
-    return _slice(node, rows[: query.limit + 1], query)
+    place = _position(query, key)
+
+    def chosen(rows: list[Row]) -> list[Row]:
+        if place is not None:
+            rows = [row for row in rows if (row[1] < place if descending else row[1] > place)]
+        rows.sort(key=lambda row: row[1], reverse=descending)
+        return rows[: query.limit + 1]
+
+    shape = Shape(key, ids=len(ids), fields=query.fields)
+    return _slice(node, _first(conn, node, query, shape, chosen, **_numbered(ids)), query)
 
 
 def _preceding(conn: Connection, node: NodeRow, query: ItemsQuery, key: str, descending: bool) -> ItemsSlice:
     """The items just before one, or the last page."""
     place = _place(conn, node, key, query.before) if query.before else None
     shape = Shape(key, not descending, place is not None, fields=query.fields)
-    rows = statement(shape).all(conn, node=node.id, place=place, most=query.limit)[::-1]
+    rows = _first(conn, node, query, shape, lambda rows: rows[::-1], place=place, most=query.limit)
     found = _slice(node, rows, query)
     if rows:
         found.index = _index(conn, node, key, descending, rows[0][1])
         if found.position is None and place is not None:
             found.position = (rows[-1][1],)
     return found
+
+
+class _Bound:
+    """Whether rows have texts of more bytes than they may have together, called with some after the other."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most or sys.maxsize
+
+    def __call__(self, rows: list[Row]) -> bool:
+        self._left -= sum([len(row[2] or "") + len(row[3] or "") for row in rows])
+        return self._left < 0
+
+
+def _first(
+    conn: Connection,
+    node: NodeRow,
+    query: ItemsQuery,
+    shape: Shape,
+    chosen: Callable[[list[Row]], list[Row]],
+    **values: object,
+) -> list[Row]:
+    """The first rows of those that are ``chosen``, in their order: all, or more than may have a text together."""
+    rows, is_all = statement(shape).until(conn, _Bound(query.max_bytes), node=node.id, **values)
+    if is_all:
+        return chosen(rows)
+    # They come in another order than they are wanted in, and are too large to be read first and chosen then.
+    without_texts = msgspec.structs.replace(shape, fields=frozenset())
+    ids = [row[0] for row in chosen(statement(without_texts).all(conn, node=node.id, **values))]
+    enough, rows = _Bound(query.max_bytes), []
+    for start in range(0, len(ids), _LARGE_AT_ONCE):
+        some = ids[start : start + _LARGE_AT_ONCE]
+        named = Shape(shape.key, ids=len(some), fields=query.fields)
+        found = {row[0]: row for row in statement(named).all(conn, node=node.id, **_numbered(some))}
+        rows += [found[id_] for id_ in some]
+        if enough(rows[start:]):
+            break
+    return rows
+
+
+def _numbered(ids: Sequence[str]) -> dict[str, str]:
+    return {f"id_{number}": id_ for number, id_ in enumerate(ids)}
 
 
 def _slice(node: NodeRow, rows: list[Row], query: ItemsQuery) -> ItemsSlice:

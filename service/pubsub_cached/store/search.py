@@ -38,8 +38,12 @@ BEST_FIRST: Order = (("rank", True),)
 NEWEST_FIRST: Order = (("modified", True),)
 _ROWS_AT_ONCE = 64
 _FARTHEST = 2**63
-# So many characters are looked through for snippets while everybody waits.
+# So many characters are looked through for snippets, and texts may have so many bytes, while everybody waits.
 _BRIEF_TEXT = 64_000
+_BRIEF_BYTES = 1_000_000
+# So many records are read first while everybody waits, for they may be large; then more at once, if they are not.
+FIRST_ROWS = 8
+_MORE = 4
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +90,8 @@ def find(conn: Connection, search: Search) -> Found:
     """A page of what fits. Raises InvalidCursor for a place of another order, and TooMuch."""
     ordered = by_rank(conn, search) if is_ranked(search) else by_keys(conn, search)
     parts = scope.parts(conn, search.matching.query, search.matching.shown, briefly=search.briefly)
-    items, count = page(conn, search, [row for row, _ in ordered.rows])
+    first = FIRST_ROWS if search.briefly else _ROWS_AT_ONCE
+    items, count = page(conn, search, [row for row, _ in ordered.rows], first)
     more = ordered.more or count < len(ordered.rows)
     place = ordered.rows[count - 1][1] if more and count else None
     return Found(items, len(items), place, ordered.ranked, committed_revision(conn), parts)
@@ -113,19 +118,19 @@ def rows_from(conn: Connection, search: Search, offset: int) -> list[int]:
     return [row for (row,) in found.all(conn, values)]
 
 
-def records(conn: Connection, search: Search, rows: Sequence[int]) -> list[ItemRecord]:
-    """The records of these rows in this order, without those that are gone or may not be shown any more."""
+def records(conn: Connection, search: Search, rows: Sequence[int]) -> dict[int, ItemRecord]:
+    """The records of these rows, without those that are gone or may not be shown any more."""
     fields = search.fields
     with_text = bool(search.matching.words.wanted) and _wants(fields, "snippet")
     found: dict[int, Row] = {}
-    for some in _parts(rows):
+    for some in _parts(rows, _ROWS_AT_ONCE):
         values = Values()
         statement = _records(fields, search.matching.shown, values.slots(some), with_text)
         found |= ((row[0], row) for row in statement.all(conn, values))
     snippet = Snippets(search.matching.words) if with_text else None
     if search.briefly and sum(len(row[4] or "") for row in found.values()) > _BRIEF_TEXT:
         raise TooMuch
-    return [_record(found[row], fields, snippet) for row in rows if row in found]
+    return {number: _record(row, fields, snippet) for number, row in found.items()}
 
 
 def by_keys(conn: Connection, search: Search) -> Ordered:
@@ -231,21 +236,36 @@ def _other_order() -> InvalidCursor:
 # Records
 
 
-def page(conn: Connection, search: Search, rows: Sequence[int]) -> tuple[list[ItemRecord], int]:
-    """Records of the first rows, as many as may be, and how many rows these are."""
+def page(
+    conn: Connection, search: Search, rows: Sequence[int], first: int = _ROWS_AT_ONCE
+) -> tuple[list[ItemRecord], int]:
+    """Records of the first rows, as many as may be, and how many rows these are.
+
+    Without those that are gone or may not be shown any more. first: so many are read before it is known how large
+    they are.
+    """
     items: list[ItemRecord] = []
-    size = 0
-    for some in _parts(rows):
-        for record in records(conn, search, some):
-            size += pages.byte_length(record.get("payload")) + pages.byte_length(record.get("data"))
-            if search.max_bytes and size > search.max_bytes and items:
-                return items, len(items)
-            items.append(record)
-    return items, len(rows)
+    size = looked = 0
+    for some in _parts(rows, first):
+        found = records(conn, search, some)
+        for row in some:
+            if (record := found.get(row)) is not None:
+                size += pages.byte_length(record.get("payload")) + pages.byte_length(record.get("data"))
+                if search.max_bytes and size > search.max_bytes and items:
+                    return items, looked
+                if search.briefly and size > _BRIEF_BYTES:
+                    raise TooMuch
+                items.append(record)
+            looked += 1
+    return items, looked
 
 
-def _parts(rows: Sequence[int]) -> Iterator[Sequence[int]]:
-    return (rows[start : start + _ROWS_AT_ONCE] for start in range(0, len(rows), _ROWS_AT_ONCE))
+def _parts(rows: Sequence[int], count: int) -> Iterator[Sequence[int]]:
+    start = 0
+    while start < len(rows):
+        yield rows[start : start + count]
+        start += count
+        count = min(count * _MORE, _ROWS_AT_ONCE)
 
 
 def _record(row: Row, fields: frozenset[str] | None, snippet: Snippets | None) -> ItemRecord:

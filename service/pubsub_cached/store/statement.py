@@ -14,6 +14,9 @@ from sqlalchemy.types import TypeEngine
 
 Row = tuple[Any, ...]
 
+# So many rows are read at once where they may turn out to be large.
+ROWS_AT_ONCE = 16
+
 _TYPES: dict[type, type[TypeEngine[Any]]] = {str: Text, int: BigInteger, float: Double}
 
 
@@ -86,6 +89,24 @@ class Prepared:
         """Every row. given: for its slots."""
         rows: list[Row] = self._executed(connection, given, values).fetchall()
         return rows
+
+    def until(
+        self, connection: Connection, enough: Callable[[list[Row]], bool], /, **values: object
+    ) -> tuple[list[Row], bool]:
+        """The first rows, as many as are asked for before it is ``enough``; whether that is all of them."""
+        cursor = self._executed(connection, None, values)
+        rows: list[Row] = []
+        try:
+            while some := cursor.fetchmany(ROWS_AT_ONCE):
+                rows += some
+                if len(some) < ROWS_AT_ONCE:
+                    return rows, True
+                if enough(some):
+                    return rows, False
+            return rows, True
+        finally:
+            # Else the transaction would go on until somebody forgets the cursor.
+            cursor.close()
 
     def each_row(self, connection: Connection, given: Values | None = None, /, **values: object) -> Iterator[Row]:
         """As ``all``, one after the other, for results that may be long."""

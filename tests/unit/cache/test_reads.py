@@ -197,6 +197,8 @@ class TestUnclaimed:
         unclaimed(world, 5, profile)
         cache: Cached = await cached(world)
         assert await cache.ids(PUBSUB, "things", ids=("i3", "nothing", "i0")) == ["i3", "i0"]
+        # As from the cache.
+        assert await cache.ids(PUBSUB, "things", ids=("i3", "", "i0", "i3")) == ["i3", "i0"]
 
     async def test_is_read_in_other_orders(self, cached: Make) -> None:
         world = World()
