@@ -20,7 +20,8 @@ from . import content
 from .agent import BEHAVIOURS
 from .events import QUIET
 from .measure import Action, Row, seconds
-from .stage import CACHE, TIMEOUT, Measurement, Online, Stage, read
+from .online import Online
+from .stage import CACHE, TIMEOUT, Measurement, Stage, read
 
 BATCH = 100
 LEAST = 5_000

@@ -16,8 +16,9 @@ from tests.support.publisher import Publisher
 from . import content, pump
 from .measure import Action, Row, ninety_ninth, seconds
 from .memory import resident
+from .online import Online
 from .reads import CLIENTS, IN_FLIGHT, ITEMS, NODE, echoing
-from .stage import CACHE, TIMEOUT, Measurement, Online, Stage, line, read
+from .stage import CACHE, TIMEOUT, Measurement, Stage, line, read
 
 OURS, RAW = "events", "events-raw"
 # After a signal the changes of the next 50 ms are told together; what is measured is the first. The observer's

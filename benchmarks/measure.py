@@ -68,11 +68,16 @@ class Row(msgspec.Struct, kw_only=True):
         return {**msgspec.structs.asdict(self), "ratio": self.ratio, "target": self.target, "met": self.met}
 
 
+class Missing(Exception):
+    """A row needs what this machine does not have."""
+
+
 class Failed(msgspec.Struct, kw_only=True):
-    """A row that could not be measured, and why."""
+    """A row that could not be measured, and why. skipped: this machine does not have what it needs."""
 
     name: str
     error: str
+    skipped: bool = False
 
     def record(self) -> dict[str, object]:
         """For JSON."""

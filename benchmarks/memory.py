@@ -8,7 +8,8 @@ from tests.support.daemon import Daemon
 
 from . import pump
 from .measure import Row
-from .stage import Measurement, Stage, keep
+from .online import keep
+from .stage import Measurement, Stage
 
 PER_NODE = 2000
 

@@ -15,7 +15,8 @@ from tests.support.daemon import NAME, ROOT
 
 from . import syncs
 from .measure import Action, Row, in_turn
-from .stage import Measurement, Online, Stage, read
+from .online import Online
+from .stage import Measurement, Stage, read
 
 JSON = f"{NAME}.Json"
 CLIENTS = 4

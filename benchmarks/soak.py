@@ -21,7 +21,8 @@ from tests.support.daemon import NAME, ROOT
 from . import content, pump
 from .measure import Action, duration, seconds
 from .memory import resident
-from .stage import CACHE, QUICK, TIMEOUT, Online, Stage, read
+from .online import Online
+from .stage import CACHE, QUICK, TIMEOUT, Stage, read
 
 NODES = ("soak-a", "soak-b", "soak-c")
 ITEMS = 40

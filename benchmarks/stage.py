@@ -12,21 +12,22 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
-from xml.etree.ElementTree import Element
 
 import msgspec
 
 from pubsub_cached.bus import Connection, Match, RemoteError, Variant
+from tests.support import ejabberd
 from tests.support.bus import PrivateBus
 from tests.support.daemon import DBUS, NAME, ROOT, Daemon
 from tests.support.known import note
 from tests.support.prosody import Prosody
-from tests.support.publisher import Config, Publisher, Refused
-from tests.support.server import free_ports
+from tests.support.publisher import Publisher
+from tests.support.server import Server, free_ports
 
 from . import content, echo, pump
 from .databases import FILES, Databases
-from .measure import Action, Row
+from .measure import Action, Missing, Row
+from .online import Online
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PACKAGE = CHECKOUT / "service"
@@ -34,11 +35,8 @@ CACHE = f"{NAME}.Cache"
 TIMEOUT = 120.0
 # So many times as long as its rate says may the pump take.
 SLOWER = 10
-AT_ONCE = 50
 # Else the end of a reply beyond 8 KB waits for the client's delayed acknowledgement, 40 ms that would flatter us.
 SERVER = "network_settings = {{ nagle = false }}\ncomponent_ports = {{ {port} }}\n"
-ITEM = "{http://jabber.org/protocol/pubsub}item"
-TITLE = f".//{{{content.ATOM}}}title"
 COMPONENT = f'Component "{pump.DOMAIN}"\n    component_secret = "{pump.SECRET}"\n'
 
 
@@ -78,69 +76,6 @@ QUICK = Scale(
     memory_items=50,
     flood=0.5,
 )
-
-
-class Online:
-    """A server, Alice's daemon connected to it, and Bob, who publishes."""
-
-    service = Prosody.pubsub
-
-    def __init__(
-        self, server: Prosody, daemon: Daemon, alice: Publisher, bob: Publisher, known: Path, component_port: int
-    ) -> None:
-        self.server = server
-        self.daemon = daemon
-        self.alice = alice
-        self.bob = bob
-        self.known = known
-        self.component_port = component_port
-
-    async def node(self, name: str, count: int, *, own: bool = False, size: int = 1500) -> None:
-        """Make a node and fill it, one of Alice's own or one that Bob writes to; one that is there stays as it is."""
-        service = self.address(own)
-        config: Config = {
-            "access_model": "open",
-            "publish_model": "open",
-            "max_items": "10000",
-            "persist_items": True,
-            "type": content.ATOM,
-        }
-        try:
-            await self.alice.create(service, name, config)
-        except Refused as refused:
-            if refused.condition != "conflict":
-                raise
-            return
-        author = self.alice if own else self.bob
-        for start in range(0, count, AT_ONCE):
-            ids = [f"post-{number}" for number in range(start, min(start + AT_ONCE, count))]
-            await asyncio.gather(*(author.publish(service, name, id_, content.entry(id_, size)) for id_ in ids))
-
-    def address(self, own: bool) -> str:
-        """Where a node is: at Alice's own service or at the pubsub component."""
-        return self.alice.jid if own else self.service
-
-    async def keep(self, name: str, *, own: bool = False) -> None:
-        """Have the daemon synchronise a node; it is live afterwards."""
-        await self.keep_at(self.address(own), name)
-
-    async def keep_at(self, service: str, name: str) -> None:
-        """The same of a node of any service."""
-        await keep(self.daemon, service, name)
-
-    async def fetch(self, name: str, most: int | None = None, *, own: bool = False) -> int:
-        """Read items of a node from the service with bare slixmpp, in one request; their number."""
-        return sum(1 for _ in (await self._items(name, most, own)).iter(ITEM))
-
-    async def contents(self, name: str) -> dict[str, str]:
-        """The titles of a node's entries at the service, by the items' ids."""
-        return {item.get("id", ""): item.findtext(TITLE, "") for item in (await self._items(name)).iter(ITEM)}
-
-    async def _items(self, name: str, most: int | None = None, own: bool = False) -> Element:
-        limit = "" if most is None else f" max_items='{most}'"
-        reader = self.alice if own else self.bob
-        request = f"<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='{name}'{limit}/></pubsub>"
-        return await reader.iq("get", request, self.address(own))
 
 
 class Pump:
@@ -201,16 +136,27 @@ class Stage:
         """The server and its daemon, made once."""
         if self._online is None:
             server, component_port = self._served()
-            known = note(server, self.directory / "server.json")
-            daemon = await self._connected(server, self.directory / "online")
-            alice = await Publisher.open(server, "alice")
-            # It only writes: the server would deliver each event to it as well, to one of the two first.
-            alice.send("<presence type='unavailable'/>")
-            self._stack.push_async_callback(alice.close)
-            bob = await Publisher.open(server, "bob")
-            self._stack.push_async_callback(bob.close)
-            self._online = Online(server, daemon, alice, bob, known, component_port)
+            self._online = await self.at(server, self.directory / "online", component_port)
         return self._online
+
+    async def at(self, server: Server, home: Path, component_port: int = 0) -> Online:
+        """The same at a server that runs; home: the directory of its daemon, which is made."""
+        known = note(server, self.directory / f"{server.name}.json")
+        daemon = await self._connected(server, home)
+        alice = await Publisher.open(server, "alice")
+        # It only writes: the server would deliver each event to it as well, to one of the two first.
+        alice.send("<presence type='unavailable'/>")
+        self._stack.push_async_callback(alice.close)
+        bob = await Publisher.open(server, "bob")
+        self._stack.push_async_callback(bob.close)
+        return Online(server, daemon, alice, bob, known, component_port)
+
+    async def ejabberd(self) -> Online:
+        """An ejabberd and its daemon. Raises Missing."""
+        if not ejabberd.available():
+            raise Missing("ejabberd is not installed")
+        server = self._stack.enter_context(ejabberd.Ejabberd(self.directory / "ejabberd"))
+        return await self.at(server, self.directory / "at-ejabberd")
 
     @asynccontextmanager
     async def fresh(self, online: Online) -> AsyncIterator[Daemon]:
@@ -231,7 +177,7 @@ class Stage:
         server.add_user("carol")
         return server, component_port
 
-    async def _connected(self, server: Prosody, home: Path) -> Daemon:
+    async def _connected(self, server: Server, home: Path) -> Daemon:
         """A daemon with Alice's account, online."""
         daemon = await self._daemon(home)
         self._databases.of(daemon)
@@ -328,12 +274,6 @@ def read(
         return await client.call(*destination, "GetItems", "sssa{sv}", body)
 
     return action
-
-
-async def keep(daemon: Daemon, service: str, node: str) -> None:
-    """Have a daemon synchronise a node."""
-    job = await daemon.call("Cache", "Sync", "sssa{sv}", "", service, node, {})
-    await daemon.call("Job", "Wait", path=job)
 
 
 async def line(stream: asyncio.StreamReader, start: str, within: float = TIMEOUT) -> str:

@@ -6,29 +6,47 @@ import statistics
 from functools import partial
 
 from pubsub_cached.bus import Variant
+from tests.support.publisher import Publisher
 
-from .measure import Row, seconds
-from .stage import Measurement, Online, Stage
+from .measure import Row, duration, seconds
+from .online import Online
+from .stage import Measurement, Stage
 
 NODE = "sync"
 
 
-async def sync(stage: Stage, *, own: bool) -> Row:
+async def at_prosody(stage: Stage, name: str, *, own: bool) -> Row:
+    """Of a node of the account's own service, or of the pubsub component."""
+    return await sync(stage, await stage.online(), name, own=own)
+
+
+async def at_ejabberd(stage: Stage, name: str) -> Row:
+    """Of a node of the account's own service."""
+    return await sync(stage, await stage.ejabberd(), name, own=True)
+
+
+async def sync(stage: Stage, online: Online, name: str, *, own: bool) -> Row:
     """Subscribe, fetch, parse, store; each time from nothing."""
-    online = await stage.online()
     count = stage.scale.sync_items
     await online.node(NODE, count, own=own)
-    mine, its = [], []
-    for _ in range(stage.scale.syncs + 1):
-        await _forget(online)
-        mine.append(await seconds(partial(online.keep, NODE, own=own)))
-        its.append(await seconds(partial(online.fetch, NODE, own=own)))
+    # As every client that must not lose what it is sent, so that the server has the same to do for it.
+    reader = await Publisher.open(online.server, "alice" if own else "bob", managed=True)
+    mine, its, unmanaged = [], [], []
+    try:
+        reader.send("<presence type='unavailable'/>")
+        for _ in range(stage.scale.syncs + 1):
+            await _forget(online)
+            mine.append(await seconds(partial(online.keep, NODE, own=own)))
+            its.append(await seconds(partial(online.fetch, NODE, own=own, reader=reader)))
+            unmanaged.append(await seconds(partial(online.fetch, NODE, own=own)))
+    finally:
+        await reader.close()
     await _check(online, own, count)
-    where = "own service" if own else "component"
+    where = f"{'own service' if own else 'component'}, {online.server.name}"
     return Row(
-        name="sync" if own else "sync-component",
+        name=name,
         what=f"synchronisation of {count:,} items, {where}",
-        against="slixmpp, one request, nothing stored",
+        against=f"slixmpp, one request, nothing stored ({duration(statistics.median(unmanaged[1:]))} without XEP-0198)",
         ours=statistics.median(mine[1:]),
         floor=statistics.median(its[1:]),
         count=stage.scale.syncs,
@@ -50,4 +68,8 @@ async def _forget(online: Online) -> None:
     await online.daemon.call("Job", "Wait", path=job)
 
 
-ROWS: dict[str, Measurement] = {"sync": partial(sync, own=True), "sync-component": partial(sync, own=False)}
+ROWS: dict[str, Measurement] = {
+    "sync": partial(at_prosody, name="sync", own=True),
+    "sync-component": partial(at_prosody, name="sync-component", own=False),
+    "sync-ejabberd": partial(at_ejabberd, name="sync-ejabberd"),
+}

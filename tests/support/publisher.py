@@ -44,7 +44,8 @@ class Publisher:
     ``service`` "" is the user's own PEP service.
     """
 
-    def __init__(self, server: Server, user: str) -> None:
+    def __init__(self, server: Server, user: str, *, managed: bool = False) -> None:
+        """managed: with stream management (XEP-0198), as a client has it that must not lose what it is sent."""
         self.jid = server.jid(user)
         self._server = server
         loop = asyncio.get_running_loop()
@@ -55,6 +56,8 @@ class Publisher:
             loop=loop,
         )
         self._client.enable_direct_tls = False
+        if managed:
+            self._client.register_plugin("xep_0198")
         self._pending: dict[str, asyncio.Future[ET.Element]] = {}
         self._friends: dict[str, str] = {}
         self._friends_changed = asyncio.Event()
@@ -68,9 +71,9 @@ class Publisher:
         self._client.register_handler(Callback("replies", MatchXPath(CLIENT + "iq"), self._replied))
 
     @classmethod
-    async def open(cls, server: Server, user: str) -> Self:
+    async def open(cls, server: Server, user: str, *, managed: bool = False) -> Self:
         """Connect a user and send initial presence."""
-        publisher = cls(server, user)
+        publisher = cls(server, user, managed=managed)
         publisher._client.connect(server.host, server.port)
         await asyncio.wait_for(publisher._ready, TIMEOUT)
         await publisher.iq("get", f"<query xmlns='{ROSTER}'/>")

@@ -17,11 +17,11 @@ import pytest
 
 from benchmarks import content
 from benchmarks.__main__ import ROWS, measured, table
-from benchmarks.measure import Failed, Row, duration
+from benchmarks.measure import Failed, Missing, Row, duration
 from benchmarks.soak import HARMLESS, Sample, growth, tracebacks
 from benchmarks.stage import QUICK, Scale, Stage
+from tests.support import ejabberd, prosody
 from tests.support.postgresql import PostgreSQL
-from tests.support.prosody import available
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -78,6 +78,17 @@ def test_a_row_that_failed_is_in_the_table() -> None:
     assert "2.00×" in lines[2]
 
 
+async def test_a_row_that_this_machine_has_not_the_parts_for_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def elsewhere(_: object) -> Row:
+        raise Missing("ejabberd is not installed")
+
+    monkeypatch.setattr("benchmarks.__main__.ROWS", {"elsewhere": elsewhere})
+    rows = await measured(["elsewhere"], QUICK)
+
+    assert rows == [Failed(name="elsewhere", error="ejabberd is not installed", skipped=True)]
+    assert "skipped: ejabberd is not installed" in table(rows)
+
+
 async def test_a_row_that_takes_too_long_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     async def slow(_: object) -> Row:
         await asyncio.Event().wait()
@@ -129,7 +140,7 @@ def start(directory: Path, *arguments: str) -> subprocess.Popen[str]:
 
 @pytest.mark.prosody
 @pytest.mark.timeout(240)
-@pytest.mark.skipif(not available(), reason="needs Prosody")
+@pytest.mark.skipif(not (prosody.available() and ejabberd.available()), reason="needs Prosody and ejabberd")
 def test_every_row_runs_and_leaves_nothing(directory: Path) -> None:
     out, said = start(directory, "--quick", "--json").communicate(timeout=220)
     rows = json.loads(out)
@@ -168,7 +179,7 @@ def test_the_caches_may_be_on_a_server_that_is_there(directory: Path, postgresql
 
 
 @pytest.mark.prosody
-@pytest.mark.skipif(not available(), reason="needs Prosody")
+@pytest.mark.skipif(not (prosody.available() and ejabberd.available()), reason="needs Prosody and ejabberd")
 def test_a_short_soak_ends_with_a_verdict(directory: Path) -> None:
     process = start(directory, "--soak", "0.05")
     out, said = process.communicate(timeout=110)
@@ -206,7 +217,7 @@ def test_a_soak_tells_what_grew(last: Sample, said: list[str]) -> None:
 
 
 @pytest.mark.prosody
-@pytest.mark.skipif(not available(), reason="needs Prosody")
+@pytest.mark.skipif(not (prosody.available() and ejabberd.available()), reason="needs Prosody and ejabberd")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_run_leaves_nothing(directory: Path, number: signal.Signals) -> None:
     process = start(directory, "--quick", "--row", "publish")
