@@ -144,6 +144,18 @@ async def test_wrong_arguments_are_named_before_anything_is_sent(client: bus.Fro
     token = {"token": Variant("s", "mine")}
     assert (await refused(client, "Publish", "sssssa{sv}", *OWN, "x", bus.entry(1), token))[0] == INVALID
     assert (await refused(client, "Retract", "sssasa{sv}", *OWN, [], {}))[0] == INVALID
+    for member, signature, body, said in (
+        ("Retract", "sssasa{sv}", (*OWN, [f"{number}" for number in range(501)], {}), "501 ids, and 500 is the most"),
+        (
+            "CreateNode",
+            "sssa{sv}",
+            (*OWN, dict.fromkeys([f"a#{key}" for key in range(257)], Variant("b", True))),
+            "257 keys",
+        ),
+        ("DeleteNode", "sssa{sv}", (*OWN[:2], "n" * 16_385, {}), "16385 characters, and 16384 is the most"),
+    ):
+        name, text = await refused(client, member, signature, *body)
+        assert (name, said in text) == (INVALID, True), text
     assert (await refused(client, "Subscribe", "sssa{sv}", "", SERVICE, "", {}))[0] == INVALID
     assert world.count() == asked
 

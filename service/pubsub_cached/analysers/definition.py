@@ -21,6 +21,10 @@ Kind = Literal["log", "map", "last"]
 Callback = Literal["parse", "match"]
 
 MOST_CHARACTERS = 128
+# Of 'fields' as JSON.
+MOST_JSON = 65536
+# Each costs every item that is written.
+MOST_INDEXES = 16
 _OBJECT_PATH = re.compile(r"/|(?:/[A-Za-z0-9_]+)+")
 _BUS_NAME = re.compile(r"(?=.{1,255}$)[A-Za-z_-][A-Za-z0-9_-]*(?:\.[A-Za-z_-][A-Za-z0-9_-]*)+")
 _AT_KEY = re.compile(r" - at `\$\.?([^`]*)`$")
@@ -151,6 +155,8 @@ def checked(definition: Definition) -> Definition:
         raise InvalidAnalyser(f"'priority' of '{name}' is {definition.priority}, which does not fit 32 bits.")
     if not 1 <= definition.version < 2**32:
         raise InvalidAnalyser(f"'version' of '{name}' is {definition.version}; count from 1.")
+    if len(definition.indexes) > MOST_INDEXES:
+        raise InvalidAnalyser(f"'indexes' of '{name}' has {len(definition.indexes)} paths; {MOST_INDEXES} is the most.")
     if any(not index or len(index) > element_path.LONGEST for index in definition.indexes):
         raise InvalidAnalyser(f"'indexes' of '{name}' has an empty or too long path.")
     try:
@@ -204,6 +210,8 @@ def _is_coroutine(function: Callable[..., Any] | None) -> bool:
 def _fields(given: Any) -> dict[str, Field]:
     """Each by itself, so that what is wrong is named."""
     if isinstance(given, str):
+        if len(given) > MOST_JSON:
+            raise InvalidAnalyser(f"'fields' has {len(given)} characters; {MOST_JSON} is the most.")
         try:
             given = msgspec.json.decode(given)
         except (msgspec.DecodeError, RecursionError) as error:

@@ -169,7 +169,7 @@ class Cache(Served):
     async def SetFlags(
         self, account: str, service: str, node: str, ids: list[str], add: list[str], remove: list[str]
     ) -> None:
-        flags.check(add, remove)
+        flags.check(ids, add, remove)
         address = self.address(account, service, node)
         await self.house.node_reads.set_flags(address, ids, add, remove)
 

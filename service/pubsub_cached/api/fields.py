@@ -15,6 +15,9 @@ from .options import INTEGERS, Option, Table, listed
 
 PUBSUB = "pubsub#"
 
+# No form of a service has so many.
+FIELDS_AT_MOST = 256
+
 _LISTS = frozenset({"list-multi", "text-multi", "jid-multi"})
 
 
@@ -29,6 +32,8 @@ class FieldsTable(Table):
 
     def read(self, given: Mapping[str, Variant]) -> dict[str, Any]:
         """As ``Table.read``, and the fields under the key ``fields``: lists of texts by name."""
+        if len(given) > FIELDS_AT_MOST:
+            raise InvalidArgs(f"{self.method} was given {len(given)} keys, and {FIELDS_AT_MOST} is the most.")
         fields = {key: _values(key, value) for key, value in given.items() if self._is_field(key)}
         return super().read({key: value for key, value in given.items() if key not in fields}) | {"fields": fields}
 

@@ -191,7 +191,8 @@ class Order:
         if not text:
             return self.usual
         order: dict[str, bool] = {}
-        for part in text.split(","):
+        # One part more than there are keys is one too many, whatever is in it.
+        for part in text.split(",", len(self.known)):
             name, direction = self._part(key, part)
             if name in order:
                 raise InvalidArgs(f"The option '{key}' names '{name}' twice.")

@@ -77,6 +77,10 @@ class PubSub(Served):
         address = self._address(account, service, node)
         if not ids or "" in ids:
             raise InvalidArgs("Retract was given no id, or an empty one; name the items that are to go.")
+        if len(ids) > LIMIT_AT_MOST:
+            raise InvalidArgs(
+                f"Retract was given {len(ids)} ids, and {LIMIT_AT_MOST} is the most; retract them by parts."
+            )
         if queue:
             await self.house.outbox.retract(address, ids, notify, caller(), given.get("token", ""))
         else:

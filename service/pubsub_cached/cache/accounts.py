@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 # Seconds between two looks at the accounts that other daemons have added to the database or removed from it.
 LOOKED_AGAIN = 2.0
+# Characters of a node's name; services take fewer.
+NODE_AT_MOST = 16_384
 
 
 class Accounts:
@@ -164,8 +166,10 @@ class Accounts:
     def resolve(self, account: str, service: str, node: str) -> Address:
         """The address that a caller's three strings mean.
 
-        Raises InvalidJid, NoSuchAccount, AmbiguousAccount.
+        Raises InvalidJid, NoSuchAccount, AmbiguousAccount, and InvalidArgs for a name that no request could carry.
         """
+        if len(node) > NODE_AT_MOST:
+            raise errors.InvalidArgs(f"The node '{node}' has {len(node)} characters, and {NODE_AT_MOST} is the most.")
         found = self.get(account) if account else self._only()
         return Address(found.jid, jid.normalise(service) if service else found.jid, node)
 

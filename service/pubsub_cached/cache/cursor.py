@@ -11,6 +11,8 @@ import msgspec
 from ..errors import InvalidCursor
 
 _VERSION = 1
+# No reply has room for a longer one.
+_LONGEST = 1024 * 1024
 
 
 def encode(purpose: str, position: object) -> str:
@@ -24,6 +26,8 @@ def decode(purpose: str, cursor: str) -> Any:
 
     Raises InvalidCursor.
     """
+    if len(cursor) > _LONGEST:
+        raise invalid(cursor)
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         version, digest, position = msgspec.json.decode(raw)

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from .. import errors
 from ..address import Address
+from ..pace import Pace
 from ..store import nodes as node_store
 from ..store import outbox as outbox_store
 from ..store.outbox import Action, Bases, Entry
@@ -113,7 +114,11 @@ class Outbox:
     async def retract(self, address: Address, ids: Sequence[str], notify: bool, sender: str, token: str) -> None:
         """Retract items when that is possible. Raises Conflict, LimitExceeded."""
         async with self._adding:
-            bases = {id_: await self._base(address, id_) for id_ in ids}
+            bases: Bases = {}
+            pace = Pace()
+            for id_ in ids:
+                bases[id_] = await self._base(address, id_)
+                await pace.kept()
             await self._add(address, "retract", bases, sender, token, notify=notify)
 
     # What a sending needs

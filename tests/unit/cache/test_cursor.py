@@ -27,6 +27,11 @@ def test_what_is_nested_too_deep_is_refused() -> None:
         cursor.decode("GetItems", base64.urlsafe_b64encode(b"[" * 100_000).decode())
 
 
+def test_what_no_reply_has_room_for_is_refused() -> None:
+    with pytest.raises(InvalidCursor):
+        cursor.decode("GetItems", cursor.encode("GetItems", "x" * 1024 * 1024))
+
+
 @given(st.text())
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(InvalidCursor):
