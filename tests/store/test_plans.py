@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Select
 
-from pubsub_cached.store import changes, flags, nodes, pages, parsing, scope
+from pubsub_cached.store import batch, changes, flags, members, nodes, pages, parsing, scope
 from pubsub_cached.store.scope import Named, Shown
 from pubsub_cached.store.statement import Prepared, Slot
 
@@ -25,6 +25,7 @@ def plan(db: Database, prepared: Prepared) -> list[str]:
 INDEXES = {"created": "ix_item_node_id_created", "modified": "ix_item_node_id_modified"}
 UNIQUE = "sqlite_autoindex_item_1"
 TWO = (Slot(0, str), Slot(1, str))
+SEVERAL = [flags._SOME, batch._SOME, batch._DELETE, batch._UNBURY, members._IDENTITIES]
 SHAPES = list(itertools.product(["created", "modified", "id"], [False, True], [False, True], [False, True]))
 
 
@@ -50,7 +51,10 @@ def test_named_items(db: Database) -> None:
 
 @pytest.mark.parametrize(
     "prepared",
-    [nodes._BY_ADDRESS, nodes._BY_ID, nodes._SEEN, changes._CHANGED, changes._REMOVED, flags._some(TWO), flags._ALL],
+    [
+        *(nodes._BY_ADDRESS, nodes._BY_ID, nodes._SEEN, changes._CHANGED, changes._REMOVED, flags._ALL),
+        *(each.form(count) for each in SEVERAL for count in (1, 2)),
+    ],
 )
 def test_nothing_is_scanned_or_sorted(db: Database, prepared: Prepared) -> None:
     steps = plan(db, prepared)

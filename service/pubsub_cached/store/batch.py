@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from . import dialect, flags, nodes
-from .dialect import among
 from .models import Item, Tombstone
 from .rows import Delta, NodeRow, StoredItem, digest
-from .statement import Prepared, Slot, Values, bound
+from .statement import Prepared, Several
 from .text import text_of
 from .transaction import Transaction
 
-# So many items are asked for in one statement.
-_AT_ONCE = 512
 # So many rows are inserted by one statement. SQLite has FTS5 write down what it holds in memory before each statement
 # with a trigger, which took longer than all else that an insertion does.
 _ROWS_AT_ONCE = 16
@@ -42,6 +39,7 @@ class Held(NamedTuple):
 
 
 _HELD = select(*(getattr(Item, name) for name in Held._fields))
+_SOME = Several(lambda ids: _HELD.where(Item.node_id == bindparam("node"), Item.item_id.in_(ids)))
 _ALL = Prepared(_HELD.where(Item.node_id == bindparam("node")).order_by(Item.modified))
 _NEWEST = Prepared(select(func.max(Item.modified)).where(Item.node_id == bindparam("node")))
 
@@ -67,38 +65,20 @@ _REPARSE = Prepared(update(Item).where(Item.id == bindparam("row")).values(_PARS
 _MOVE = Prepared(
     update(Item).where(Item.id == bindparam("row")).values(created=bindparam("created"), modified=bindparam("modified"))
 )
+_DELETE = Several(lambda rows: delete(Item).where(Item.id.in_(rows)))
 _BURY = Prepared(
     insert(Tombstone).values(
         {name: bindparam(name) for name in ("node_id", "item_id", "revision", "removed_at")},
     )
 )
+_UNBURY = Several(
+    lambda ids: delete(Tombstone).where(Tombstone.node_id == bindparam("node"), Tombstone.item_id.in_(ids))
+)
 
 
 def held(tx: Transaction, node_id: int, ids: Sequence[str]) -> dict[str, Held]:
     """Those of the items that are stored."""
-    found: dict[str, Held] = {}
-    for start in range(0, len(ids), _AT_ONCE):
-        values = Values()
-        some = _some(values.slot(node_id), values.slots(ids[start : start + _AT_ONCE]))
-        found |= {row[1]: Held(*row) for row in some.all(tx.connection, values)}
-    return found
-
-
-@lru_cache(maxsize=16)
-def _some(node: Slot, ids: tuple[Slot, ...]) -> Prepared:
-    return Prepared(_HELD.where(Item.node_id == bound(node), among(Item.item_id, ids)))
-
-
-def _unbury(conn: Connection, node_id: int, ids: Sequence[str]) -> None:
-    """Items that are there again were not removed."""
-    for start in range(0, len(ids), _AT_ONCE):
-        values = Values()
-        _unburying(values.slot(node_id), values.slots(ids[start : start + _AT_ONCE])).run(conn, values)
-
-
-@lru_cache(maxsize=16)
-def _unburying(node: Slot, ids: tuple[Slot, ...]) -> Prepared:
-    return Prepared(delete(Tombstone).where(Tombstone.node_id == bound(node), among(Tombstone.item_id, ids)))
+    return {row[1]: Held(*row) for row in _SOME.all(tx.connection, ids, node=node_id)}
 
 
 def all_held(tx: Transaction, node_id: int) -> dict[str, Held]:
@@ -114,14 +94,7 @@ def newest_place(tx: Transaction, node_id: int) -> int | None:
 
 def delete_rows(tx: Transaction, row_ids: list[int]) -> None:
     """Delete items by their rows, without a trace."""
-    for start in range(0, len(row_ids), _AT_ONCE):
-        values = Values()
-        _deletion(values.slots(row_ids[start : start + _AT_ONCE])).run(tx.connection, values)
-
-
-@lru_cache(maxsize=16)
-def _deletion(rows: tuple[Slot, ...]) -> Prepared:
-    return Prepared(delete(Item).where(among(Item.id, rows)))
+    _DELETE.run(tx.connection, row_ids)
 
 
 def last_of_each(items: Sequence[StoredItem]) -> list[StoredItem]:
@@ -199,7 +172,8 @@ class Batch:
             for row in self._new:
                 mine = marks.get(row["item_id"], [])
                 row |= {"flags": " ".join(mine), "seen": flags.READ in mine}
-            _unbury(conn, self.node.id, [row["item_id"] for row in self._new])
+            # Items that are there again were not removed.
+            _UNBURY.run(conn, [row["item_id"] for row in self._new], node=self.node.id)
             _insert(conn, self._new)
         _UPDATE.each(conn, self._updated)
         _REPARSE.each(conn, self._reparsed)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from functools import lru_cache
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from ..address import Address
 from . import accounts, nodes
-from .dialect import among
 from .models import Flag, Item
 from .rows import Delta
-from .statement import Prepared, Slot, Values
+from .statement import Prepared, Several
 from .transaction import Transaction
 
 READ = "read"
@@ -25,6 +23,7 @@ _OF_NODE = (
     .where(Flag.account == bindparam("account"), Flag.service == bindparam("service"), Flag.node == bindparam("name"))
     .order_by(Flag.item_id, Flag.flag)
 )
+_SOME = Several(lambda ids: _OF_NODE.where(Flag.item_id.in_(ids)))
 _ALL = Prepared(_OF_NODE)
 _ADD = Prepared(
     insert(Flag).values({name: bindparam(name) for name in ("account", "service", "node", "item_id", "flag")})
@@ -53,19 +52,12 @@ def of(conn: Connection, address: Address, ids: Collection[str]) -> dict[str, li
     if not ids:
         return found
     if len(ids) <= _LOOKED_UP:
-        values = Values()
-        some = _some(values.slots([*ids]))
-        rows = some.all(conn, values, account=account, service=service, name=node)
+        rows = _SOME.all(conn, [*ids], account=account, service=service, name=node)
     else:
         rows = _ALL.all(conn, account=account, service=service, name=node)
     for item_id, flag in rows:
         found.setdefault(item_id, []).append(flag)
     return found
-
-
-@lru_cache(maxsize=8)
-def _some(ids: tuple[Slot, ...]) -> Prepared:
-    return Prepared(_OF_NODE.where(among(Flag.item_id, ids)))
 
 
 def set_flags(

@@ -22,10 +22,19 @@ from .query import Order
 from .ranked import comparable
 from .search import Search
 from .shape import Shape, is_all_of_nodes, shaped
-from .statement import Prepared, Slot, Values, bound, each
+from .statement import Prepared, Several, Slot, Values, bound, each
 
 # So many items are asked for in one statement.
 _AT_ONCE = 512
+
+_IDENTITIES = Several(
+    lambda rows: (
+        select(Item.id, Item.node_id, Account.jid, Node.service, Node.node, Item.item_id)
+        .join(Node, Node.id == Item.node_id)
+        .join(Account, Account.id == Node.account_id)
+        .where(Item.id.in_(rows))
+    )
+)
 
 Row = Sequence[Any]
 
@@ -187,19 +196,6 @@ def _directions(wanted: Search, few: Drive) -> list[bool]:
 def _identified(conn: Connection, rows: Sequence[int]) -> dict[int, tuple[int, str]]:
     """Of each row its node's row and its key."""
     found: dict[int, tuple[int, str]] = {}
-    for start in range(0, len(rows), _AT_ONCE):
-        values = Values()
-        statement = _identities(values.slots(rows[start : start + _AT_ONCE]))
-        for row, node, *address, id_ in statement.all(conn, values):
-            found[row] = (node, Address(*address).key(id_))
+    for row, node, *address, id_ in _IDENTITIES.all(conn, rows):
+        found[row] = (node, Address(*address).key(id_))
     return found
-
-
-@lru_cache(maxsize=16)
-def _identities(rows: tuple[Slot, ...]) -> Prepared:
-    return Prepared(
-        select(Item.id, Item.node_id, Account.jid, Node.service, Node.node, Item.item_id)
-        .join(Node, Node.id == Item.node_id)
-        .join(Account, Account.id == Node.account_id)
-        .where(Item.id.in_(each(rows)))
-    )

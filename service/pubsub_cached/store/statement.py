@@ -16,6 +16,9 @@ Row = tuple[Any, ...]
 
 # So many rows are read at once where they may turn out to be large.
 ROWS_AT_ONCE = 16
+# So many are named in one statement.
+_AT_ONCE = 512
+_NAMES = [f"named_{number}" for number in range(_AT_ONCE)]
 
 _TYPES: dict[type, type[TypeEngine[Any]]] = {str: Text, int: BigInteger, float: Double}
 
@@ -158,6 +161,42 @@ class Prepared:
                 self._statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
             )
         return compiled
+
+
+class Several:
+    """A statement about as many as are named, of which few forms are kept: each list is filled up to a power of two.
+
+    make: from the parameters for what is named.
+    """
+
+    def __init__(self, make: Callable[[Sequence[BindParameter[Any]]], Executable]) -> None:
+        self._make = make
+        self._prepared: dict[int, Prepared] = {}
+
+    def all(self, connection: Connection, named: Sequence[object], **values: object) -> list[Row]:
+        """Every row about any of them."""
+        return [row for one, some in self._pieces(named, values) for row in one.all(connection, **some)]
+
+    def run(self, connection: Connection, named: Sequence[object], **values: object) -> None:
+        """Change something about all of them."""
+        for one, some in self._pieces(named, values):
+            one.run(connection, **some)
+
+    def _pieces(
+        self, named: Sequence[object], values: Mapping[str, object]
+    ) -> Iterator[tuple[Prepared, dict[str, object]]]:
+        for start in range(0, len(named), _AT_ONCE):
+            some = named[start : start + _AT_ONCE]
+            count = 1 << (len(some) - 1).bit_length()
+            filled = chain(some, repeat(some[-1], count - len(some)))
+            yield self.form(count), {**values, **dict(zip(_NAMES, filled, strict=False))}
+
+    def form(self, count: int) -> Prepared:
+        """The statement about so many, whose parameters are ``named_0`` and so on."""
+        prepared = self._prepared.get(count)
+        if prepared is None:
+            prepared = self._prepared[count] = Prepared(self._make([bindparam(name) for name in _NAMES[:count]]))
+        return prepared
 
 
 class _Compiled:
