@@ -82,8 +82,8 @@ def test_an_index_on_a_path_leads(full: Database, operator: str, value: Any) -> 
 def test_the_order_of_all_items_needs_no_sorting(full: Database) -> None:
     by, steps = plan(full, sought())
     assert by == "order"
-    assert any("ix_item_modified_type_node_id" in step for step in steps)
-    assert "USE TEMP B-TREE FOR ORDER BY" not in steps
+    assert any("ix_item_modified_id_type_node_id" in step for step in steps)
+    assert not any("TEMP B-TREE" in step for step in steps)
     assert plan(full, sought(wanted={"nodes": ["blog"]}))[1][-1].startswith(
         "SEARCH item USING COVERING INDEX ix_item_node_id_modified"
     )
@@ -104,6 +104,22 @@ def test_the_least_leads(full: Database, monkeypatch: pytest.MonkeyPatch) -> Non
         with monkeypatch.context() as patch:
             patch.setattr(drive, "FEW", 5000)
             assert full.read(search.row_ids, wanted) == by_few
+
+
+def test_a_single_node_leads_however_large_it_is(full: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    titled(full, served(full, "other"), newer="word newer")
+    wanted = [
+        sought(text, {"nodes": ["blog"]}, order)
+        for text in ("", "word1")
+        for order in ("modified desc", "created", "id desc")
+    ]
+    expected = [full.read(search.row_ids, one) for one in wanted]
+    monkeypatch.setattr(drive, "FEW", 5)
+    assert [full.read(search.row_ids, one) for one in wanted] == expected
+    for one in wanted[:4]:
+        assert plan(full, one)[0] == "nodes"
+    if full.dialect.NAME == "sqlite":
+        assert plan(full, wanted[0])[1][-1].startswith("SEARCH item USING COVERING INDEX ix_item_node_id_modified")
 
 
 @pytest.mark.postgresql

@@ -64,10 +64,15 @@ def choose(conn: Connection, shape: Shape, values: Values, otherwise: str) -> Dr
     database = shape.dialect
     if shape.ids:
         return Drive(database, "ids")
+    fallback = Drive(database, otherwise)
     ways: list[tuple[int, Drive]] = []
     most = values.slot(FEW + 1)
     if shape.named and (nodes := scope.few(conn, shape.named, values, shape.shown, _NODES)) is not None:
-        ways.append((nodes[1], Drive(database, "nodes", nodes=values.slots(nodes[0]))))
+        way = Drive(database, "nodes", nodes=values.slots(nodes[0]))
+        ways.append((nodes[1], way))
+        if otherwise == "order" and way.in_order:
+            # However many items a single node has, its index has them in the order, and those of no other node.
+            fallback = way
     leading = [clause for clause in shape.where if isinstance(clause, Condition)]
     indexed = indexes.among(conn, (clause.path for clause in leading))
     for clause in leading:
@@ -77,8 +82,8 @@ def choose(conn: Connection, shape: Shape, values: Values, otherwise: str) -> Dr
     if shape.words.wanted and (ways or otherwise != "words"):
         way = Drive(database, "words")
         ways.append((_fitting(way, shape.words, most).value(conn, values), way))
-    least, best = min(ways, key=lambda way: way[0], default=(FEW + 1, Drive(database, otherwise)))
-    return best if least <= FEW else Drive(database, otherwise)
+    least, best = min(ways, key=lambda way: way[0], default=(FEW + 1, fallback))
+    return best if least <= FEW else fallback
 
 
 def briefly(conn: Connection, shape: Shape, values: Values, words: Words) -> Drive:

@@ -173,7 +173,7 @@ class Item(Base):
 
     __table_args__ = (
         UniqueConstraint("node_id", "item_id"),
-        Index(None, "modified", "type", "node_id"),
+        Index(None, "modified", "id", "type", "node_id"),
         Index(None, "node_id", "created"),
         Index(None, "node_id", "modified"),
         Index(None, "node_id", "revision"),
