@@ -44,25 +44,20 @@ _DROPPED_WITH_CONTENT = {"script", "style", "title", "template", "noscript", "if
 _BLOCK_TAG = re.compile(rf"</?(?:{'|'.join(_BLOCKS)})(?:\s[^>]*)?>")
 _CELL_END = re.compile(r"</t[dh]>")
 _ANY_TAG = re.compile(r"<[^>]*>")
-_EMPTY_TAG = re.compile(r"<((?:br|hr)(?:\s[^>]*)?)>")
+_EMPTY_TAG = re.compile(r"<((?:br|hr)\s[^>]*)>")
 _DIV_TAG = re.compile(r"<(/?)div[\s>]")
 _PREFORMATTED = re.compile(r"<pre(?:\s[^>]*)?>(.*?)</pre>", re.DOTALL)
 _PREFIXED = re.compile(r"</[^>:/\s]+:")
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _html_parser = etree.HTMLParser(remove_comments=True, remove_pis=True, no_network=True, huge_tree=False)
 # An HTML parser opens elements like these again in each block that follows when they were left open.
-_FORMATTING = " or ".join(
-    f"local-name()='{name}'"
-    for name in ("a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u")
-)
+_FORMATTING = ("a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u")
+_ANY_FORMATTING = [f"{{*}}{name}" for name in _FORMATTING]
 MOST_FORMATTING = 12
 # Characters of markup that can't grow to anything that matters.
 SHORT = 8192
 # Escapes and absolute links make markup longer, repairs of what is misnested much longer.
 MOST_GROWTH = 6
-_formatting_nests = etree.XPath(
-    f"boolean(descendant-or-self::*[{_FORMATTING}][count(ancestor::*[{_FORMATTING}]) >= {MOST_FORMATTING}])"
-)
 # Not the single space that most of them are.
 _SPACES = re.compile(r"[ \t\r\n]{2,}|[\t\r\n]")
 
@@ -165,7 +160,17 @@ def _from_html(source: str) -> _Element | None:
 
 def _too_much_formatting(content: _Element, written: str) -> bool:
     """Whether the sanitiser's parser could make much more of the markup than there is."""
-    return len(written) > SHORT and bool(_formatting_nests(content))
+    return len(written) > SHORT and _formatting_nests(content)
+
+
+def _formatting_nests(content: _Element) -> bool:
+    depth = 0
+    # Asked for by XPath, each of them would look at all of its ancestors, with as many comparisons for each.
+    for event, _ in etree.iterwalk(content, events=("start", "end"), tag=_ANY_FORMATTING):
+        depth += 1 if event == "start" else -1
+        if depth > MOST_FORMATTING:
+            return True
+    return False
 
 
 def _stripped(source: str) -> str:
@@ -204,7 +209,8 @@ def _unwrapped(cleaned: str) -> str:
 
 
 def _well_formed(cleaned: str) -> str:
-    if "<br" in cleaned or "<hr" in cleaned:
+    cleaned = cleaned.replace("<br>", "<br/>").replace("<hr>", "<hr/>")
+    if "<br " in cleaned or "<hr " in cleaned:
         cleaned = _EMPTY_TAG.sub(r"<\1/>", cleaned)
     return cleaned.replace("&nbsp;", "&#160;")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from html import escape
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from lxml import etree
 
 from pubsub_cached.address import Address
@@ -154,3 +156,34 @@ def test_nested_formatting_around_paragraphs_is_not_multiplied(depth):
     result, errors = construct(f"<c type='xhtml'><div xmlns='{XHTML}'>{inner}</div></c>")
     assert (len(result.text), result.xhtml) == (10_000, "")
     assert errors == ["<c>: the markup is nested too deeply, only its text is kept."]
+
+
+TREES = st.recursive(
+    st.just(()),
+    lambda inner: st.lists(st.tuples(st.sampled_from(["a", "b", "strong", "p", "span"]), inner), max_size=3),
+    max_leaves=20,
+)
+
+
+@given(TREES, st.integers(0, 14))
+def test_formatting_is_too_deep_where_an_element_has_so_many_around_it(tree, around):
+    def build(parent, children):
+        for name, inner in children:
+            build(etree.SubElement(parent, f"{{{XHTML}}}{name}"), inner)
+
+    def deepest(element, above):
+        above += etree.QName(element).localname in ("a", "b", "strong", "i")
+        return max([above, *(deepest(child, above) for child in element)])
+
+    root = inner = etree.Element(f"{{{XHTML}}}div")
+    for _ in range(around):
+        inner = etree.SubElement(inner, f"{{{XHTML}}}i")
+    build(inner, tree)
+    etree.SubElement(root, "b")
+    assert markup._formatting_nests(root) == (deepest(root, 0) > markup.MOST_FORMATTING)
+
+
+def test_a_break_is_closed_whatever_stands_in_it():
+    made = from_xhtml("a<br/>b<br title='x'/>c<hr/>d<hr lang='de' title='&lt;br&gt;'/>")
+    assert etree.fromstring(f"<div>{made.xhtml}</div>") is not None
+    assert made.xhtml.count("/>") == 4
