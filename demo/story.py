@@ -62,7 +62,7 @@ async def start(scene: Scene, terminal: Terminal) -> None:
     await scene.until_account("online")
     online = time.perf_counter()
     terminal.result(f"on the bus after {_ms(owned - begin)}, Alice online after {_ms(online - begin)}")
-    await terminal.run("busctl", "--user", "--no-pager", "tree", NAME)
+    await terminal.run("busctl", "--user", "call", NAME, ROOT, f"{NAME}.Manager", "ListAccounts")
 
 
 async def first_read(scene: Scene, terminal: Terminal) -> None:
