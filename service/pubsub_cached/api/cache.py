@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Collection, Mapping
 from typing import ClassVar
 
 from ..bus import Record, Records, Variant, Written, caller
-from ..cache.made import Form, MadeAnswer
 from ..cache.options import (
     LIMIT_AT_MOST,
     NEWEST_FIRST,
@@ -17,6 +16,7 @@ from ..cache.options import (
     SearchOptions,
     ViewOptions,
 )
+from ..cache.pages import Form, MadeAnswer
 from ..cache.policy import POLICIES
 from ..cache.shelf import Shelf
 from ..records import INFO, ITEM, NODE, InfoRecord, ItemRecord, NodeRecord
@@ -210,7 +210,7 @@ def trimmed(items: list[ItemRecord], fields: Collection[str] | None) -> list[Ite
 
 
 class WrittenItems(Written):
-    """A ``Made`` of ``cache.made``."""
+    """A ``Made`` of ``cache.pages``."""
 
     has_descriptor = False
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 import msgspec
 
 from ..bus import Variant, caller
-from ..cache.made import Form, MadeAnswer
 from ..cache.options import BULK_AT_MOST, BULK_BYTES, LIMIT_AT_MOST, NodesFilter, ReadOptions, SearchOptions
+from ..cache.pages import Form, MadeAnswer
 from ..documents import document, pieces, record
 from ..records import ItemRecord, NodeRecord
 from . import cache

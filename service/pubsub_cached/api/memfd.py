@@ -32,7 +32,7 @@ def sealed(name: str, pieces: Iterable[bytes]) -> int:
 class Sealed:
     """Bulk that is handed out again and again, each time as a descriptor that stands at the beginning.
 
-    size: bytes. A ``Made`` of ``cache.made``: its own descriptor is closed with it, those that were handed out are not.
+    size: bytes. A ``Made`` of ``cache.pages``: its own descriptor is closed with it, those handed out are not.
     """
 
     has_descriptor = True

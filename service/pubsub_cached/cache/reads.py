@@ -22,10 +22,10 @@ from ..xmpp.port import Item
 from . import completeness, pending, refusals, service_reads
 from .account import BEGINNING, Account
 from .accounts import Accounts
-from .made import Answer, Form, MadeAnswer, Pages, WantedItems, answered
 from .negatives import Negatives
 from .nodes import Nodes
 from .options import LIMIT_AT_MOST, REPLY_BYTES, ReadOptions
+from .pages import Answer, Form, MadeAnswer, Pages, WantedItems, answered
 from .parsing import Parsing
 from .place import Place
 from .policy import Decision, decide, expired, freshness, servable

@@ -27,8 +27,8 @@ from ..store.store import Store
 from ..store.transaction import committed_revision
 from . import cursor as cursors
 from .accounts import Accounts
-from .made import Answer, Form, MadeAnswer, Pages, Wanted, answered
 from .options import SearchOptions
+from .pages import Answer, Form, MadeAnswer, Pages, Wanted, answered
 from .policy import SHOWN, Freshness
 from .turnstile import Turnstile
 

@@ -14,9 +14,9 @@ from sqlalchemy import Connection
 
 from pubsub_cached.address import Address
 from pubsub_cached.api.memfd import Sealed
-from pubsub_cached.cache import made
-from pubsub_cached.cache.made import Form, MadeAnswer
+from pubsub_cached.cache import pages as kept
 from pubsub_cached.cache.options import PurgeFilter, ReadOptions, SearchOptions
+from pubsub_cached.cache.pages import Form, MadeAnswer
 from pubsub_cached.cache.place import Place
 from pubsub_cached.cache.shelf import Shelf
 from pubsub_cached.errors import PubSubCachedError
@@ -51,7 +51,7 @@ class Copied:
 
 
 COPIES = Form("copies", lambda items, options: Copied(items))
-LARGE = Form("large", lambda items, options: Copied(items, made.BYTES_AT_MOST // 2 + 1))
+LARGE = Form("large", lambda items, options: Copied(items, kept.BYTES_AT_MOST // 2 + 1))
 OPTIONS = (
     ReadOptions(),
     ReadOptions(limit=2),
@@ -193,14 +193,14 @@ async def test_large_pages_and_many_are_not_kept(cached: Make, monkeypatch: pyte
     pages = cache.house.reads.pages
     await ask(cache, form=LARGE)
     assert len(pages) == 0
-    for limit in range(1, made.PAGES_AT_MOST + 10):
+    for limit in range(1, kept.PAGES_AT_MOST + 10):
         await ask(cache, ReadOptions(limit=limit))
-    assert len(pages) == made.PAGES_AT_MOST
-    assert pages.size == 1000 * made.PAGES_AT_MOST
-    monkeypatch.setattr(made, "OWN_BYTES_AT_MOST", 8000)
+    assert len(pages) == kept.PAGES_AT_MOST
+    assert pages.size == 1000 * kept.PAGES_AT_MOST
+    monkeypatch.setattr(kept, "OWN_BYTES_AT_MOST", 8000)
     await ask(cache, ReadOptions(limit=300))
     assert pages.size == 8000
-    monkeypatch.setattr(made, "BYTES_AT_MOST", 5000)
+    monkeypatch.setattr(kept, "BYTES_AT_MOST", 5000)
     await ask(cache, ReadOptions(limit=200))
     assert pages.size <= 5000
 
@@ -222,14 +222,14 @@ async def test_descriptors_are_as_many_whatever_is_kept(cached: Make) -> None:
     cache = await follows(cached)
     sealed = Form("sealed", lambda items, options: Sealed("page", [b"x" * 100]))
     before = len(os.listdir("/proc/self/fd"))
-    for limit in range(1, made.DESCRIPTORS_AT_MOST + 5):
+    for limit in range(1, kept.DESCRIPTORS_AT_MOST + 5):
         page, *_ = await ask(cache, ReadOptions(limit=limit), sealed)
         first, second = page.open(), page.open()  # type: ignore[attr-defined]
         assert os.read(first, 1000) == os.read(second, 1000) == b"x" * 100
         os.close(first)
         os.close(second)
         del page
-    assert len(cache.house.reads.pages) == made.DESCRIPTORS_AT_MOST
+    assert len(cache.house.reads.pages) == kept.DESCRIPTORS_AT_MOST
     assert len(os.listdir("/proc/self/fd")) == before
 
 
