@@ -10,6 +10,11 @@ from .options import ReadOptions
 from .place import Place
 
 
+def was_cut(options: ReadOptions, found: ItemsSlice | None) -> bool:
+    """Whether there may have been room for more items if they were smaller."""
+    return found is not None and found.position is not None and len(found.items) < options.limit
+
+
 def withheld(node: NodeRow, options: ReadOptions, place: Place, found: ItemsSlice, online: bool) -> bool:
     """Whether the service may have more of the named items: too large to be stored, or past the window."""
     if place.ids is None or options.policy == "cache" or not online:

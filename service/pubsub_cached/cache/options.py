@@ -46,6 +46,11 @@ class ReadOptions(msgspec.Struct, frozen=True):
         """Whether the first key is the default one."""
         return self.order[0] == NEWEST_FIRST[0]
 
+    @property
+    def is_bulk(self) -> bool:
+        """Whether the answer may be larger than a reply."""
+        return self.max_bytes > REPLY_BYTES
+
 
 class SearchOptions(msgspec.Struct, frozen=True):
     """Options of Search. order: "" for the best first when there are words, else the newest.

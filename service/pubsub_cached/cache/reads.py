@@ -109,9 +109,9 @@ class Reads:
         if not self._store.inline or options.limit > LIMIT_AT_MOST:
             return self._read_elsewhere(address, options, place, query, wanted)
         # Others wait meanwhile, so bulk is read here only where it would fit into a reply.
-        brief = place.query(msgspec.structs.replace(options, max_bytes=REPLY_BYTES)) if _is_bulk(options) else query
+        brief = place.query(msgspec.structs.replace(options, max_bytes=REPLY_BYTES)) if options.is_bulk else query
         found = self._store.read_now(read_items, address, brief)
-        if _is_bulk(options) and _was_cut(found[2], options):
+        if options.is_bulk and completeness.was_cut(options, found[2]):
             return self._read_elsewhere(address, options, place, query, wanted)
         return self._answer(address, options, place, wanted, *found)
 
@@ -336,15 +336,6 @@ class Reads:
             raise errors.Timeout(
                 f"{address} did not answer within {options.timeout:g} s; try again with a longer 'timeout'."
             ) from None
-
-
-def _is_bulk(options: ReadOptions) -> bool:
-    return options.max_bytes > REPLY_BYTES
-
-
-def _was_cut(found: ItemsSlice | None, options: ReadOptions) -> bool:
-    """Whether there may have been room for more items if they were smaller."""
-    return found is not None and found.position is not None and len(found.items) < options.limit
 
 
 def _stale(node: NodeRow) -> NodeRow:

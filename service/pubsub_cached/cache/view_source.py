@@ -14,10 +14,9 @@ from ..store.members import Member, Members, Place
 from ..store.search import Search
 from ..store.store import Store
 from ..store.touched import Touched
+from .options import REPLY_BYTES
 
 COUNT_SECONDS = 0.5
-# A reply of the bus is at most 1 MiB; the rest is for keys, lengths and padding.
-REPLY_BYTES = 900_000
 
 
 class ViewSource:
