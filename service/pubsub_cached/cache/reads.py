@@ -144,6 +144,11 @@ class Reads:
         if decision in _FROM_CACHE:
             assert node is not None
             self._in_use(node, now)
+            if place.at_service:
+                # Without a session a window has no more for a walk that went past it; all else the service says.
+                alone = options.policy == "cache" or not online
+                ends = alone and place.past_window and node.completeness == "window"
+                found = ItemsSlice([]) if ends else None
             if found is not None and completeness.withheld(node, options, place, found, online):
                 return self._with_timeout(self._past(account, node, options, place), address, options)
             if found is None or (online and completeness.past_window(node, options, found)):
@@ -243,7 +248,7 @@ class Reads:
         elif found.position is not None:
             cursor = place.cursor(["db", found.position, found.last])
         elif items and completeness.goes_on(node, options, account.online):
-            cursor = place.cursor(["id", found.last])
+            cursor = place.cursor(["end", found.place, found.last])
         info: InfoRecord = {
             "source": "cache",
             "freshness": freshness(node, account.online, self._clock()),
@@ -262,8 +267,9 @@ class Reads:
         return await self._from_service(account, node.address, options, place, node)
 
     def _beyond(self, account: Account, node: NodeRow, options: ReadOptions, place: Place) -> Awaitable[Answer]:
-        """A place that the window does not hold: the service knows it, or nobody does."""
-        if options.policy == "cache" or not account.online or node.completeness == "full":
+        """A place that the window does not hold, or in another order: the service knows it, or nobody does."""
+        asked = options.policy != "cache" and account.online
+        if not asked or (node.completeness == "full" and not place.walks):
             raise refusals.no_such_item(options, place)
         return self._with_timeout(self._past(account, node, options, place), node.address, options)
 
@@ -275,7 +281,7 @@ class Reads:
         options = msgspec.structs.replace(options, limit=min(options.limit, LIMIT_AT_MOST))
         try:
             held = await self._held(node, options, place)
-            page = await service_reads.read(session, address, options, place.ids, place.after, held)
+            page = await service_reads.read(session, address, options, place, held)
             unknown = node is None or node.state in ("unknown", "gone", "denied") or self._wanted(node)
             if unknown:
                 node, _ = await self._nodes.discover(session, address, page.newest)
@@ -301,14 +307,16 @@ class Reads:
         marks = await self._store.read(flags.of, address, [record["id"] for record in records])
         for record in records:
             record["flags"] = marks.get(record["id"], [])
-        return service_reads.answer(records, page, options, place, info)
+        past_window = bool(held) or place.past_window
+        return service_reads.answer(records, page, options, place, info, past_window=past_window)
 
     async def _held(self, node: NodeRow | None, options: ReadOptions, place: Place) -> frozenset[str]:
         """Items of a window, which come before its end, also where the service has them behind it.
 
         None of them in a walk that began at the service: what it has shown may be newer than the window.
         """
-        if place.after is None or place.at_service or node is None or not servable(node) or not options.newest_first:
+        began = place.walks and not place.past_window
+        if not place.after or began or node is None or not servable(node) or not options.newest_first:
             return frozenset()
         return frozenset(await self._store.read(ids_of, node.id)) if node.completeness == "window" else frozenset()
 

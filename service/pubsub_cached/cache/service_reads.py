@@ -5,7 +5,7 @@ Every answer is newest first unless an order is asked for that only all of the i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -37,39 +37,47 @@ async def read(
     session: Session,
     address: Address,
     options: ReadOptions,
-    ids: tuple[str, ...] | None,
-    after: str | None,
-    held: Collection[str] = (),
+    place: Place,
+    held: frozenset[str] = frozenset(),
 ) -> ServicePage:
-    """A page from the service; ``ids`` or ``after`` are what a cursor or option says.
+    """A page from the service.
 
-    held: what was given before ``after``, wherever the service has it: that is not given again.
+    held: what was given before the place, wherever the service has it: that is not given again.
     Raises NoSuchItem for an unknown place, and what the session raises.
     """
-    if ids is not None:
-        found = await _by_ids(session, address, ids)
+    if place.ids is not None:
+        found = await _by_ids(session, address, place.ids)
         if options.order[0][0] == "id":
             found = tuple(_ordered(found, options))
         return ServicePage(found[: options.limit], more=len(found) > options.limit)
-    positioned = after is not None or options.before is not None or options.index is not None
+    positioned = place.after or options.before is not None or options.index is not None
     if not positioned and options.newest_first:
         return await _newest(session, address, options.limit)
     if options.newest_first and not fetch.own_server(address):
-        page = await _from_place(session, address, options, after, held)
+        page = await _from_place(session, address, options, place, held)
         if page is not None:
             return page
     fetched = await fetch.fetch(session, address, None, lambda done, total: None)
-    ordered = [item for item in _ordered(fetched.items, options) if item.id == after or item.id not in held]
-    before = len(fetched.items) - len(ordered)
-    start, end = _place([item.id for item in ordered], options, after)
+    ordered = _ordered(fetched.items, options)
+    ids, more, index = _page([item.id for item in ordered], options, place, held)
+    items = {item.id: item for item in ordered}
     newest = fetched.items[-1] if fetched.items else None
-    return ServicePage(tuple(ordered[start:end]), end < len(ordered), newest, before + start, len(fetched.items))
+    return ServicePage(tuple(items[id_] for id_ in ids), more, newest, index, len(fetched.items))
 
 
 def answer(
-    records: list[ItemRecord], page: ServicePage, options: ReadOptions, place: Place, info: InfoRecord
+    records: list[ItemRecord],
+    page: ServicePage,
+    options: ReadOptions,
+    place: Place,
+    info: InfoRecord,
+    *,
+    past_window: bool,
 ) -> tuple[list[ItemRecord], str, InfoRecord]:
-    """What is replied with a page's records: as many as fit, and a cursor that goes on behind them."""
+    """What is replied with a page's records: as many as fit, and a cursor that goes on behind them.
+
+    past_window: what the cache holds was given before.
+    """
     fit = fitting(records, options.max_bytes)
     more = page.more or fit < len(records)
     records = records[:fit]
@@ -77,7 +85,7 @@ def answer(
     if more and place.ids is not None:
         cursor = place.rest(records)
     elif more and records and records[-1]["id"]:
-        cursor = place.behind(records[-1]["id"])
+        cursor = place.behind([record["id"] for record in records], past_window=past_window)
     if page.total is not None:
         info["total"] = page.total
     if records and page.index is not None:
@@ -96,7 +104,7 @@ async def _newest(session: Session, address: Address, limit: int) -> ServicePage
 
 
 async def _from_place(
-    session: Session, address: Address, options: ReadOptions, after: str | None, held: Collection[str]
+    session: Session, address: Address, options: ReadOptions, place: Place, held: frozenset[str]
 ) -> ServicePage | None:
     """A page somewhere in a large node: the ids are listed, the page is fetched by id; None if they tell no order."""
     listed = await session.disco_items(address.service, address.node)
@@ -104,12 +112,10 @@ async def _from_place(
     ordered = fetch.oldest_first(listed, probe.items)
     if ordered is None or ("@" in address.service and fetch.by_id(listed)):
         return None
-    ids = [id_ for id_ in ordered[::-1] if id_ == after or id_ not in held]
-    before = len(ordered) - len(ids)
-    start, end = _place(ids, options, after)
-    items = await _by_ids(session, address, ids[start:end])
+    ids, more, index = _page(ordered[::-1], options, place, held)
+    items = await _by_ids(session, address, ids)
     newest = probe.items[-1] if probe.items else None
-    return ServicePage(items, end < len(ids), newest, before + start, len(ordered))
+    return ServicePage(items, more, newest, index, len(ordered))
 
 
 async def _by_ids(session: Session, address: Address, ids: Sequence[str]) -> tuple[Item, ...]:
@@ -150,13 +156,30 @@ def _ordered(items: Sequence[Item], options: ReadOptions) -> list[Item]:
     return list(reversed(items)) if descending else list(items)
 
 
-def _place(ids: list[str], options: ReadOptions, after: str | None) -> tuple[int, int]:
-    """Where the page begins and ends in all ids of the asked order."""
+def _page(ids: list[str], options: ReadOptions, place: Place, held: frozenset[str]) -> tuple[list[str], bool, int]:
+    """The page's own of all ids in the asked order, whether there are others after it, and how many come before it."""
     if options.before is not None:
         end = len(ids) if options.before == "" else _find(ids, options.before)
-        return max(0, end - options.limit), end
-    start = _find(ids, after) + 1 if after is not None else options.index or 0
-    return min(start, len(ids)), min(start + options.limit, len(ids))
+        start = max(0, end - options.limit)
+        return ids[start:end], end < len(ids), start
+    start = _behind(ids, options, place, held) if place.after else min(options.index or 0, len(ids))
+    rest = [id_ for id_ in ids[start:] if id_ not in held]
+    before = len(ids) - len(rest)
+    return rest[: options.limit], len(rest) > options.limit, before
+
+
+def _behind(ids: list[str], options: ReadOptions, place: Place, held: frozenset[str]) -> int:
+    """Where the items begin that come after those that were given last."""
+    last = place.after[-1]
+    if place.position is not None and not held.isdisjoint(ids) and (last in held or last not in ids):
+        # All of a window was given. Its last item may be among the oldest here, published again in its place.
+        return next(number for number, id_ in enumerate(ids) if id_ in held) + 1
+    key, descending = options.order[0]
+    there = [ids.index(id_) for id_ in place.after if id_ in ids]
+    if not there:
+        return _find(ids, last)
+    # What is published again meanwhile stands before all others at most services.
+    return (max(there) if descending and key != "id" else there[-1]) + 1
 
 
 def _find(ids: list[str], id_: str) -> int:

@@ -17,6 +17,7 @@ from ..address import Address
 from ..errors import InvalidArgs, InvalidCursor, NoSuchItem
 from ..records import ItemRecord
 from . import nodes
+from .given import Given
 from .models import Item
 from .rows import ItemsQuery, ItemsSlice, NodeRow
 from .statement import Prepared, Row
@@ -90,7 +91,11 @@ def read_kept(
 
 
 def page(conn: Connection, node: NodeRow, query: ItemsQuery) -> ItemsSlice:
-    """A slice of the node's items. Raises NoSuchItem for an ``after`` or ``before`` that is not there."""
+    """A slice of the node's items.
+
+    Raises NoSuchItem for an ``after`` or ``before`` that is not there, where it is not what was ``given`` that stands
+    before the slice, and for a position of items that were dropped and came again, elsewhere.
+    """
     key, descending = query.order[0] if query.order else ("modified", True)
     if key not in _KEYS:
         raise InvalidArgs(f"Items of a node can't be ordered by '{key}'; use created, modified or id.")
@@ -101,10 +106,14 @@ def page(conn: Connection, node: NodeRow, query: ItemsQuery) -> ItemsSlice:
     place = _position(query, key)
     if query.after:
         place = _place(conn, node, key, query.after)
+        if query.given is not None and not _all_given(conn, node, key, descending, place, query.given):
+            raise NoSuchItem(f"Others stand before '{query.after}' in {node.address} than were given.")
     offset = query.index or 0
     shape = Shape(key, descending, place is not None, offset > 0, fields=query.fields)
     values = {"node": node.id, "place": place, "most": query.limit + 1, "offset": offset}
     rows, _ = statement(shape).until(conn, _Bound(query.max_bytes), **values)
+    if query.last and key != "id" and not (rows and descending):
+        _refuse_old(conn, node, key, query.last, place)
     found = _slice(node, rows, query)
     if found.items:
         found.index = offset if place is None else _index(conn, node, key, descending, rows[0][1])
@@ -193,7 +202,8 @@ def _slice(node: NodeRow, rows: list[Row], query: ItemsQuery) -> ItemsSlice:
     fields = query.fields
     with_uri = fields is None or "uri" in fields
     items = records(held, uri_before_id(node.address) if with_uri else "")
-    return ItemsSlice(items, None, (held[-1][1],) if more else None, held[0][0], held[-1][0])
+    place = (held[-1][1],)
+    return ItemsSlice(items, None, place if more else None, held[0][0], held[-1][0], place)
 
 
 def records(rows: list[Row], uri: str) -> list[ItemRecord]:
@@ -268,6 +278,22 @@ def _place(conn: Connection, node: NodeRow, key: str, item_id: str | None) -> An
     return place
 
 
+def _refuse_old(conn: Connection, node: NodeRow, key: str, last: str, place: int) -> None:
+    """Raise NoSuchItem for a place that is before all there are, as if they were stored since it was given."""
+    oldest = _FIRST[key].value(conn, node=node.id)
+    if oldest is None or oldest <= place:
+        return
+    # Of a window what stood there may just have been evicted.
+    if node.completeness == "full" or _PLACES["id"].value(conn, node=node.id, item=last) is not None:
+        raise NoSuchItem(f"The items of {node.address} were dropped meanwhile, and came again.")
+
+
+def _all_given(conn: Connection, node: NodeRow, key: str, descending: bool, place: Any, given: Given) -> bool:
+    """Whether the items as far as a place are those that were given."""
+    rows = _as_far_as(key, descending).all(conn, node=node.id, place=place, most=given.count + 1)
+    return Given().and_also(row[0] for row in rows) == given
+
+
 def _index(conn: Connection, node: NodeRow, key: str, descending: bool, place: Any) -> int | None:
     """How many items come before ``place``, unless they are too many to count."""
     count: int = _counting(key, descending).value(conn, node=node.id, place=place)
@@ -283,6 +309,11 @@ def uri_before_id(address: Address) -> str:
 _PLACES = {
     key: Prepared(select(column).where(Item.node_id == bindparam("node"), Item.item_id == bindparam("item")))
     for key, column in _KEYS.items()
+}
+
+
+_FIRST = {
+    key: Prepared(select(func.min(column)).where(Item.node_id == bindparam("node"))) for key, column in _KEYS.items()
 }
 
 
@@ -310,6 +341,14 @@ def statement(shape: Shape) -> Prepared:
     if shape.offset:
         query = query.offset(bindparam("offset"))
     return Prepared(query)
+
+
+@cache
+def _as_far_as(key: str, descending: bool) -> Prepared:
+    column = _KEYS[key]
+    place: BindParameter[Any] = bindparam("place")
+    here = column >= place if descending else column <= place
+    return Prepared(select(Item.item_id).where(Item.node_id == bindparam("node"), here).limit(bindparam("most")))
 
 
 @cache

@@ -45,8 +45,9 @@ def replace(
     for row in (*removed, *beyond):
         del staying[row.item_id]
     order = _order(staying, given, kept)
-    modified = arrange([staying[id_].modified if id_ in staying else None for id_ in order], tx.next_place)
-    created = _created(order, staying, tx)
+    places = [staying[id_].modified if id_ in staying else None for id_ in order]
+    modified = _arranged(places, [row.modified for row in removed], tx)
+    created = _created(order, staying, [row.created for row in removed], tx)
     batch = Batch(tx, nodes.must(nodes.by_id(tx.connection, node_id)))
     for row in removed:
         batch.remove(row)
@@ -89,7 +90,19 @@ def _order(staying: dict[str, Held], given: dict[str, StoredItem], kept: frozens
     return order + sorted(came, key=lambda id_: staying[id_].modified)
 
 
-def _created(order: list[str], staying: dict[str, Held], tx: Transaction) -> dict[str, int]:
+def _arranged(places: list[int | None], gone: list[int], tx: Transaction) -> list[int]:
+    """Places in this order. gone: of rows that were removed, one of which may be where a reader has got to.
+
+    What is older than all that stays was not given to that reader, and so comes before what is gone as well.
+    """
+    there = [place for place in places if place is not None]
+    below = sorted(place for place in gone if there and place < min(there))
+    older = next((number for number, place in enumerate(places) if place is not None), 0)
+    found = arrange([*places[:older], *below, *places[older:]], tx.next_place)
+    return found[:older] + found[older + len(below) :]
+
+
+def _created(order: list[str], staying: dict[str, Held], gone: list[int], tx: Transaction) -> dict[str, int]:
     """Places of creation: rows that are there keep theirs, a new one comes after all that precede it."""
     following: dict[str, list[str]] = {}
     first: list[str] = []
@@ -104,7 +117,7 @@ def _created(order: list[str], staying: dict[str, Held], tx: Transaction) -> dic
     line = first
     for row in sorted(staying.values(), key=lambda row: row.created):
         line += [row.item_id, *following.get(row.item_id, ())]
-    places = arrange([staying[id_].created if id_ in staying else None for id_ in line], tx.next_place)
+    places = _arranged([staying[id_].created if id_ in staying else None for id_ in line], gone, tx)
     return dict(zip(line, places, strict=True))
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from ..address import Address
 from ..records import ItemRecord
+from .given import Given
 
 OrderKey = Literal["created", "modified", "id"]
 Order = tuple[tuple[str, bool], ...]
@@ -118,8 +119,9 @@ class ItemsQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     order: (``created``, ``modified`` or ``id``; descending?). Each key is unique within a node, so
     the first one decides. ids: only these, those that are missing left out (may go with position).
-    after, before: item ids, in that order; before "" is the last page. position: what an
-    ``ItemsSlice`` gave, for the same order. fields: the keys wanted, None for all.
+    after, before: item ids, in that order; before "" is the last page. given: what has to be all that stands before the
+    slice, with ``after``. position: what an ``ItemsSlice`` gave, for the same order; last: its last item, if there were
+    others after it. fields: the keys wanted, None for all.
     max_bytes: the slice ends before its text would pass this, but holds one item at least; 0 for no limit.
     """
 
@@ -130,6 +132,8 @@ class ItemsQuery(msgspec.Struct, frozen=True, kw_only=True):
     before: str | None = None
     index: int | None = None
     position: Position | None = None
+    last: str = ""
+    given: Given | None = None
     fields: frozenset[str] | None = None
     max_bytes: int = 0
 
@@ -139,6 +143,7 @@ class ItemsSlice(msgspec.Struct):
 
     index: of the first one in the node, None when they are not consecutive or it is too far in to count.
     position: where the order goes on after the last one, None at the end. first, last: their ids, "" when empty.
+    place: of the last one, None when empty.
     """
 
     items: list[ItemRecord]
@@ -146,6 +151,7 @@ class ItemsSlice(msgspec.Struct):
     position: Position | None = None
     first: str = ""
     last: str = ""
+    place: Position | None = None
 
 
 class NodesQuery(msgspec.Struct, frozen=True, kw_only=True):
