@@ -174,7 +174,10 @@ def _formatting_nests(content: _Element) -> bool:
 
 
 def _stripped(source: str) -> str:
-    return html.unescape(_SPACES.sub(" ", _ANY_TAG.sub(" ", source))).strip()
+    # Behind it a tag would be looked for from each "<" to the end, in time that grows with the square.
+    last = source.rfind(">") + 1
+    text = _ANY_TAG.sub(" ", source[:last]) + source[last:]
+    return html.unescape(_SPACES.sub(" ", text)).strip()
 
 
 def _written(content: _Element) -> str:

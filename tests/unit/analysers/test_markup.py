@@ -149,6 +149,12 @@ def test_misnested_markup_grows_at_most_a_little(source):
     assert result is None or result.xhtml or errors
 
 
+def test_what_only_looks_like_the_beginning_of_tags_is_gone_through_once():
+    beginnings = "< " * 450_000
+    result, _ = construct(f"<c type='html'><![CDATA[{'<div>' * 150}a{beginnings}]]></c>")
+    assert result.text == "a" + beginnings.strip()
+
+
 @pytest.mark.parametrize("depth", [60, 12])
 def test_nested_formatting_around_paragraphs_is_not_multiplied(depth):
     formatting = "".join(f"<b title='{i}'>" for i in range(depth))
