@@ -69,7 +69,7 @@ def parse(element: _Element) -> Form:
 
 def child(element: _Element) -> Form | None:
     """The form within an element, or None."""
-    found = element.find(TAG)
+    found = xml.child(element, TAG)
     return None if found is None else parse(found)
 
 

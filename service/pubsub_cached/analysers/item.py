@@ -81,7 +81,7 @@ class Item:
     def parsed(self, data: str | None = None, *, deferred: bool = False) -> Parsed:
         """What is stored of it; a plugin may have set its words to anything."""
         type, subtype = _stored(self.type, LONGEST_WORD), _stored(self.subtype, LONGEST_WORD)
-        errors = tuple(_stored(error, LONGEST_ERROR) for error in self.errors[:MOST_ERRORS])
+        errors = tuple(_stored(error, LONGEST_ERROR) for error in self.errors[:MOST_ERRORS]) if self.errors else ()
         return Parsed(self.payload, data, type, subtype, errors, deferred)
 
 

@@ -41,13 +41,15 @@ _SCHEMES = {"http", "https", "xmpp", "mailto", "tel", "sms", "geo", "gemini", "g
 _DROPPED_WITH_CONTENT = {"script", "style", "title", "template", "noscript", "iframe", "object", "svg", "math"}
 
 # What the sanitiser writes is regular: lower-case names, "<" and ">" escaped in text and attributes.
-_BLOCK_TAG = re.compile(rf"</?(?:{'|'.join(_BLOCKS)})(?:\s[^>]*)?>")
-_CELL_END = re.compile(r"</t[dh]>")
+_TAG = re.compile(r"<([^\s>]*+)[^>]*>")
 _ANY_TAG = re.compile(r"<[^>]*>")
 _EMPTY_TAG = re.compile(r"<((?:br|hr)\s[^>]*)>")
-_DIV_TAG = re.compile(r"<(/?)div[\s>]")
 _PREFORMATTED = re.compile(r"<pre(?:\s[^>]*)?>(.*?)</pre>", re.DOTALL)
+# What stands for a tag in plain text, if anything does.
+_BREAKS = dict.fromkeys((f"{end}{name}" for name in _BLOCKS for end in ("", "/")), "\n") | {"/td": " ", "/th": " "}
 _PREFIXED = re.compile(r"</[^>:/\s]+:")
+# The end tag of a br would be read as one more br.
+_NO_HTML = re.compile(rf"</br>|{_PREFIXED.pattern}")
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _html_parser = etree.HTMLParser(remove_comments=True, remove_pis=True, no_network=True, huge_tree=False)
 # An HTML parser opens elements like these again in each block that follows when they were left open.
@@ -89,31 +91,60 @@ def construct(item: Item, element: _Element, lang: str = "", base: str = "") -> 
     return Markup(lang=lang, type="text", text=text) if text else None
 
 
-def plain(cleaned: str) -> str:
-    """Sanitised markup as plain text: blocks are separated by a line break, preformatted text stays as it is."""
-    if "<pre" not in cleaned:
-        return _flow(cleaned)
+def _read(cleaned: str) -> tuple[str, str]:
+    """Sanitised markup without the div around it (RFC 4287 3.1.1.3), well-formed; and as plain text."""
+    # Text and names of tags in turn.
+    parts = _TAG.split(_single_spaced(cleaned))
+    if cleaned.startswith("<div>") and cleaned.endswith("</div>") and _balanced(parts[3:-2:2]):
+        cleaned = cleaned[len("<div>") : -len("</div>")].strip()
+        parts = parts[2:-2]
+    tags = frozenset(parts[1::2])
+    xhtml = _closed(cleaned) if "br" in tags or "hr" in tags else cleaned
+    if "&" in xhtml:
+        xhtml = xhtml.replace("&nbsp;", "&#160;")
+    return xhtml, _preformatted(cleaned) if "pre" in tags else _flow(parts)
+
+
+def _closed(cleaned: str) -> str:
+    """With the elements that are always empty as XML writes them."""
+    cleaned = cleaned.replace("<br>", "<br/>").replace("<hr>", "<hr/>")
+    return _EMPTY_TAG.sub(r"<\1/>", cleaned) if "<br " in cleaned or "<hr " in cleaned else cleaned
+
+
+def _balanced(tags: list[str]) -> bool:
+    """Whether each div that ends among the tags also begins there: two neighbours look like one from outside."""
+    depth = 0
+    for tag in tags:
+        if tag == "div":
+            depth += 1
+        elif tag == "/div":
+            depth -= 1
+            if depth < 0:
+                return False
+    return True
+
+
+def _preformatted(cleaned: str) -> str:
+    """As plain text, where some of it stays as it is."""
     # The pattern's group makes every second part the inside of a pre.
     texts = (
-        html.unescape(_ANY_TAG.sub("", part.replace("<br>", "\n"))).strip("\n") if i % 2 else _flow(part)
+        html.unescape(_ANY_TAG.sub("", part.replace("<br>", "\n"))).strip("\n")
+        if i % 2
+        else _flow(_TAG.split(_single_spaced(part)))
         for i, part in enumerate(_PREFORMATTED.split(cleaned))
     )
     return "\n".join(text for text in texts if text)
 
 
-def _flow(cleaned: str) -> str:
-    text = _single_spaced(cleaned)
-    if "<" in text:
-        text = _BLOCK_TAG.sub("\n", text)
-        if "</t" in text:
-            text = _CELL_END.sub(" ", text)
-        text = _ANY_TAG.sub("", text)
-    lines = (line.strip(" ") for line in html.unescape(text).split("\n"))
+def _flow(parts: list[str]) -> str:
+    """Texts and names of tags in turn, as plain text: blocks are separated by a line break."""
+    parts[1::2] = [_BREAKS.get(tag, "") for tag in parts[1::2]]
+    lines = (line.strip(" ") for line in html.unescape("".join(parts)).split("\n"))
     return "\n".join(line for line in lines if line).strip()
 
 
 def _single_spaced(text: str) -> str:
-    return _SPACES.sub(" ", text) if any(each in text for each in ("\n", "  ", "\t", "\r")) else text
+    return _SPACES.sub(" ", text) if "\n" in text or "  " in text or "\t" in text or "\r" in text else text
 
 
 def _markup(
@@ -132,8 +163,7 @@ def _markup(
         if type == "html":
             # What is in XML can't be anything that XML does not allow.
             cleaned = _NOT_IN_XML.sub("", cleaned)
-        cleaned = _unwrapped(cleaned.strip())
-        xhtml, text = _well_formed(cleaned), plain(cleaned)
+        xhtml, text = _read(cleaned.strip())
     return Markup(lang=lang, type=type, text=text, xhtml=xhtml) if text or xhtml else None
 
 
@@ -183,39 +213,20 @@ def _stripped(source: str) -> str:
 def _written(content: _Element) -> str:
     """An element as HTML, which the sanitiser reads."""
     written = _as_html(content)
+    if not _NO_HTML.search(written):
+        return written
+    written = written.replace("</br>", "")
     if _PREFIXED.search(written):
         content = copy.deepcopy(content)
         for descendant in content.iter():
             descendant.tag = xml.local(descendant)
         etree.cleanup_namespaces(content)
-        written = _as_html(content)
+        written = _as_html(content).replace("</br>", "")
     return written
 
 
 def _as_html(element: _Element) -> str:
-    # An end tag of br is read as one more br.
-    return etree.tostring(element, method="html", encoding="unicode", with_tail=False).replace("</br>", "")
-
-
-def _unwrapped(cleaned: str) -> str:
-    """Without the div around it, which is no part of the content (RFC 4287 3.1.1.3)."""
-    if not (cleaned.startswith("<div>") and cleaned.endswith("</div>")):
-        return cleaned
-    inner = cleaned[len("<div>") : -len("</div>")]
-    depth = 0
-    for tag in _DIV_TAG.finditer(inner):
-        depth += -1 if tag[1] else 1
-        if depth < 0:
-            # Two neighbours look the same from outside.
-            return cleaned
-    return inner.strip()
-
-
-def _well_formed(cleaned: str) -> str:
-    cleaned = cleaned.replace("<br>", "<br/>").replace("<hr>", "<hr/>")
-    if "<br " in cleaned or "<hr " in cleaned:
-        cleaned = _EMPTY_TAG.sub(r"<\1/>", cleaned)
-    return cleaned.replace("&nbsp;", "&#160;")
+    return etree.tostring(element, method="html", encoding="unicode", with_tail=False)
 
 
 @lru_cache(maxsize=64)

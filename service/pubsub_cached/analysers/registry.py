@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -77,6 +77,7 @@ class Registry:
         self._takes_over: dict[str, Definition] = {}
         self._deferred: frozenset[str] = frozenset()
         self._scrubs: dict[str, Callable[[_Element], bool]] = {}
+        self._scrubs_share = ""
         self.on_change: Callbacks = []
         self.on_state: StateCallbacks = []
 
@@ -259,6 +260,8 @@ class Registry:
             return definition.scrubs[""]
         if context.namespace in self._scrubs:
             return self._scrubs[context.namespace]
+        if self._scrubs_share not in context.payload:
+            return None
         return next((scrub for namespace, scrub in self._scrubs.items() if namespace in context.payload), None)
 
     def _definitions(self) -> Definitions:
@@ -282,10 +285,18 @@ class Registry:
         self._takes_over = {space: each for each in definitions for space in each.takes_over}
         self._deferred = frozenset(each.name for each in definitions if each.deferred)
         self._scrubs = {space: scrub for each in definitions for space, scrub in each.scrubs.items() if space}
+        self._scrubs_share = _shared(list(self._scrubs))
 
     def _tell(self, name: str, registered: bool) -> None:
         for callback in tuple(self.on_change):
             callback(name, registered)
+
+
+def _shared(words: Sequence[str]) -> str:
+    """The longest text that all of them contain, so that one search may do for all."""
+    word = min(words, key=len, default="")
+    parts = (word[start : start + size] for size in range(len(word), 0, -1) for start in range(len(word) - size + 1))
+    return next((part for part in parts if all(part in each for each in words)), "")
 
 
 def _may_replace(before: Entry, origin: Origin, owner: str) -> bool:

@@ -66,9 +66,9 @@ def parse(item: Item, element: _Element, name: str = "") -> File:
     name: what it is called when it does not say so.
     """
     file = File(name=name)
-    if (metadata := element.find(f"{_METADATA}file")) is not None:
+    if (metadata := xml.child(element, f"{_METADATA}file")) is not None:
         _metadata(item, metadata, file)
-    if (sources := element.find(f"{{{NAMESPACE}}}sources")) is not None:
+    if (sources := xml.child(element, f"{{{NAMESPACE}}}sources")) is not None:
         for source in sources:
             if source.tag == URL_DATA and (href := uris.clean(source.get("target", ""))):
                 file.sources.append(Source(kind="url", href=href))
@@ -79,7 +79,7 @@ def parse(item: Item, element: _Element, name: str = "") -> File:
 
 def within(item: Item, element: _Element) -> list[File]:
     """The files directly within an element."""
-    return [parse(item, child) for child in element.iterfind(TAG)]
+    return [parse(item, child) for child in element.iterchildren(TAG)]
 
 
 def _metadata(item: Item, metadata: _Element, file: File) -> None:

@@ -50,6 +50,10 @@ def normalised_date(text: str) -> str | None:
     if len(zone) == 5:
         zone = f"{zone[:3]}:{zone[3:]}"
     try:
+        if zone in "Zz" and not leap:
+            # The rest is as it should be.
+            datetime.fromisoformat(day)
+            return f"{day}T{minute}:{second}Z"
         moment = datetime.fromisoformat(f"{day}T{minute}:{'59' if leap else second}{zone.upper()}")
         moment = moment.replace(tzinfo=None) - (moment.utcoffset() or timedelta()) + timedelta(seconds=leap)
     except (ValueError, OverflowError):

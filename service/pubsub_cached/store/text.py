@@ -7,7 +7,6 @@ change here needs a revision in ``migrations/versions`` that reads the texts ane
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -48,22 +47,23 @@ def text_of(data: str | None) -> str:
     names: list[str] = []
     others: list[str] = []
     for key, value in document.items():
-        (names if key in NAMES else others).extend(_strings(key, value))
+        _gather(key, value, names if key in NAMES else others)
     if not names and not others:
         return ""
     return "\n".join((" ".join(" ".join(names).split()), *others)).replace("\0", " ")
 
 
-def _strings(key: str, value: Any) -> Iterator[str]:
+def _gather(key: str, value: Any, found: list[str]) -> None:
+    """Add the strings below a key that are text, in their order."""
     if isinstance(value, str):
         if key in WORDS and value and not _is_markup(value):
-            yield value
+            found.append(value)
     elif isinstance(value, list):
         for element in value:
-            yield from _strings(key, element)
+            _gather(key, element, found)
     elif isinstance(value, dict) and key not in SILENT:
         for inner, content in value.items():
-            yield from _strings(inner, content)
+            _gather(inner, content, found)
 
 
 def _is_markup(value: str) -> bool:

@@ -75,6 +75,12 @@ def test_preformatted_text_keeps_its_lines():
     assert from_html("<pre>x<br>y</pre>").text == "x\ny"
 
 
+def test_breaks_and_blocks_with_attributes_are_lines_as_well():
+    result = from_xhtml("a<br title='x &gt; y'/>b<p\n title='p'>c</p>\n<pre dir='ltr'>x\n  <b>y</b></pre> <i>d</i> e")
+    assert result.text == "a\nb\nc\nx\n  y\nd e"
+    assert '<br title="x &gt; y"/>' in result.xhtml
+
+
 def test_cells_of_a_row_are_apart():
     assert from_html("<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>").text == "a b\nc"
 
@@ -110,6 +116,13 @@ def test_markup_without_the_div_around_it():
 def test_a_div_among_others_is_no_wrapper():
     assert from_html("<div>a</div><div>b</div>").xhtml == "<div>a</div><div>b</div>"
     assert from_html("<div>a</div><div>b</div>").text == "a\nb"
+    assert from_html("<div><div>a</div></div><div title='c'>b</div>").xhtml == (
+        '<div><div>a</div></div><div title="c">b</div>'
+    )
+
+
+def test_of_divs_within_each_other_the_outermost_is_the_wrapper():
+    assert from_xhtml("<div>a</div><div dir='ltr'>b</div>").xhtml == '<div>a</div><div dir="ltr">b</div>'
 
 
 def test_the_payload_itself_is_left_alone():

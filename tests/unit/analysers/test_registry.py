@@ -301,6 +301,7 @@ class TestParsing:
             ("<x>\x00</x>", "XML"),
             ("<a:x/>", "no well-formed XML"),
             ("<x>" * 101 + "</x>" * 101, "more than 100 elements within each other"),
+            ("<x>" * 100 + "<x/>" + "</x>" * 100, "more than 100 elements within each other"),
             ("<x>" * 5000 + "</x>" * 5000, "no well-formed XML"),
             ("<x>" + "y" * (1 << 20) + "</x>", "longer than"),
         ],
@@ -312,6 +313,10 @@ class TestParsing:
         assert parsed.data is None
         assert len(parsed.errors) == 1
         assert said in parsed.errors[0]
+
+    def test_as_many_elements_within_each_other_as_may_be_are_read(self, registry):
+        registry.register(made("a", node="n", parser=lambda item: {}))
+        assert registry.parse("a", context("<x>" * 99 + "<y/>" * 9 + "</x>" * 99)).data == "{}"
 
     def test_an_item_without_payload_is_nothing_to_complain_about(self, registry):
         registry.register(made("a", node="n", parser=lambda item: {}))
@@ -350,3 +355,19 @@ class TestParsing:
         assert registry.parse("other", context("<x><secret>pw", "urn:s")).payload == ""
         # Nothing to scrub: as it came.
         assert registry.parse("other", context("<x  >a</x>", "urn:s")).payload == "<x  >a</x>"
+
+    @pytest.mark.parametrize("namespaces", [("urn:a:1", "urn:a:2"), ("urn:a", "b"), ("a", "urn:a:1"), ("urn:a",)])
+    def test_secrets_are_scrubbed_wherever_their_namespace_occurs(self, registry, namespaces):
+        def scrub(element):
+            element.text = ""
+            return True
+
+        for number, namespace in enumerate(namespaces):
+            registry.register(made(f"guard-{number}", namespace=namespace, scrubs={namespace: scrub}))
+        for namespace in namespaces:
+            assert registry.parse("", context(f"<o>pw<i xmlns='{namespace}'/></o>", "urn:z")).payload == (
+                f'<o><i xmlns="{namespace}"/></o>'
+            )
+        for number in range(len(namespaces)):
+            registry.unregister(f"guard-{number}")
+        assert registry.parse("", context(f"<o>pw<i xmlns='{namespaces[0]}'/></o>")).payload.startswith("<o>pw")

@@ -185,14 +185,14 @@ def _rsvp(item: Item, element: _Element) -> RsvpAnswer | UnsetType:
 
 
 def _signature(item: Item, element: _Element) -> Signature:
-    time = element.find(f"{{{SIGNING}}}time")
+    time = xml.child(element, f"{{{SIGNING}}}time")
     stamp = "" if time is None else values.date(item, "<time stamp>", time.get("stamp"))
     return Signature(signers=_signers(item, element), time=stamp)
 
 
 def _signers(item: Item, element: _Element) -> list[str]:
     signers = []
-    for signer in element.iterfind(f"{{{SIGNING}}}signer"):
+    for signer in element.iterchildren(f"{{{SIGNING}}}signer"):
         if normalised := uris.normalised_jid(xml.text(signer)):
             signers.append(normalised)
         else:
@@ -202,7 +202,7 @@ def _signers(item: Item, element: _Element) -> list[str]:
 
 def _counted(item: Item, element: _Element) -> list[Reaction]:
     counted = []
-    for child in element.iterfind(f"{{{SUMMARY}}}reaction"):
+    for child in element.iterchildren(f"{{{SUMMARY}}}reaction"):
         # XEP-0470 4.7.2: a count is given when it is more than one.
         count = values.natural(item, "<reaction count>", child.get("count", "1"))
         if (value := xml.text(child)) and count is not UNSET:

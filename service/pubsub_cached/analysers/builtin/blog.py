@@ -23,6 +23,8 @@ SOCIAL_FEED = "urn:xmpp:pubsub-social-feed"
 
 # Relations may be written as the registry's own URIs (RFC 4287 4.2.7.2).
 _RELATIONS = "http://www.iana.org/assignments/relation/"
+_ATOM = f"{{{ATOM}}}"
+_IN_REPLY_TO = f"{{{THREAD}}}in-reply-to"
 _COUNT = f"{{{THREAD}}}count"
 
 
@@ -163,12 +165,12 @@ class _Reader:
     def entry(self) -> Entry:
         entry = Entry(author_verified=False, language=self._lang)
         for child in self._item.element:
-            namespace, _, name = child.tag.rpartition("}")
-            if namespace == "{" + ATOM:
-                self._entry_child(entry, name, child)
-            elif namespace == "{" + THREAD and name == "in-reply-to":
+            tag = child.tag
+            if tag.startswith(_ATOM):
+                self._entry_child(entry, tag[len(_ATOM) :], child)
+            elif tag == _IN_REPLY_TO:
                 self._in_reply_to(entry, child)
-            elif child.tag == geoloc.TAG and entry.geoloc is UNSET:
+            elif tag == geoloc.TAG and entry.geoloc is UNSET:
                 entry.geoloc = geoloc.parse(self._item, child) or UNSET
         self._require(atom_id=entry.atom_id, title=entry.title, updated=entry.updated)
         entry.author_verified = self._verified(entry.authors)
@@ -177,10 +179,10 @@ class _Reader:
     def metadata(self) -> Metadata:
         feed = Metadata()
         for child in self._item.element:
-            namespace, _, name = child.tag.rpartition("}")
-            if namespace != "{" + ATOM:
+            tag = child.tag
+            if not tag.startswith(_ATOM):
                 continue
-            match name:
+            match tag[len(_ATOM) :]:
                 case "subtitle":
                     if not feed.subtitle and (subtitle := self._markup(child)) is not None:
                         feed.subtitle = subtitle.text
@@ -231,7 +233,7 @@ class _Reader:
     def _author(self, element: _Element) -> Author:
         author = Author()
         for child in element:
-            match child.tag.removeprefix(f"{{{ATOM}}}"):
+            match child.tag.removeprefix(_ATOM):
                 case "name":
                     author.name = xml.text(child)
                 case "uri":

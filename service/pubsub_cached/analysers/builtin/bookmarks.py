@@ -39,7 +39,7 @@ def parse(item: Item) -> Bookmark | None:
     if not (jid := uris.normalised_jid(item.context.id)):
         item.unreadable("id", item.context.id, "JID")
         return None
-    extensions = element.find(f"{{{NAMESPACE}}}extensions")
+    extensions = xml.child(element, f"{{{NAMESPACE}}}extensions")
     names = [] if extensions is None else [extension.tag for extension in extensions]
     return Bookmark(
         jid=jid,

@@ -180,11 +180,11 @@ def _location(item: Item, element: _Element) -> Location:
             location.geoloc = geoloc.parse(item, child) or UNSET
         elif child.tag == _tag("online"):
             online = Online(name=xml.child_text(child, _tag("name")))
-            if (url := child.find(shared_file.URL_DATA)) is not None:
+            if (url := xml.child(child, shared_file.URL_DATA)) is not None:
                 online.url = uris.clean(url.get("target", ""))
-            if (room := child.find(_CONFERENCE)) is not None:
+            if (room := xml.child(child, _CONFERENCE)) is not None:
                 online.muc = uris.normalised_jid(room.get("jid", ""))
-            if (software := child.find(_tag("software"))) is not None:
+            if (software := xml.child(child, _tag("software"))) is not None:
                 online.software = software.get("name", "")
             location.online.append(online)
     return location
