@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from . import analysers, events, growth, memory, reads, searches, soak, starts, syncs, views
+from . import accounts, analysers, events, growth, memory, reads, searches, soak, starts, syncs, views
 from .databases import FILES
 from .measure import Failed, Missing, Row
 from .stage import FULL, QUICK, Measurement, Scale, Stage
@@ -28,6 +28,7 @@ ROWS: dict[str, Measurement] = {
     **views.ROWS,
     **starts.ROWS,
     **analysers.ROWS,
+    **accounts.ROWS,
 }
 HEADINGS = ("", "ours", "against", "floor", "ratio", "target")
 

@@ -85,7 +85,7 @@ class Online:
         return await reader.iq("get", request, self.address(own))
 
 
-async def keep(daemon: Daemon, service: str, node: str) -> None:
+async def keep(daemon: Daemon, service: str, node: str, *, account: str = "") -> None:
     """Have a daemon synchronise a node."""
-    job = await daemon.call("Cache", "Sync", "sssa{sv}", "", service, node, {})
+    job = await daemon.call("Cache", "Sync", "sssa{sv}", account, service, node, {})
     await daemon.call("Job", "Wait", path=job)

@@ -2,7 +2,8 @@
 
 Real services publish some 60 items a second. Every node is there: ``many-N`` and the like hold N generated items, all
 others are empty. Each line that is read, ``NODE COUNT RATE``, has so many items published to a node, so many a second;
-``sent`` and the seconds that it took are printed then.
+``sent`` and the seconds that it took are printed then. After ``asked`` it prints that and how many requests came in
+each second, from the first since it was asked last to the last.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 import sys
 import time
 import xml.etree.ElementTree as ET
+from collections import Counter, defaultdict
 
 from . import content
 
@@ -32,14 +34,22 @@ def item(id_: str) -> str:
     return f"<item id='{id_}' publisher='bob@localhost'>{content.entry(id_, SIZE)}</item>"
 
 
+def subscription(node: str, jid: str) -> str:
+    """A subscription as it is in a reply."""
+    return f"<subscription node='{node}' jid='{jid}' subscription='subscribed'/>"
+
+
 def ids(node: str) -> list[str]:
     """What a node holds, oldest first."""
     counted = _COUNT.fullmatch(node)
     return [f"{node}-{number}" for number in range(int(counted[1]) if counted else 0)]
 
 
-def answer(query: ET.Element) -> str:
-    """What is replied to a request's element, "" for nothing that a service needs to know."""
+def answer(query: ET.Element, subscribed: dict[str, str]) -> str:
+    """What is replied to a request's element, "" for nothing that a service needs to know.
+
+    subscribed: the nodes that whoever asks has subscribed to, each with the JID.
+    """
     namespace, _, name = query.tag[1:].partition("}")
     node = query.get("node", "")
     if namespace == INFO:
@@ -59,10 +69,11 @@ def answer(query: ET.Element) -> str:
     node = child.get("node", "")
     match child.tag.partition("}")[2]:
         case "subscribe":
-            return (
-                f"<pubsub xmlns='{PUBSUB}'><subscription node='{node}' jid='{child.get('jid')}' "
-                "subscription='subscribed'/></pubsub>"
-            )
+            subscribed[node] = child.get("jid", "")
+            return f"<pubsub xmlns='{PUBSUB}'>{subscription(node, subscribed[node])}</pubsub>"
+        case "subscriptions":
+            listed = "".join(subscription(*each) for each in subscribed.items() if node in ("", each[0]))
+            return f"<pubsub xmlns='{PUBSUB}'><subscriptions>{listed}</subscriptions></pubsub>"
         case "items":
             held = ids(node)
             wanted = [each.get("id", "") for each in child]
@@ -71,7 +82,7 @@ def answer(query: ET.Element) -> str:
             elif most := child.get("max_items"):
                 held = held[-int(most) :]
             return f"<pubsub xmlns='{PUBSUB}'><items node='{node}'>{''.join(map(item, held))}</items></pubsub>"
-    return f"<pubsub xmlns='{PUBSUB}'><subscriptions/></pubsub>" if "subscriptions" in child.tag else ""
+    return ""
 
 
 class Pump:
@@ -81,6 +92,9 @@ class Pump:
         self._reader = reader
         self._writer = writer
         self._parser: ET.XMLPullParser[ET.Element] = ET.XMLPullParser(("start", "end"))
+        self._subscribed: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        # How many requests came in each second of the clock.
+        self._asked: Counter[int] = Counter()
 
     async def open(self) -> None:
         """Greet the server (XEP-0114 3)."""
@@ -118,6 +132,11 @@ class Pump:
             await asyncio.sleep(0.01)
         return time.perf_counter() - begin
 
+    def asked(self) -> list[int]:
+        """How many requests came in each second, of those since this was asked last."""
+        asked, self._asked = self._asked, Counter()
+        return [asked[second] for second in range(min(asked), max(asked) + 1)] if asked else []
+
     async def _read(self) -> list[tuple[str, ET.Element]]:
         data = await self._reader.read(1 << 16)
         if not data:
@@ -132,7 +151,8 @@ class Pump:
             return
         if stanza.tag != COMPONENT + "iq" or stanza.get("type") not in ("get", "set") or not len(stanza):
             return
-        found = answer(stanza[0])
+        self._asked[int(time.monotonic())] += 1
+        found = answer(stanza[0], self._subscribed[stanza.get("from", "").partition("/")[0]])
         kind = "result" if found else "error"
         body = found or (
             "<error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
@@ -150,6 +170,9 @@ async def run(port: int) -> None:
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     while line := (await lines.readline()).decode():
+        if line == "asked\n":
+            print("asked", *pump.asked(), flush=True)
+            continue
         node, count, rate = line.split()
         print("sent", await pump.publish(node, int(count), int(rate)), flush=True)
     serving.cancel()

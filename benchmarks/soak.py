@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import msgspec
 
@@ -28,6 +29,8 @@ NODES = ("soak-a", "soak-b", "soak-c")
 ITEMS = 40
 PUMPED = "soak-pumped"
 WORKERS = 4
+# So many reads are looked at each time.
+READS = 25
 # How often is looked at in all, the first third of which only warms up.
 SAMPLES = 60
 # What the last third may be of the middle one: noise of a busy machine, not growth.
@@ -46,12 +49,16 @@ Publish = Callable[[int], Awaitable[object]]
 
 
 class Sample(msgspec.Struct):
-    """memory: MiB. ratio: of a read by the same read of the echo. latency: of the read, seconds."""
+    """memory: MiB. ratio: of a read by the same read of the echo, which follows. latency: of the read, seconds.
+
+    work: of the processor for a read, on the daemon's loop, seconds; what else the machine does changes it least.
+    """
 
     memory: float
     descriptors: int
     ratio: float
     latency: float
+    work: float
 
 
 class Verdict(msgspec.Struct):
@@ -237,26 +244,38 @@ async def _samples(stage: Stage, online: Online, work: Soak, end: float, pause: 
     await client.call(*where, "Keep", "aa{sv}sa{sv}", await ours())
     floor = read(client, online.service, NODES[0], 20, destination=where)
     assert online.daemon.process is not None
-    descriptors = f"/proc/{online.daemon.process.pid}/fd"
+    process = Path(f"/proc/{online.daemon.process.pid}")
     samples = []
     while time.monotonic() < end:
         async with work.paused():
-            mine, its = await _median(ours), await _median(floor)
-        samples.append(Sample(resident(online.daemon), len(os.listdir(descriptors)), mine / its, mine))
+            mine, ratio, dear = await _reads(ours, floor, process)
+        samples.append(Sample(resident(online.daemon), len(os.listdir(process / "fd")), ratio, mine, dear))
         print(f"  {_line(samples[-1])}", file=sys.stderr, flush=True)
         await asyncio.sleep(max(0.0, min(pause, end - time.monotonic())))
     return samples
 
 
-async def _median(action: Action) -> float:
-    taken = []
-    for _ in range(15):
-        try:
-            taken.append(await seconds(action))
-        except RemoteError:
-            # Purged or offline in this moment; the next one counts.
-            await asyncio.sleep(0.05)
-    return statistics.median(taken) if taken else float("nan")
+async def _reads(ours: Action, floor: Action, process: Path) -> tuple[float, float, float]:
+    """Medians of some reads: the seconds, by that of the echo right after it, and seconds of the processor."""
+    taken: list[tuple[float, float, float]] = []
+    async with asyncio.timeout(TIMEOUT):
+        while len(taken) < READS:
+            before = _worked(process)
+            try:
+                mine = await seconds(ours)
+            except RemoteError:
+                # Purged or offline in this moment, but not for long; the next one counts.
+                await asyncio.sleep(0.05)
+            else:
+                worked = _worked(process) - before
+                taken.append((mine, mine / await seconds(floor), worked))
+    mine, ratio, worked = (statistics.median(column) for column in zip(*taken, strict=True))
+    return mine, ratio, worked
+
+
+def _worked(process: Path) -> float:
+    """How long the first thread of a process, which has the loop, was on a processor, seconds."""
+    return int((process / "task" / process.name / "schedstat").read_text(encoding="ascii").split()[0]) / 1e9
 
 
 def growth(samples: list[Sample]) -> list[str]:
@@ -275,6 +294,9 @@ def growth(samples: list[Sample]) -> list[str]:
     before, after = (statistics.median(each.ratio for each in part) for part in (middle, last))
     if after > before * SLOWER:
         found.append(f"Reads became slower: {before:.2f}× of the echo, then {after:.2f}×.")
+    before, after = (statistics.median(each.work for each in part) for part in (middle, last))
+    if after > before * SLOWER:
+        found.append(f"Reads became dearer: {duration(before)} of the processor, then {duration(after)}.")
     return found
 
 
@@ -338,7 +360,8 @@ def report(verdict: Verdict) -> str:
 def _line(sample: Sample) -> str:
     return (
         f"{sample.memory:.1f} MiB, {sample.descriptors} descriptors, "
-        f"a read of 20 items {duration(sample.latency)}, {sample.ratio:.2f}× of the echo"
+        f"a read of 20 items {duration(sample.latency)}, {sample.ratio:.2f}× of the echo, "
+        f"{duration(sample.work)} of the processor"
     )
 
 

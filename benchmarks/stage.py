@@ -8,7 +8,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -44,7 +44,8 @@ class Scale(msgspec.Struct, frozen=True):
     """How much is measured.
 
     reads, searches, starts, events, syncs: repetitions; small, big, sync_items, load_items, memory_items: items;
-    flood: seconds; longest: seconds that a row may take, and budget all of them together.
+    accounts, follows: how many, with so many nodes each; flood: seconds; longest: seconds that a row may take, and
+    budget all of them together.
     """
 
     reads: int = 1000
@@ -57,12 +58,14 @@ class Scale(msgspec.Struct, frozen=True):
     syncs: int = 5
     load_items: int = 5_000
     memory_items: int = 20_000
+    accounts: int = 5
+    follows: int = 50
     flood: float = 10.0
     longest: float = 180.0
     budget: float = 1400.0
 
 
-FULL = Scale(big=1_000_000, memory_items=100_000, flood=60.0, longest=1800.0, budget=14_400.0)
+FULL = Scale(big=1_000_000, memory_items=100_000, accounts=20, follows=60, flood=60.0, longest=1800.0, budget=14_400.0)
 QUICK = Scale(
     reads=5,
     small=200,
@@ -74,6 +77,8 @@ QUICK = Scale(
     syncs=1,
     load_items=50,
     memory_items=50,
+    accounts=2,
+    follows=3,
     flood=0.5,
 )
 
@@ -94,6 +99,12 @@ class Pump:
         self._process.stdin.write(f"{node} {count} {rate}\n".encode())
         # A busy machine has no time for the rate, and the row says which one it was.
         return float((await self._line("sent", TIMEOUT + SLOWER * count / rate)).split()[1])
+
+    async def asked(self) -> list[int]:
+        """How many requests came in each second since the first one, of those since this was asked last."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"asked\n")
+        return [int(count) for count in (await self._line("asked")).split()[1:]]
 
     async def _line(self, start: str, within: float = TIMEOUT) -> str:
         assert self._process.stdout is not None
@@ -142,7 +153,7 @@ class Stage:
     async def at(self, server: Server, home: Path, component_port: int = 0) -> Online:
         """The same at a server that runs; home: the directory of its daemon, which is made."""
         known = note(server, self.directory / f"{server.name}.json")
-        daemon = await self._connected(server, home)
+        daemon = await self.connected(server, home)
         alice = await Publisher.open(server, "alice")
         # It only writes: the server would deliver each event to it as well, to one of the two first.
         alice.send("<presence type='unavailable'/>")
@@ -162,7 +173,7 @@ class Stage:
     async def fresh(self, online: Online) -> AsyncIterator[Daemon]:
         """A daemon of its own at the same server, which has done nothing but connect; ended at the end."""
         with tempfile.TemporaryDirectory(prefix="fresh-", dir=self.directory) as name:
-            daemon = await self._connected(online.server, Path(name) / "home")
+            daemon = await self.connected(online.server, Path(name) / "home")
             yield daemon
             await daemon.end()
 
@@ -177,15 +188,17 @@ class Stage:
         server.add_user("carol")
         return server, component_port
 
-    async def _connected(self, server: Server, home: Path) -> Daemon:
-        """A daemon with Alice's account, online."""
+    async def connected(self, server: Server, home: Path, users: Sequence[str] = ("alice",)) -> Daemon:
+        """A daemon with the accounts of some users, online."""
         daemon = await self._daemon(home)
         self._databases.of(daemon)
         with daemon.config.open("a", encoding="utf-8") as config:
             config.write("[cache]\nitems-per-node = 10000\n")
-        daemon.account(server, "alice")
+        for user in users:
+            daemon.account(server, user)
         await daemon.start()
-        await daemon.state(server.jid("alice"), "online")
+        for user in users:
+            await daemon.state(server.jid(user), "online")
         return daemon
 
     async def echo(self, online: Online) -> tuple[str, str, str]:

@@ -139,10 +139,10 @@ def start(directory: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.prosody
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(360)
 @pytest.mark.skipif(not (prosody.available() and ejabberd.available()), reason="needs Prosody and ejabberd")
 def test_every_row_runs_and_leaves_nothing(directory: Path) -> None:
-    out, said = start(directory, "--quick", "--json").communicate(timeout=220)
+    out, said = start(directory, "--quick", "--json").communicate(timeout=340)
     rows = json.loads(out)
 
     assert [each["name"] for each in rows] == list(ROWS), said
@@ -200,18 +200,28 @@ def test_a_soak_leaves_out_only_the_traceback_that_is_harmless() -> None:
 @pytest.mark.parametrize(
     ("last", "said"),
     [
-        (Sample(memory=60, descriptors=20, ratio=1.2, latency=0.001), []),
-        (Sample(memory=66, descriptors=20, ratio=1.2, latency=0.001), ["Memory grew from 60.0 to 66.0 MiB."]),
-        (Sample(memory=60, descriptors=40, ratio=1.2, latency=0.001), ["Open descriptors grew from 20 to 40."]),
+        (Sample(memory=60, descriptors=20, ratio=1.2, latency=0.001, work=0.0002), []),
         (
-            Sample(memory=60, descriptors=20, ratio=3.6, latency=0.001),
+            Sample(memory=66, descriptors=20, ratio=1.2, latency=0.001, work=0.0002),
+            ["Memory grew from 60.0 to 66.0 MiB."],
+        ),
+        (
+            Sample(memory=60, descriptors=40, ratio=1.2, latency=0.001, work=0.0002),
+            ["Open descriptors grew from 20 to 40."],
+        ),
+        (
+            Sample(memory=60, descriptors=20, ratio=3.6, latency=0.001, work=0.0002),
             ["Reads became slower: 1.20× of the echo, then 3.60×."],
+        ),
+        (
+            Sample(memory=60, descriptors=20, ratio=1.2, latency=0.001, work=0.0005),
+            ["Reads became dearer: 200 µs of the processor, then 500 µs."],
         ),
     ],
 )
 def test_a_soak_tells_what_grew(last: Sample, said: list[str]) -> None:
-    first = Sample(memory=50, descriptors=20, ratio=9, latency=0.001)
-    middle = Sample(memory=60, descriptors=20, ratio=1.2, latency=0.001)
+    first = Sample(memory=50, descriptors=20, ratio=9, latency=0.001, work=0.0002)
+    middle = Sample(memory=60, descriptors=20, ratio=1.2, latency=0.001, work=0.0002)
 
     assert growth([*[first] * 4, *[middle] * 4, *[last] * 4]) == said
 
