@@ -15,6 +15,7 @@ import pytest
 
 from pubsub_cached.bus import Connection, Match, RemoteError, Signal, Variant
 
+from . import sqlite
 from .bus import PrivateBus
 from .server import Server
 
@@ -81,7 +82,8 @@ class Daemon:
                 return self
 
     def launch(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start the process and do not wait."""
+        """Start the process and do not wait; what it would make of a new database is there."""
+        sqlite.place(self.database)
         with self.log.open("a", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "pubsub_cached", *arguments], env=self.environment, stderr=log, text=True
