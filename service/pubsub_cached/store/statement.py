@@ -14,8 +14,9 @@ from sqlalchemy.types import TypeEngine
 
 Row = tuple[Any, ...]
 
-# So many rows are read at once where they may turn out to be large.
-ROWS_AT_ONCE = 16
+# So many rows are read at once where they may turn out to be large, and once the first were not.
+_FIRST_ROWS = 16
+_MORE_ROWS = 64
 # So many are named in one statement.
 _AT_ONCE = 512
 _NAMES = [f"named_{number}" for number in range(_AT_ONCE)]
@@ -99,13 +100,15 @@ class Prepared:
         """The first rows, as many as are asked for before it is ``enough``; whether that is all of them."""
         cursor = self._executed(connection, None, values)
         rows: list[Row] = []
+        count = _FIRST_ROWS
         try:
-            while some := cursor.fetchmany(ROWS_AT_ONCE):
+            while some := cursor.fetchmany(count):
                 rows += some
-                if len(some) < ROWS_AT_ONCE:
-                    return rows, True
+                if len(some) < count:
+                    break
                 if enough(some):
                     return rows, False
+                count = _MORE_ROWS
             return rows, True
         finally:
             # Else the transaction would go on until somebody forgets the cursor.
