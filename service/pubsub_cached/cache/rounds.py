@@ -22,6 +22,7 @@ from ..store.store import Store, Transaction
 from ..xmpp.port import DiscoInfo, Session
 from . import fetch
 from .account import Account
+from .ahead import Ahead
 from .archives import Archives
 from .changes import Changes
 from .facts import Facts, learnt
@@ -90,15 +91,16 @@ class Rounds:
         if not whole and self._pushes.tell(account, node, keep, moves=moves):
             return await self._pushed(account, node, running)
         node, followed = await self._subscribe(account, session, node, running)
-        columns = await self._describe(session, node, whole)
         # What is fetched may be as old as its beginning, whoever joins it later.
         asked_at = self._clock()
         await self.caught_up()
         running.touched_since.clear()
         before = await self._store.read(outline, node.id)
         found = None if whole else await self._climb(session, node, before, running, followed=followed)
-        if found is None:
-            found = await self._fetch(session, node, running)
+        if found is not None:
+            columns = await self._describe(session, node, whole)
+        else:
+            found, columns = await self._fetch(session, node, running, whole)
             await self._compare_archive(session, node, found, running)
         if found.full is False and not self._facts.moves(node.address):
             found = await self._place(session, node, before, found)
@@ -200,13 +202,18 @@ class Rounds:
             caught_up=self.caught_up,
         )
 
-    async def _fetch(self, session: Session, node: NodeRow, running: Running) -> Found:
+    async def _fetch(
+        self, session: Session, node: NodeRow, running: Running, whole: bool
+    ) -> tuple[Found, dict[str, Any]]:
+        """All there is, and the columns of the metadata, which is asked for while what has come is parsed."""
         parse = functools.partial(self._parsing.all, node, made={})
         keep = self._parsing.keep(node.analyser)
         fetched = await fetch.fetch(session, node.address, keep, running.say, self._facts, parse)
-        stored = await parse(fetched.items)
         log.debug("%s: fetched by %s", node.address, fetched.strategy)
-        return Found(5, stored, whole=True, full=fetched.full)
+        async with Ahead[dict[str, Any]]() as ahead:
+            await ahead.ask(self._describe(session, node, whole))
+            found = Found(5, await parse(fetched.items), whole=True, full=fetched.full)
+            return found, await ahead.reply()
 
     async def _place(self, session: Session, node: NodeRow, before: Outline, found: Found) -> Found:
         """Which of the stored that should be among the newest, and are not, are still there.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
+from pubsub_cached.analysers.definition import Definition
+from pubsub_cached.analysers.item import Item
 from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Service, World
 from pubsub_cached.xmpp.port import BounceEvent, DeleteEvent, ItemsEvent
@@ -17,6 +20,7 @@ from tests.support.cached import ALICE, ENTRY, Cached, Make
 from .blog import MICROBLOG, PUBSUB, followed, freshness, local, purge
 
 ADDRESS = Address(ALICE, PUBSUB, MICROBLOG)
+COUNT = 5
 
 
 async def unsubscribing(service: Service) -> None:
@@ -277,6 +281,38 @@ async def test_what_disturbs_a_first_synchronisation_in_its_last_moment_is_looke
     await job.wait()
     await cache.idle()
     assert "lost" in await local(cache)
+
+
+async def test_the_metadata_is_asked_for_while_what_has_come_is_parsed(cached: Make) -> None:
+    service = (world := World()).service(PUBSUB)
+    service.create_node("things", title="before")
+    for number in range(COUNT):
+        service.publish("things", f"t{number}", "<x xmlns='urn:x'/>")
+    cache: Cached = await cached(world)
+    parsed: list[str] = []
+    all_parsed = asyncio.Event()
+
+    def parser(item: Item) -> dict[str, Any]:
+        parsed.append(item.context.id)
+        if len(parsed) == COUNT:
+            all_parsed.set()
+        return {}
+
+    definition = Definition(name="x", type="thing", namespace="urn:x", to_sync=True, parser=parser)
+    cache.house.analysers.register(definition, "plugin")
+    service.hold()
+    job = cache.house.sync.job(ADDRESS._replace(node="things"))
+    async with asyncio.timeout(30):
+        while not service.node("things").subscriptions or service.held[0].kind != "disco_info":
+            service.release(1)
+            await service.holding(1)
+            await world.settle()
+        await all_parsed.wait()
+    assert len(service.held) == 1
+    service.configure("things", title="after", notify=False)
+    service.release()
+    await job.wait()
+    assert (await cache.node(PUBSUB, "things"))["title"] == "after"
 
 
 async def test_what_was_interrupted_goes_on_when_the_stream_is_resumed(cached: Make) -> None:
