@@ -107,7 +107,7 @@ def _node(tx: Transaction, number: int, template: StoredItem, version: int) -> N
         validated_at=tx.now,
         last_sync=tx.now,
     )
-    items.publish(tx, row.id, _copies(template, number))
+    items.follow(tx, row, _copies(template, number), (), None)
 
 
 def _copies(template: StoredItem, number: int) -> Sequence[StoredItem]:

@@ -11,11 +11,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from pubsub_cached.address import Address
-from pubsub_cached.store import items, nodes, query, search, words
+from pubsub_cached.store import nodes, query, search, words
 from pubsub_cached.store.database import TooMuch
 from pubsub_cached.store.rows import NodeRow, StoredItem
 from pubsub_cached.store.scope import Shown
 from pubsub_cached.store.search import Found, Matching, Search
+from tests.support.stored import publish
 
 from .conftest import ACCOUNT, Database
 
@@ -37,7 +38,7 @@ def parsed(id_: str, data: object = None, **more: Any) -> StoredItem:
 
 def titled(db: Database, node: NodeRow, **titles: str) -> None:
     """Items with these titles, oldest first."""
-    db.write(items.publish, node.id, [parsed(id_, {"title": title}) for id_, title in titles.items()])
+    db.write(publish, node.id, [parsed(id_, {"title": title}) for id_, title in titles.items()])
 
 
 def sought(text: str = "", wanted: object = None, order: str = "", **more: Any) -> Search:

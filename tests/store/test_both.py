@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Text, column, select, values
 
-from pubsub_cached.store import accounts, items, nodes
+from pubsub_cached.store import accounts, nodes
 from tests.support import sqlite
 from tests.support.postgresql import PostgreSQL
+from tests.support.stored import publish
 
 from .conftest import ACCOUNT, Database, url_of
 from .searching import ids, parsed, served
@@ -65,7 +66,7 @@ def test_the_same_words_find_the_same_items_in_the_same_order(
     rows = []
     for database in both:
         node = served(database)
-        database.write(items.publish, node.id, stored)
+        database.write(publish, node.id, stored)
         rows.append(node.id)
     try:
         for number, query in enumerate(queries):
@@ -112,6 +113,6 @@ def test_clauses_that_databases_see_differently(both: Both, clause: list[object]
     found = []
     for database in both:
         node = served(database, "clauses")
-        database.write(items.publish, node.id, stored)
+        database.write(publish, node.id, stored)
         found.append(ids(database, wanted={"where": [clause]}, order="id", limit=100))
     assert found[0] == found[1] != []

@@ -12,6 +12,7 @@ from pubsub_cached.errors import NoSuchNode
 from pubsub_cached.store import items, maintenance, nodes
 from pubsub_cached.store.changes import since
 from pubsub_cached.store.rows import NodeRow
+from tests.support.stored import publish, retract
 
 from .conftest import Database
 from .content import contents, item
@@ -37,16 +38,16 @@ def everything(db: Database, node: NodeRow, start: int, limit: int = 500) -> tup
 
 def test_nothing_since_now(db: Database) -> None:
     node = db.node()
-    db.write(items.publish, node.id, [item("a")])
+    db.write(publish, node.id, [item("a")])
     now = db.read(maintenance.revision)
     assert db.read(since, node.address, now) == ([], [], now, True)
 
 
 def test_changes_ascend_and_go_on_from_the_revision_returned(db: Database) -> None:
     node = db.node()
-    db.write(items.publish, node.id, [item("a"), item("b"), item("c")])
-    db.write(items.retract, node.id, ["b"])
-    db.write(items.publish, node.id, [item("a", "new")])
+    db.write(publish, node.id, [item("a"), item("b"), item("c")])
+    db.write(retract, node.id, ["b"])
+    db.write(publish, node.id, [item("a", "new")])
     first = db.read(since, node.address, node.revision, 2)
     assert (first.changed, first.removed, first.revision, first.complete) == (["c"], ["b"], node.revision + 4, True)
     second = db.read(since, node.address, first.revision, 2)
@@ -57,7 +58,7 @@ def test_changes_ascend_and_go_on_from_the_revision_returned(db: Database) -> No
 @pytest.mark.parametrize("start", [0, 1, 2**63 - 1, 2**63, 2**64 - 1])
 def test_any_number_is_legal(db: Database, start: int) -> None:
     node = db.node()
-    db.write(items.publish, node.id, [item("a")])
+    db.write(publish, node.id, [item("a")])
     found = db.read(since, node.address, start)
     assert not found.complete
     assert found.revision == db.read(maintenance.revision)
@@ -65,7 +66,7 @@ def test_any_number_is_legal(db: Database, start: int) -> None:
 
 def test_a_reset_makes_what_was_known_incomplete(db: Database) -> None:
     node = db.node()
-    db.write(items.publish, node.id, [item("a")])
+    db.write(publish, node.id, [item("a")])
     known = db.read(maintenance.revision)
     db.write(maintenance.reset)
     again = db.write(nodes.ensure, node.address)
@@ -82,7 +83,7 @@ IDS = st.sampled_from("abcdef")
 SOME = st.lists(IDS, max_size=4)
 TEXTS = st.sampled_from(["one", "two", "three"])
 STEPS = st.one_of(
-    st.tuples(st.just("publish"), st.lists(st.tuples(IDS, TEXTS), max_size=4), st.booleans()),
+    st.tuples(st.just("publish"), st.lists(st.tuples(IDS, TEXTS), max_size=4), st.none()),
     st.tuples(st.just("retract"), SOME, st.none()),
     st.tuples(st.just("replace"), st.lists(st.tuples(IDS, TEXTS), max_size=6), st.booleans()),
     st.tuples(st.just("flag"), SOME, st.none()),
@@ -96,11 +97,11 @@ def apply(db: Database, node: NodeRow, step: tuple[str, list[Any], Any]) -> None
     what, named, how = step
     match what:
         case "publish":
-            db.write(lambda tx: items.publish(tx, node.id, [item(*pair) for pair in named], moves=how))
+            db.write(publish, node.id, [item(*pair) for pair in named])
         case "replace":
             db.write(lambda tx: items.replace(tx, node.id, [item(*pair) for pair in named], full=how))
         case "retract":
-            db.write(items.retract, node.id, named)
+            db.write(retract, node.id, named)
         case "flag":
             db.write(items.set_flags, node.address, named, ["read"])
         case "erase":
@@ -118,7 +119,7 @@ def test_the_difference_makes_the_newer_state_of_the_older(
     if left_out(shared, history):
         return
     node = shared.node()
-    shared.write(items.publish, node.id, [item(id_) for id_ in "abcdef"])
+    shared.write(publish, node.id, [item(id_) for id_ in "abcdef"])
     known = [(shared.read(maintenance.revision), contents(shared, node))]
     for step in history:
         apply(shared, node, step)

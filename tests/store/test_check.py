@@ -13,6 +13,7 @@ from pubsub_cached.address import Address
 from pubsub_cached.store import accounts, check, flags, items, maintenance, nodes
 from pubsub_cached.store.rows import NodeRow
 from pubsub_cached.store.store import Store
+from tests.support.stored import publish, retract
 
 from .conftest import ACCOUNT, Database
 from .content import item, listed
@@ -23,9 +24,9 @@ def node(db: Database) -> NodeRow:
     """A node with a history: items new, changed, removed, dropped and marked."""
     row = db.node()
     texts = [item(str(n), f"text {n}", data=f'{{"title":"Words of {n}"}}') for n in range(8)]
-    db.write(items.publish, row.id, texts)
-    db.write(items.publish, row.id, [item("1", "another text")])
-    db.write(items.retract, row.id, ["2", "3"])
+    db.write(publish, row.id, texts)
+    db.write(publish, row.id, [item("1", "another text")])
+    db.write(retract, row.id, ["2", "3"])
     db.write(flags.set_flags, row.address, ["4"], ["read"])
     db.write(items.evict, row.id, 5)
     return db.again(row)
@@ -106,7 +107,7 @@ def test_counters_go_on_after_what_was_given(db: Database, node: NodeRow) -> Non
     db.write(check.advance_counters)
 
     assert wrong(db) == {}
-    assert db.write(items.publish, node.id, [item("new")]).revision > node.revision
+    assert db.write(publish, node.id, [item("new")]).revision > node.revision
     assert listed(db, node)[-1] == "new"
 
 
@@ -207,15 +208,15 @@ def test_statistics_count_and_measure(db: Database, node: NodeRow) -> None:
 async def test_compaction_gives_room_back_and_loses_nothing(store: Store, path: Path, address: Address) -> None:
     kept = await store.write(nodes.ensure, address)
     other = await store.write(nodes.ensure, address._replace(node="other"))
-    await store.write(items.publish, kept.id, [item("a")])
-    await store.write(items.publish, other.id, [item(str(n), "x" * 20_000) for n in range(50)])
+    await store.write(publish, kept.id, [item("a")])
+    await store.write(publish, other.id, [item(str(n), "x" * 20_000) for n in range(50)])
     await store.write(nodes.forget, other.id)
 
     given = await store.maintain(store.dialect.compact)
 
     assert given > 900_000
     assert path.stat().st_size < 400_000
-    assert (await store.write(items.publish, kept.id, [item("b")])).changed == ["b"]
+    assert (await store.write(publish, kept.id, [item("b")])).changed == ["b"]
     assert nodes.must(await store.read(nodes.find, address)).item_count == 2
 
 

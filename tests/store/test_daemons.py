@@ -21,6 +21,7 @@ from pubsub_cached.store.rows import NodesQuery
 from pubsub_cached.store.store import Store
 from pubsub_cached.store.transaction import Transaction
 from tests.support.postgresql import PostgreSQL
+from tests.support.stored import publish, retract
 
 from .conftest import ACCOUNT
 from .content import item
@@ -59,7 +60,7 @@ async def test_daemons_with_other_accounts_write_side_by_side(server: PostgreSQL
         revisions: list[list[int]] = []
         for store, jid in ((first, ACCOUNT), (second, BOB)):
             node = await store.write(nodes.ensure, Address(jid, "pubsub.example.org", "blog"))
-            given = [store.write(items.publish, node.id, [item(f"i{number}")]) for number in range(100)]
+            given = [store.write(publish, node.id, [item(f"i{number}")]) for number in range(100)]
             revisions.append([delta.revision for delta in await asyncio.gather(*given)])
         found = [await store.read(nodes.listing, NodesQuery()) for store in (first, second)]
         assert [[node.address.account for node in rows] for rows in found] == [[ACCOUNT], [BOB]]
@@ -99,7 +100,7 @@ async def test_of_an_account_that_another_daemon_runs_nothing_is_written(server:
             lambda tx: nodes.ensure(tx, Address(ACCOUNT, "pubsub.example.org", "other")),
             lambda tx: nodes.update(tx, node.id, title="Other"),
             lambda tx: nodes.forget(tx, node.id),
-            lambda tx: items.publish(tx, node.id, [item("a")]),
+            lambda tx: publish(tx, node.id, [item("a")]),
             lambda tx: items.set_flags(tx, address, ["a"], ["read"], []),
             lambda tx: services.put(tx, ACCOUNT, "pubsub.example.org", services.Observed()),
             lambda tx: accounts.ensure(tx, ACCOUNT, enabled=False),
@@ -122,7 +123,7 @@ async def test_what_nobody_runs_can_be_written_but_for_what_is_to_be_sent(server
     async with opened(url) as store:
         await store.write(accounts.ensure, ACCOUNT)
         node = await store.write(nodes.ensure, Address(ACCOUNT, "pubsub.example.org", "blog"))
-        await store.write(items.publish, node.id, [item("a")])
+        await store.write(publish, node.id, [item("a")])
         with pytest.raises(AccountInUse, match="is not run by this daemon"):
             await store.write(accounts.own, ACCOUNT, lasting=True)
 
@@ -288,9 +289,9 @@ async def test_what_is_done_for_all_is_done_for_the_accounts_that_are_run(server
             address = Address(jid, "pubsub.example.org", "blog")
             node = await store.write(nodes.ensure, address)
             await store.write(nodes.update, node.id, state="live", next_sync=1, completeness="full", subscribed=True)
-            await store.write(items.publish, node.id, [item("a"), item("b")])
+            await store.write(publish, node.id, [item("a"), item("b")])
             await store.write(items.set_flags, address, ["a"], ["read"], [])
-            await store.write(items.retract, node.id, ["b"])
+            await store.write(retract, node.id, ["b"])
         for look in (schedule.subscribed, schedule.followed):
             assert [entry.address.account for entry in await second.read(look)] == [BOB]
         assert [entry.address.account for entry in await second.read(schedule.due, 2, ("live",))] == [BOB]

@@ -6,6 +6,7 @@ import pytest
 
 from pubsub_cached.store import accounts, items, maintenance, nodes
 from pubsub_cached.store.rows import ItemsQuery, NodeRow
+from tests.support.stored import publish, retract
 
 from .conftest import ACCOUNT, Database
 from .content import item
@@ -14,7 +15,7 @@ from .content import item
 @pytest.fixture
 def node(db: Database) -> NodeRow:
     node = db.node()
-    db.write(items.publish, node.id, [item("a"), item("b"), item("c")])
+    db.write(publish, node.id, [item("a"), item("b"), item("c")])
     db.write(items.set_flags, node.address, ["a", "b"], ["read", "starred"])
     return db.again(node)
 
@@ -43,12 +44,12 @@ def test_unread_counts_what_is_without_the_flag_read(db: Database, node: NodeRow
     assert db.read(nodes.unread, node) == 1
     db.write(items.set_flags, node.address, ["a"], [], ["read"])
     assert db.read(nodes.unread, db.again(node)) == 2
-    db.write(items.retract, node.id, ["b"])
+    db.write(retract, node.id, ["b"])
     assert db.read(nodes.unread, db.again(node)) == 2
 
 
 def test_they_survive_an_overwrite(db: Database, node: NodeRow) -> None:
-    db.write(items.publish, node.id, [item("a", "new")])
+    db.write(publish, node.id, [item("a", "new")])
     assert flags(db, node) == MARKED
 
 
@@ -63,14 +64,14 @@ def test_they_survive_local_removal_of_the_items_and_of_the_node(db: Database, n
     db.write(items.drop, node.id)
     db.write(nodes.forget, node.id)
     again = db.write(nodes.ensure, node.address)
-    db.write(items.publish, again.id, [item("a"), item("b"), item("c"), *(item(str(n)) for n in range(others))])
+    db.write(publish, again.id, [item("a"), item("b"), item("c"), *(item(str(n)) for n in range(others))])
     assert {id_: marks for id_, marks in flags(db, again).items() if id_ in MARKED} == MARKED
     assert db.read(nodes.unread, db.again(again)) == 1 + others
 
 
 def test_they_can_be_set_on_what_is_not_cached(db: Database, node: NodeRow) -> None:
     assert not db.write(items.set_flags, node.address, ["z"], ["read"])
-    db.write(items.publish, node.id, [item("z")])
+    db.write(publish, node.id, [item("z")])
     assert flags(db, node)["z"] == ["read"]
 
 

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from pubsub_cached.store import indexes, items
 from pubsub_cached.store.rows import ItemsQuery
+from tests.support.stored import publish
 
 from .conftest import Database
 from .searching import ids, parsed, served
@@ -25,7 +26,7 @@ def test_what_has_no_room_in_jsonb_is_found_all_the_same(db: Database) -> None:
         "broken": "{",
     }
     stored = [parsed(id_) for id_ in written]
-    db.write(items.publish, node.id, [replace(one, data=written[one.id]) for one in stored])
+    db.write(publish, node.id, [replace(one, data=written[one.id]) for one in stored])
     found = db.read(items.page, node.id, ItemsQuery(limit=10)).items
     assert {record["id"]: record["data"] for record in found} == written
     assert ids(db, wanted={"where": [["title", "=", "a\0b"]]}) == ["nul"]
@@ -40,7 +41,7 @@ def test_an_index_on_a_path_takes_long_strings(db: Database) -> None:
     node = served(db)
     db.write(indexes.keep, ["s"])
     texts = {"a": "x" * 5000, "b": "x" * 5000 + "y", "c": "x" * 4999}
-    db.write(items.publish, node.id, [parsed(id_, {"s": text}) for id_, text in texts.items()])
+    db.write(publish, node.id, [parsed(id_, {"s": text}) for id_, text in texts.items()])
     assert ids(db, wanted={"where": [["s", "=", texts["a"]]]}) == ["a"]
     assert ids(db, wanted={"where": [["s", ">", texts["a"]]]}) == ["b"]
     assert sorted(ids(db, wanted={"where": [["s", "<=", texts["a"]]]})) == ["a", "c"]

@@ -24,6 +24,7 @@ from pubsub_cached.address import Address
 from pubsub_cached.store import accounts, items, nodes
 from pubsub_cached.store.rows import StoredItem
 from pubsub_cached.store.store import Store
+from tests.support.stored import publish, retract
 
 async def main(url):
     store = Store.open(url)
@@ -33,10 +34,10 @@ async def main(url):
     while True:
         futures = []
         for _ in range(40):
-            futures.append(store.write(items.publish, node.id, [StoredItem(f"i{number}", "<x>" + "y" * 900 + "</x>")]))
+            futures.append(store.write(publish, node.id, [StoredItem(f"i{number}", "<x>" + "y" * 900 + "</x>")]))
             number += 1
         if number % 400 == 0:
-            futures.append(store.write(items.retract, node.id, [f"i{number - 1}"]))
+            futures.append(store.write(retract, node.id, [f"i{number - 1}"]))
         for future in futures:
             delta = await future
             line = "".join(f"+{i} {delta.revision}\\n" for i in delta.changed)

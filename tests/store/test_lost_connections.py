@@ -15,6 +15,7 @@ from pubsub_cached.store import accounts, items, maintenance, nodes
 from pubsub_cached.store.rows import ItemsQuery
 from pubsub_cached.store.store import Store
 from tests.support.postgresql import PostgreSQL
+from tests.support.stored import publish
 
 from .conftest import ACCOUNT
 from .content import item
@@ -39,7 +40,7 @@ async def test_reads_and_writes_go_on_after_every_connection_was_cut(
     for number in range(3):
         assert await store.read(nodes.find, address) is not None
         assert server.disconnect(name) >= 2
-        assert (await store.write(items.publish, node.id, [item(str(number))])).changed == [str(number)]
+        assert (await store.write(publish, node.id, [item(str(number))])).changed == [str(number)]
     assert nodes.must(await store.read(nodes.find, address)).item_count == 3
     await store.close()
 
@@ -51,17 +52,17 @@ async def test_a_server_that_is_away_is_an_error_and_nothing_acknowledged_is_los
     store = Store.open(url)
     await store.write(accounts.ensure, ACCOUNT)
     node = await store.write(nodes.ensure, address)
-    acknowledged = await store.write(items.publish, node.id, [item("a")])
+    acknowledged = await store.write(publish, node.id, [item("a")])
     own.kill()
     for _ in range(2):
         with pytest.raises(DatabaseError, match="can't be reached"):
             await store.read(nodes.find, address)
         with pytest.raises(DatabaseError, match="can't be reached"):
-            await store.write(items.publish, node.id, [item("b")])
+            await store.write(publish, node.id, [item("b")])
     own.start()
     found = await store.read(items.page, node.id, ItemsQuery())
     assert [record["id"] for record in found.items] == ["a"]
-    assert (await store.write(items.publish, node.id, [item("c")])).revision > acknowledged.revision
+    assert (await store.write(publish, node.id, [item("c")])).revision > acknowledged.revision
     assert store.revision == await store.read(maintenance.revision)
     await store.close()
 
@@ -72,15 +73,15 @@ async def test_a_write_that_was_under_way_is_undone_whole(server: PostgreSQL, na
     node = await store.write(nodes.ensure, address)
 
     def cut(tx: object) -> None:
-        items.publish(tx, node.id, [item("half")])  # type: ignore[arg-type]
+        publish(tx, node.id, [item("half")])  # type: ignore[arg-type]
         server.disconnect(name)
-        items.publish(tx, node.id, [item("other half")])  # type: ignore[arg-type]
+        publish(tx, node.id, [item("other half")])  # type: ignore[arg-type]
 
     before = store.revision
     with pytest.raises(DatabaseError, match="can't be reached"):
         await store.write(cut)
     assert store.revision == before
-    assert (await store.write(items.publish, node.id, [item("b")])).changed == ["b"]
+    assert (await store.write(publish, node.id, [item("b")])).changed == ["b"]
     found = await store.read(items.page, node.id, ItemsQuery())
     assert [record["id"] for record in found.items] == ["b"]
     await store.close()
@@ -95,13 +96,13 @@ async def test_a_connection_that_breaks_in_a_commit_is_made_again_to_see_what_be
         await store.write(accounts.ensure, ACCOUNT)
         node = await store.write(nodes.ensure, address)
         relay.break_at_commit(reaches)
-        written = store.write(items.publish, node.id, [item("a")])
+        written = store.write(publish, node.id, [item("a")])
         if reaches:
             assert (await written).changed == ["a"]
         else:
             with pytest.raises(DatabaseError, match="can't be reached"):
                 await written
-        assert (await store.write(items.publish, node.id, [item("b")])).changed == ["b"]
+        assert (await store.write(publish, node.id, [item("b")])).changed == ["b"]
         found = await store.read(items.page, node.id, ItemsQuery())
         assert [record["id"] for record in found.items] == (["b", "a"] if reaches else ["b"])
         await store.close()

@@ -10,13 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from pubsub_cached.store import items, search, words
+from pubsub_cached.store import search, words
 from pubsub_cached.store.members import Member, Members
 from pubsub_cached.store.nodes import SHOWN
 from pubsub_cached.store.query import parse, parse_order
 from pubsub_cached.store.rows import NodeRow, StoredItem
 from pubsub_cached.store.scope import Shown
 from pubsub_cached.store.search import Matching, Search
+from tests.support.stored import publish
 
 from .conftest import Database
 
@@ -59,7 +60,7 @@ def fill(db: Database, count: int, data: Callable[[int], dict[str, Any]]) -> Nod
         StoredItem(f"item-{number}", payload=f"<p>{number}</p>", data=msgspec.json.encode(data(number)).decode())
         for number in range(count)
     ]
-    db.write(items.publish, node.id, stored)
+    db.write(publish, node.id, stored)
     return node
 
 

@@ -8,6 +8,7 @@ from pubsub_cached.address import Address
 from pubsub_cached.errors import NoSuchAccount, NoSuchNode
 from pubsub_cached.store import accounts, items, maintenance, nodes
 from pubsub_cached.store.rows import NodeRow, NodesQuery
+from tests.support.stored import publish, retract
 
 from .conftest import ACCOUNT, Database
 from .content import item
@@ -60,7 +61,7 @@ def test_a_row_that_is_gone(db: Database) -> None:
     with pytest.raises(NoSuchNode):
         update(db, node, state="live")
     with pytest.raises(NoSuchNode):
-        db.write(items.publish, node.id, [item("a")])
+        db.write(publish, node.id, [item("a")])
 
 
 def test_demotion_changes_those_that_events_kept_right_and_tells_which(db: Database) -> None:
@@ -108,7 +109,7 @@ def test_a_prefix_is_literal(db: Database, address: Address, prefix: str, found:
 
 def test_items_make_the_node_newer(db: Database) -> None:
     node = db.node()
-    db.write(items.publish, node.id, [item("a")])
+    db.write(publish, node.id, [item("a")])
     assert db.read(nodes.listing, NodesQuery(since=node.revision)) == [db.again(node)]
 
 
@@ -131,8 +132,8 @@ def test_an_account_is_made_and_changed(db: Database) -> None:
 
 def test_an_account_goes_with_everything_of_it(db: Database) -> None:
     node = db.node()
-    db.write(items.publish, node.id, [item("a"), item("b")])
-    db.write(items.retract, node.id, ["a"])
+    db.write(publish, node.id, [item("a"), item("b")])
+    db.write(retract, node.id, ["a"])
     assert db.write(accounts.remove, ACCOUNT)
     for table in ("account", "node", "item", "tombstone"):
         assert db.rows(f"SELECT count(*) FROM {table}") == [(0,)]
@@ -152,8 +153,8 @@ def test_an_account_removed_with_its_cache_kept_comes_back_to_it(db: Database) -
 
 def test_a_reset_leaves_the_accounts(db: Database) -> None:
     node = db.node()
-    db.write(items.publish, node.id, [item("a"), item("b")])
-    db.write(items.retract, node.id, ["a"])
+    db.write(publish, node.id, [item("a"), item("b")])
+    db.write(retract, node.id, ["a"])
     before = db.read(maintenance.revision)
     assert db.write(maintenance.reset) == 1
     found = db.read(maintenance.statistics)
@@ -166,8 +167,8 @@ def test_a_reset_leaves_the_accounts(db: Database) -> None:
 def test_statistics_count(db: Database) -> None:
     node = db.node()
     empty = db.read(maintenance.statistics)["bytes"]
-    db.write(items.publish, node.id, [item(str(number), "x" * 1000) for number in range(100)])
-    db.write(items.retract, node.id, ["0"])
+    db.write(publish, node.id, [item(str(number), "x" * 1000) for number in range(100)])
+    db.write(retract, node.id, ["0"])
     db.write(items.set_flags, node.address, ["1"], ["read", "starred"])
     found = db.read(maintenance.statistics)
     assert (found["accounts"], found["nodes"], found["items"], found["tombstones"], found["flags"]) == (1, 1, 99, 1, 2)

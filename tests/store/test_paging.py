@@ -14,6 +14,7 @@ from pubsub_cached.records import ITEM
 from pubsub_cached.store import items, maintenance
 from pubsub_cached.store.pages import read_items
 from pubsub_cached.store.rows import ItemsQuery, ItemsSlice, NodeRow, Order, StoredItem
+from tests.support.stored import publish
 
 from .conftest import Database
 from .content import item
@@ -24,7 +25,7 @@ OLDEST_FIRST = (("modified", False),)
 @pytest.fixture
 def node(db: Database) -> NodeRow:
     node = db.node()
-    db.write(items.publish, node.id, [item(id_) for id_ in "abcdefg"])
+    db.write(publish, node.id, [item(id_) for id_ in "abcdefg"])
     return db.again(node)
 
 
@@ -55,7 +56,7 @@ def test_the_newest_come_first(db: Database, node: NodeRow) -> None:
     ],
 )
 def test_orders(db: Database, node: NodeRow, order: tuple[tuple[str, bool], ...], expected: str) -> None:
-    db.write(items.publish, node.id, [item("b", "new")])
+    db.write(publish, node.id, [item("b", "new")])
     assert ids(page(db, node, order=order)) == expected
     first = page(db, node, order=order, limit=4)
     second = page(db, node, order=order, limit=4, position=first.position)
@@ -130,7 +131,7 @@ def test_a_page_ends_before_it_has_too_many_bytes(db: Database, node: NodeRow) -
     assert ids(found) == "gfe"
     assert ids(page(db, node, position=found.position, max_bytes=10**6)) == "dcba"
     assert ids(page(db, node, max_bytes=1)) == "g"
-    db.write(items.publish, node.id, [StoredItem("h", "é" * 10)])
+    db.write(publish, node.id, [StoredItem("h", "é" * 10)])
     assert ids(page(db, node, max_bytes=20 + size)) == "hg"
     assert ids(page(db, node, max_bytes=19 + size)) == "h"
 
@@ -138,7 +139,7 @@ def test_a_page_ends_before_it_has_too_many_bytes(db: Database, node: NodeRow) -
 def test_a_record_holds_what_is_known(db: Database) -> None:
     node = db.node()
     db.write(
-        items.publish,
+        publish,
         node.id,
         [StoredItem("a b/é", "<x/>", "urn:x", "bob@example.org", '{"t": 1}', "blog", "microblog", ("no date",))],
     )
@@ -161,7 +162,7 @@ def test_a_record_holds_what_is_known(db: Database) -> None:
 
 
 def test_a_record_has_no_key_for_what_is_not_known(db: Database, node: NodeRow) -> None:
-    db.write(items.publish, node.id, [StoredItem("z")])
+    db.write(publish, node.id, [StoredItem("z")])
     assert page(db, node, limit=1).items[0].keys() == {"id", "created", "modified", "flags", "revision", "uri"}
 
 
@@ -170,7 +171,7 @@ def test_a_record_has_no_key_for_what_is_not_known(db: Database, node: NodeRow) 
 )
 def test_fields_trim_to_what_is_wanted_and_the_id(db: Database, field: str) -> None:
     node = db.node()
-    db.write(items.publish, node.id, [StoredItem("a", "<x/>", "urn:x", "bob@example.org", "{}", "t", "s", ("e",))])
+    db.write(publish, node.id, [StoredItem("a", "<x/>", "urn:x", "bob@example.org", "{}", "t", "s", ("e",))])
     everything = page(db, node).items[0]
     (record,) = page(db, node, fields=frozenset({field})).items
     assert record == {key: value for key, value in everything.items() if key in (field, "id")}
@@ -201,7 +202,7 @@ def test_paging_shows_everything_once_while_items_arrive(
 ) -> None:
     node = shared.node()
     known = [f"m{number:02}" for number in range(count)]
-    shared.write(items.publish, node.id, [item(id_) for id_ in known])
+    shared.write(publish, node.id, [item(id_) for id_ in known])
     coming = iter([f"{'az'[number % 2]}{number:02}" for number in range(100)])
     seen: list[str] = []
     position = None
@@ -213,7 +214,7 @@ def test_paging_shows_everything_once_while_items_arrive(
         if position is None:
             break
         arriving = [next(coming) for _ in range(arrivals.pop() if arrivals else 0)]
-        shared.write(items.publish, node.id, [item(id_) for id_ in arriving])
+        shared.write(publish, node.id, [item(id_) for id_ in arriving])
     assert len(set(seen)) == len(seen)
     assert [id_ for id_ in seen if id_ in known] == (known[::-1] if descending else known)
 
@@ -234,7 +235,7 @@ def test_pages_of_large_items_together_are_the_whole(db: Database, asked: dict[s
     node = db.node()
     # Light and heavy ones, and some that would not fit with any other.
     sizes = [(number * 37) % 11 * 300 + (20_000 if number % 13 == 0 else 0) for number in range(60)]
-    db.write(items.publish, node.id, [item(f"i{number}", "x" * size) for number, size in enumerate(sizes)])
+    db.write(publish, node.id, [item(f"i{number}", "x" * size) for number, size in enumerate(sizes)])
     node = db.again(node)
     whole = page(db, node, order=order, limit=40, **asked)
     for most in (1, 5_000, 30_000):

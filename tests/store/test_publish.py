@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pubsub_cached.store import items, nodes
 from pubsub_cached.store.rows import ItemsQuery, NodeRow, StoredItem, digest
 from pubsub_cached.store.transaction import Transaction
+from tests.support.stored import publish, retract
 
 from .conftest import Database
 from .content import contents, item, listed, revisions, tombstones
@@ -16,7 +17,7 @@ from .content import contents, item, listed, revisions, tombstones
 
 def test_every_new_item_has_a_revision_of_its_own_and_the_node_that_of_the_last(db: Database) -> None:
     node = db.node()
-    delta = db.write(items.publish, node.id, [item("a"), item("b"), item("c")])
+    delta = db.write(publish, node.id, [item("a"), item("b"), item("c")])
     assert delta.changed == ["a", "b", "c"]
     assert delta.removed == []
     given = revisions(db, node)
@@ -28,10 +29,10 @@ def test_every_new_item_has_a_revision_of_its_own_and_the_node_that_of_the_last(
 
 def test_an_overwrite_changes_content_and_modification_and_keeps_creation(db: Database) -> None:
     node = db.node()
-    db.write(items.publish, node.id, [item("a"), item("b")])
+    db.write(publish, node.id, [item("a"), item("b")])
     created = db.now
     db.now += 60_000
-    delta = db.write(items.publish, node.id, [item("a", "new")])
+    delta = db.write(publish, node.id, [item("a", "new")])
     assert delta.changed == ["a"]
     assert contents(db, node)["a"] == "<entry>new</entry>"
     record = db.read(items.page, node.id, ItemsQuery(ids=("a",))).items[0]
@@ -41,20 +42,12 @@ def test_an_overwrite_changes_content_and_modification_and_keeps_creation(db: Da
     assert db.again(node).item_count == 2
 
 
-def test_an_overwrite_keeps_its_place_where_the_service_does_not_move_it(db: Database) -> None:
-    node = db.node()
-    db.write(items.publish, node.id, [item("a"), item("b")])
-    db.write(lambda tx: items.publish(tx, node.id, [item("a", "new")], moves=False))
-    assert listed(db, node) == ["a", "b"]
-    assert contents(db, node)["a"] == "<entry>new</entry>"
-
-
 def test_the_same_content_moves_without_a_revision(db: Database) -> None:
     node = db.node()
-    db.write(items.publish, node.id, [item("a"), item("b")])
+    db.write(publish, node.id, [item("a"), item("b")])
     before, row = revisions(db, node), db.again(node)
     db.now += 60_000
-    delta = db.write(items.publish, node.id, [item("a")])
+    delta = db.write(publish, node.id, [item("a")])
     assert not delta
     assert delta.revision == 0
     assert revisions(db, node) == before
@@ -65,24 +58,24 @@ def test_the_same_content_moves_without_a_revision(db: Database) -> None:
 
 def test_the_newest_item_published_again_writes_nothing(db: Database) -> None:
     node = db.node()
-    db.write(items.publish, node.id, [item("a"), item("b")])
+    db.write(publish, node.id, [item("a"), item("b")])
     before = db.rows("SELECT * FROM item")
-    db.write(items.publish, node.id, [item("b")])
+    db.write(publish, node.id, [item("b")])
     assert db.rows("SELECT * FROM item") == before
 
 
 def test_the_same_payload_by_another_publisher_is_a_change(db: Database) -> None:
     node = db.node()
-    db.write(items.publish, node.id, [item("a", publisher="alice@example.org")])
-    assert db.write(items.publish, node.id, [item("a", publisher="mallory@example.org")]).changed == ["a"]
+    db.write(publish, node.id, [item("a", publisher="alice@example.org")])
+    assert db.write(publish, node.id, [item("a", publisher="mallory@example.org")]).changed == ["a"]
 
 
 def test_a_better_parser_is_a_change_without_a_modification(db: Database) -> None:
     node = db.node()
-    db.write(items.publish, node.id, [item("a")])
+    db.write(publish, node.id, [item("a")])
     stored = db.now
     db.now += 60_000
-    delta = db.write(items.publish, node.id, [item("a", data='{"title": "A"}', type="blog")])
+    delta = db.write(publish, node.id, [item("a", data='{"title": "A"}', type="blog")])
     assert delta.changed == ["a"]
     record = db.read(items.page, node.id, ItemsQuery()).items[0]
     assert (record["data"], record["type"], record["modified"]) == ('{"title": "A"}', "blog", stored)
@@ -91,32 +84,32 @@ def test_a_better_parser_is_a_change_without_a_modification(db: Database) -> Non
 
 def test_an_item_without_payload_never_replaces_content(db: Database) -> None:
     node = db.node()
-    db.write(items.publish, node.id, [item("a", data="{}", type="blog")])
+    db.write(publish, node.id, [item("a", data="{}", type="blog")])
     before = db.read(items.page, node.id, ItemsQuery()).items
-    assert not db.write(items.publish, node.id, [StoredItem("a")])
+    assert not db.write(publish, node.id, [StoredItem("a")])
     assert db.read(items.page, node.id, ItemsQuery()).items == before
 
 
 def test_an_item_that_was_never_seen_with_a_payload_is_stored_and_filled_later(db: Database) -> None:
     node = db.node()
-    assert db.write(items.publish, node.id, [StoredItem("a")]).changed == ["a"]
+    assert db.write(publish, node.id, [StoredItem("a")]).changed == ["a"]
     assert "payload" not in db.read(items.page, node.id, ItemsQuery()).items[0]
-    assert db.write(items.publish, node.id, [item("a")]).changed == ["a"]
+    assert db.write(publish, node.id, [item("a")]).changed == ["a"]
     assert contents(db, node) == {"a": "<entry>a</entry>"}
 
 
 def test_content_too_large_to_keep_replaces_what_is_out_of_date(db: Database) -> None:
     node = db.node()
-    db.write(items.publish, node.id, [item("a")])
+    db.write(publish, node.id, [item("a")])
     large = StoredItem("a", withheld=digest("<entry>much</entry>", ""))
-    assert db.write(items.publish, node.id, [large]).changed == ["a"]
+    assert db.write(publish, node.id, [large]).changed == ["a"]
     assert contents(db, node) == {"a": ""}
-    assert not db.write(items.publish, node.id, [large])
+    assert not db.write(publish, node.id, [large])
 
 
 def test_of_an_id_that_comes_twice_the_last_counts(db: Database) -> None:
     node = db.node()
-    delta = db.write(items.publish, node.id, [item("a", "one"), item("b"), item("a", "two")])
+    delta = db.write(publish, node.id, [item("a", "one"), item("b"), item("a", "two")])
     assert delta.changed == ["b", "a"]
     assert contents(db, node)["a"] == "<entry>two</entry>"
     assert db.again(node).item_count == 2
@@ -124,20 +117,20 @@ def test_of_an_id_that_comes_twice_the_last_counts(db: Database) -> None:
 
 def test_a_published_item_loses_its_tombstone(db: Database) -> None:
     node = db.node()
-    db.write(items.publish, node.id, [item("a")])
-    db.write(items.retract, node.id, ["a"])
+    db.write(publish, node.id, [item("a")])
+    db.write(retract, node.id, ["a"])
     assert tombstones(db, node).keys() == {"a"}
-    db.write(items.publish, node.id, [item("a")])
+    db.write(publish, node.id, [item("a")])
     assert tombstones(db, node) == {}
     assert db.again(node).item_count == 1
 
 
 def test_no_two_changes_share_a_revision(db: Database) -> None:
     one, two = db.node(), db.node()
-    db.write(items.publish, one.id, [item("a"), item("b")])
-    db.write(items.publish, two.id, [item("a")])
-    db.write(items.retract, one.id, ["a"])
-    db.write(items.publish, two.id, [item("a", "new"), item("b")])
+    db.write(publish, one.id, [item("a"), item("b")])
+    db.write(publish, two.id, [item("a")])
+    db.write(retract, one.id, ["a"])
+    db.write(publish, two.id, [item("a", "new"), item("b")])
     db.write(lambda tx: nodes.update(tx, one.id, title="One"))
     given = [*revisions(db, one).values(), *revisions(db, two).values(), *tombstones(db, one).values()]
     assert len(set(given)) == len(given)
@@ -161,7 +154,7 @@ def test_items_end_together_where_they_would_one_by_one(
     """So that events which wait may be applied as one."""
     one, other = shared.node(), shared.node()
     for node in (one, other):
-        shared.write(items.publish, node.id, [item(id_) for id_ in stored])
+        shared.write(publish, node.id, [item(id_) for id_ in stored])
     new = [item(id_, "new") for id_ in events]
     for each in new:
         shared.write(_follow, one, [each], keep)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from pubsub_cached.store import items
+from tests.support.stored import publish
 
 from .conftest import Database
 from .content import item
@@ -24,7 +24,7 @@ from .content import item
 )
 def test_what_refers_to_nothing_or_is_there_twice_is_refused(db: Database, sql: str) -> None:
     node = db.node()
-    db.write(items.publish, node.id, [item("a")])
+    db.write(publish, node.id, [item("a")])
     with pytest.raises(IntegrityError):
         db.write(lambda tx: tx.connection.exec_driver_sql(sql))
 

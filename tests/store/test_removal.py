@@ -7,6 +7,7 @@ import pytest
 from pubsub_cached.store import items, nodes
 from pubsub_cached.store.changes import since
 from pubsub_cached.store.rows import NodeRow
+from tests.support.stored import publish, retract
 
 from .conftest import Database
 from .content import item, listed, tombstones
@@ -17,7 +18,7 @@ def node(db: Database) -> NodeRow:
     node = db.node(completeness="full")
     for number in range(6):
         db.now += 1000
-        db.write(items.publish, node.id, [item(str(number))])
+        db.write(publish, node.id, [item(str(number))])
     return db.again(node)
 
 
@@ -58,7 +59,7 @@ def test_nothing_that_fits_changes_nothing(db: Database, node: NodeRow) -> None:
 
 
 def test_eviction_keeps_the_newest_by_modification(db: Database, node: NodeRow) -> None:
-    db.write(items.publish, node.id, [item("0", "new")])
+    db.write(publish, node.id, [item("0", "new")])
     assert db.write(items.evict, node.id, 3) == 3
     assert listed(db, node) == ["4", "5", "0"]
     after = db.again(node)
@@ -73,13 +74,13 @@ def test_eviction_below_the_limit_changes_nothing(db: Database, node: NodeRow) -
 
 def test_a_node_that_may_not_be_served_stays_so(db: Database) -> None:
     node = db.node()
-    db.write(items.publish, node.id, [item("a"), item("b")])
+    db.write(publish, node.id, [item("a"), item("b")])
     db.write(items.evict, node.id, 1)
     assert db.again(node).completeness == "none"
 
 
 def test_forgetting_takes_items_and_tombstones_along(db: Database, node: NodeRow) -> None:
-    db.write(items.retract, node.id, ["0"])
+    db.write(retract, node.id, ["0"])
     db.write(nodes.forget, node.id)
     assert db.read(nodes.find, node.address) is None
     assert db.rows("SELECT count(*) FROM item") == db.rows("SELECT count(*) FROM tombstone") == [(0,)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pubsub_cached.store import items, maintenance
 from pubsub_cached.store.changes import since
+from tests.support.stored import publish, retract
 
 from .conftest import Database
 from .content import item, listed, tombstones
@@ -11,9 +12,9 @@ from .content import item, listed, tombstones
 
 def test_a_retraction_leaves_a_tombstone_with_its_own_revision(db: Database) -> None:
     node = db.node()
-    db.write(items.publish, node.id, [item("a"), item("b"), item("c")])
+    db.write(publish, node.id, [item("a"), item("b"), item("c")])
     before = db.again(node).revision
-    delta = db.write(items.retract, node.id, ["c", "a"])
+    delta = db.write(retract, node.id, ["c", "a"])
     assert (delta.changed, delta.removed, delta.revision) == ([], ["c", "a"], before + 2)
     assert tombstones(db, node) == {"c": before + 1, "a": before + 2}
     assert listed(db, node) == ["b"]
@@ -23,16 +24,16 @@ def test_a_retraction_leaves_a_tombstone_with_its_own_revision(db: Database) -> 
 
 def test_unknown_ids_are_not_said_to_be_removed(db: Database) -> None:
     node = db.node()
-    db.write(items.publish, node.id, [item("a")])
-    assert db.write(items.retract, node.id, ["x", "a", "a"]).removed == ["a"]
+    db.write(publish, node.id, [item("a")])
+    assert db.write(retract, node.id, ["x", "a", "a"]).removed == ["a"]
     before = db.again(node)
-    assert not db.write(items.retract, node.id, ["x", "a"])
+    assert not db.write(retract, node.id, ["x", "a"])
     assert db.again(node) == before
 
 
 def test_erasing_leaves_a_tombstone_for_everything(db: Database) -> None:
     node = db.node(completeness="full")
-    db.write(items.publish, node.id, [item(str(number)) for number in range(30)])
+    db.write(publish, node.id, [item(str(number)) for number in range(30)])
     before = db.again(node).revision
     delta = db.write(items.erase, node.id)
     assert delta.removed == [str(number) for number in range(30)]
@@ -43,11 +44,11 @@ def test_erasing_leaves_a_tombstone_for_everything(db: Database) -> None:
 
 def test_expired_tombstones_make_older_revisions_incomplete(db: Database) -> None:
     node = db.node()
-    db.write(items.publish, node.id, [item("a"), item("b"), item("c")])
+    db.write(publish, node.id, [item("a"), item("b"), item("c")])
     start = db.again(node).revision
-    first = db.write(items.retract, node.id, ["a"]).revision
+    first = db.write(retract, node.id, ["a"]).revision
     db.now += 1000
-    db.write(items.retract, node.id, ["b"])
+    db.write(retract, node.id, ["b"])
     assert db.write(maintenance.expire_tombstones, db.now) == 1
     assert not db.read(since, node.address, start).complete
     assert db.read(since, node.address, first) == ([], ["b"], db.again(node).revision, True)

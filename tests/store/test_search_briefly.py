@@ -8,12 +8,13 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import Connection, insert, text
 
-from pubsub_cached.store import drive, indexes, items, nodes, scope, search
+from pubsub_cached.store import drive, indexes, nodes, scope, search
 from pubsub_cached.store.database import TooMuch
 from pubsub_cached.store.models import Node
 from pubsub_cached.store.search import Search
 from pubsub_cached.store.statement import Prepared
 from pubsub_cached.store.store import Store
+from tests.support.stored import publish
 
 from .conftest import Database
 from .searching import parsed, served, sought
@@ -30,7 +31,7 @@ def full(db: Database) -> Database:
     titles = [f"common n{number}" for number in range(MANY)]
     data = [{"title": title, "start": "2026-01", "n": number} for number, title in enumerate(titles)]
     data[7] |= {"title": "common rare Ärger ☀", "start": "2026-07"}
-    db.write(items.publish, node.id, [parsed(str(number), one) for number, one in enumerate(data)])
+    db.write(publish, node.id, [parsed(str(number), one) for number, one in enumerate(data)])
     db.write(indexes.ensure, ["start"])
     return db
 
@@ -109,7 +110,7 @@ def test_nobody_waits_for_more(full: Database, words: str, wanted: Any) -> None:
 def test_long_texts_are_no_little(full: Database) -> None:
     node = served(full, "long")
     long = {"title": "vast", "content": "x " * 20_000}
-    full.write(items.publish, node.id, [parsed(f"long{number}", long) for number in range(3)])
+    full.write(publish, node.id, [parsed(f"long{number}", long) for number in range(3)])
     assert briefly(full, sought("vast"))[0] is None
     assert briefly(full, sought("vast", fields=frozenset({"id"})))[0] == ["long2", "long1", "long0"]
 

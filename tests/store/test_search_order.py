@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pubsub_cached.errors import InvalidCursor
-from pubsub_cached.store import items, nodes, ranked, search
+from pubsub_cached.store import nodes, ranked, search
 from pubsub_cached.store.rows import NodeRow
+from tests.support.stored import publish, retract
 
 from .conftest import Database
 from .searching import found, ids, left_out, outside, parsed, served, sought, titled
@@ -57,7 +58,7 @@ def test_pages_together_are_the_whole(shared: Database, contents: list[Any], ord
         return
     one, two = served(shared, "one"), served(shared, "two")
     for number, data in enumerate(contents):
-        shared.write(items.publish, (one, two)[number % 2].id, [parsed(str(number), data)])
+        shared.write(publish, (one, two)[number % 2].id, [parsed(str(number), data)])
     try:
         whole = ids(shared, text, order=order)
         assert everything(shared, limit, text=text, order=order) == whole
@@ -84,7 +85,7 @@ def test_items_that_arrive_change_nothing_on_the_pages_to_come(db: Database, ord
     def meanwhile() -> None:
         # Better than all, newer than all, and gone.
         put(db, node, {f"{next(fresh)}": "gtk gtk gtk gtk"})
-        db.write(items.retract, node.id, [f"{next(fresh) - 1}"])
+        db.write(retract, node.id, [f"{next(fresh) - 1}"])
         put(db, node, {f"{next(fresh)}": "gtk"})
 
     got = everything(db, 3, meanwhile, text=text, order=order)
@@ -101,7 +102,7 @@ def test_an_item_that_is_removed_is_left_out_and_nothing_else(db: Database) -> N
         gone = whole[3:6]
 
         def meanwhile(gone: list[str] = gone) -> None:
-            db.write(items.retract, node.id, gone)
+            db.write(retract, node.id, gone)
 
         assert everything(db, 3, meanwhile, text="gtk", order=order) == whole[:3] + whole[6:]
 
@@ -109,7 +110,7 @@ def test_an_item_that_is_removed_is_left_out_and_nothing_else(db: Database) -> N
 def test_what_has_nothing_at_a_path_comes_last(db: Database) -> None:
     node = served(db)
     data = {"b": {"n": 2}, "null": {"n": None}, "a": {"n": 1}, "none": {}, "text": {"n": "x"}}
-    db.write(items.publish, node.id, [parsed(id_, one) for id_, one in data.items()])
+    db.write(publish, node.id, [parsed(id_, one) for id_, one in data.items()])
     assert ids(db, order="data.n, created") == ["a", "b", "text", "null", "none"]
     assert ids(db, order="data.n desc, created") == ["text", "b", "a", "null", "none"]
     assert ids(db, wanted={"where": [["n", "<", 5]]}, order="data.n desc") == ["b", "a"]
@@ -133,7 +134,7 @@ def test_of_many_those_stored_last_are_ranked_and_the_answer_says_so(
 
 def test_a_page_ends_before_it_is_too_large(db: Database) -> None:
     node = served(db)
-    db.write(items.publish, node.id, [parsed(str(number), {"title": "é" * 500}) for number in range(10)])
+    db.write(publish, node.id, [parsed(str(number), {"title": "é" * 500}) for number in range(10)])
     page = found(db, max_bytes=2500)
     assert len(page.items) == 2
     assert page.place is not None
@@ -151,4 +152,4 @@ def test_a_place_of_another_order_is_refused(db: Database, place: Any, text: str
 
 
 def put(db: Database, node: NodeRow, titles: dict[str, str]) -> None:
-    db.write(items.publish, node.id, [parsed(id_, {"title": title, "n": len(id_)}) for id_, title in titles.items()])
+    db.write(publish, node.id, [parsed(id_, {"title": title, "n": len(id_)}) for id_, title in titles.items()])

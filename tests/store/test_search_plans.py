@@ -12,13 +12,14 @@ from sqlalchemy import Connection, text
 
 from pubsub_cached.address import Address
 from pubsub_cached.errors import DatabaseError, Timeout
-from pubsub_cached.store import aside, dialect, drive, explain, indexes, items, nodes, scope, search
+from pubsub_cached.store import aside, dialect, drive, explain, indexes, nodes, scope, search
 from pubsub_cached.store.path import parse
 from pubsub_cached.store.query import Query
 from pubsub_cached.store.scope import Shown
 from pubsub_cached.store.search import Search
 from pubsub_cached.store.statement import Prepared
 from pubsub_cached.store.store import Store
+from tests.support.stored import publish
 
 from .conftest import Database
 from .searching import ids, parsed, served, sought, titled
@@ -47,7 +48,7 @@ def full(db: Database) -> Database:
     data = [
         {"title": f"word{number % 3} word", "start": f"2026-{number % 12 + 1:02}", "n": number} for number in range(60)
     ]
-    db.write(items.publish, node.id, [parsed(str(number), one) for number, one in enumerate(data)])
+    db.write(publish, node.id, [parsed(str(number), one) for number, one in enumerate(data)])
     return db
 
 
@@ -155,7 +156,7 @@ def test_what_can_have_no_index(full: Database, written: str) -> None:
 def test_a_path_is_written_into_a_statement_safely(full: Database) -> None:
     hostile = "it's '); DROP TABLE item; --"
     node = served(full, "hostile")
-    full.write(items.publish, node.id, [parsed("h", {hostile: "x"})])
+    full.write(publish, node.id, [parsed("h", {hostile: "x"})])
     full.write(indexes.ensure, [hostile])
     assert plan(full, sought(wanted={"where": [[hostile, "=", "x"]]}))[0] == "path"
     assert ids(full, wanted={"where": [[hostile, "=", "x"]]}) == ["h"]

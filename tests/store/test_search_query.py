@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pubsub_cached.address import Address
 from pubsub_cached.errors import InvalidArgs, InvalidQuery
 from pubsub_cached.store import accounts, indexes, items, nodes, query
+from tests.support.stored import publish
 
 from . import naive
 from .conftest import ACCOUNT, Database
@@ -68,7 +69,7 @@ def test_clauses_hold_where_python_says_so(
     # With and without an index on a path, of which the answer must not depend.
     shared.write(indexes.keep, ["a", "b", '["c.d"]'] if indexed else [])
     node = served(shared, json.dumps([objects, clauses, indexed]))
-    shared.write(items.publish, node.id, [parsed(str(number), data) for number, data in enumerate(objects)])
+    shared.write(publish, node.id, [parsed(str(number), data) for number, data in enumerate(objects)])
     expected = [str(n) for n, data in enumerate(objects) if all(naive.holds(clause, data) for clause in clauses)]
     assert sorted(ids(shared, wanted={"nodes": [node.address.node], "where": clauses})) == expected
     everywhere = ids(shared, wanted={"where": clauses, "services": [node.address.service]}, limit=100_000)
@@ -78,7 +79,7 @@ def test_clauses_hold_where_python_says_so(
 
 def test_a_missing_path_matches_only_that_it_is_missing(db: Database) -> None:
     node = served(db)
-    db.write(items.publish, node.id, [parsed("none"), parsed("empty", {}), parsed("there", {"p": 1})])
+    db.write(publish, node.id, [parsed("none"), parsed("empty", {}), parsed("there", {"p": 1})])
     for operator, value in [("=", 2), ("!=", 2), ("<", 0), ("not-in", [2]), ("not-like", "x"), ("disjoint", [2])]:
         expected = ["there"] if operator.startswith(("!", "not", "dis")) else []
         assert ids(db, wanted={"where": [["p", operator, value]]}) == expected
@@ -120,9 +121,9 @@ def test_lists_constrain(db: Database, wanted: dict[str, Any], expected: str) ->
         parsed("b", {"n": 2}, **blog),
         parsed("c", {"n": 2}, type="event"),
     ]
-    db.write(items.publish, one.id, first)
-    db.write(items.publish, two.id, [parsed("d", {}, **blog)])
-    db.write(items.publish, own.id, [parsed("e")])
+    db.write(publish, one.id, first)
+    db.write(publish, two.id, [parsed("d", {}, **blog)])
+    db.write(publish, own.id, [parsed("e")])
     db.write(items.set_flags, one.address, ["a", "b"], ["starred"], [])
     db.write(items.set_flags, one.address, ["a"], ["read"], [])
     db.write(items.set_flags, two.address, ["d"], ["read"], [])
@@ -131,21 +132,21 @@ def test_lists_constrain(db: Database, wanted: dict[str, Any], expected: str) ->
 
 def test_items_that_may_not_be_served_never_appear(db: Database) -> None:
     for state in ("unknown", "discovered", "denied", "gone", "excluded"):
-        db.write(items.publish, served(db, state, state=state).id, [parsed(state, {"title": "hidden"})])
-    db.write(items.publish, served(db, "none", completeness="none").id, [parsed("none", {"title": "hidden"})])
+        db.write(publish, served(db, state, state=state).id, [parsed(state, {"title": "hidden"})])
+    db.write(publish, served(db, "none", completeness="none").id, [parsed("none", {"title": "hidden"})])
     db.write(accounts.ensure, "bob@example.org")
     removed = served(db, account="bob@example.org")
-    db.write(items.publish, removed.id, [parsed("removed", {"title": "hidden"})])
+    db.write(publish, removed.id, [parsed("removed", {"title": "hidden"})])
     db.write(accounts.remove, "bob@example.org", True)
     assert ids(db, "hidden") == ids(db) == []
     assert ids(db, wanted={"nodes": ["denied"]}) == ids(db, wanted={"ids": ["gone", "removed"]}) == []
-    db.write(items.publish, served(db, "window", completeness="window", state="stale").id, [parsed("seen")])
+    db.write(publish, served(db, "window", completeness="window", state="stale").id, [parsed("seen")])
     assert ids(db) == ["seen"]
 
 
 def test_a_record_says_where_the_item_is(db: Database) -> None:
     node = served(db)
-    db.write(items.publish, node.id, [parsed("x y", {"title": "T"}, type="blog", publisher="bob@example.org")])
+    db.write(publish, node.id, [parsed("x y", {"title": "T"}, type="blog", publisher="bob@example.org")])
     (record,) = found(db).items
     assert record["key"] == Address(*node.address).key("x y")
     assert (record["account"], record["service"], record["node"]) == tuple(node.address)
@@ -227,7 +228,7 @@ def test_limits_of_an_order() -> None:
 
 def test_everything_at_its_limit_can_be_asked(db: Database) -> None:
     node = served(db)
-    db.write(items.publish, node.id, [parsed("a", {"a": [{"b": 1}]})])
+    db.write(publish, node.id, [parsed("a", {"a": [{"b": 1}]})])
     clause: Any = {"any": [["a[*].b", "=", number] for number in range(32)]}
     for _ in range(6):
         clause = {"not": clause}

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from pubsub_cached.store import dialect, indexes, items, search
+from pubsub_cached.store import dialect, indexes, search
 from pubsub_cached.store.search import Search
 from pubsub_cached.store.shape import Shape, shaped
 from pubsub_cached.store.statement import Prepared, Values
+from tests.support.stored import publish
 
 from .conftest import Database
 from .searching import ids, parsed, served, sought
@@ -42,7 +43,7 @@ def full(db: Database) -> Database:
         {"title": f"word{number}", "start": f"2026-{number:02}", "n": number, "tags": [f"t{number}", "all"]}
         for number in range(1, 10)
     ]
-    db.write(items.publish, node.id, [parsed(f"i{one['n']}", one) for one in data])
+    db.write(publish, node.id, [parsed(f"i{one['n']}", one) for one in data])
     db.write(indexes.ensure, ["start"])
     return db
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pubsub_cached.errors import InvalidQuery
 from pubsub_cached.store import items, maintenance, nodes, words
 from pubsub_cached.store.text import text_of
+from tests.support.stored import publish, retract
 
 from .conftest import Database
 from .searching import found, ids, left_out, parsed, served, titled
@@ -102,7 +103,7 @@ def test_many_symbols(full: Database) -> None:
 def test_markup_is_not_searched(db: Database) -> None:
     node = served(db)
     body = [{"type": "xhtml", "text": "plain words", "xhtml": "<p class='hidden'>plain words</p>"}]
-    db.write(items.publish, node.id, [parsed("a", {"content": body, "body": "<b>bold</b>", "url": "https://secret/"})])
+    db.write(publish, node.id, [parsed("a", {"content": body, "body": "<b>bold</b>", "url": "https://secret/"})])
     assert ids(db, "plain") == ["a"]
     for unseen in ("hidden", "bold", "secret", "entry", "xhtml"):
         assert ids(db, unseen) == []
@@ -120,9 +121,9 @@ def test_the_index_follows_every_way_of_writing(db: Database) -> None:
     node = served(db)
     titled(db, node, a="first", b="second", c="third")
     check_index(db)
-    db.write(items.publish, node.id, [parsed("a", {"title": "changed"}), parsed("b", {"title": "second"})])
+    db.write(publish, node.id, [parsed("a", {"title": "changed"}), parsed("b", {"title": "second"})])
     assert (ids(db, "first"), ids(db, "changed"), ids(db, "second")) == ([], ["a"], ["b"])
-    db.write(items.retract, node.id, ["b"])
+    db.write(retract, node.id, ["b"])
     assert ids(db, "second") == []
     check_index(db)
     db.write(items.replace, node.id, [parsed("c", {"title": "third"}), parsed("d", {"title": "fourth"})], full=True)
@@ -150,7 +151,7 @@ def test_flags_and_places_leave_the_index_alone(db: Database) -> None:
     titled(db, node, a="first", b="second")
     before = db.rows(rows)
     db.write(items.set_flags, node.address, ["a"], ["read"], [])
-    db.write(items.publish, node.id, [parsed("a", {"title": "first"})])
+    db.write(publish, node.id, [parsed("a", {"title": "first"})])
     assert ids(db, order="modified") == ["b", "a"]
     assert db.rows(rows) == before
 
@@ -158,9 +159,7 @@ def test_flags_and_places_leave_the_index_alone(db: Database) -> None:
 def test_a_snippet_is_plain_text_around_a_word(db: Database) -> None:
     node = served(db)
     long = "word " * 100 + "Größe zählt " + "word " * 100
-    db.write(
-        items.publish, node.id, [parsed("a", {"title": "grosse", "summary": long}), parsed("b", {"title": "Größe"})]
-    )
+    db.write(publish, node.id, [parsed("a", {"title": "grosse", "summary": long}), parsed("b", {"title": "Größe"})])
     pieces = {item["id"]: item["snippet"] for item in found(db, "größe").items}
     assert pieces["b"] == "Größe"
     assert pieces["a"].startswith("… word")
@@ -176,7 +175,7 @@ def test_the_best_comes_first(db: Database) -> None:
     filler = " ".join(["other"] * 80)
     texts = {"body": {"title": "x", "content": f"{filler} gtk"}, "title": {"title": "gtk", "content": filler}}
     texts |= {"often": {"title": "gtk gtk", "content": "gtk gtk"}, "long": {"content": f"{filler * 20} gtk"}}
-    db.write(items.publish, node.id, [parsed(id_, data) for id_, data in texts.items()])
+    db.write(publish, node.id, [parsed(id_, data) for id_, data in texts.items()])
     assert ids(db, "gtk") == ["often", "title", "body", "long"]
     assert ids(db, "gtk", order="rank") == ["long", "body", "title", "often"]
     assert ids(db, "gtk", order="rank desc, id") == ["often", "title", "body", "long"]

@@ -20,6 +20,7 @@ from pubsub_cached.store.migrate import Migrations, prepare
 from pubsub_cached.store.rows import ItemsQuery
 from pubsub_cached.store.sqlite import start
 from pubsub_cached.store.store import Store
+from tests.support.stored import publish
 
 from .conftest import Database, url_of
 from .content import item
@@ -65,7 +66,7 @@ def later(tmp_path: Path) -> Migrations:
 def filled(db: Database) -> Path:
     """A database with a node of three items, closed."""
     node = db.node(title="Blog")
-    db.write(items.publish, node.id, [item("a"), item("b"), item("c")])
+    db.write(publish, node.id, [item("a"), item("b"), item("c")])
     db.close()
     return db.path
 

@@ -9,11 +9,12 @@ import psycopg
 import pytest
 
 from pubsub_cached.address import Address
-from pubsub_cached.store import accounts, items, nodes
+from pubsub_cached.store import accounts, nodes
 from pubsub_cached.store.postgresql.server import Server
 from pubsub_cached.store.postgresql.statistics import LEAST
 from pubsub_cached.store.store import Store
 from tests.support.postgresql import PostgreSQL
+from tests.support.stored import publish
 
 from .conftest import ACCOUNT
 from .searching import parsed
@@ -38,7 +39,7 @@ class Filled:
         node = await self.store.write(nodes.ensure, Address(ACCOUNT, "pubsub.example.org", "blog"))
         new = [parsed(str(number), {"title": f"w{number}"}) for number in range(self._count, self._count + count)]
         self._count += count
-        await self.store.write(items.publish, node.id, new)
+        await self.store.write(publish, node.id, new)
         self.database._statistics.wait()
 
     @property

@@ -20,6 +20,7 @@ from pubsub_cached.store.rows import ItemsQuery
 from pubsub_cached.store.store import Store
 from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.store.writer import GROUP_ITEMS
+from tests.support.stored import publish
 
 from .conftest import milliseconds, url_of
 from .content import item
@@ -53,7 +54,7 @@ async def behind_a_gate(store: Store) -> tuple[Gate, asyncio.Future[Transaction]
 
 async def test_a_write_is_seen_once_its_future_is_done(store: Store, address: Address) -> None:
     node = await store.write(nodes.ensure, address)
-    delta = await store.write(items.publish, node.id, [item("a")])
+    delta = await store.write(publish, node.id, [item("a")])
     _, revision, found = await store.read(read_items, address, ItemsQuery())
     assert found is not None
     assert [record["id"] for record in found.items] == ["a"]
@@ -125,13 +126,13 @@ async def test_a_function_that_fails_undoes_itself_alone(store: Store, address: 
     node = await store.write(nodes.ensure, address)
 
     def half(tx: Transaction) -> None:
-        items.publish(tx, node.id, [item("half")])
+        publish(tx, node.id, [item("half")])
         raise RuntimeError("half way")
 
     gate, held = await behind_a_gate(store)
-    first = store.write(items.publish, node.id, [item("a")])
+    first = store.write(publish, node.id, [item("a")])
     second = store.write(half)
-    third = store.write(items.publish, node.id, [item("b")])
+    third = store.write(publish, node.id, [item("b")])
     refused = store.write(lambda tx: tx.connection.exec_driver_sql("INSERT INTO nowhere VALUES (1)"))
     gate.open()
     await held
@@ -163,13 +164,13 @@ async def test_a_failed_commit_fails_everything_in_it(
             tx.connection.exec_driver_sql("INSERT INTO one VALUES (1), (1)")
 
     gate, held = await behind_a_gate(store)
-    futures = [held, store.write(items.publish, node.id, [item("a")]), store.write(broken)]
+    futures = [held, store.write(publish, node.id, [item("a")]), store.write(broken)]
     before = store.revision
     gate.open()
     results = await asyncio.gather(*futures, return_exceptions=True)
     assert [type(result) for result in results] == [DatabaseError] * 3
     assert store.revision == before
-    assert (await store.write(items.publish, node.id, [item("b")])).changed == ["b"]
+    assert (await store.write(publish, node.id, [item("b")])).changed == ["b"]
     found = await store.read(items.page, node.id, ItemsQuery())
     assert [record["id"] for record in found.items] == ["b"]
 
@@ -184,10 +185,10 @@ async def test_a_full_disk_is_said_and_undoes_the_write(store: Store, address: A
 
     await store.write(fill)
     with pytest.raises(StorageFull, match="full"):
-        await store.write(items.publish, node.id, [item(str(n), "x" * 5000) for n in range(50)])
+        await store.write(publish, node.id, [item(str(n), "x" * 5000) for n in range(50)])
     assert (await store.read(items.page, node.id, ItemsQuery())).items == []
     await store.write(lambda tx: tx.connection.exec_driver_sql("PRAGMA max_page_count=1000000"))
-    assert (await store.write(items.publish, node.id, [item("a")])).changed == ["a"]
+    assert (await store.write(publish, node.id, [item("a")])).changed == ["a"]
 
 
 async def test_a_read_sees_one_moment(store: Store, path: Path, address: Address) -> None:
@@ -245,7 +246,7 @@ async def test_closing_writes_what_is_queued_into_the_one_file(url: str, path: P
     store = Store.open(url)
     await store.write(accounts.ensure, address.account)
     node = await store.write(nodes.ensure, address)
-    futures = [store.write(items.publish, node.id, [item(str(number))]) for number in range(120)]
+    futures = [store.write(publish, node.id, [item(str(number))]) for number in range(120)]
     await store.close()
     assert all(future.result().changed for future in futures)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
@@ -260,11 +261,11 @@ async def test_the_revision_goes_on_after_a_restart(url: str, address: Address) 
     store = Store.open(url)
     await store.write(accounts.ensure, address.account)
     node = await store.write(nodes.ensure, address)
-    delta = await store.write(items.publish, node.id, [item("a")])
+    delta = await store.write(publish, node.id, [item("a")])
     await store.close()
     store = Store.open(url)
     assert store.revision == await store.read(maintenance.revision) == delta.revision
-    assert (await store.write(items.publish, node.id, [item("b")])).revision > delta.revision
+    assert (await store.write(publish, node.id, [item("b")])).revision > delta.revision
     await store.close()
 
 
@@ -275,13 +276,13 @@ async def test_revisions_that_a_power_failure_took_back_are_not_given_again(path
     await store.close()
     before = path.read_bytes()
     store = Store.open(url_of(path))
-    lost = await store.write(items.publish, node.id, [item(str(number)) for number in range(20)])
+    lost = await store.write(publish, node.id, [item(str(number)) for number in range(20)])
     await store.close()
     path.write_bytes(before)
     later = milliseconds() + 1000
     store = Store.open(url_of(path), clock=lambda: later)
     assert not (await store.read(since, address, lost.revision)).complete
-    again = await store.write(items.publish, node.id, [item("a")])
+    again = await store.write(publish, node.id, [item("a")])
     assert again.revision > lost.revision
     assert (await store.read(since, address, lost.revision)).changed == ["a"]
     await store.close()
@@ -307,7 +308,7 @@ async def test_damage_met_while_running_is_looked_at_at_the_next_start(url: str,
     store = Store.open(url)
     await store.write(accounts.ensure, address.account)
     node = await store.write(nodes.ensure, address)
-    await store.write(items.publish, node.id, [item(str(number), "x" * 3000) for number in range(200)])
+    await store.write(publish, node.id, [item(str(number), "x" * 3000) for number in range(200)])
     await store.close()
     with path.open("r+b") as file:
         file.seek(200_000)

@@ -66,4 +66,4 @@ def _evict(tx: Transaction, node_id: int) -> Delta | None:
     if node is None or node.state not in KEPT or node.max_items is None:
         return Delta()
     ids = item_store.surplus(tx, node_id, node.max_items)
-    return item_store.retract(tx, node_id, ids) if ids is not None else None
+    return item_store.follow(tx, node, (), ids, None).delta if ids is not None else None

@@ -27,9 +27,7 @@ __all__ = [
     "evict",
     "follow",
     "page",
-    "publish",
     "replace",
-    "retract",
     "set_flags",
     "surplus",
 ]
@@ -38,20 +36,6 @@ __all__ = [
 def page(conn: Connection, node_id: int, query: ItemsQuery) -> ItemsSlice:
     """A slice of the node's items. Raises NoSuchItem for an unknown ``after`` or ``before``, and NoSuchNode."""
     return pages.page(conn, nodes.must(nodes.by_id(conn, node_id)), query)
-
-
-def publish(tx: Transaction, node_id: int, items: Sequence[StoredItem], *, moves: bool = True) -> Delta:
-    """Items that the service announced, in its order; of an id that comes twice the last counts.
-
-    The same content has no revision. moves: whether an item that is published again becomes the
-    newest (XEP-0060 leaves it to the service); its creation stays where it is.
-    """
-    return _published(Batch(tx, nodes.must(nodes.by_id(tx.connection, node_id))), tx, items, moves)
-
-
-def retract(tx: Transaction, node_id: int, ids: Sequence[str]) -> Delta:
-    """Items that the service removed; ids that are not there are not in ``removed``."""
-    return _retracted(Batch(tx, nodes.must(nodes.by_id(tx.connection, node_id))), tx, ids)
 
 
 class Followed(NamedTuple):
@@ -65,14 +49,16 @@ class Followed(NamedTuple):
 def follow(
     tx: Transaction, node: NodeRow, items: Sequence[StoredItem], retracted: Sequence[str], keep: int | None
 ) -> Followed:
-    """All that one event says of a node whose row was read in this transaction: ``publish``, then ``retract``.
+    """All that one event says of a node whose row was read in this transaction: items, then retractions.
 
-    keep: how many items stay when some were published, those modified last; None for all.
+    Of an id that comes twice the last counts; the same content has no revision. An item that is published again becomes
+    the newest, its creation stays where it is. Ids that are not there are not in ``removed``. keep: how many items stay
+    when some were published, those modified last; None for all.
     """
     published = removed = Delta()
     if items:
         batch = Batch(tx, node)
-        published, node = _published(batch, tx, items, moves=True), batch.node
+        published, node = _published(batch, tx, items), batch.node
     if retracted:
         batch = Batch(tx, node)
         removed, node = _retracted(batch, tx, retracted), batch.node
@@ -92,7 +78,7 @@ def erase(tx: Transaction, node_id: int) -> Delta:
     return batch.write()
 
 
-def _published(batch: Batch, tx: Transaction, items: Sequence[StoredItem], moves: bool) -> Delta:
+def _published(batch: Batch, tx: Transaction, items: Sequence[StoredItem]) -> Delta:
     last = last_of_each(items)
     stored = held(tx, batch.node.id, [item.id for item in last])
     # Where nothing is there yet, nothing is compared with it.
@@ -102,7 +88,7 @@ def _published(batch: Batch, tx: Transaction, items: Sequence[StoredItem], moves
         if before is None:
             newest = tx.next_place()
             batch.store(item, None, newest, newest)
-        elif not moves or before.modified == newest:
+        elif before.modified == newest:
             batch.store(item, before, before.created, before.modified)
         else:
             newest = tx.next_place()

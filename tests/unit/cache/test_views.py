@@ -20,6 +20,7 @@ from pubsub_cached.store.rows import StoredItem
 from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, Cached, Make
+from tests.support.stored import publish, retract
 from tests.support.viewed import Owner
 
 ADDRESS = Address(ALICE, "pubsub.example.org", "blog")
@@ -39,14 +40,14 @@ class Shelf:
         self.rows: dict[Address, int] = {}
 
     async def put(self, *found: StoredItem, address: Address = ADDRESS) -> None:
-        await self.house.store.write(items.publish, await self._row(address), list(found))
+        await self.house.store.write(publish, await self._row(address), list(found))
 
     async def fill(self, count: int, title: str = "apple", address: Address = ADDRESS) -> None:
         """Items 0 to count."""
         await self.put(*(stored(str(number), title) for number in range(count)), address=address)
 
     async def retract(self, *ids: str) -> None:
-        await self.house.store.write(items.retract, await self._row(ADDRESS), ids)
+        await self.house.store.write(retract, await self._row(ADDRESS), ids)
 
     async def hide(self, hidden: bool = True) -> None:
         row = await self._row(ADDRESS)
