@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pubsub_cached.bus.addresses import BUS, BUS_PATH
 from pubsub_cached.cache.views import AT_MOST
 from pubsub_cached.daemon import NAME, Daemon
 from pubsub_cached.errors import BusLost
+from pubsub_cached.store.aside import THREADS
 from pubsub_cached.xmpp.fake import World
 from tests.bus.api_service import CACHE, ERROR, SERVICE, Frontend, daemon, entry, frontend, world
 from tests.bus.sample import ROOT, Held, stop_reading
@@ -40,6 +42,12 @@ class Setting:
             while name in self.daemon._connection.unsandboxed or any(view.owner == name for view in views.all()):
                 await asyncio.sleep(0.01)  # nobody is told of that
 
+    async def read_by_all_threads(self) -> None:
+        """Each thread beside the loop has a connection from its first read on, and keeps it."""
+        all_at_once = threading.Barrier(THREADS)
+        store = self.daemon.house.store
+        await asyncio.gather(*(store.read_aside(lambda _: all_at_once.wait()) for _ in range(THREADS)))
+
     async def footprint(self) -> Footprint:
         """What there is once nothing is under way."""
         await self.client.ids()
@@ -62,7 +70,9 @@ async def setting(bus_address: str, tmp_path: Path) -> AsyncIterator[Setting]:
     made = world(20)
     async with daemon(made, bus_address, tmp_path) as service, frontend(bus_address) as client:
         await client.synchronised()
-        yield Setting(made, bus_address, service, client)
+        setting = Setting(made, bus_address, service, client)
+        await setting.read_by_all_threads()
+        yield setting
 
 
 async def open_and_drop(setting: Setting, count: int) -> None:
