@@ -144,13 +144,18 @@ def name(server: PostgreSQL, template: str) -> Iterator[str]:
     server.drop(made)
 
 
+def with_later(directory: Path, migration: str) -> Migrations:
+    """Migrations with one more than there is, whose text says HEAD for what it follows."""
+    scripts = directory / "migrations"
+    shutil.copytree(paths.migrations(), scripts, ignore=shutil.ignore_patterns("__pycache__"))
+    (scripts / "versions" / "later.py").write_text(migration.replace("HEAD", migrate.HEAD))
+    return Migrations(scripts, "later")
+
+
 @pytest.fixture
 def later(tmp_path: Path) -> Migrations:
     """Migrations with one more than there is."""
-    scripts = tmp_path / "migrations"
-    shutil.copytree(paths.migrations(), scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    (scripts / "versions" / "later.py").write_text(LATER.replace("HEAD", migrate.HEAD))
-    return Migrations(scripts, "later")
+    return with_later(tmp_path, LATER)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 import stat
 import subprocess
@@ -13,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from pubsub_cached import paths
 from pubsub_cached.errors import BadConfiguration, DatabaseError, NewerDatabase
 from pubsub_cached.store import accounts, items, migrate, nodes
 from pubsub_cached.store.migrate import Migrations, prepare
@@ -22,7 +20,7 @@ from pubsub_cached.store.sqlite import start
 from pubsub_cached.store.store import Store
 from tests.support.stored import publish
 
-from .conftest import Database, url_of
+from .conftest import Database, url_of, with_later
 from .content import item
 
 pytestmark = pytest.mark.sqlite
@@ -56,10 +54,7 @@ def downgrade():
 
 @pytest.fixture
 def later(tmp_path: Path) -> Migrations:
-    scripts = tmp_path / "migrations"
-    shutil.copytree(paths.migrations(), scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    (scripts / "versions" / "later.py").write_text(LATER.replace("HEAD", migrate.HEAD))
-    return Migrations(scripts, "later")
+    return with_later(tmp_path, LATER)
 
 
 @pytest.fixture

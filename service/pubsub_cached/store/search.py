@@ -122,15 +122,13 @@ def records(conn: Connection, search: Search, rows: Sequence[int]) -> dict[int, 
     """The records of these rows, without those that are gone or may not be shown any more."""
     fields = search.fields
     with_text = bool(search.matching.words.wanted) and _wants(fields, "snippet")
-    found: dict[int, Row] = {}
-    for some in _parts(rows, _ROWS_AT_ONCE):
-        values = Values()
-        statement = _records(fields, search.matching.shown, values.slots(some), with_text)
-        found |= ((row[0], row) for row in statement.all(conn, values))
+    values = Values()
+    statement = _records(fields, search.matching.shown, values.slots(rows), with_text)
+    found = statement.all(conn, values)
     snippet = Snippets(search.matching.words) if with_text else None
-    if search.briefly and sum(len(row[4] or "") for row in found.values()) > _BRIEF_TEXT:
+    if search.briefly and sum(len(row[4] or "") for row in found) > _BRIEF_TEXT:
         raise TooMuch
-    return {number: _record(row, fields, snippet) for number, row in found.items()}
+    return {row[0]: _record(row, fields, snippet) for row in found}
 
 
 def by_keys(conn: Connection, search: Search) -> Ordered:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, repeat
-from typing import Any, ClassVar, NamedTuple
+from itertools import repeat
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import msgspec
 from sqlalchemy import BigInteger, BindParameter, Connection, Double, Text, bindparam
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
+
+T = TypeVar("T")
 
 Row = tuple[Any, ...]
 
@@ -45,12 +47,17 @@ class Values:
         self.taken.append(value)
         return Slot(len(self.taken) - 1, type(value))
 
-    def slots(self, values: Sequence[str] | Sequence[int] | Sequence[float]) -> tuple[Slot, ...]:
+    def slots(self, values: Sequence[str | int | float]) -> tuple[Slot, ...]:
         """Slots for a list in which neither order nor repetition matters: their number is a power of two."""
-        if not values:
-            return ()
-        missing = (1 << (len(values) - 1).bit_length()) - len(values)
-        return tuple(self.slot(value) for value in chain(values, repeat(values[-1], missing)))
+        return tuple(self.slot(value) for value in _filled(values))
+
+
+def _filled(values: Sequence[T]) -> Sequence[T]:
+    """The values, the last again and again until their number is a power of two; few statements are made so."""
+    if not values:
+        return ()
+    missing = (1 << (len(values) - 1).bit_length()) - len(values)
+    return [*values, *repeat(values[-1], missing)]
 
 
 class _Made(NamedTuple):
@@ -189,10 +196,8 @@ class Several:
         self, named: Sequence[object], values: Mapping[str, object]
     ) -> Iterator[tuple[Prepared, dict[str, object]]]:
         for start in range(0, len(named), _AT_ONCE):
-            some = named[start : start + _AT_ONCE]
-            count = 1 << (len(some) - 1).bit_length()
-            filled = chain(some, repeat(some[-1], count - len(some)))
-            yield self.form(count), {**values, **dict(zip(_NAMES, filled, strict=False))}
+            some = _filled(named[start : start + _AT_ONCE])
+            yield self.form(len(some)), {**values, **dict(zip(_NAMES, some, strict=False))}
 
     def form(self, count: int) -> Prepared:
         """The statement about so many, whose parameters are ``named_0`` and so on."""
