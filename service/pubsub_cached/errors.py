@@ -10,6 +10,9 @@ from typing import ClassVar
 
 PREFIX = "im.pubsubcache1.Error."
 
+CHARACTERS_AT_MOST = 1000
+"""Of a message: values of callers and services are as long as these like."""
+
 
 class PubSubCachedError(Exception):
     """Base of all errors of the service; ``name`` is the D-Bus error name."""
@@ -17,8 +20,8 @@ class PubSubCachedError(Exception):
     dbus_name: ClassVar[str] = PREFIX + "Internal"
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = shortened(message)
+        super().__init__(self.message)
 
     @property
     def name(self) -> str:
@@ -253,6 +256,14 @@ class BusLost(Fatal):
     """There is no session bus, or it went away."""
 
     status = 4
+
+
+def shortened(sentence: str) -> str:
+    """A sentence with a long value in it: what is wrong with the value comes after it, so the middle is left out."""
+    if len(sentence) <= CHARACTERS_AT_MOST:
+        return sentence
+    half = CHARACTERS_AT_MOST // 2 - 1
+    return f"{sentence[:half]}…{sentence[-half:]}"
 
 
 def camel(condition: str) -> str:

@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from pubsub_cached.errors import CHARACTERS_AT_MOST
 from tests.bus.sample import ROOT, Client, Sample
 
 INTERNAL = "im.pubsubcache1.Error.Internal"
@@ -45,7 +46,7 @@ async def test_long_value_in_a_message_does_not_hide_what_is_wrong_with_it(sampl
     _, text = await client.error("Raise", "s", "long text")
     assert text.startswith("'xxx")
     assert text.endswith("xxx' is too long.")
-    assert len(text) < 5000
+    assert len(text) <= CHARACTERS_AT_MOST
 
 
 async def test_text_that_the_bus_refuses_is_mended(sample: Sample, client: Client) -> None:

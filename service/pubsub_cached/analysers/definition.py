@@ -144,9 +144,7 @@ def checked(definition: Definition) -> Definition:
     name = definition.name.strip().lower()
     definition = msgspec.structs.replace(definition, name=name)
     if not name or len(name) > MOST_CHARACTERS or not name.isprintable() or re.search(r"[\s/]", name):
-        raise InvalidAnalyser(
-            f"'name' is '{name[:MOST_CHARACTERS]}'; give 1 to {MOST_CHARACTERS} characters without spaces and '/'."
-        )
+        raise InvalidAnalyser(f"'name' is '{name}'; give 1 to {MOST_CHARACTERS} characters without spaces and '/'.")
     if not definition.type.strip() or len(definition.type) > MOST_CHARACTERS or not definition.type.isprintable():
         raise InvalidAnalyser(f"'type' of '{name}' must be a word that people search for, such as 'event'.")
     _check_selectors(definition)
@@ -223,7 +221,7 @@ def _fields(given: Any) -> dict[str, Field]:
         try:
             fields[name] = msgspec.convert(field, Field)
         except msgspec.ValidationError as error:
-            raise InvalidAnalyser(_told(error, f"fields.{name[:MOST_CHARACTERS]}")) from None
+            raise InvalidAnalyser(_told(error, f"fields.{name}")) from None
     return fields
 
 

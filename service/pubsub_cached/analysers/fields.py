@@ -44,7 +44,7 @@ def check(fields: Mapping[str, Field]) -> None:
         try:
             _path(field)
         except BadPath as error:
-            raise BadPath(f"has the bad path '{field.path[:100]}' for '{name}': {error}") from None
+            raise BadPath(f"has the bad path '{field.path}' for '{name}': {error}") from None
 
 
 def parser(fields: Mapping[str, Field]) -> Parser:

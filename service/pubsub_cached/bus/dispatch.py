@@ -35,7 +35,6 @@ STRANGERS = 512
 AT_ONCE = 16
 """Of these calls so many run before others have their turn."""
 
-_LONGEST_MESSAGE = 4096
 _STOPPING = "The service is stopping; call again to have it started anew."
 
 # Types of which no value is awaitable: most answers, so looked up before anything else is.
@@ -293,7 +292,7 @@ class Dispatcher:
         if call.flags.value & NO_REPLY_EXPECTED:
             return
         # A character that the bus refuses would cost the connection.
-        text = _shortened(text).encode(errors="replace").decode().replace("\0", "\ufffd")
+        text = text.encode(errors="replace").decode().replace("\0", "\ufffd")
         self._connection.transmit(
             Message(
                 message_type=MessageType.ERROR,
@@ -305,12 +304,6 @@ class Dispatcher:
                 validate=False,
             )
         )
-
-
-def _shortened(text: str) -> str:
-    """A message with a long value in it: what is wrong with the value comes after it, so the middle is left out."""
-    half = _LONGEST_MESSAGE // 2
-    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:half]} … {text[-half:]}"
 
 
 def _with_fds(call: Message, handler: Handler) -> list[Any]:

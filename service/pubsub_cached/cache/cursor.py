@@ -45,5 +45,5 @@ def _digest(purpose: str) -> str:
 def invalid(cursor: str) -> InvalidCursor:
     """The error of a cursor that says nothing."""
     return InvalidCursor(
-        f"The cursor '{cursor[:80]}' was not made by this call with these arguments; begin again without a cursor."
+        f"The cursor '{cursor}' was not made by this call with these arguments; begin again without a cursor."
     )

@@ -93,10 +93,10 @@ def no_such_item(options: ReadOptions, place: Place) -> errors.PubSubCachedError
     """What is said of a place to page from that is not there."""
     if place.walks:
         return errors.InvalidCursor(
-            f"The cursor '{options.cursor[:80]}' goes on behind what the service gave, and where that is can't be told "
+            f"The cursor '{options.cursor}' goes on behind what the service gave, and where that is can't be told "
             "now; begin again without it."
         )
     if options.cursor:
-        return errors.InvalidCursor(f"The item of the cursor '{options.cursor[:80]}' is gone; begin again without it.")
+        return errors.InvalidCursor(f"The item of the cursor '{options.cursor}' is gone; begin again without it.")
     id_ = options.before if options.before else place.after[-1]
     return errors.NoSuchItem(f"There is no item '{id_}' to page from; begin again without it.")

@@ -146,7 +146,8 @@ class Sending:
 def described(entry: Entry) -> str:
     """What an entry is, as the beginning of a sentence."""
     ids = ", ".join(f"'{id_}'" for id_ in entry.items)
-    return f"The {'publication' if entry.action == 'publish' else 'retraction'} of {ids} at {entry.address}"
+    action = "publication" if entry.action == "publish" else "retraction"
+    return errors.shortened(f"The {action} of {ids} at {entry.address}")
 
 
 def _wanted(entry: Entry) -> str:

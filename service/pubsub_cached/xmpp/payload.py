@@ -52,7 +52,7 @@ def check(element: ET.Element) -> None:
     for each in element.iter():
         for text in (each.text, each.tail, *each.attrib.values()):
             if text and (found := _UNWRITABLE.search(text)):
-                raise Unwritable(f"The character U+{ord(found[0]):04X} in '{text[:80]}' can't be sent over XMPP.")
+                raise Unwritable(f"The character U+{ord(found[0]):04X} in '{text}' can't be sent over XMPP.")
 
 
 def namespace(element: ET.Element) -> str:
