@@ -1,4 +1,4 @@
-"""Long work: started by a call, watched and cancelled on the bus, kept a minute when finished."""
+"""Long work: started by a call, watched and cancelled on the bus, kept for at most a minute when finished."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ ROOT = "/im/pubsubcache1/job"
 # The part of the path where a client's name stands, for work the daemon begins by itself.
 DAEMON = "daemon"
 KEPT_SECONDS = 60.0
+# All that wait in the outbox may end at once. GetManagedObjects lists each, and nobody is answered meanwhile.
+FINISHED_AT_MOST = 1000
 RUNNING_AT_MOST = 8
 
 Work = Callable[["Job"], Awaitable[str]]
@@ -133,6 +135,8 @@ class Jobs:
         self.on_added: list[Callable[[Job], None]] = []
         self.on_removed: list[Callable[[Job], None]] = []
         self._jobs: dict[str, Job] = {}
+        # By sender, those that ended first first, and what removes them.
+        self._ended: dict[str, dict[Job, asyncio.TimerHandle]] = {}
         self._serial = 0
 
     def list(self) -> list[Job]:
@@ -195,11 +199,19 @@ class Jobs:
         return path
 
     def _finished(self, job: Job) -> None:
-        asyncio.get_running_loop().call_later(KEPT_SECONDS, self._remove, job)
+        """Keep it for a while; of too many, whoever has most loses the oldest, so that others keep theirs."""
+        timer = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._remove, job)
+        self._ended.setdefault(job.sender, {})[job] = timer
+        if sum(map(len, self._ended.values())) > FINISHED_AT_MOST:
+            most = max(self._ended.values(), key=len)
+            self._remove(next(iter(most)))
 
     def _remove(self, job: Job) -> None:
-        if self._jobs.get(job.path) is not job:
-            return
+        """Forget a job that is over."""
+        mine = self._ended[job.sender]
+        mine.pop(job).cancel()
+        if not mine:
+            del self._ended[job.sender]
         del self._jobs[job.path]
         for callback in self.on_removed:
             callback(job)
