@@ -42,7 +42,7 @@ from .changes import Changes
 from .item_expire import hasten
 from .max_items import MaxItems, exceeds
 from .negatives import Negatives
-from .nodes import Nodes, still
+from .nodes import Columns, Nodes, still
 from .overwrites import Question
 from .parsing import Parsing
 from .proofs import BY_ROSTER, Proofs
@@ -321,8 +321,7 @@ class Events:
         if node.completeness != "none":
             # Believed by readers at once, and for as long as it can't be written down.
             self._nodes.suspected.add(address)
-            doubt = {} if reason in _MISSED else {"whole_at": None}
-            await self._nodes.update(node, state="stale", reason=still(node, reason), **doubt)
+            await self._nodes.decide(address, functools.partial(_doubtful, reason=reason))
             self._nodes.suspected.discard(address)
         self._sync.in_background(address)
 
@@ -353,6 +352,14 @@ class Events:
                 await self._doubt(entry.address, "roster")
             elif node.guarantee == "weak":
                 await self.distrust(entry.address, "roster")
+
+
+def _doubtful(node: NodeRow, reason: str) -> Columns | None:
+    if node.state not in KEPT:
+        # A refusal, or that the node is gone, outranks what is only doubtful.
+        return None
+    doubt = {} if reason in _MISSED else {"whole_at": None}
+    return {"state": "stale", "reason": still(node, reason), **doubt}
 
 
 def _write(

@@ -87,6 +87,7 @@ class House:
         self.accounts = Accounts(store, connector, secrets, config.account)
         self.privacy = Privacy(store, registry)
         self.proofs = Proofs(clock, self._limits.access_proof * 1000)
+        self.changes.on_node.append(self.proofs.node_changed)
         self._negatives = Negatives(clock)
         self._parsing = Parsing(registry, self._limits.payload_limit, self._limits.items_per_node)
         self.nodes = Nodes(

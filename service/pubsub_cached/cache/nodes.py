@@ -44,6 +44,13 @@ _METADATA = {
 }
 
 
+Columns = dict[str, Any]
+# Of a row the columns that are to change, or None; on the writer's thread.
+Choose = Callable[[NodeRow], Columns | None]
+# A row before and after, or None for no change.
+_Decided = tuple[NodeRow, NodeRow] | None
+
+
 def retry_at(now: int, failures: int, jitter: Jitter) -> int:
     """When a node that failed so often is tried again."""
     return now + jitter.within(min(RETRY_FIRST << min(failures, 20), RETRY_LONGEST), share=0.5)
@@ -86,6 +93,18 @@ class Nodes:
         self.tell(node, row)
         return row
 
+    async def decide(self, address: Address, choose: Choose) -> NodeRow | None:
+        """Change columns as the row says in the moment in which it is written; the row as it is then.
+
+        Whatever follows from what the row was goes this way: refusals, failures and doubts come of one node by
+        several ways at once, and none may undo what another has written meanwhile. None where nothing is chosen, or
+        there is no row.
+        """
+
+        written = self._store.write(_decide, address, choose)
+        decided = await self._changes.after(written, self._tell_decided)
+        return decided[1] if decided is not None else None
+
     def tell(self, before: NodeRow, after: NodeRow) -> None:
         """The signal that the change of a row owes."""
         self.privacy.note(after)
@@ -93,6 +112,10 @@ class Nodes:
             self._changes.node(after.address, after.state)
         elif after.revision != before.revision:
             self._changes.node(after.address, "updated")
+
+    def _tell_decided(self, decided: _Decided) -> None:
+        if decided is not None:
+            self.tell(*decided)
 
     def match(self, address: Address, info: DiscoInfo, namespace: str) -> Matched:
         """What the analysers say of a node."""
@@ -118,13 +141,20 @@ class Nodes:
         return page.items[-1] if page.items else None
 
     async def discover(
-        self, session: Session, address: Address, newest: Item | None = None, *, asked: bool = True
+        self,
+        session: Session,
+        address: Address,
+        newest: Item | None = None,
+        *,
+        asked: bool = True,
+        doubts: int | None = None,
     ) -> tuple[NodeRow, Matched]:
         """Ask what the node is, let the analysers decide, and write it down.
 
-        newest: where the caller has it already. asked: a client reads it; else it announced itself.
-        Raises what the session raises.
+        newest: where the caller has it already; doubts: how many there were when it was asked for. asked: a client
+        reads it; else it announced itself. Raises what the session raises.
         """
+        doubts = self.doubts if doubts is None else doubts
         if newest is None:
             info, newest = await asyncio.gather(self.describe(session, address), self.newest(session, address))
         else:
@@ -134,24 +164,31 @@ class Nodes:
         columns = metadata(info) | {"namespace": namespace}
         before, row = await self._store.write(_classify, address, matched, asked, self._registered, columns)
         self.privacy.note(row)
-        self.readable(address)
         if before is None:
             self._changes.node(address, "added")
         else:
             self.tell(before, row)
         if asks(matched):
             self.ask(address)
-        return row, matched
+        return await self.proved(row, doubts), matched
 
-    def readable(self, address: Address) -> None:
-        """The service has just let the account read the node."""
-        self._negatives.clear(address)
-        self._proofs.prove(address)
+    @property
+    def doubts(self) -> int:
+        """How many doubts of access there were; whoever asks a service remembers it until the answer."""
+        return self._proofs.doubts
 
-    async def proved(self, node: NodeRow) -> NodeRow:
+    def readable(self, address: Address, doubts: int) -> bool:
+        """The service has let the account read the node; whether that counts, see ``Proofs.prove``."""
+        proved = self._proofs.prove(address, doubts)
+        if proved:
+            self._negatives.clear(address)
+        return proved
+
+    async def proved(self, node: NodeRow, doubts: int) -> NodeRow:
         """The service has let the account read a node; what was hidden until then is shown again."""
-        self.readable(node.address)
-        return await self.update(node, reason="configuration") if node.reason == UNPROVED else node
+        if not self.readable(node.address, doubts) or node.reason != UNPROVED:
+            return node
+        return await self.decide(node.address, _shown_again) or node
 
     async def failed(self, address: Address, error: errors.PubSubCachedError) -> errors.PubSubCachedError:
         """Write down what a failed read means; the result is what a reader is told."""
@@ -164,9 +201,11 @@ class Nodes:
             case "gone":
                 self._negatives.remember(address, told)
                 await self.gone(address)
+                await self._forgotten(address)
             case "denied":
                 self._negatives.remember(address, told)
                 await self._denied(address, refusals.reason(error))
+                await self._forgotten(address)
             case "unreachable":
                 self._negatives.unreachable(address, told)
                 await self._failing(address, "unreachable", refusals.reason(error))
@@ -198,30 +237,44 @@ class Nodes:
         return self._registry.get(analyser) is not None
 
     async def _denied(self, address: Address, reason: str) -> None:
-        node = await self.find(address)
-        if node is not None and (node.state, node.reason) != ("denied", reason):
-            definition = self._registry.get(node.analyser) if node.analyser else None
-            if definition is not None and definition.private:
-                await self._store.write(item_store.drop, node.id)
-            # Another word for the same refusal does not prolong the grace.
-            since = node.gone_at if node.state == "denied" and node.gone_at is not None else self._clock()
-            await self.update(node, state="denied", reason=reason, subscribed=False, gone_at=since, next_sync=None)
+        def private(analyser: str) -> bool:
+            definition = self._registry.get(analyser)
+            return definition is not None and definition.private
+
+        written = self._store.write(_deny, address, reason, private, self._clock())
+        await self._changes.after(written, self._tell_decided)
+
+    async def _forgotten(self, address: Address) -> None:
+        if await self.find(address) is None:
+            self._proofs.forget(address)
 
     async def _interrupted(self, address: Address) -> None:
         """The session went: what waits to be validated is due as soon as there is one, resumed or new."""
-        node = await self.find(address)
-        if node is not None and node.state in ("syncing", "stale"):
-            reason = node.reason if node.state == "stale" else "offline"
-            await self.update(node, state="stale", reason=reason, next_sync=self._clock())
+        now = self._clock()
+
+        def due(node: NodeRow) -> Columns | None:
+            if node.state not in ("syncing", "stale"):
+                return None
+            return {
+                "state": "stale",
+                "reason": still(node, "offline" if node.state == "syncing" else node.reason),
+                "next_sync": now,
+            }
+
+        await self.decide(address, due)
 
     async def _failing(self, address: Address, state: str, reason: str) -> None:
-        node = await self.find(address)
-        if node is None or node.state not in SHOWN:
-            # What was refused, or is gone, is so until a read succeeds.
-            return
-        failures = node.failures + 1
-        again = retry_at(self._clock(), failures, self._jitter)
-        await self.update(node, state=state, reason=still(node, reason), failures=failures, next_sync=again)
+        now = self._clock()
+
+        def failing(node: NodeRow) -> Columns | None:
+            if node.state not in SHOWN:
+                # What was refused, or is gone, is so until a read succeeds.
+                return None
+            failures = node.failures + 1
+            again = retry_at(now, failures, self._jitter)
+            return {"state": state, "reason": still(node, reason), "failures": failures, "next_sync": again}
+
+        await self.decide(address, failing)
 
 
 async def _info(session: Session, address: Address) -> DiscoInfo:
@@ -316,6 +369,31 @@ def _kept(node: NodeRow, matched: Matched, asked: bool, waits: bool) -> bool:
         return already
     demand = matched.definition is not None and matched.definition.demand
     return matched.to_sync and (asked or already or not demand)
+
+
+def _decide(tx: Transaction, address: Address, choose: Choose) -> _Decided:
+    before = node_store.find(tx.connection, address)
+    columns = choose(before) if before is not None else None
+    if before is None or columns is None:
+        return None
+    return before, node_store.update(tx, before.id, **columns)
+
+
+def _deny(tx: Transaction, address: Address, reason: str, private: Callable[[str], bool], now: int) -> _Decided:
+    """What nobody else may see is erased at once; all other items are kept for the grace."""
+    node = node_store.find(tx.connection, address)
+    if node is None or (node.state, node.reason) == ("denied", reason):
+        return None
+    if private(node.analyser):
+        item_store.drop(tx, node.id)
+    # Another word for the same refusal does not prolong the grace.
+    since = node.gone_at if node.state == "denied" and node.gone_at is not None else now
+    row = node_store.update(tx, node.id, state="denied", reason=reason, subscribed=False, gone_at=since, next_sync=None)
+    return node, row
+
+
+def _shown_again(node: NodeRow) -> Columns | None:
+    return {"reason": "configuration"} if node.reason == UNPROVED else None
 
 
 def _gone(tx: Transaction, node_id: int, redirect: str, now: int) -> tuple[Delta, NodeRow]:

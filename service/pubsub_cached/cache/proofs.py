@@ -32,7 +32,9 @@ class Proofs:
         self._online: dict[str, int] = {}
         self._since: dict[str, int] = {}
         self._proved: dict[Address, int] = {}
-        self._doubted: set[Address] = set()
+        # How many doubts there were, and the last of each node that is in doubt.
+        self.doubts = 0
+        self._doubted: dict[Address, int] = {}
 
     def session_started(self, account: str) -> None:
         """Proofs of the account age from now on."""
@@ -43,15 +45,32 @@ class Proofs:
         self._online[account] = self._age(account)
         self._since.pop(account, None)
 
-    def prove(self, address: Address) -> None:
-        """The service has just let the account read the node."""
+    def prove(self, address: Address, doubts: int) -> bool:
+        """The service has let the account read the node; whether that is a proof.
+
+        doubts: how many there were when the service was asked. What came up since, its answer does not settle.
+        """
+        if self._doubted.get(address, 0) > doubts:
+            return False
         self._proved[address] = self._age(address.account)
-        self._doubted.discard(address)
+        self._doubted.pop(address, None)
+        return True
 
     def doubt(self, address: Address) -> None:
         """Access may have been tightened: nothing is served until it is proved, whatever the access model was."""
         self._proved.pop(address, None)
-        self._doubted.add(address)
+        self.doubts += 1
+        self._doubted[address] = self.doubts
+
+    def node_changed(self, address: Address, change: str) -> None:
+        """A node was removed from the cache."""
+        if change == "removed":
+            self.forget(address)
+
+    def forget(self, address: Address) -> None:
+        """There is no row of the node, and so nothing that could be shown."""
+        self._proved.pop(address, None)
+        self._doubted.pop(address, None)
 
     def doubted(self, account: Account, node: NodeRow) -> bool:
         """Whether there is a reason to think that access was tightened."""

@@ -203,6 +203,7 @@ class Reads:
 
     async def _prove(self, account: Account, address: Address) -> None:
         """One item shows that the account may still read the node."""
+        doubts = self._nodes.doubts
         try:
             await self._nodes.newest(account.require_session(), address)
         except errors.PubSubCachedError as error:
@@ -214,9 +215,8 @@ class Reads:
             if refusals.meaning(error) != "unreachable" or node is None or self._proofs.doubted(account, node):
                 raise told from error
             return
-        self._nodes.readable(address)
         if (node := await self._nodes.find(address)) is not None:
-            await self._nodes.proved(node)
+            await self._nodes.proved(node, doubts)
 
     async def _validated(self, account: Account, address: Address, options: ReadOptions) -> Answer:
         """Service first; where it can't answer, the cache, which then says that it is stale."""
@@ -276,7 +276,7 @@ class Reads:
     async def _from_service(
         self, account: Account, address: Address, options: ReadOptions, place: Place, node: NodeRow | None
     ) -> Answer:
-        session = account.require_session()
+        session, doubts = account.require_session(), self._nodes.doubts
         # The cursor goes on: too much in one request may cost the service its stream.
         options = msgspec.structs.replace(options, limit=min(options.limit, LIMIT_AT_MOST))
         try:
@@ -284,13 +284,13 @@ class Reads:
             page = await service_reads.read(session, address, options, place, held)
             unknown = node is None or node.state in ("unknown", "gone", "denied") or self._wanted(node)
             if unknown:
-                node, _ = await self._nodes.discover(session, address, page.newest)
+                node, _ = await self._nodes.discover(session, address, page.newest, doubts=doubts)
         except errors.NoSuchItem as gone:
             raise refusals.no_such_item(options, place) from gone
         except errors.PubSubCachedError as error:
             raise await self._nodes.failed(address, error) from error
         assert node is not None
-        node = await self._nodes.proved(node)
+        node = await self._nodes.proved(node, doubts)
         info: InfoRecord = {
             "source": "network",
             "freshness": "validated",

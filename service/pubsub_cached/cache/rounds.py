@@ -242,15 +242,15 @@ class Rounds:
         """Write what was found; None for a node that changed as a whole, was denied or went meanwhile."""
         finish = functools.partial(_finish, found=found, columns=columns, keep=self._parsing.keep(node.analyser))
         written = self._store.write(finish, node.id, frozenset(running.touched))
-        finished = await self._changes.after(written, functools.partial(self._finished, node))
+        finished = await self._changes.after(written, functools.partial(self._finished, node, running.doubts))
         return None if finished is None or running.disturbed else finished[1]
 
-    def _finished(self, node: NodeRow, finished: tuple[Delta, NodeRow] | None) -> None:
+    def _finished(self, node: NodeRow, doubts: int, finished: tuple[Delta, NodeRow] | None) -> None:
         """Tell what a pass brought, once it is there for everyone to read."""
         if finished is None:
             return
         delta, row = finished
-        self._nodes.readable(node.address)
+        self._nodes.readable(node.address, doubts)
         self._nodes.suspected.discard(node.address)
         self._changes.items(node.address, delta)
         self._nodes.tell(node, row)

@@ -252,6 +252,7 @@ class Sync:
             running.touched.clear()
             running.disturbed = False
             running.declines = self._subscriptions.declines(address)
+            running.doubts = self._nodes.doubts
             node = await self._nodes.find(address)
             if node is None and number:
                 raise await self._forgotten(session, address, running)

@@ -1,0 +1,124 @@
+"""What several tasks find out of one node at once: none undoes what another has written meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from pubsub_cached import errors
+from pubsub_cached.store.rows import UNPROVED
+from pubsub_cached.xmpp.fake import Service, World
+from tests.support.cached import ALICE, Cached, Make
+
+from .test_access import ADDRESS, MICROBLOG, PUBSUB, followed, found
+
+Task = Callable[[Cached], Coroutine[Any, Any, object]]
+
+
+@contextmanager
+def writer_busy(cache: Cached) -> Iterator[None]:
+    """Whatever is written meanwhile waits for the end."""
+    gate = threading.Event()
+    cache.store.write(lambda tx: gate.wait(30))
+    try:
+        yield
+    finally:
+        gate.set()
+
+
+async def doubt(cache: Cached) -> None:
+    """Access may have been tightened, as a configuration event says."""
+    cache.house.proofs.doubt(ADDRESS)
+    await cache.house.events.distrust(ADDRESS, UNPROVED)
+
+
+async def bounce(cache: Cached) -> None:
+    """Events may have been missed."""
+    await cache.house.events.distrust(ADDRESS, "bounce")
+
+
+def failed(error: errors.PubSubCachedError) -> Task:
+    """A read of the service that failed."""
+
+    async def fail(cache: Cached) -> None:
+        await cache.house.nodes.failed(ADDRESS, error)
+
+    return fail
+
+
+timed_out = failed(errors.Timeout("There was no answer."))
+broken = failed(errors.StanzaError("internal-server-error"))
+offline = failed(errors.Offline("There is no session."))
+forbidden = failed(errors.StanzaError("forbidden"))
+
+
+async def at_once(cache: Cached, *tasks: Task) -> None:
+    """All of them have looked at the node before any has written."""
+    with writer_busy(cache):
+        running = [asyncio.create_task(task(cache)) for task in tasks]
+        for _ in range(10):
+            await asyncio.sleep(0)
+    await asyncio.gather(*running)
+
+
+async def silent(cached: Make, world: World) -> tuple[Cached, Service]:
+    """A node that was followed, at a service that answers nothing any more; it is stale."""
+    cache, service = await followed(cached, world, "open")
+    service.hold()
+    await bounce(cache)
+    return cache, service
+
+
+FAILURES = pytest.mark.parametrize(
+    "failure", [timed_out, broken, offline, bounce], ids=["timeout", "error", "offline", "bounce"]
+)
+
+
+@FAILURES
+async def test_a_failure_takes_no_doubt_away(cached: Make, failure: Task) -> None:
+    world = World()
+    cache, _ = await silent(cached, world)
+    await at_once(cache, doubt, failure)
+    assert (await cache.node(PUBSUB, MICROBLOG))["reason"] == UNPROVED
+    assert await found(cache) == []
+
+
+@FAILURES
+async def test_a_failure_shows_nothing_that_was_denied(cached: Make, failure: Task) -> None:
+    world = World()
+    cache, _ = await silent(cached, world)
+    await at_once(cache, forbidden, failure)
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
+    assert await found(cache) == []
+
+
+async def test_two_failures_count_as_two(cached: Make) -> None:
+    cache, _ = await silent(cached, World())
+    await at_once(cache, timed_out, timed_out)
+    row = await cache.house.nodes.find(ADDRESS)
+    assert row is not None
+    assert row.failures == 2
+
+
+async def test_what_was_asked_before_a_doubt_is_no_proof(cached: Make) -> None:
+    """The service let the account read, then access was tightened, and both are written down afterwards."""
+    world = World()
+    cache, service = await followed(cached, world, "open")
+    session = cache.house.accounts.get(ALICE).session
+    with writer_busy(cache):
+        discovering = asyncio.create_task(cache.house.nodes.discover(session, ADDRESS))
+        await world.settle()
+        service.hold()
+        doubting = asyncio.create_task(doubt(cache))
+    await asyncio.gather(discovering, doubting)
+    assert await found(cache) == []
+    with pytest.raises(errors.NotCached):
+        await cache.read(PUBSUB, MICROBLOG, policy="cache")
+    service.release()
+    await cache.idle()
+    assert await found(cache) == ["i0"]
