@@ -89,8 +89,8 @@ class Nodes:
 
     async def update(self, node: NodeRow, **columns: Any) -> NodeRow:
         """Change columns; NodeChanged says the new state, or ``updated``."""
-        row = await self._store.write(functools.partial(node_store.update, **columns), node.id)
-        self.tell(node, row)
+        written = self._store.write(_update, node.id, columns)
+        _, row = await self._changes.after(written, self._tell_decided)
         return row
 
     async def decide(self, address: Address, choose: Choose) -> NodeRow | None:
@@ -116,6 +116,14 @@ class Nodes:
     def _tell_decided(self, decided: _Decided) -> None:
         if decided is not None:
             self.tell(*decided)
+
+    def _tell_classified(self, classified: tuple[NodeRow | None, NodeRow]) -> None:
+        before, row = classified
+        if before is not None:
+            self.tell(before, row)
+        else:
+            self.privacy.note(row)
+            self._changes.node(row.address, "added")
 
     def match(self, address: Address, info: DiscoInfo, namespace: str) -> Matched:
         """What the analysers say of a node."""
@@ -162,12 +170,9 @@ class Nodes:
         namespace = newest.namespace if newest is not None else ""
         matched = self.match(address, info, namespace)
         columns = metadata(info) | {"namespace": namespace}
-        before, row = await self._store.write(_classify, address, matched, asked, self._registered, columns)
-        self.privacy.note(row)
-        if before is None:
-            self._changes.node(address, "added")
-        else:
-            self.tell(before, row)
+        proved = self._proofs.holds(address, doubts)
+        written = self._store.write(_classify, address, matched, asked, self._registered, columns, proved=proved)
+        _, row = await self._changes.after(written, self._tell_classified)
         if asks(matched):
             self.ask(address)
         return await self.proved(row, doubts), matched
@@ -328,9 +333,11 @@ def _classify(
     matched: Matched,
     asked: bool,
     registered: Callable[[str], bool],
-    columns: dict[str, Any],
+    columns: Columns,
+    *,
+    proved: bool,
 ) -> tuple[NodeRow | None, NodeRow]:
-    """The row before, None for a node that is new, and after."""
+    """The row before, None for a node that is new, and after. proved: no refusal came after what it was read by."""
     before = node_store.find(tx.connection, address)
     node = before or node_store.ensure(tx, address)
     definition = matched.definition
@@ -351,6 +358,8 @@ def _classify(
         # Nobody keeps it any more: from now on the service is asked.
         item_store.drop(tx, node.id)
         columns |= {"state": "discovered", "reason": "", "next_sync": None, "gone_at": None}
+    elif node.state == "denied" and not proved:
+        pass
     elif node.completeness != "none":
         if node.state == "denied":
             # It could be read just now, so what was hidden may be shown again once it is validated.
@@ -369,6 +378,11 @@ def _kept(node: NodeRow, matched: Matched, asked: bool, waits: bool) -> bool:
         return already
     demand = matched.definition is not None and matched.definition.demand
     return matched.to_sync and (asked or already or not demand)
+
+
+def _update(tx: Transaction, node_id: int, columns: Columns) -> tuple[NodeRow, NodeRow]:
+    before = node_store.must(node_store.by_id(tx.connection, node_id))
+    return before, node_store.update(tx, node_id, **columns)
 
 
 def _decide(tx: Transaction, address: Address, choose: Choose) -> _Decided:

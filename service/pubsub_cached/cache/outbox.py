@@ -206,7 +206,7 @@ class Outbox:
                 kept = self._kept(address)
                 raise
             finally:
-                await self._ended(entry, job, kept)
+                await self._end(entry, job, kept)
 
         job = self._jobs.queue(KIND, work, entry.path, private=self._privacy.private(address))
         job.message = f"{described(entry)} waits to be sent."
@@ -216,19 +216,33 @@ class Outbox:
     def _cancelled_unbegun(self, entry: Entry, job: Job) -> None:
         """Clear up after a job that was cancelled before its work could begin, and so could not end."""
         if job in self._started.get(entry.address, ()):
-            ending = asyncio.create_task(self._ended(entry, job, self._kept(entry.address)))
-            self._endings.add(ending)
-            ending.add_done_callback(self._endings.discard)
+            self._ending(entry, job, self._kept(entry.address))
+
+    async def _end(self, entry: Entry, job: Job, kept: bool) -> None:
+        """Clear up after an entry; whoever cancels its job by now comes too late."""
+        ending = self._ending(entry, job, kept)
+        while not ending.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([ending])
+        await ending
+
+    def _ending(self, entry: Entry, job: Job, kept: bool) -> asyncio.Task[None]:
+        ending = asyncio.create_task(self._ended(entry, job, kept))
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        return ending
 
     async def _ended(self, entry: Entry, job: Job, kept: bool) -> None:
         """An entry was sent, refused or cancelled, or goes on at the next start."""
         address = entry.address
         self._started[address].remove(job)
-        if not kept:
-            await self.store.write(outbox_store.remove, entry)
-        self.waiting[address] = [other for other in self.waiting[address] if other.id != entry.id]
-        if not self.waiting[address]:
-            del self.waiting[address], self._turns[address], self._started[address]
+        try:
+            if not kept:
+                await self.store.write(outbox_store.remove, entry)
+        finally:
+            self.waiting[address] = [other for other in self.waiting[address] if other.id != entry.id]
+            if not self.waiting[address]:
+                del self.waiting[address], self._turns[address], self._started[address]
         if not kept:
             await self._tell(address)
 

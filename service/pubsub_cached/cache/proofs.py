@@ -50,11 +50,15 @@ class Proofs:
 
         doubts: how many there were when the service was asked. What came up since, its answer does not settle.
         """
-        if self._doubted.get(address, 0) > doubts:
+        if not self.holds(address, doubts):
             return False
         self._proved[address] = self._age(address.account)
         self._doubted.pop(address, None)
         return True
+
+    def holds(self, address: Address, doubts: int) -> bool:
+        """Whether nothing has come up since there were so many doubts."""
+        return self._doubted.get(address, 0) <= doubts
 
     def doubt(self, address: Address) -> None:
         """Access may have been tightened: nothing is served until it is proved, whatever the access model was."""

@@ -277,6 +277,7 @@ class Reads:
         self, account: Account, address: Address, options: ReadOptions, place: Place, node: NodeRow | None
     ) -> Answer:
         session, doubts = account.require_session(), self._nodes.doubts
+        begun, known = self._store.revision, node is not None
         # The cursor goes on: too much in one request may cost the service its stream.
         options = msgspec.structs.replace(options, limit=min(options.limit, LIMIT_AT_MOST))
         try:
@@ -296,7 +297,7 @@ class Reads:
             "freshness": "validated",
             "validated-at": self._clock(),
             "completeness": node.completeness if servable(node) else "none",
-            "revision": self._store.revision,
+            "revision": await self._told_from(address, begun, known),
         }
         if node.state in KEPT:
             if unknown or not servable(node):
@@ -309,6 +310,15 @@ class Reads:
             record["flags"] = marks.get(record["id"], [])
         past_window = bool(held) or place.past_window
         return service_reads.answer(records, page, options, place, info, past_window=past_window)
+
+    async def _told_from(self, address: Address, begun: int, known: bool) -> int:
+        """From which revision on changes have to be told to whoever was answered by the service.
+
+        What happened since it was asked, after ``begun``, may not be in the answer. known: there was a row then.
+        """
+        row = await self._nodes.find(address)
+        # Nothing is stored yet of a node that was just met: all that will be is told after this.
+        return row.floor if row is not None and not known and not row.item_count else begun
 
     async def _held(self, node: NodeRow | None, options: ReadOptions, place: Place) -> frozenset[str]:
         """Items of a window, which come before its end, also where the service has them behind it.

@@ -92,15 +92,22 @@ class Removal:
                 await self._unsubscribe(row)
                 job.progress(number, len(rows))
             self._sync.all_disturbed()
-            await self._store.write(maintenance.reset)
-            for row in rows:
-                self._sync.forgotten(row.address)
-                # Its items are to be read again, and the cache knows it no more.
-                self._changes.node(row.address, "updated")
-                self._changes.node(row.address, "removed")
-            return f"{len(rows)} nodes were forgotten."
+            removed = await self._changes.after(self._store.write(maintenance.reset), self._all_removed)
+            for row in removed:
+                # What was kept, or followed anew, since its turn above.
+                again = await self._store.read(node_store.find, row.address)
+                if again is None and not self._sync.running(row.address):
+                    await self._give_up(row)
+            return f"{len(removed)} nodes were forgotten."
 
         return self._jobs.start("reset", work, sender, token)
+
+    def _all_removed(self, rows: list[NodeRow]) -> None:
+        for row in rows:
+            self._sync.forgotten(row.address)
+            # Its items are to be read again, and the cache knows it no more.
+            self._changes.node(row.address, "updated")
+            self._changes.node(row.address, "removed")
 
     async def tidy(self, now: int) -> None:
         """What is done from time to time: hidden nodes, old tombstones, the total size."""
@@ -144,10 +151,19 @@ class Removal:
             if row is None or self._sync.running(entry.address) or not self._sync.can_unsubscribe(row):
                 # Another time: it would be subscribed to again, or for ever.
                 continue
-            await self._unsubscribe(row)
             self._sync.disturbed(entry.address)
             if await self._store.write(_let_go, entry.id, before):
                 self._changes.node(entry.address, "discovered")
+                await self._follow_no_more(entry.address)
+
+    async def _follow_no_more(self, address: Address) -> None:
+        """Give up the subscription to a node that was let go, unless somebody has read it since and it is kept."""
+        row = await self._store.read(node_store.find, address)
+        if row is None or row.state in KEPT or self._sync.running(address):
+            return
+        await self._unsubscribe(row)
+        if await self._store.write(_given_up, row.id):
+            self._changes.node(address, "updated")
 
     async def _everything(self, *, run: bool) -> list[NodeRow]:
         """run: of the accounts that are run, else of those as well that another daemon runs."""
@@ -163,26 +179,35 @@ class Removal:
         drop = functools.partial(
             item_store.drop, created_before=chosen.created_before, modified_before=chosen.modified_before
         )
-        dropped = await self._store.write(drop, row.id)
+
+        def tell(dropped: int) -> None:
+            if dropped and not chosen.forget:
+                self._changes.node(row.address, "updated")
+
+        dropped = await self._changes.after(self._store.write(drop, row.id), tell)
         if chosen.forget:
             await self._unsubscribe(row)
             await self._forget(row.id, row.address)
             self._negatives.clear(row.address)
-        elif dropped:
-            self._changes.node(row.address, "updated")
         return dropped
 
     async def _forget(self, node_id: int, address: Address) -> None:
         """Remove a row. A synchronisation under way ends in vain, and one that is asked for now begins anew."""
-        await self._store.write(node_store.forget, node_id)
-        self._sync.forgotten(address)
-        self._changes.node(address, "removed")
+
+        def tell(_: None) -> None:
+            self._sync.forgotten(address)
+            self._changes.node(address, "removed")
+
+        await self._changes.after(self._store.write(node_store.forget, node_id), tell)
 
     async def _unsubscribe(self, row: NodeRow) -> None:
+        # It may have been subscribed to since the row was read.
+        now = await self._store.read(node_store.find, row.address)
+        await self._give_up(now or row)
+
+    async def _give_up(self, row: NodeRow) -> None:
         try:
-            # It may have been subscribed to since the row was read.
-            now = await self._store.read(node_store.find, row.address)
-            await self._sync.unsubscribe(now or row)
+            await self._sync.unsubscribe(row)
         except errors.PubSubCachedError as error:
             log.warning("The subscription to %s could not be given up: %s", row.address, error.message)
 
@@ -193,6 +218,14 @@ def _let_go(tx: Transaction, node_id: int, before: int) -> bool:
     if row is None or row.state not in KEPT or row.last_read is None or row.last_read >= before:
         return False
     item_store.drop(tx, node_id)
-    columns = {"subscribed": False, "own_subscription": False, "subid": ""} if row.own_subscription else {}
-    node_store.update(tx, node_id, state="discovered", reason="", next_sync=None, last_read=None, **columns)
+    node_store.update(tx, node_id, state="discovered", reason="", next_sync=None, last_read=None)
+    return True
+
+
+def _given_up(tx: Transaction, node_id: int) -> bool:
+    """The daemon's own subscription has ended, unless the node is kept again, and with that subscribed to anew."""
+    row = node_store.by_id(tx.connection, node_id)
+    if row is None or row.state in KEPT or not row.own_subscription:
+        return False
+    node_store.update(tx, node_id, subscribed=False, own_subscription=False, subid="")
     return True

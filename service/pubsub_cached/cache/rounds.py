@@ -161,8 +161,9 @@ class Rounds:
             session, node, account.interests, anew=not running.subscribed, declines=running.declines
         )
         running.subscribed = True
+        own = evidence.own and self._subscriptions.claims(node.address) == running.claims
         # Written at once: a subscription that this daemon made must not look like an older one after a crash.
-        made = {"subscribed": evidence.subscribed, "own_subscription": evidence.own, "subid": evidence.subid}
+        made = {"subscribed": evidence.subscribed, "own_subscription": own, "subid": evidence.subid}
         running.made = msgspec.structs.replace(node, **made)
         return await self._nodes.update(node, **made, guarantee=evidence.guarantee), evidence.live
 
@@ -242,16 +243,18 @@ class Rounds:
         """Write what was found; None for a node that changed as a whole, was denied or went meanwhile."""
         finish = functools.partial(_finish, found=found, columns=columns, keep=self._parsing.keep(node.analyser))
         written = self._store.write(finish, node.id, frozenset(running.touched))
-        finished = await self._changes.after(written, functools.partial(self._finished, node, running.doubts))
+        finished = await self._changes.after(written, functools.partial(self._finished, node, running))
         return None if finished is None or running.disturbed else finished[1]
 
-    def _finished(self, node: NodeRow, doubts: int, finished: tuple[Delta, NodeRow] | None) -> None:
+    def _finished(self, node: NodeRow, running: Running, finished: tuple[Delta, NodeRow] | None) -> None:
         """Tell what a pass brought, once it is there for everyone to read."""
         if finished is None:
             return
         delta, row = finished
-        self._nodes.readable(node.address, doubts)
-        self._nodes.suspected.discard(node.address)
+        self._nodes.readable(node.address, running.doubts)
+        if not running.disturbed:
+            # What came up meanwhile is not written down yet.
+            self._nodes.suspected.discard(node.address)
         self._changes.items(node.address, delta)
         self._nodes.tell(node, row)
 

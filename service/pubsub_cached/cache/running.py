@@ -16,7 +16,7 @@ class Running:
     full: everything has to be fetched, whatever is known. whole: everything was, in the last pass. touched: ids that
     events changed meanwhile; touched_since: since the service was first asked for items. disturbed: the whole node
     changed meanwhile. forgotten: its row was removed from the cache meanwhile, so that nobody joins it any more.
-    subscribed: its subscription was looked at; made: the row with what was found or made. declines: of its
+    subscribed: its subscription was looked at; made: the row with what was found or made. declines, claims: of its
     subscription, before the row was read. doubts: of access, before the service was asked.
     """
 
@@ -34,6 +34,7 @@ class Running:
         self.subscribed = False
         self.made: NodeRow | None = None
         self.declines = 0
+        self.claims = 0
         self.doubts = 0
         self.progress: list[Progress] = []
 

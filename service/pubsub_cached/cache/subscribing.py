@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import errors
 from ..address import Address
@@ -24,6 +24,16 @@ from .sync import KEPT, POLL_MS, Sync
 from .writing import TIMEOUT
 
 log = logging.getLogger(__name__)
+
+# States of nodes that are looked at anew once they are subscribed to.
+_WORTH_A_LOOK = KEPT | {"unknown", "gone", "denied"}
+
+
+class _Written(NamedTuple):
+    """A row that was changed; ``before`` None for one that was made."""
+
+    before: NodeRow | None
+    after: NodeRow
 
 
 class Subscribing:
@@ -52,15 +62,16 @@ class Subscribing:
         session = await self._accounts.get(address.account).session_when_ready()
         # Before the request, for the first event may come before its reply.
         self._sync.solicit(address)
-        found = await session.subscribe(address.service, address.node, options=options, timeout=TIMEOUT)
-        self._negatives.clear(address)
-        self._sync.subscription(address, found)
-        node = await self._row(session, address)
-        subscribed = found.state == "subscribed"
-        following = node.state == "live" and node.subscribed and subscribed
-        columns: dict[str, Any] = {"subscribed": subscribed, "subid": found.subid, "declined": False}
-        await self._nodes.update(node, **columns, own_subscription=False)
-        if not following and (node.state in KEPT or node.state in ("unknown", "gone", "denied")):
+        with self._sync.claiming(address):
+            found = await session.subscribe(address.service, address.node, options=options, timeout=TIMEOUT)
+            self._negatives.clear(address)
+            self._sync.subscription(address, found)
+            if await self._nodes.find(address) is None:
+                await self._learn(session, address)
+            self._sync.claim(address)
+            node = await self._changes.after(self._store.write(_subscribed, address, found), self._tell)
+        following = node.before is not None and node.before.state == "live" and node.before.subscribed
+        if not (following and found.state == "subscribed") and node.after.state in _WORTH_A_LOOK:
             self._sync.in_background(address)
         return found.state
 
@@ -93,19 +104,27 @@ class Subscribing:
         if found is not None:
             self._nodes.tell(*found)
 
-    async def _row(self, session: Session, address: Address) -> NodeRow:
-        """The node's row; of a node that was not known, what can be learnt of it."""
-        node = await self._nodes.find(address)
-        if node is not None:
-            return node
+    async def _learn(self, session: Session, address: Address) -> None:
+        """Find out what can be learnt of a node that was not known."""
         try:
-            node, _ = await self._nodes.discover(session, address)
+            await self._nodes.discover(session, address)
         except errors.PubSubCachedError as error:
             # Pending subscribers may not read yet.
             log.info("%s was subscribed to and can't be read: %s", address, error)
-            node = await self._store.write(node_store.ensure, address)
-            self._changes.node(address, "added")
-        return node
+
+    def _tell(self, written: _Written) -> None:
+        if written.before is None:
+            self._changes.node(written.after.address, "added")
+        else:
+            self._nodes.tell(written.before, written.after)
+
+
+def _subscribed(tx: Transaction, address: Address, found: Subscription) -> _Written:
+    """A client's subscription, of a node that may have been removed from the cache meanwhile."""
+    before = node_store.find(tx.connection, address)
+    row = before or node_store.ensure(tx, address)
+    columns: dict[str, Any] = {"subscribed": found.state == "subscribed", "subid": found.subid, "declined": False}
+    return _Written(before, node_store.update(tx, row.id, **columns, own_subscription=False))
 
 
 def _decline(

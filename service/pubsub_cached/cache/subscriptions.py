@@ -62,6 +62,9 @@ class Subscriptions:
         # How many clients are giving up a subscription, and how often that has begun or ended.
         self._declining: Counter[Address] = Counter()
         self._declines: Counter[Address] = Counter()
+        # How many clients are subscribing, and how often one has done so.
+        self._claiming: Counter[Address] = Counter()
+        self._claims: Counter[Address] = Counter()
 
     def solicit(self, account: str, service: str) -> None:
         """Events of this service are wanted by the account."""
@@ -105,6 +108,24 @@ class Subscriptions:
     def declines(self, address: Address) -> int:
         """A number that is another one once a client begins or ends to unsubscribe: an older row does not say so."""
         return self._declines[address]
+
+    @contextmanager
+    def claiming(self, address: Address) -> Iterator[None]:
+        """A client subscribes: from now on the subscription is not the daemon's to give up."""
+        self._claiming[address] += 1
+        try:
+            yield
+        finally:
+            self._claiming[address] -= 1
+            self._claiming = +self._claiming
+
+    def claim(self, address: Address) -> None:
+        """A client has subscribed, and the row is about to say so."""
+        self._claims[address] += 1
+
+    def claims(self, address: Address) -> int:
+        """A number that is another one once a client has subscribed: an older row does not say so."""
+        return self._claims[address]
 
     def _is_declined(self, node: NodeRow, declines: int) -> bool:
         address = node.address
@@ -222,6 +243,9 @@ class Subscriptions:
         """End the subscription that the daemon itself made, unless that was done already; never another."""
         address = node.address
         _, known = self._known.get(address, (0, None))
+        if address in self._claiming:
+            # A client has asked for it, and the row does not say so yet.
+            return
         if node.own_subscription and (known is None or known.state != "none"):
             self.remember(address, Subscription(address.node, address.account, "none"))
             await session.unsubscribe(address.service, address.node, node.subid)

@@ -192,6 +192,16 @@ class Sync:
         self._subscriptions.remember(address, found)
 
     @contextmanager
+    def claiming(self, address: Address) -> Iterator[None]:
+        """A client subscribes the account: whoever else subscribes to the node meanwhile does not own that."""
+        with self._subscriptions.claiming(address):
+            yield
+
+    def claim(self, address: Address) -> None:
+        """The subscription is the client's, and the row is about to say so."""
+        self._subscriptions.claim(address)
+
+    @contextmanager
     def declining(self, address: Address) -> Iterator[None]:
         """A client unsubscribes the account: what a synchronisation under way took for granted counts for nothing."""
         with self._subscriptions.declining(address):
@@ -252,6 +262,7 @@ class Sync:
             running.touched.clear()
             running.disturbed = False
             running.declines = self._subscriptions.declines(address)
+            running.claims = self._subscriptions.claims(address)
             running.doubts = self._nodes.doubts
             node = await self._nodes.find(address)
             if node is None and number:
@@ -265,6 +276,9 @@ class Sync:
                     return node
             try:
                 done = await self._rounds.run(account, session, node, running)
+                if done is not None and running.pin and not done.pinned:
+                    # Somebody who joined at the last moment wants it to stay.
+                    done = await self._nodes.update(done, pinned=True)
             except errors.NoSuchNode:
                 # The row went, not the node: a service says so in a stanza.
                 raise await self._forgotten(session, address, running) from None

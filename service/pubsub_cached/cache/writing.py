@@ -174,6 +174,8 @@ class Writing:
         return next((found for found in page.items if found.id == item.id and found.payload), None)
 
     async def _retracted(self, account: Account, address: Address, ids: list[str], watch: Watch) -> None:
+        # What was published just before it was retracted is to be found.
+        await self._events.applied()
         if any(watch.last.get(id_) for id_ in ids):
             # Published again meanwhile, before or after it was retracted.
             await self._events.distrust(address, "write")
@@ -181,7 +183,8 @@ class Writing:
         # An id that the cache does not hold would look like a disagreement.
         query = ItemsQuery(ids=untold, limit=len(untold) + 1, fields=frozenset({"id"}))
         _, _, found = await self._store.read(read_items, address, query)
-        held = tuple(item["id"] for item in found.items) if found is not None else ()
+        stored = (item["id"] for item in found.items) if found is not None else ()
+        held = tuple(id_ for id_ in stored if id_ not in watch.last)
         if held:
             self._events.put(account, ItemsEvent(service=address.service, node=address.node, retracted=held))
         await self._events.applied()

@@ -7,7 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
 from . import dialect, whose
+from . import nodes as node_store
 from .models import Account, Flag, Item, Node, Service, Tombstone
+from .rows import NodeRow
 from .transaction import Transaction, committed_revision
 
 
@@ -16,8 +18,8 @@ def revision(conn: Connection) -> int:
     return committed_revision(conn)
 
 
-def reset(tx: Transaction) -> int:
-    """Remove all nodes, items, tombstones and flags, and what was observed of services; the number of nodes.
+def reset(tx: Transaction) -> list[NodeRow]:
+    """Remove all nodes, items, tombstones and flags, and what was observed of services; the nodes.
 
     Those of accounts that are run. The accounts stay, but for those removed with their cache kept, and the revisions
     go on. Raises AccountInUse.
@@ -29,7 +31,7 @@ def reset(tx: Transaction) -> int:
         conn.execute(delete(Flag).where(Flag.account == jid))
     mine = select(Account.id).where(whose.runs())
     nodes = select(Node.id).where(Node.account_id.in_(mine))
-    removed = conn.scalar(select(func.count()).select_from(nodes.subquery())) or 0
+    removed = node_store.run(conn)
     for of_node in (Item, Tombstone):
         conn.execute(delete(of_node).where(of_node.node_id.in_(nodes)))
     conn.execute(delete(Flag).where(Flag.account.in_(select(Account.jid).where(whose.runs()))))

@@ -125,6 +125,11 @@ def listing(conn: Connection, query: NodesQuery) -> list[NodeRow]:
     return [_node(row) for row in conn.execute(statement.order_by(Node.id).limit(query.limit))]
 
 
+def run(conn: Connection) -> list[NodeRow]:
+    """All nodes of the accounts that are run, in the order they were first met."""
+    return [_node(row) for row in conn.execute(_SELECT.where(whose.runs()).order_by(Node.id))]
+
+
 def unread(conn: Connection, node: NodeRow) -> int:
     """How many of the node's items are without the flag ``read``."""
     seen: int = _SEEN.value(conn, node=node.id)

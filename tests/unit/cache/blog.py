@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from pubsub_cached.address import Address
@@ -67,3 +71,22 @@ async def freshness(cache: Cached) -> str:
 async def purge(cache: Cached, *, forget: bool = False) -> None:
     await cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=forget)).wait()
     await cache.idle()
+
+
+async def reaching(service: Service, kind: str) -> None:
+    """Let requests that are held through until one of this kind is the next."""
+    await service.holding(1)
+    while service.held[0].kind != kind:
+        service.release(1)
+        await service.holding(1)
+
+
+@contextmanager
+def writer_busy(cache: Cached) -> Iterator[None]:
+    """Whatever is written meanwhile waits for the end."""
+    gate = threading.Event()
+    cache.store.write(lambda tx: gate.wait(30))
+    try:
+        yield
+    finally:
+        gate.set()

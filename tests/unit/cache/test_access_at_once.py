@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -15,20 +14,10 @@ from pubsub_cached.store.rows import UNPROVED
 from pubsub_cached.xmpp.fake import Service, World
 from tests.support.cached import ALICE, Cached, Make
 
-from .test_access import ADDRESS, MICROBLOG, PUBSUB, followed, found
+from .blog import reaching, writer_busy
+from .test_access import ADDRESS, MICROBLOG, PUBSUB, followed, found, shut_out
 
 Task = Callable[[Cached], Coroutine[Any, Any, object]]
-
-
-@contextmanager
-def writer_busy(cache: Cached) -> Iterator[None]:
-    """Whatever is written meanwhile waits for the end."""
-    gate = threading.Event()
-    cache.store.write(lambda tx: gate.wait(30))
-    try:
-        yield
-    finally:
-        gate.set()
 
 
 async def doubt(cache: Cached) -> None:
@@ -122,3 +111,45 @@ async def test_what_was_asked_before_a_doubt_is_no_proof(cached: Make) -> None:
     service.release()
     await cache.idle()
     assert await found(cache) == ["i0"]
+
+
+async def test_what_was_asked_before_a_refusal_shows_nothing_that_was_denied(cached: Make) -> None:
+    cache, service = await followed(cached, World(), "whitelist")
+    session = cache.house.accounts.get(ALICE).session
+    service.hold()
+    discovering = asyncio.create_task(cache.house.nodes.discover(session, ADDRESS))
+    await service.holding(2)
+    service.release(1, request="get_items")
+    await cache.world.settle()
+    shut_out(service)
+    reading = asyncio.create_task(cache.read(PUBSUB, MICROBLOG, policy="network"))
+    await service.holding(2)
+    service.release(1, request="get_items")
+    with pytest.raises(errors.Denied):
+        await reading
+    service.release()
+    await discovering
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG, policy="cache")
+
+
+async def test_what_was_synchronised_before_a_doubt_is_not_called_right(cached: Make) -> None:
+    """Between the moment in which the one is written down and the other."""
+    cache, service = await silent(cached, World())
+    await reaching(service, "get_items")
+    between = threading.Event()
+    cache.told.clear()
+    with writer_busy(cache):
+        service.release()
+        await cache.world.settle()
+        # What is queued from here on is not committed with what was before.
+        waiting = cache.store.maintain(lambda connection: between.wait(30))
+        bouncing = asyncio.create_task(bounce(cache))
+        await asyncio.sleep(0)
+    while not cache.signals("live"):
+        await asyncio.sleep(0.001)
+    *_, info = await cache.read(PUBSUB, MICROBLOG, policy="cache")
+    assert info["freshness"] == "stale"
+    between.set()
+    await asyncio.gather(waiting, bouncing)

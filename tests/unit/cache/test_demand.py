@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from pubsub_cached.address import Address
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
+
+from .blog import reaching, writer_busy
 
 SERVICE = "pubsub.example.org"
 COMMENTS = "urn:xmpp:microblog:0:comments/1"
@@ -83,3 +87,37 @@ async def test_a_subscription_is_given_up_once_there_is_a_session(cached: Make, 
     await days(found, 0)
     assert (await found.node(SERVICE, COMMENTS))["state"] == "discovered"
     assert ALICE not in world.services[SERVICE].nodes[COMMENTS].subscriptions
+
+
+async def test_one_that_is_read_while_it_is_let_go_is_followed_again(cached: Make, world: World) -> None:
+    found = await cached(world)
+    service = world.services[SERVICE]
+    await read(found, COMMENTS)
+    found.clock.advance(days=31)
+    service.hold()
+    tidying = asyncio.create_task(found.house.removal.tidy(found.clock()))
+    await reaching(service, "unsubscribe")
+    reading = asyncio.create_task(found.read(SERVICE, COMMENTS))
+    await world.settle()
+    service.release()
+    await asyncio.gather(tidying, reading)
+    await found.idle()
+    service.publish(COMMENTS, "2", ENTRY.format(2))
+    await found.idle()
+    assert (await found.node(SERVICE, COMMENTS))["state"] == "live"
+    assert await found.ids(SERVICE, COMMENTS) == ["2", "1"]
+
+
+async def test_one_that_was_just_read_keeps_its_subscription(cached: Make, world: World) -> None:
+    found = await cached(world)
+    service = world.services[SERVICE]
+    await read(found, COMMENTS)
+    found.clock.advance(days=31)
+    with writer_busy(found):
+        await found.read(SERVICE, COMMENTS, policy="cache")
+        tidying = asyncio.create_task(found.house.removal.tidy(found.clock()))
+        await world.settle()
+    await tidying
+    await found.idle()
+    assert (await found.node(SERVICE, COMMENTS))["state"] == "live"
+    assert ALICE in service.nodes[COMMENTS].subscriptions

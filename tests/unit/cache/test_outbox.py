@@ -11,10 +11,11 @@ from pubsub_cached.address import Address
 from pubsub_cached.cache.jobs import Job
 from pubsub_cached.cache.outbox import WAITING_AT_MOST
 from pubsub_cached.cache.sending import ATTEMPTS_AT_MOST
+from pubsub_cached.store import outbox
 from pubsub_cached.xmpp.fake import PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, Cached, Make
 
-from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, post
+from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, owned, post, reaching, writer_busy
 
 CLIENT = ":1.42"
 
@@ -416,3 +417,21 @@ class TestRefusals:
         await scene.settled()
         assert scene.job("mine").state == "done"
         assert scene.world.accounts[ALICE].pep.node("urn:example:thing").access_model == "open"
+
+
+async def test_who_cancels_what_was_sent_already_comes_too_late(cached: Make) -> None:
+    cache, service = await owned(cached, World())
+    service.create_node("other", owner=ALICE)
+    other = Address(ALICE, PUBSUB, "other")
+    service.hold()
+    await cache.house.outbox.publish(other, "q", "<q xmlns='urn:q'/>", {}, CLIENT, "q")
+    await reaching(service, "publish")
+    (job,) = [job for job in cache.house.jobs.list() if job.kind == "outbox"]
+    with writer_busy(cache):
+        service.release()
+        await cache.world.settle()
+        job.cancel()
+        await cache.world.settle()
+    await job.wait()
+    assert not cache.house.outbox.waiting
+    assert await cache.store.read(outbox.all) == []

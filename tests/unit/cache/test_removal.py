@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from pubsub_cached import errors
+from pubsub_cached.address import Address
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import MICROBLOG, PUBSUB, followed, purge
+from .blog import MICROBLOG, PUBSUB, followed, purge, reaching
+
+FEED = "urn:xmpp:pubsub-social-feed:1"
 
 
 async def test_purged_items_are_not_told_as_removed(cached: Make) -> None:
@@ -59,3 +64,23 @@ async def test_a_log_keeps_its_newest_when_events_pass_its_limit(cached: Make) -
     assert [item["id"] for item in items] == ["new", "i4", "i3", "i2", "i1"]
     assert info["completeness"] == "window"
     assert cache.removed() == []
+
+
+async def test_a_node_that_comes_while_others_are_given_up_is_forgotten_with_them(cached: Make) -> None:
+    cache, service = await followed(cached)
+    service.create_node(FEED)
+    service.publish(FEED, "1", ENTRY.format(1))
+    service.hold()
+    resetting = cache.house.removal.reset()
+    await reaching(service, "unsubscribe")
+    reading = asyncio.create_task(cache.read(PUBSUB, FEED))
+    while not service.node(FEED).subscribed(ALICE):
+        await cache.world.settle()
+        for kind in ("get_items", "disco_info", "subscriptions", "subscribe"):
+            service.release(10, request=kind)
+    await reading
+    service.release()
+    await resetting.wait()
+    await cache.idle()
+    assert (Address(ALICE, PUBSUB, FEED), "removed") in cache.told
+    assert not service.node(FEED).subscribed(ALICE)

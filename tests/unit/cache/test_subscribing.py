@@ -15,7 +15,7 @@ from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from pubsub_cached.xmpp.port import SubscriptionEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, owned
+from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, followed, owned, purge, reaching, writer_busy
 
 FEED = "urn:xmpp:pubsub-social-feed:1"
 
@@ -128,10 +128,7 @@ class TestSubscriptions:
     async def test_unsubscribing_while_a_synchronisation_looks_for_the_subscription_wins(self, cached: Make) -> None:
         cache, service = await beginning(cached)
         service.hold()
-        await service.holding(1)
-        while service.held[0].kind != "subscriptions":
-            service.release(1)
-            await service.holding(1)
+        await reaching(service, "subscriptions")
         unsubscribing = asyncio.create_task(cache.house.subscribing.unsubscribe(BLOG))
         await service.holding(2)
         service.release(1, request="unsubscribe")
@@ -155,3 +152,67 @@ class TestSubscriptions:
         with pytest.raises(errors.StanzaError) as caught:
             await cache.house.subscribing.subscribe(other, {})
         assert caught.value.name == "im.pubsubcache1.Error.PubSub.ClosedNode"
+
+
+class TestAClientSubscribes:
+    """While the daemon does something about its own subscription: from then on that is the client's."""
+
+    async def test_while_a_synchronisation_looks_for_it(self, cached: Make) -> None:
+        cache, service = await followed(cached)
+        cache.house.sync.new_session(ALICE)
+        service.hold()
+        cache.house.sync.job(BLOG)
+        await reaching(service, "subscriptions")
+        subscribing = asyncio.create_task(cache.house.subscribing.subscribe(BLOG, {}))
+        await service.holding(2)
+        service.release(1, request="subscribe")
+        assert await subscribing == "subscribed"
+        service.release()
+        await cache.idle()
+        await purge(cache, forget=True)
+        assert service.node(MICROBLOG).subscribed(ALICE)
+
+    async def test_while_a_synchronisation_makes_it(self, cached: Make) -> None:
+        cache, service = await beginning(cached)
+        service.hold()
+        await reaching(service, "subscriptions")
+        subscribing = asyncio.create_task(cache.house.subscribing.subscribe(BLOG, {}))
+        await service.holding(2)
+        service.release(1, request="subscriptions")
+        await service.holding(2)
+        service.release(1, request="subscribe")
+        assert await subscribing == "subscribed"
+        service.release()
+        await cache.idle()
+        await purge(cache, forget=True)
+        assert service.node(MICROBLOG).subscribed(ALICE)
+
+    async def test_while_the_node_is_forgotten(self, cached: Make) -> None:
+        cache, service = await followed(cached)
+        service.hold()
+        subscribing = asyncio.create_task(cache.house.subscribing.subscribe(BLOG, {}))
+        await service.holding(1)
+        purging = cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=True))
+        await cache.world.settle()
+        service.release()
+        assert await subscribing == "subscribed"
+        await purging.wait()
+        await cache.idle()
+        assert service.node(MICROBLOG).subscribed(ALICE)
+
+    async def test_once_the_node_is_as_good_as_forgotten(self, cached: Make) -> None:
+        cache, service = await followed(cached)
+        service.hold()
+        purging = cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=True))
+        await reaching(service, "unsubscribe")
+        with writer_busy(cache):
+            service.release()
+            await cache.world.settle()
+            subscribing = asyncio.create_task(cache.house.subscribing.subscribe(BLOG, {}))
+            await cache.world.settle()
+        assert await subscribing == "subscribed"
+        await purging.wait()
+        await cache.idle()
+        node = await cache.node(PUBSUB, MICROBLOG)
+        assert (node["subscribed"], node["state"]) == (True, "live")
+        assert service.node(MICROBLOG).subscribed(ALICE)

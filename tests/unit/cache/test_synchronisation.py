@@ -17,7 +17,7 @@ from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Service, World
 from pubsub_cached.xmpp.port import BounceEvent, DeleteEvent, ItemsEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import MICROBLOG, PUBSUB, followed, freshness, local, purge
+from .blog import BLOG, MICROBLOG, PUBSUB, followed, freshness, local, purge, reaching, writer_busy
 
 ADDRESS = Address(ALICE, PUBSUB, MICROBLOG)
 COUNT = 5
@@ -421,3 +421,18 @@ async def test_a_node_that_several_readers_find_is_added_once(cached: Make) -> N
     await asyncio.gather(*(cache.read(PUBSUB, MICROBLOG) for _ in range(3)))
     await cache.idle()
     assert len(cache.signals("added")) == 1
+
+
+async def test_a_pin_that_joins_while_the_end_is_written_down_is_kept(cached: Make) -> None:
+    cache, service = await followed(cached)
+    service.hold()
+    cache.house.sync.job(BLOG)
+    await reaching(service, "get_items")
+    with writer_busy(cache):
+        service.release()
+        await cache.world.settle()
+        pinning = await cache.house.sync.start(BLOG, False, "", "")
+        await cache.world.settle()
+        assert not pinning.finished
+    await pinning.wait()
+    assert (await cache.node(PUBSUB, MICROBLOG))["pinned"]

@@ -13,9 +13,9 @@ from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from pubsub_cached.xmpp.port import ItemsEvent
-from tests.support.cached import ALICE, Cached, Make
+from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, owned, post
+from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, owned, post, writer_busy
 
 FEED = "urn:xmpp:pubsub-social-feed:1"
 BURST = pytest.mark.parametrize("burst", [False, True], ids=["one by one", "in a burst"])
@@ -206,6 +206,17 @@ class TestRetract:
         await cache.idle()
         assert sorted(cache.removed()) == ["i0", "i1"]
         assert cache.signals() == []
+
+    async def test_one_whose_publication_is_not_written_down_yet_is_gone(self, cached: Make) -> None:
+        cache, service = await owned(cached, World())
+        with writer_busy(cache):
+            service.publish(MICROBLOG, "new", ENTRY.format("new"))
+            await cache.world.settle()
+            # Of this the service tells nobody.
+            retracting = asyncio.create_task(cache.house.writing.retract(BLOG, ["new"], notify=False))
+            await cache.world.settle()
+        await retracting
+        assert await cache.ids(PUBSUB, MICROBLOG) == ["i1", "i0"]
 
     async def test_those_before_a_refusal_are_followed(self, cached: Make) -> None:
         world = World()
