@@ -77,6 +77,9 @@ class Account:
         self.taking: asyncio.Task[None] | None = None
         # Whether it may connect by itself: a client ended the session otherwise.
         self.wanted = True
+        # It is about to be removed, or was: it connects no more.
+        self.removed = False
+        self._enabling = asyncio.Lock()
         self._follower = follower
         self._accounts: Accounts
 
@@ -133,7 +136,12 @@ class Account:
         self._turned()
 
     async def connect(self) -> None:
-        """Connect and stay connected until ``disconnect`` or a restart. Raises NotSupported, Conflict."""
+        """Connect and stay connected until ``disconnect`` or a restart.
+
+        Raises NotSupported, Conflict, and NoSuchAccount while it is being removed.
+        """
+        if self.removed:
+            raise self.gone()
         if not self.enabled:
             raise errors.NotSupported(f"{self.jid} is disabled; set its property Enabled first.")
         self.wanted = True
@@ -164,17 +172,23 @@ class Account:
         """Enable and connect, or disable and disconnect, for good. NotSupported for the configuration's."""
         if self.origin == "config":
             raise errors.NotSupported(f"{self.jid} is in the configuration file; set its key 'enabled' there.")
-        if enabled == self.enabled:
-            return
-        self.row = await self._accounts.enable(self.row, enabled)
-        self.enabled = enabled
-        self._changed("Enabled")
-        if enabled:
-            self.wanted = True
-            self._accounts.connect_with_secret(self)
-        else:
-            await self.disconnect()
-            await self._accounts.let_go(self)
+        async with self._enabling:
+            # In the order of the calls: the last one counts.
+            if enabled == self.enabled:
+                return
+            self.row = await self._accounts.enable(self.jid, enabled)
+            self.enabled = enabled
+            self._changed("Enabled")
+            if enabled:
+                self.wanted = True
+                self._accounts.connect_with_secret(self)
+            else:
+                await self.disconnect()
+                await self._accounts.let_go(self)
+
+    def gone(self) -> errors.NoSuchAccount:
+        """What is told to whoever does something to an account that is removed meanwhile."""
+        return errors.NoSuchAccount(f"{self.jid} was removed meanwhile; add it again with AddAccount.")
 
     def look_no_more(self) -> None:
         """What was decided since counts, not what is found out about the secret."""

@@ -115,8 +115,10 @@ class Accounts:
                 self.connect_with_secret(account)
 
     def start_session(self, account: Account) -> None:
-        """Connect an account that is run here; another is taken first."""
-        if self._holding.runs(account):
+        """Connect an account that is run here; another is taken first. One that was removed meanwhile is left alone."""
+        if account.removed:
+            account.not_begun()
+        elif self._holding.runs(account):
             account.session.connect()
         else:
             self._holding.take(account)
@@ -200,19 +202,22 @@ class Accounts:
             callback(account)
         return account
 
-    async def enable(self, row: AccountRow, enabled: bool) -> AccountRow:
-        """Write down whether the account connects."""
-        values = msgspec.structs.asdict(row) | {"enabled": enabled}
-        del values["id"]
-        return await self._store.write(account_store.ensure, **values)
+    async def enable(self, jid: str, enabled: bool) -> AccountRow:
+        """Write down whether an account connects. Raises NoSuchAccount."""
+        return await self._store.write(account_store.enable, jid, enabled)
 
     async def remove(self, account: Account, keep_cache: bool) -> None:
         """End the session and forget the account. Raises AccountInUse."""
         await self._store.write(account_store.own, account.jid)
-        account.look_no_more()
-        await account.session.close()
-        await in_thread(partial(self._secrets.remove, account.jid), "stored password")
-        await self._store.write(account_store.remove, account.jid, keep_cache)
+        account.removed = True
+        try:
+            account.look_no_more()
+            await account.session.close()
+            await in_thread(partial(self._secrets.remove, account.jid), "stored password")
+            await self._store.write(account_store.remove, account.jid, keep_cache)
+        except BaseException:
+            account.removed = False
+            raise
         self._forget(account)
         await self._holding.removed(account)
 
@@ -232,6 +237,10 @@ class Accounts:
                 f"The configuration file says where the password of {account.jid} comes from; change it there."
             )
         await in_thread(partial(self._secrets.store, account.jid, secret), "stored password")
+        if account.removed:
+            # A keyring may have asked a person first, and meanwhile the account went.
+            await in_thread(partial(self._secrets.remove, account.jid), "stored password")
+            raise account.gone()
 
     @property
     def interests(self) -> frozenset[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from .. import errors
 from .models import Account, Flag
 from .rows import AccountRow
 from .transaction import Transaction
@@ -75,6 +76,16 @@ def ensure(
         conn.execute(insert(Account).values(jid=jid, **values))
     row = find(conn, jid)
     assert row is not None
+    return row
+
+
+def enable(tx: Transaction, jid: str, enabled: bool) -> AccountRow:
+    """Write down whether an account connects. Raises NoSuchAccount for one that was removed, AccountInUse."""
+    own(tx, jid)
+    tx.connection.execute(update(Account).where(Account.jid == jid, ~Account.removed).values(enabled=enabled))
+    row = find(tx.connection, jid)
+    if row is None:
+        raise errors.NoSuchAccount(f"There is no account {jid}.")
     return row
 
 
