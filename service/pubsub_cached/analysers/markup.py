@@ -51,7 +51,6 @@ _PREFIXED = re.compile(r"</[^>:/\s]+:")
 # The end tag of a br would be read as one more br.
 _NO_HTML = re.compile(rf"</br>|{_PREFIXED.pattern}")
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-_html_parser = etree.HTMLParser(remove_comments=True, remove_pis=True, no_network=True, huge_tree=False)
 # An HTML parser opens elements like these again in each block that follows when they were left open.
 _FORMATTING = ("a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u")
 _ANY_FORMATTING = [f"{{*}}{name}" for name in _FORMATTING]
@@ -60,6 +59,11 @@ MOST_FORMATTING = 12
 SHORT = 8192
 # Escapes and absolute links make markup longer, repairs of what is misnested much longer.
 MOST_GROWTH = 6
+# Parsers compare each attribute of an element with all before it.
+MOST_ATTRIBUTES = 512
+_ATTRIBUTE = re.compile(r"""[\s/]*+[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>"'][^\s>]*+)?+)?+""")
+_OVERLOADED = f"has an element with more than {MOST_ATTRIBUTES} attributes"
+_START_TAG = re.compile(rf"<[a-zA-Z][^\s/>]*+(?:{_ATTRIBUTE.pattern})*+")
 # Not the single space that most of them are.
 _SPACES = re.compile(r"[ \t\r\n]{2,}|[\t\r\n]")
 
@@ -83,7 +87,10 @@ def construct(item: Item, element: _Element, lang: str = "", base: str = "") -> 
     if kind in ("xhtml", "application/xhtml+xml"):
         return _markup(item, element, "xhtml", _content(element), lang, base)
     if kind in ("html", "text/html"):
-        return _markup(item, element, "html", _from_html(xml.text(element)), lang, base)
+        source = xml.text(element)
+        if _overloaded(source):
+            return _only_text(item, element, "html", lang, _OVERLOADED)
+        return _markup(item, element, "html", _from_html(source), lang, base)
     if kind != "text" and not kind.startswith("text/"):
         item.unreadable(f"<{xml.local(element)}>", kind, "type of text")
         return None
@@ -153,18 +160,25 @@ def _markup(
     if content is None:
         return None
     written = _written(content)
+    if type == "xhtml" and _overloaded(written):
+        return _only_text(item, element, type, lang, _OVERLOADED)
     # What came as XML is no deeper than a payload may be.
     nested = (type == "html" and bool(xml.too_deep(content))) or _too_much_formatting(content, written)
     cleaned = None if nested else _cleaner(uris.base(element, base)).clean(written)
     if cleaned is None or len(cleaned) > SHORT + MOST_GROWTH * len(written):
-        item.error(f"<{xml.local(element)}>: the markup is nested too deeply, only its text is kept.")
-        xhtml, text = "", xml.text(element) if type == "xhtml" else _stripped(xml.text(element))
-    else:
-        if type == "html":
-            # What is in XML can't be anything that XML does not allow.
-            cleaned = _NOT_IN_XML.sub("", cleaned)
-        xhtml, text = _read(cleaned.strip())
+        return _only_text(item, element, type, lang, "is nested too deeply")
+    if type == "html":
+        # What is in XML can't be anything that XML does not allow.
+        cleaned = _NOT_IN_XML.sub("", cleaned)
+    xhtml, text = _read(cleaned.strip())
     return Markup(lang=lang, type=type, text=text, xhtml=xhtml) if text or xhtml else None
+
+
+def _only_text(item: Item, element: _Element, type: Literal["html", "xhtml"], lang: str, reason: str) -> Markup | None:
+    """What is left of markup that costs too much. reason: what it does, for a sentence."""
+    item.error(f"<{xml.local(element)}>: the markup {reason}, only its text is kept.")
+    text = xml.text(element) if type == "xhtml" else _stripped(xml.text(element))
+    return Markup(lang=lang, type=type, text=text) if text else None
 
 
 def _content(construct: _Element) -> _Element:
@@ -185,7 +199,17 @@ def _from_html(source: str) -> _Element | None:
     """
     if not source:
         return None
-    return etree.fromstring(f"<div>{source}</div>", _html_parser).find("body")
+    return etree.fromstring(f"<div>{source}</div>", xml.parsers.html).find("body")
+
+
+def _overloaded(source: str) -> bool:
+    """Whether an element has too many attributes, in HTML as it is read in browsers."""
+    # The tag itself looks like one more.
+    return len(source) > SHORT and any(
+        len(_ATTRIBUTE.findall(tag[0])) > MOST_ATTRIBUTES + 1
+        for tag in _START_TAG.finditer(source)
+        if tag.end() - tag.start() > 2 * MOST_ATTRIBUTES
+    )
 
 
 def _too_much_formatting(content: _Element, written: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from lxml import etree
 from lxml.etree import _Element
 
@@ -13,16 +15,25 @@ XML_NAMESPACE = "http://www.w3.org/XML/1998/namespace"
 LANG = f"{{{XML_NAMESPACE}}}lang"
 BASE = f"{{{XML_NAMESPACE}}}base"
 
-_parser = etree.XMLParser(
-    resolve_entities=False,
-    load_dtd=False,
-    dtd_validation=False,
-    no_network=True,
-    huge_tree=False,
-    remove_comments=True,
-    remove_pis=True,
-    # Not collect_ids=False, tempting as it is: it makes libxml2 load the external subset in spite of load_dtd.
-)
+
+class _Parsers(threading.local):
+    """A thread's own: a parser is held for as long as it reads, so that whoever shares it would wait."""
+
+    def __init__(self) -> None:
+        self.xml = etree.XMLParser(
+            resolve_entities=False,
+            load_dtd=False,
+            dtd_validation=False,
+            no_network=True,
+            huge_tree=False,
+            remove_comments=True,
+            remove_pis=True,
+            # Not collect_ids=False, tempting as it is: it makes libxml2 load the external subset in spite of load_dtd.
+        )
+        self.html = etree.HTMLParser(remove_comments=True, remove_pis=True, no_network=True, huge_tree=False)
+
+
+parsers = _Parsers()
 too_deep = etree.XPath("boolean(" + "/*" * (MOST_DEPTH + 1) + ")")
 
 
@@ -38,7 +49,7 @@ def parse(payload: str) -> _Element:
     if len(payload) > MOST_CHARACTERS:
         raise Malformed(f"The payload is longer than {MOST_CHARACTERS} characters.")
     try:
-        element = etree.fromstring(payload, _parser)
+        element = etree.fromstring(payload, parsers.xml)
     except etree.XMLSyntaxError as error:
         raise Malformed(f"The payload is no well-formed XML: {_reason(error)}.") from None
     except ValueError:

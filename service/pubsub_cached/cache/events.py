@@ -254,7 +254,7 @@ class Events:
             # Content unknown: the ids are told, the payloads stay at the service until they are fetched.
             await self.distrust(address, "no-payload")
             items = [item for item in items if item.payload]
-        stored = [self._parsing.one(address, node, item) for item in items]
+        stored = await self._parsing.all(node, items)
         retracted = [id_ for id_ in event.retracted if id_]
         self._sync.touched(address, [item.id for item in items] + retracted)
         keep = self._parsing.keep(node.analyser)

@@ -103,10 +103,11 @@ class Outbox:
 
         Raises Conflict, LimitExceeded, and NotSupported for what is never stored.
         """
-        self._parsing.check_storable(address, payload)
         id_ = item_id or uuid4().hex
         fields = {name: list(values) for name, values in options.items()}
+        # They wait in the order in which they were given, however long each is looked at.
         async with self._adding:
+            await self._parsing.check_storable(address, payload)
             base = await self._base(address, id_) if item_id else ""
             await self._add(address, "publish", {id_: base}, sender, token, payload=payload, options=fields)
         return id_
@@ -144,7 +145,7 @@ class Outbox:
     async def as_stored(self, address: Address, item: Item) -> str:
         """A service's payload as the cache would keep it, which is what a client read."""
         node = await self.store.read(node_store.find, address)
-        return self._parsing.one(address, node, item).payload
+        return (await self._parsing.one(address, node, item)).payload
 
     def _connection(self, account: str) -> asyncio.Event:
         return self._connected.setdefault(account, asyncio.Event())

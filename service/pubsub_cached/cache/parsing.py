@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from ..address import Address
 from ..analysers.item import ItemContext, Parsed
@@ -19,6 +21,12 @@ Made = dict[tuple[int, Item], StoredItem]
 
 # Where an item of a node that counts only its newest has no id (XEP-0172's example).
 CURRENT = "current"
+
+# Characters of a payload from which it is parsed on a thread. The costliest markup takes half a microsecond for each,
+# most of it in libraries that let others go on meanwhile.
+LARGE = 16 * 1024
+
+T = TypeVar("T")
 
 
 class Parsing:
@@ -47,8 +55,11 @@ class Parsing:
         """The names of the analysers whose nodes are."""
         return [entry.name for entry in self._registry.entries() if self.on_demand(entry.name)]
 
-    def one(self, address: Address, node: NodeRow | None, item: Item) -> StoredItem:
+    async def one(self, address: Address, node: NodeRow | None, item: Item) -> StoredItem:
         """An item as it is stored; a payload beyond the limit is left at the service."""
+        return await _worked_out(item.payload, lambda: self._one(address, node, item))
+
+    def _one(self, address: Address, node: NodeRow | None, item: Item) -> StoredItem:
         analyser, type, subtype = (node.analyser, node.type, node.subtype) if node is not None else ("", "", "")
         # On PEP an item without the attribute is the account's own (XEP-0163 4.1).
         publisher = item.publisher or (address.service if "@" in address.service else "")
@@ -63,7 +74,7 @@ class Parsing:
         context = ItemContext(address, item.id, item.payload, item.namespace, publisher, type, subtype)
         return stored(context, self._registry.parse(analyser, context))
 
-    def check_storable(self, address: Address, payload: str) -> None:
+    async def check_storable(self, address: Address, payload: str) -> None:
         """Whether a payload that a client gives may wait in the store. Raises NotSupported."""
         namespace = xml.namespace_of(payload)
         matched = self._registry.match(Subject(address, namespace))
@@ -73,7 +84,8 @@ class Parsing:
             )
         analyser = matched.definition.name if matched.definition is not None else ""
         context = ItemContext(address, "", payload, namespace)
-        if self._registry.parse(analyser, context).payload != payload:
+        parsed = await _worked_out(payload, lambda: self._registry.parse(analyser, context))
+        if parsed.payload != payload:
             raise NotSupported(
                 "The payload holds a password, which is never stored, so it can't wait; publish without 'queue'."
             )
@@ -90,7 +102,7 @@ class Parsing:
         for item in named:
             key = self._registry.version, item
             if key not in made:
-                made[key] = self.one(node.address, node, item)
+                made[key] = await self.one(node.address, node, item)
                 await pace.kept()
             stored.append(made[key])
         return stored
@@ -104,18 +116,17 @@ class Parsing:
             if item.id or last
         ]
 
-    async def records(self, address: Address, node: NodeRow, items: Sequence[Item]) -> list[ItemRecord]:
+    async def records(self, address: Address, node: NodeRow | None, items: Sequence[Item]) -> list[ItemRecord]:
         """Items that are passed through without being stored."""
         found: list[ItemRecord] = []
         pace = Pace()
         for item in items:
-            found.append(self.record(address, node, item))
+            found.append(await self._record(address, node, item))
             await pace.kept()
         return found
 
-    def record(self, address: Address, node: NodeRow | None, item: Item) -> ItemRecord:
-        """An item that is passed through without being stored."""
-        stored = self.one(address, node, item)
+    async def _record(self, address: Address, node: NodeRow | None, item: Item) -> ItemRecord:
+        stored = await self.one(address, node, item)
         record: ItemRecord = {"id": item.id, "payload": item.payload if not stored.payload else stored.payload}
         if item.id:
             record["uri"] = address.uri(item.id)
@@ -132,6 +143,11 @@ class Parsing:
         if stored.namespace:
             record["namespace"] = stored.namespace
         return record
+
+
+async def _worked_out(payload: str, work: Callable[[], T]) -> T:
+    """What is made of a payload, here or, where there is much of it, on a thread."""
+    return work() if len(payload) < LARGE else await asyncio.to_thread(work)
 
 
 def stored(context: ItemContext, parsed: Parsed) -> StoredItem:

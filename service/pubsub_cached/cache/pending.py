@@ -29,18 +29,18 @@ NEWEST_FIRST = frozenset({("modified", True), ("created", True)})
 
 
 class Overlay:
-    """Answers one read with what waits. get: reads without it. record: what an item's payload says."""
+    """Answers one read with what waits. get: reads without it. records: what items' payloads say."""
 
     def __init__(
         self,
         address: Address,
         waiting: Sequence[Entry],
         get: Callable[[ReadOptions], Awaitable[Answer]],
-        record: Callable[[Item], ItemRecord],
+        records: Callable[[Sequence[Item]], Awaitable[list[ItemRecord]]],
     ) -> None:
         self._address = address
         self._get = get
-        self._record = record
+        self._records = records
         last = {id_: entry for entry in waiting for id_ in entry.items}
         newest = reversed(waiting)
         self._published = {
@@ -52,10 +52,10 @@ class Overlay:
         """The items, those that wait among them where the answer is the cache's."""
         newest_first = options.order[0] in NEWEST_FIRST
         if options.ids is not None:
-            return self._named(await self._get(options), options, newest_first)
+            return await self._named(await self._get(options), options, newest_first)
         given = self._given(options) if newest_first else None
         if given is None:
-            return self._in_place(await self._get(options), options, dropped=newest_first)
+            return await self._in_place(await self._get(options), options, dropped=newest_first)
         return await self._in_front(options, given)
 
     def _given(self, options: ReadOptions) -> int | None:
@@ -79,45 +79,52 @@ class Overlay:
         if answer[2]["source"] != "cache":
             return answer
         ids = list(self._published)[given:]
-        shown = [self._pending(id_, options) for id_ in ids[: options.limit]]
+        shown = await self._pending(ids[: options.limit], options)
         if len(shown) < options.limit:
             if shown:
                 answer = await self._get(msgspec.structs.replace(stored, limit=options.limit - len(shown)))
-            items, cursor, info = self._in_place(answer, options, dropped=True)
+            items, cursor, info = await self._in_place(answer, options, dropped=True)
             return shown + items, cursor, _scattered(info) if shown else info
         items, _, info = answer
         more = len(ids) > len(shown) or any(item["id"] not in self._published for item in items)
         cursor = cursors.encode(self._purpose(options), ids[len(shown) - 1]) if more else ""
         return shown, cursor, _scattered(info)
 
-    def _in_place(self, answer: Answer, options: ReadOptions, *, dropped: bool) -> Answer:
+    async def _in_place(self, answer: Answer, options: ReadOptions, *, dropped: bool) -> Answer:
         """The items with those replaced that wait, or left out where they came before."""
         items, cursor, info = answer
         if info["source"] != "cache":
             return answer
-        found: list[ItemRecord] = []
-        for item in items:
-            if item["id"] not in self._published:
-                found.append(self._marked(item, options))
-            elif not dropped:
-                found.append(self._pending(item["id"], options))
+        ids = [] if dropped else [item["id"] for item in items if item["id"] in self._published]
+        waiting = dict(zip(ids, await self._pending(ids, options), strict=True))
+        found = [
+            waiting.get(item["id"]) or self._marked(item, options)
+            for item in items
+            if item["id"] in waiting or item["id"] not in self._published
+        ]
         return found, cursor, info if len(found) == len(items) else _scattered(info)
 
-    def _named(self, answer: Answer, options: ReadOptions, newest_first: bool) -> Answer:
+    async def _named(self, answer: Answer, options: ReadOptions, newest_first: bool) -> Answer:
         items, cursor, info = answer
         if info["source"] != "cache" or options.cursor:
             return answer
-        asked = [self._pending(id_, options) for id_ in self._published if id_ in (options.ids or ())]
+        asked = await self._pending([id_ for id_ in self._published if id_ in (options.ids or ())], options)
         others = [self._marked(item, options) for item in items if item["id"] not in self._published]
         return (asked + others if newest_first else others + asked), cursor, info
 
-    def _pending(self, id_: str, options: ReadOptions) -> ItemRecord:
-        entry = self._published[id_]
-        namespace = xml.namespace_of(entry.payload)
-        record = self._record(Item(id_, entry.payload, namespace, entry.address.account))
-        record["created"] = record["modified"] = entry.queued_at
-        record["pending"] = True
-        return trimmed(record, options.fields)
+    async def _pending(self, ids: Sequence[str], options: ReadOptions) -> list[ItemRecord]:
+        """Items that wait to be published."""
+        entries = [self._published[id_] for id_ in ids]
+        records = await self._records(
+            [
+                Item(id_, entry.payload, xml.namespace_of(entry.payload), entry.address.account)
+                for id_, entry in zip(ids, entries, strict=True)
+            ]
+        )
+        for record, entry in zip(records, entries, strict=True):
+            record["created"] = record["modified"] = entry.queued_at
+            record["pending"] = True
+        return [trimmed(record, options.fields) for record in records]
 
     def _marked(self, item: ItemRecord, options: ReadOptions) -> ItemRecord:
         if item["id"] in self._retracted:

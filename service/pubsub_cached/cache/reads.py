@@ -89,10 +89,10 @@ class Reads:
             answer = self._get(address, options)
             return answer if isinstance(answer, tuple) else await answer
 
-        def record(item: Item) -> ItemRecord:
-            return self._parsing.record(address, node, item)
+        async def records(items: Sequence[Item]) -> list[ItemRecord]:
+            return await self._parsing.records(address, node, items)
 
-        return await pending.Overlay(address, waiting, get, record).read(options)
+        return await pending.Overlay(address, waiting, get, records).read(options)
 
     def _get(
         self, address: Address, options: ReadOptions, wanted: WantedItems | None = None

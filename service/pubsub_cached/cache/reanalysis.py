@@ -198,7 +198,7 @@ class Reanalysis:
             pace, parsed = Pace(), []
             for stored in await self._store.read(stored_items.these, rows[start : start + PAGE]):
                 item = Item(stored.id, stored.payload, stored.namespace, stored.publisher)
-                parsed.append((stored.hash, self._parsing.one(row.address, row, item)))
+                parsed.append((stored.hash, await self._parsing.one(row.address, row, item)))
                 await pace.kept()
             await self._changes.items_after(row.address, self._store.write(stored_items.write, row.id, parsed))
         return len(rows)

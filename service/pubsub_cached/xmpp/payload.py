@@ -62,7 +62,11 @@ def namespace(element: ET.Element) -> str:
 
 def namespace_of(text: str) -> str:
     """The namespace of an element that ``serialise`` wrote, or ""."""
-    return namespace(ET.fromstring(text)) if text else ""
+    if not text:
+        return ""
+    # In the value of an attribute it is escaped.
+    start, _, _ = text.partition(">")
+    return namespace(ET.fromstring(start.rstrip("/") + "/>"))
 
 
 def quoted(text: str) -> str:

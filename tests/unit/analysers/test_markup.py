@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from html import escape
 
 import pytest
@@ -166,6 +167,61 @@ def test_what_only_looks_like_the_beginning_of_tags_is_gone_through_once():
     beginnings = "< " * 450_000
     result, _ = construct(f"<c type='html'><![CDATA[{'<div>' * 150}a{beginnings}]]></c>")
     assert result.text == "a" + beginnings.strip()
+
+
+async def test_no_thread_waits_for_what_another_parses():
+    """The library holds a parser for as long as it reads."""
+    mine = {xml.parsers.xml, xml.parsers.html}
+    assert {xml.parsers.xml, xml.parsers.html} == mine
+    assert mine.isdisjoint(await asyncio.to_thread(lambda: {xml.parsers.xml, xml.parsers.html}))
+
+
+ATTRIBUTES = [f"attribute-of-some-length-{number}" for number in range(markup.MOST_ATTRIBUTES + 1)]
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        f"<p {' '.join(ATTRIBUTES)}>",
+        "<p " + " ".join(f'{name}="a > b"' for name in ATTRIBUTES) + ">",
+        f"<p title=it's {' '.join(ATTRIBUTES)} or='>",
+        f"<p/{'/'.join(ATTRIBUTES)}>",
+    ],
+    ids=["bare", "quoted", "a quote in a value", "slashes"],
+)
+def test_an_element_of_html_with_too_many_attributes_leaves_its_text(tag):
+    """Parsers take time that grows with the square of an element's attributes."""
+    result, errors = construct(f"<c type='html'>{escape(f'<b>x</b>{tag}')}</c>")
+    assert (result.xhtml, result.text[:1]) == ("", "x")
+    assert errors == [
+        f"<c>: the markup has an element with more than {markup.MOST_ATTRIBUTES} attributes, only its text is kept."
+    ]
+
+
+def test_an_element_of_xhtml_with_too_many_attributes_leaves_its_text():
+    attributes = " ".join(f"{name}=''" for name in ATTRIBUTES)
+    result, errors = construct(f"<c type='xhtml'><div xmlns='{XHTML}'><p {attributes}>x</p></div></c>")
+    assert (result.xhtml, result.text) == ("", "x")
+    assert errors == [
+        f"<c>: the markup has an element with more than {markup.MOST_ATTRIBUTES} attributes, only its text is kept."
+    ]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<p " + " ".join(f"{name}=''" for name in ATTRIBUTES[1:]) + ">x</p>",
+        f"<p title='{'words like a=b ' * 1_000}'>x</p>",
+        "<p title='a' lang='en'>x</p>" * 1_000,
+    ],
+    ids=["as many as may be", "a long value", "many elements"],
+)
+@pytest.mark.parametrize("type_", ["html", "xhtml"])
+def test_few_attributes_are_no_reason_to_leave_markup(type_, source):
+    inside = escape(source) if type_ == "html" else f"<div xmlns='{XHTML}'>{source}</div>"
+    result, errors = construct(f"<c type='{type_}'>{inside}</c>")
+    assert result.xhtml.startswith("<p")
+    assert errors == []
 
 
 @pytest.mark.parametrize("depth", [60, 12])

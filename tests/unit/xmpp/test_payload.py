@@ -93,4 +93,6 @@ def same(a: ET.Element, b: ET.Element) -> bool:
 
 @given(elements())
 def test_any_element_survives(element: ET.Element) -> None:
-    assert same(ET.fromstring(payload.serialise(element)), element)
+    written = payload.serialise(element)
+    assert same(ET.fromstring(written), element)
+    assert payload.namespace_of(written) == payload.namespace(element)
