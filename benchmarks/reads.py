@@ -53,17 +53,18 @@ async def echo_of(stage: Stage, limit: int, *, new: bool = False) -> Row:
     )
 
 
-async def service(stage: Stage) -> Row:
-    """A cached read of 20 items, against 20 items from a server on loopback."""
+async def service(stage: Stage, *, json: bool = False) -> Row:
+    """A cached read of 20 items, against 20 items from a server on loopback. json: as JSON Lines in a descriptor."""
     online = await stage.online()
     await online.node(NODE, ITEMS)
     await online.keep(NODE)
+    client = online.daemon.client
     count = max(2, stage.scale.reads // 5)
-    ours = read(online.daemon.client, online.service, NODE, 20)
+    ours = _read_lines(client, online.service, NODE, 20) if json else read(client, online.service, NODE, 20)
     taken = await in_turn(ours, partial(online.fetch, NODE, 20), count)
     return Row(
-        name="service",
-        what="cached GetItems, 20 items",
+        name="service-json" if json else "service",
+        what="cached Json.ReadItems, 20 items, parsed" if json else "cached GetItems, 20 items",
         against="slixmpp, 20 items from Prosody",
         **taken._asdict(),
         count=count,
@@ -77,11 +78,11 @@ async def lines(stage: Stage, limit: int, *, new: bool = False) -> Row:
     count = min(limit, stage.scale.sync_items)
     await online.node(syncs.NODE, stage.scale.sync_items, own=True)
     await online.keep(syncs.NODE, own=True)
-    client = online.daemon.client
+    client, own = online.daemon.client, online.alice.jid
     where = await stage.echo(online)
-    ours = _read_lines(client, online.alice.jid, count, (NAME, ROOT, JSON))
-    floor = _read_lines(client, online.alice.jid, count, where)
-    call = [online.alice.jid, online.alice.jid, syncs.NODE, {"limit": Variant("u", count)}]
+    ours = _read_lines(client, own, syncs.NODE, count)
+    floor = _read_lines(client, own, syncs.NODE, count, destination=where)
+    call = [own, own, syncs.NODE, {"limit": Variant("u", count)}]
     descriptor, cursor, info = await client.call(NAME, ROOT, JSON, "ReadItems", "sssa{sv}", call)
     try:
         await client.call(*where, "KeepLines", "uhss", [count, descriptor, cursor, info])
@@ -89,7 +90,7 @@ async def lines(stage: Stage, limit: int, *, new: bool = False) -> Row:
         os.close(descriptor)
     repeat = max(2, stage.scale.reads * 20 // (limit + 20))
     places = range(min(NEW_PAGES, stage.scale.sync_items - count + 1))
-    pages = cycle(_read_lines(client, online.alice.jid, count, (NAME, ROOT, JSON), index) for index in places)
+    pages = cycle(_read_lines(client, own, syncs.NODE, count, index=index) for index in places)
     taken = await in_turn((lambda: next(pages)()) if new else ours, floor, repeat)
     return Row(
         name=f"json-{limit}-new" if new else f"json-{limit}",
@@ -101,13 +102,22 @@ async def lines(stage: Stage, limit: int, *, new: bool = False) -> Row:
     )
 
 
-def _read_lines(client: Connection, account: str, count: int, where: tuple[str, str, str], index: int = 0) -> Action:
+def _read_lines(
+    client: Connection,
+    service: str,
+    node: str,
+    count: int,
+    *,
+    index: int = 0,
+    destination: tuple[str, str, str] = (NAME, ROOT, JSON),
+) -> Action:
+    """A ReadItems of the only account, whose lines are parsed, ready to be called often."""
     decode = msgspec.json.Decoder().decode_lines
     place = {"index": Variant("u", index)} if index else {}
-    body = [account, account, syncs.NODE, {"limit": Variant("u", count)} | place]
+    body = ["", service, node, {"limit": Variant("u", count)} | place]
 
     async def action() -> list[Any]:
-        descriptor, _, _ = await client.call(*where, "ReadItems", "sssa{sv}", body)
+        descriptor, _, _ = await client.call(*destination, "ReadItems", "sssa{sv}", body)
         try:
             # From the beginning, wherever the others that hold it have read to.
             found: list[Any] = decode(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
@@ -170,5 +180,6 @@ ROWS: dict[str, Measurement] = {
     "json-1000": partial(lines, limit=1000),
     "json-100-new": partial(lines, limit=100, new=True),
     "service": service,
+    "service-json": partial(service, json=True),
     "pipelined": pipelined,
 }
