@@ -126,6 +126,12 @@ class Account:
                     await self._turn.wait()
         return self.require_session()
 
+    async def session_at_last(self) -> Session:
+        """The session, however long it takes until there is one."""
+        while not self.online:
+            await self._turn.wait()
+        return self.session
+
     def begin(self) -> None:
         """The session is about to begin, or is being begun."""
         self._beginning = not self.session.online
@@ -241,6 +247,7 @@ class Account:
             self._ready = False
         self._beginning = False
         self._follower.session_started(self, resumed)
+        self._turned()
 
     def session_ended(self) -> None:
         """See ``port.Listener``."""

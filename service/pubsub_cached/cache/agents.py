@@ -239,9 +239,11 @@ class Agents:
 
         await asyncio.gather(*(run() for _ in range(AT_ONCE)))
         addresses = {item.node_id: item.address for item in items}
+        types = {item.node_id: (item.type, item.subtype) for item in items}
         for node_id, made in parsed.items():
             try:
-                written = self._store.write(stored_items.write, node_id, made)
+                of = types[node_id]
+                written = self._store.write(stored_items.write, node_id, made, worker.parser.name, *of)
                 await self._changes.items_after(addresses[node_id], written)
             except errors.NoSuchNode:
                 continue

@@ -43,9 +43,12 @@ class Facts:
         self._store = store
         self._observed: dict[tuple[str, str], Observed] = {}
 
-    async def load(self) -> None:
-        """Know what was observed before this start."""
-        self._observed = await self._store.read(services.all)
+    async def load(self, account: str = "") -> None:
+        """Know what was observed before this start, or by another daemon for an account until now."""
+        found = await self._store.read(services.all)
+        mine = {key: observed for key, observed in self._observed.items() if account and key[0] != account}
+        # What is known here may not be written down yet.
+        self._observed = found | mine
 
     def forget(self) -> None:
         """Everything is forgotten, in the database as well."""

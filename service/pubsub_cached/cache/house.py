@@ -157,7 +157,7 @@ class House:
         self.reanalysis = Reanalysis(
             store, registry, self.nodes, self._parsing, self.agents, self.sync, self.changes, self.jobs
         )
-        self.nodes.ask = self.reanalysis.ask
+        self.nodes.ask, self.nodes.parse_again = self.reanalysis.ask, self.reanalysis.parse_again
         self.analysing = Analysing(store, registry, self.accounts, self.agents, self.reanalysis, self._peers)
 
     def _make_reads(self) -> None:
@@ -171,6 +171,7 @@ class House:
         self.searches = Searches(store, self.accounts, clock, self.reads.pages)
         self.exports = Exports(store, self.searches, self.jobs)
         self.views = Views(store, self.searches, self._peers)
+        self.privacy.on_change.append(lambda: self.views.see(self.privacy.public))
 
     def _make_writing(self) -> None:
         """What is asked of services for clients, at once or as soon as there is a session."""
@@ -213,12 +214,12 @@ class House:
         self.analysing.start()
         self.accounts.start()
 
-    async def _load(self) -> None:
-        """Know what the database says of nodes and services."""
+    async def _load(self, account: str = "") -> None:
+        """Know what the database says of nodes and services; account: see ``Sync.load``."""
         await self.privacy.load()
         for address in await self.store.read(node_store.unproved):
             self.proofs.doubt(address)
-        await self.sync.load()
+        await self.sync.load(account)
 
     def begin(self) -> None:
         """Calls may come now, and ``connect`` will: those that need a session wait for its first attempt."""
@@ -298,7 +299,7 @@ class House:
 
     async def taken(self, account: Account) -> None:
         """See ``account.Follower``."""
-        await self._load()
+        await self._load(account.jid)
         await self.revalidation.taken(account)
         await self.outbox.taken(account.jid)
         self.store.changed_elsewhere()

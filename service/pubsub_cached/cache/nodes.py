@@ -82,6 +82,8 @@ class Nodes:
         self.suspected: set[Address] = set()
         # Has an agent say what a node is; set by whoever asks agents.
         self.ask: Callable[[Address], None]
+        # Has a node's items parsed by what it is now; set by whoever parses again.
+        self.parse_again: Callable[[Address], None]
 
     async def find(self, address: Address) -> NodeRow | None:
         """The node's row, or None."""

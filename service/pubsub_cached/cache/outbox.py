@@ -72,11 +72,14 @@ class Outbox:
 
     async def load(self) -> None:
         """Go on with what waited when the daemon ended, of the accounts that it runs."""
-        known = {account.jid for account in self._accounts.list()}
-        begun = {entry.id for entries in self.waiting.values() for entry in entries}
-        for entry in await self.store.read(outbox_store.all):
-            if entry.address.account in known and entry.id not in begun:
-                self._start(entry)
+        async with self._adding:
+            # None is stored, and not begun yet.
+            entries = await self.store.read(outbox_store.all)
+            known = {account.jid for account in self._accounts.list()}
+            begun = {entry.id for entries in self.waiting.values() for entry in entries}
+            for entry in entries:
+                if entry.address.account in known and entry.id not in begun:
+                    self._start(entry)
 
     async def taken(self, account: str) -> None:
         """Go on with what waits of an account that another daemon ran until now."""
@@ -126,13 +129,7 @@ class Outbox:
 
     async def session(self, account: str) -> Session:
         """The account's session, as soon as there is one."""
-        while True:
-            try:
-                return await self._accounts.get(account).session_when_ready()
-            except errors.Offline:
-                connected = self._connection(account)
-                connected.clear()
-                await connected.wait()
+        return await self._accounts.get(account).session_at_last()
 
     async def pause(self, account: str, seconds: float) -> None:
         """Wait, or until a new session, which may find the service in another state."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from ..address import Address
+from ..analysers.definition import Definition
 from ..analysers.item import ItemContext, Parsed
 from ..analysers.registry import Registry, Subject
 from ..errors import NotSupported
@@ -16,6 +17,8 @@ from ..store.rows import NodeRow, StoredItem, digest
 from ..xmpp import payload as xml
 from ..xmpp.port import Item
 
+# What decides what is made of a node's items: its analyser, and what that said the node is.
+By = tuple[Definition | None, str, str]
 # What was made of items, by the state of the registry in which it was.
 Made = dict[tuple[int, Item], StoredItem]
 
@@ -36,6 +39,10 @@ class Parsing:
         self._registry = registry
         self._payload_limit = payload_limit
         self._items_per_node = items_per_node
+
+    def by(self, node: NodeRow) -> By:
+        """What items of the node are parsed by now; once it is something else, they are to be parsed again."""
+        return self._registry.get(node.analyser) if node.analyser else None, node.type, node.subtype
 
     def kind(self, analyser: str) -> str:
         """The analyser's kind: log, map or last."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from .. import errors
 from ..address import Address
@@ -19,24 +20,39 @@ log = logging.getLogger(__name__)
 
 
 class Privacy:
-    """Says which nodes are private. public: the analysers of nodes that are not, "" for nodes without one."""
+    """Says which nodes are private.
+
+    public: the analysers of nodes that are not, "" for nodes without one; on_change: called when these are others.
+    """
 
     def __init__(self, store: Store, registry: Registry) -> None:
         self.public = frozenset[str]()
+        self.on_change: list[Callable[[], None]] = []
         self._store = store
         self._registry = registry
         self._private: set[Address] = set()
+        # What became known of nodes while all of them are looked at.
+        self._noted: list[dict[Address, NodeRow]] = []
         self._loading: asyncio.Task[None] | None = None
         registry.on_change.append(lambda name, registered: self._analysers_changed())
         self._classify()
 
     async def load(self) -> None:
         """Look at every node that an analyser has."""
-        rows = await self._store.read(node_store.analysed)
+        noted: dict[Address, NodeRow] = {}
+        self._noted.append(noted)
+        try:
+            rows = await self._store.read(node_store.analysed)
+        finally:
+            self._noted.remove(noted)
         self._private = {address for address, analyser in rows if analyser not in self.public}
+        for row in noted.values():
+            self.note(row)
 
     def note(self, row: NodeRow) -> None:
         """A node is known to be so."""
+        for noted in self._noted:
+            noted[row.address] = row
         if row.analyser in self.public:
             self._private.discard(row.address)
         else:
@@ -61,7 +77,11 @@ class Privacy:
     def _analysers_changed(self) -> None:
         before = self.public
         self._classify()
-        if self.public != before and self._loading is None:
+        if self.public == before:
+            return
+        for callback in self.on_change:
+            callback()
+        if self._loading is None:
             self._loading = asyncio.create_task(self._load_again(), name="private nodes")
 
     async def _load_again(self) -> None:

@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 
 PAGE = 50
 
+# A row before and after, or None for no change.
+_Decided = tuple[NodeRow, NodeRow] | None
+
 
 class Reanalysis:
     """Has the analysers that there are now say of known nodes what they are."""
@@ -56,6 +59,7 @@ class Reanalysis:
         self._changes = changes
         self._jobs = jobs
         self._asking: dict[Address, asyncio.Task[None]] = {}
+        self._parsing_again: dict[Address, asyncio.Task[None]] = {}
 
     def job(self, chosen: ReanalyseFilter, sender: str = "", token: str = "") -> Job:
         """A job that matches the chosen nodes again and parses their items again. Raises InvalidJid."""
@@ -123,9 +127,30 @@ class Reanalysis:
             self._asking[address] = task
             task.add_done_callback(lambda _: self._asking.pop(address, None))
 
+    def parse_again(self, address: Address) -> None:
+        """Have a node's items parsed that were stored as what it was before; nobody waits for that."""
+        task = asyncio.create_task(
+            self._parse_again(address, self._parsing_again.get(address)), name=f"parse {address}"
+        )
+        self._parsing_again[address] = task
+        task.add_done_callback(functools.partial(self._parsed_again, address))
+
+    def _parsed_again(self, address: Address, task: asyncio.Task[None]) -> None:
+        if self._parsing_again.get(address) is task:
+            del self._parsing_again[address]
+
+    async def _parse_again(self, address: Address, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        try:
+            if (row := await self._nodes.find(address)) is not None:
+                await self.parse(row)
+        except errors.PubSubCachedError as error:
+            log.warning("%s could not be parsed again: %s", address, error.message)
+
     async def close(self) -> None:
-        """Ask no more."""
-        asking = list(self._asking.values())
+        """Ask and parse no more."""
+        asking = [*self._asking.values(), *self._parsing_again.values()]
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
@@ -135,44 +160,54 @@ class Reanalysis:
 
         Where an agent has to be asked, the node is kept or not as it was until the agent has answered.
         """
-        matched = self._registry.match(_subject(row))
-        if not asks(matched):
-            return await self._decided(row.address, matched)
-        after = await self._decided(row.address, matched, keep=row.state in KEPT)
-        self.ask(row.address)  # last, for nothing is to undo what the agent answers
-        return after
+        now: NodeRow | None = row
+        while now is not None:
+            subject = _subject(now)
+            matched = self._registry.match(subject)
+            after = await self._decided(subject, matched, kept=asks(matched))
+            if after is not None:
+                if asks(matched):
+                    self.ask(row.address)  # last, for nothing is to undo what the agent answers
+                return after
+            # Something else is known of it by now.
+            now = await self._nodes.find(row.address)
+        return None
 
     async def _ask(self, address: Address) -> None:
         try:
-            if (row := await self._nodes.find(address)) is None:
+            while (row := await self._nodes.find(address)) is not None:
+                subject = _subject(row)
+                matched = await self._agents.match(subject, self._registry.match(subject))
+                if matched is None:
+                    return
+                after = await self._decided(subject, matched)
+                if after is None:
+                    # Something else is known of it than what the agent was asked about.
+                    continue
+                if after.item_count and (after.type, after.subtype) != (row.type, row.subtype):
+                    await self.parse(after)
                 return
-            subject = _subject(row)
-            matched = await self._agents.match(subject, self._registry.match(subject))
-            if matched is None:
-                return
-            after = await self._decided(address, matched)
-            if after is not None and after.item_count and (after.type, after.subtype) != (row.type, row.subtype):
-                await self.parse(after)
         except errors.PubSubCachedError as error:
             log.warning("%s could not be matched: %s", address, error.message)
         except Exception:
             log.exception("%s could not be matched", address)
 
-    async def _decided(self, address: Address, matched: Matched, *, keep: bool | None = None) -> NodeRow | None:
-        """Write down what a node is; keep: instead of what the analysis says."""
-        before = await self._nodes.find(address)
-        if before is None:
+    async def _decided(self, subject: Subject, matched: Matched, *, kept: bool = False) -> NodeRow | None:
+        """Write down what a node is; None where that is not what is known of it any more.
+
+        kept: whether it is kept stays as it is, whatever the analysis says.
+        """
+
+        def tell(decided: _Decided) -> None:
+            if decided is not None:
+                self._nodes.tell(*decided)
+
+        decided = await self._changes.after(self._store.write(_apply, subject, matched, kept), tell)
+        if decided is None:
             return None
-        if keep is None:
-            demand = matched.definition is not None and matched.definition.demand
-            keep = matched.to_sync and (not demand or before.last_read is not None)
-        try:
-            after = await self._store.write(_apply, before.id, matched, keep)
-        except errors.NoSuchNode:
-            return None
-        self._nodes.tell(before, after)
+        before, after = decided
         if after.state == "syncing" and before.state != "syncing":
-            await self._begin(address)
+            await self._begin(after.address)
         return after
 
     async def parse(self, row: NodeRow, created_before: int | None = None, modified_before: int | None = None) -> int:
@@ -185,7 +220,8 @@ class Reanalysis:
                 self._agents.changed_nodes()
                 return 0
             count = await self._parse_all(row, created_before, modified_before)
-            if created_before is None and modified_before is None and definition is not None:
+            whole = created_before is None and modified_before is None
+            if whole and definition is not None and self._registry.get(row.analyser) == definition:
                 await self._nodes.update(row, analyser_version=definition.version)
         except errors.NoSuchNode:
             log.debug("%s was forgotten while it was parsed again", row.address)
@@ -193,14 +229,22 @@ class Reanalysis:
         return count
 
     async def _parse_all(self, row: NodeRow, created_before: int | None, modified_before: int | None) -> int:
+        # What was parsed before this, and is not committed yet, is among them.
+        await self._store.write(lambda tx: None)
         rows = await self._store.read(stored_items.of_node, row.id, created_before, modified_before)
-        for start in range(0, len(rows), PAGE):
-            pace, parsed = Pace(), []
+        start = 0
+        while start < len(rows):
+            pace, parsed, version = Pace(), [], self._registry.version
             for stored in await self._store.read(stored_items.these, rows[start : start + PAGE]):
                 item = Item(stored.id, stored.payload, stored.namespace, stored.publisher)
                 parsed.append((stored.hash, await self._parsing.one(row.address, row, item)))
                 await pace.kept()
-            await self._changes.items_after(row.address, self._store.write(stored_items.write, row.id, parsed))
+            if self._registry.version != version:
+                # Another parser may have made something of them since.
+                continue
+            of = row.analyser, row.type, row.subtype
+            await self._changes.items_after(row.address, self._store.write(stored_items.write, row.id, parsed, *of))
+            start += PAGE
         return len(rows)
 
     async def _begin(self, address: Address) -> None:
@@ -235,20 +279,27 @@ def _subject(row: NodeRow) -> Subject:
     return Subject(row.address, row.namespace or None, row.node_type or None, config)
 
 
-def _apply(tx: Transaction, node_id: int, matched: Matched, keep: bool) -> NodeRow:
-    """Write down what a node is; one that nobody keeps any more loses its copy: from now on the service is asked."""
-    row = node_store.must(node_store.by_id(tx.connection, node_id))
+def _apply(tx: Transaction, subject: Subject, matched: Matched, kept: bool) -> _Decided:
+    """Write down what a node is; one that nobody keeps any more loses its copy: from now on the service is asked.
+
+    Nothing where something else is known of it than what was matched.
+    """
+    row = node_store.find(tx.connection, subject.address)
+    if row is None or _subject(row) != subject:
+        return None
+    demand = matched.definition is not None and matched.definition.demand
+    keep = row.state in KEPT if kept else matched.to_sync and (not demand or row.last_read is not None)
     name = matched.definition.name if matched.definition is not None else ""
     columns: dict[str, Any] = {"analyser": name, "type": matched.type, "subtype": matched.subtype}
     if name != row.analyser:
         columns["analyser_version"] = 0
     if matched.excluded:
-        item_store.drop(tx, node_id)
+        item_store.drop(tx, row.id)
         columns |= {"state": "excluded", "reason": "policy", "next_sync": None}
     elif row.pinned or keep:
         if row.state in ("discovered", "excluded"):
             columns |= {"state": "syncing", "reason": ""}
     elif row.state in KEPT or row.state == "excluded":
-        item_store.drop(tx, node_id)
+        item_store.drop(tx, row.id)
         columns |= {"state": "discovered", "reason": "", "next_sync": None}
-    return node_store.update(tx, node_id, **columns)
+    return row, node_store.update(tx, row.id, **columns)

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from .. import errors
 from ..address import Address
 from ..store import nodes as node_store
 from ..store import schedule
@@ -39,6 +40,8 @@ PUSHED_WITHIN = 10_000
 AT_ONCE = 50
 LATELY = 24 * 3_600_000
 SPREAD = 60_000
+# Seconds until it is tried again to note a new session, where that could not be written down.
+AGAIN = 1.0
 
 
 class Revalidation:
@@ -133,10 +136,7 @@ class Revalidation:
         self._negatives.clear_account(account.jid)
         self._silence.new_session(account)
         self._awaited = {address for address in self._awaited if address.account != account.jid}
-        epoch = account.epoch
-        for row in await self._store.write(node_store.demote, account.jid, "session"):
-            self._changes.node(row.address, row.state)
-        if account.epoch != epoch:
+        if not await self._demoted(account):
             return
         account.set_ready()
         entries = await self._store.read(schedule.of_account, account.jid, KEPT - {"polled"})
@@ -151,6 +151,22 @@ class Revalidation:
         if later:
             await self._store.write(_postpone, later)
         self.wake()
+
+    async def _demoted(self, account: Account) -> bool:
+        """Call stale what was live in an earlier session; False for a session that is not the last one any more."""
+        epoch = account.epoch
+        while account.epoch == epoch and not account.waits:
+            try:
+                rows = await self._store.write(node_store.demote, account.jid, "session")
+            except errors.PubSubCachedError as error:
+                # A full disk does not last for ever, and until then nothing is live.
+                log.warning("the new session of %s can't be used yet: %s", account.jid, error)
+                await asyncio.sleep(AGAIN)
+                continue
+            for row in rows:
+                self._changes.node(row.address, row.state)
+            return account.epoch == epoch
+        return False
 
     def _wait(self, account: Account, entry: Entry, number: int, now: int) -> int:
         """How long a node's validation waits after a session began, ms. number: of its place among those in use."""

@@ -90,6 +90,7 @@ class Rounds:
         keep, moves = self._parsing.keep(node.analyser), self._facts.moves(node.address)
         if not whole and self._pushes.tell(account, node, keep, moves=moves):
             return await self._pushed(account, node, running)
+        by = self._parsing.by(node)
         node, followed = await self._subscribe(account, session, node, running)
         # What is fetched may be as old as its beginning, whoever joins it later.
         asked_at = self._clock()
@@ -121,6 +122,8 @@ class Rounds:
         as_it_was = found.full is None and _as_it_was(before, found)
         finished = await self._write(node, None if as_it_was else found, running, columns)
         if finished is not None:
+            if self._parsing.by(finished) != by:
+                self._nodes.parse_again(node.address)
             running.whole = found.whole
             log.info("%s: %d items by rung %d, now %s", node.address, finished.item_count, found.rung, finished.state)
         return finished

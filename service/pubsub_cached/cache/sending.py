@@ -81,15 +81,17 @@ class Sending:
         self._job.progress(len(self._done), len(self._entry.items), message)
 
     async def _send(self, session: Session, id_: str) -> None:
-        entry = self._entry
-        found = await self._found(session, id_)
-        if found is not None and _wanted(entry) in found:
-            return
-        self._check(id_, found)
-        if self._entry.attempts >= ATTEMPTS_AT_MOST:
-            raise _GivenUp(f"{described(entry)} was sent {entry.attempts} times and never answered; it is given up.")
-        await self._tried(id_, found)
-        writing, address = self._outbox.writing, entry.address
+        entry, writing, address = self._entry, self._outbox.writing, self._entry.address
+        changed = True
+        while changed:
+            with writing.watch(address) as watch:
+                found = await self._found(session, id_)
+                if found is not None and _wanted(entry) in found:
+                    return
+                self._check(id_, found)
+                await self._tried(id_, found)
+                # What was found may have been changed by somebody else while that was written down.
+                changed = id_ in watch.last
         if entry.action == "publish":
             await writing.publish(address, id_, entry.payload, entry.options)
             return
@@ -134,8 +136,10 @@ class Sending:
         return frozenset({digest(item.payload, ""), digest(stored, "")})
 
     async def _tried(self, id_: str, found: frozenset[str] | None) -> None:
-        """Write down that this may be sent from now on, and over what."""
+        """Write down that this may be sent from now on, and over what. Raises Timeout after too many attempts."""
         entry = self._entry
+        if entry.attempts >= ATTEMPTS_AT_MOST:
+            raise _GivenUp(f"{described(entry)} was sent {entry.attempts} times and never answered; it is given up.")
         items = dict(entry.items)
         if items[id_] is None and found is not None:
             items[id_] = min(found)

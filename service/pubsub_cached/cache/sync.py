@@ -162,9 +162,12 @@ class Sync:
         if (running := self._running.get(address)) is not None:
             running.disturbed = True
 
-    async def load(self) -> None:
-        """Know of which services events were asked for before this start, and what they were seen to do."""
-        await self.facts.load()
+    async def load(self, account: str = "") -> None:
+        """Know of which services events were asked for before this start, and what they were seen to do.
+
+        account: the one that was run by another daemon until now.
+        """
+        await self.facts.load(account)
         for entry in await self._store.read(schedule.subscribed):
             self._subscriptions.solicit(entry.address.account, entry.address.service)
 

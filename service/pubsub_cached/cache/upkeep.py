@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import errors
 from ..store import check as checks
 from ..store import maintenance, schedule
 from ..store import nodes as node_store
+from ..store.rows import NodeRow
 from ..store.schedule import Entry
-from ..store.store import Store
+from ..store.store import Store, Transaction
 from ..xmpp.port import Session
 from .account import Account
 from .accounts import Accounts
@@ -153,18 +154,26 @@ class Upkeep:
         if vanished:
             # It would be taken for true until the next session.
             self._sync.new_session(account.jid)
+        # All of them at once, for one may be subscribed to again while another is synchronised.
+        for before, after in await self._store.write(_unsubscribe, [entry.id for entry in vanished]):
+            self._nodes.tell(before, after)
         failed = 0
         for entry in vanished:
-            node = await self._store.read(node_store.find, entry.address)
-            if node is None:
+            if await self._nodes.find(entry.address) is None:
                 continue
-            await self._nodes.update(node, subscribed=False, own_subscription=False, subid="")
             try:
                 await self._sync.run(entry.address)
             except errors.PubSubCachedError as error:
                 log.warning("%s could not be subscribed to again: %s", entry.address, error.message)
                 failed += 1
         return [_vanished(service, len(vanished), failed)] if vanished else []
+
+
+def _unsubscribe(tx: Transaction, node_ids: Sequence[int]) -> list[tuple[NodeRow, NodeRow]]:
+    """Nodes whose subscription ended without a word; their rows before and after."""
+    rows = [row for id_ in node_ids if (row := node_store.by_id(tx.connection, id_)) is not None]
+    none = {"subscribed": False, "own_subscription": False, "subid": ""}
+    return [(row, node_store.update(tx, row.id, **none)) for row in rows]
 
 
 async def _listed(session: Session, service: str) -> set[str] | None:

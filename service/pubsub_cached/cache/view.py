@@ -198,11 +198,20 @@ class View:
                 self._touched.merge(node_id, node)
         self._touched.everything |= touched.everything
         if self._touched:
-            self._behind = True
-            self._commit += 1
-            self._counted = None
-            self._told.clear()
-            self._woken.set()
+            self._fall_behind()
+
+    def look_again(self, source: Source) -> None:
+        """Other items are members from now on; what that changes is told."""
+        self._source = source
+        self._touched.all()
+        self._fall_behind()
+
+    def _fall_behind(self) -> None:
+        self._behind = True
+        self._commit += 1
+        self._counted = None
+        self._told.clear()
+        self._woken.set()
 
     async def settled(self) -> None:
         """Wait until everything that was committed is told, in a view that was started."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from .. import errors
 from ..analysers.agent import Peers
 from ..store.search import Search
@@ -36,6 +38,8 @@ class Views:
         self._searches = searches
         self._peers = peers
         self._views: dict[str, View] = {}
+        # What those look for that do not see every node.
+        self._limited: dict[View, Search] = {}
         self._watched: set[str] = set()
         self._serial = 0
         store.on_commit.append(self._committed)
@@ -58,15 +62,25 @@ class Views:
         if len(self.of(owner)) >= AT_MOST:
             raise errors.LimitExceeded(f"{owner} has {AT_MOST} views, which is the most; close one.")
         size = min(options.window, options.limit)
-        source = ViewSource(self._store, search, count_seconds=self.count_seconds)
-        view = View(path, owner, source, size, json=options.json, pause=self.pause)
+        view = View(path, owner, self._source(search), size, json=options.json, pause=self.pause)
         self._views[path] = view
+        if options.analysers is not None:
+            self._limited[view] = search
         for callback in self.on_added:
             callback(view)
         if self._peers is not None and owner not in self._watched:
             self._watched.add(owner)
             await self._peers.gone(owner, self.owner_gone)
         return view
+
+    def _source(self, search: Search) -> ViewSource:
+        return ViewSource(self._store, search, count_seconds=self.count_seconds)
+
+    def see(self, analysers: frozenset[str]) -> None:
+        """Those who do not see every node see the nodes of these analysers from now on."""
+        for view, search in self._limited.items():
+            matching = replace(search.matching, shown=replace(search.matching.shown, analysers=analysers))
+            view.look_again(self._source(replace(search, matching=matching)))
 
     def of(self, owner: str) -> list[View]:
         """The views of a client."""
@@ -75,6 +89,7 @@ class Views:
     def remove(self, view: View) -> None:
         """End a view; one that was ended already is ignored."""
         view.stop()
+        self._limited.pop(view, None)
         if self._views.get(view.path) is view:
             del self._views[view.path]
             for callback in self.on_removed:

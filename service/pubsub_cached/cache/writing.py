@@ -7,8 +7,10 @@ that comes later then finds nothing to change. Source: dbus-api.md "PubSub", ser
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from .. import errors
 from ..address import Address
@@ -39,6 +41,8 @@ log = logging.getLogger(__name__)
 TIMEOUT = 20.0
 # For what is asked after a write is done, which a caller waits for.
 FOLLOW_TIMEOUT = 4.0
+# What leaves open whether the service did what it was asked.
+_UNANSWERED = (errors.Timeout, errors.Offline, asyncio.CancelledError)
 
 
 class Writing:
@@ -54,6 +58,10 @@ class Writing:
         self._sync = sync
         self._negatives = negatives
 
+    def watch(self, address: Address) -> AbstractContextManager[Watch]:
+        """See what events say of a node meanwhile."""
+        return self._events.watch(address)
+
     async def publish(self, address: Address, item_id: str, payload: str, options: Fields) -> str:
         """Publish an item ("" lets the service choose its id); the id, "" where the service does not tell."""
         account, session = await self._session(address)
@@ -62,7 +70,7 @@ class Writing:
                 id_ = await session.publish(
                     address.service, address.node, item_id, payload, options=options, timeout=TIMEOUT
                 )
-            except (errors.Timeout, errors.Offline):
+            except _UNANSWERED:
                 await self._events.distrust(address, "write")
                 raise
             if await self._followed(address):
@@ -78,7 +86,7 @@ class Writing:
                 for id_ in dict.fromkeys(ids):
                     await session.retract(address.service, address.node, id_, notify=notify, timeout=TIMEOUT)
                     done.append(id_)
-            except (errors.Timeout, errors.Offline):
+            except _UNANSWERED:
                 await self._events.distrust(address, "write")
                 raise
             except errors.StanzaError as refusal:

@@ -110,12 +110,18 @@ def behind(conn: Connection, analyser: str, version: int) -> list[NodeRow]:
     return [row for id_ in found.all() if (row := nodes.by_id(conn, id_)) is not None]
 
 
-def write(tx: Transaction, node_id: int, parsed: Sequence[tuple[str, StoredItem]]) -> Delta:
+def write(
+    tx: Transaction, node_id: int, parsed: Sequence[tuple[str, StoredItem]], analyser: str, type: str, subtype: str
+) -> Delta:
     """What parsers made of stored items, each with the hash it had; those with other content by now stay.
 
-    Raises NoSuchNode.
+    analyser, type, subtype: of the node, when they were parsed; if it is something else by now, all stay. Raises
+    NoSuchNode.
     """
-    batch = Batch(tx, nodes.must(nodes.by_id(tx.connection, node_id)))
+    node = nodes.must(nodes.by_id(tx.connection, node_id))
+    if (node.analyser, node.type, node.subtype) != (analyser, type, subtype):
+        return Delta()
+    batch = Batch(tx, node)
     stored = held(tx, node_id, [item.id for _, item in parsed])
     for hash_, item in parsed:
         before = stored.get(item.id)

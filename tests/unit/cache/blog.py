@@ -83,7 +83,7 @@ async def reaching(service: Service, kind: str) -> None:
 
 @contextmanager
 def writer_busy(cache: Cached) -> Iterator[None]:
-    """Whatever is written meanwhile waits for the end."""
+    """Whatever is written meanwhile waits for the end. Where threads read, nothing is settled before that."""
     gate = threading.Event()
     cache.store.write(lambda tx: gate.wait(30))
     try:

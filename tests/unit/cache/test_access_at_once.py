@@ -134,6 +134,7 @@ async def test_what_was_asked_before_a_refusal_shows_nothing_that_was_denied(cac
         await cache.read(PUBSUB, MICROBLOG, policy="cache")
 
 
+@pytest.mark.sqlite
 async def test_what_was_synchronised_before_a_doubt_is_not_called_right(cached: Make) -> None:
     """Between the moment in which the one is written down and the other."""
     cache, service = await silent(cached, World())

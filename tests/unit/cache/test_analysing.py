@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,7 +18,9 @@ from pubsub_cached.cache.agent import whole
 from pubsub_cached.cache.options import ReanalyseFilter
 from pubsub_cached.store import analysers, indexes
 from pubsub_cached.xmpp.fake import World
-from tests.support.cached import ALICE, ENTRY, Make
+from tests.support.cached import ALICE, ENTRY, Cached, Make
+
+from .blog import reaching, writer_busy
 
 SERVICE = "pubsub.example.org"
 FIELDS = {"title": {"path": "{urn:x}x/{urn:x}title"}}
@@ -157,3 +162,82 @@ def test_a_payload_without_namespace_stays_without_one_in_its_item() -> None:
     text = whole(item, item.payload)
     assert text.startswith("<pubsub:item xmlns:pubsub='http://jabber.org/protocol/pubsub' id=\"a&quot;&lt;\"")
     assert text.endswith("><x/></pubsub:item>")
+
+
+def renamed(found: Cached) -> None:
+    """A later version calls the title otherwise."""
+    later = {**RULES, "fields": {"name": FIELDS["title"]}, "version": 2}
+    found.house.analysers.register(from_mapping(later), "bus", ":1.1")
+
+
+async def parsed(found: Cached) -> dict[str, Any]:
+    """What was made of each item."""
+    await found.house.analysing.settled()
+    await found.idle()
+    items, *_ = await found.read(SERVICE, "things")
+    return {item["id"]: json.loads(item["data"]) for item in items}
+
+
+@pytest.fixture
+async def things(cached: Make, world: World) -> Cached:
+    """A cache that keeps things."""
+    found: Cached = await cached(world)
+    found.house.analysers.register(from_mapping(RULES), "bus", ":1.1")
+    await found.read(SERVICE, "things")
+    assert await parsed(found) == {"a": {"title": "A"}}
+    return found
+
+
+async def test_what_was_fetched_before_an_analyser_changed_is_parsed_by_what_it_is_now(
+    things: Cached, world: World
+) -> None:
+    service = world.services[SERVICE]
+    service.publish("things", "b", "<x xmlns='urn:x'><title>B</title></x>")
+    await things.idle()
+    service.hold()
+    await things.house.sync.start(Address(ALICE, SERVICE, "things"), True, "", "")
+    await reaching(service, "disco_info")
+    renamed(things)
+    await things.house.analysing.settled()
+    service.release()
+    assert await parsed(things) == {"a": {"name": "A"}, "b": {"name": "B"}}
+
+
+@pytest.mark.sqlite
+async def test_what_came_while_a_node_was_matched_is_what_its_node_is(things: Cached, world: World) -> None:
+    between = threading.Event()
+    things.told.clear()
+    with writer_busy(things):
+        things.house.analysers.register(from_mapping({**RULES, "type": "gadget", "version": 2}), "bus", ":1.1")
+        await world.settle()
+        # What is queued from here on is not committed with what was before.
+        waiting = things.store.maintain(lambda connection: between.wait(30))
+        world.services[SERVICE].publish("things", "b", "<x xmlns='urn:x'><title>B</title></x>")
+        await world.settle()
+    while not things.signals("updated"):
+        await asyncio.sleep(0.001)
+    await world.settle()
+    between.set()
+    await waiting
+    assert len(await parsed(things)) == 2
+    items, *_ = await things.read(SERVICE, "things")
+    assert [item["type"] for item in items] == ["gadget", "gadget"]
+
+
+async def test_what_became_known_of_a_node_while_others_were_matched_counts(cached: Make, world: World) -> None:
+    service = world.services[SERVICE]
+    service.create_node("new")
+    found = await cached(world)
+    address = Address(ALICE, SERVICE, "new")
+    await found.read(SERVICE, "new")
+    await found.idle()
+    row = await found.house.nodes.find(address)
+    assert row is not None
+    service.publish("new", "1", ENTRY.format(1))
+    await found.read(SERVICE, "new")
+    await found.house.sync.start(address, False, "", "")
+    await found.idle()
+    before = await found.node(SERVICE, "new")
+    await found.house.reanalysis.match(row)
+    assert before["type"] == "blog"
+    assert await found.node(SERVICE, "new") == before

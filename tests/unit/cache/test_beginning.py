@@ -124,3 +124,28 @@ async def test_the_wait_has_an_end(cached: Make, world: World) -> None:
     cache.house.begin()
     with pytest.raises(errors.Offline):
         await cache.house.accounts.get(ALICE).session_when_ready(0.01)
+
+
+REFUSED = (
+    "CREATE TRIGGER refused BEFORE UPDATE ON node WHEN new.reason = 'session' BEGIN SELECT RAISE(ABORT, 'full'); END"
+)
+
+
+@pytest.mark.sqlite
+async def test_a_session_that_can_not_be_written_down_is_used_once_it_can(cached: Make, world: World) -> None:
+    world.services[PUBSUB].create_node("urn:xmpp:microblog:0")
+    cache: Cached = await cached(world)
+    await cache.read(PUBSUB, "urn:xmpp:microblog:0")
+    await cache.idle()
+    await cache.store.write(lambda tx: tx.connection.exec_driver_sql(REFUSED))
+    world.cut(ALICE)
+    await world.settle()
+    world.restore(ALICE)
+    await world.settle()
+    await cache.store.write(lambda tx: None)
+    account = cache.house.accounts.get(ALICE)
+    assert not account.online
+    await cache.store.write(lambda tx: tx.connection.exec_driver_sql("DROP TRIGGER refused"))
+    await account.session_at_last()
+    await cache.idle()
+    assert (await cache.node(PUBSUB, "urn:xmpp:microblog:0"))["state"] == "live"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
-from pubsub_cached.cache.jobs import Job
+from pubsub_cached.cache.jobs import Job, JobFailed
 from pubsub_cached.cache.outbox import WAITING_AT_MOST
 from pubsub_cached.cache.sending import ATTEMPTS_AT_MOST
 from pubsub_cached.store import outbox
@@ -419,6 +420,7 @@ class TestRefusals:
         assert scene.world.accounts[ALICE].pep.node("urn:example:thing").access_model == "open"
 
 
+@pytest.mark.sqlite
 async def test_who_cancels_what_was_sent_already_comes_too_late(cached: Make) -> None:
     cache, service = await owned(cached, World())
     service.create_node("other", owner=ALICE)
@@ -435,3 +437,33 @@ async def test_who_cancels_what_was_sent_already_comes_too_late(cached: Make) ->
     await job.wait()
     assert not cache.house.outbox.waiting
     assert await cache.store.read(outbox.all) == []
+
+
+@pytest.mark.sqlite
+async def test_what_somebody_changes_while_the_attempt_is_written_down_is_not_overwritten(cached: Make) -> None:
+    cache, service = await owned(cached, World())
+    service.hold()
+    await cache.house.outbox.publish(BLOG, "i0", post("mine"), {}, CLIENT, "q")
+    await reaching(service, "get_items")
+    (job,) = [job for job in cache.house.jobs.list() if job.kind == "outbox"]
+    with writer_busy(cache):
+        service.release()
+        await cache.world.settle()
+        service.publish(MICROBLOG, "i0", post("theirs"))
+        await cache.world.settle()
+    with pytest.raises(JobFailed, match="changed at the service"):
+        await job.wait()
+    assert {item.id: item.payload for item in service.items(MICROBLOG)}["i0"] == post("theirs")
+
+
+@pytest.mark.sqlite
+async def test_what_is_being_stored_is_not_begun_by_somebody_else(cached: Make) -> None:
+    cache, _ = await owned(cached, World())
+    with writer_busy(cache):
+        publishing = asyncio.create_task(cache.house.outbox.publish(BLOG, "q", post("q"), {}, CLIENT, "q"))
+        await cache.world.settle()
+        loading = asyncio.create_task(cache.house.outbox.load())
+        await cache.world.settle()
+        assert not loading.done()
+    await asyncio.gather(publishing, loading)
+    assert len([job for job in cache.house.jobs.list() if job.kind == "outbox"]) == 1

@@ -200,6 +200,7 @@ class TestAClientSubscribes:
         await cache.idle()
         assert service.node(MICROBLOG).subscribed(ALICE)
 
+    @pytest.mark.sqlite
     async def test_once_the_node_is_as_good_as_forgotten(self, cached: Make) -> None:
         cache, service = await followed(cached)
         service.hold()

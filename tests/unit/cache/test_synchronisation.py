@@ -423,6 +423,7 @@ async def test_a_node_that_several_readers_find_is_added_once(cached: Make) -> N
     assert len(cache.signals("added")) == 1
 
 
+@pytest.mark.sqlite
 async def test_a_pin_that_joins_while_the_end_is_written_down_is_kept(cached: Make) -> None:
     cache, service = await followed(cached)
     service.hold()

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from pubsub_cached import errors
+from pubsub_cached.address import Address
 from pubsub_cached.cache.jobs import JobFailed
 from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY
+
+from .blog import reaching
 
 SERVICE = "pubsub.example.org"
 
@@ -134,3 +137,24 @@ async def test_statistics_tell_of_the_daemon_too(cache: Any) -> None:
 
     assert (found["nodes"], found["items"], found["jobs"], found["recovered-from"]) == (2, 6, 0, "")
     assert found["started"] == cache.clock.now
+
+
+async def test_one_that_is_made_again_while_another_is_checked_is_still_the_daemon_s(cache: Any, world: World) -> None:
+    service = world.services[SERVICE]
+    for node in ("blog", "other"):
+        service.drop_subscription(node, ALICE)
+    service.hold()
+    checking = cache.house.upkeep.check()
+    await reaching(service, "subscriptions")
+    service.release(1)
+    await service.holding(1)
+    syncing = await cache.house.sync.start(Address(ALICE, SERVICE, "other"), False, "", "")
+    while not syncing.finished:
+        await world.settle()
+        service.release(9, request="subscriptions")
+        service.release(9, node="other")
+    assert not checking.finished
+    service.release()
+    await checking.wait()
+    await cache.house.removal.purge(PurgeFilter(nodes=("other",), forget=True)).wait()
+    assert not service.node("other").subscribed(ALICE)

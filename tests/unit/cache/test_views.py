@@ -12,6 +12,7 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
+from pubsub_cached.analysers.definition import from_mapping
 from pubsub_cached.cache import view as view_module
 from pubsub_cached.cache.house import House
 from pubsub_cached.cache.options import ViewOptions
@@ -434,3 +435,19 @@ async def test_what_takes_too_long_is_tried_again(shelf: Shelf, monkeypatch: pyt
     assert await owner.settled() == await owner.fresh()
     assert failures >= 3
     driver.set_progress_handler(None, 0)  # type: ignore[union-attr]
+
+
+async def test_who_does_not_see_every_node_sees_what_analysers_make_public_or_private(shelf: Shelf) -> None:
+    house, rules = shelf.house, {"name": "x", "type": "thing", "namespace": "urn:x"}
+    await shelf.put(stored("1"))
+    row = await shelf._row(ADDRESS)
+    await house.store.write(lambda tx: nodes.update(tx, row, analyser="x"))
+    view = await house.views.create("", "", ViewOptions(analysers=house.privacy.public), ":1.7")
+    owner = Owner(house, view, ("", "", ""), 100)
+    await view.start()
+    assert await owner.settled() == []
+    house.analysers.register(from_mapping(rules), "bus", ":1.1")
+    await owner.settled()
+    assert (owner.ids, await view.total()) == (["1"], 1)
+    house.analysers.register(from_mapping({**rules, "private": True}), "bus", ":1.1")
+    assert (await owner.settled(), await view.total()) == ([], 0)

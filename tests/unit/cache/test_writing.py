@@ -207,6 +207,7 @@ class TestRetract:
         assert sorted(cache.removed()) == ["i0", "i1"]
         assert cache.signals() == []
 
+    @pytest.mark.sqlite
     async def test_one_whose_publication_is_not_written_down_yet_is_gone(self, cached: Make) -> None:
         cache, service = await owned(cached, World())
         with writer_busy(cache):
@@ -217,6 +218,17 @@ class TestRetract:
             await cache.world.settle()
         await retracting
         assert await cache.ids(PUBSUB, MICROBLOG) == ["i1", "i0"]
+
+    async def test_the_node_is_looked_at_where_nobody_waited_for_the_answer(self, cached: Make) -> None:
+        cache, service = await owned(cached, World())
+        service.hold()
+        retracting = asyncio.create_task(cache.house.writing.retract(BLOG, ["i1"], notify=False))
+        await service.holding(1)
+        retracting.cancel()
+        await cache.world.settle()
+        service.release()
+        await cache.idle()
+        assert await cache.ids(PUBSUB, MICROBLOG) == ["i0"]
 
     async def test_those_before_a_refusal_are_followed(self, cached: Make) -> None:
         world = World()

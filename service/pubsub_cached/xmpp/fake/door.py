@@ -73,14 +73,15 @@ class Door:
         """Requests wait, as at a slow service, until ``release``; they are answered with what is true by then."""
         self._held = True
 
-    def release(self, count: int | None = None, *, request: str = "") -> None:
-        """Let the oldest ``count`` held requests of this kind ("" any) through.
+    def release(self, count: int | None = None, *, request: str = "", node: str | None = None) -> None:
+        """Let the oldest ``count`` held requests of this kind ("" any), about this node (None any), through.
 
         Without a count all are, and no more are held.
         """
         if count is None:
             self._held = False
-        released = [call for call in self._waiting if request in ("", call.request.kind)][:count]
+        fitting = (call for call in self._waiting if request in ("", call.request.kind))
+        released = [call for call in fitting if node in (None, call.request.node)][:count]
         self._waiting = [call for call in self._waiting if call not in released]
         for call in released:
             self.world.enqueue(self._serve, call)
