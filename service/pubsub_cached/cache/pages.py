@@ -78,6 +78,8 @@ class Pages:
         self._shelf = Shelf(DESCRIPTORS_AT_MOST)
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._descriptors = 0
+        self._own_size = 0
         self.size = 0
 
     def __len__(self) -> int:
@@ -108,12 +110,7 @@ class Pages:
         self._drop(key)
         if made.size > BYTES_AT_MOST // 2 or self._closed:
             return
-        if made.has_descriptor:
-            others = [each for each, page in self._pages.items() if page.made.has_descriptor]
-            for other in others[: max(0, len(others) + 1 - DESCRIPTORS_AT_MOST)]:
-                self._drop(other)
-        else:
-            self._make_room(made.size)
+        self._make_room(made)
         while self._pages and (self.size + made.size > BYTES_AT_MOST or len(self._pages) >= PAGES_AT_MOST):
             self._drop(next(iter(self._pages)))
         if not made.keep(self._shelf):
@@ -121,19 +118,26 @@ class Pages:
             return
         kept = msgspec.structs.replace(found, items=made)
         self._pages[key] = _Page(stamp, kept, made)
-        self.size += made.size
+        self._count(made, 1)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._sweep)
 
-    def _make_room(self, size: int) -> None:
-        """Drop the oldest of what is the process's own memory, so that there is room for so many bytes of it."""
-        own = [(key, page.made.size) for key, page in self._pages.items() if not page.made.has_descriptor]
-        held = sum(each for _, each in own)
-        for key, each in own:
-            if held + size <= OWN_BYTES_AT_MOST:
-                return
-            self._drop(key)
-            held -= each
+    def _make_room(self, made: Made) -> None:
+        """Drop the oldest of its kind that can't stay beside it: with a descriptor, or in the process's own memory."""
+        while (
+            self._descriptors >= DESCRIPTORS_AT_MOST
+            if made.has_descriptor
+            else self._own_size and self._own_size + made.size > OWN_BYTES_AT_MOST
+        ):
+            kind = made.has_descriptor
+            self._drop(next(key for key, page in self._pages.items() if page.made.has_descriptor is kind))
+
+    def _count(self, made: Made, sign: int) -> None:
+        self.size += sign * made.size
+        if made.has_descriptor:
+            self._descriptors += sign
+        else:
+            self._own_size += sign * made.size
 
     def close(self) -> None:
         """Forget all, and keep nothing any more."""
@@ -146,7 +150,7 @@ class Pages:
 
     def _drop(self, key: Hashable) -> None:
         if (page := self._pages.pop(key, None)) is not None:
-            self.size -= page.made.size
+            self._count(page.made, -1)
 
     def _sweep(self) -> None:
         for key, page in list(self._pages.items()):
