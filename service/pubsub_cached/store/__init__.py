@@ -5,7 +5,7 @@ the database       store database writer transaction aside dialect statement url
 the schema         models migrate revisions indexes
 what goes in, out  rows touched versions
 accounts, nodes    accounts nodes services schedule analysers
-items              items pages given batch order flags text outline replace changes removal parsing
+items              items pages records given batch order flags text outline replace changes removal parsing
 searches           query path words shape search scope drive criteria members ranked explain
 writing            outbox
 looking after it   check maintenance

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 from sqlalchemy import BindParameter, ColumnElement, Connection, bindparam, func, null, select
@@ -15,10 +13,10 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from ..address import Address
 from ..errors import InvalidArgs, InvalidCursor, NoSuchItem
-from ..records import ItemRecord
 from . import nodes
 from .given import Given
 from .models import Item
+from .records import FIELDS, fitting, of_rows, uri_before_id
 from .rows import ItemsQuery, ItemsSlice, NodeRow
 from .statement import Prepared, Row
 
@@ -32,25 +30,8 @@ _KEYS: dict[str, InstrumentedAttribute[Any]] = {
     "modified": Item.modified,
     "id": Item.item_id,
 }
-# The keys of a record that come from a column, in the order that ``records`` takes them in.
-FIELDS: dict[str, InstrumentedAttribute[Any]] = {
-    "payload": Item.payload,
-    "data": Item.data,
-    "type": Item.type,
-    "subtype": Item.subtype,
-    "errors": Item.errors,
-    "publisher": Item.publisher,
-    "created": Item.created_at,
-    "modified": Item.modified_at,
-    "namespace": Item.namespace,
-    "flags": Item.flags,
-    "revision": Item.revision,
-}
 # So many items are read at once when they are large.
 _LARGE_AT_ONCE = 8
-# What percent-encoding leaves as it is (RFC 3986 2.3).
-_PLAIN = re.compile(r"[A-Za-z0-9._~-]*").fullmatch
-_decode_errors = msgspec.json.Decoder(list[str]).decode
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -195,68 +176,15 @@ def _slice(node: NodeRow, rows: list[Row], query: ItemsQuery) -> ItemsSlice:
     """Records of the rows that the slice may hold; where it goes on if there are more."""
     more = len(rows) > query.limit
     held = rows[: query.limit] if more else rows
-    if query.max_bytes and (fitting := _fitting(held, query.max_bytes)) < len(held):
-        held, more = held[:fitting], True
+    if query.max_bytes and (count := fitting(held, query.max_bytes)) < len(held):
+        held, more = held[:count], True
     if not held:
         return ItemsSlice([])
     fields = query.fields
     with_uri = fields is None or "uri" in fields
-    items = records(held, uri_before_id(node.address) if with_uri else "")
+    items = of_rows(held, uri_before_id(node.address) if with_uri else "")
     place = (held[-1][1],)
     return ItemsSlice(items, None, place if more else None, held[0][0], held[-1][0], place)
-
-
-def records(rows: list[Row], uri: str) -> list[ItemRecord]:
-    """Rows of id, place and ``FIELDS``, all of one node; uri: the beginning of their URIs, "" for none."""
-    records: list[ItemRecord] = []
-    for id_, _, payload, data, type_, subtype, errs, publisher, created, modified, namespace, flags, revision in rows:
-        record: ItemRecord = {"id": id_}
-        if payload:
-            record["payload"] = payload
-        if data is not None:
-            record["data"] = data
-        if type_:
-            record["type"] = type_
-        if subtype:
-            record["subtype"] = subtype
-        if errs:
-            record["errors"] = _decode_errors(errs)
-        if publisher:
-            record["publisher"] = publisher
-        if created is not None:
-            record["created"] = created
-        if modified is not None:
-            record["modified"] = modified
-        if namespace:
-            record["namespace"] = namespace
-        if flags is not None:
-            record["flags"] = flags.split()
-        if revision is not None:
-            record["revision"] = revision
-        if uri:
-            record["uri"] = uri + (id_ if _PLAIN(id_) else quote(id_, safe=""))
-        records.append(record)
-    return records
-
-
-def _fitting(rows: list[Row], most: int) -> int:
-    """How many rows have texts of at most so many bytes together; one at least."""
-    if 4 * sum([len(row[2] or "") + len(row[3] or "") for row in rows]) <= most:
-        # A character has at most four bytes, so that they mostly need not be counted.
-        return len(rows)
-    size = 0
-    for number, row in enumerate(rows):
-        size += byte_length(row[2]) + byte_length(row[3])
-        if size > most:
-            return max(1, number)
-    return len(rows)
-
-
-def byte_length(text: str | None) -> int:
-    """The length of a text in UTF-8."""
-    if not text:
-        return 0
-    return len(text) if text.isascii() else len(text.encode())
 
 
 def _position(query: ItemsQuery, key: str) -> Any:
@@ -298,12 +226,6 @@ def _index(conn: Connection, node: NodeRow, key: str, descending: bool, place: A
     """How many items come before ``place``, unless they are too many to count."""
     count: int = _counting(key, descending).value(conn, node=node.id, place=place)
     return count if count < COUNTED_AT_MOST else None
-
-
-@lru_cache(maxsize=1024)
-def uri_before_id(address: Address) -> str:
-    """The URI of an item as far as its id."""
-    return address.uri("")
 
 
 _PLACES = {

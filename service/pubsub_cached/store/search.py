@@ -17,13 +17,14 @@ from sqlalchemy import Connection, Select, null, select
 from ..address import Address
 from ..errors import InvalidCursor
 from ..records import ItemRecord
-from . import dialect, drive, pages, scope
+from . import dialect, drive, scope
 from . import ranked as ranks
 from .database import TooMuch
 from .dialect import Key
 from .drive import Drive
 from .models import Account, Item, Node
 from .query import Order
+from .records import FIELDS, byte_length, of_rows, uri_before_id
 from .scope import Part, Shown
 from .shape import Matching, Shape, shaped
 from .statement import Prepared, Row, Slot, Values, bound, each
@@ -248,7 +249,7 @@ def page(
         found = records(conn, search, some)
         for row in some:
             if (record := found.get(row)) is not None:
-                size += pages.byte_length(record.get("payload")) + pages.byte_length(record.get("data"))
+                size += byte_length(record.get("payload")) + byte_length(record.get("data"))
                 if search.max_bytes and size > search.max_bytes and items:
                     return items, looked
                 if search.briefly and size > _BRIEF_BYTES:
@@ -268,9 +269,9 @@ def _parts(rows: Sequence[int], count: int) -> Iterator[Sequence[int]]:
 
 def _record(row: Row, fields: frozenset[str] | None, snippet: Snippets | None) -> ItemRecord:
     address = Address(*row[1:4])
-    uri = pages.uri_before_id(address) if _wants(fields, "uri") else ""
+    uri = uri_before_id(address) if _wants(fields, "uri") else ""
     id_ = row[5]
-    (record,) = pages.records([row[5:]], uri)
+    (record,) = of_rows([row[5:]], uri)
     if not _wants(fields, "id"):
         del record["id"]
     if _wants(fields, "key"):
@@ -289,8 +290,8 @@ def _wants(fields: Iterable[str] | None, key: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _records(fields: frozenset[str] | None, nodes: Shown, rows: tuple[Slot, ...], with_text: bool) -> Prepared:
-    """Row, address, text, and the columns of ``pages.records``, of these rows; of what is not wanted NULL."""
-    wanted = (column if _wants(fields, name) else null().label(f"no_{name}") for name, column in pages.FIELDS.items())
+    """Row, address, text, and the columns of ``of_rows``, of these rows; of what is not wanted NULL."""
+    wanted = (column if _wants(fields, name) else null().label(f"no_{name}") for name, column in FIELDS.items())
     text = Item.text if with_text else null().label("no_text")
     return Prepared(
         select(Item.id, Account.jid, Node.service, Node.node, text, Item.item_id, null().label("place"), *wanted)
