@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from . import garbage
 from .api.agents import Peers
 from .api.exports import Exports
 from .bus import Connection, Tree
@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 NAME = "im.pubsubcache1"
 # A writer thread beside the loop: short turns halve the longest waits.
 SWITCH_INTERVAL = 0.0005
-# With the interpreter's own thresholds collecting doubles the time of large fetches.
-GC_THRESHOLDS = (50_000, 20, 20)
 
 
 class _Stopped(Exception):
@@ -58,6 +56,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._network: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._collecting: asyncio.Task[None] | None = None
         self._connection: Connection
         self._tree: Tree
         self._store: Store
@@ -109,10 +108,8 @@ class Daemon:
         self._network = asyncio.create_task(Network(self.house.network_changed).run(), name="network")
         # It begins with what changed since they were read.
         self._watching = asyncio.create_task(self._files.run(), name="files of analysers")
-        # What was made so far stays; the collector need not look at it again and again.
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
-        gc.enable()
+        garbage.begin()
+        self._collecting = asyncio.create_task(garbage.collect(), name="garbage")
 
     async def _load(self) -> None:
         from .analysers import files, plugins
@@ -171,12 +168,10 @@ class Daemon:
         self.house.set_state("stopping")
         with contextlib.suppress(BusLost):
             await self._tree.close()
-        if self._network is not None:
-            self._network.cancel()
-            await asyncio.wait([self._network])
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.wait([self._watching])
+        for task in (self._network, self._watching, self._collecting):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
         await self.house.close()
         await self._store.close()
         await self._connection.close()

@@ -6,7 +6,7 @@ where there is one, the remedy: ``busctl`` shows nothing but the message.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 PREFIX = "im.pubsubcache1.Error."
 
@@ -27,6 +27,15 @@ class PubSubCachedError(Exception):
     def name(self) -> str:
         """The D-Bus error name that a caller sees."""
         return self.dbus_name
+
+    def again(self) -> Self:
+        """The same error, to be raised another time.
+
+        An exception keeps every frame that it went through, with all that is in them, and adds those of each raise.
+        """
+        other = type(self).__new__(type(self), *self.args)
+        other.__dict__.update(self.__dict__)
+        return other
 
 
 class Internal(PubSubCachedError):

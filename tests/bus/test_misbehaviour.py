@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from dbus_fast import Variant
+from dbus_fast import Message, Variant
 
 from pubsub_cached.bus import Connection, RemoteError
 from pubsub_cached.bus.addresses import BUS, BUS_PATH
+from pubsub_cached.bus.dispatch import STRANGERS
 from pubsub_cached.cache.views import AT_MOST
 from pubsub_cached.daemon import NAME, Daemon
 from pubsub_cached.errors import BusLost
@@ -95,6 +98,38 @@ async def test_nothing_is_left_of_views_that_were_dropped(setting: Setting, coun
     await open_and_drop(setting, count)
 
     await setting.nothing_is_left_beside(before)
+
+
+async def test_a_view_goes_with_its_window_once_it_is_closed(setting: Setting) -> None:
+    (path,) = await setting.client.cache("CreateView", "ssa{sv}", "", "", {})
+    await setting.client.call("Start", path=path, interface=VIEW)
+    await setting.client.until("Ready", path=path)
+    (view,) = [weakref.ref(view) for view in setting.daemon.house.views.all()]
+    gc.collect()
+    gc.disable()
+    try:
+        await setting.client.call("Close", path=path, interface=VIEW)
+        async with asyncio.timeout(10):
+            while view() is not None:
+                # Its task has a few steps to end in, and nobody looks for cycles meanwhile.
+                await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
+
+
+async def test_no_call_waits_for_ever_for_who_has_left_the_bus(setting: Setting) -> None:
+    """The daemon learns at any time that a client has gone, between any two of its calls."""
+    dispatcher = setting.daemon._tree._dispatcher
+    call = Message(NAME, ROOT, CACHE, "GetItems", signature="sssa{sv}", body=[*NODE, {}], sender=":1.999999", serial=1)
+    dispatcher.receive(call)
+    identifying = dispatcher._clients._asking
+    while identifying and len(dispatcher._strangers.get(call.sender, ())) < STRANGERS - 1:
+        dispatcher.receive(call)
+        await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        while identifying:
+            await asyncio.sleep(0.01)
+    assert dispatcher._strangers == {}
 
 
 async def test_who_has_a_view_hears_everything_while_others_open_and_drop_theirs(setting: Setting) -> None:

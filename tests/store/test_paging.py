@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pubsub_cached.address import Address
 from pubsub_cached.errors import InvalidArgs, InvalidCursor, NoSuchItem
 from pubsub_cached.records import ITEM
-from pubsub_cached.store import items, maintenance
+from pubsub_cached.store import items, maintenance, pages
 from pubsub_cached.store.pages import read_items
 from pubsub_cached.store.rows import ItemsQuery, ItemsSlice, NodeRow, Order, StoredItem
 from tests.support.stored import publish
@@ -226,6 +226,13 @@ ASKED = [
     {"after": "i30"},
     {"ids": tuple(f"i{number}" for number in range(59, 0, -2))},
 ]
+
+
+def test_few_statements_are_kept_for_any_number_of_ids(db: Database, node: NodeRow) -> None:
+    pages.statement.cache_clear()
+    for count in range(1, 101):
+        assert ids(page(db, node, ids=tuple("abcdefg"[-count:]) + tuple(f"no{number}" for number in range(count - 7))))
+    assert pages.statement.cache_info().currsize <= 8
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=str)

@@ -80,8 +80,13 @@ class Exports:
             view.listener = interface = View(view, lambda: house.views.remove(view))
             self._tree.export(view.path, interface, owner=view.owner)
 
+        def removed(view: CachedView) -> None:
+            self._tree.remove(view.path)
+            # They hold each other, and all that is in the window.
+            del view.listener
+
         house.views.on_added.append(added)
-        house.views.on_removed.append(lambda view: self._tree.remove(view.path))
+        house.views.on_removed.append(removed)
 
     def _follow_analysers(self, house: House) -> None:
         served: dict[str, Analyser] = {}

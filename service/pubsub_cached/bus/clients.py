@@ -38,7 +38,13 @@ class Clients:
         """Has ``identified(name)`` called once the client is known; again and again is once."""
         if name not in self._asking:
             self._asking[name] = task = asyncio.create_task(self._identify(name, identified), name=f"identify {name}")
-            task.add_done_callback(lambda _: self._asking.pop(name, None))
+            task.add_done_callback(lambda ended: self._ended(name, identified, ended))
+
+    def _ended(self, name: str, identified: Callable[[str], None], ended: asyncio.Task[None]) -> None:
+        del self._asking[name]
+        if not ended.cancelled():
+            # One that left the bus meanwhile is not known any more, and may have calls that came since.
+            identified(name)
 
     async def _identify(self, name: str, identified: Callable[[str], None]) -> None:
         application: str | None = sandbox.UNKNOWN
@@ -55,7 +61,8 @@ class Clients:
             identified(name)
             await self._owners.watch(name, self._left)
         except (RemoteError, BusLost, Timeout) as error:
-            log.debug("%s can't be watched: %s", name, error)
+            log.debug("%s can't be watched, so it is identified again: %s", name, error)
+            self._left(name)
 
     async def _application(self, name: str) -> str | None:
         peer = await self._connection.peer(name)

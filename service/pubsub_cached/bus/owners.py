@@ -28,6 +28,13 @@ class Owners:
         A name that is gone already is told before this returns. Any number of callbacks a name.
         """
         self._watches.setdefault(name, []).append(callback)
+        try:
+            await self._begin(name)
+        except BaseException:
+            self.unwatch(name, callback)
+            raise
+
+    async def _begin(self, name: str) -> None:
         if name not in self._subscriptions:
             subscription = await self._connection.subscribe(self._changed, _owner_of(name))
             if name not in self._watches or name in self._subscriptions:

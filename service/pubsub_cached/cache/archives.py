@@ -36,6 +36,11 @@ class Archives:
         self._announced: dict[tuple[str, str], bool] = {}
         self._asked: Counter[tuple[str, str]] = Counter()
 
+    def forget_account(self, account: str) -> None:
+        """The account was removed: what its services are is found out anew should it come again."""
+        self._announced = {key: said for key, said in self._announced.items() if key[0] != account}
+        self._asked = Counter({key: count for key, count in self._asked.items() if key[0] != account})
+
     async def compare(
         self,
         session: Session,

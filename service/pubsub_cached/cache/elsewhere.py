@@ -33,6 +33,10 @@ class Elsewhere:
         for row in rows:
             self._changes.node(row.address, "updated")
 
+    def forget(self, account: Account) -> None:
+        """The account is no more."""
+        self._seen.pop(account.jid, None)
+
     def left(self, account: Account) -> None:
         """The account was run here until now."""
         self._seen[account.jid] = self._store.revision

@@ -54,6 +54,10 @@ class Facts:
         """Everything is forgotten, in the database as well."""
         self._observed.clear()
 
+    def forget_account(self, account: str) -> None:
+        """The account was removed."""
+        self._observed = {key: found for key, found in self._observed.items() if key[0] != account}
+
     def of(self, address: Address) -> Observed:
         """What was observed of the node's service."""
         return self._observed.get(_key(address), Observed())

@@ -98,6 +98,8 @@ class House:
         self._make_reads()
         self._make_writing()
         self._make_upkeep()
+        self.removal.on_forgotten += [self.privacy.forget, self.nodes.suspected.discard]
+        self.accounts.on_removed.append(self._account_removed)
 
     def _make_synchronisation(self) -> None:
         """What keeps nodes as their services have them."""
@@ -271,6 +273,14 @@ class House:
             # Its name, and what the service says of it, is all that there is to go by.
             newest = None
         return _told(self.nodes.match(address, info, newest.namespace if newest is not None else ""))
+
+    def _account_removed(self, account: Account) -> None:
+        """Know nothing of an account that is no more."""
+        self.proofs.forget_account(account.jid)
+        self._negatives.clear_account(account.jid)
+        self.sync.forget_account(account.jid)
+        self.revalidation.forget_account(account)
+        self.elsewhere.forget(account)
 
     # A Follower of accounts
 

@@ -215,3 +215,6 @@ class Jobs:
         del self._jobs[job.path]
         for callback in self.on_removed:
             callback(job)
+        # Whoever was told holds the job.
+        job.on_change.clear()
+        job.on_finished.clear()

@@ -1,6 +1,7 @@
 """Answers that were no: remembered for a while, longer each time, so that nobody is asked in a loop.
 
-Source: the coherence model, "Negative answers". Kept in memory: a new start asks again.
+Source: the coherence model, "Negative answers". Kept in memory: a new start asks again, and so does whoever comes after
+so many others that the answer was forgotten.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import msgspec
 
 from .. import errors, jid
 from ..address import Address
+from ..recent import Recent
 
 _MINUTE = 60_000
 _HOUR = 60 * _MINUTE
@@ -20,6 +22,8 @@ ABSENT = (5 * _MINUTE, _HOUR)
 DENIED = (15 * _MINUTE, 24 * _HOUR)
 UNREACHABLE = (30_000, _HOUR)
 OWN_AT_MOST = _MINUTE
+# Of nodes, and of domains.
+REMEMBERED = 4096
 
 
 class _Negative(msgspec.Struct):
@@ -37,15 +41,15 @@ class Negatives:
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
-        self._nodes: dict[Address, _Negative] = {}
-        self._domains: dict[tuple[str, str], _Negative] = {}
+        self._nodes: Recent[Address, _Negative] = Recent(REMEMBERED)
+        self._domains: Recent[tuple[str, str], _Negative] = Recent(REMEMBERED)
 
     def check(self, address: Address) -> None:
         """Raise the remembered error while it is fresh."""
         now = self._clock()
         for negative in (self._nodes.get(address), self._domains.get(_domain(address))):
             if negative is not None and negative.fresh(now):
-                raise negative.error
+                raise negative.error.again()
 
     def remember(self, address: Address, error: errors.PubSubCachedError) -> None:
         """A service said no; NoSuchNode and Denied count for the node."""
@@ -84,7 +88,7 @@ class Negatives:
             lasts = min(last.lasts, longest)
         else:
             lasts = min(last.lasts * 2, longest) if last is not None else first
-        return _Negative(error, now + lasts, lasts)
+        return _Negative(error.again(), now + lasts, lasts)
 
 
 def _domain(address: Address) -> tuple[str, str]:

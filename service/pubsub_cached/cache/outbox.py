@@ -68,7 +68,7 @@ class Outbox:
         self._closing = False
         # Accounts whose entries stay where they are.
         self._left: set[str] = set()
-        accounts.on_removed.append(lambda account: self._forget(account.jid))
+        accounts.on_removed.append(lambda account: self._removed(account.jid))
 
     async def load(self) -> None:
         """Go on with what waited when the daemon ended, of the accounts that it runs."""
@@ -254,8 +254,13 @@ class Outbox:
         if node is not None and node.state in KEPT:
             self._changes.node(address, "updated")
 
+    def _removed(self, account: str) -> None:
+        self._forget(account)
+        self._connected.pop(account, None)
+        self._left.discard(account)
+
     def _forget(self, account: str) -> None:
-        """The account was removed: nothing of it is sent any more."""
+        """Nothing of the account is sent here any more."""
         for address, jobs in list(self._started.items()):
             if address.account == account:
                 for job in jobs:

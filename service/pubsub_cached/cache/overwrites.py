@@ -49,6 +49,10 @@ class Overwrites:
         self._open: dict[Address, Question] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def forget_account(self, account: str) -> None:
+        """The account was removed."""
+        self._asked = Counter({key: count for key, count in self._asked.items() if key[0] != account})
+
     def changed(self, address: Address, ids: Iterable[str]) -> None:
         """An event published or retracted these items."""
         if (question := self._open.get(address)) is not None:

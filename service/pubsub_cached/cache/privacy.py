@@ -58,6 +58,10 @@ class Privacy:
         else:
             self._private.add(row.address)
 
+    def forget(self, address: Address) -> None:
+        """There is no row of the node any more, and everybody who may was told so."""
+        self._private.discard(address)
+
     def private(self, address: Address) -> bool:
         """Whether a node is private, by what is known of it, or by its name alone."""
         return address in self._private or self._by_name(address)

@@ -60,6 +60,12 @@ class Proofs:
         """Whether nothing has come up since there were so many doubts."""
         return self._doubted.get(address, 0) <= doubts
 
+    def forget_account(self, account: str) -> None:
+        """The account is no more; what was doubted of a cache that stays is so still."""
+        self._online.pop(account, None)
+        self._since.pop(account, None)
+        self._proved = {address: at for address, at in self._proved.items() if address.account != account}
+
     def doubt(self, address: Address) -> None:
         """Access may have been tightened: nothing is served until it is proved, whatever the access model was."""
         self._proved.pop(address, None)

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..address import Address
+from ..recent import Recent
 from ..store.rows import NodeRow
 from ..xmpp.port import Event, ItemsEvent
 from .account import Account
 
 # Reasons of a stale node of which nothing is doubted but what happened while there was no session.
 GAPS = frozenset({"session", "restart"})
+# Nodes of which it is known; another is asked for its newest item.
+CAME_AT_MOST = 16_384
 
 
 class Pushes:
@@ -22,7 +25,7 @@ class Pushes:
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
-        self._came: dict[Address, tuple[int, int]] = {}
+        self._came: Recent[Address, tuple[int, int]] = Recent(CAME_AT_MOST)
 
     def event(self, account: Account, event: Event) -> bool:
         """Note an event; whether a node's newest item came with it."""

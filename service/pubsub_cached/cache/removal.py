@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable
 
 from .. import errors, jid
 from ..address import Address
@@ -56,6 +57,8 @@ class Removal:
         self._negatives = negatives
         self._jobs = jobs
         self._total_size = total_size
+        # Called with a node whose row was removed, once that was told.
+        self.on_forgotten: list[Callable[[Address], None]] = []
 
     def purge(self, chosen: PurgeFilter, sender: str = "", token: str = "") -> Job:
         """A job that drops the items of the chosen nodes. Raises InvalidArgs for an empty filter, InvalidJid."""
@@ -104,10 +107,9 @@ class Removal:
 
     def _all_removed(self, rows: list[NodeRow]) -> None:
         for row in rows:
-            self._sync.forgotten(row.address)
             # Its items are to be read again, and the cache knows it no more.
             self._changes.node(row.address, "updated")
-            self._changes.node(row.address, "removed")
+            self._forgotten(row.address)
 
     async def tidy(self, now: int) -> None:
         """What is done from time to time: hidden nodes, old tombstones, the total size."""
@@ -195,10 +197,15 @@ class Removal:
         """Remove a row. A synchronisation under way ends in vain, and one that is asked for now begins anew."""
 
         def tell(_: None) -> None:
-            self._sync.forgotten(address)
-            self._changes.node(address, "removed")
+            self._forgotten(address)
 
         await self._changes.after(self._store.write(node_store.forget, node_id), tell)
+
+    def _forgotten(self, address: Address) -> None:
+        self._sync.forgotten(address)
+        self._changes.node(address, "removed")
+        for callback in self.on_forgotten:
+            callback(address)
 
     async def _unsubscribe(self, row: NodeRow) -> None:
         # It may have been subscribed to since the row was read.

@@ -131,11 +131,15 @@ class Revalidation:
         self._starting.add(task)
         task.add_done_callback(self._starting.discard)
 
+    def forget_account(self, account: Account) -> None:
+        """What was heard of an account's nodes, and is awaited, is none of a new session's, or of nobody's."""
+        self._silence.new_session(account)
+        self._awaited = {address for address in self._awaited if address.account != account.jid}
+
     async def _new_session(self, account: Account) -> None:
         self._sync.new_session(account.jid)
         self._negatives.clear_account(account.jid)
-        self._silence.new_session(account)
-        self._awaited = {address for address in self._awaited if address.account != account.jid}
+        self.forget_account(account)
         if not await self._demoted(account):
             return
         account.set_ready()

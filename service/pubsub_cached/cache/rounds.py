@@ -79,6 +79,10 @@ class Rounds:
         # Waits for the events that have come so far; set by whoever applies them.
         self.caught_up: Callable[[], Awaitable[None]]
 
+    def forget_account(self, account: str) -> None:
+        """The account was removed."""
+        self._archives.forget_account(account)
+
     async def run(self, account: Account, session: Session, node: NodeRow, running: Running) -> NodeRow | None:
         """One pass; None when the node changed as a whole meanwhile, or has to be fetched as a whole after all.
 

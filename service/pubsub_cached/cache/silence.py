@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 
 from .. import errors
 from ..address import Address
+from ..recent import Recent
 from ..store import nodes as node_store
 from ..store import schedule
 from ..store.store import Store
@@ -24,6 +25,8 @@ from .subscriptions import Subscriptions
 log = logging.getLogger(__name__)
 
 LISTED_MS = 3_600_000
+# Nodes of which it is known when they were heard of, whoever they are; another is asked about sooner.
+HEARD_AT_MOST = 16_384
 
 
 class Silence:
@@ -34,7 +37,7 @@ class Silence:
         self._subscriptions = subscriptions
         self._jitter = jitter
         self._clock = clock
-        self._heard: dict[Address, int] = {}
+        self._heard: Recent[Address, int] = Recent(HEARD_AT_MOST)
         self._resumed: dict[str, int] = {}
         # When each service is to be asked next, by account and service.
         self._due: dict[tuple[str, str], int] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import msgspec
 
 from .. import errors
 from ..address import Address
+from ..recent import Recent
 from ..store.rows import NodeRow
 from ..xmpp.port import Session, Subscription
 
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 # Some services never answer for all nodes, and those that do answer at once: soon the node alone is asked about.
 LISTING_TIMEOUT = 3.0
 ALONE_TIMEOUT = 10.0
+# So many nodes are known of which a client changed the subscription: far more than while one is synchronised.
+CHANGED_AT_MOST = 4096
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -55,16 +59,18 @@ class Subscriptions:
         self._asking: dict[tuple[str, str], asyncio.Future[_Listing]] = {}
         self._number = 0
         # Made or given up since the listing of that number, which may have been on its way before that.
-        self._known: dict[Address, tuple[int, Subscription]] = {}
+        self._known: Recent[Address, tuple[int, Subscription]] = Recent(CHANGED_AT_MOST)
         # The listing in which each node was looked up: the next look has to be at a later one.
         self._seen: dict[Address, int] = {}
         self._solicited: set[tuple[str, str]] = set()
-        # How many clients are giving up a subscription, and how often that has begun or ended.
+        # What clients do is numbered, of all nodes in one row.
+        self._acts = itertools.count(1)
+        # How many clients are giving up a subscription, and when that has begun or ended last.
         self._declining: Counter[Address] = Counter()
-        self._declines: Counter[Address] = Counter()
-        # How many clients are subscribing, and how often one has done so.
+        self._declines: Recent[Address, int] = Recent(CHANGED_AT_MOST)
+        # How many clients are subscribing, and when one has done so last.
         self._claiming: Counter[Address] = Counter()
-        self._claims: Counter[Address] = Counter()
+        self._claims: Recent[Address, int] = Recent(CHANGED_AT_MOST)
 
     def solicit(self, account: str, service: str) -> None:
         """Events of this service are wanted by the account."""
@@ -83,6 +89,15 @@ class Subscriptions:
             del self._known[address]
         self._seen = {address: number for address, number in self._seen.items() if address.account != account}
 
+    def forget_node(self, address: Address) -> None:
+        """The node's row is no more."""
+        self._seen.pop(address, None)
+
+    def forget_account(self, account: str) -> None:
+        """The account is no more."""
+        self.forget(account)
+        self._solicited = {key for key in self._solicited if key[0] != account}
+
     def remember(self, address: Address, found: Subscription) -> None:
         """A client or the service changed the subscription to this one."""
         self._known[address] = self._number, found
@@ -91,23 +106,26 @@ class Subscriptions:
     def _note(self, address: Address, found: Subscription) -> None:
         listing = self._listed.get((address.account, address.service))
         if listing is not None and listing.nodes is not None:
-            listing.nodes[address.node] = found
+            if found.state == "none":
+                listing.nodes.pop(address.node, None)
+            else:
+                listing.nodes[address.node] = found
 
     @contextmanager
     def declining(self, address: Address) -> Iterator[None]:
         """A client unsubscribes: no subscription is made before the row says so, one that is being made is undone."""
         self._declining[address] += 1
-        self._declines[address] += 1
+        self._declines[address] = next(self._acts)
         try:
             yield
         finally:
             self._declining[address] -= 1
-            self._declines[address] += 1
+            self._declines[address] = next(self._acts)
             self._declining = +self._declining
 
     def declines(self, address: Address) -> int:
         """A number that is another one once a client begins or ends to unsubscribe: an older row does not say so."""
-        return self._declines[address]
+        return self._declines.get(address, 0)
 
     @contextmanager
     def claiming(self, address: Address) -> Iterator[None]:
@@ -121,15 +139,15 @@ class Subscriptions:
 
     def claim(self, address: Address) -> None:
         """A client has subscribed, and the row is about to say so."""
-        self._claims[address] += 1
+        self._claims[address] = next(self._acts)
 
     def claims(self, address: Address) -> int:
         """A number that is another one once a client has subscribed: an older row does not say so."""
-        return self._claims[address]
+        return self._claims.get(address, 0)
 
     def _is_declined(self, node: NodeRow, declines: int) -> bool:
         address = node.address
-        return node.declined or address in self._declining or self._declines[address] != declines
+        return node.declined or address in self._declining or self.declines(address) != declines
 
     async def subscribe(
         self, session: Session, node: NodeRow, interests: frozenset[str], *, anew: bool, declines: int
@@ -168,10 +186,10 @@ class Subscriptions:
 
     async def _subscribe(self, session: Session, address: Address) -> Subscription:
         """What came of it: none when a client unsubscribed meanwhile, whichever of the two the service saw first."""
-        begun = self._declines[address]
+        begun = self.declines(address)
         found = await session.subscribe(address.service, address.node)
         self._known.pop(address, None)
-        if address not in self._declining and self._declines[address] == begun:
+        if address not in self._declining and self.declines(address) == begun:
             return found
         with suppress(errors.StanzaError):
             await session.unsubscribe(address.service, address.node, found.subid)

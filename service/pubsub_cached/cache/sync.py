@@ -183,8 +183,16 @@ class Sync:
 
     def forgotten(self, address: Address) -> None:
         """The node's row was removed from the cache: who wants it from now on has it synchronised anew."""
+        self._subscriptions.forget_node(address)
         if (running := self._running.get(address)) is not None:
             running.forgotten = True
+
+    def forget_account(self, account: str) -> None:
+        """The account was removed."""
+        self._subscriptions.forget_account(account)
+        self._rounds.forget_account(account)
+        self.overwrites.forget_account(account)
+        self.facts.forget_account(account)
 
     def solicit(self, address: Address) -> None:
         """Events of the node's service are wanted from now on."""

@@ -70,7 +70,12 @@ class Views:
             callback(view)
         if self._peers is not None and owner not in self._watched:
             self._watched.add(owner)
-            await self._peers.gone(owner, self.owner_gone)
+            try:
+                await self._peers.gone(owner, self.owner_gone)
+            except BaseException:
+                # Its end would be told to nobody.
+                self.owner_gone(owner)
+                raise
         return view
 
     def _source(self, search: Search) -> ViewSource:

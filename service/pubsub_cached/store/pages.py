@@ -18,7 +18,7 @@ from .given import Given
 from .models import Item
 from .records import FIELDS, fitting, of_rows, uri_before_id
 from .rows import ItemsQuery, ItemsSlice, NodeRow
-from .statement import Prepared, Row
+from .statement import Prepared, Row, filled
 
 # Further in than this the index of a page is not counted.
 COUNTED_AT_MOST = 5000
@@ -37,7 +37,7 @@ _LARGE_AT_ONCE = 8
 class Shape(msgspec.Struct, frozen=True):
     """What of a query decides the statement.
 
-    bound: only rows beyond a place. ids: how many are named, 0 when the node is read in order.
+    bound: only rows beyond a place. ids: how many are named, a power of two, or 0 when the node is read in order.
     """
 
     key: str
@@ -114,8 +114,9 @@ def _named(conn: Connection, node: NodeRow, query: ItemsQuery, key: str, descend
         rows.sort(key=lambda row: row[1], reverse=descending)
         return rows[: query.limit + 1]
 
-    shape = Shape(key, ids=len(ids), fields=query.fields)
-    return _slice(node, _first(conn, node, query, shape, chosen, **_numbered(ids)), query)
+    named = filled(ids)
+    shape = Shape(key, ids=len(named), fields=query.fields)
+    return _slice(node, _first(conn, node, query, shape, chosen, **_numbered(named)), query)
 
 
 def _preceding(conn: Connection, node: NodeRow, query: ItemsQuery, key: str, descending: bool) -> ItemsSlice:
@@ -160,8 +161,9 @@ def _first(
     enough, rows = _Bound(query.max_bytes), []
     for start in range(0, len(ids), _LARGE_AT_ONCE):
         some = ids[start : start + _LARGE_AT_ONCE]
-        named = Shape(shape.key, ids=len(some), fields=query.fields)
-        found = {row[0]: row for row in statement(named).all(conn, node=node.id, **_numbered(some))}
+        named = filled(some)
+        one = statement(Shape(shape.key, ids=len(named), fields=query.fields))
+        found = {row[0]: row for row in one.all(conn, node=node.id, **_numbered(named))}
         rows += [found[id_] for id_ in some]
         if enough(rows[start:]):
             break
@@ -245,7 +247,7 @@ def _beyond(key: str, descending: bool) -> ColumnElement[bool]:
     return column < place if descending else column > place
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def statement(shape: Shape) -> Prepared:
     """Id, place and columns of the items of a node in an order; of what is not wanted NULL."""
     column = _KEYS[shape.key]

@@ -49,10 +49,10 @@ class Values:
 
     def slots(self, values: Sequence[str | int | float]) -> tuple[Slot, ...]:
         """Slots for a list in which neither order nor repetition matters: their number is a power of two."""
-        return tuple(self.slot(value) for value in _filled(values))
+        return tuple(self.slot(value) for value in filled(values))
 
 
-def _filled(values: Sequence[T]) -> Sequence[T]:
+def filled(values: Sequence[T]) -> Sequence[T]:
     """The values, the last again and again until their number is a power of two; few statements are made so."""
     if not values:
         return ()
@@ -196,7 +196,7 @@ class Several:
         self, named: Sequence[object], values: Mapping[str, object]
     ) -> Iterator[tuple[Prepared, dict[str, object]]]:
         for start in range(0, len(named), _AT_ONCE):
-            some = _filled(named[start : start + _AT_ONCE])
+            some = filled(named[start : start + _AT_ONCE])
             yield self.form(len(some)), {**values, **dict(zip(_NAMES, some, strict=False))}
 
     def form(self, count: int) -> Prepared:

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from ..address import Address
 from .touched import Touched
 
-Version = tuple[int, int]
+Version = tuple[int, int, int]
+
+# So many nodes are counted; then an era ends, and with it all that was seen in it.
+NODES_AT_MOST = 4096
 
 
 class Versions:
@@ -20,18 +23,23 @@ class Versions:
     """
 
     def __init__(self) -> None:
-        self._nodes: dict[Address, int] = {}
+        # Of an era: one value, as others read it meanwhile.
+        self._counted: tuple[int, dict[Address, int]] = (0, {})
         self._all = 0
 
     def of(self, address: Address) -> Version | None:
         """The version of a node's items; None while they are being changed."""
-        version = self._all, self._nodes.get(address, 0)
-        return None if version[0] & 1 or version[1] & 1 else version
+        era, nodes = self._counted
+        everything, alone = self._all, nodes.get(address, 0)
+        return None if everything & 1 or alone & 1 else (era, everything, alone)
 
     @contextmanager
     def changing(self, touched: Touched) -> Iterator[None]:
         """A commit of what was touched."""
         addresses = [node.address for node in touched.nodes.values()]
+        era, nodes = self._counted
+        if len(nodes) > NODES_AT_MOST:
+            self._counted = era + 1, {}
         self._count(addresses, touched.everything)
         try:
             yield
@@ -39,7 +47,8 @@ class Versions:
             self._count(addresses, touched.everything)
 
     def _count(self, addresses: list[Address], everything: bool) -> None:
+        _, nodes = self._counted
         for address in addresses:
-            self._nodes[address] = self._nodes.get(address, 0) + 1
+            nodes[address] = nodes.get(address, 0) + 1
         if everything:
             self._all += 1

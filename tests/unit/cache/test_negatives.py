@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 
 from pubsub_cached.address import Address
-from pubsub_cached.cache.negatives import ABSENT, DENIED, OWN_AT_MOST, UNREACHABLE, Negatives
+from pubsub_cached.cache.negatives import ABSENT, DENIED, OWN_AT_MOST, REMEMBERED, UNREACHABLE, Negatives
 from pubsub_cached.errors import Denied, NoSuchNode, PubSubCachedError, Timeout
 
 BLOG = Address("alice@example.org", "pubsub.example.net", "blog")
@@ -104,3 +106,28 @@ def test_a_new_session_asks_everything_again(negatives: Negatives) -> None:
     negatives.unreachable(BLOG, Timeout("no answer"))
     negatives.clear_account(BLOG.account)
     negatives.check(BLOG)
+
+
+def refused(negatives: Negatives, address: Address) -> PubSubCachedError | None:
+    """What whoever asks is told."""
+    try:
+        negatives.check(address)
+    except PubSubCachedError as error:
+        return error
+    return None
+
+
+def test_who_asks_again_and_again_leaves_nothing_behind(negatives: Negatives) -> None:
+    negatives.remember(BLOG, NoSuchNode("gone"))
+    told = [refused(negatives, BLOG) for _ in range(20)]
+    # An exception gets longer by the frames of each raise, which hold all that they knew.
+    lengths = {len([*traceback.walk_tb(error.__traceback__)]) for error in told if error is not None}
+    assert len(lengths) == 1
+    assert {str(error) for error in told} == {"gone"}
+
+
+def test_the_last_refusals_are_remembered(negatives: Negatives) -> None:
+    nodes = [Address("alice@example.org", "pubsub.example.net", str(number)) for number in range(REMEMBERED + 100)]
+    for node in nodes:
+        negatives.remember(node, NoSuchNode("gone"))
+    assert [node for node in nodes if refused(negatives, node)] == nodes[100:]

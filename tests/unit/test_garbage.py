@@ -1,0 +1,42 @@
+"""Garbage in cycles goes, however little there is to do."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from pubsub_cached import garbage
+
+
+class Cycle:
+    """Something that holds itself."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture
+def interpreter() -> Iterator[None]:
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+
+
+async def test_what_was_in_use_for_long_goes_as_well(interpreter: None) -> None:
+    garbage.begin()
+    cycle = Cycle()
+    # Now it is old, and nothing that is made here would have it looked at again.
+    gc.collect()
+    gone = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    weakref.finalize(cycle, lambda: loop.call_soon_threadsafe(gone.set))
+    del cycle
+    collecting = asyncio.create_task(garbage.collect(0.01, enough=0))
+    async with asyncio.timeout(10):
+        await gone.wait()
+    collecting.cancel()
