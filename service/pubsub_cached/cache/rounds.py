@@ -172,7 +172,14 @@ class Rounds:
         # Written at once: a subscription that this daemon made must not look like an older one after a crash.
         made = {"subscribed": evidence.subscribed, "own_subscription": own, "subid": evidence.subid}
         running.made = msgspec.structs.replace(node, **made)
-        return await self._nodes.update(node, **made, guarantee=evidence.guarantee), evidence.live
+        return await self._found(node, **made, guarantee=evidence.guarantee), evidence.live
+
+    async def _found(self, node: NodeRow, **columns: Any) -> NodeRow:
+        """The row with these columns; written only where it has others, as it hardly ever has after a login."""
+        now = await self._nodes.find(node.address)
+        if now is not None and now.id == node.id and all(getattr(now, name) == columns[name] for name in columns):
+            return now
+        return await self._nodes.update(node, **columns)
 
     async def _describe(self, session: Session, node: NodeRow, whole: bool) -> dict[str, Any]:
         """Columns of the node's metadata, when it is to be read."""

@@ -239,3 +239,19 @@ class TestPushes:
         before = world.count("get_items")
         await cache.read(BOB, AVATAR, policy="refresh")
         assert world.count("get_items") > before
+
+
+@pytest.mark.sqlite
+async def test_a_login_writes_once_for_each_node(cached: Make) -> None:
+    nodes = 20
+    cache, world = await follows(cached, PROSODY, nodes, 3)
+    heard: list[str] = []
+    await cache.store.maintain(lambda driver: driver.set_trace_callback(heard.append))
+    await login(cache, world)
+    await cache.store.maintain(lambda driver: driver.set_trace_callback(None))
+    written = [statement for statement in heard if statement.startswith("UPDATE node ")]
+    # What was live is stale, and live again.
+    assert len(written) == 2 * nodes, written
+    # Whatever is handed to the writer has one, be it ever so little: the nodes, all as stale, and what waits for it.
+    handed = [statement for statement in heard if statement.startswith("SAVEPOINT")]
+    assert nodes < len(handed) < 2 * nodes, handed
