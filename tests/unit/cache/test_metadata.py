@@ -1,0 +1,59 @@
+"""What is known of a node beside its items: an own node's configuration, or what its service shows to everybody."""
+
+from __future__ import annotations
+
+import pytest
+
+from pubsub_cached.address import Address
+from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, World
+from tests.support.cached import ALICE, Cached, Make
+
+from .blog import PUBSUB
+
+FEED = "urn:xmpp:pubsub-social-feed:1"
+KNOWN = {"title": "Travels", "access-model": "open", "type": "blog"}
+
+
+async def synchronised(cached: Make, world: World, service: str) -> Cached:
+    """A cache that has synchronised the node ``things``; its requests until then are forgotten."""
+    cache: Cached = await cached(world)
+    world.requests.clear()
+    await (await cache.house.sync.start(address(service), False, "", "")).wait()
+    return cache
+
+
+def address(service: str) -> Address:
+    return Address(ALICE, service, "things")
+
+
+def asked(world: World) -> set[str]:
+    return {request.kind for request in world.requests}
+
+
+@pytest.mark.parametrize("profile", [PROSODY, EJABBERD], ids=["prosody", "ejabberd"])
+async def test_of_an_own_node_its_configuration_says_everything(cached: Make, profile: Profile) -> None:
+    world = World()
+    pep = world.account(ALICE, pep=profile).pep
+    pep.create_node("things", title="Travels", access_model="open", node_type=FEED, max_items=7)
+    cache = await synchronised(cached, world, ALICE)
+    assert (await cache.node(ALICE, "things")).items() >= (KNOWN | {"max-items": 7}).items()
+    assert "disco_info" not in asked(world)
+
+
+@pytest.mark.parametrize("refusal", ["forbidden", "feature-not-implemented"])
+async def test_an_own_node_whose_configuration_is_refused_is_known_by_its_metadata(cached: Make, refusal: str) -> None:
+    world = World()
+    pep = world.account(ALICE).pep
+    pep.create_node("things", title="Travels", access_model="open", node_type=FEED)
+    pep.fail_next(refusal, request="node_configuration", times=2)
+    cache = await synchronised(cached, world, ALICE)
+    assert (await cache.node(ALICE, "things")).items() >= KNOWN.items()
+    assert pep.planned == 0
+
+
+async def test_of_anybody_elses_node_the_configuration_is_not_asked_for(cached: Make) -> None:
+    world = World()
+    world.service(PUBSUB).create_node("things", title="Travels", access_model="open", node_type=FEED)
+    cache = await synchronised(cached, world, PUBSUB)
+    assert (await cache.node(PUBSUB, "things")).items() >= KNOWN.items()
+    assert "node_configuration" not in asked(world)
