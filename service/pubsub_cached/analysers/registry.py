@@ -187,6 +187,14 @@ class Registry:
             and (definition.exact or not definition.node.endswith(("/", ":", "#")))
         )
 
+    @property
+    def hides_by_payload(self) -> bool:
+        """Whether a payload alone may say that nothing of a node is stored, shown to everybody, or kept unasked."""
+        return any(
+            each.namespace and (each.excluded or each.private or "match" in each.callbacks)
+            for each in self._definitions()
+        )
+
     def parse(self, analyser: str, context: ItemContext) -> Parsed:
         """An item through a parser; never raises. What an agent or a coroutine parses is only made ready for it.
 

@@ -7,7 +7,7 @@ reads              reads node_reads service_reads options completeness place cur
 synchronisation    sync running turnstile rounds fetch ahead rungs archives subscriptions
 events             arrivals events overwrites max_items item_expire
 revalidation       revalidation pushes silence jitter
-analysers          analysing parsing reanalysis agents agent coroutine deferred
+analysers          analysing recognition parsing reanalysis agents agent coroutine deferred
 searches, views    search views view view_source window export output
 what is told       changes jobs
 writing            writing payloads subscribing discovery outbox sending

@@ -46,6 +46,7 @@ from .nodes import Columns, Nodes, still
 from .overwrites import Question
 from .parsing import Parsing
 from .proofs import BY_ROSTER, Proofs
+from .recognition import Recognition
 from .sync import KEPT, Sync
 
 log = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ class Events:
         self,
         store: Store,
         nodes: Nodes,
+        recognition: Recognition,
         parsing: Parsing,
         sync: Sync,
         changes: Changes,
@@ -106,6 +108,7 @@ class Events:
     ) -> None:
         self._store = store
         self._nodes = nodes
+        self._recognition = recognition
         self._parsing = parsing
         self._sync = sync
         self._changes = changes
@@ -247,6 +250,10 @@ class Events:
     async def _items(self, account: Account, node: NodeRow, event: ItemsEvent) -> None:
         """Publishes and retractions of a node that is kept, as one commit."""
         address = node.address
+        node = await self._recognition.recognise(node, next((each.namespace for each in reversed(event.items)), ""))
+        if node.state not in KEPT:
+            log.debug("%s is not kept, as its first item shows; its event is not applied", address)
+            return
         items = self._parsing.named(node.analyser, event.items)
         if len(items) < len(event.items):
             self._changes.node(address, "updated")

@@ -38,6 +38,7 @@ from .proofs import Proofs
 from .pushes import Pushes
 from .reads import Reads
 from .reanalysis import Reanalysis
+from .recognition import Recognition
 from .removal import Removal
 from .revalidation import Revalidation
 from .rounds import Rounds
@@ -105,9 +106,11 @@ class House:
         """What keeps nodes as their services have them."""
         store, clock, jitter = self.store, self._clock, self._jitter
         subscriptions, facts, pushes = Subscriptions(), Facts(store), Pushes(clock)
+        self._recognition = Recognition(store, self.nodes, self.changes)
         rounds = Rounds(
             store,
             self.nodes,
+            self._recognition,
             self._parsing,
             self.changes,
             subscriptions,
@@ -147,7 +150,16 @@ class House:
             jitter=jitter,
             audit_ms=self._audit_ms,
         )
-        self.events = Events(store, self.nodes, self._parsing, self.sync, self.changes, self._negatives, self.proofs)
+        self.events = Events(
+            store,
+            self.nodes,
+            self._recognition,
+            self._parsing,
+            self.sync,
+            self.changes,
+            self._negatives,
+            self.proofs,
+        )
         self.sync.caught_up = self.events.caught_up
         silence.distrust = self.events.distrust
         self.events.sooner = self.revalidation.wake
@@ -166,7 +178,15 @@ class House:
         """What answers reads, and tells who watches."""
         store, clock = self.store, self._clock
         self.reads = Reads(
-            store, self.accounts, self.nodes, self._parsing, self.sync, self._negatives, self.proofs, clock
+            store,
+            self.accounts,
+            self.nodes,
+            self._recognition,
+            self._parsing,
+            self.sync,
+            self._negatives,
+            self.proofs,
+            clock,
         )
         self.node_reads = NodeReads(store, self.changes)
         self.discovery = Discovery(self.accounts)

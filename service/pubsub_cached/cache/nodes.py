@@ -163,26 +163,41 @@ class Nodes:
         *,
         asked: bool = True,
         doubts: int | None = None,
+        whole: bool = False,
     ) -> tuple[NodeRow, Matched]:
         """Ask what the node is, let the analysers decide, and write it down.
 
         newest: where the caller has it already; doubts: how many there were when it was asked for. asked: a client
-        reads it; else it announced itself. Raises what the session raises.
+        reads it; else it announced itself. whole: all of it is fetched next, whatever it is, which may tell what the
+        newest item would. Raises what the session raises.
         """
         doubts = self.doubts if doubts is None else doubts
-        if newest is None:
-            info, newest = await asyncio.gather(self.describe(session, address), self.newest(session, address))
-        else:
-            info = await self.describe(session, address)
+        info, newest = await self._learn(session, address, newest, whole)
         namespace = newest.namespace if newest is not None else ""
         matched = self.match(address, info, namespace)
         columns = metadata(info) | {"namespace": namespace}
         proved = self._proofs.holds(address, doubts)
-        written = self._store.write(_classify, address, matched, asked, self._registered, columns, proved=proved)
+        written = self._store.write(classify, address, matched, asked, self.registered, columns, proved=proved)
         _, row = await self._changes.after(written, self._tell_classified)
         if asks(matched):
             self.ask(address)
         return await self.proved(row, doubts), matched
+
+    async def _learn(
+        self, session: Session, address: Address, newest: Item | None, whole: bool
+    ) -> tuple[DiscoInfo, Item | None]:
+        """The metadata, and the newest item where it is needed."""
+        if newest is None and not (whole and address.own):
+            return await asyncio.gather(self.describe(session, address), self.newest(session, address))
+        info = await self.describe(session, address)
+        if newest is None and not self._left_to_items(address, info):
+            newest = await self.newest(session, address)
+        return info, newest
+
+    def _left_to_items(self, address: Address, info: DiscoInfo) -> bool:
+        """Whether what an own node is can wait for its items: it exists, and nobody has to be kept from it."""
+        told = self.match(address, info, "").definition is not None
+        return info.metadata.keys() >= _DECISIVE and not told and not self._registry.hides_by_payload
 
     @property
     def doubts(self) -> int:
@@ -245,7 +260,8 @@ class Nodes:
         written = self._store.write(functools.partial(node_store.update, last_read=now), node.id)
         written.add_done_callback(_log_failure)
 
-    def _registered(self, analyser: str) -> bool:
+    def registered(self, analyser: str) -> bool:
+        """Whether there is an analyser of this name."""
         return self._registry.get(analyser) is not None
 
     async def _denied(self, address: Address, reason: str) -> None:
@@ -334,7 +350,7 @@ def metadata(info: DiscoInfo) -> dict[str, Any]:
     return columns
 
 
-def _classify(
+def classify(
     tx: Transaction,
     address: Address,
     matched: Matched,

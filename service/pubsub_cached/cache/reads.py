@@ -30,6 +30,7 @@ from .parsing import Parsing
 from .place import Place
 from .policy import Decision, decide, expired, freshness, servable
 from .proofs import Proofs
+from .recognition import Recognition
 from .sync import KEPT, Sync
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Reads:
         store: Store,
         accounts: Accounts,
         nodes: Nodes,
+        recognition: Recognition,
         parsing: Parsing,
         sync: Sync,
         negatives: Negatives,
@@ -56,6 +58,7 @@ class Reads:
         self._store = store
         self._accounts = accounts
         self._nodes = nodes
+        self._recognition = recognition
         self._parsing = parsing
         self._sync = sync
         self._negatives = negatives
@@ -286,6 +289,8 @@ class Reads:
             unknown = node is None or node.state in ("unknown", "gone", "denied") or self._wanted(node)
             if unknown:
                 node, _ = await self._nodes.discover(session, address, page.newest, doubts=doubts)
+            elif node is not None and node.state in KEPT and page.newest is not None:
+                node = await self._recognition.recognise(node, page.newest.namespace)
         except errors.NoSuchItem as gone:
             raise refusals.no_such_item(options, place) from gone
         except errors.PubSubCachedError as error:

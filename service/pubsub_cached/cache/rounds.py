@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,9 +17,9 @@ from .. import errors
 from ..store import items as item_store
 from ..store import nodes as node_store
 from ..store.outline import Line, Outline, confirm, content, outline
-from ..store.rows import Delta, NodeRow
+from ..store.rows import Delta, NodeRow, StoredItem
 from ..store.store import Store, Transaction
-from ..xmpp.port import DiscoInfo, Session
+from ..xmpp.port import DiscoInfo, Item, Session
 from . import fetch
 from .account import Account
 from .ahead import Ahead
@@ -31,6 +31,7 @@ from .jitter import Jitter
 from .nodes import Nodes, metadata
 from .parsing import Parsing
 from .pushes import Pushes
+from .recognition import Recognition
 from .rungs import Copy, Found, Rungs, is_small
 from .running import Running
 from .subscriptions import Subscriptions
@@ -47,6 +48,8 @@ DESCRIBED_MS = 24 * 3_600_000
 # States of nodes that are kept, whether or not there is a copy yet.
 KEPT = frozenset({"syncing", "live", "polled", "stale", "unreachable"})
 
+Parse = Callable[[Sequence[Item]], Awaitable[list[StoredItem]]]
+
 
 class Rounds:
     """Passes over nodes; how they are begun, joined and repeated is ``sync``'s."""
@@ -55,6 +58,7 @@ class Rounds:
         self,
         store: Store,
         nodes: Nodes,
+        recognition: Recognition,
         parsing: Parsing,
         changes: Changes,
         subscriptions: Subscriptions,
@@ -67,6 +71,7 @@ class Rounds:
     ) -> None:
         self._store = store
         self._nodes = nodes
+        self._recognition = recognition
         self._parsing = parsing
         self._changes = changes
         self._subscriptions = subscriptions
@@ -105,7 +110,10 @@ class Rounds:
         if found is not None:
             columns = await self._describe(session, node, whole)
         else:
-            found, columns = await self._fetch(session, node, running, whole)
+            shown, fetched, parse = await self._fetch(session, node, running)
+            if shown is not node:
+                node, by = shown, self._parsing.by(shown)
+            found, columns = await self._parse(session, node, fetched, parse, whole)
             await self._compare_archive(session, node, found, running)
         if found.full is False and not self._facts.moves(node.address):
             found = await self._place(session, node, before, found)
@@ -217,18 +225,29 @@ class Rounds:
             caught_up=self.caught_up,
         )
 
-    async def _fetch(
-        self, session: Session, node: NodeRow, running: Running, whole: bool
+    async def _parse(
+        self, session: Session, node: NodeRow, fetched: fetch.Fetched, parse: Parse, whole: bool
     ) -> tuple[Found, dict[str, Any]]:
-        """All there is, and the columns of the metadata, which is asked for while what has come is parsed."""
-        parse = functools.partial(self._parsing.all, node, made={})
-        keep = self._parsing.keep(node.analyser)
-        fetched = await fetch.fetch(session, node.address, keep, running.say, self._facts, parse)
+        """What was fetched, and the columns of the metadata, which is asked for while that is parsed."""
         log.debug("%s: fetched by %s", node.address, fetched.strategy)
         async with Ahead[dict[str, Any]]() as ahead:
             await ahead.ask(self._describe(session, node, whole))
             found = Found(5, await parse(fetched.items), whole=True, full=fetched.full)
             return found, await ahead.reply()
+
+    async def _fetch(self, session: Session, node: NodeRow, running: Running) -> tuple[NodeRow, fetch.Fetched, Parse]:
+        """The row, as its newest item shows it where nothing else does, as many items as are kept, and their parser."""
+        keep = self._parsing.keep(node.analyser)
+        parse = functools.partial(self._parsing.all, node, made={})
+        fetched = await fetch.fetch(session, node.address, keep, running.say, self._facts, parse)
+        shown = await self._recognition.recognise(node, fetched.items[-1].namespace if fetched.items else "")
+        if shown is node:
+            return node, fetched, parse
+        keep = self._parsing.keep(shown.analyser)
+        if not fetched.full and (keep is None or keep > len(fetched.items)):
+            fetched = await fetch.fetch(session, node.address, keep, running.say, self._facts)
+        fetched = fetch.newest(fetched.items, keep, fetched.full, fetched.strategy)
+        return shown, fetched, functools.partial(self._parsing.all, shown, made={})
 
     async def _place(self, session: Session, node: NodeRow, before: Outline, found: Found) -> Found:
         """Which of the stored that should be among the newest, and are not, are still there.

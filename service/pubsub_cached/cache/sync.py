@@ -20,7 +20,7 @@ from ..xmpp.port import Session, Subscription
 from .accounts import Accounts
 from .facts import Facts
 from .jobs import Job, Jobs
-from .nodes import Nodes
+from .nodes import Columns, Nodes
 from .overwrites import Overwrites, Question
 from .rounds import KEPT, POLL_MS, Rounds
 from .running import Progress, Running
@@ -77,7 +77,7 @@ class Sync:
         node = await self._nodes.find(address)
         named = self._nodes.match_name(address)
         if named.excluded or (node is not None and node.state == "excluded"):
-            raise errors.NotSupported(f"Nothing of {address} is ever stored; read it with GetItems.")
+            raise _never_stored(address)
         return self.job(address, sender, token, pin=True, full=full)
 
     def job(self, address: Address, sender: str = "", token: str = "", *, pin: bool = False, full: bool = False) -> Job:
@@ -278,11 +278,14 @@ class Sync:
             node = await self._nodes.find(address)
             if node is None and number:
                 raise await self._forgotten(session, address, running)
+            if node is not None and number and node.state == "excluded":
+                return await self._excluded(session, node, running)
             fresh = node is None or node.state in ("unknown", "discovered", "gone", "denied")
             if node is None or fresh or node.reason in ("configuration", UNPROVED):
-                node, matched = await self._nodes.discover(session, address, asked=running.urgent)
+                whole = running.pin and (node is None or not node.analyser)
+                node, matched = await self._nodes.discover(session, address, asked=running.urgent, whole=whole)
                 if matched.excluded and running.pin:
-                    raise errors.NotSupported(f"Nothing of {address} is ever stored; read it with GetItems.")
+                    raise _never_stored(address)
                 if matched.excluded or not (running.pin or node.state in KEPT):
                     return node
             try:
@@ -302,13 +305,34 @@ class Sync:
         running.forgotten = True
         if running.made is not None:
             # Whoever forgot the node could not know of it.
-            try:
-                await self._subscriptions.give_up(session, running.made)
-            except errors.PubSubCachedError as refusal:
-                log.info("the subscription to %s was not given up: %s", address, refusal.message)
+            await self._give_up(session, running.made)
         return errors.Cancelled(
             f"{address} was removed from the cache while it was fetched; read or synchronise it again."
         )
+
+    async def _excluded(self, session: Session, node: NodeRow, running: Running) -> NodeRow:
+        """The row of a node whose items showed that nothing of it is stored, without what was made for it."""
+        await self._give_up(session, node)
+        row = await self._nodes.decide(node.address, _let_go)
+        if running.pin:
+            raise _never_stored(node.address)
+        return row or node
+
+    async def _give_up(self, session: Session, made: NodeRow) -> None:
+        """End the subscription if the daemon made it."""
+        try:
+            await self._subscriptions.give_up(session, made)
+        except errors.PubSubCachedError as refusal:
+            log.info("the subscription to %s was not given up: %s", made.address, refusal.message)
+
+
+def _let_go(node: NodeRow) -> Columns:
+    own = {"subscribed": False, "own_subscription": False, "subid": ""} if node.own_subscription else {}
+    return {"pinned": False, **own}
+
+
+def _never_stored(address: Address) -> errors.NotSupported:
+    return errors.NotSupported(f"Nothing of {address} is ever stored; read it with GetItems.")
 
 
 def _log_failure(task: asyncio.Task[NodeRow]) -> None:
