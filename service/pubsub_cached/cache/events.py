@@ -210,7 +210,7 @@ class Events:
                 await self._nodes.update(node, subscribed=event.state == "subscribed")
                 if event.state == "subscribed":
                     # An owner let the account in (XEP-0060 8.6): worth a try, even if it was denied before.
-                    self._announced(address)
+                    self._sync.let_in(address)
             case _ if node is None or node.state in ("unknown", "gone"):
                 self._announced(address)
             case _ if node.state == "denied":

@@ -101,6 +101,19 @@ class Sync:
             assert running.task is not None
             running.task.add_done_callback(_log_failure)
 
+    def let_in(self, address: Address) -> None:
+        """The account may read the node from now on; a synchronisation under way may still be refused that."""
+        running = self._running.get(address)
+        if running is None:
+            self.in_background(address)
+        else:
+            assert running.task is not None
+            running.task.add_done_callback(functools.partial(self._refused_before, address))
+
+    def _refused_before(self, address: Address, ended: asyncio.Task[NodeRow]) -> None:
+        if not ended.cancelled() and ended.exception() is not None:
+            self.in_background(address)
+
     def _anew(self, address: Address, ended: asyncio.Task[NodeRow]) -> None:
         if not ended.cancelled():
             self.in_background(address)

@@ -76,6 +76,22 @@ class TestSubscriptions:
         node = await cache.node(PUBSUB, "other")
         assert (node["subscribed"], node["state"]) == (True, "live")
 
+    async def test_an_approval_outlives_a_refusal_that_was_on_its_way(self, cached: Make) -> None:
+        cache, service, other = await self.other(cached, access_model="authorize", node_type=FEED)
+        assert await cache.house.subscribing.subscribe(other, {}) == "pending"
+        await cache.idle()
+        service.hold()
+        cache.house.sync.in_background(other)
+        await service.holding(1)
+        service.fail_next("forbidden", times=len(service.held))
+        service.approve("other", ALICE)
+        await cache.world.settle()
+        await cache.house.events.settled()
+        service.release()
+        await cache.idle()
+        assert service.planned == 0
+        assert (await cache.node(PUBSUB, "other"))["state"] == "live"
+
     @PROFILES
     async def test_after_unsubscribing_the_node_is_not_live_and_stays_so(self, cached: Make, profile: Profile) -> None:
         world = World()
