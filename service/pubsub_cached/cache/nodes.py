@@ -142,7 +142,7 @@ class Nodes:
         """A node's metadata (XEP-0060 5.4); a service that refuses it merely says nothing.
 
         Of an own node its configuration, which says the same and, to owners only, how many items it keeps, how long.
-        disco#info, for which ejabberd goes through all items twice and tells nothing, only where that is missing.
+        disco#info, which costs ejabberd as much as all items and tells nothing, only where that is missing.
         """
         configured = await _configuration(session, address)
         if configured.keys() >= _DECISIVE:
