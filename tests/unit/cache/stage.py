@@ -17,9 +17,10 @@ from pubsub_cached.xmpp.fake.access import refusal
 from pubsub_cached.xmpp.fake.door import Call
 from tests.support.cached import ALICE, ENTRY
 
+from .blog import PUBSUB
+
 CAROL = "carol@example.org"
 BOB = "bob@example.org"
-PUBSUB = "pubsub.example.net"
 NODE = "urn:xmpp:microblog:0"
 # Bytes of a payload that are kept. Items of the weight that makes a few of them too many for one look stay below.
 PAYLOAD_LIMIT = 10_000

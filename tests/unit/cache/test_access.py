@@ -11,8 +11,8 @@ from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Servic
 from pubsub_cached.xmpp.port import ConfigurationEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make, answered
 
-PUBSUB = "pubsub.example.net"
-MICROBLOG = "urn:xmpp:microblog:0"
+from .blog import MICROBLOG, PUBSUB
+
 ADDRESS = Address(ALICE, PUBSUB, MICROBLOG)
 
 

@@ -16,7 +16,8 @@ from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Client, Profile
 from pubsub_cached.xmpp.port import Item
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-PUBSUB = "pubsub.example.net"
+from .blog import PUBSUB
+
 ADDRESS = Address(ALICE, PUBSUB, "blog")
 # So heavy that a reply of a component carries ten, and all of them fit into one of ours.
 WEIGHT = 20_000

@@ -12,9 +12,10 @@ from pubsub_cached.cache.account import Account
 from pubsub_cached.cache.arrivals import TOGETHER, Arrivals
 from pubsub_cached.xmpp.port import Event, Item, ItemsEvent, PurgeEvent
 
+from .blog import PUBSUB
+
 # Whose events they are is compared, and nothing else.
 ALICE, CAROL = cast("Account", object()), cast("Account", object())
-PUBSUB = "pubsub.example.net"
 
 
 def published(*ids: str, node: str = "blog", service: str = PUBSUB, delayed: bool = False) -> ItemsEvent:

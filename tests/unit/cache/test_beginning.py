@@ -14,7 +14,8 @@ from pubsub_cached.cache.options import AccountOptions
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-PUBSUB = "pubsub.example.net"
+from .blog import PUBSUB
+
 BOB = "bob@example.org"
 
 

@@ -11,8 +11,8 @@ from pubsub_cached.cache.rounds import POLL_MS
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make, answered
 
-MICROBLOG = "urn:xmpp:microblog:0"
-PUBSUB = "pubsub.example.net"
+from .blog import MICROBLOG, PUBSUB
+
 MINUTE = 60_000
 
 

@@ -12,8 +12,8 @@ from pubsub_cached.store import nodes as node_store
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-PUBSUB = "pubsub.example.net"
-MICROBLOG = "urn:xmpp:microblog:0"
+from .blog import MICROBLOG, PUBSUB
+
 AVATAR = "urn:xmpp:avatar:metadata"
 INFO = "<metadata xmlns='urn:xmpp:avatar:metadata'><info id='{}' bytes='1' type='image/png'/></metadata>"
 NODES = pytest.mark.parametrize("nodes", [60, pytest.param(500, marks=pytest.mark.long)])

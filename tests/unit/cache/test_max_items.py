@@ -7,7 +7,7 @@ import pytest
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-MICROBLOG = "urn:xmpp:microblog:0"
+from .blog import MICROBLOG
 
 
 async def full(cached: Make, profile: Profile = PROSODY) -> tuple[Cached, Service]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
+from .blog import MICROBLOG, PUBSUB
+
 BOB = "bob@example.org"
-PUBSUB = "pubsub.example.net"
-MICROBLOG = "urn:xmpp:microblog:0"
 
 
 async def test_every_waiting_account_connects_at_once_when_the_network_is_up(cached: Make) -> None:

@@ -30,10 +30,11 @@ from pubsub_cached.store.versions import Versions
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make, answered
 
+from .blog import PUBSUB
+
 # Pages are kept where bounded reads are made on the loop.
 pytestmark = pytest.mark.sqlite
 
-PUBSUB = "pubsub.example.net"
 BLOG = Address(ALICE, PUBSUB, "blog")
 
 

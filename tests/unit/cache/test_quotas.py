@@ -7,8 +7,7 @@ import random
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ENTRY, Cached, Make
 
-PUBSUB = "pubsub.example.net"
-MICROBLOG = "urn:xmpp:microblog:0"
+from .blog import MICROBLOG, PUBSUB
 
 
 async def test_a_payload_beyond_the_limit_is_left_at_the_service(cached: Make) -> None:

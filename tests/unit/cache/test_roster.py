@@ -10,8 +10,9 @@ from pubsub_cached import errors
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
+from .blog import MICROBLOG
+
 BOB = "bob@example.org"
-MICROBLOG = "urn:xmpp:microblog:0"
 PROFILES = pytest.mark.parametrize("profile", [PROSODY, EJABBERD], ids=["prosody", "ejabberd"])
 
 

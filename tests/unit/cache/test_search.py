@@ -19,9 +19,9 @@ from pubsub_cached.store import search as store_search
 from pubsub_cached.xmpp.fake import Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make, answered
 
-PUBSUB = "pubsub.example.net"
+from .blog import MICROBLOG, PUBSUB
+
 OTHER = "pubsub.example.com"
-MICROBLOG = "urn:xmpp:microblog:0"
 BOB = "bob@example.org"
 
 

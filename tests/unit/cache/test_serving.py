@@ -15,7 +15,8 @@ from pubsub_cached.address import Address
 from pubsub_cached.xmpp.fake import PROSODY, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-PUBSUB = "pubsub.example.net"
+from .blog import PUBSUB
+
 NODE = "urn:xmpp:microblog:0"
 COLUMNS = ("cache", "default", "refresh", "network", "no session")
 

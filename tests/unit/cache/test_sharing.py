@@ -17,10 +17,10 @@ from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, answered
 from tests.support.postgresql import PostgreSQL
 
+from .blog import MICROBLOG, PUBSUB
+
 BOB = "bob@example.org"
 CAROL = "carol@example.org"
-PUBSUB = "pubsub.example.net"
-MICROBLOG = "urn:xmpp:microblog:0"
 BLOG = Address(ALICE, PUBSUB, MICROBLOG)
 
 Begin = Callable[..., Awaitable[Cached]]

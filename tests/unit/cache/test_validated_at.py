@@ -6,8 +6,7 @@ from pubsub_cached.address import Address
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-PUBSUB = "pubsub.example.net"
-MICROBLOG = "urn:xmpp:microblog:0"
+from .blog import MICROBLOG, PUBSUB
 
 
 async def test_who_joins_a_synchronisation_is_told_that_it_began_before(cached: Make) -> None:
