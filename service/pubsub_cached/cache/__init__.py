@@ -2,7 +2,7 @@
 
 =================  ====================================================================================================
 accounts           account accounts holding elsewhere
-nodes              nodes facts policy privacy proofs negatives refusals
+nodes              nodes transitions facts policy privacy proofs negatives refusals
 reads              reads node_reads service_reads options completeness place cursor pending replies pages shelf
 synchronisation    sync running turnstile rounds fetch ahead rungs archives subscriptions
 events             arrivals events overwrites max_items item_expire

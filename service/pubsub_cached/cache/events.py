@@ -42,12 +42,13 @@ from .changes import Changes
 from .item_expire import hasten
 from .max_items import MaxItems, exceeds
 from .negatives import Negatives
-from .nodes import Columns, Nodes, still
+from .nodes import Nodes
 from .overwrites import Question
 from .parsing import Parsing
 from .proofs import BY_ROSTER, Proofs
 from .recognition import Recognition
 from .sync import KEPT, Sync
+from .transitions import Columns, still
 
 log = logging.getLogger(__name__)
 

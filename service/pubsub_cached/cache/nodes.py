@@ -13,13 +13,12 @@ import msgspec
 from .. import errors
 from ..address import Address
 from ..analysers.registry import Matched, Registry, Subject
-from ..store import items as item_store
 from ..store import nodes as node_store
 from ..store.database import AccountInUse
 from ..store.rows import UNPROVED, Delta, NodeRow
-from ..store.store import Store, Transaction
+from ..store.store import Store
 from ..xmpp.port import DiscoInfo, Item, Session
-from . import refusals
+from . import refusals, transitions
 from .changes import Changes
 from .item_expire import seconds
 from .jitter import Jitter
@@ -27,6 +26,7 @@ from .negatives import Negatives
 from .policy import SHOWN
 from .privacy import Privacy
 from .proofs import Proofs
+from .transitions import Choose, Columns, Written, asks, still
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +44,6 @@ _METADATA = {
 }
 # A configuration that has these fields leaves nothing to ask disco#info for.
 _DECISIVE = frozenset({"pubsub#type", "pubsub#access_model"})
-
-
-Columns = dict[str, Any]
-# Of a row the columns that are to change, or None; on the writer's thread.
-Choose = Callable[[NodeRow], Columns | None]
-# A row before and after, or None for no change.
-_Decided = tuple[NodeRow, NodeRow] | None
 
 
 def retry_at(now: int, failures: int, jitter: Jitter) -> int:
@@ -93,8 +86,8 @@ class Nodes:
 
     async def update(self, node: NodeRow, **columns: Any) -> NodeRow:
         """Change columns; NodeChanged says the new state, or ``updated``."""
-        written = self._store.write(_update, node.id, columns)
-        _, row = await self._changes.after(written, self._tell_decided)
+        written = self._store.write(transitions.update, node.id, columns)
+        _, row = await self._changes.after(written, self.told)
         return row
 
     async def decide(self, address: Address, choose: Choose) -> NodeRow | None:
@@ -105,8 +98,8 @@ class Nodes:
         there is no row.
         """
 
-        written = self._store.write(_decide, address, choose)
-        decided = await self._changes.after(written, self._tell_decided)
+        written = self._store.write(transitions.decide, address, choose)
+        decided = await self._changes.after(written, self.told)
         return decided[1] if decided is not None else None
 
     def tell(self, before: NodeRow, after: NodeRow) -> None:
@@ -117,17 +110,16 @@ class Nodes:
         elif after.revision != before.revision:
             self._changes.node(after.address, "updated")
 
-    def _tell_decided(self, decided: _Decided) -> None:
-        if decided is not None:
-            self.tell(*decided)
-
-    def _tell_classified(self, classified: tuple[NodeRow | None, NodeRow]) -> None:
-        before, row = classified
+    def told(self, written: Written) -> None:
+        """The signal that a write owes, of a row that may have been made by it."""
+        if written is None:
+            return
+        before, after = written
         if before is not None:
-            self.tell(before, row)
+            self.tell(before, after)
         else:
-            self.privacy.note(row)
-            self._changes.node(row.address, "added")
+            self.privacy.note(after)
+            self._changes.node(after.address, "added")
 
     def match(self, address: Address, info: DiscoInfo, namespace: str) -> Matched:
         """What the analysers say of a node."""
@@ -177,8 +169,10 @@ class Nodes:
         matched = self.match(address, info, namespace)
         columns = metadata(info) | {"namespace": namespace}
         proved = self._proofs.holds(address, doubts)
-        written = self._store.write(classify, address, matched, asked, self.registered, columns, proved=proved)
-        _, row = await self._changes.after(written, self._tell_classified)
+        written = self._store.write(
+            transitions.classify, address, matched, asked, self.registered, columns, proved=proved
+        )
+        _, row = await self._changes.after(written, self.told)
         if asks(matched):
             self.ask(address)
         return await self.proved(row, doubts), matched
@@ -215,7 +209,7 @@ class Nodes:
         """The service has let the account read a node; what was hidden until then is shown again."""
         if not self.readable(node.address, doubts) or node.reason != UNPROVED:
             return node
-        return await self.decide(node.address, _shown_again) or node
+        return await self.decide(node.address, transitions.shown_again) or node
 
     async def failed(self, address: Address, error: errors.PubSubCachedError) -> errors.PubSubCachedError:
         """Write down what a failed read means; the result is what a reader is told."""
@@ -244,16 +238,13 @@ class Nodes:
 
     async def gone(self, address: Address, redirect: str = "") -> None:
         """The node was deleted: its items are erased, its row stays for a while with the redirect."""
-        node = await self.find(address)
-        if node is None or (node.state == "gone" and redirect in ("", node.redirect)):
-            return
 
-        def tell(written: tuple[Delta, NodeRow]) -> None:
-            delta, row = written
+        def tell(erased: tuple[Delta, Written]) -> None:
+            delta, written = erased
             self._changes.items(address, delta)
-            self.tell(node, row)
+            self.told(written)
 
-        await self._changes.after(self._store.write(_gone, node.id, redirect, self._clock()), tell)
+        await self._changes.after(self._store.write(transitions.gone, address, redirect, self._clock()), tell)
 
     def in_use(self, node: NodeRow, now: int) -> None:
         """A client reads the node; nobody waits for that to be written down."""
@@ -269,8 +260,8 @@ class Nodes:
             definition = self._registry.get(analyser)
             return definition is not None and definition.private
 
-        written = self._store.write(_deny, address, reason, private, self._clock())
-        await self._changes.after(written, self._tell_decided)
+        written = self._store.write(transitions.deny, address, reason, private, self._clock())
+        await self._changes.after(written, self.told)
 
     async def _forgotten(self, address: Address) -> None:
         if await self.find(address) is None:
@@ -322,16 +313,6 @@ async def _configuration(session: Session, address: Address) -> dict[str, list[s
     return {field.name: [*field.values] for field in fields if field.name.startswith("pubsub#")}
 
 
-def still(node: NodeRow, reason: str) -> str:
-    """A reason, unless the node has one that only a successful read may take away."""
-    return UNPROVED if node.reason == UNPROVED else reason
-
-
-def asks(matched: Matched) -> bool:
-    """Whether an agent decides what becomes of the node."""
-    return matched.definition is not None and "match" in matched.definition.callbacks and not matched.excluded
-
-
 def first(info: DiscoInfo, name: str) -> str:
     """A field of the metadata form, or ""."""
     values = info.metadata.get(name)
@@ -348,106 +329,6 @@ def metadata(info: DiscoInfo) -> dict[str, Any]:
     if "pubsub#item_expire" in info.metadata:
         columns["item_expire"] = seconds(first(info, "pubsub#item_expire"))
     return columns
-
-
-def classify(
-    tx: Transaction,
-    address: Address,
-    matched: Matched,
-    asked: bool,
-    registered: Callable[[str], bool],
-    columns: Columns,
-    *,
-    proved: bool,
-) -> tuple[NodeRow | None, NodeRow]:
-    """The row before, None for a node that is new, and after. proved: no refusal came after what it was read by."""
-    before = node_store.find(tx.connection, address)
-    node = before or node_store.ensure(tx, address)
-    definition = matched.definition
-    # Its analyser may come back.
-    waits = definition is None and node.analyser != "" and not registered(node.analyser)
-    if not waits:
-        columns |= {
-            "analyser": definition.name if definition else "",
-            "analyser_version": definition.version if definition else 0,
-            "type": matched.type or "",
-            "subtype": matched.subtype or "",
-        }
-    kept = node.pinned or _kept(node, matched, asked, waits)
-    if matched.excluded:
-        item_store.drop(tx, node.id)
-        columns |= {"state": "excluded", "reason": "policy"}
-    elif not kept and (node.state in SHOWN or node.completeness != "none"):
-        # Nobody keeps it any more: from now on the service is asked.
-        item_store.drop(tx, node.id)
-        columns |= {"state": "discovered", "reason": "", "next_sync": None, "gone_at": None}
-    elif node.state == "denied" and not proved:
-        pass
-    elif node.completeness != "none":
-        if node.state == "denied":
-            # It could be read just now, so what was hidden may be shown again once it is validated.
-            columns |= {"state": "stale", "reason": "access", "gone_at": None}
-    elif node.state not in ("syncing", "stale", "unreachable"):
-        state = "syncing" if kept else "discovered"
-        columns |= {"state": state, "reason": "", "redirect": "", "gone_at": None}
-    return before, node_store.update(tx, node.id, **columns)
-
-
-def _kept(node: NodeRow, matched: Matched, asked: bool, waits: bool) -> bool:
-    """Whether an analyser wants the node; one that was kept stays so while an agent has to be asked, or is awaited."""
-    already = node.state in SHOWN
-    if waits or asks(matched):
-        # Nobody who reads waits for an agent: the node is not kept until it has said so.
-        return already
-    demand = matched.definition is not None and matched.definition.demand
-    return matched.to_sync and (asked or already or not demand)
-
-
-def _update(tx: Transaction, node_id: int, columns: Columns) -> tuple[NodeRow, NodeRow]:
-    before = node_store.must(node_store.by_id(tx.connection, node_id))
-    return before, node_store.update(tx, node_id, **columns)
-
-
-def _decide(tx: Transaction, address: Address, choose: Choose) -> _Decided:
-    before = node_store.find(tx.connection, address)
-    columns = choose(before) if before is not None else None
-    if before is None or columns is None:
-        return None
-    return before, node_store.update(tx, before.id, **columns)
-
-
-def _deny(tx: Transaction, address: Address, reason: str, private: Callable[[str], bool], now: int) -> _Decided:
-    """What nobody else may see is erased at once; all other items are kept for the grace."""
-    node = node_store.find(tx.connection, address)
-    if node is None or (node.state, node.reason) == ("denied", reason):
-        return None
-    if private(node.analyser):
-        item_store.drop(tx, node.id)
-    # Another word for the same refusal does not prolong the grace.
-    since = node.gone_at if node.state == "denied" and node.gone_at is not None else now
-    row = node_store.update(tx, node.id, state="denied", reason=reason, subscribed=False, gone_at=since, next_sync=None)
-    return node, row
-
-
-def _shown_again(node: NodeRow) -> Columns | None:
-    return {"reason": "configuration"} if node.reason == UNPROVED else None
-
-
-def _gone(tx: Transaction, node_id: int, redirect: str, now: int) -> tuple[Delta, NodeRow]:
-    delta = item_store.erase(tx, node_id)
-    row = node_store.update(
-        tx,
-        node_id,
-        state="gone",
-        reason="deleted",
-        redirect=redirect,
-        completeness="none",
-        subscribed=False,
-        own_subscription=False,
-        gone_at=now,
-        next_sync=None,
-    )
-    return delta, row
 
 
 def _log_failure(written: asyncio.Future[NodeRow]) -> None:

@@ -23,17 +23,15 @@ from ..xmpp.port import Item
 from .agents import Agents
 from .changes import Changes
 from .jobs import Job, Jobs
-from .nodes import Nodes, asks
+from .nodes import Nodes
 from .options import ReanalyseFilter
 from .parsing import Parsing
 from .sync import KEPT, Sync
+from .transitions import Written, asks
 
 log = logging.getLogger(__name__)
 
 PAGE = 50
-
-# A row before and after, or None for no change.
-_Decided = tuple[NodeRow, NodeRow] | None
 
 
 class Reanalysis:
@@ -197,16 +195,11 @@ class Reanalysis:
 
         kept: whether it is kept stays as it is, whatever the analysis says.
         """
-
-        def tell(decided: _Decided) -> None:
-            if decided is not None:
-                self._nodes.tell(*decided)
-
-        decided = await self._changes.after(self._store.write(_apply, subject, matched, kept), tell)
-        if decided is None:
+        written = await self._changes.after(self._store.write(_apply, subject, matched, kept), self._nodes.told)
+        if written is None:
             return None
-        before, after = decided
-        if after.state == "syncing" and before.state != "syncing":
+        before, after = written
+        if after.state == "syncing" and before is not None and before.state != "syncing":
             await self._begin(after.address)
         return after
 
@@ -279,7 +272,7 @@ def _subject(row: NodeRow) -> Subject:
     return Subject(row.address, row.namespace or None, row.node_type or None, config)
 
 
-def _apply(tx: Transaction, subject: Subject, matched: Matched, kept: bool) -> _Decided:
+def _apply(tx: Transaction, subject: Subject, matched: Matched, kept: bool) -> Written:
     """Write down what a node is; one that nobody keeps any more loses its copy: from now on the service is asked.
 
     Nothing where something else is known of it than what was matched.

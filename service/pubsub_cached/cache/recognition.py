@@ -14,8 +14,9 @@ from ..store.rows import NodeRow
 from ..store.store import Store, Transaction
 from ..xmpp.port import DiscoInfo
 from .changes import Changes
-from .nodes import Nodes, asks, classify
+from .nodes import Nodes
 from .policy import SHOWN
+from .transitions import asks, classify
 
 
 class Recognition:

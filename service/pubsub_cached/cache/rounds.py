@@ -35,6 +35,7 @@ from .recognition import Recognition
 from .rungs import Copy, Found, Rungs, is_small
 from .running import Running
 from .subscriptions import Subscriptions
+from .transitions import Columns
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +95,10 @@ class Rounds:
         Raises NoSuchNode when the row went, and what the session raises.
         """
         epoch = account.epoch
-        node = await self._begin(node, running)
+        begun = await self._begin(node, running)
+        if begun is None:
+            return None
+        node = begun
         whole = running.full or self._audit_due(node)
         keep, moves = self._parsing.keep(node.analyser), self._facts.moves(node.address)
         if not whole and self._pushes.tell(account, node, keep, moves=moves):
@@ -140,11 +144,19 @@ class Rounds:
             log.info("%s: %d items by rung %d, now %s", node.address, finished.item_count, found.rung, finished.state)
         return finished
 
-    async def _begin(self, node: NodeRow, running: Running) -> NodeRow:
-        pinned = node.pinned or running.pin
-        if node.completeness == "none":
-            return await self._nodes.update(node, state="syncing", pinned=pinned)
-        return await self._nodes.update(node, pinned=pinned) if pinned != node.pinned else node
+    async def _begin(self, node: NodeRow, running: Running) -> NodeRow | None:
+        """The row as it is once the pass has begun; None for a node that was refused or went since it was read."""
+        if node.completeness != "none" and (node.pinned or not running.pin):
+            return node
+        pin = running.pin
+
+        def begin(row: NodeRow) -> Columns | None:
+            if row.state not in KEPT and not (pin and row.state == "discovered"):
+                return None
+            pinned = {"pinned": row.pinned or pin}
+            return pinned | {"state": "syncing"} if row.completeness == "none" else pinned
+
+        return await self._nodes.decide(node.address, begin)
 
     def _audit_due(self, node: NodeRow) -> bool:
         """Whether what is stored may be wrong by more than what happened since, or was not compared for long."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from .. import errors
 from ..address import Address
@@ -27,13 +27,6 @@ log = logging.getLogger(__name__)
 
 # States of nodes that are looked at anew once they are subscribed to.
 _WORTH_A_LOOK = KEPT | {"unknown", "gone", "denied"}
-
-
-class _Written(NamedTuple):
-    """A row that was changed; ``before`` None for one that was made."""
-
-    before: NodeRow | None
-    after: NodeRow
 
 
 class Subscribing:
@@ -69,9 +62,10 @@ class Subscribing:
             if await self._nodes.find(address) is None:
                 await self._learn(session, address)
             self._sync.claim(address)
-            node = await self._changes.after(self._store.write(_subscribed, address, found), self._tell)
-        following = node.before is not None and node.before.state == "live" and node.before.subscribed
-        if not (following and found.state == "subscribed") and node.after.state in _WORTH_A_LOOK:
+            written = self._store.write(_subscribed, address, found)
+            before, node = await self._changes.after(written, self._nodes.told)
+        following = before is not None and before.state == "live" and before.subscribed
+        if not (following and found.state == "subscribed") and node.state in _WORTH_A_LOOK:
             self._sync.in_background(address)
         return found.state
 
@@ -100,9 +94,7 @@ class Subscribing:
         written = self._store.write(_decline, address, pushed, self._clock() + POLL_MS, first)
         # A synchronisation under way took the subscription for granted: it begins again.
         self._sync.disturbed(address)
-        found = await written
-        if found is not None:
-            self._nodes.tell(*found)
+        await self._changes.after(written, self._nodes.told)
 
     async def _learn(self, session: Session, address: Address) -> None:
         """Find out what can be learnt of a node that was not known."""
@@ -112,19 +104,13 @@ class Subscribing:
             # Pending subscribers may not read yet.
             log.info("%s was subscribed to and can't be read: %s", address, error)
 
-    def _tell(self, written: _Written) -> None:
-        if written.before is None:
-            self._changes.node(written.after.address, "added")
-        else:
-            self._nodes.tell(written.before, written.after)
 
-
-def _subscribed(tx: Transaction, address: Address, found: Subscription) -> _Written:
+def _subscribed(tx: Transaction, address: Address, found: Subscription) -> tuple[NodeRow | None, NodeRow]:
     """A client's subscription, of a node that may have been removed from the cache meanwhile."""
     before = node_store.find(tx.connection, address)
     row = before or node_store.ensure(tx, address)
     columns: dict[str, Any] = {"subscribed": found.state == "subscribed", "subid": found.subid, "declined": False}
-    return _Written(before, node_store.update(tx, row.id, **columns, own_subscription=False))
+    return before, node_store.update(tx, row.id, **columns, own_subscription=False)
 
 
 def _decline(

@@ -20,11 +20,12 @@ from ..xmpp.port import Session, Subscription
 from .accounts import Accounts
 from .facts import Facts
 from .jobs import Job, Jobs
-from .nodes import Columns, Nodes
+from .nodes import Nodes
 from .overwrites import Overwrites, Question
 from .rounds import KEPT, POLL_MS, Rounds
 from .running import Progress, Running
 from .subscriptions import Subscriptions
+from .transitions import Columns
 from .turnstile import Turnstile
 
 __all__ = ["KEPT", "POLL_MS", "Sync"]

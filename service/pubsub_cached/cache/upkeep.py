@@ -155,8 +155,8 @@ class Upkeep:
             # It would be taken for true until the next session.
             self._sync.new_session(account.jid)
         # All of them at once, for one may be subscribed to again while another is synchronised.
-        for before, after in await self._store.write(_unsubscribe, [entry.id for entry in vanished]):
-            self._nodes.tell(before, after)
+        for written in await self._store.write(_unsubscribe, [entry.id for entry in vanished]):
+            self._nodes.told(written)
         failed = 0
         for entry in vanished:
             if await self._nodes.find(entry.address) is None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pubsub_cached import errors
+from pubsub_cached.store import items
 from pubsub_cached.store.rows import UNPROVED
 from pubsub_cached.xmpp.fake import Service, World
 from tests.support.cached import ALICE, Cached, Make
@@ -84,6 +85,33 @@ async def test_a_failure_shows_nothing_that_was_denied(cached: Make, failure: Ta
     await at_once(cache, forbidden, failure)
     assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
     assert await found(cache) == []
+
+
+async def deleted(cache: Cached) -> None:
+    """The service says where the node went."""
+    await cache.house.nodes.gone(ADDRESS, "xmpp:new.example?;node=blog")
+
+
+async def test_who_finds_a_node_absent_takes_no_redirect_away(cached: Make) -> None:
+    cache, _ = await silent(cached, World())
+
+    await at_once(cache, deleted, failed(errors.StanzaError("item-not-found")))
+    assert (await cache.node(PUBSUB, MICROBLOG))["redirect"] == "xmpp:new.example?;node=blog"
+
+
+async def test_a_first_synchronisation_that_begins_takes_no_redirect_away(cached: Make) -> None:
+    cache, service = await followed(cached, World(), "open")
+    row = await cache.house.nodes.find(ADDRESS)
+    assert row is not None
+    await cache.store.write(items.drop, row.id)
+    service.delete(MICROBLOG)
+
+    async def synchronised(cache: Cached) -> None:
+        with pytest.raises(errors.NoSuchNode):
+            await cache.house.sync.run(ADDRESS)
+
+    await at_once(cache, deleted, synchronised)
+    assert (await cache.node(PUBSUB, MICROBLOG))["redirect"] == "xmpp:new.example?;node=blog"
 
 
 async def test_two_failures_count_as_two(cached: Make) -> None:

@@ -1,0 +1,137 @@
+"""A node's moves from state to state, each chosen in the transaction that writes it; on the writer's thread.
+
+Refusals, failures and doubts come of one node by several ways at once, and none may undo what another has written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..address import Address
+from ..analysers.registry import Matched
+from ..store import items as item_store
+from ..store import nodes as node_store
+from ..store.rows import UNPROVED, Delta, NodeRow
+from ..store.store import Transaction
+from .policy import SHOWN
+
+Columns = dict[str, Any]
+# Of a row the columns that are to change, or None.
+Choose = Callable[[NodeRow], Columns | None]
+# A row before, None for one that was made, and after; None for no change.
+Written = tuple[NodeRow | None, NodeRow] | None
+
+
+def still(node: NodeRow, reason: str) -> str:
+    """A reason, unless the node has one that only a successful read may take away."""
+    return UNPROVED if node.reason == UNPROVED else reason
+
+
+def asks(matched: Matched) -> bool:
+    """Whether an agent decides what becomes of the node."""
+    return matched.definition is not None and "match" in matched.definition.callbacks and not matched.excluded
+
+
+def classify(
+    tx: Transaction,
+    address: Address,
+    matched: Matched,
+    asked: bool,
+    registered: Callable[[str], bool],
+    columns: Columns,
+    *,
+    proved: bool,
+) -> tuple[NodeRow | None, NodeRow]:
+    """The row before, None for a node that is new, and after. proved: no refusal came after what it was read by."""
+    before = node_store.find(tx.connection, address)
+    node = before or node_store.ensure(tx, address)
+    definition = matched.definition
+    # Its analyser may come back.
+    waits = definition is None and node.analyser != "" and not registered(node.analyser)
+    if not waits:
+        columns |= {
+            "analyser": definition.name if definition else "",
+            "analyser_version": definition.version if definition else 0,
+            "type": matched.type or "",
+            "subtype": matched.subtype or "",
+        }
+    kept = node.pinned or _kept(node, matched, asked, waits)
+    if matched.excluded:
+        item_store.drop(tx, node.id)
+        columns |= {"state": "excluded", "reason": "policy"}
+    elif not kept and (node.state in SHOWN or node.completeness != "none"):
+        # Nobody keeps it any more: from now on the service is asked.
+        item_store.drop(tx, node.id)
+        columns |= {"state": "discovered", "reason": "", "next_sync": None, "gone_at": None}
+    elif node.state == "denied" and not proved:
+        pass
+    elif node.completeness != "none":
+        if node.state == "denied":
+            # It could be read just now, so what was hidden may be shown again once it is validated.
+            columns |= {"state": "stale", "reason": "access", "gone_at": None}
+    elif node.state not in ("syncing", "stale", "unreachable"):
+        state = "syncing" if kept else "discovered"
+        columns |= {"state": state, "reason": "", "redirect": "", "gone_at": None}
+    return before, node_store.update(tx, node.id, **columns)
+
+
+def _kept(node: NodeRow, matched: Matched, asked: bool, waits: bool) -> bool:
+    """Whether an analyser wants the node; one that was kept stays so while an agent has to be asked, or is awaited."""
+    already = node.state in SHOWN
+    if waits or asks(matched):
+        # Nobody who reads waits for an agent: the node is not kept until it has said so.
+        return already
+    demand = matched.definition is not None and matched.definition.demand
+    return matched.to_sync and (asked or already or not demand)
+
+
+def update(tx: Transaction, node_id: int, columns: Columns) -> tuple[NodeRow, NodeRow]:
+    before = node_store.must(node_store.by_id(tx.connection, node_id))
+    return before, node_store.update(tx, node_id, **columns)
+
+
+def decide(tx: Transaction, address: Address, choose: Choose) -> Written:
+    before = node_store.find(tx.connection, address)
+    columns = choose(before) if before is not None else None
+    if before is None or columns is None:
+        return None
+    return before, node_store.update(tx, before.id, **columns)
+
+
+def deny(tx: Transaction, address: Address, reason: str, private: Callable[[str], bool], now: int) -> Written:
+    """What nobody else may see is erased at once; all other items are kept for the grace."""
+    node = node_store.find(tx.connection, address)
+    if node is None or (node.state, node.reason) == ("denied", reason):
+        return None
+    if private(node.analyser):
+        item_store.drop(tx, node.id)
+    # Another word for the same refusal does not prolong the grace.
+    since = node.gone_at if node.state == "denied" and node.gone_at is not None else now
+    row = node_store.update(tx, node.id, state="denied", reason=reason, subscribed=False, gone_at=since, next_sync=None)
+    return node, row
+
+
+def shown_again(node: NodeRow) -> Columns | None:
+    return {"reason": "configuration"} if node.reason == UNPROVED else None
+
+
+def gone(tx: Transaction, address: Address, redirect: str, now: int) -> tuple[Delta, Written]:
+    """Erase what is stored. Who finds a node absent that was deleted knows of no redirect, and takes none away."""
+    node = node_store.find(tx.connection, address)
+    if node is None or (node.state == "gone" and redirect in ("", node.redirect)):
+        return Delta(), None
+    delta = item_store.erase(tx, node.id)
+    row = node_store.update(
+        tx,
+        node.id,
+        state="gone",
+        reason="deleted",
+        redirect=redirect,
+        completeness="none",
+        subscribed=False,
+        own_subscription=False,
+        gone_at=now,
+        next_sync=None,
+    )
+    return delta, (node, row)
