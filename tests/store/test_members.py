@@ -12,9 +12,8 @@ import pytest
 
 from pubsub_cached.store import search, words
 from pubsub_cached.store.members import Member, Members
-from pubsub_cached.store.nodes import SHOWN
 from pubsub_cached.store.query import parse, parse_order
-from pubsub_cached.store.rows import NodeRow, StoredItem
+from pubsub_cached.store.rows import KEPT, NodeRow, StoredItem
 from pubsub_cached.store.scope import Shown
 from pubsub_cached.store.search import Matching, Search
 from tests.support.stored import publish
@@ -49,7 +48,7 @@ SEARCHES = (
 
 
 def wanted(text: str = "", query: str = "", order: str = "") -> Search:
-    matching = Matching(words=words.parse(text), query=parse(query), shown=Shown(tuple(SHOWN)))
+    matching = Matching(words=words.parse(text), query=parse(query), shown=Shown(tuple(KEPT)))
     return Search(matching=matching, order=parse_order(order) if order else ())
 
 

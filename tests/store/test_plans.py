@@ -78,7 +78,7 @@ def test_what_waits_for_an_agent_is_found_in_its_index(db: Database, statement: 
     assert not any("SCAN" in step or "TEMP" in step for step in steps)
 
 
-SHOWN = Shown(("live", "stale"))
+KEPT = Shown(("live", "stale"))
 
 
 @pytest.mark.parametrize(
@@ -88,12 +88,12 @@ SHOWN = Shown(("live", "stale"))
 )
 def test_nodes_are_found_by_their_names(db: Database, named: Named, conditions: set[str]) -> None:
     """Contacts have nodes of the same name, so that a service has to lead as well where there is one."""
-    (step, *_) = plan(db, scope._few(SHOWN, named, Slot(2, int)))
+    (step, *_) = plan(db, scope._few(KEPT, named, Slot(2, int)))
     assert step.startswith("SEARCH node USING INDEX")
     assert conditions <= set(step.partition("(")[2].rstrip(")").split(" AND "))
 
 
 def test_all_nodes_that_may_be_shown_are_counted_in_the_index_alone(db: Database) -> None:
-    steps = plan(db, scope._grouped(SHOWN, Named()))
+    steps = plan(db, scope._grouped(KEPT, Named()))
     assert "SEARCH node USING COVERING INDEX ix_node_shown (account_id=? AND state=?)" in steps
     assert not any("TEMP" in step for step in steps)

@@ -4,8 +4,8 @@
 accounts           account accounts holding elsewhere
 nodes              nodes transitions facts policy privacy proofs negatives refusals
 reads              reads node_reads service_reads options completeness place cursor pending replies pages shelf
-synchronisation    sync running turnstile rounds fetch ahead rungs archives subscriptions
-events             arrivals events overwrites max_items item_expire
+synchronisation    sync running turnstile rounds fetch ahead rungs finish archives subscriptions
+events             arrivals events watches overwrites max_items item_expire
 revalidation       revalidation pushes silence jitter
 analysers          analysing recognition parsing reanalysis agents agent coroutine deferred
 searches, views    search views view view_source window export output

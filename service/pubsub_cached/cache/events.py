@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from .. import errors
@@ -23,7 +23,7 @@ from ..store import items as item_store
 from ..store import nodes as node_store
 from ..store import schedule
 from ..store.outline import overwritten
-from ..store.rows import UNPROVED, Delta, NodeRow, StoredItem
+from ..store.rows import KEPT, UNPROVED, Delta, NodeRow, StoredItem
 from ..store.store import Store, Transaction
 from ..xmpp.port import (
     BounceEvent,
@@ -47,8 +47,9 @@ from .overwrites import Question
 from .parsing import Parsing
 from .proofs import BY_ROSTER, Proofs
 from .recognition import Recognition
-from .sync import KEPT, Sync
+from .sync import Sync
 from .transitions import Columns, still
+from .watches import Watch, Watches
 
 log = logging.getLogger(__name__)
 
@@ -71,26 +72,6 @@ class _Applied(NamedTuple):
     overfull: bool = False
     youngest: str = ""
     sooner: bool = False
-
-
-class Watch:
-    """What events said of one node while something was written to it.
-
-    last: whether the last thing said of an item is that it was published, else that it was retracted.
-    """
-
-    def __init__(self) -> None:
-        self.last: dict[str, bool] = {}
-        self.kinds: set[type[Event]] = set()
-
-    def see(self, event: Event) -> None:
-        """An event arrived; one that may be old or leaves the content open says nothing."""
-        if event.delayed:
-            return
-        self.kinds.add(type(event))
-        if isinstance(event, ItemsEvent):
-            self.last |= {item.id: True for item in event.items if item.payload}
-            self.last |= dict.fromkeys(event.retracted, False)
 
 
 class Events:
@@ -120,7 +101,7 @@ class Events:
         self._written: asyncio.Future[_Applied] | None = None
         self._task: asyncio.Task[None] | None = None
         self._working: set[asyncio.Task[None]] = set()
-        self._watches: dict[Address, list[Watch]] = {}
+        self._watches = Watches()
         # Has what is due looked at anew; set by whoever watches the time.
         self.sooner: Callable[[], None]
 
@@ -148,21 +129,12 @@ class Events:
 
     def put(self, account: Account, event: Event) -> None:
         """An event that was let in."""
-        for watch in self._watches.get(Address(account.jid, event.service, event.node), ()):
-            watch.see(event)
+        self._watches.see(Address(account.jid, event.service, event.node), event)
         self._arrivals.put(account, event)
 
-    @contextmanager
-    def watch(self, address: Address) -> Iterator[Watch]:
+    def watch(self, address: Address) -> AbstractContextManager[Watch]:
         """See what arrives of a node meanwhile."""
-        watch = Watch()
-        self._watches.setdefault(address, []).append(watch)
-        try:
-            yield watch
-        finally:
-            self._watches[address].remove(watch)
-            if not self._watches[address]:
-                del self._watches[address]
+        return self._watches.watch(address)
 
     async def applied(self) -> None:
         """Wait until everything that has come so far is committed, and told."""

@@ -10,12 +10,11 @@ from .. import errors
 from ..address import Address
 from ..store import items as item_store
 from ..store import nodes as node_store
-from ..store.rows import Delta, NodeRow
+from ..store.rows import KEPT, Delta, NodeRow
 from ..store.store import Store, Transaction
 from .account import Account
 from .changes import Changes
 from .nodes import Nodes, metadata
-from .sync import KEPT
 
 
 class MaxItems:

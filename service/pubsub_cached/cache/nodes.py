@@ -15,7 +15,7 @@ from ..address import Address
 from ..analysers.registry import Matched, Registry, Subject
 from ..store import nodes as node_store
 from ..store.database import AccountInUse
-from ..store.rows import UNPROVED, Delta, NodeRow
+from ..store.rows import KEPT, UNPROVED, Delta, NodeRow
 from ..store.store import Store
 from ..xmpp.port import DiscoInfo, Item, Session
 from . import refusals, transitions
@@ -23,7 +23,6 @@ from .changes import Changes
 from .item_expire import seconds
 from .jitter import Jitter
 from .negatives import Negatives
-from .policy import SHOWN
 from .privacy import Privacy
 from .proofs import Proofs
 from .transitions import Choose, Columns, Written, asks, still
@@ -286,7 +285,7 @@ class Nodes:
         now = self._clock()
 
         def failing(node: NodeRow) -> Columns | None:
-            if node.state not in SHOWN:
+            if node.state not in KEPT:
                 # What was refused, or is gone, is so until a read succeeds.
                 return None
             failures = node.failures + 1

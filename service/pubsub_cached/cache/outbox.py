@@ -18,7 +18,7 @@ from ..store import nodes as node_store
 from ..store import outbox as outbox_store
 from ..store.outbox import Action, Bases, Entry
 from ..store.pages import read_items
-from ..store.rows import ItemsQuery, digest
+from ..store.rows import KEPT, ItemsQuery, digest
 from ..store.store import Store
 from ..xmpp.port import Fields, Item, Session
 from .accounts import Accounts
@@ -28,7 +28,6 @@ from .parsing import Parsing
 from .policy import servable
 from .privacy import Privacy
 from .sending import Sending, described
-from .sync import KEPT
 from .writing import Writing
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Literal
 
-from ..store.rows import NodeRow
+from ..store.rows import KEPT, NodeRow
 
 Policy = Literal["default", "cache", "refresh", "network"]
 POLICIES: tuple[Policy, ...] = ("default", "cache", "refresh", "network")
@@ -34,13 +34,9 @@ class Decision(Enum):
     ANYWAY = "from the cache, flagged, without asking the service"
 
 
-# States in which a copy may be shown, if there is one.
-SHOWN = ("live", "polled", "stale", "unreachable", "syncing")
-
-
 def servable(node: NodeRow | None) -> bool:
     """Whether the database holds a copy that some policy may show."""
-    return node is not None and node.state in SHOWN and node.completeness != "none"
+    return node is not None and node.state in KEPT and node.completeness != "none"
 
 
 def expired(node: NodeRow, now: int) -> bool:

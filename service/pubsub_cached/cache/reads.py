@@ -16,7 +16,7 @@ from ..store import flags
 from ..store.outbox import Entry
 from ..store.outline import ids_of
 from ..store.pages import read_items, read_kept
-from ..store.rows import ItemsQuery, ItemsSlice, NodeRow
+from ..store.rows import KEPT, ItemsQuery, ItemsSlice, NodeRow
 from ..store.store import Store
 from ..xmpp.port import Item
 from . import completeness, pending, refusals, service_reads
@@ -31,7 +31,7 @@ from .place import Place
 from .policy import Decision, decide, expired, freshness, servable
 from .proofs import Proofs
 from .recognition import Recognition
-from .sync import KEPT, Sync
+from .sync import Sync
 
 log = logging.getLogger(__name__)
 

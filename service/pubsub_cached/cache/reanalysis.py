@@ -17,7 +17,7 @@ from ..pace import Pace
 from ..store import items as item_store
 from ..store import nodes as node_store
 from ..store import parsing as stored_items
-from ..store.rows import NodeRow, NodesQuery
+from ..store.rows import KEPT, NodeRow, NodesQuery
 from ..store.store import Store, Transaction
 from ..xmpp.port import Item
 from .agents import Agents
@@ -26,7 +26,7 @@ from .jobs import Job, Jobs
 from .nodes import Nodes
 from .options import ReanalyseFilter
 from .parsing import Parsing
-from .sync import KEPT, Sync
+from .sync import Sync
 from .transitions import Written, asks
 
 log = logging.getLogger(__name__)

@@ -10,12 +10,11 @@ from collections.abc import Callable
 from ..address import Address
 from ..analysers.registry import Matched
 from ..store import nodes as node_store
-from ..store.rows import NodeRow
+from ..store.rows import KEPT, NodeRow
 from ..store.store import Store, Transaction
 from ..xmpp.port import DiscoInfo
 from .changes import Changes
 from .nodes import Nodes
-from .policy import SHOWN
 from .transitions import asks, classify
 
 
@@ -49,6 +48,6 @@ def _recognise(
 ) -> tuple[NodeRow, NodeRow]:
     """The row before and after, the same where another payload came first, or a refusal."""
     before = node_store.must(node_store.find(tx.connection, address))
-    if before.analyser or before.namespace or before.state not in SHOWN:
+    if before.analyser or before.namespace or before.state not in KEPT:
         return before, before
     return before, classify(tx, address, matched, True, registered, {"namespace": namespace}, proved=False)[1]

@@ -15,14 +15,14 @@ from ..address import Address
 from ..store import items as item_store
 from ..store import maintenance, schedule
 from ..store import nodes as node_store
-from ..store.rows import NodeRow, NodesQuery
+from ..store.rows import KEPT, NodeRow, NodesQuery
 from ..store.store import Store, Transaction
 from .changes import Changes
 from .jobs import Job, Jobs
 from .negatives import Negatives
 from .options import PurgeFilter
 from .parsing import Parsing
-from .sync import KEPT, Sync
+from .sync import Sync
 
 log = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ from .. import errors
 from ..address import Address
 from ..store import nodes as node_store
 from ..store import schedule
+from ..store.rows import KEPT
 from ..store.schedule import Entry
 from ..store.store import Store, Transaction
 from ..xmpp.port import Event
@@ -26,7 +27,7 @@ from .negatives import Negatives
 from .parsing import Parsing
 from .pushes import Pushes, expected
 from .removal import Removal
-from .rounds import KEPT, SILENCE_MS
+from .rounds import SILENCE_MS
 from .silence import Silence
 from .sync import Sync
 

@@ -14,11 +14,9 @@ from typing import Any
 import msgspec
 
 from .. import errors
-from ..store import items as item_store
-from ..store import nodes as node_store
-from ..store.outline import Line, Outline, confirm, content, outline
-from ..store.rows import Delta, NodeRow, StoredItem
-from ..store.store import Store, Transaction
+from ..store.outline import Outline, outline
+from ..store.rows import KEPT, Delta, NodeRow, StoredItem
+from ..store.store import Store
 from ..xmpp.port import DiscoInfo, Item, Session
 from . import fetch
 from .account import Account
@@ -26,7 +24,7 @@ from .ahead import Ahead
 from .archives import Archives
 from .changes import Changes
 from .facts import Facts, learnt
-from .item_expire import hasten
+from .finish import as_it_was, completeness, finish
 from .jitter import Jitter
 from .nodes import Nodes, metadata
 from .parsing import Parsing
@@ -45,9 +43,6 @@ POLL_MS = 15 * 60_000
 SILENCE_MS = 6 * 3_600_000
 # How long a node's metadata counts as read: services hardly ever tell that it changed.
 DESCRIBED_MS = 24 * 3_600_000
-
-# States of nodes that are kept, whether or not there is a copy yet.
-KEPT = frozenset({"syncing", "live", "polled", "stale", "unreachable"})
 
 Parse = Callable[[Sequence[Item]], Awaitable[list[StoredItem]]]
 
@@ -131,12 +126,12 @@ class Rounds:
             self._learn(node, before, found, running)
         expire = columns.get("item_expire", node.item_expire) is not None
         live = followed and account.epoch == epoch and not expire
-        columns |= self._validated(node, live, asked_at, whole=found.whole) | _completeness(found)
+        columns |= self._validated(node, live, asked_at, whole=found.whole) | completeness(found)
         columns["pinned"] = node.pinned or running.pin
         if found.newest and found.newest[-1].namespace:
             columns["namespace"] = found.newest[-1].namespace
-        as_it_was = found.full is None and _as_it_was(before, found)
-        finished = await self._write(node, None if as_it_was else found, running, columns)
+        unchanged = found.full is None and as_it_was(before, found)
+        finished = await self._write(node, None if unchanged else found, running, columns)
         if finished is not None:
             if self._parsing.by(finished) != by:
                 self._nodes.parse_again(node.address)
@@ -286,8 +281,8 @@ class Rounds:
         self, node: NodeRow, found: Found | None, running: Running, columns: dict[str, Any]
     ) -> NodeRow | None:
         """Write what was found; None for a node that changed as a whole, was denied or went meanwhile."""
-        finish = functools.partial(_finish, found=found, columns=columns, keep=self._parsing.keep(node.analyser))
-        written = self._store.write(finish, node.id, frozenset(running.touched))
+        write = functools.partial(finish, found=found, columns=columns, keep=self._parsing.keep(node.analyser))
+        written = self._store.write(write, node.id, frozenset(running.touched))
         finished = await self._changes.after(written, functools.partial(self._finished, node, running))
         return None if finished is None or running.disturbed else finished[1]
 
@@ -322,51 +317,3 @@ class Rounds:
             "failures": 0,
             "gone_at": None,
         }
-
-
-def _completeness(found: Found) -> dict[str, Any]:
-    return {} if found.full is None else {"completeness": "full" if found.full else "window"}
-
-
-def _as_it_was(before: Outline, found: Found) -> bool:
-    """Whether what was found is what was stored, in the same order."""
-    newest = before.lines[len(found.older) :]
-    return (
-        len(newest) == len(found.newest)
-        and all(line.id == id_ for line, id_ in zip(before.lines, found.older, strict=False))
-        and all(_same(line, item.id, content(item)) for line, item in zip(newest, found.newest, strict=True))
-    )
-
-
-def _same(line: Line, id_: str, hash_: str) -> bool:
-    return line.id == id_ and line.hash == hash_
-
-
-def _finish(
-    tx: Transaction,
-    node_id: int,
-    touched: frozenset[str],
-    *,
-    found: Found | None,
-    columns: dict[str, Any],
-    keep: int | None,
-) -> tuple[Delta, NodeRow] | None:
-    """None for a node that was denied or went while it was fetched: a refusal outranks what came before it.
-
-    found: None where nothing is to be written but the columns.
-    """
-    before = node_store.must(node_store.by_id(tx.connection, node_id))
-    if before.state not in KEPT:
-        return None
-    if found is None:
-        delta = Delta()
-    elif found.full is None:
-        delta = confirm(tx, node_id, found.older, found.newest, kept=touched)
-    else:
-        delta = item_store.replace(tx, node_id, found.newest, kept=touched, there=found.there, full=found.full)
-    row = node_store.update(tx, node_id, **columns)
-    if keep is not None and row.item_count > keep:
-        # Events that came while the newest were fetched.
-        item_store.evict(tx, node_id, keep)
-        row = node_store.update(tx, node_id)
-    return delta, hasten(tx, row)

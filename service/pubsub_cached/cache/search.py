@@ -21,6 +21,7 @@ from ..store import query as queries
 from ..store import search as store_search
 from ..store.database import TooMuch
 from ..store.query import Order
+from ..store.rows import KEPT
 from ..store.scope import Part, Shown
 from ..store.search import Found, Matching, Search
 from ..store.store import Store
@@ -29,7 +30,7 @@ from . import cursor as cursors
 from .accounts import Accounts
 from .options import SearchOptions
 from .pages import Answer, Form, MadeAnswer, Pages, Wanted, answered
-from .policy import SHOWN, Freshness
+from .policy import Freshness
 from .turnstile import Turnstile
 
 # Searches of one client at a time, so that it leaves threads to the others.
@@ -120,7 +121,7 @@ class Searches:
         accounts = _normalised("accounts", parsed.accounts, self._account)
         services = _normalised("services", parsed.services, lambda name: jid.normalise(name) if name else "")
         parsed = replace(parsed, accounts=accounts, services=services)
-        return Matching(words=words.parse(text), query=parsed, shown=Shown(SHOWN, analysers))
+        return Matching(words=words.parse(text), query=parsed, shown=Shown(tuple(KEPT), analysers))
 
     def _account(self, name: str) -> str:
         return jid.bare(name) if name else self._accounts.resolve("", "", "").account

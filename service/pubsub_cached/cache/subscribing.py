@@ -13,14 +13,15 @@ from typing import Any
 from .. import errors
 from ..address import Address
 from ..store import nodes as node_store
-from ..store.rows import NodeRow
+from ..store.rows import KEPT, NodeRow
 from ..store.store import Store, Transaction
 from ..xmpp.port import Fields, Session, Subscription
 from .accounts import Accounts
 from .changes import Changes
 from .negatives import Negatives
 from .nodes import Nodes
-from .sync import KEPT, POLL_MS, Sync
+from .rounds import POLL_MS
+from .sync import Sync
 from .writing import TIMEOUT
 
 log = logging.getLogger(__name__)

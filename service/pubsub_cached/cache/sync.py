@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from .. import errors
 from ..address import Address
 from ..store import schedule
-from ..store.rows import UNPROVED, NodeRow
+from ..store.rows import KEPT, UNPROVED, NodeRow
 from ..store.store import Store
 from ..xmpp.port import Session, Subscription
 from .accounts import Accounts
@@ -22,13 +22,11 @@ from .facts import Facts
 from .jobs import Job, Jobs
 from .nodes import Nodes
 from .overwrites import Overwrites, Question
-from .rounds import KEPT, POLL_MS, Rounds
+from .rounds import Rounds
 from .running import Progress, Running
 from .subscriptions import Subscriptions
 from .transitions import Columns
 from .turnstile import Turnstile
-
-__all__ = ["KEPT", "POLL_MS", "Sync"]
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,8 @@ from ..address import Address
 from ..analysers.registry import Matched
 from ..store import items as item_store
 from ..store import nodes as node_store
-from ..store.rows import UNPROVED, Delta, NodeRow
+from ..store.rows import KEPT, UNPROVED, Delta, NodeRow
 from ..store.store import Transaction
-from .policy import SHOWN
 
 Columns = dict[str, Any]
 # Of a row the columns that are to change, or None.
@@ -60,7 +59,7 @@ def classify(
     if matched.excluded:
         item_store.drop(tx, node.id)
         columns |= {"state": "excluded", "reason": "policy"}
-    elif not kept and (node.state in SHOWN or node.completeness != "none"):
+    elif not kept and (node.state in KEPT or node.completeness != "none"):
         # Nobody keeps it any more: from now on the service is asked.
         item_store.drop(tx, node.id)
         columns |= {"state": "discovered", "reason": "", "next_sync": None, "gone_at": None}
@@ -78,7 +77,7 @@ def classify(
 
 def _kept(node: NodeRow, matched: Matched, asked: bool, waits: bool) -> bool:
     """Whether an analyser wants the node; one that was kept stays so while an agent has to be asked, or is awaited."""
-    already = node.state in SHOWN
+    already = node.state in KEPT
     if waits or asks(matched):
         # Nobody who reads waits for an agent: the node is not kept until it has said so.
         return already

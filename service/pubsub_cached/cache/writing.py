@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from .. import errors
 from ..address import Address
 from ..store.pages import read_items
-from ..store.rows import ItemsQuery
+from ..store.rows import KEPT, ItemsQuery
 from ..store.store import Store
 from ..xmpp import payload as xml
 from ..xmpp.port import (
@@ -30,10 +30,11 @@ from ..xmpp.port import (
 )
 from .account import Account
 from .accounts import Accounts
-from .events import Events, Watch
+from .events import Events
 from .negatives import Negatives
 from .nodes import Nodes
-from .sync import KEPT, Sync
+from .sync import Sync
+from .watches import Watch
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from .. import errors
 from ..address import Address
 from . import whose
 from .models import Account, Counter, Item, Node
-from .rows import UNPROVED, NodeRow, NodesQuery
+from .rows import KEPT, UNPROVED, NodeRow, NodesQuery
 from .statement import Prepared, Row
 from .transaction import Transaction, committed_revision
 
@@ -35,9 +35,6 @@ _BOOKKEEPING = frozenset(
         "item_expire",
     }
 )
-
-# States of nodes whose copy may be shown; without a copy there is nothing to show.
-SHOWN = frozenset({"syncing", "live", "polled", "stale", "unreachable"})
 
 # Of one whose items expire events tell all but that.
 _FOLLOWED = or_(Node.state == "live", and_(Node.state == "polled", Node.item_expire.is_not(None)))
@@ -248,7 +245,7 @@ def lower(tx: Transaction, row: NodeRow, fewer: int, completeness: str) -> NodeR
 
 def shown(row: NodeRow) -> bool:
     """Whether its items may be found by a search: the cache holds a copy, and neither was it denied nor is it gone."""
-    return row.completeness != "none" and row.state in SHOWN and row.reason != UNPROVED
+    return row.completeness != "none" and row.state in KEPT and row.reason != UNPROVED
 
 
 def must(row: NodeRow | None) -> NodeRow:

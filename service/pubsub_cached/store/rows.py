@@ -17,6 +17,9 @@ Position = tuple[int | str, ...]
 
 NEWEST_FIRST: Order = (("modified", True),)
 
+KEPT = frozenset({"syncing", "live", "polled", "stale", "unreachable"})
+"""States of nodes that are kept; where there is a copy of one, it may be shown."""
+
 UNPROVED = "unproved"
 """The reason of a node of which nothing is shown until the service has let the account read it again."""
 
