@@ -44,7 +44,7 @@ from .max_items import MaxItems, exceeds
 from .negatives import Negatives
 from .nodes import Nodes
 from .overwrites import Question
-from .parsing import Parsing
+from .parsing import By, Parsing
 from .proofs import BY_ROSTER, Proofs
 from .recognition import Recognition
 from .sync import Sync
@@ -63,7 +63,7 @@ class _Applied(NamedTuple):
 
     unknown: it retracted an item that was never known. overfull: there are more items than the service keeps.
     youngest: the item that was made last, where one that was not the last was overwritten, or "". sooner: the node has
-    to be compared before that was planned.
+    to be compared before that was planned. node: its row when that was done.
     """
 
     delta: Delta
@@ -72,6 +72,7 @@ class _Applied(NamedTuple):
     overfull: bool = False
     youngest: str = ""
     sooner: bool = False
+    node: NodeRow | None = None
 
 
 class Events:
@@ -234,6 +235,7 @@ class Events:
             # Content unknown: the ids are told, the payloads stay at the service until they are fetched.
             await self.distrust(address, "no-payload")
             items = [item for item in items if item.payload]
+        by = self._parsing.by(node)
         stored = await self._parsing.all(node, items)
         retracted = [id_ for id_ in event.retracted if id_]
         self._sync.touched(address, [item.id for item in items] + retracted)
@@ -241,10 +243,10 @@ class Events:
         alone = stored[0].id if len(stored) == 1 and not retracted and node.state == "live" else ""
         question = self._sync.overwrites.question(address, alone) if alone else None
         self._written = self._store.write(_write, node.id, stored, retracted, keep, asked=question is not None)
-        self._written.add_done_callback(functools.partial(self._committed, account, address, question))
+        self._written.add_done_callback(functools.partial(self._committed, account, address, question, by))
 
     def _committed(
-        self, account: Account, address: Address, question: Question | None, written: asyncio.Future[_Applied]
+        self, account: Account, address: Address, question: Question | None, by: By, written: asyncio.Future[_Applied]
     ) -> None:
         """Tell what an event changed, once it is there for everyone to read."""
         if question is not None:
@@ -257,6 +259,8 @@ class Events:
             return
         applied = written.result()
         self._changes.items(address, applied.delta)
+        if applied.delta.changed and applied.node is not None and self._outdated(applied.node, by):
+            self._nodes.parse_again(address)
         if applied.evicted:
             self._changes.node(address, "updated")
         if applied.unknown and not self._sync.running(address):
@@ -265,6 +269,12 @@ class Events:
             self._later(self._exceeded(account, address))
         if applied.sooner:
             self.sooner()
+
+    def _outdated(self, node: NodeRow, by: By) -> bool:
+        """Whether another analyser has the node than the one that parsed, or says something else of it."""
+        now = self._parsing.by(node)
+        # One that left changes nothing of what it made: it may come back.
+        return now[0] is not None and now != by
 
     async def _exceeded(self, account: Account, address: Address) -> None:
         if not await self._max_items.exceeded(account, address):
@@ -354,4 +364,4 @@ def _write(
     unknown = [id_ for id_ in retracted if id_ not in delta.removed]
     strange = bool(unknown) and change_store.any_unknown(tx.connection, node, unknown)
     sooner = node.item_expire is not None and bool(delta.changed) and hasten(tx, node).next_sync != node.next_sync
-    return _Applied(delta, strange, evicted > 0, exceeds(node, after.item_count), youngest, sooner)
+    return _Applied(delta, strange, evicted > 0, exceeds(node, after.item_count), youngest, sooner, node)

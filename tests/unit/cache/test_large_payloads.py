@@ -169,3 +169,16 @@ async def test_small_payloads_make_no_detour(scene: Scene) -> None:
     scene.service.publish(NODE, "t2", thing(1, "three"))
     await scene.cache.idle()
     assert scene.slow.threads == {threading.get_ident()}
+
+
+async def test_what_is_parsed_while_its_analyser_changes_is_parsed_by_what_it_is_then(scene: Scene) -> None:
+    await scene.kept(thing(1, "one"))
+    scene.service.publish(NODE, "t1", thing(LARGE, "big"))
+    await scene.slow.at_work()
+    scene.cache.house.analysers.unregister("x")
+    rules = {"name": "x", "type": "thing", "namespace": "urn:x", "to_sync": True, "version": 2}
+    later = Definition(**rules, parser=lambda item: {"later": 1})
+    scene.cache.house.analysers.register(later, "plugin")
+    await scene.cache.house.analysing.settled()
+    scene.slow.release.set()
+    assert await scene.data() == {"t1": '{"later":1}', "t0": '{"later":1}'}
