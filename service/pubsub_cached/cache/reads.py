@@ -18,7 +18,7 @@ from ..store.outline import ids_of
 from ..store.pages import read_items, read_kept
 from ..store.rows import KEPT, ItemsQuery, ItemsSlice, NodeRow
 from ..store.store import Store
-from ..xmpp.port import Item
+from ..xmpp.port import Item, Session
 from . import completeness, pending, refusals, service_reads
 from .account import BEGINNING, Account
 from .accounts import Accounts
@@ -290,7 +290,7 @@ class Reads:
             if unknown:
                 node, _ = await self._nodes.discover(session, address, page.newest, doubts=doubts)
             elif node is not None and node.state in KEPT and page.newest is not None:
-                node = await self._recognition.recognise(node, page.newest.namespace)
+                node = await self._recognised(session, node, page.newest, doubts)
         except errors.NoSuchItem as gone:
             raise refusals.no_such_item(options, place) from gone
         except errors.PubSubCachedError as error:
@@ -315,6 +315,14 @@ class Reads:
             record["flags"] = marks.get(record["id"], [])
         past_window = bool(held) or place.past_window
         return service_reads.answer(records, page, options, place, info, past_window=past_window)
+
+    async def _recognised(self, session: Session, node: NodeRow, newest: Item, doubts: int) -> NodeRow:
+        """The row as the newest item shows it."""
+        try:
+            return await self._recognition.recognise(node, newest.namespace)
+        except errors.NoSuchNode:
+            # The row went, not the node: a service says so in a stanza.
+            return (await self._nodes.discover(session, node.address, newest, doubts=doubts))[0]
 
     async def _told_from(self, address: Address, begun: int, known: bool) -> int:
         """From which revision on changes have to be told to whoever was answered by the service.

@@ -58,6 +58,8 @@ class Reanalysis:
         self._jobs = jobs
         self._asking: dict[Address, asyncio.Task[None]] = {}
         self._parsing_again: dict[Address, asyncio.Task[None]] = {}
+        # Nodes of which something was stored since that has begun.
+        self._once_more: set[Address] = set()
 
     def job(self, chosen: ReanalyseFilter, sender: str = "", token: str = "") -> Job:
         """A job that matches the chosen nodes again and parses their items again. Raises InvalidJid."""
@@ -127,19 +129,21 @@ class Reanalysis:
 
     def parse_again(self, address: Address) -> None:
         """Have a node's items parsed that were stored as what it was before; nobody waits for that."""
-        task = asyncio.create_task(
-            self._parse_again(address, self._parsing_again.get(address)), name=f"parse {address}"
-        )
+        if address in self._parsing_again:
+            self._once_more.add(address)
+            return
+        task = asyncio.create_task(self._parse_again(address), name=f"parse {address}")
         self._parsing_again[address] = task
         task.add_done_callback(functools.partial(self._parsed_again, address))
 
     def _parsed_again(self, address: Address, task: asyncio.Task[None]) -> None:
-        if self._parsing_again.get(address) is task:
-            del self._parsing_again[address]
+        del self._parsing_again[address]
+        if address in self._once_more:
+            self._once_more.discard(address)
+            if not task.cancelled():
+                self.parse_again(address)
 
-    async def _parse_again(self, address: Address, before: asyncio.Task[None] | None) -> None:
-        if before is not None:
-            await asyncio.wait([before])
+    async def _parse_again(self, address: Address) -> None:
         try:
             if (row := await self._nodes.find(address)) is not None:
                 await self.parse(row)

@@ -16,7 +16,7 @@ from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import PUBSUB
+from .blog import PUBSUB, reaching
 
 CALENDAR = "<event xmlns='urn:xmpp:calendar-events:0'><name>{0}</name></event>"
 SECRET = "<secret xmlns='urn:example:secret'>{0}</secret>"
@@ -221,6 +221,28 @@ async def test_a_node_that_is_forgotten_meanwhile_is_not_made_again_by_what_it_i
         await cache.node(ALICE, "things")
     assert not pep.node("things").subscribed(ALICE)
     assert cache.failures() == []
+
+
+async def test_a_read_is_answered_though_the_node_is_forgotten_before_its_first_payload_tells(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node("things")
+    cache: Cached = await cached(world)
+    await synchronised(cache, PUBSUB)
+    service.drop_subscription("things", ALICE)
+    service.publish("things", "i0", ENTRY.format("i0"))
+    service.hold()
+    reading = asyncio.create_task(cache.read(PUBSUB, "things", policy="network"))
+    await reaching(service, "get_items")
+    forgetting = cache.house.removal.purge(PurgeFilter(nodes=("things",), forget=True))
+    await service.holding(2)
+    service.release(request="unsubscribe")
+    await forgetting.wait()
+    service.release()
+    items, _, info = await reading
+    assert ([(item["id"], item.get("type")) for item in items], info["source"]) == ([("i0", "blog")], "network")
+    await cache.idle()
+    assert (await cache.node(PUBSUB, "things"))["state"] == "live"
 
 
 def register(cache: Cached, definition: Definition) -> None:
