@@ -39,8 +39,8 @@ class View(Interface):
     def Total(self) -> Awaitable[int]:
         return self._view.total()
 
-    async def Start(self) -> None:
-        await self._view.start()
+    def Start(self) -> Awaitable[None]:
+        return self._view.start()
 
     def Stop(self) -> None:
         self._view.stop()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from typing import Literal, Protocol
 
 from .. import errors
@@ -125,16 +125,21 @@ class View:
         self._turn = 0
         self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Find the first items and begin to tell; does nothing when it has been begun. Raises Timeout."""
+    def start(self) -> Awaitable[None]:
+        """Find the first items and begin to tell; does nothing when it has been begun. Raises Timeout.
+
+        It counts as begun once this returns, so that what is said of it from then on comes after it.
+        """
         if self.state != "stopped":
-            return
+            return asyncio.sleep(0)
         self.state = "starting"
         self._turn += 1
-        turn = self._turn
         self._touched = Touched()
         self._woken.clear()
         self._told.clear()
+        return self._begin(self._turn)
+
+    async def _begin(self, turn: int) -> None:
         try:
             window = await self._first()
         except BaseException:

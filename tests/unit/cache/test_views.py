@@ -451,3 +451,18 @@ async def test_who_does_not_see_every_node_sees_what_analysers_make_public_or_pr
     assert (owner.ids, await view.total()) == (["1"], 1)
     house.analysers.register(from_mapping({**rules, "private": True}), "bus", ":1.1")
     assert (await owner.settled(), await view.total()) == ([], 0)
+
+
+@pytest.mark.parametrize("ends", ["stop", "remove"])
+async def test_a_view_that_is_ended_in_the_moment_in_which_it_is_begun_stays_so(shelf: Shelf, ends: str) -> None:
+    """Calls of one client are looked at in their order, and begin to work a turn later."""
+    await shelf.fill(2)
+    owner = await Owner.create(shelf.house)
+    starting = asyncio.ensure_future(owner.view.start())
+    if ends == "stop":
+        owner.view.stop()
+    else:
+        shelf.house.views.remove(owner.view)
+    await starting
+    assert owner.view.state == "stopped"
+    assert [task for task in asyncio.all_tasks() if task.get_name() == f"view {owner.view.path}"] == []
