@@ -1,4 +1,4 @@
-"""Garbage in cycles goes, however little there is to do."""
+"""Garbage in cycles goes, however little there is to do, and is looked for in little of the time."""
 
 from __future__ import annotations
 
@@ -40,3 +40,9 @@ async def test_what_was_in_use_for_long_goes_as_well(interpreter: None) -> None:
     async with asyncio.timeout(10):
         await gone.wait()
     collecting.cancel()
+
+
+def test_what_takes_long_to_look_through_is_looked_through_seldom() -> None:
+    assert garbage.pause(60.0, 0.0) == 60.0
+    assert garbage.pause(60.0, 0.020) == 60.0
+    assert garbage.pause(60.0, 0.5) == 0.5 * garbage.SHARE
