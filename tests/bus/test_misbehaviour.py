@@ -14,7 +14,7 @@ from dbus_fast import Message, Variant
 
 from pubsub_cached.bus import Connection, RemoteError
 from pubsub_cached.bus.addresses import BUS, BUS_PATH
-from pubsub_cached.bus.dispatch import STRANGERS
+from pubsub_cached.bus.dispatch import AT_ONCE, STRANGERS
 from pubsub_cached.cache.views import AT_MOST
 from pubsub_cached.daemon import NAME, Daemon
 from pubsub_cached.errors import BusLost
@@ -130,6 +130,20 @@ async def test_no_call_waits_for_ever_for_who_has_left_the_bus(setting: Setting)
         while identifying:
             await asyncio.sleep(0.01)
     assert dispatcher._strangers == {}
+
+
+async def test_calls_of_who_has_to_be_identified_again_keep_their_places(setting: Setting) -> None:
+    """As when the bus did not answer in time whether the client is still there."""
+    dispatcher = setting.daemon._tree._dispatcher
+    sender, count = ":1.999999", 3 * AT_ONCE
+    calls = [Message(NAME, ROOT, CACHE, "GetItems", sender=sender, serial=number + 1) for number in range(count)]
+    for call in calls:
+        dispatcher.receive(call)
+    dispatcher._identified(sender)
+    assert list(dispatcher._strangers[sender]) == calls
+    async with asyncio.timeout(30):
+        while dispatcher._strangers:
+            await asyncio.sleep(0.01)
 
 
 async def test_who_has_a_view_hears_everything_while_others_open_and_drop_theirs(setting: Setting) -> None:

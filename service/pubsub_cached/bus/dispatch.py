@@ -192,7 +192,10 @@ class Dispatcher:
         waiting = self._strangers.pop(sender, deque())
         for _ in range(min(len(waiting), AT_ONCE)):
             self.receive(waiting.popleft())
-        if waiting:
+        if sender in self._strangers:
+            # It has to be identified again, and these wait behind those that were looked at.
+            self._strangers[sender].extend(waiting)
+        elif waiting:
             self._strangers[sender] = waiting
             asyncio.get_running_loop().call_soon(self._identified, sender)
 
