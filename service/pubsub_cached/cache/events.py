@@ -183,8 +183,8 @@ class Events:
                 self._sync.subscription(address, Subscription(address.node, address.account, event.state))
                 await self._nodes.update(node, subscribed=event.state == "subscribed")
                 if event.state == "subscribed":
-                    # An owner let the account in (XEP-0060 8.6): worth a try, even if it was denied before.
-                    self._sync.let_in(address)
+                    # An owner let the account in (XEP-0060 8.6): worth a try, even if it was denied before, or is yet.
+                    self._sync.begin_anew(address)
             case _ if node is None or node.state in ("unknown", "gone"):
                 self._announced(address)
             case _ if node.state == "denied":

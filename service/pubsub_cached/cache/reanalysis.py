@@ -122,10 +122,16 @@ class Reanalysis:
 
     def ask(self, address: Address) -> None:
         """Have the agent of a node's analyser say what it is; nobody waits for that."""
-        if address not in self._asking:
+        asking = self._asking.get(address)
+        # One that has just ended may not be noted yet, and what it wrote is what somebody else has just undone.
+        if asking is None or asking.done():
             task = asyncio.create_task(self._ask(address), name=f"match {address}")
             self._asking[address] = task
-            task.add_done_callback(lambda _: self._asking.pop(address, None))
+            task.add_done_callback(functools.partial(self._asked, address))
+
+    def _asked(self, address: Address, task: asyncio.Task[None]) -> None:
+        if self._asking.get(address) is task:
+            del self._asking[address]
 
     def parse_again(self, address: Address) -> None:
         """Have a node's items parsed that were stored as what it was before; nobody waits for that."""
@@ -187,7 +193,7 @@ class Reanalysis:
                     # Something else is known of it than what the agent was asked about.
                     continue
                 if after.item_count and (after.type, after.subtype) != (row.type, row.subtype):
-                    await self.parse(after)
+                    self.parse_again(address)
                 return
         except errors.PubSubCachedError as error:
             log.warning("%s could not be matched: %s", address, error.message)
@@ -204,7 +210,8 @@ class Reanalysis:
             return None
         before, after = written
         if after.state == "syncing" and before is not None and before.state != "syncing":
-            await self._begin(after.address)
+            # A look at the node that is under way would not keep it.
+            self._sync.begin_anew(after.address)
         return after
 
     async def parse(self, row: NodeRow, created_before: int | None = None, modified_before: int | None = None) -> int:
@@ -243,15 +250,6 @@ class Reanalysis:
             await self._changes.items_after(row.address, self._store.write(stored_items.write, row.id, parsed, *of))
             start += PAGE
         return len(rows)
-
-    async def _begin(self, address: Address) -> None:
-        """Synchronise what is kept from now on; a look at the node that is under way would not do it."""
-        if self._sync.running(address):
-            try:
-                await self._sync.run(address)
-            except errors.PubSubCachedError as error:
-                log.debug("%s: %s", address, error.message)
-        self._sync.in_background(address)
 
     async def _everything(self) -> list[NodeRow]:
         rows: list[NodeRow] = []

@@ -58,6 +58,7 @@ class Sync:
         self.overwrites = Overwrites(facts, nodes.failed)
         self._turnstile = Turnstile(AT_ONCE_A_DOMAIN)
         self._running: dict[Address, Running] = {}
+        self._closed = False
 
     @property
     def caught_up(self) -> Callable[[], Awaitable[None]]:
@@ -92,29 +93,24 @@ class Sync:
         """Synchronise without anybody waiting; a failure is written down in the node."""
         running = self._running.get(address)
         if running is not None and running.forgotten:
-            assert running.task is not None
-            running.task.add_done_callback(functools.partial(self._anew, address))
+            self.begin_anew(address)
         elif running is None:
             running = self._begin(address, Running(urgent=False, pin=False, full=False))
             running.waiters += 1
             assert running.task is not None
             running.task.add_done_callback(_log_failure)
 
-    def let_in(self, address: Address) -> None:
-        """The account may read the node from now on; a synchronisation under way may still be refused that."""
+    def begin_anew(self, address: Address) -> None:
+        """Synchronise in the background; one under way does not count, for what is known now it may not know."""
         running = self._running.get(address)
         if running is None:
             self.in_background(address)
         else:
             assert running.task is not None
-            running.task.add_done_callback(functools.partial(self._refused_before, address))
-
-    def _refused_before(self, address: Address, ended: asyncio.Task[NodeRow]) -> None:
-        if not ended.cancelled() and ended.exception() is not None:
-            self.in_background(address)
+            running.task.add_done_callback(functools.partial(self._anew, address))
 
     def _anew(self, address: Address, ended: asyncio.Task[NodeRow]) -> None:
-        if not ended.cancelled():
+        if not self._closed:
             self.in_background(address)
 
     async def run(
@@ -255,6 +251,7 @@ class Sync:
 
     async def close(self) -> None:
         """Stop what runs; the old content stays."""
+        self._closed = True
         tasks = [running.task for running in self._running.values() if running.task is not None]
         for task in tasks:
             task.cancel()

@@ -14,6 +14,7 @@ from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import Analysis, Subject, from_mapping
 from pubsub_cached.analysers.item import ItemContext
+from pubsub_cached.analysers.registry import Matched
 from pubsub_cached.cache.agent import whole
 from pubsub_cached.cache.options import ReanalyseFilter
 from pubsub_cached.store import analysers, indexes
@@ -241,3 +242,34 @@ async def test_what_became_known_of_a_node_while_others_were_matched_counts(cach
     await found.house.reanalysis.match(row)
     assert before["type"] == "blog"
     assert await found.node(SERVICE, "new") == before
+
+
+async def test_what_an_agent_says_while_the_node_is_looked_at_again_counts(cached: Make, world: World) -> None:
+    service = world.services[SERVICE]
+    found: Cached = await cached(world)
+    answer = asyncio.Event()
+
+    async def match(subject: Subject, matched: Matched) -> Matched:
+        await answer.wait()
+        return msgspec.structs.replace(matched, type="gadget")
+
+    async def called(type_: str) -> None:
+        async with asyncio.timeout(20):
+            while (await found.node(SERVICE, "things"))["type"] != type_:
+                await asyncio.sleep(0.001)
+
+    found.house.agents.match = match  # type: ignore[method-assign]
+    rules = {key: value for key, value in RULES.items() if key != "fields"} | {"agent": "/a", "callbacks": ["match"]}
+    found.house.analysers.register(from_mapping(rules), "bus", ":1.1")
+    await found.read(SERVICE, "things")
+    service.hold()
+    syncing = await found.house.sync.start(Address(ALICE, SERVICE, "things"), False, "", "")
+    await service.holding(1)
+    answer.set()
+    await called("gadget")
+    answer.clear()
+    service.release()
+    await called("thing")
+    answer.set()
+    await syncing.wait()
+    await called("gadget")

@@ -92,6 +92,25 @@ class TestSubscriptions:
         assert service.planned == 0
         assert (await cache.node(PUBSUB, "other"))["state"] == "live"
 
+    async def test_an_approval_outlives_a_look_of_which_the_answer_does_not_count(self, cached: Make) -> None:
+        cache, service, other = await self.other(cached, access_model="authorize", node_type=FEED)
+        assert await cache.house.subscribing.subscribe(other, {}) == "pending"
+        await cache.idle()
+        service.hold()
+        reading = asyncio.create_task(cache.read(PUBSUB, "other", policy="network"))
+        await service.holding(1)
+        cache.house.sync.in_background(other)
+        await service.holding(3)
+        service.release(1)
+        with pytest.raises(errors.Denied):
+            await reading
+        service.approve("other", ALICE)
+        await cache.world.settle()
+        await cache.house.events.settled()
+        service.release()
+        await cache.idle()
+        assert (await cache.node(PUBSUB, "other"))["state"] == "live"
+
     @PROFILES
     async def test_after_unsubscribing_the_node_is_not_live_and_stays_so(self, cached: Make, profile: Profile) -> None:
         world = World()
