@@ -214,18 +214,13 @@ class Nodes:
         """Write down what a failed read means; the result is what a reader is told."""
         told = refusals.for_reader(error, address)
         meaning = refusals.meaning(error)
-        if meaning in ("gone", "denied"):
-            # Believed by readers at once, and for as long as it can't be written down.
-            self._proofs.doubt(address)
         match meaning:
             case "gone":
                 self._negatives.remember(address, told)
                 await self.gone(address)
-                await self._forgotten(address)
             case "denied":
                 self._negatives.remember(address, told)
                 await self._denied(address, refusals.reason(error))
-                await self._forgotten(address)
             case "unreachable":
                 self._negatives.unreachable(address, told)
                 await self._failing(address, "unreachable", refusals.reason(error))
@@ -243,7 +238,10 @@ class Nodes:
             self._changes.items(address, delta)
             self.told(written)
 
+        # Believed by readers at once, and for as long as it can't be written down; what was asked before says nothing.
+        self._proofs.doubt(address)
         await self._changes.after(self._store.write(transitions.gone, address, redirect, self._clock()), tell)
+        await self._forgotten(address)
 
     def in_use(self, node: NodeRow, now: int) -> None:
         """A client reads the node; nobody waits for that to be written down."""
@@ -259,8 +257,11 @@ class Nodes:
             definition = self._registry.get(analyser)
             return definition is not None and definition.private
 
+        # As of one that is gone.
+        self._proofs.doubt(address)
         written = self._store.write(transitions.deny, address, reason, private, self._clock())
         await self._changes.after(written, self.told)
+        await self._forgotten(address)
 
     async def _forgotten(self, address: Address) -> None:
         if await self.find(address) is None:

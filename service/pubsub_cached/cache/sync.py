@@ -295,6 +295,9 @@ class Sync:
                 node, matched = await self._nodes.discover(session, address, asked=running.urgent, whole=whole)
                 if matched.excluded and running.pin:
                     raise _never_stored(address)
+                if node.state in ("denied", "gone"):
+                    # It became so since the service was asked, and may be something else by now.
+                    continue
                 if matched.excluded or not (running.pin or node.state in KEPT):
                     return node
             try:

@@ -42,7 +42,10 @@ def classify(
     *,
     proved: bool,
 ) -> tuple[NodeRow | None, NodeRow]:
-    """The row before, None for a node that is new, and after. proved: no refusal came after what it was read by."""
+    """The row before, None for a node that is new, and after.
+
+    proved: neither a refusal nor the node's end came after what it was read by.
+    """
     before = node_store.find(tx.connection, address)
     node = before or node_store.ensure(tx, address)
     definition = matched.definition
@@ -63,7 +66,7 @@ def classify(
         # Nobody keeps it any more: from now on the service is asked.
         item_store.drop(tx, node.id)
         columns |= {"state": "discovered", "reason": "", "next_sync": None, "gone_at": None}
-    elif node.state == "denied" and not proved:
+    elif node.state in ("denied", "gone") and not proved:
         pass
     elif node.completeness != "none":
         if node.state == "denied":

@@ -13,7 +13,7 @@ from pubsub_cached import errors
 from pubsub_cached.store import items
 from pubsub_cached.store.rows import UNPROVED
 from pubsub_cached.xmpp.fake import Service, World
-from tests.support.cached import ALICE, Cached, Make
+from tests.support.cached import ALICE, ENTRY, Cached, Make
 
 from .blog import reaching, writer_busy
 from .test_access import ADDRESS, MICROBLOG, PUBSUB, followed, found, shut_out
@@ -112,6 +112,41 @@ async def test_a_first_synchronisation_that_begins_takes_no_redirect_away(cached
 
     await at_once(cache, deleted, synchronised)
     assert (await cache.node(PUBSUB, MICROBLOG))["redirect"] == "xmpp:new.example?;node=blog"
+
+
+async def test_what_was_asked_before_a_deletion_makes_nothing_of_it_undone(cached: Make) -> None:
+    cache, service = await followed(cached, World(), "open")
+    service.hold()
+    reading = asyncio.create_task(cache.house.nodes.discover(cache.house.accounts.get(ALICE).session, ADDRESS))
+    await service.holding(2)
+    service.release(1, request="get_items")
+    await cache.world.settle()
+    service.delete(MICROBLOG, redirect="xmpp:new.example?;node=blog")
+    await cache.world.settle()
+    await cache.house.events.settled()
+    service.release()
+    await reading
+    node = await cache.node(PUBSUB, MICROBLOG)
+    assert (node["state"], node["redirect"]) == ("gone", "xmpp:new.example?;node=blog")
+
+
+async def test_a_node_that_is_made_again_while_it_is_looked_at_is_followed(cached: Make) -> None:
+    cache, service = await followed(cached, World(), "open")
+    service.hold()
+    await cache.house.events.distrust(ADDRESS, "configuration")
+    await service.holding(2)
+    service.release(1, request="get_items")
+    await cache.world.settle()
+    service.delete(MICROBLOG)
+    service.create_node(MICROBLOG)
+    service.add_subscription(MICROBLOG, ALICE)
+    service.publish(MICROBLOG, "again", ENTRY.format("again"))
+    await cache.world.settle()
+    await cache.house.events.settled()
+    service.release()
+    await cache.idle()
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "live"
+    assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["again"]
 
 
 async def test_two_failures_count_as_two(cached: Make) -> None:
