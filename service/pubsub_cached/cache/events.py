@@ -242,7 +242,8 @@ class Events:
         keep = self._parsing.keep(node.analyser)
         alone = stored[0].id if len(stored) == 1 and not retracted and node.state == "live" else ""
         question = self._sync.overwrites.question(address, alone) if alone else None
-        self._written = self._store.write(_write, node.id, stored, retracted, keep, asked=question is not None)
+        write = functools.partial(_write, asked=question is not None, behind=self._parsing.missing(node))
+        self._written = self._store.write(write, node.id, stored, retracted, keep)
         self._written.add_done_callback(functools.partial(self._committed, account, address, question, by))
 
     def _committed(
@@ -353,14 +354,23 @@ def _doubtful(node: NodeRow, reason: str) -> Columns | None:
 
 
 def _write(
-    tx: Transaction, node_id: int, stored: list[StoredItem], retracted: list[str], keep: int | None, *, asked: bool
+    tx: Transaction,
+    node_id: int,
+    stored: list[StoredItem],
+    retracted: list[str],
+    keep: int | None,
+    *,
+    asked: bool,
+    behind: bool,
 ) -> _Applied:
-    """Apply one event, if the node is still kept in this moment."""
+    """Apply one event, if the node is still kept in this moment. behind: its analyser has to parse once it is back."""
     node = node_store.by_id(tx.connection, node_id)
     if node is None or node.state not in KEPT:
         return _Applied(Delta())
     youngest = overwritten(tx.connection, node_id, stored[0].id) if asked else ""
     delta, evicted, after = item_store.follow(tx, node, stored, retracted, keep)
+    if behind and stored and node.analyser_version:
+        node_store.update(tx, node_id, analyser_version=0)
     unknown = [id_ for id_ in retracted if id_ not in delta.removed]
     strange = bool(unknown) and change_store.any_unknown(tx.connection, node, unknown)
     sooner = node.item_expire is not None and bool(delta.changed) and hasten(tx, node).next_sync != node.next_sync

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import msgspec
+
 from ..address import Address
 from ..analysers.definition import Definition
 from ..analysers.item import ItemContext, Parsed
@@ -44,6 +46,10 @@ class Parsing:
         """What items of the node are parsed by now; once it is something else, they are to be parsed again."""
         return self._registry.get(node.analyser) if node.analyser else None, node.type, node.subtype
 
+    def missing(self, node: NodeRow | None) -> bool:
+        """Whether the node's analyser has left, as with its client; what it makes of items is made once it is back."""
+        return node is not None and bool(node.analyser) and self._registry.get(node.analyser) is None
+
     def kind(self, analyser: str) -> str:
         """The analyser's kind: log, map or last."""
         definition = self._registry.get(analyser) if analyser else None
@@ -79,7 +85,8 @@ class Parsing:
                 withheld=digest(item.payload, publisher),
             )
         context = ItemContext(address, item.id, item.payload, item.namespace, publisher, type, subtype)
-        return stored(context, self._registry.parse(analyser, context))
+        made = stored(context, self._registry.parse(analyser, context))
+        return msgspec.structs.replace(made, deferred=True) if self.missing(node) else made
 
     async def check_storable(self, address: Address, payload: str) -> None:
         """Whether a payload that a client gives may wait in the store. Raises NotSupported."""

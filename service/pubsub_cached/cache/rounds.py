@@ -128,6 +128,8 @@ class Rounds:
         live = followed and account.epoch == epoch and not expire
         columns |= self._validated(node, live, asked_at, whole=found.whole) | completeness(found)
         columns["pinned"] = node.pinned or running.pin
+        if found.newest and self._parsing.missing(node):
+            columns["analyser_version"] = 0
         if found.newest and found.newest[-1].namespace:
             columns["namespace"] = found.newest[-1].namespace
         unchanged = found.full is None and as_it_was(before, found)

@@ -273,3 +273,21 @@ async def test_what_an_agent_says_while_the_node_is_looked_at_again_counts(cache
     answer.set()
     await syncing.wait()
     await called("gadget")
+
+
+async def test_what_came_while_an_analyser_was_away_is_parsed_once_it_is_back(things: Cached, world: World) -> None:
+    things.house.analysers.unregister(RULES["name"])
+    world.services[SERVICE].publish("things", "b", "<x xmlns='urn:x'><title>B</title></x>")
+    await things.idle()
+    things.house.analysers.register(from_mapping(RULES), "bus", ":1.2")
+    assert await parsed(things) == {"a": {"title": "A"}, "b": {"title": "B"}}
+
+
+async def test_what_is_fetched_while_an_analyser_is_away_stays_as_it_was_parsed(things: Cached, world: World) -> None:
+    things.house.analysers.unregister(RULES["name"])
+    world.services[SERVICE].publish("things", "b", "<x xmlns='urn:x'><title>B</title></x>", notify=False)
+    await (await things.house.sync.start(Address(ALICE, SERVICE, "things"), True, "", "")).wait()
+    items, *_ = await things.read(SERVICE, "things")
+    assert {item["id"]: item.get("data") for item in items} == {"a": '{"title":"A"}', "b": None}
+    things.house.analysers.register(from_mapping(RULES), "bus", ":1.2")
+    assert await parsed(things) == {"a": {"title": "A"}, "b": {"title": "B"}}
