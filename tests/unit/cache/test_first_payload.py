@@ -174,6 +174,22 @@ async def test_nor_of_what_is_excluded_only_once_it_is_being_fetched(cached: Mak
     await nothing_is_left(cache, pep)
 
 
+@pytest.mark.parametrize("way", ["event", "read"])
+async def test_of_what_is_excluded_by_its_first_item_nothing_is_left_anywhere(cached: Make, way: str) -> None:
+    world = World()
+    pep = world.account(ALICE).pep
+    pep.create_node("things")
+    cache: Cached = await cached(world)
+    register(cache, NEVER_STORED)
+    await synchronised(cache, ALICE)
+    pep.publish("things", "i0", SECRET.format("i0"), notify=way == "event")
+    if way == "read":
+        items, *_ = await cache.read(ALICE, "things", policy="network")
+        assert [item["id"] for item in items] == ["i0"]
+    await cache.idle()
+    await nothing_is_left(cache, pep)
+
+
 async def nothing_is_left(cache: Cached, service: Service) -> None:
     """The row says that nothing is stored, no item is, and the service does not think that somebody listens."""
     node = await cache.node(ALICE, "things")
