@@ -189,7 +189,7 @@ class Reads:
                 await self._prove(account, address)
                 return await self._again(address, options)
             case Decision.VALIDATE:
-                return await self._validated(account, address, options)
+                return await self._validated(account, address, options, place)
             case Decision.RETRY:
                 self._negatives.check(address)
         if options.policy == "default":
@@ -221,7 +221,7 @@ class Reads:
         if (node := await self._nodes.find(address)) is not None:
             await self._nodes.proved(node, doubts)
 
-    async def _validated(self, account: Account, address: Address, options: ReadOptions) -> Answer:
+    async def _validated(self, account: Account, address: Address, options: ReadOptions, place: Place) -> Answer:
         """Service first; where it can't answer, the cache, which then says that it is stale."""
         try:
             async with asyncio.timeout(options.timeout * 0.9):
@@ -230,7 +230,11 @@ class Reads:
             raise
         except (errors.PubSubCachedError, TimeoutError) as error:
             log.info("%s could not be validated: %s", address, error)
-        return await self._again(address, msgspec.structs.replace(options, policy="cache"))
+        try:
+            return await self._again(address, msgspec.structs.replace(options, policy="cache"))
+        except errors.NotCached:
+            # Forgotten, or kept no more, since it was to be validated: the service answers what is not kept.
+            return await self._from_service(account, address, options, place, await self._nodes.find(address))
 
     async def _again(self, address: Address, options: ReadOptions) -> Answer:
         answer = self._get(address, options)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
+from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
@@ -134,6 +137,26 @@ class TestSecondRead:
         assert await cache.ids(PUBSUB, MICROBLOG, policy="refresh") == ["i2", "i1", "i0"]
         cache.clock.advance(seconds=61)
         assert await cache.ids(PUBSUB, MICROBLOG, policy="refresh") == ["i2", "i0"]
+
+    async def test_with_policy_refresh_is_the_service_s_where_the_node_is_forgotten_meanwhile(
+        self, cached: Make
+    ) -> None:
+        world = World()
+        service = blog(world)
+        cache: Cached = await cached(world)
+        await cache.read(PUBSUB, MICROBLOG)
+        await cache.idle()
+        cache.clock.advance(seconds=61)
+        service.hold()
+        reading = asyncio.create_task(cache.read(PUBSUB, MICROBLOG, policy="refresh"))
+        await service.holding(1)
+        forgetting = cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=True))
+        await service.holding(2)
+        service.release(1, request="unsubscribe")
+        await forgetting.wait()
+        service.release()
+        items, _, info = await reading
+        assert ([item["id"] for item in items], info["source"]) == (["i2", "i1", "i0"], "network")
 
 
 class TestWithoutASession:
