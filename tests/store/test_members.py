@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 from collections.abc import Callable
 from itertools import pairwise
@@ -175,3 +176,11 @@ def steps(db: Database, work: Callable[[], object]) -> int:
     finally:
         driver.set_progress_handler(None, 0)
     return count
+
+
+def test_garbage_is_not_looked_for_in_members(db: Database) -> None:
+    """Views hold them by the ten thousand."""
+    fill(db, 3, lambda number: {"title": f"apple {number}"})
+    found, *_ = db.read(Members(wanted("apple", order="modified"), db.dialect).following, None, 3)
+    gc.collect()
+    assert [gc.is_tracked(part) for each in found for part in (each, each.place, each.place.values)] == [False] * 9

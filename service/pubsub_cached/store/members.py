@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 from sqlalchemy import Connection, Select, func, select
 
@@ -39,17 +40,17 @@ _IDENTITIES = Several(
 Row = Sequence[Any]
 
 
-class Place:
+# Views hold a place and a member for each of their items. Neither is ever in a cycle, so nobody has to look for that.
+
+
+class Place(msgspec.Struct, frozen=True, eq=False, gc=False):
     """Where an item stands; comes before those it is less than. values: what it is sorted by, the last its own."""
 
-    __slots__ = ("_directions", "values")
-
-    def __init__(self, values: tuple[Any, ...], directions: Sequence[bool]) -> None:
-        self.values = values
-        self._directions = directions
+    values: tuple[Any, ...]
+    directions: Sequence[bool]
 
     def __lt__(self, other: Place) -> bool:
-        for mine, its, descending in zip(self.values, other.values, self._directions, strict=True):
+        for mine, its, descending in zip(self.values, other.values, self.directions, strict=True):
             if mine != its or type(mine) is not type(its):
                 left, right = comparable(mine), comparable(its)
                 if left != right:
@@ -66,7 +67,7 @@ class Place:
         return f"Place{self.values}"
 
 
-class Member(NamedTuple):
+class Member(msgspec.Struct, frozen=True, gc=False):
     """An item that a search finds: its key, its place, its row and its node's."""
 
     key: str
