@@ -3,7 +3,8 @@
 =================  ====================================================================================================
 accounts           account accounts holding elsewhere
 nodes              nodes transitions facts policy privacy proofs negatives refusals
-reads              reads node_reads service_reads options completeness place cursor pending replies pages shelf
+reads              reads node_reads options completeness place cursor pending replies pages shelf
+passed through     pass_through service_reads
 synchronisation    sync running turnstile rounds fetch ahead rungs finish archives subscriptions
 events             arrivals events watches overwrites max_items item_expire
 revalidation       revalidation pushes silence jitter

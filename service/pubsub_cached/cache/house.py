@@ -33,6 +33,7 @@ from .node_reads import NodeReads
 from .nodes import Nodes
 from .outbox import Outbox
 from .parsing import Parsing
+from .pass_through import PassThrough
 from .privacy import Privacy
 from .proofs import Proofs
 from .pushes import Pushes
@@ -177,11 +178,12 @@ class House:
     def _make_reads(self) -> None:
         """What answers reads, and tells who watches."""
         store, clock = self.store, self._clock
+        pass_through = PassThrough(store, self.nodes, self._recognition, self._parsing, self.sync, clock)
         self.reads = Reads(
             store,
             self.accounts,
             self.nodes,
-            self._recognition,
+            pass_through,
             self._parsing,
             self.sync,
             self._negatives,

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 # First and longest wait before a failed synchronisation is tried again, ms.
 RETRY_FIRST = 30_000
 RETRY_LONGEST = 6 * 3_600_000
+# How often a node's row says that it is in use, ms.
+IN_USE_MS = 3_600_000
 # Fields of a node's metadata, and of its configuration, by the column that they fill (XEP-0060 5.4, 16.4.4).
 _METADATA = {
     "pubsub#title": "title",
@@ -245,6 +247,8 @@ class Nodes:
 
     def in_use(self, node: NodeRow, now: int) -> None:
         """A client reads the node; nobody waits for that to be written down."""
+        if node.last_read is not None and now - node.last_read <= IN_USE_MS:
+            return
         written = self._store.write(functools.partial(node_store.update, last_read=now), node.id)
         written.add_done_callback(_log_failure)
 

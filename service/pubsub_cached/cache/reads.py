@@ -12,14 +12,12 @@ import msgspec
 from .. import errors
 from ..address import Address
 from ..records import InfoRecord, ItemRecord
-from ..store import flags
 from ..store.outbox import Entry
-from ..store.outline import ids_of
 from ..store.pages import read_items, read_kept
-from ..store.rows import KEPT, ItemsQuery, ItemsSlice, NodeRow
+from ..store.rows import ItemsQuery, ItemsSlice, NodeRow
 from ..store.store import Store
-from ..xmpp.port import Item, Session
-from . import completeness, pending, refusals, service_reads
+from ..xmpp.port import Item
+from . import completeness, pending, refusals
 from .account import BEGINNING, Account
 from .accounts import Accounts
 from .negatives import Negatives
@@ -27,17 +25,15 @@ from .nodes import Nodes
 from .options import LIMIT_AT_MOST, REPLY_BYTES, ReadOptions
 from .pages import Answer, Form, MadeAnswer, Pages, WantedItems, answered
 from .parsing import Parsing
+from .pass_through import PassThrough
 from .place import Place
-from .policy import Decision, decide, expired, freshness, servable
+from .policy import Decision, decide, freshness
 from .proofs import Proofs
-from .recognition import Recognition
 from .sync import Sync
 
 log = logging.getLogger(__name__)
 
 _FROM_CACHE = frozenset({Decision.CACHE, Decision.ANYWAY, Decision.FLAGGED})
-# How often a node's row says that it is in use, ms.
-IN_USE_MS = 3_600_000
 
 
 class Reads:
@@ -48,7 +44,7 @@ class Reads:
         store: Store,
         accounts: Accounts,
         nodes: Nodes,
-        recognition: Recognition,
+        pass_through: PassThrough,
         parsing: Parsing,
         sync: Sync,
         negatives: Negatives,
@@ -58,7 +54,7 @@ class Reads:
         self._store = store
         self._accounts = accounts
         self._nodes = nodes
-        self._recognition = recognition
+        self._pass_through = pass_through
         self._parsing = parsing
         self._sync = sync
         self._negatives = negatives
@@ -146,7 +142,7 @@ class Reads:
             decision = proving if options.policy != "cache" else Decision.NOT_CACHED
         if decision in _FROM_CACHE:
             assert node is not None
-            self._in_use(node, now)
+            self._nodes.in_use(node, now)
             if place.at_service:
                 # Without a session a window has no more for a walk that went past it; all else the service says.
                 alone = options.policy == "cache" or not online
@@ -160,7 +156,7 @@ class Reads:
             if wanted is not None:
                 wanted.served_of(node, found)
             if decision is Decision.FLAGGED:
-                self._validate(node, answer[2])
+                self._pass_through.validate(node, answer[2])
             return answer
         return self._with_timeout(self._slow(account, address, options, place, node, decision), address, options)
 
@@ -194,7 +190,7 @@ class Reads:
                 self._negatives.check(address)
         if options.policy == "default":
             self._negatives.check(address)
-        return await self._from_service(account, address, options, place, node)
+        return await self._pass_through.read(account, address, options, place, node)
 
     def _unproved(self, account: Account, node: NodeRow | None, options: ReadOptions) -> bool:
         if node is None:
@@ -234,7 +230,7 @@ class Reads:
             return await self._again(address, msgspec.structs.replace(options, policy="cache"))
         except errors.NotCached:
             # Forgotten, or kept no more, since it was to be validated: the service answers what is not kept.
-            return await self._from_service(account, address, options, place, await self._nodes.find(address))
+            return await self._pass_through.read(account, address, options, place, await self._nodes.find(address))
 
     async def _again(self, address: Address, options: ReadOptions) -> Answer:
         answer = self._get(address, options)
@@ -271,7 +267,7 @@ class Reads:
         return items, cursor, info
 
     async def _past(self, account: Account, node: NodeRow, options: ReadOptions, place: Place) -> Answer:
-        return await self._from_service(account, node.address, options, place, node)
+        return await self._pass_through.read(account, node.address, options, place, node)
 
     def _beyond(self, account: Account, node: NodeRow, options: ReadOptions, place: Place) -> Awaitable[Answer]:
         """A place that the window does not hold, or in another order: the service knows it, or nobody does."""
@@ -279,91 +275,6 @@ class Reads:
         if not asked or (node.completeness == "full" and not place.walks):
             raise refusals.no_such_item(options, place)
         return self._with_timeout(self._past(account, node, options, place), node.address, options)
-
-    async def _from_service(
-        self, account: Account, address: Address, options: ReadOptions, place: Place, node: NodeRow | None
-    ) -> Answer:
-        session, doubts = account.require_session(), self._nodes.doubts
-        begun, known = self._store.revision, node is not None
-        # The cursor goes on: too much in one request may cost the service its stream.
-        options = msgspec.structs.replace(options, limit=min(options.limit, LIMIT_AT_MOST))
-        try:
-            held = await self._held(node, options, place)
-            page = await service_reads.read(session, address, options, place, held)
-            unknown = node is None or node.state in ("unknown", "gone", "denied") or self._wanted(node)
-            if unknown:
-                node, _ = await self._nodes.discover(session, address, page.newest, doubts=doubts)
-            elif node is not None and node.state in KEPT and page.newest is not None:
-                node = await self._recognised(session, node, page.newest, doubts)
-        except errors.NoSuchItem as gone:
-            raise refusals.no_such_item(options, place) from gone
-        except errors.PubSubCachedError as error:
-            raise await self._nodes.failed(address, error) from error
-        assert node is not None
-        node = await self._nodes.proved(node, doubts)
-        info: InfoRecord = {
-            "source": "network",
-            "freshness": "validated",
-            "validated-at": self._clock(),
-            "completeness": node.completeness if servable(node) else "none",
-            "revision": await self._told_from(address, begun, known),
-        }
-        if node.state in KEPT:
-            if unknown or not servable(node):
-                self._validate(node, info)
-            self._in_use(node, self._clock())
-        records = await self._parsing.records(address, node, page.items)
-        # Marks are local, and of items that are not stored as well.
-        marks = await self._store.read(flags.of, address, [record["id"] for record in records])
-        for record in records:
-            record["flags"] = marks.get(record["id"], [])
-        past_window = bool(held) or place.past_window
-        return service_reads.answer(records, page, options, place, info, past_window=past_window)
-
-    async def _recognised(self, session: Session, node: NodeRow, newest: Item, doubts: int) -> NodeRow:
-        """The row as the newest item shows it."""
-        try:
-            shown = await self._recognition.recognise(node, newest.namespace)
-        except errors.NoSuchNode:
-            # The row went, not the node: a service says so in a stanza.
-            return (await self._nodes.discover(session, node.address, newest, doubts=doubts))[0]
-        if shown.state not in KEPT:
-            # What was made for it at the service is given up.
-            self._sync.in_background(node.address)
-        return shown
-
-    async def _told_from(self, address: Address, begun: int, known: bool) -> int:
-        """From which revision on changes have to be told to whoever was answered by the service.
-
-        What happened since it was asked, after ``begun``, may not be in the answer. known: there was a row then.
-        """
-        row = await self._nodes.find(address)
-        # Nothing is stored yet of a node that was just met: all that will be is told after this.
-        return row.floor if row is not None and not known and not row.item_count else begun
-
-    async def _held(self, node: NodeRow | None, options: ReadOptions, place: Place) -> frozenset[str]:
-        """Items of a window, which come before its end, also where the service has them behind it.
-
-        None of them in a walk that began at the service: what it has shown may be newer than the window.
-        """
-        began = place.walks and not place.past_window
-        if not place.after or began or node is None or not servable(node) or not options.newest_first:
-            return frozenset()
-        return frozenset(await self._store.read(ids_of, node.id)) if node.completeness == "window" else frozenset()
-
-    def _wanted(self, node: NodeRow) -> bool:
-        """A node that is only kept once somebody has read it, which is now."""
-        return node.state == "discovered" and self._parsing.on_demand(node.analyser)
-
-    def _validate(self, node: NodeRow, info: InfoRecord) -> None:
-        """Begin a synchronisation, unless one runs or the last one failed too recently."""
-        failing = node.failures > 0 and not expired(node, self._clock())
-        if not failing and not self._sync.running(node.address):
-            info["job"] = self._sync.job(node.address).path
-
-    def _in_use(self, node: NodeRow, now: int) -> None:
-        if node.last_read is None or now - node.last_read > IN_USE_MS:
-            self._nodes.in_use(node, now)
 
     async def _with_timeout(
         self, answer: Coroutine[Any, Any, Answer], address: Address, options: ReadOptions
