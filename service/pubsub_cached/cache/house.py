@@ -89,7 +89,6 @@ class House:
         self.accounts = Accounts(store, connector, secrets, config.account)
         self.privacy = Privacy(store, registry)
         self.proofs = Proofs(clock, self._limits.access_proof * 1000)
-        self.changes.on_node.append(self.proofs.node_changed)
         self._negatives = Negatives(clock)
         self._parsing = Parsing(registry, self._limits.payload_limit, self._limits.items_per_node)
         self.nodes = Nodes(
@@ -100,7 +99,7 @@ class House:
         self._make_reads()
         self._make_writing()
         self._make_upkeep()
-        self.removal.on_forgotten += [self.privacy.forget, self.nodes.suspected.discard]
+        self.removal.on_forgotten += [self.privacy.forget, self.proofs.forget, self.nodes.suspected.discard]
         self.accounts.on_removed.append(self._account_removed)
 
     def _make_synchronisation(self) -> None:

@@ -98,7 +98,6 @@ class Nodes:
         several ways at once, and none may undo what another has written meanwhile. None where nothing is chosen, or
         there is no row.
         """
-
         written = self._store.write(transitions.decide, address, choose)
         decided = await self._changes.after(written, self.told)
         return decided[1] if decided is not None else None

@@ -72,11 +72,6 @@ class Proofs:
         self.doubts += 1
         self._doubted[address] = self.doubts
 
-    def node_changed(self, address: Address, change: str) -> None:
-        """A node was removed from the cache."""
-        if change == "removed":
-            self.forget(address)
-
     def forget(self, address: Address) -> None:
         """There is no row of the node, and so nothing that could be shown."""
         self._proved.pop(address, None)

@@ -192,6 +192,15 @@ class TestSubscriptions:
 class TestAClientSubscribes:
     """While the daemon does something about its own subscription: from then on that is the client's."""
 
+    async def done(self, cache: Cached, service: Service, subscribing: asyncio.Task[str]) -> None:
+        """The client is answered first, then the daemon; the subscription stays when the node is forgotten."""
+        service.release(1, request="subscribe")
+        assert await subscribing == "subscribed"
+        service.release()
+        await cache.idle()
+        await purge(cache, forget=True)
+        assert service.node(MICROBLOG).subscribed(ALICE)
+
     async def test_while_a_synchronisation_looks_for_it(self, cached: Make) -> None:
         cache, service = await followed(cached)
         cache.house.sync.new_session(ALICE)
@@ -200,12 +209,7 @@ class TestAClientSubscribes:
         await reaching(service, "subscriptions")
         subscribing = asyncio.create_task(cache.house.subscribing.subscribe(BLOG, {}))
         await service.holding(2)
-        service.release(1, request="subscribe")
-        assert await subscribing == "subscribed"
-        service.release()
-        await cache.idle()
-        await purge(cache, forget=True)
-        assert service.node(MICROBLOG).subscribed(ALICE)
+        await self.done(cache, service, subscribing)
 
     async def test_while_a_synchronisation_makes_it(self, cached: Make) -> None:
         cache, service = await beginning(cached)
@@ -215,12 +219,7 @@ class TestAClientSubscribes:
         await service.holding(2)
         service.release(1, request="subscriptions")
         await service.holding(2)
-        service.release(1, request="subscribe")
-        assert await subscribing == "subscribed"
-        service.release()
-        await cache.idle()
-        await purge(cache, forget=True)
-        assert service.node(MICROBLOG).subscribed(ALICE)
+        await self.done(cache, service, subscribing)
 
     async def test_while_the_node_is_forgotten(self, cached: Make) -> None:
         cache, service = await followed(cached)
