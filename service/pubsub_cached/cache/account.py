@@ -180,6 +180,8 @@ class Account:
             raise errors.NotSupported(f"{self.jid} is in the configuration file; set its key 'enabled' there.")
         async with self._enabling:
             # In the order of the calls: the last one counts.
+            if self.removed:
+                raise self.gone()
             if enabled == self.enabled:
                 return
             self.row = await self._accounts.enable(self.jid, enabled)

@@ -90,16 +90,23 @@ class Accounts:
         if changes != self._changes or self._adding:
             # What came or went here meanwhile may be missing.
             return
-        for account in self.list():
-            if account.jid not in rows and account.origin == "bus" and not self._holding.runs(account):
-                log.info("account %s: removed by another daemon", account.jid)
-                await account.session.close()
-                self._forget(account)
-                await self._holding.removed(account)
+        went = [account for account in self.list() if self._went(account, rows)]
+        for account in went:
+            log.info("account %s: removed by another daemon", account.jid)
+            self._forget(account)
         for row in rows.values():
             if row.jid not in self._accounts:
                 log.info("account %s: added by another daemon", row.jid)
                 self._holding.take(self._came(row))
+        for account in went:
+            await account.session.close()
+            await self._holding.removed(account)
+
+    def _went(self, account: Account, rows: dict[str, AccountRow]) -> bool:
+        """Whether another daemon removed an account; it may have added one of the same name since."""
+        row = rows.get(account.jid)
+        there = row is not None and row.id == account.row.id
+        return not there and account.origin == "bus" and not self._holding.runs(account)
 
     def begin(self) -> None:
         """``connect`` is to come: calls that need a session wait for it."""
@@ -222,8 +229,11 @@ class Accounts:
         await self._holding.removed(account)
 
     def _forget(self, account: Account) -> None:
-        if self._accounts.pop(account.jid, None) is None:
+        if self._accounts.get(account.jid) is not account:
             return
+        # Whatever a client is about to do to it comes too late.
+        account.removed = True
+        del self._accounts[account.jid]
         self._changes += 1
         self._holding.show(account.row for account in self.list())
         for callback in self.on_removed:

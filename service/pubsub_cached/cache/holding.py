@@ -99,8 +99,10 @@ class Holding:
         """Run an account no longer, so that another daemon may."""
         if account.taking is not None and account.taking is not asyncio.current_task():
             account.taking.cancel()
-        if account.row.id in self._run and self._store.shared:
-            self.follower.left(account)
+        if self._store.shared:
+            if self.runs(account):
+                self.follower.left(account)
+            # Also where it was about to be run: the lock may be had, and nobody has heard of that yet.
             await self._release(account)
 
     async def removed(self, account: Account) -> None:
@@ -122,7 +124,8 @@ class Holding:
 
     async def _release(self, account: Account) -> None:
         self._run.discard(account.row.id)
-        await self._store.release(account.row.id)
+        # Whoever waits for it may be cancelled, and nobody else would do it.
+        await asyncio.shield(self._store.release(account.row.id))
 
     def _lost(self, account_ids: frozenset[int]) -> None:
         """Other daemons run these accounts since the connection to the database was lost."""
@@ -173,9 +176,15 @@ class Holding:
         """Make an account that is held ready; False when the other daemon has removed it."""
         if (configured := self._configured.get(account.jid)) is not None:
             row = await self._store.write(account_store.ensure, account.jid, **_columns(configured))
+            if row.id != account.row.id:
+                # The other daemon had it over its bus, and removed it.
+                await self._release(account)
+                account.written_down(row)
+                self.show(account.row for account in self.accounts())
+                await self._hold(row.id)
         else:
             found = await self._store.read(account_store.find, account.jid)
-            if found is None:
+            if found is None or found.id != account.row.id:
                 self.forget(account)
                 await self._release(account)
                 return False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, answered
 from tests.support.postgresql import PostgreSQL
 
-from .blog import MICROBLOG, PUBSUB
+from .blog import MICROBLOG, PUBSUB, writer_busy
 
 BOB = "bob@example.org"
 CAROL = "carol@example.org"
@@ -263,3 +265,115 @@ async def test_an_account_that_another_daemon_adds_is_run_where_its_password_is(
         await added.wait()
     await state(second, "online")
     assert account(first).state == "offline"
+
+
+async def told_of(cache: Cached) -> asyncio.Queue[str]:
+    """The accounts that come and go from now on."""
+    told: asyncio.Queue[str] = asyncio.Queue()
+    cache.house.accounts.on_added.append(lambda account: told.put_nowait(f"{account.jid} added"))
+    cache.house.accounts.on_removed.append(lambda account: told.put_nowait(f"{account.jid} removed"))
+    return told
+
+
+async def left(cache: Cached) -> None:
+    """Return once an account without a password is run no more."""
+    mine = account(cache)
+    assert mine.taking is not None
+    await asyncio.wait([mine.taking])
+    assert mine.looking is not None
+    await asyncio.wait([mine.looking])
+
+
+async def hear(told: asyncio.Queue[str], *sentences: str) -> None:
+    async with asyncio.timeout(30):
+        assert [await told.get() for _ in sentences] == [*sentences]
+
+
+async def test_a_password_that_comes_too_late_for_an_account_that_another_daemon_removed_is_not_kept(
+    begin: Begin,
+) -> None:
+    first, second = await begin(BOB), await begin(CAROL)
+    told = await told_of(second)
+    await first.house.accounts.add(ALICE, AccountOptions())
+    await hear(told, f"{ALICE} added")
+    await left(second)
+    late, passwords = account(second), second.directory / "secrets.json"
+    # Whoever reads it waits for somebody to write, as for a person whom a keyring asks.
+    os.mkfifo(passwords)
+    setting = asyncio.create_task(late.set_password("secret"))
+    await first.house.accounts.remove(account(first), keep_cache=False)
+    await hear(told, f"{ALICE} removed")
+    passwords.write_text("{}")
+    with pytest.raises(errors.NoSuchAccount, match=ALICE):
+        await setting
+    assert Secrets(passwords).lookup(ALICE) is None
+    for change in (late.connect(), late.set_enabled(False)):
+        with pytest.raises(errors.NoSuchAccount, match=ALICE):
+            await change
+    assert late.taking is None or late.taking.done()
+
+
+async def test_an_account_that_is_removed_and_added_again_between_two_looks_is_another_one(begin: Begin) -> None:
+    first, second = await begin(BOB), await begin(CAROL)
+    told = await told_of(second)
+    await first.house.accounts.add(ALICE, AccountOptions())
+    await hear(told, f"{ALICE} added")
+    await left(second)
+    await first.house.accounts.remove(account(first), keep_cache=False)
+    await first.house.accounts.add(ALICE, AccountOptions())
+    await account(first).set_password("secret")
+    await state(first, "online")
+    await read(first)
+    await first.idle()
+    await hear(told, f"{ALICE} removed", f"{ALICE} added")
+    await state(second, "waiting")
+    assert await read(second) == (["i1"], "offline")
+
+
+async def test_an_account_that_is_let_go_in_the_moment_in_which_it_is_taken_is_free(begin: Begin) -> None:
+    first, second = await begin(BOB), await begin(CAROL)
+    await first.house.accounts.add(ALICE, AccountOptions())
+    await first.idle()
+    mine, taken = account(first), threading.Event()
+    await first.house.accounts.let_go(mine)
+    await mine.connect()
+    assert mine.taking is not None
+    await asyncio.sleep(0)
+    first.store.maintain(lambda driver: taken.set())
+    # The lock is had, and nobody has heard of that yet.
+    assert taken.wait(30)
+    await first.house.accounts.let_go(mine)
+    await asyncio.wait([mine.taking])
+    await second.store.hold(mine.row.id)
+
+
+async def test_an_account_is_let_go_though_nobody_waits_for_that(begin: Begin) -> None:
+    first, second = await begin(BOB), await begin(CAROL)
+    await first.house.accounts.add(ALICE, AccountOptions())
+    await account(first).set_password("secret")
+    await state(first, "online")
+    with writer_busy(first):
+        leaving = asyncio.create_task(first.house.accounts.let_go(account(first)))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+    await first.idle()
+    await second.store.hold(account(first).row.id)
+
+
+async def test_an_account_of_the_configuration_goes_on_after_another_daemon_removed_it(begin: Begin) -> None:
+    first = await begin(BOB)
+    await first.house.accounts.add(ALICE, AccountOptions())
+    await account(first).set_password("secret")
+    await state(first, "online")
+    second = await begin(ALICE)
+    assert account(second).state == "waiting"
+    states: list[str] = []
+    account(second).on_change.append(lambda changed, names: states.append(changed.state))
+    await first.house.accounts.remove(account(first), keep_cache=False)
+    await state(second, "online")
+    assert "waiting" not in states
+    await read(second)
+    await second.idle()
+    assert await read(second) == (["i1"], "live")
+    assert await listed(second) == [ALICE]
