@@ -45,23 +45,23 @@ class Sending:
 
     def __init__(self, outbox: Outbox, entry: Entry, job: Job) -> None:
         self._outbox = outbox
+        # What is left of it: without the items that were sent.
         self._entry = entry
+        self._total = len(entry.items)
         self._job = job
-        self._done: list[str] = []
 
     async def run(self) -> str:
         """The closing message. Raises StanzaError for a refusal, Conflict, Timeout when it was tried too often."""
-        entry, account = self._entry, self._entry.address.account
+        whole, account = described(self._entry), self._entry.address.account
         delay = RETRY_FIRST
         while True:
             session = await self._outbox.session(account)
             self._job.begin()
             try:
-                for id_ in entry.items:
-                    if id_ not in self._done:
-                        await self._send(session, id_)
-                        self._done.append(id_)
-                        self._job.progress(len(self._done), len(entry.items))
+                for id_ in [*self._entry.items]:
+                    await self._send(session, id_)
+                    self._sent(id_)
+                    self._job.progress(self._done, self._total)
             except errors.Offline as error:
                 self._say(error)
             except _GivenUp:
@@ -73,12 +73,21 @@ class Sending:
                 await self._outbox.pause(account, delay)
                 delay = min(delay * 2, RETRY_LONGEST)
             else:
-                return f"{described(entry)} was sent."
+                return f"{whole} was sent."
+
+    @property
+    def _done(self) -> int:
+        return self._total - len(self._entry.items)
+
+    def _sent(self, id_: str) -> None:
+        """The service has an item as it is to be; of the next one nothing was sent yet."""
+        items = {other: base for other, base in self._entry.items.items() if other != id_}
+        self._entry = msgspec.structs.replace(self._entry, attempts=0, items=items)
 
     def _say(self, error: errors.PubSubCachedError) -> None:
         log.info("%s is tried again later: %s", described(self._entry), error.message)
         message = f"{described(self._entry)} waits to be sent: {error.message}"
-        self._job.progress(len(self._done), len(self._entry.items), message)
+        self._job.progress(self._done, self._total, message)
 
     async def _send(self, session: Session, id_: str) -> None:
         entry, writing, address = self._entry, self._outbox.writing, self._entry.address
@@ -104,13 +113,13 @@ class Sending:
     def _check(self, id_: str, found: frozenset[str] | None) -> None:
         """Raises Conflict where sending might undo what somebody else did, or do something twice."""
         entry, base = self._entry, self._entry.items[id_]
-        if found is None:
-            if entry.attempts:
-                raise errors.Conflict(
-                    f"{described(entry)} may have been sent already, and {entry.address.account} may not look; "
-                    "do it again if it was not."
-                )
-        elif base is not None and base not in found:
+        if entry.attempts and (found is None or base is None):
+            may = "may not look" if found is None else "could not look before that"
+            raise errors.Conflict(
+                f"{described(entry)} may have been sent already, and {entry.address.account} {may}; "
+                "do it again if it was not."
+            )
+        if found is not None and base is not None and base not in found:
             what = "was removed" if found == {NOTHING} else "was changed"
             raise errors.Conflict(
                 f"The item '{id_}' of {entry.address} {what} at the service since this was queued; "

@@ -22,7 +22,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Something to send; ``id`` 0 before it is stored.
 
     options: publish-options. items: the ids, and what each was when it was queued. path: of its
-    job. queued_at: ms. attempts: how often it may have been sent.
+    job. queued_at: ms. attempts: how often the first of the items that are left may have been sent.
     """
 
     id: int = 0

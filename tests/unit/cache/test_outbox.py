@@ -19,6 +19,7 @@ from tests.support.cached import ALICE, Cached, Make
 from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, owned, post, reaching, writer_busy
 
 CLIENT = ":1.42"
+BOX = Address(ALICE, PUBSUB, "box")
 
 
 class Scene:
@@ -342,6 +343,28 @@ class TestOnce:
         assert scene.job("mine").state == "done"
         assert scene.truth() == {}
 
+    async def test_each_item_of_a_retraction_is_sent_once(self, scene: Scene) -> None:
+        ids = [f"m{number}" for number in range(ATTEMPTS_AT_MOST + 2)]
+        for id_ in ids:
+            scene.service.publish(MICROBLOG, id_, post(id_))
+        await scene.restore()
+        await scene.cut()
+        await scene.retract(*ids, token="mine")
+        await scene.restore()
+        assert scene.job("mine").state == "done"
+        assert sorted(scene.truth()) == ["i0", "i1"]
+        assert scene.sent("retract") == len(ids)
+
+    async def test_so_is_each_where_nobody_may_look(self, scene: Scene) -> None:
+        scene.service.create_node("box", owner=ALICE)
+        for id_ in ("a", "b"):
+            scene.service.publish("box", id_, post(id_), publisher=ALICE)
+        scene.service.fail_next("forbidden", times=100)
+        await scene.cache.house.outbox.retract(BOX, ["a", "b"], True, CLIENT, "mine")
+        await scene.restore()
+        assert scene.job("mine").state == "done"
+        assert scene.service.items("box") == []
+
 
 class TestConflicts:
     async def test_what_somebody_changed_is_not_overwritten(self, scene: Scene) -> None:
@@ -368,6 +391,19 @@ class TestConflicts:
         await scene.restore()
         assert scene.job("mine").error == "im.pubsubcache1.Error.Conflict"
         assert scene.truth()["i0"] == post("theirs")
+
+    async def test_what_is_there_once_one_may_look_is_not_overwritten(self, scene: Scene) -> None:
+        scene.service.create_node("box", access_model="whitelist").publish_model = "open"
+        scene.service.ignore_next(request="publish")
+        await scene.cache.house.outbox.publish(BOX, "t", "<t xmlns='urn:t'/>", {}, CLIENT, "mine")
+        await scene.restore()
+        assert scene.job("mine").state == "running"
+        scene.service.configure("box", access_model="open")
+        scene.service.publish("box", "t", "<theirs xmlns='urn:t'/>")
+        await scene.cut()
+        await scene.restore()
+        assert scene.job("mine").error == "im.pubsubcache1.Error.Conflict"
+        assert [item.payload for item in scene.service.items("box")] == ["<theirs xmlns='urn:t'/>"]
 
     async def test_the_same_content_of_somebody_else_is_no_conflict(self, scene: Scene) -> None:
         await scene.publish("i0", "same", token="mine")
@@ -404,8 +440,7 @@ class TestRefusals:
 
     async def test_a_node_that_may_only_be_published_to(self, scene: Scene) -> None:
         scene.service.create_node("box", access_model="whitelist").publish_model = "open"
-        box = Address(ALICE, PUBSUB, "box")
-        await scene.cache.house.outbox.publish(box, "t", "<t xmlns='urn:t'/>", {}, CLIENT, "mine")
+        await scene.cache.house.outbox.publish(BOX, "t", "<t xmlns='urn:t'/>", {}, CLIENT, "mine")
         await scene.restore()
         assert scene.job("mine").state == "done"
         assert [item.id for item in scene.service.items("box")] == ["t"]
