@@ -10,7 +10,8 @@ from typing import Literal
 
 from ..store.rows import KEPT, NodeRow
 
-Policy = Literal["default", "cache", "refresh", "network"]
+# ``validated`` is what ``refresh`` becomes once the service was asked, whatever came of it; no client can name it.
+Policy = Literal["default", "cache", "refresh", "network", "validated"]
 POLICIES: tuple[Policy, ...] = ("default", "cache", "refresh", "network")
 
 Freshness = Literal["live", "validated", "offline", "stale"]
@@ -61,7 +62,7 @@ def decide(node: NodeRow | None, policy: Policy, online: bool, now: int) -> Deci
     if policy == "network":
         return Decision.SERVICE if online else Decision.OFFLINE
     if node is not None and node.state in ("denied", "gone"):
-        return Decision.ERROR if not online or policy == "cache" else _denied(policy)
+        return Decision.ERROR if not online or policy in ("cache", "validated") else _denied(policy)
     if node is None or not servable(node):
         return _without_copy(policy, online)
     if not online:
@@ -80,7 +81,7 @@ def _without_copy(policy: Policy, online: bool) -> Decision:
 
 
 def _with_copy(node: NodeRow, policy: Policy, now: int) -> Decision:
-    if policy == "cache":
+    if policy in ("cache", "validated"):
         return Decision.CACHE
     if node.state == "live":
         recent = node.validated_at is not None and 0 <= now - node.validated_at < RECENT_MS

@@ -185,7 +185,7 @@ class Reads:
                 await self._prove(account, address)
                 return await self._again(address, options)
             case Decision.VALIDATE:
-                return await self._validated(account, address, options, place)
+                return await self._validated(address, options)
             case Decision.RETRY:
                 self._negatives.check(address)
         if options.policy == "default":
@@ -195,8 +195,8 @@ class Reads:
     def _unproved(self, account: Account, node: NodeRow | None, options: ReadOptions) -> bool:
         if node is None:
             return False
-        if options.policy == "cache":
-            # Nothing may be asked: what was proved once is shown, unless there is a reason to doubt it.
+        if options.policy in ("cache", "validated"):
+            # Nothing may be asked, or was just now: what was proved once is shown, unless there is reason to doubt it.
             return self._proofs.doubted(account, node)
         return self._proofs.missing(account, node)
 
@@ -217,7 +217,7 @@ class Reads:
         if (node := await self._nodes.find(address)) is not None:
             await self._nodes.proved(node, doubts)
 
-    async def _validated(self, account: Account, address: Address, options: ReadOptions, place: Place) -> Answer:
+    async def _validated(self, address: Address, options: ReadOptions) -> Answer:
         """Service first; where it can't answer, the cache, which then says that it is stale."""
         try:
             async with asyncio.timeout(options.timeout * 0.9):
@@ -226,11 +226,8 @@ class Reads:
             raise
         except (errors.PubSubCachedError, TimeoutError) as error:
             log.info("%s could not be validated: %s", address, error)
-        try:
-            return await self._again(address, msgspec.structs.replace(options, policy="cache"))
-        except errors.NotCached:
-            # Forgotten, or kept no more, since it was to be validated: the service answers what is not kept.
-            return await self._pass_through.read(account, address, options, place, await self._nodes.find(address))
+        # What is kept no more, or not all of what was asked for, is the service's to answer.
+        return await self._again(address, msgspec.structs.replace(options, policy="validated"))
 
     async def _again(self, address: Address, options: ReadOptions) -> Answer:
         answer = self._get(address, options)

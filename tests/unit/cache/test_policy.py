@@ -83,6 +83,11 @@ def test_policy_cache_never_asks_the_service(name: str) -> None:
     assert decide(TABLE[name][0], "cache", True, NOW) in (CACHE, NOT_CACHED, ERROR)
 
 
+@pytest.mark.parametrize("name", TABLE)
+def test_a_read_that_was_validated_is_not_validated_again(name: str) -> None:
+    assert decide(TABLE[name][0], "validated", True, NOW) in (CACHE, SERVICE, ERROR)
+
+
 @pytest.mark.parametrize(
     ("row", "online", "expected"),
     [

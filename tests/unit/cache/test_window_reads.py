@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pubsub_cached.address import Address
@@ -91,6 +93,35 @@ async def test_named_items_past_the_window_are_the_services(cached: Make) -> Non
     await cache.idle()
     items, _, info = await cache.read(PUBSUB, MICROBLOG, ids=("i7", "i1"))
     assert ([item["id"] for item in items], info["completeness"]) == (["i7"], "window")
+
+
+async def test_a_walk_that_is_validated_at_each_page_does_not_end_with_the_window(cached: Make) -> None:
+    cache, _ = await window(cached, World(), 8)
+    found: list[str] = []
+    cursor = ""
+    while cursor or not found:
+        cache.clock.advance(seconds=61)
+        items, cursor, _ = await cache.read(PUBSUB, MICROBLOG, limit=3, cursor=cursor, policy="refresh")
+        found += [item["id"] for item in items]
+    assert found == ["i7", "i6", "i5", "i4", "i3", "i2", "i1", "i0"]
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ({"after": "i3"}, ["i2", "i1", "i0"]),
+        ({"before": "", "limit": 2}, ["i1", "i0"]),
+        ({"ids": ("i7", "i1")}, ["i7", "i1"]),
+        ({"index": 6}, ["i1", "i0"]),
+    ],
+    ids=["after", "last page", "named", "index"],
+)
+async def test_what_a_validated_window_does_not_hold_is_the_services(
+    cached: Make, place: dict[str, Any], expected: list[str]
+) -> None:
+    cache, _ = await window(cached, World(), 8)
+    cache.clock.advance(seconds=61)
+    assert await cache.ids(PUBSUB, MICROBLOG, policy="refresh", **place) == expected
 
 
 async def test_a_retraction_beyond_the_window_is_no_disagreement(cached: Make) -> None:
