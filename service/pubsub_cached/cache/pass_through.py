@@ -110,9 +110,10 @@ class PassThrough:
     async def _held(self, node: NodeRow | None, options: ReadOptions, place: Place) -> frozenset[str]:
         """Items of a window, which come before its end, also where the service has them behind it.
 
-        None of them in a walk that began at the service: what it has shown may be newer than the window.
+        None of them in a walk that began at the service: what it has shown may be newer than the window. Nor where the
+        service alone is asked: nothing of the window was given.
         """
-        began = place.walks and not place.past_window
+        began = (place.walks or options.policy == "network") and not place.past_window
         if not place.after or began or node is None or not servable(node) or not options.newest_first:
             return frozenset()
         return frozenset(await self._store.read(ids_of, node.id)) if node.completeness == "window" else frozenset()

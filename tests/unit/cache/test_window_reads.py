@@ -124,6 +124,15 @@ async def test_what_a_validated_window_does_not_hold_is_the_services(
     assert await cache.ids(PUBSUB, MICROBLOG, policy="refresh", **place) == expected
 
 
+@pytest.mark.parametrize("place", ["i6", "i4", "i3", "i2"])
+async def test_the_service_alone_gives_all_that_follows_an_item_of_the_window(cached: Make, place: str) -> None:
+    cache, _ = await window(cached, World(), 8)
+    everything = ["i7", "i6", "i5", "i4", "i3", "i2", "i1", "i0"]
+    assert (
+        await cache.ids(PUBSUB, MICROBLOG, after=place, policy="network") == everything[everything.index(place) + 1 :]
+    )
+
+
 async def test_a_retraction_beyond_the_window_is_no_disagreement(cached: Make) -> None:
     world = World()
     cache, service = await window(cached, world, 8, "post-{}-")
