@@ -38,12 +38,26 @@ def goes_on(node: NodeRow, options: ReadOptions, online: bool) -> bool:
 
 
 def past_window(node: NodeRow, options: ReadOptions, found: ItemsSlice) -> bool:
-    """Whether the page lies behind the oldest item of a window."""
+    """Whether the page lies behind the oldest item of a window, or begins with items that are."""
     if node.completeness != "window" or options.policy == "cache":
         return False
+    if options.oldest_first:
+        return node.state != "unreachable" and _begins_before(options, found)
     if options.before == "":
         # The service's last page, not the window's.
         return options.newest_first
     if found.items:
         return False
     return options.index is not None or options.after is not None or bool(options.cursor)
+
+
+def _begins_before(options: ReadOptions, found: ItemsSlice) -> bool:
+    """Whether items that are older than the window belong to a page that has the oldest first."""
+    if options.before is not None:
+        return not found.items or (found.index == 0 and len(found.items) < options.limit)
+    return options.ids is None and not (options.after or options.cursor)
+
+
+def is_placed(node: NodeRow, options: ReadOptions) -> bool:
+    """Whether a page's place among what is stored is its place among all items."""
+    return node.completeness == "full" or options.newest_first

@@ -47,6 +47,11 @@ class ReadOptions(msgspec.Struct, frozen=True):
         return self.order[0] == NEWEST_FIRST[0]
 
     @property
+    def oldest_first(self) -> bool:
+        """Whether the first key is the default one, the other way round."""
+        return self.order[0] == ("modified", False)
+
+    @property
     def is_bulk(self) -> bool:
         """Whether the answer may be larger than a reply."""
         return self.max_bytes > REPLY_BYTES

@@ -259,7 +259,7 @@ class Reads:
             info["validated-at"] = node.validated_at
         if node.completeness == "full":
             info["total"] = node.item_count
-        if items and found.index is not None:
+        if items and found.index is not None and completeness.is_placed(node, options):
             info["first"], info["last"], info["index"] = found.first, found.last, found.index
         return items, cursor, info
 

@@ -53,7 +53,7 @@ async def read(
     positioned = place.after or options.before is not None or options.index is not None
     if not positioned and options.newest_first:
         return await _newest(session, address, options.limit)
-    if options.newest_first and not fetch.own_server(address):
+    if (options.newest_first or options.oldest_first) and not fetch.own_server(address):
         page = await _from_place(session, address, options, place, held)
         if page is not None:
             return page
@@ -112,7 +112,7 @@ async def _from_place(
     ordered = fetch.oldest_first(listed, probe.items)
     if ordered is None or ("@" in address.service and fetch.by_id(listed)):
         return None
-    ids, more, index = _page(ordered[::-1], options, place, held)
+    ids, more, index = _page(ordered[::-1] if options.newest_first else ordered, options, place, held)
     items = await _by_ids(session, address, ids)
     newest = probe.items[-1] if probe.items else None
     return ServicePage(items, more, newest, index, len(ordered))
@@ -163,7 +163,8 @@ def _page(ids: list[str], options: ReadOptions, place: Place, held: frozenset[st
         start = max(0, end - options.limit)
         return ids[start:end], end < len(ids), start
     start = _behind(ids, options, place, held) if place.after else min(options.index or 0, len(ids))
-    rest = [id_ for id_ in ids[start:] if id_ not in held]
+    given = held.union(place.after)
+    rest = [id_ for id_ in ids[start:] if id_ not in given]
     before = len(ids) - len(rest)
     return rest[: options.limit], len(rest) > options.limit, before
 
@@ -178,8 +179,8 @@ def _behind(ids: list[str], options: ReadOptions, place: Place, held: frozenset[
     there = [ids.index(id_) for id_ in place.after if id_ in ids]
     if not there:
         return _find(ids, last)
-    # What is published again meanwhile stands before all others at most services.
-    return (max(there) if descending and key != "id" else there[-1]) + 1
+    # What is published again meanwhile is the newest at most services, and so farthest from its place.
+    return (max(there) if descending and key != "id" else min(there)) + 1
 
 
 def _find(ids: list[str], id_: str) -> int:

@@ -230,6 +230,22 @@ class TestUnclaimed:
         assert await cache.ids(PUBSUB, "things", order=(("created", False),), limit=2) == ["i0", "i1"]
         assert await cache.ids(PUBSUB, "things", order=(("id", False),), limit=3) == ["i0", "i1", "i10"]
 
+    @pytest.mark.parametrize("how", ["again", "gone"])
+    async def test_is_read_on_from_the_oldest_though_the_last_that_was_given_changed(
+        self, cached: Make, how: str
+    ) -> None:
+        world = World()
+        service = unclaimed(world, 6)
+        cache: Cached = await cached(world)
+        oldest_first = {"order": (("modified", False),), "limit": 3}
+        items, cursor, _ = await cache.read(PUBSUB, "things", **oldest_first)
+        assert [item["id"] for item in items] == ["i0", "i1", "i2"]
+        if how == "again":
+            service.publish("things", "i2", "<x xmlns='urn:example:x'>again</x>")
+        else:
+            service.retract("things", "i2", notify=True)
+        assert await cache.ids(PUBSUB, "things", cursor=cursor, **oldest_first) == ["i3", "i4", "i5"]
+
     async def test_is_read_from_a_place(self, cached: Make) -> None:
         world = World()
         unclaimed(world, 6)

@@ -7,19 +7,23 @@ from typing import Any
 import pytest
 
 from pubsub_cached.address import Address
+from pubsub_cached.cache.options import NEWEST_FIRST, Order
 from pubsub_cached.cache.policy import Policy
 from pubsub_cached.records import InfoRecord
-from pubsub_cached.xmpp.fake import EJABBERD, Service, World
+from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import MICROBLOG, PUBSUB
+from .blog import MICROBLOG, PROFILES, PUBSUB
 
+OLDEST_FIRST = (("modified", False),)
 TUNE = "http://jabber.org/protocol/tune"
 
 
-async def window(cached: Make, world: World, count: int, ids: str = "i{}") -> tuple[Cached, Service]:
+async def window(
+    cached: Make, world: World, count: int, ids: str = "i{}", *, profile: Profile = PROSODY
+) -> tuple[Cached, Service]:
     """A cache that keeps the newest five of so many items."""
-    service = world.service(PUBSUB)
+    service = world.service(PUBSUB, profile=profile)
     service.create_node(MICROBLOG, max_items=10_000)
     for number in range(count):
         service.publish(MICROBLOG, ids.format(number), ENTRY.format(number))
@@ -30,14 +34,14 @@ async def window(cached: Make, world: World, count: int, ids: str = "i{}") -> tu
 
 
 async def walk(
-    cache: Cached, service: str, node: str, limit: int, policy: Policy = "default"
+    cache: Cached, service: str, node: str, limit: int, policy: Policy = "default", order: Order = NEWEST_FIRST
 ) -> tuple[list[str], list[InfoRecord]]:
     """The ids of all pages, one after the other, and what each page says of itself."""
     found: list[str] = []
     said: list[InfoRecord] = []
     cursor = ""
     while cursor or not said:
-        items, cursor, info = await cache.read(service, node, limit=limit, cursor=cursor, policy=policy)
+        items, cursor, info = await cache.read(service, node, limit=limit, cursor=cursor, policy=policy, order=order)
         assert info.get("index") in (len(found), None)
         found += [item["id"] for item in items]
         said.append(info)
@@ -131,6 +135,71 @@ async def test_the_service_alone_gives_all_that_follows_an_item_of_the_window(ca
     assert (
         await cache.ids(PUBSUB, MICROBLOG, after=place, policy="network") == everything[everything.index(place) + 1 :]
     )
+
+
+@PROFILES
+@pytest.mark.parametrize("policy", ["default", "refresh", "network"])
+async def test_a_walk_from_the_oldest_begins_before_the_window(cached: Make, profile: Profile, policy: Policy) -> None:
+    cache, _ = await window(cached, World(), 8, profile=profile)
+    found, said = await walk(cache, PUBSUB, MICROBLOG, 3, policy, order=OLDEST_FIRST)
+    assert found == ["i0", "i1", "i2", "i3", "i4", "i5", "i6", "i7"]
+    assert {info["source"] for info in said} == {"network"}
+
+
+@pytest.mark.parametrize(
+    ("place", "expected", "source"),
+    [
+        ({"index": 2, "limit": 3}, ["i2", "i3", "i4"], "network"),
+        ({"before": "i5", "limit": 3}, ["i2", "i3", "i4"], "network"),
+        ({"before": "i3", "limit": 2}, ["i1", "i2"], "network"),
+        ({"before": "", "limit": 6}, ["i2", "i3", "i4", "i5", "i6", "i7"], "network"),
+        ({"before": "i5", "limit": 2}, ["i3", "i4"], "cache"),
+        ({"before": "", "limit": 2}, ["i6", "i7"], "cache"),
+        ({"after": "i4"}, ["i5", "i6", "i7"], "cache"),
+        ({"after": "i7"}, [], "cache"),
+        ({"after": "i1", "limit": 3}, ["i2", "i3", "i4"], "network"),
+        ({"ids": ("i6", "i4")}, ["i4", "i6"], "cache"),
+    ],
+    ids=[
+        "index",
+        "before, over the edge",
+        "before the window",
+        "last page, over the edge",
+        "before, inside",
+        "last page, inside",
+        "after, inside",
+        "after the newest",
+        "after, before the window",
+        "named",
+    ],
+)
+async def test_from_the_oldest_only_what_begins_in_the_window_is_the_cache_s(
+    cached: Make, place: dict[str, Any], expected: list[str], source: str
+) -> None:
+    cache, _ = await window(cached, World(), 8)
+    items, _, info = await cache.read(PUBSUB, MICROBLOG, order=OLDEST_FIRST, **place)
+    assert ([item["id"] for item in items], info["source"]) == (expected, source)
+    assert "index" not in info or info["index"] == int(expected[0].removeprefix("i"))
+
+
+@pytest.mark.parametrize(
+    "order", [(("modified", False),), (("created", True),), (("id", False),)], ids=lambda order: order[0][0]
+)
+async def test_a_page_of_a_window_tells_no_place_that_is_one_in_the_window_only(cached: Make, order: Order) -> None:
+    cache, _ = await window(cached, World(), 8)
+    items, _, info = await cache.read(PUBSUB, MICROBLOG, order=order, policy="cache")
+    assert (len(items), info["completeness"], "index" in info) == (5, "window", False)
+
+
+async def test_from_the_oldest_a_service_out_of_reach_is_not_asked(cached: Make) -> None:
+    world = World()
+    cache, service = await window(cached, world, 8)
+    service.down()
+    world.cut(ALICE)
+    world.restore(ALICE)
+    await cache.idle()
+    items, _, info = await cache.read(PUBSUB, MICROBLOG, order=OLDEST_FIRST)
+    assert ([item["id"] for item in items], info["freshness"]) == (["i3", "i4", "i5", "i6", "i7"], "stale")
 
 
 async def test_a_retraction_beyond_the_window_is_no_disagreement(cached: Make) -> None:
