@@ -1,7 +1,7 @@
 """Work that blocks and may never end, in a thread that can be left behind.
 
-A pool would do for what ends: here a keyring, a command or another client's file decides, and whoever else needs the
-pool would wait for it as well.
+A pool would do for what ends: here a keyring, a command, another client's file or a plugin's parser decides, and who
+else needs the pool would wait for it as well, and so would the end of the process.
 """
 
 from __future__ import annotations

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from pubsub_cached.bus import RemoteError
+from pubsub_cached.bus import RemoteError, Variant
+from pubsub_cached.cache.parsing import LARGE
 from tests.support.bus import PrivateBus
 from tests.support.daemon import Daemon
+
+# A plugin whose parser reads what nobody writes.
+HANGING = """
+from pathlib import Path
+from pubsub_cached.analysers.definition import Definition
+
+def register(registry):
+    registry.register(Definition(name="hanging", type="thing", namespace="urn:x", to_sync=True, parser=parse))
+
+def parse(item):
+    return {{"text": Path("{}").read_text()}}
+"""
 
 
 async def status(daemon: Daemon, *arguments: str) -> tuple[int, str]:
@@ -35,6 +50,30 @@ async def test_running_calls_are_answered_before_the_end(daemon: Daemon) -> None
     assert await daemon.end() == 0
     for outcome in await asyncio.gather(*waiting, return_exceptions=True):
         assert isinstance(outcome, str) or (isinstance(outcome, RemoteError) and "NoReply" not in outcome.name)
+
+
+async def test_a_plugin_s_parser_that_hangs_does_not_hold_it_up(
+    daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, hanging = tmp_path / "site", tmp_path / "hanging"
+    information = site / "hanging-1.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: hanging\nVersion: 1\n")
+    (information / "entry_points.txt").write_text("[pubsub_cached.analysers]\nhanging = hanging:register\n")
+    (site / "hanging.py").write_text(HANGING.format(hanging))
+    os.mkfifo(hanging)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), *sys.path]))
+    await daemon.start()
+    await daemon.call("Manager", "AddAccount", "sa{sv}", "alice@example.org", {})
+    payload = f"<x xmlns='urn:x'>{'y' * LARGE}</x>"
+    options = {"queue": Variant("b", True)}
+    arguments = ("", "pubsub.example.org", "things", "", payload, options)
+    publishing = asyncio.create_task(daemon.call("PubSub", "Publish", "sssssa{sv}", *arguments))
+    # The parser is at work once it reads.
+    with await asyncio.to_thread(hanging.open, "w"):
+        assert await daemon.end() == 0
+    with pytest.raises(RemoteError, match="stop"):
+        await publishing
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,7 @@ class Cached:
             await self.house.events.settled()
             await self.house.revalidation.settled()
             await self.house.sync.settled()
+            await self.house.unsubscribing.settled()
             await self.store.write(lambda tx: None)
         await self.house.changes.settled()
 

@@ -227,8 +227,6 @@ class Events:
         node = await self._recognition.recognise(node, next((each.namespace for each in reversed(event.items)), ""))
         if node.state not in KEPT:
             log.debug("%s is not kept, as its first item shows; its event is not applied", address)
-            # What was made for it at the service is given up.
-            self._sync.in_background(address)
             return
         items = self._parsing.named(node.analyser, event.items)
         if len(items) < len(event.items):

@@ -48,6 +48,7 @@ from .silence import Silence
 from .subscribing import Subscribing
 from .subscriptions import Subscriptions
 from .sync import Sync
+from .unsubscribing import Unsubscribing
 from .upkeep import Upkeep
 from .views import Views
 from .writing import Writing
@@ -121,10 +122,13 @@ class House:
             audit_ms=self._audit_ms,
         )
         self.sync = Sync(store, self.accounts, self.nodes, self.jobs, rounds, subscriptions, facts)
+        self.unsubscribing = Unsubscribing(store, self.nodes, self.sync, clock, jitter)
+        self.nodes.unsubscribe = self.unsubscribing.begin
         self.removal = Removal(
             store,
             self._parsing,
             self.sync,
+            self.unsubscribing,
             self.changes,
             self._negatives,
             self.jobs,
@@ -141,6 +145,7 @@ class House:
             self.accounts,
             self._parsing,
             self.sync,
+            self.unsubscribing,
             self.removal,
             self.changes,
             self._negatives,
@@ -268,6 +273,7 @@ class House:
         await self.analysing.close()
         await self.jobs.close()
         await self.revalidation.close()
+        await self.unsubscribing.close()
         await self.sync.close()
         await self.events.close()
         self.reads.pages.close()
@@ -300,6 +306,7 @@ class House:
         self.proofs.forget_account(account.jid)
         self._negatives.clear_account(account.jid)
         self.sync.forget_account(account.jid)
+        self.unsubscribing.forget_account(account.jid)
         self.revalidation.forget_account(account)
         self.elsewhere.forget(account)
 

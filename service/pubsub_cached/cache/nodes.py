@@ -25,7 +25,7 @@ from .jitter import Jitter
 from .negatives import Negatives
 from .privacy import Privacy
 from .proofs import Proofs
-from .transitions import Choose, Columns, Written, asks, still
+from .transitions import Choose, Columns, Written, asks, is_followed_in_vain, still
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,8 @@ class Nodes:
         self.suspected: set[Address] = set()
         # Has an agent say what a node is; set by whoever asks agents.
         self.ask: Callable[[Address], None]
+        # Gives up what the daemon subscribed to for a node that is kept no more; set by whoever asks services to.
+        self.unsubscribe: Callable[[Address], None]
         # Has a node's items parsed by what it is now; set by whoever parses again.
         self.parse_again: Callable[[Address], None]
 
@@ -105,6 +107,8 @@ class Nodes:
     def tell(self, before: NodeRow, after: NodeRow) -> None:
         """The signal that the change of a row owes."""
         self.privacy.note(after)
+        if is_followed_in_vain(after):
+            self.unsubscribe(after.address)
         if after.state != before.state:
             self._changes.node(after.address, after.state)
         elif after.revision != before.revision:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -16,6 +15,7 @@ from ..errors import NotSupported
 from ..pace import Pace
 from ..records import ItemRecord
 from ..store.rows import NodeRow, StoredItem, digest
+from ..threads import in_thread
 from ..xmpp import payload as xml
 from ..xmpp.port import Item
 
@@ -160,8 +160,8 @@ class Parsing:
 
 
 async def _worked_out(payload: str, work: Callable[[], T]) -> T:
-    """What is made of a payload, here or, where there is much of it, on a thread."""
-    return work() if len(payload) < LARGE else await asyncio.to_thread(work)
+    """What is made of a payload, here or, where there is much of it, on a thread; a plugin's parser may never end."""
+    return work() if len(payload) < LARGE else await in_thread(work, "parser")
 
 
 def stored(context: ItemContext, parsed: Parsed) -> StoredItem:

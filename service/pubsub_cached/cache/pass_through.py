@@ -89,14 +89,10 @@ class PassThrough:
     async def _recognised(self, session: Session, node: NodeRow, newest: Item, doubts: int) -> NodeRow:
         """The row as the newest item shows it."""
         try:
-            shown = await self._recognition.recognise(node, newest.namespace)
+            return await self._recognition.recognise(node, newest.namespace)
         except errors.NoSuchNode:
             # The row went, not the node: a service says so in a stanza.
             return (await self._nodes.discover(session, node.address, newest, doubts=doubts))[0]
-        if shown.state not in KEPT:
-            # What was made for it at the service is given up.
-            self._sync.in_background(node.address)
-        return shown
 
     async def _told_from(self, address: Address, begun: int, known: bool) -> int:
         """From which revision on changes have to be told to whoever was answered by the service.

@@ -27,7 +27,7 @@ from .nodes import Nodes
 from .options import ReanalyseFilter
 from .parsing import Parsing
 from .sync import Sync
-from .transitions import Written, asks
+from .transitions import DISCOVERED, EXCLUDED, Written, asks
 
 log = logging.getLogger(__name__)
 
@@ -275,7 +275,7 @@ def _subject(row: NodeRow) -> Subject:
 
 
 def _apply(tx: Transaction, subject: Subject, matched: Matched, kept: bool) -> Written:
-    """Write down what a node is; one that nobody keeps any more loses its copy: from now on the service is asked.
+    """Write down what a node is; one that nobody keeps any more loses its copy.
 
     Nothing where something else is known of it than what was matched.
     """
@@ -290,11 +290,11 @@ def _apply(tx: Transaction, subject: Subject, matched: Matched, kept: bool) -> W
         columns["analyser_version"] = 0
     if matched.excluded:
         item_store.drop(tx, row.id)
-        columns |= {"state": "excluded", "reason": "policy", "next_sync": None}
+        columns |= EXCLUDED
     elif row.pinned or keep:
         if row.state in ("discovered", "excluded"):
             columns |= {"state": "syncing", "reason": ""}
     elif row.state in KEPT or row.state == "excluded":
         item_store.drop(tx, row.id)
-        columns |= {"state": "discovered", "reason": "", "next_sync": None}
+        columns |= DISCOVERED
     return row, node_store.update(tx, row.id, **columns)

@@ -23,6 +23,8 @@ from .negatives import Negatives
 from .options import PurgeFilter
 from .parsing import Parsing
 from .sync import Sync
+from .transitions import DISCOVERED
+from .unsubscribing import Unsubscribing
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ class Removal:
         store: Store,
         parsing: Parsing,
         sync: Sync,
+        unsubscribing: Unsubscribing,
         changes: Changes,
         negatives: Negatives,
         jobs: Jobs,
@@ -53,6 +56,7 @@ class Removal:
         self._store = store
         self._parsing = parsing
         self._sync = sync
+        self._unsubscribing = unsubscribing
         self._changes = changes
         self._negatives = negatives
         self._jobs = jobs
@@ -92,15 +96,16 @@ class Removal:
         async def work(job: Job) -> str:
             rows = await self._everything(run=True)
             for number, row in enumerate(rows, 1):
-                await self._unsubscribe(row)
+                await self._forsake(row)
                 job.progress(number, len(rows))
             self._sync.all_disturbed()
             removed = await self._changes.after(self._store.write(maintenance.reset), self._all_removed)
             for row in removed:
                 # What was kept, or followed anew, since its turn above.
+                claims = self._sync.claims(row.address)
                 again = await self._store.read(node_store.find, row.address)
                 if again is None and not self._sync.running(row.address):
-                    await self._give_up(row)
+                    await self._unsubscribing.forgotten(row, claims)
             return f"{len(removed)} nodes were forgotten."
 
         return self._jobs.start("reset", work, sender, token)
@@ -156,16 +161,8 @@ class Removal:
             self._sync.disturbed(entry.address)
             if await self._store.write(_let_go, entry.id, before):
                 self._changes.node(entry.address, "discovered")
-                await self._follow_no_more(entry.address)
-
-    async def _follow_no_more(self, address: Address) -> None:
-        """Give up the subscription to a node that was let go, unless somebody has read it since and it is kept."""
-        row = await self._store.read(node_store.find, address)
-        if row is None or row.state in KEPT or self._sync.running(address):
-            return
-        await self._unsubscribe(row)
-        if await self._store.write(_given_up, row.id):
-            self._changes.node(address, "updated")
+                # Unless somebody has read it by then, and it is kept.
+                self._unsubscribing.begin(entry.address)
 
     async def _everything(self, *, run: bool) -> list[NodeRow]:
         """run: of the accounts that are run, else of those as well that another daemon runs."""
@@ -188,7 +185,7 @@ class Removal:
 
         dropped = await self._changes.after(self._store.write(drop, row.id), tell)
         if chosen.forget:
-            await self._unsubscribe(row)
+            await self._forsake(row)
             await self._forget(row.id, row.address)
             self._negatives.clear(row.address)
         return dropped
@@ -207,16 +204,12 @@ class Removal:
         for callback in self.on_forgotten:
             callback(address)
 
-    async def _unsubscribe(self, row: NodeRow) -> None:
+    async def _forsake(self, row: NodeRow) -> None:
+        """Give up the subscription to a node whose row is about to go."""
+        claims = self._sync.claims(row.address)
         # It may have been subscribed to since the row was read.
         now = await self._store.read(node_store.find, row.address)
-        await self._give_up(now or row)
-
-    async def _give_up(self, row: NodeRow) -> None:
-        try:
-            await self._sync.unsubscribe(row)
-        except errors.PubSubCachedError as error:
-            log.warning("The subscription to %s could not be given up: %s", row.address, error.message)
+        await self._unsubscribing.forgotten(now or row, claims)
 
 
 def _let_go(tx: Transaction, node_id: int, before: int) -> bool:
@@ -225,14 +218,5 @@ def _let_go(tx: Transaction, node_id: int, before: int) -> bool:
     if row is None or row.state not in KEPT or row.last_read is None or row.last_read >= before:
         return False
     item_store.drop(tx, node_id)
-    node_store.update(tx, node_id, state="discovered", reason="", next_sync=None, last_read=None)
-    return True
-
-
-def _given_up(tx: Transaction, node_id: int) -> bool:
-    """The daemon's own subscription has ended, unless the node is kept again, and with that subscribed to anew."""
-    row = node_store.by_id(tx.connection, node_id)
-    if row is None or row.state in KEPT or not row.own_subscription:
-        return False
-    node_store.update(tx, node_id, subscribed=False, own_subscription=False, subid="")
+    node_store.update(tx, node_id, **DISCOVERED, last_read=None)
     return True

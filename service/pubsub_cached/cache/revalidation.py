@@ -30,6 +30,7 @@ from .removal import Removal
 from .rounds import SILENCE_MS
 from .silence import Silence
 from .sync import Sync
+from .unsubscribing import Unsubscribing
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Revalidation:
         accounts: Accounts,
         parsing: Parsing,
         sync: Sync,
+        unsubscribing: Unsubscribing,
         removal: Removal,
         changes: Changes,
         negatives: Negatives,
@@ -68,6 +70,7 @@ class Revalidation:
         self._accounts = accounts
         self._parsing = parsing
         self._sync = sync
+        self._unsubscribing = unsubscribing
         self._removal = removal
         self._changes = changes
         self._negatives = negatives
@@ -144,6 +147,7 @@ class Revalidation:
         if not await self._demoted(account):
             return
         account.set_ready()
+        await self._unsubscribing.session_began(account.jid)
         entries = await self._store.read(schedule.of_account, account.jid, KEPT - {"polled"})
         later: dict[int, int] = {}
         now = self._clock()
@@ -206,8 +210,9 @@ class Revalidation:
                     self._sync.in_background(entry.address)
             asked = await self._silence.look(online, now)
             await self._removal.tidy(now)
+            again = self._unsubscribing.look(online, now)
             due = await self._store.read(schedule.next_due, now)
-            return min((at for at in (asked, due) if at is not None), default=None)
+            return min((at for at in (asked, again, due) if at is not None), default=None)
 
     async def _spoke(self, entry: Entry, now: int) -> bool:
         """Whether a live node was heard of lately, so that its turn comes later."""

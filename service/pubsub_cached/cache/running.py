@@ -38,6 +38,11 @@ class Running:
         self.doubts = 0
         self.progress: list[Progress] = []
 
+    async def ended(self) -> None:
+        """Wait for the end, whatever it is."""
+        assert self.task is not None
+        await asyncio.wait([self.task])
+
     def say(self, done: int, total: int) -> None:
         """Tell whoever waits how far it is."""
         for progress in self.progress:

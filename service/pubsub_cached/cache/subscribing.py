@@ -22,6 +22,7 @@ from .negatives import Negatives
 from .nodes import Nodes
 from .rounds import POLL_MS
 from .sync import Sync
+from .transitions import UNSUBSCRIBED
 from .writing import TIMEOUT
 
 log = logging.getLogger(__name__)
@@ -121,13 +122,7 @@ def _decline(
     node = node_store.ensure(tx, address) if first else node_store.find(tx.connection, address)
     if node is None:
         return None
-    columns: dict[str, Any] = {
-        "subscribed": False,
-        "own_subscription": False,
-        "subid": "",
-        "declined": True,
-        "guarantee": "weak" if node.guarantee else "",
-    }
+    columns = UNSUBSCRIBED | {"declined": True, "guarantee": "weak" if node.guarantee else ""}
     if node.state == "live" and not pushed:
         columns |= {"state": "polled", "reason": "", "next_sync": next_sync}
     return node, node_store.update(tx, node.id, **columns)

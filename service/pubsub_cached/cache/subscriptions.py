@@ -257,20 +257,44 @@ class Subscriptions:
         if not asking.cancelled() and asking.exception() is None:
             self._listed[key] = asking.result()
 
-    async def give_up(self, session: Session, node: NodeRow) -> None:
-        """End the subscription that the daemon itself made, unless that was done already; never another."""
+    async def give_up(self, session: Session, node: NodeRow, claims: int) -> bool:
+        """End the subscription that the daemon itself made, unless that was done already; never another.
+
+        claims: what it was before the row was read. False where a client has it by now, or is about to, and the row
+        does not say so yet. Raises Offline, Timeout and StanzaError; then it may still be there.
+        """
         address = node.address
+        if address in self._claiming or self.claims(address) != claims:
+            return False
         _, known = self._known.get(address, (0, None))
-        if address in self._claiming:
-            # A client has asked for it, and the row does not say so yet.
-            return
         if node.own_subscription and (known is None or known.state != "none"):
-            self.remember(address, Subscription(address.node, address.account, "none"))
-            await session.unsubscribe(address.service, address.node, node.subid)
+            # Before the request, for whoever subscribes meanwhile does so after it.
+            ended = Subscription(address.node, address.account, "none")
+            self.remember(address, ended)
+            try:
+                await session.unsubscribe(address.service, address.node, node.subid)
+            except errors.PubSubCachedError as error:
+                if not _has_ended(error):
+                    self._unsure(address, ended)
+                    raise
+        return True
+
+    def _unsure(self, address: Address, supposed: Subscription) -> None:
+        """What was taken for granted was not said by the service, which is asked anew."""
+        if self._known.get(address, (0, None))[1] is supposed:
+            del self._known[address]
+        self._listed.pop((address.account, address.service), None)
 
     def _lists(self, address: Address) -> bool:
         listing = self._listed.get((address.account, address.service))
         return listing is not None and listing.nodes is not None
+
+
+def _has_ended(error: errors.PubSubCachedError) -> bool:
+    """Whether a refused unsubscription says that there is no subscription (XEP-0060 6.2.3)."""
+    if not isinstance(error, errors.StanzaError):
+        return False
+    return error.pubsub_condition == "not-subscribed" or error.condition in ("item-not-found", "gone")
 
 
 def _hearsay(node: NodeRow, found: Subscription) -> bool:

@@ -25,7 +25,6 @@ from .overwrites import Overwrites, Question
 from .rounds import Rounds
 from .running import Progress, Running
 from .subscriptions import Subscriptions
-from .transitions import Columns
 from .turnstile import Turnstile
 
 log = logging.getLogger(__name__)
@@ -119,8 +118,7 @@ class Sync:
         """Synchronise now and wait; ``full``: fetch everything. Raises what a read would raise."""
         while (running := self._running.get(address)) is not None and running.forgotten:
             # It ends in vain, and what it made at the service it undoes first.
-            assert running.task is not None
-            await asyncio.wait([running.task])
+            await running.ended()
         if running is None:
             running = self._begin(address, Running(urgent=True, pin=pin, full=full))
         else:
@@ -149,6 +147,11 @@ class Sync:
         """Whether the node is being synchronised."""
         running = self._running.get(address)
         return running is not None and not running.forgotten
+
+    async def ended(self, address: Address) -> None:
+        """Wait until the node is not being synchronised."""
+        while (running := self._running.get(address)) is not None:
+            await running.ended()
 
     def touched(self, address: Address, ids: list[str]) -> None:
         """An event changed these items; a synchronisation under way leaves them as they are."""
@@ -233,15 +236,18 @@ class Sync:
         """What the service said of subscriptions in an earlier session is forgotten."""
         self._subscriptions.forget(account)
 
+    def claims(self, address: Address) -> int:
+        """A number that is another one once a client has subscribed: a row that was read before does not say so."""
+        return self._subscriptions.claims(address)
+
     def can_unsubscribe(self, node: NodeRow) -> bool:
         """Whether there is no subscription to give up, or a session to do it in."""
         return not node.own_subscription or self._accounts.get(node.address.account).online
 
-    async def unsubscribe(self, node: NodeRow) -> None:
-        """Give up the subscription that the daemon itself made; never another."""
+    async def unsubscribe(self, node: NodeRow, claims: int) -> bool:
+        """Give up the subscription that the daemon itself made; see ``Subscriptions.give_up``. False while offline."""
         account = self._accounts.get(node.address.account)
-        if account.online:
-            await self._subscriptions.give_up(account.session, node)
+        return account.online and await self._subscriptions.give_up(account.session, node, claims)
 
     async def settled(self) -> None:
         """Wait until no synchronisation runs."""
@@ -287,8 +293,11 @@ class Sync:
             node = await self._nodes.find(address)
             if node is None and number:
                 raise await self._forgotten(session, address, running)
-            if node is not None and number and node.state == "excluded":
-                return await self._excluded(session, node, running)
+            if node is not None and node.state == "excluded":
+                # What was made for it at the service is given up by itself.
+                if running.pin:
+                    raise _never_stored(address)
+                return node
             fresh = node is None or node.state in ("unknown", "discovered", "gone", "denied")
             if node is None or fresh or node.reason in ("configuration", UNPROVED):
                 whole = running.pin and (node is None or not node.analyser)
@@ -317,30 +326,13 @@ class Sync:
         running.forgotten = True
         if running.made is not None:
             # Whoever forgot the node could not know of it.
-            await self._give_up(session, running.made)
+            try:
+                await self._subscriptions.give_up(session, running.made, running.claims)
+            except errors.PubSubCachedError as refusal:
+                log.info("the subscription to %s was not given up: %s", address, refusal.message)
         return errors.Cancelled(
             f"{address} was removed from the cache while it was fetched; read or synchronise it again."
         )
-
-    async def _excluded(self, session: Session, node: NodeRow, running: Running) -> NodeRow:
-        """The row of a node whose items showed that nothing of it is stored, without what was made for it."""
-        await self._give_up(session, node)
-        row = await self._nodes.decide(node.address, _let_go)
-        if running.pin:
-            raise _never_stored(node.address)
-        return row or node
-
-    async def _give_up(self, session: Session, made: NodeRow) -> None:
-        """End the subscription if the daemon made it."""
-        try:
-            await self._subscriptions.give_up(session, made)
-        except errors.PubSubCachedError as refusal:
-            log.info("the subscription to %s was not given up: %s", made.address, refusal.message)
-
-
-def _let_go(node: NodeRow) -> Columns:
-    own = {"subscribed": False, "own_subscription": False, "subid": ""} if node.own_subscription else {}
-    return {"pinned": False, **own}
 
 
 def _never_stored(address: Address) -> errors.NotSupported:

@@ -12,7 +12,7 @@ from ..address import Address
 from ..analysers.registry import Matched
 from ..store import items as item_store
 from ..store import nodes as node_store
-from ..store.rows import KEPT, UNPROVED, Delta, NodeRow
+from ..store.rows import KEPT, LET_GO, UNPROVED, Delta, NodeRow
 from ..store.store import Transaction
 
 Columns = dict[str, Any]
@@ -21,10 +21,21 @@ Choose = Callable[[NodeRow], Columns | None]
 # A row before, None for one that was made, and after; None for no change.
 Written = tuple[NodeRow | None, NodeRow] | None
 
+# Of nodes that the account is subscribed to no more, of those of which nothing is ever stored, and of those that
+# nobody keeps: from now on the service is asked.
+UNSUBSCRIBED: Columns = {"subscribed": False, "own_subscription": False, "subid": ""}
+EXCLUDED: Columns = {"state": "excluded", "reason": "policy", "pinned": False, "next_sync": None}
+DISCOVERED: Columns = {"state": "discovered", "reason": "", "next_sync": None}
+
 
 def still(node: NodeRow, reason: str) -> str:
     """A reason, unless the node has one that only a successful read may take away."""
     return UNPROVED if node.reason == UNPROVED else reason
+
+
+def is_followed_in_vain(node: NodeRow) -> bool:
+    """Whether nobody keeps the node, and the daemon has a subscription that it made."""
+    return node.own_subscription and node.state in LET_GO
 
 
 def asks(matched: Matched) -> bool:
@@ -61,21 +72,23 @@ def classify(
     kept = node.pinned or _kept(node, matched, asked, waits)
     if matched.excluded:
         item_store.drop(tx, node.id)
-        columns |= {"state": "excluded", "reason": "policy"}
+        columns |= EXCLUDED
     elif not kept and (node.state in KEPT or node.completeness != "none"):
-        # Nobody keeps it any more: from now on the service is asked.
         item_store.drop(tx, node.id)
-        columns |= {"state": "discovered", "reason": "", "next_sync": None, "gone_at": None}
-    elif node.state in ("denied", "gone") and not proved:
-        pass
-    elif node.completeness != "none":
-        if node.state == "denied":
-            # It could be read just now, so what was hidden may be shown again once it is validated.
-            columns |= {"state": "stale", "reason": "access", "gone_at": None}
-    elif node.state not in ("syncing", "stale", "unreachable"):
-        state = "syncing" if kept else "discovered"
-        columns |= {"state": state, "reason": "", "redirect": "", "gone_at": None}
+        columns |= DISCOVERED | {"gone_at": None}
+    elif proved or node.state not in ("denied", "gone"):
+        columns |= _read(node, kept)
     return before, node_store.update(tx, node.id, **columns)
+
+
+def _read(node: NodeRow, kept: bool) -> Columns:
+    """Where a node goes that the service has let the account read."""
+    if node.completeness != "none":
+        # What was hidden may be shown again once it is validated.
+        return {"state": "stale", "reason": "access", "gone_at": None} if node.state == "denied" else {}
+    if node.state in ("syncing", "stale", "unreachable"):
+        return {}
+    return {"state": "syncing" if kept else "discovered", "reason": "", "redirect": "", "gone_at": None}
 
 
 def _kept(node: NodeRow, matched: Matched, asked: bool, waits: bool) -> bool:
@@ -131,9 +144,8 @@ def gone(tx: Transaction, address: Address, redirect: str, now: int) -> tuple[De
         reason="deleted",
         redirect=redirect,
         completeness="none",
-        subscribed=False,
-        own_subscription=False,
         gone_at=now,
         next_sync=None,
+        **UNSUBSCRIBED,
     )
     return delta, (node, row)

@@ -25,6 +25,7 @@ from .jobs import Job, Jobs
 from .nodes import Nodes
 from .subscriptions import LISTING_TIMEOUT
 from .sync import Sync
+from .transitions import UNSUBSCRIBED
 
 log = logging.getLogger(__name__)
 
@@ -172,8 +173,7 @@ class Upkeep:
 def _unsubscribe(tx: Transaction, node_ids: Sequence[int]) -> list[tuple[NodeRow, NodeRow]]:
     """Nodes whose subscription ended without a word; their rows before and after."""
     rows = [row for id_ in node_ids if (row := node_store.by_id(tx.connection, id_)) is not None]
-    none = {"subscribed": False, "own_subscription": False, "subid": ""}
-    return [(row, node_store.update(tx, row.id, **none)) for row in rows]
+    return [(row, node_store.update(tx, row.id, **UNSUBSCRIBED)) for row in rows]
 
 
 async def _listed(session: Session, service: str) -> set[str] | None:

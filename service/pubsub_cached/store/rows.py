@@ -20,6 +20,9 @@ NEWEST_FIRST: Order = (("modified", True),)
 KEPT = frozenset({"syncing", "live", "polled", "stale", "unreachable"})
 """States of nodes that are kept; where there is a copy of one, it may be shown."""
 
+LET_GO = frozenset({"discovered", "excluded"})
+"""States of nodes that the daemon knows, and that nobody keeps."""
+
 UNPROVED = "unproved"
 """The reason of a node of which nothing is shown until the service has let the account read it again."""
 

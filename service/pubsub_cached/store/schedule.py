@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select
 from ..address import Address
 from . import whose
 from .models import Account, Item, Node
-from .rows import NodeRow
+from .rows import LET_GO, NodeRow
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -42,6 +42,11 @@ def subscribed(conn: Connection) -> list[Entry]:
 def followed(conn: Connection) -> list[Entry]:
     """Nodes that are live because they are subscribed to."""
     return _entries(conn, Node.subscribed.is_(True), Node.state == "live", whose.runs())
+
+
+def followed_in_vain(conn: Connection, account: str) -> list[Entry]:
+    """An account's nodes that nobody keeps, of which the daemon has a subscription that it made."""
+    return _entries(conn, Account.jid == account, Node.own_subscription.is_(True), Node.state.in_(list(LET_GO)))
 
 
 def due(conn: Connection, now: int, states: Collection[str]) -> list[Entry]:

@@ -1,0 +1,200 @@
+"""What the daemon itself subscribed to is given up once nothing needs it, as soon as the service lets it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from pubsub_cached.address import Address
+from pubsub_cached.analysers.definition import Definition, from_mapping
+from pubsub_cached.store import nodes as node_store
+from pubsub_cached.xmpp.fake import Service, World
+from pubsub_cached.xmpp.port import ConfigurationEvent
+from tests.support.cached import ALICE, Cached, Make
+
+from .blog import PUBSUB, reaching
+
+NODE = "things"
+THINGS = Address(ALICE, PUBSUB, NODE)
+KEPT = from_mapping({"name": "x", "type": "thing", "namespace": "urn:x", "to-sync": True})
+# What the node is from now on, by name.
+LATER = {
+    "excluded": msgspec.structs.replace(KEPT, name="y", to_sync=False, excluded=True),
+    "discovered": msgspec.structs.replace(KEPT, name="y", to_sync=False),
+}
+STATES = pytest.mark.parametrize("state", sorted(LATER))
+
+
+class Scene:
+    """A cache that keeps a node, and a service that may refuse to let it go."""
+
+    def __init__(self, cache: Cached, service: Service) -> None:
+        self.cache = cache
+        self.service = service
+
+    def becomes(self, state: str) -> None:
+        """Nobody keeps the node any more, as an analyser says that came."""
+        self._register(LATER[state], KEPT.name)
+
+    def is_kept_again(self) -> None:
+        self._register(KEPT, "y")
+
+    def _register(self, definition: Definition, instead: str) -> None:
+        self.cache.house.analysers.unregister(instead)
+        self.cache.house.analysers.register(definition, "plugin")
+
+    async def settled(self) -> None:
+        await self.cache.house.analysing.settled()
+        await self.cache.idle()
+
+    @property
+    def followed(self) -> bool:
+        """Whether the service thinks that somebody listens."""
+        return self.service.node(NODE).subscribed(ALICE)
+
+    async def node(self) -> dict[str, Any]:
+        node = await self.cache.node(PUBSUB, NODE)
+        return {key: node.get(key) for key in ("state", "subscribed", "pinned", "items")}
+
+    async def pass_(self, **time: float) -> None:
+        """Time passes, and what is due is done."""
+        self.cache.clock.advance(**time)
+        self.cache.house.revalidation.wake()
+        await self.settled()
+
+    @property
+    def asked(self) -> int:
+        return self.cache.world.count("unsubscribe", PUBSUB, NODE)
+
+
+@pytest.fixture
+async def scene(cached: Make) -> Scene:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(NODE)
+    service.publish(NODE, "a", "<x xmlns='urn:x'/>")
+    cache: Cached = await cached(world)
+    cache.house.analysers.register(KEPT, "plugin")
+    await cache.read(PUBSUB, NODE)
+    found = Scene(cache, service)
+    await found.settled()
+    assert await found.node() == {"state": "live", "subscribed": True, "pinned": False, "items": 1}
+    return found
+
+
+@STATES
+async def test_of_a_node_that_is_matched_again_and_kept_no_more(scene: Scene, state: str) -> None:
+    scene.becomes(state)
+    await scene.settled()
+    assert not scene.followed
+    assert await scene.node() == {"state": state, "subscribed": False, "pinned": False, "items": 0}
+
+
+async def test_of_a_pinned_one_that_turns_out_to_be_excluded(scene: Scene) -> None:
+    await scene.cache.house.sync.run(THINGS, pin=True)
+    scene.becomes("excluded")
+    await scene.settled()
+    assert not scene.followed
+    assert await scene.node() == {"state": "excluded", "subscribed": False, "pinned": False, "items": 0}
+
+
+async def test_of_one_whose_new_configuration_nobody_keeps(scene: Scene) -> None:
+    scene.cache.house.analysers.register(
+        Definition(name="other", type="other", node_type="urn:example:other", priority=1), "plugin"
+    )
+    scene.service.configure(NODE, node_type="urn:example:other")
+    scene.cache.world.inject(ALICE, ConfigurationEvent(service=PUBSUB, node=NODE))
+    await scene.settled()
+    assert not scene.followed
+    assert await scene.node() == {"state": "discovered", "subscribed": False, "pinned": False, "items": 0}
+
+
+async def test_but_not_one_that_somebody_else_made(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(NODE)
+    service.add_subscription(NODE, ALICE)
+    service.publish(NODE, "a", "<x xmlns='urn:x'/>")
+    cache: Cached = await cached(world)
+    scene = Scene(cache, service)
+    cache.house.analysers.register(KEPT, "plugin")
+    await cache.read(PUBSUB, NODE)
+    await scene.settled()
+    scene.becomes("excluded")
+    await scene.settled()
+    assert (scene.followed, scene.asked) == (True, 0)
+
+
+@pytest.mark.parametrize("answer", ["remote-server-timeout", "internal-server-error", ""])
+async def test_it_is_tried_again_where_it_fails(scene: Scene, answer: str) -> None:
+    if answer:
+        scene.service.fail_next(answer, request="unsubscribe")
+    else:
+        scene.service.ignore_next(request="unsubscribe")
+    scene.becomes("discovered")
+    await scene.settled()
+    assert (scene.followed, scene.asked) == (True, 1)
+    assert (await scene.node())["subscribed"] is True
+    await scene.pass_(seconds=1)
+    assert scene.asked == 1, "not at once"
+    await scene.pass_(hours=1)
+    assert (scene.followed, scene.asked) == (False, 2)
+    assert (await scene.node())["subscribed"] is False
+    await scene.pass_(hours=1)
+    assert scene.asked == 2
+
+
+async def test_that_there_is_none_any_more_is_an_end_too(scene: Scene) -> None:
+    scene.service.drop_subscription(NODE, ALICE)
+    scene.becomes("discovered")
+    await scene.settled()
+    await scene.pass_(hours=1)
+    assert scene.asked == 1
+    assert (await scene.node())["subscribed"] is False
+
+
+async def test_it_waits_for_a_session(scene: Scene) -> None:
+    scene.cache.world.cut(ALICE)
+    scene.becomes("discovered")
+    await scene.settled()
+    assert scene.followed
+    scene.cache.world.resume(ALICE)
+    await scene.settled()
+    assert not scene.followed
+
+
+async def test_it_waits_for_a_session_also_over_a_restart(scene: Scene) -> None:
+    scene.cache.world.cut(ALICE)
+    scene.becomes("discovered")
+    await scene.settled()
+    await scene.cache.restart()
+    await scene.settled()
+    assert not scene.followed
+    assert (await scene.node())["subscribed"] is False
+
+
+async def test_a_node_that_is_kept_again_meanwhile_stays_followed(scene: Scene) -> None:
+    scene.service.hold()
+    scene.becomes("discovered")
+    await reaching(scene.service, "unsubscribe")
+    scene.is_kept_again()
+    await scene.cache.house.analysing.settled()
+    scene.service.release()
+    await scene.cache.read(PUBSUB, NODE)
+    await scene.settled()
+    assert scene.followed
+    scene.service.publish(NODE, "b", "<x xmlns='urn:x'/>")
+    await scene.settled()
+    assert await scene.node() == {"state": "live", "subscribed": True, "pinned": False, "items": 2}
+
+
+async def test_one_that_a_client_made_since_the_row_was_read_stays(scene: Scene) -> None:
+    sync = scene.cache.house.sync
+    claims, row = sync.claims(THINGS), await scene.cache.store.read(node_store.find, THINGS)
+    assert row is not None
+    assert row.own_subscription
+    await scene.cache.house.subscribing.subscribe(THINGS, {})
+    assert not await sync.unsubscribe(row, claims)
+    assert (scene.followed, scene.asked) == (True, 0)
