@@ -1,7 +1,8 @@
 """What waits in the outbox, shown among the items of a node that is kept.
 
 An item that waits to be published stands before all others in the orders that have the newest first, for that is
-where it will be; elsewhere it takes the place of the one it will replace. One that waits to be retracted stays
+where it will be; elsewhere, and in pages by ``before`` and ``index`` and those that follow them, it takes the place of
+the one it will replace. One that waits to be retracted stays
 where it is. All of them say ``pending``. Nothing of this is in the database: that holds what the service said.
 """
 
@@ -53,10 +54,23 @@ class Overlay:
         newest_first = options.order[0] in NEWEST_FIRST
         if options.ids is not None:
             return await self._named(await self._get(options), options, newest_first)
+        if newest_first and (placed := self._placed(options)) is not None:
+            items, cursor, info = await self._in_place(await self._get(placed), options, dropped=False)
+            return items, cursors.encode(self._purpose(options, "in place"), cursor) if cursor else "", info
         given = self._given(options) if newest_first else None
         if given is None:
             return await self._in_place(await self._get(options), options, dropped=newest_first)
         return await self._in_front(options, given)
+
+    def _placed(self, options: ReadOptions) -> ReadOptions | None:
+        """The read without what waits, where its page does not go on from the first of those that do; else None."""
+        if not options.cursor:
+            return options if options.before is not None or options.index is not None else None
+        try:
+            cursor = cursors.decode(self._purpose(options, "in place"), options.cursor)
+        except errors.InvalidCursor:
+            return None
+        return msgspec.structs.replace(options, cursor=cursor)
 
     def _given(self, options: ReadOptions) -> int | None:
         """How many of those that wait came on earlier pages; None when all did, or the read is not about them."""
@@ -70,7 +84,7 @@ class Overlay:
             return ids.index(last) + 1 if last in ids else len(ids)
         if options.after is not None:
             return ids.index(options.after) + 1 if options.after in ids else None
-        return 0 if options.before is None and options.index is None else None
+        return 0
 
     async def _in_front(self, options: ReadOptions, given: int) -> Answer:
         """A page that begins among those that wait, and goes on with the first of the others."""
@@ -85,8 +99,8 @@ class Overlay:
                 answer = await self._get(msgspec.structs.replace(stored, limit=options.limit - len(shown)))
             items, cursor, info = await self._in_place(answer, options, dropped=True)
             return shown + items, cursor, _scattered(info) if shown else info
-        items, _, info = answer
-        more = len(ids) > len(shown) or any(item["id"] not in self._published for item in items)
+        items, onward, info = answer
+        more = len(ids) > len(shown) or onward or any(item["id"] not in self._published for item in items)
         cursor = cursors.encode(self._purpose(options), ids[len(shown) - 1]) if more else ""
         return shown, cursor, _scattered(info)
 
@@ -131,9 +145,9 @@ class Overlay:
             item["pending"] = True
         return trimmed(item, options.fields)
 
-    def _purpose(self, options: ReadOptions) -> str:
+    def _purpose(self, options: ReadOptions, where: str = "in front") -> str:
         order = ",".join(f"{key} {descending:d}" for key, descending in options.order)
-        return "\0".join(("GetItems pending", *self._address, order))
+        return "\0".join((f"GetItems pending {where}", *self._address, order))
 
 
 def _scattered(info: InfoRecord) -> InfoRecord:

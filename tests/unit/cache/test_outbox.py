@@ -64,6 +64,18 @@ class Scene:
         items, *_ = await self.cache.read(PUBSUB, MICROBLOG, **options)
         return [(item["id"], item.get("pending", False)) for item in items]
 
+    async def walk(self, limit: int, **begin: Any) -> list[str]:
+        """The ids of all pages; begin: the place of the first one."""
+        found: list[str] = []
+        place = begin
+        while True:
+            items, cursor, _ = await self.cache.read(PUBSUB, MICROBLOG, limit=limit, **place)
+            assert len(items) <= limit
+            found += [item["id"] for item in items]
+            if not cursor:
+                return found
+            place = {"cursor": cursor}
+
     def sent(self, kind: str = "publish") -> int:
         return self.world.count(kind, PUBSUB, MICROBLOG)
 
@@ -149,19 +161,23 @@ async def test_the_last_thing_that_waits_for_an_item_counts(scene: Scene) -> Non
     assert set(scene.truth()) == {"i0", "i1"}
 
 
+@pytest.mark.parametrize("changed", ["i0", "i1"], ids=["oldest", "newest"])
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 7])
-async def test_pages_hold_each_item_once(scene: Scene, limit: int) -> None:
+async def test_pages_hold_each_item_once(scene: Scene, limit: int, changed: str) -> None:
     ids = [await scene.publish(text=str(number)) for number in range(3)]
-    await scene.publish("i0", "changed")
-    found: list[str] = []
-    cursor = ""
-    while True:
-        items, cursor, _ = await scene.cache.read(PUBSUB, MICROBLOG, limit=limit, cursor=cursor)
-        assert len(items) <= limit
-        found += [item["id"] for item in items]
-        if not cursor:
-            break
-    assert found == ["i0", *reversed(ids), "i1"]
+    await scene.publish(changed, "changed")
+    other = "i1" if changed == "i0" else "i0"
+    assert await scene.walk(limit) == [changed, *reversed(ids), other]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+async def test_pages_from_a_position_have_it_in_place_of_what_it_replaces(scene: Scene, limit: int) -> None:
+    await scene.publish("new")
+    for changed in ("i0", "i1"):
+        await scene.publish(changed, "changed")
+    assert await scene.walk(limit, index=0) == ["i1", "i0"]
+    assert await scene.shown(before="i0") == [("i1", True)]
+    assert await scene.shown(before="", limit=1) == [("i0", True)]
 
 
 async def test_a_page_after_one_that_waits(scene: Scene) -> None:
