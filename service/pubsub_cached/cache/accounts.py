@@ -172,6 +172,11 @@ class Accounts:
             raise errors.NoSuchAccount(f"There is no account '{name}'; there is: {known}. Add one with AddAccount.")
         return self._accounts[bare]
 
+    def online(self, name: str) -> bool:
+        """Whether services can be asked for the account of a bare JID; not for one that is no more."""
+        account = self._accounts.get(name)
+        return account is not None and account.online
+
     def resolve(self, account: str, service: str, node: str) -> Address:
         """The address that a caller's three strings mean.
 

@@ -245,7 +245,7 @@ class House:
     async def _load(self, account: str = "") -> None:
         """Know what the database says of nodes and services; account: see ``Sync.load``."""
         await self.privacy.load()
-        for address in await self.store.read(node_store.unproved):
+        for address in await self.store.read(node_store.unproved, account):
             self.proofs.doubt(address)
         await self.sync.load(account)
 

@@ -140,7 +140,8 @@ class Searches:
 
     def _freshness(self, part: Part, now: int) -> Freshness:
         """As ``policy.freshness``, of nodes that are in the same state."""
-        if not self._accounts.get(part.account).online:
+        if not self._accounts.online(part.account):
+            # Or it was removed while a thread searched.
             return "offline"
         if part.state == "live":
             return "live"

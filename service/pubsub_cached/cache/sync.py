@@ -162,9 +162,9 @@ class Sync:
 
     def ask(self, question: Question, youngest: str) -> None:
         """Find out where the service put an overwritten item; youngest: the one that was made last, "" to drop it."""
-        account = self._accounts.get(question.address.account)
-        if youngest and account.online:
-            self.overwrites.ask(account.session, question, youngest)
+        account = question.address.account
+        if youngest and self._accounts.online(account):
+            self.overwrites.ask(self._accounts.get(account).session, question, youngest)
         else:
             self.overwrites.drop(question)
 
@@ -242,7 +242,7 @@ class Sync:
 
     def can_unsubscribe(self, node: NodeRow) -> bool:
         """Whether there is no subscription to give up, or a session to do it in."""
-        return not node.own_subscription or self._accounts.get(node.address.account).online
+        return not node.own_subscription or self._accounts.online(node.address.account)
 
     async def unsubscribe(self, node: NodeRow, claims: int) -> bool:
         """Give up the subscription that the daemon itself made; see ``Subscriptions.give_up``. False while offline."""

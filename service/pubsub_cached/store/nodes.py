@@ -147,9 +147,11 @@ def analysed(conn: Connection) -> list[tuple[Address, str]]:
     return [(Address(jid, service, node), analyser) for jid, service, node, analyser in conn.execute(statement)]
 
 
-def unproved(conn: Connection) -> list[Address]:
-    """The nodes of which nothing is shown until the service has let the account read them again."""
+def unproved(conn: Connection, account: str = "") -> list[Address]:
+    """The nodes, of an account or of all, of which nothing is shown until the service has let it read them again."""
     statement = select(Account.jid, Node.service, Node.node).join(Account).where(Node.reason == UNPROVED)
+    if account:
+        statement = statement.where(Account.jid == account)
     return [Address(*row) for row in conn.execute(statement)]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pubsub_cached import errors
+from pubsub_cached.cache.options import AccountOptions
 from pubsub_cached.store import items
 from pubsub_cached.store.rows import UNPROVED
 from pubsub_cached.xmpp.fake import Service, World
@@ -17,6 +18,8 @@ from tests.support.cached import ALICE, ENTRY, Cached, Make
 
 from .blog import reaching, writer_busy
 from .test_access import ADDRESS, MICROBLOG, PUBSUB, followed, found, shut_out
+
+BOB = "bob@example.org"
 
 Task = Callable[[Cached], Coroutine[Any, Any, object]]
 
@@ -217,3 +220,17 @@ async def test_what_was_synchronised_before_a_doubt_is_not_called_right(cached: 
     assert info["freshness"] == "stale"
     between.set()
     await asyncio.gather(waiting, bouncing)
+
+
+async def test_an_account_that_is_taken_over_puts_nothing_of_others_in_doubt(cached: Make) -> None:
+    world = World()
+    world.account(BOB)
+    cache, service = await followed(cached, world, "open")
+    other = await cache.house.accounts.add(BOB, AccountOptions())
+    service.hold()
+    await doubt(cache)
+    await service.holding(1)
+    await cache.house.taken(other)
+    service.release()
+    await cache.idle()
+    assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["i0"]

@@ -12,7 +12,7 @@ import pytest
 from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.cache import search as searches
-from pubsub_cached.cache.options import SearchOptions
+from pubsub_cached.cache.options import AccountOptions, SearchOptions
 from pubsub_cached.records import InfoRecord, ItemRecord
 from pubsub_cached.store import nodes
 from pubsub_cached.store import search as store_search
@@ -214,6 +214,38 @@ async def test_a_client_leaves_threads_to_others(cached: Make, monkeypatch: pyte
         task.cancel()
     await asyncio.gather(*asked, return_exceptions=True)
     assert len(running) == searches.AT_ONCE + 1
+
+
+async def test_an_account_that_is_removed_while_a_thread_searches_fails_nothing(
+    cached: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    blog(world)
+    world.account(BOB)
+    cache: Cached = await cached(world)
+    bob = await cache.house.accounts.add(BOB, AccountOptions())
+    await bob.set_password("secret")
+    await cache.idle()
+    for account in (ALICE, BOB):
+        await cache.read(PUBSUB, MICROBLOG, account=account)
+    await cache.idle()
+    find, found, gone = cache.store.read_aside, asyncio.Event(), asyncio.Event()
+
+    async def slow(*args: Any, **kwargs: Any) -> Any:
+        answer = await find(*args, **kwargs)
+        found.set()
+        await gone.wait()
+        return answer
+
+    monkeypatch.setattr(cache.store, "read_aside", slow)
+    monkeypatch.setattr(cache.store, "inline", False)
+    searching = asyncio.create_task(search(cache))
+    await found.wait()
+    await bob.remove(keep_cache=False)
+    gone.set()
+    items, _, info = await searching
+    assert {item["account"] for item in items} == {ALICE, BOB}
+    assert info["freshness"] == "offline"
 
 
 async def test_an_export_leaves_out_what_was_hidden_meanwhile(cached: Make) -> None:
