@@ -6,11 +6,10 @@ import asyncio
 import inspect
 import logging
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
-from lxml.etree import _Element
 
 from .. import documents
 from ..errors import Conflict, NotRegistered
@@ -18,6 +17,7 @@ from ..records import AnalyserRecord
 from . import matching, xml
 from .definition import Analysis, Definition, Subject, checked
 from .item import Item, ItemContext, Parsed
+from .scrubs import Scrubs
 
 __all__ = ["Definition", "ItemContext", "Matched", "Origin", "Parsed", "Registry", "Subject"]
 
@@ -76,8 +76,7 @@ class Registry:
         self._entries: dict[str, Entry] = {}
         self._takes_over: dict[str, Definition] = {}
         self._deferred: frozenset[str] = frozenset()
-        self._scrubs: dict[str, Callable[[_Element], bool]] = {}
-        self._scrubs_share = ""
+        self._scrubs = Scrubs()
         self.on_change: Callbacks = []
         self.on_state: StateCallbacks = []
 
@@ -241,7 +240,7 @@ class Registry:
         definition = self.get(analyser) if analyser else None
         if not context.payload or (definition is not None and definition.excluded):
             return Parsed(payload=context.payload)
-        scrub = self._scrub(definition, context)
+        scrub = self._scrubs.of(definition, context)
         type = subtype = ""
         if (taken := self._takes_over.get(context.namespace)) is not None:
             definition, type, subtype = taken, taken.type, taken.subtype
@@ -261,16 +260,6 @@ class Registry:
             item.scrubbed = True
             item.payload = xml.serialise(element)
         return definition, item
-
-    def _scrub(self, definition: Definition | None, context: ItemContext) -> Callable[[_Element], bool] | None:
-        """What takes secrets out of an item of this node: whatever is there, and wherever else their kind occurs."""
-        if definition is not None and "" in definition.scrubs:
-            return definition.scrubs[""]
-        if context.namespace in self._scrubs:
-            return self._scrubs[context.namespace]
-        if self._scrubs_share not in context.payload:
-            return None
-        return next((scrub for namespace, scrub in self._scrubs.items() if namespace in context.payload), None)
 
     def _definitions(self) -> Definitions:
         return [entry.definition for entry in self._entries.values() if entry.definition is not None]
@@ -292,19 +281,11 @@ class Registry:
         definitions = self._definitions()
         self._takes_over = {space: each for each in definitions for space in each.takes_over}
         self._deferred = frozenset(each.name for each in definitions if each.deferred)
-        self._scrubs = {space: scrub for each in definitions for space, scrub in each.scrubs.items() if space}
-        self._scrubs_share = _shared(list(self._scrubs))
+        self._scrubs = Scrubs(definitions)
 
     def _tell(self, name: str, registered: bool) -> None:
         for callback in tuple(self.on_change):
             callback(name, registered)
-
-
-def _shared(words: Sequence[str]) -> str:
-    """The longest text that all of them contain, so that one search may do for all."""
-    word = min(words, key=len, default="")
-    parts = (word[start : start + size] for size in range(len(word), 0, -1) for start in range(len(word) - size + 1))
-    return next((part for part in parts if all(part in each for each in words)), "")
 
 
 def _may_replace(before: Entry, origin: Origin, owner: str) -> bool:
