@@ -95,7 +95,7 @@ class Analysers(Served):
     ) -> tuple[str, dict[str, Variant]]:
         MATCH.read(options)
         address = self.address(account, service, node)
-        name, why = await self.house.match(address)
+        name, why = await self.house.analysing.match(address)
         if (shown := self.visible) is not None and name not in shown:
             raise NoSuchNode(f"There is no node {address}.")
         return name, {key: Variant("s", value) for key, value in why.items()}

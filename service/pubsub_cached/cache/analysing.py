@@ -14,14 +14,16 @@ from typing import Any
 import msgspec
 
 from .. import errors
+from ..address import Address
 from ..analysers.agent import Peers
 from ..analysers.definition import Definition, from_mapping
-from ..analysers.registry import Registry
+from ..analysers.registry import Matched, Registry
 from ..store import analysers as analyser_store
 from ..store import indexes
 from ..store.store import Store
 from .accounts import Accounts
 from .agents import Agents
+from .nodes import Nodes
 from .reanalysis import Reanalysis
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,7 @@ class Analysing:
         store: Store,
         registry: Registry,
         accounts: Accounts,
+        nodes: Nodes,
         agents: Agents,
         reanalysis: Reanalysis,
         peers: Peers | None,
@@ -46,6 +49,7 @@ class Analysing:
         self._store = store
         self._registry = registry
         self._accounts = accounts
+        self._nodes = nodes
         self._agents = agents
         self._reanalysis = reanalysis
         self._peers = peers
@@ -133,6 +137,27 @@ class Analysing:
         self._registry.unregister(entry.name)
         await self._store.write(analyser_store.remove, entry.name)
 
+    async def match(self, address: Address) -> tuple[str, dict[str, str]]:
+        """The analyser of a node, "" for none, and what matched or why nothing did.
+
+        Of a node that the cache does not know the service is asked, when there is a session.
+        """
+        node = await self._nodes.find(address)
+        account = self._accounts.get(address.account)
+        if node is not None and node.state != "unknown":
+            return _told(self._nodes.match_stored(node))
+        try:
+            session = await account.session_when_ready()
+        except errors.Offline:
+            return _told(self._nodes.match_name(address))
+        info = await self._nodes.describe(session, address)
+        try:
+            newest = await self._nodes.newest(session, address)
+        except (errors.StanzaError, errors.Timeout, errors.Offline):
+            # Its name, and what the service says of it, is all that there is to go by.
+            newest = None
+        return _told(self._nodes.match(address, info, newest.namespace if newest is not None else ""))
+
     def _check_number(self, definition: Definition, sender: str) -> None:
         mine = [entry for entry in self._registry.entries() if sender and entry.owner == sender]
         if len(mine) >= A_CLIENT and all(entry.name != definition.name for entry in mine):
@@ -191,3 +216,7 @@ class Analysing:
         if frozenset(wanted) != self._indexed:
             await self._store.write(indexes.keep, sorted(wanted))
             self._indexed = frozenset(wanted)
+
+
+def _told(matched: Matched) -> tuple[str, dict[str, str]]:
+    return (matched.definition.name if matched.definition else ""), matched.why

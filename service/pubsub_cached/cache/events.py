@@ -242,7 +242,7 @@ class Events:
         keep = self._parsing.keep(node.analyser)
         alone = stored[0].id if len(stored) == 1 and not retracted and node.state == "live" else ""
         question = self._sync.overwrites.question(address, alone) if alone else None
-        write = functools.partial(_write, asked=question is not None, behind=self._parsing.missing(node))
+        write = functools.partial(_write, asked=question is not None, behind=by.missing)
         self._written = self._store.write(write, node.id, stored, retracted, keep)
         self._written.add_done_callback(functools.partial(self._committed, account, address, question, by))
 
@@ -275,7 +275,7 @@ class Events:
         """Whether another analyser has the node than the one that parsed, or says something else of it."""
         now = self._parsing.by(node)
         # One that left changes nothing of what it made: it may come back.
-        return now[0] is not None and now != by
+        return now.definition is not None and now != by
 
     async def _exceeded(self, account: Account, address: Address) -> None:
         if not await self._max_items.exceeded(account, address):

@@ -7,15 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from .. import errors
-from ..address import Address
 from ..analysers.agent import Peers
-from ..analysers.registry import Matched, Registry
+from ..analysers.registry import Registry
 from ..config import Config
 from ..secrets import Secrets
 from ..store import nodes as node_store
 from ..store.store import Store
-from ..xmpp.port import Connector, DiscoInfo, Event
+from ..xmpp.port import Connector, Event
 from .account import Account
 from .accounts import Accounts
 from .agents import Agents
@@ -177,7 +175,9 @@ class House:
             store, registry, self.nodes, self._parsing, self.agents, self.sync, self.changes, self.jobs
         )
         self.nodes.ask, self.nodes.parse_again = self.reanalysis.ask, self.reanalysis.parse_again
-        self.analysing = Analysing(store, registry, self.accounts, self.agents, self.reanalysis, self._peers)
+        self.analysing = Analysing(
+            store, registry, self.accounts, self.nodes, self.agents, self.reanalysis, self._peers
+        )
 
     def _make_reads(self) -> None:
         """What answers reads, and tells who watches."""
@@ -273,33 +273,11 @@ class House:
         await self.analysing.close()
         await self.jobs.close()
         await self.revalidation.close()
-        await self.unsubscribing.close()
         await self.sync.close()
         await self.events.close()
+        await self.unsubscribing.close()
         self.reads.pages.close()
         self.changes.close()
-
-    async def match(self, address: Address) -> tuple[str, dict[str, str]]:
-        """The analyser of a node, "" for none, and what matched or why nothing did.
-
-        Of a node that the cache does not know the service is asked, when there is a session.
-        """
-        node = await self.nodes.find(address)
-        account = self.accounts.get(address.account)
-        if node is not None and node.state != "unknown":
-            metadata = {"pubsub#type": [node.node_type]} if node.node_type else {}
-            return _told(self.nodes.match(address, DiscoInfo(metadata=metadata), node.namespace))
-        try:
-            session = await account.session_when_ready()
-        except errors.Offline:
-            return _told(self.nodes.match_name(address))
-        info = await self.nodes.describe(session, address)
-        try:
-            newest = await self.nodes.newest(session, address)
-        except (errors.StanzaError, errors.Timeout, errors.Offline):
-            # Its name, and what the service says of it, is all that there is to go by.
-            newest = None
-        return _told(self.nodes.match(address, info, newest.namespace if newest is not None else ""))
 
     def _account_removed(self, account: Account) -> None:
         """Know nothing of an account that is no more."""
@@ -346,7 +324,3 @@ class House:
         """See ``account.Follower``."""
         self.outbox.left(account.jid)
         self.elsewhere.left(account)
-
-
-def _told(matched: Matched) -> tuple[str, dict[str, str]]:
-    return (matched.definition.name if matched.definition else ""), matched.why

@@ -25,7 +25,7 @@ from .jitter import Jitter
 from .negatives import Negatives
 from .privacy import Privacy
 from .proofs import Proofs
-from .transitions import Choose, Columns, Written, asks, is_followed_in_vain, still
+from .transitions import Choose, Columns, Written, asks, is_followed_in_vain, still, subject
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +129,10 @@ class Nodes:
         """What the analysers say of a node."""
         node_type = first(info, "pubsub#type") or None
         return self._registry.match(Subject(address, namespace or None, node_type, info.metadata))
+
+    def match_stored(self, node: NodeRow, namespace: str = "") -> Matched:
+        """What the analysers say of a node by what is stored of it; namespace: of a payload that has just come."""
+        return self._registry.match(subject(node, namespace))
 
     def match_name(self, address: Address) -> Matched:
         """What the analysers say of a node before anything but its name is known."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,8 +19,6 @@ from ..threads import in_thread
 from ..xmpp import payload as xml
 from ..xmpp.port import Item
 
-# What decides what is made of a node's items: its analyser, and what that said the node is.
-By = tuple[Definition | None, str, str]
 # What was made of items, by the state of the registry in which it was.
 Made = dict[tuple[int, Item], StoredItem]
 
@@ -34,6 +32,20 @@ LARGE = 16 * 1024
 T = TypeVar("T")
 
 
+class By(NamedTuple):
+    """What decides what is made of a node's items: its analyser, by name and as it is, and what that said it is."""
+
+    analyser: str
+    definition: Definition | None
+    type: str
+    subtype: str
+
+    @property
+    def missing(self) -> bool:
+        """Whether the analyser has left, as with its client; what it makes of items is made once it is back."""
+        return self.analyser != "" and self.definition is None
+
+
 class Parsing:
     """Parses items by the analyser that a node's row names."""
 
@@ -44,11 +56,8 @@ class Parsing:
 
     def by(self, node: NodeRow) -> By:
         """What items of the node are parsed by now; once it is something else, they are to be parsed again."""
-        return self._registry.get(node.analyser) if node.analyser else None, node.type, node.subtype
-
-    def missing(self, node: NodeRow | None) -> bool:
-        """Whether the node's analyser has left, as with its client; what it makes of items is made once it is back."""
-        return node is not None and bool(node.analyser) and self._registry.get(node.analyser) is None
+        definition = self._registry.get(node.analyser) if node.analyser else None
+        return By(node.analyser, definition, node.type, node.subtype)
 
     def kind(self, analyser: str) -> str:
         """The analyser's kind: log, map or last."""
@@ -86,7 +95,7 @@ class Parsing:
             )
         context = ItemContext(address, item.id, item.payload, item.namespace, publisher, type, subtype)
         made = stored(context, self._registry.parse(analyser, context))
-        return msgspec.structs.replace(made, deferred=True) if self.missing(node) else made
+        return msgspec.structs.replace(made, deferred=True) if node is not None and self.by(node).missing else made
 
     async def check_storable(self, address: Address, payload: str) -> None:
         """Whether a payload that a client gives may wait in the store. Raises NotSupported."""

@@ -27,7 +27,7 @@ from .nodes import Nodes
 from .options import ReanalyseFilter
 from .parsing import Parsing
 from .sync import Sync
-from .transitions import DISCOVERED, EXCLUDED, Written, asks
+from .transitions import DISCOVERED, EXCLUDED, Written, asks, subject
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class Reanalysis:
             definition = self._registry.get(row.analyser) if row.analyser else None
             if definition is None and row.state not in ("gone", "unknown"):
                 # Whatever else there is was tried before.
-                if not any(matching.examine(each, _subject(row))[0] for each in came):
+                if not any(matching.examine(each, subject(row))[0] for each in came):
                     continue
                 again = await self.match(row)
                 if again is not None and again.analyser != row.analyser:
@@ -114,7 +114,7 @@ class Reanalysis:
             return
         for row in await self._store.read(stored_items.behind, name, definition.version):
             # Its type may be another one now.
-            matched = self._registry.match(_subject(row)).definition
+            matched = self._registry.match(subject(row)).definition
             again = await self.match(row) if matched is not None and matched.name == name else row
             moved = again is not None and (again.type, again.subtype) != (row.type, row.subtype)
             if again is not None and (moved or not definition.deferred):
@@ -170,9 +170,9 @@ class Reanalysis:
         """
         now: NodeRow | None = row
         while now is not None:
-            subject = _subject(now)
-            matched = self._registry.match(subject)
-            after = await self._decided(subject, matched, kept=asks(matched))
+            stored = subject(now)
+            matched = self._registry.match(stored)
+            after = await self._decided(stored, matched, kept=asks(matched))
             if after is not None:
                 if asks(matched):
                     self.ask(row.address)  # last, for nothing is to undo what the agent answers
@@ -184,11 +184,11 @@ class Reanalysis:
     async def _ask(self, address: Address) -> None:
         try:
             while (row := await self._nodes.find(address)) is not None:
-                subject = _subject(row)
-                matched = await self._agents.match(subject, self._registry.match(subject))
+                stored = subject(row)
+                matched = await self._agents.match(stored, self._registry.match(stored))
                 if matched is None:
                     return
-                after = await self._decided(subject, matched)
+                after = await self._decided(stored, matched)
                 if after is None:
                     # Something else is known of it than what the agent was asked about.
                     continue
@@ -200,12 +200,12 @@ class Reanalysis:
         except Exception:
             log.exception("%s could not be matched", address)
 
-    async def _decided(self, subject: Subject, matched: Matched, *, kept: bool = False) -> NodeRow | None:
+    async def _decided(self, stored: Subject, matched: Matched, *, kept: bool = False) -> NodeRow | None:
         """Write down what a node is; None where that is not what is known of it any more.
 
         kept: whether it is kept stays as it is, whatever the analysis says.
         """
-        written = await self._changes.after(self._store.write(_apply, subject, matched, kept), self._nodes.told)
+        written = await self._changes.after(self._store.write(_apply, stored, matched, kept), self._nodes.told)
         if written is None:
             return None
         before, after = written
@@ -268,19 +268,13 @@ def _has_match(definition: Definition | None) -> bool:
     return definition is not None and "match" in definition.callbacks
 
 
-def _subject(row: NodeRow) -> Subject:
-    """What is stored of a node that an analyser looks at."""
-    config = {"pubsub#type": [row.node_type]} if row.node_type else {}
-    return Subject(row.address, row.namespace or None, row.node_type or None, config)
-
-
-def _apply(tx: Transaction, subject: Subject, matched: Matched, kept: bool) -> Written:
+def _apply(tx: Transaction, stored: Subject, matched: Matched, kept: bool) -> Written:
     """Write down what a node is; one that nobody keeps any more loses its copy.
 
     Nothing where something else is known of it than what was matched.
     """
-    row = node_store.find(tx.connection, subject.address)
-    if row is None or _subject(row) != subject:
+    row = node_store.find(tx.connection, stored.address)
+    if row is None or subject(row) != stored:
         return None
     demand = matched.definition is not None and matched.definition.demand
     keep = row.state in KEPT if kept else matched.to_sync and (not demand or row.last_read is not None)

@@ -12,7 +12,6 @@ from ..analysers.registry import Matched
 from ..store import nodes as node_store
 from ..store.rows import KEPT, NodeRow
 from ..store.store import Store, Transaction
-from ..xmpp.port import DiscoInfo
 from .changes import Changes
 from .nodes import Nodes
 from .transitions import asks, classify
@@ -34,8 +33,7 @@ class Recognition:
         if node.analyser or node.namespace or not namespace:
             return node
         address = node.address
-        info = DiscoInfo(metadata={"pubsub#type": [node.node_type]} if node.node_type else {})
-        matched = self._nodes.match(address, info, namespace)
+        matched = self._nodes.match_stored(node, namespace)
         written = self._store.write(_recognise, address, matched, namespace, self._nodes.registered)
         before, after = await self._changes.after(written, lambda rows: self._nodes.tell(*rows))
         if asks(matched) and after.analyser != before.analyser:

@@ -128,7 +128,7 @@ class Rounds:
         live = followed and account.epoch == epoch and not expire
         columns |= self._validated(node, live, asked_at, whole=found.whole) | completeness(found)
         columns["pinned"] = node.pinned or running.pin
-        if found.newest and self._parsing.missing(node):
+        if found.newest and self._parsing.by(node).missing:
             columns["analyser_version"] = 0
         if found.newest and found.newest[-1].namespace:
             columns["namespace"] = found.newest[-1].namespace

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..address import Address
-from ..analysers.registry import Matched
+from ..analysers.registry import Matched, Subject
 from ..store import items as item_store
 from ..store import nodes as node_store
 from ..store.rows import KEPT, LET_GO, UNPROVED, Delta, NodeRow
@@ -26,6 +26,12 @@ Written = tuple[NodeRow | None, NodeRow] | None
 UNSUBSCRIBED: Columns = {"subscribed": False, "own_subscription": False, "subid": ""}
 EXCLUDED: Columns = {"state": "excluded", "reason": "policy", "pinned": False, "next_sync": None}
 DISCOVERED: Columns = {"state": "discovered", "reason": "", "next_sync": None}
+
+
+def subject(node: NodeRow, namespace: str = "") -> Subject:
+    """What is stored of a node that an analyser looks at; namespace: of a payload of which it is not stored yet."""
+    config = {"pubsub#type": [node.node_type]} if node.node_type else {}
+    return Subject(node.address, namespace or node.namespace or None, node.node_type or None, config)
 
 
 def still(node: NodeRow, reason: str) -> str:

@@ -48,6 +48,7 @@ class Unsubscribing:
         self._turnstile = Turnstile(AT_ONCE_A_DOMAIN)
         self._running: dict[Address, asyncio.Task[None]] = {}
         self._again: dict[Address, _Again] = {}
+        self._closed = False
 
     def begin(self, address: Address) -> None:
         """A node that has a subscription is kept no more; nobody waits until that is given up."""
@@ -55,7 +56,7 @@ class Unsubscribing:
             self._begin(address)
 
     def _begin(self, address: Address) -> None:
-        if address not in self._running:
+        if address not in self._running and not self._closed:
             task = asyncio.create_task(self._guarded(address), name=f"unsubscribe {address}")
             self._running[address] = task
             task.add_done_callback(functools.partial(self._ended, address))
@@ -100,6 +101,7 @@ class Unsubscribing:
 
     async def close(self) -> None:
         """Stop; what is left is given up in the next session."""
+        self._closed = True
         tasks = [*self._running.values()]
         for task in tasks:
             task.cancel()

@@ -49,7 +49,7 @@ async def test_a_read_that_came_first_is_answered_by_the_service(cached: Make, w
 async def test_what_a_node_is_waits_for_the_service_as_well(cached: Make, world: World) -> None:
     cache: Cached = await cached(world, online=False)
     cache.house.begin()
-    match = await waiting(cache, cache.house.match(Address(ALICE, PUBSUB, "blog")))
+    match = await waiting(cache, cache.house.analysing.match(Address(ALICE, PUBSUB, "blog")))
     await cache.house.connect()
     name, _ = await match
     assert name == "blog"
