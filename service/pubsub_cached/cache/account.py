@@ -102,6 +102,7 @@ class Account:
         """What was live in an earlier session has been demoted."""
         self._ready = True
         self._turned()
+        self._tell_online()
 
     @property
     def server_features(self) -> list[str]:
@@ -231,9 +232,12 @@ class Account:
 
     def session_changed(self, state: SessionState, error: str, message: str) -> None:
         """See ``port.Listener``."""
-        if self.waits:
-            # What a session says that is being closed.
-            return
+        # Whoever hears that it is online reads at once, and has to be answered by the service: told once that is true.
+        # While another daemon runs the account it is what a session says that is being closed.
+        if state != "online" and not self.waits:
+            self._tell(state, error, message)
+
+    def _tell(self, state: SessionState, error: str, message: str) -> None:
         if (state, error, message) == (self.state, self.error, self.error_message):
             return
         log.info("account %s: %s%s", self.jid, state, f" ({message})" if message else "")
@@ -241,6 +245,10 @@ class Account:
         if state in ("offline", "waiting", "failed"):
             self.not_begun()
         self._changed("State", "Error", "ErrorMessage", "ServerFeatures")
+
+    def _tell_online(self) -> None:
+        if self.online:
+            self._tell("online", "", "")
 
     def session_started(self, resumed: bool) -> None:
         """See ``port.Listener``."""
@@ -250,6 +258,7 @@ class Account:
         self._beginning = False
         self._follower.session_started(self, resumed)
         self._turned()
+        self._tell_online()
 
     def session_ended(self) -> None:
         """See ``port.Listener``."""

@@ -112,3 +112,36 @@ async def test_what_was_doubted_before_the_session_went_is_not_shown_offline_eit
     world.restore(ALICE)
     await cache.idle()
     assert await freshness(cache) == "live"
+
+
+async def test_who_hears_that_the_account_is_online_is_answered_by_the_service(cached: Make) -> None:
+    world = World()
+    cache, service = await followed(cached, world)
+    account = cache.house.accounts.get(ALICE)
+    reads: list[asyncio.Task[list[str]]] = []
+
+    def heard(_: object, names: tuple[str, ...]) -> None:
+        if "State" in names and account.state == "online":
+            reads.append(asyncio.create_task(cache.ids(PUBSUB, MICROBLOG, policy="refresh", limit=1)))
+
+    account.on_change.append(heard)
+    world.cut(ALICE)
+    await cache.idle()
+    service.publish(MICROBLOG, "meanwhile", ENTRY.format("meanwhile"))
+    world.restore(ALICE)
+    await cache.idle()
+    assert [await read for read in reads] == [["meanwhile"]]
+
+
+async def test_a_resumed_session_is_told_as_online(cached: Make) -> None:
+    world = World()
+    cache, _ = await followed(cached, world)
+    account = cache.house.accounts.get(ALICE)
+    states: list[str] = []
+    account.on_change.append(lambda *_: states.append(account.state))
+    world.cut(ALICE)
+    await cache.idle()
+    world.resume(ALICE)
+    await cache.idle()
+    assert states == ["waiting", "connecting", "online"]
+    assert await freshness(cache) == "live"
