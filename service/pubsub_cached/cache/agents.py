@@ -30,6 +30,7 @@ from .coroutine import Coroutine
 from .deferred import AT_ONCE, Failed, Unanswered
 from .nodes import Nodes
 from .parsing import stored
+from .transitions import Columns
 
 log = logging.getLogger(__name__)
 
@@ -218,10 +219,11 @@ class Agents:
         await self._count(worker, version)
 
     async def _current(self, node: NodeRow, version: int) -> None:
-        try:
-            await self._nodes.update(node, analyser_version=version)
-        except errors.NoSuchNode:
-            log.debug("%s was forgotten while it was parsed again", node.address)
+        def choose(row: NodeRow) -> Columns | None:
+            # What it became meanwhile, and what was asked for meanwhile, is parsed next.
+            return {"analyser_version": version} if _parsed_as(row) == _parsed_as(node) else None
+
+        await self._nodes.decide(node.address, choose)
 
     async def _parse_all(self, worker: _Worker, rows: Sequence[int], *, again: bool) -> None:
         """A few at a time; again: what can't be parsed now loses what an earlier version made of it."""
@@ -269,6 +271,10 @@ class Agents:
             empty = f"The parser of '{worker.parser.name}' made nothing of it."
             parsed = msgspec.structs.replace(parsed, errors=(empty,))
         return stored(context, parsed)
+
+
+def _parsed_as(row: NodeRow) -> tuple[str, str, str, int]:
+    return row.analyser, row.type, row.subtype, row.analyser_version
 
 
 class _Analysis(msgspec.Struct, rename="kebab"):

@@ -219,8 +219,8 @@ class Reanalysis:
         definition = self._registry.get(row.analyser) if row.analyser else None
         try:
             if definition is not None and definition.deferred:
-                # A version that there is none of is behind every one; the node is told once it is parsed.
-                await self._store.write(functools.partial(node_store.update, analyser_version=0), row.id)
+                # The node is told once it is parsed.
+                await self._store.write(node_store.ask_to_parse, row.id)
                 self._agents.changed_nodes()
                 return 0
             count = await self._parse_all(row, created_before, modified_before)

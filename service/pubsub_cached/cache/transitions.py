@@ -71,7 +71,7 @@ def classify(
     if not waits:
         columns |= {
             "analyser": definition.name if definition else "",
-            "analyser_version": definition.version if definition else 0,
+            "analyser_version": _version(node, matched),
             "type": matched.type or "",
             "subtype": matched.subtype or "",
         }
@@ -95,6 +95,14 @@ def _read(node: NodeRow, kept: bool) -> Columns:
     if node.state in ("syncing", "stale", "unreachable"):
         return {}
     return {"state": "syncing" if kept else "discovered", "reason": "", "redirect": "", "gone_at": None}
+
+
+def _version(node: NodeRow, matched: Matched) -> int:
+    """By which version of its analyser what is stored of a node was parsed; 0 where that is yet to be done."""
+    definition = matched.definition
+    if definition is None or not node.item_count:
+        return definition.version if definition is not None else 0
+    return node.analyser_version if node.analyser == definition.name else 0
 
 
 def _kept(node: NodeRow, matched: Matched, asked: bool, waits: bool) -> bool:

@@ -196,6 +196,16 @@ def update(tx: Transaction, node_id: int, **columns: Any) -> NodeRow:
     return after
 
 
+def ask_to_parse(tx: Transaction, node_id: int) -> None:
+    """Have an analyser's deferred parser parse a node's items again. Raises NoSuchNode.
+
+    A version that there is none of is behind every one, and each request has its own, so that what is under way for an
+    earlier one does not settle it.
+    """
+    row = must(by_id(tx.connection, node_id))
+    update(tx, node_id, analyser_version=min(row.analyser_version, 0) - 1)
+
+
 def demote(tx: Transaction, account: str | None, reason: str) -> list[NodeRow]:
     """Make every node stale that events kept right until now; the rows changed.
 

@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 
+from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import Definition
 from pubsub_cached.analysers.item import Item
 from pubsub_cached.cache import coroutine
 from pubsub_cached.cache.options import ReanalyseFilter
 from pubsub_cached.xmpp.fake import World
-from tests.support.cached import Cached, Make
+from tests.support.cached import ALICE, Cached, Make
 
 SERVICE = "pubsub.example.org"
 COUNT = 8
+THINGS = Address(ALICE, SERVICE, "things")
 
 
 @pytest.fixture
@@ -171,3 +173,52 @@ async def test_what_was_not_parsed_before_the_end_is_parsed_after_the_start(cach
     assert all("data" not in item for item in (await items(found)).values())
     found.house.analysers.register(definition(better), "plugin")
     await until(found, lambda there: all("data" in item for item in there.values()))
+
+
+def by_version(version: int, begun: asyncio.Event | None = None, go: asyncio.Event | None = None) -> Definition:
+    """A parser that says which version it is; it waits for ``go``, and tells by ``begun`` that it does."""
+
+    async def parse(item: Item) -> dict[str, Any]:
+        if begun is not None and go is not None:
+            begun.set()
+            await go.wait()
+        return {"version": version}
+
+    return definition(parse, version=version)
+
+
+async def parsed_by_the_first(found: Cached) -> None:
+    found.house.analysers.register(by_version(1), "bus", ":1.1")
+    await found.read(SERVICE, "things")
+    await until(found, lambda there: len(there) == COUNT and all("data" in item for item in there.values()))
+    await found.idle()
+
+
+def by_the_second(there: dict[str, Any]) -> bool:
+    return all(json.loads(item["data"]) == {"version": 2} for item in there.values())
+
+
+async def test_what_a_node_becomes_while_its_items_are_parsed_again_does_not_settle_it(
+    cached: Make, world: World
+) -> None:
+    found = await cached(world)
+    await parsed_by_the_first(found)
+    begun, go = asyncio.Event(), asyncio.Event()
+    found.house.analysers.register(by_version(2, begun, go), "bus", ":1.1")
+    await begun.wait()
+    row = await found.house.nodes.find(THINGS)
+    assert row is not None
+    await found.house.reanalysis.parse(await found.house.nodes.update(row, subtype="small"))
+    go.set()
+    assert (await until(found, by_the_second)).keys() == {f"t{number}" for number in range(COUNT)}
+
+
+async def test_a_look_at_a_node_does_not_settle_what_is_to_be_parsed_again(cached: Make, world: World) -> None:
+    found = await cached(world)
+    await parsed_by_the_first(found)
+    begun = asyncio.Event()
+    found.house.analysers.register(by_version(2, begun, asyncio.Event()), "bus", ":1.1")
+    await begun.wait()
+    await found.house.nodes.discover(found.house.accounts.get(ALICE).session, THINGS)
+    found.house.analysers.register(by_version(2), "bus", ":1.1")
+    assert (await until(found, by_the_second)).keys() == {f"t{number}" for number in range(COUNT)}
