@@ -23,6 +23,9 @@ OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
 INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
 PEER = "org.freedesktop.DBus.Peer"
 
+# Seconds after which a reply is taken for lost: a flood of somebody else's calls on a busy machine takes some.
+LOST = 100
+
 ROW = {"id": "s", "payload": "s", "created": "x", "job": "o"}
 
 
@@ -241,7 +244,7 @@ class Client:
 
     async def raw(self, member: str, signature: str = "", *body: Any, **options: Any) -> Message:
         """The reply as it came, errors too."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LOST):
             return await self.bus.call(self.message(member, signature, *body, **options))
 
     async def call(self, member: str, signature: str = "", *body: Any, **options: Any) -> list[Any]:

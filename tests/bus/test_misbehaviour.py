@@ -176,7 +176,7 @@ class Flood:
 
     async def _read(self) -> None:
         try:
-            await self.client.call(NAME, ROOT, CACHE, "GetItems", "sssa{sv}", [*NODE, {}], timeout=60)
+            await self.client.call(NAME, ROOT, CACHE, "GetItems", "sssa{sv}", [*NODE, {}], timeout=600)
         except RemoteError as error:
             self.refused.add(error.name)
         except BusLost:
