@@ -44,4 +44,10 @@ class Elsewhere:
 
 def _changed(conn: Connection, account: str, since: int) -> tuple[int, list[NodeRow]]:
     """The revision, and the nodes of an account that changed after another one."""
-    return committed_revision(conn), node_store.listing(conn, NodesQuery(account=account, since=since))
+    revision = committed_revision(conn)
+    rows: list[NodeRow] = []
+    after: int | None = None
+    while page := node_store.listing(conn, NodesQuery(account=account, since=since, after_id=after)):
+        rows += page
+        after = page[-1].id
+    return revision, rows
