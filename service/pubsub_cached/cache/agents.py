@@ -35,6 +35,8 @@ from .transitions import Columns
 log = logging.getLogger(__name__)
 
 BATCH = 16
+# Seconds until it is tried again where the database could not be read or written.
+AGAIN = 5.0
 
 
 class _Worker:
@@ -184,11 +186,12 @@ class Agents:
             definition = self._registry.get(worker.parser.name)
             if definition is None or not definition.deferred:
                 continue
-            await self._count(worker, definition.version)
             try:
+                await self._count(worker, definition.version)
                 await self._drain(worker, definition.version)
             except errors.PubSubCachedError as error:
                 log.warning("items of the analyser '%s' could not be parsed: %s", worker.parser.name, error.message)
+                asyncio.get_running_loop().call_later(AGAIN, worker.woken.set)
             except Exception:
                 log.exception("items of the analyser '%s' could not be parsed", worker.parser.name)
 

@@ -12,7 +12,7 @@ import pytest
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import Definition
 from pubsub_cached.analysers.item import Item
-from pubsub_cached.cache import coroutine
+from pubsub_cached.cache import agents, coroutine
 from pubsub_cached.cache.options import ReanalyseFilter
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, Cached, Make
@@ -101,6 +101,32 @@ async def test_one_items_failure_marks_that_item_only(
     assert entry is not None
     assert (entry.state, entry.failures) == ("active", 0)
     assert "secret words" not in caplog.text
+
+
+@pytest.mark.parametrize("parsed", [0, COUNT], ids=["while it parses", "while it waits"])
+async def test_where_the_database_fails_for_a_while_all_is_parsed_after_it(
+    cached: Make, world: World, monkeypatch: pytest.MonkeyPatch, parsed: int
+) -> None:
+    monkeypatch.setattr(agents, "AGAIN", 0)
+    found = await cached(world)
+    ready = asyncio.Event()
+
+    async def parse(item: Item) -> dict[str, Any]:
+        await ready.wait()
+        return {}
+
+    if parsed:
+        ready.set()
+    await kept(found, parse)
+    await until(found, lambda there: sum("data" in item for item in there.values()) == parsed)
+    await found.store.write(lambda tx: tx.connection.exec_driver_sql("ALTER TABLE item RENAME TO away"))
+    ready.set()
+    found.house.agents.changed_nodes()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await found.store.write(lambda tx: tx.connection.exec_driver_sql("ALTER TABLE away RENAME TO item"))
+    world.services[SERVICE].publish("things", "new", "<x xmlns='urn:x'>new</x>")
+    await until(found, lambda there: "new" in there and all("data" in item for item in there.values()))
 
 
 @pytest.mark.parametrize("stubborn", [False, True])
