@@ -144,11 +144,14 @@ class Removal:
     async def erase_hidden(self, before: int) -> None:
         """Erase what was denied, and forget what was gone, since before this time (ms)."""
         for entry in await self._store.read(schedule.hidden_before, before):
-            if entry.state == "gone":
-                await self._forget(entry.id, entry.address)
-            else:
-                await self._store.write(item_store.drop, entry.id)
-                self._changes.node(entry.address, "updated")
+            tell = functools.partial(self._erased, entry)
+            await self._changes.after(self._store.write(_erase, entry.id, entry.state, before), tell)
+
+    def _erased(self, entry: schedule.Entry, done: bool) -> None:
+        if done and entry.state == "gone":
+            self._forgotten(entry.address)
+        elif done:
+            self._changes.node(entry.address, "updated")
 
     async def _let_go_unread(self, before: int) -> None:
         """Keep no longer what is kept on demand and nobody has read since this time; the next read keeps it again."""
@@ -210,6 +213,18 @@ class Removal:
         # It may have been subscribed to since the row was read.
         now = await self._store.read(node_store.find, row.address)
         await self._unsubscribing.forgotten(now or row, claims)
+
+
+def _erase(tx: Transaction, node_id: int, state: str, before: int) -> bool:
+    """Forget a node that is gone, or drop what is hidden of one that is denied, unless it is so no more."""
+    row = node_store.by_id(tx.connection, node_id)
+    if row is None or row.state != state or row.gone_at is None or row.gone_at >= before:
+        return False
+    if state == "gone":
+        node_store.forget(tx, node_id)
+    else:
+        item_store.drop(tx, node_id)
+    return True
 
 
 def _let_go(tx: Transaction, node_id: int, before: int) -> bool:

@@ -8,10 +8,11 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
+from pubsub_cached.cache.removal import GRACE
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import MICROBLOG, PUBSUB, followed, purge, reaching
+from .blog import MICROBLOG, PUBSUB, followed, purge, reaching, writer_busy
 
 FEED = "urn:xmpp:pubsub-social-feed:1"
 
@@ -84,3 +85,31 @@ async def test_a_node_that_comes_while_others_are_given_up_is_forgotten_with_the
     await cache.idle()
     assert (Address(ALICE, PUBSUB, FEED), "removed") in cache.told
     assert not service.node(FEED).subscribed(ALICE)
+
+
+@pytest.mark.parametrize("state", ["denied", "gone"])
+async def test_what_may_be_seen_again_is_not_erased_with_what_was_hidden_for_long(cached: Make, state: str) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    names = [f"{MICROBLOG}/{number}" for number in range(2)]
+    cache: Cached = await cached(world)
+    nodes = cache.house.nodes
+    for name in names:
+        service.create_node(name)
+        service.publish(name, "i0", ENTRY.format(0))
+        await cache.read(PUBSUB, name)
+        await cache.idle()
+    rows = [row for name in names if (row := await nodes.find(Address(ALICE, PUBSUB, name)))]
+    first, second = [await nodes.update(row, state=state, gone_at=cache.clock.now) for row in rows]
+    with writer_busy(cache):
+        # Both were found hidden, and the first is being erased.
+        erasing = asyncio.create_task(cache.house.removal.erase_hidden(cache.clock.now + GRACE))
+        await asyncio.sleep(0)
+        shown = asyncio.create_task(nodes.update(second, state="live", gone_at=None))
+        await asyncio.sleep(0)
+    await asyncio.gather(erasing, shown)
+    left = await nodes.find(second.address)
+    assert left is not None
+    assert (left.state, left.item_count) == ("live", 1)
+    erased = await nodes.find(first.address)
+    assert erased is None or erased.item_count == 0
