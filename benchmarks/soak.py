@@ -14,61 +14,29 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import msgspec
-
 from pubsub_cached.bus import Connection, RemoteError, Variant
 from tests.support.daemon import NAME, ROOT
 
 from . import content, pump
-from .measure import Action, duration, seconds
+from .measure import Action, seconds
 from .memory import resident
 from .online import Online
 from .stage import CACHE, QUICK, TIMEOUT, Stage, read
+from .verdict import WARM, WORKERS, Sample, Verdict, described, growth, report, tracebacks
 
 NODES = ("soak-a", "soak-b", "soak-c")
 ITEMS = 40
 PUMPED = "soak-pumped"
-WORKERS = 4
 # So many reads are looked at each time.
 READS = 25
 # How often is looked at in all, the first third of which only warms up.
 SAMPLES = 60
-# What the last third may be of the middle one: noise of a busy machine, not growth.
-SLOWER = 1.3
-MORE_MEMORY = 1.05
 # What a client may be told while the account comes and goes and nodes are purged.
 EXPECTED = frozenset({"Cancelled", "Conflict", "LimitExceeded", "NoSuchItem", "NoSuchNode", "NotCached", "Offline"})
-# In less time, s, a daemon has not warmed up, and nothing is said of what grows.
-WARM = 60.0
-# asyncio's own, of a TLS stream that both sides end at once; the session ends as it should.
-HARMLESS = "cannot switch state from SSLProtocolState.UNWRAPPED"
 _TITLE = re.compile(r"<(?:\w+:)?title[^>]*>([^<]*)<")
 
 
 Publish = Callable[[int], Awaitable[object]]
-
-
-class Sample(msgspec.Struct):
-    """memory: MiB. ratio: of a read by the same read of the echo, which follows. latency: of the read, seconds.
-
-    work: of the processor for a read, on the daemon's loop, seconds; what else the machine does changes it least.
-    """
-
-    memory: float
-    descriptors: int
-    ratio: float
-    latency: float
-    work: float
-
-
-class Verdict(msgspec.Struct):
-    """What came of it; ``failures`` are sentences."""
-
-    seconds: float
-    actions: int
-    samples: list[Sample]
-    errors: dict[str, int]
-    failures: list[str]
 
 
 class Soak:
@@ -250,7 +218,7 @@ async def _samples(stage: Stage, online: Online, work: Soak, end: float, pause: 
         async with work.paused():
             mine, ratio, dear = await _reads(ours, floor, process)
         samples.append(Sample(resident(online.daemon), len(os.listdir(process / "fd")), ratio, mine, dear))
-        print(f"  {_line(samples[-1])}", file=sys.stderr, flush=True)
+        print(f"  {described(samples[-1])}", file=sys.stderr, flush=True)
         await asyncio.sleep(max(0.0, min(pause, end - time.monotonic())))
     return samples
 
@@ -276,28 +244,6 @@ async def _reads(ours: Action, floor: Action, process: Path) -> tuple[float, flo
 def _worked(process: Path) -> float:
     """How long the first thread of a process, which has the loop, was on a processor, seconds."""
     return int((process / "task" / process.name / "schedstat").read_text(encoding="ascii").split()[0]) / 1e9
-
-
-def growth(samples: list[Sample]) -> list[str]:
-    """What the last third has more of than the middle one; a third has to be some samples to say anything."""
-    third = len(samples) // 3
-    if third < 2:
-        return []
-    middle, last = samples[third : 2 * third], samples[2 * third :]
-    found = []
-    before, after = (statistics.median(each.memory for each in part) for part in (middle, last))
-    if after > before * MORE_MEMORY:
-        found.append(f"Memory grew from {before:.1f} to {after:.1f} MiB.")
-    least, most = (min(each.descriptors for each in part) for part in (middle, last))
-    if most > least + WORKERS:
-        found.append(f"Open descriptors grew from {least} to {most}.")
-    before, after = (statistics.median(each.ratio for each in part) for part in (middle, last))
-    if after > before * SLOWER:
-        found.append(f"Reads became slower: {before:.2f}× of the echo, then {after:.2f}×.")
-    before, after = (statistics.median(each.work for each in part) for part in (middle, last))
-    if after > before * SLOWER:
-        found.append(f"Reads became dearer: {duration(before)} of the processor, then {duration(after)}.")
-    return found
 
 
 def _strange(errors: Counter[str]) -> list[str]:
@@ -334,35 +280,6 @@ def title(payload: str) -> str:
     """The title of an entry."""
     found = _TITLE.search(payload)
     return found[1] if found is not None else ""
-
-
-def tracebacks(logged: str) -> list[str]:
-    """The first traceback of a log that is not harmless, as a sentence, or nothing; a record is a line."""
-    lines = logged.splitlines()
-    bad = [number for number, line in enumerate(lines) if "Traceback" in line and HARMLESS not in line]
-    return ["\n".join(["The log has a traceback:", *lines[bad[0] :]])[:3000]] if bad else []
-
-
-def report(verdict: Verdict) -> str:
-    """The verdict for people."""
-    lines = [f"{verdict.actions:,} actions in {duration(verdict.seconds)}"]
-    for when, sample in zip(("first", "last"), (*verdict.samples[:1], *verdict.samples[-1:]), strict=False):
-        lines.append(f"{when}: {_line(sample)}")
-    told = ", ".join(f"{count} {name}" for name, count in sorted(verdict.errors.items()))
-    lines.append(f"errors that clients were told: {told or 'none'}")
-    flat = (
-        "Memory, descriptors and latency are flat" if verdict.seconds >= WARM else "It was too short to tell what grows"
-    )
-    lines += verdict.failures or [f"{flat}, and the cache is what the service holds."]
-    return "\n".join(lines)
-
-
-def _line(sample: Sample) -> str:
-    return (
-        f"{sample.memory:.1f} MiB, {sample.descriptors} descriptors, "
-        f"a read of 20 items {duration(sample.latency)}, {sample.ratio:.2f}× of the echo, "
-        f"{duration(sample.work)} of the processor"
-    )
 
 
 def run(minutes: float) -> int:

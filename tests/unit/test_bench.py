@@ -18,8 +18,8 @@ import pytest
 from benchmarks import content
 from benchmarks.__main__ import ROWS, measured, table
 from benchmarks.measure import Failed, Missing, Row, duration
-from benchmarks.soak import HARMLESS, Sample, growth, tracebacks
 from benchmarks.stage import QUICK, Scale, Stage
+from benchmarks.verdict import HARMLESS, Sample, growth, tracebacks
 from tests.support import ejabberd, prosody
 from tests.support.postgresql import PostgreSQL
 

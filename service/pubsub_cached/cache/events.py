@@ -21,9 +21,8 @@ from ..pace import Pace
 from ..store import changes as change_store
 from ..store import items as item_store
 from ..store import nodes as node_store
-from ..store import schedule
 from ..store.outline import overwritten
-from ..store.rows import KEPT, UNPROVED, Delta, NodeRow, StoredItem
+from ..store.rows import KEPT, Delta, NodeRow, StoredItem
 from ..store.store import Store, Transaction
 from ..xmpp.port import (
     BounceEvent,
@@ -39,23 +38,18 @@ from ..xmpp.port import (
 from .account import Account
 from .arrivals import Arrivals
 from .changes import Changes
+from .distrust import Distrust
 from .item_expire import hasten
 from .max_items import MaxItems, exceeds
 from .negatives import Negatives
 from .nodes import Nodes
 from .overwrites import Question
 from .parsing import By, Parsing
-from .proofs import BY_ROSTER, Proofs
 from .recognition import Recognition
 from .sync import Sync
-from .transitions import Columns, still
 from .watches import Watch, Watches
 
 log = logging.getLogger(__name__)
-
-
-# Reasons to distrust a node of which what is stored was right, as far as events came.
-_MISSED = frozenset({"bounce", "delayed-event", "max-items", "roster", "subscription"})
 
 
 class _Applied(NamedTuple):
@@ -87,7 +81,7 @@ class Events:
         sync: Sync,
         changes: Changes,
         negatives: Negatives,
-        proofs: Proofs,
+        distrust: Distrust,
     ) -> None:
         self._store = store
         self._nodes = nodes
@@ -96,7 +90,7 @@ class Events:
         self._sync = sync
         self._changes = changes
         self._negatives = negatives
-        self._proofs = proofs
+        self._distrust = distrust
         self._max_items = MaxItems(store, nodes, changes)
         self._arrivals = Arrivals()
         self._written: asyncio.Future[_Applied] | None = None
@@ -156,7 +150,7 @@ class Events:
             log.debug("'%s' at %s was removed from the cache before its event was applied", event.node, event.service)
         except Exception:
             log.exception("an event of '%s' at %s could not be applied", event.node, event.service)
-            self._later(self.distrust(Address(account.jid, event.service, event.node), "event"))
+            self._later(self._distrust.of(Address(account.jid, event.service, event.node), "event"))
 
     async def _barrier(self) -> None:
         """Wait until what was handed to the store is committed, and told."""
@@ -166,12 +160,12 @@ class Events:
     async def _apply(self, account: Account, event: Event) -> None:
         address = Address(account.jid, event.service, event.node)
         if isinstance(event, BounceEvent):
-            await self._bounced(account, event)
+            await self._distrust.bounced(account.jid, event)
             return
         if not isinstance(event, ItemsEvent):
             await self._barrier()
         if isinstance(event, RosterEvent):
-            await self._roster_changed(account.jid, event.service)
+            await self._distrust.roster_changed(account.jid, event.service)
             return
         self._negatives.clear(address)
         node = await self._nodes.find(address)
@@ -203,23 +197,23 @@ class Events:
         match event:
             case ItemsEvent(delayed=True) | PurgeEvent(delayed=True) | DeleteEvent():
                 # A replayed notification may be older than what is stored; the node may have been made again since.
-                await self.distrust(address, "delayed-event")
+                await self._distrust.of(address, "delayed-event")
             case ItemsEvent():
                 await self._items(account, node, event)
             case PurgeEvent():
                 self._sync.disturbed(address)
                 await self._changes.items_after(address, self._store.write(item_store.erase, node.id))
-                await self.distrust(address, "purged")
+                await self._distrust.of(address, "purged")
             case ConfigurationEvent():
-                await self._doubt(address, "configuration")
+                await self._distrust.of_access(address, "configuration")
             case SubscriptionEvent(state="subscribed"):
                 self._sync.subscription(address, Subscription(address.node, address.account, "subscribed"))
                 if not node.subscribed:
-                    await self.distrust(address, "subscription")
+                    await self._distrust.of(address, "subscription")
             case SubscriptionEvent():
                 self._sync.new_session(address.account)
                 await self._nodes.update(node, subscribed=False)
-                await self.distrust(address, "subscription")
+                await self._distrust.of(address, "subscription")
 
     async def _items(self, account: Account, node: NodeRow, event: ItemsEvent) -> None:
         """Publishes and retractions of a node that is kept, as one commit."""
@@ -233,7 +227,7 @@ class Events:
             self._changes.node(address, "updated")
         if any(not item.payload for item in items):
             # Content unknown: the ids are told, the payloads stay at the service until they are fetched.
-            await self.distrust(address, "no-payload")
+            await self._distrust.of(address, "no-payload")
             items = [item for item in items if item.payload]
         by = self._parsing.by(node)
         stored = await self._parsing.all(node, items)
@@ -256,7 +250,7 @@ class Events:
             return
         if (error := written.exception()) is not None:
             log.error("an event of %s could not be stored: %s", address, error)
-            self._later(self.distrust(address, "event"))
+            self._later(self._distrust.of(address, "event"))
             return
         applied = written.result()
         self._changes.items(address, applied.delta)
@@ -265,7 +259,7 @@ class Events:
         if applied.evicted:
             self._changes.node(address, "updated")
         if applied.unknown and not self._sync.running(address):
-            self._later(self.distrust(address, "disagreement"))
+            self._later(self._distrust.of(address, "disagreement"))
         if applied.overfull:
             self._later(self._exceeded(account, address))
         if applied.sooner:
@@ -279,7 +273,7 @@ class Events:
 
     async def _exceeded(self, account: Account, address: Address) -> None:
         if not await self._max_items.exceeded(account, address):
-            await self.distrust(address, "max-items")
+            await self._distrust.of(address, "max-items")
 
     def _ask(self, question: Question, written: asyncio.Future[_Applied]) -> None:
         """Find out where the service put an item that was overwritten."""
@@ -302,55 +296,6 @@ class Events:
     def _announced(self, address: Address) -> None:
         """A node that is not known, or was thought gone, has spoken: look at it, and keep it if it is wanted."""
         self._sync.in_background(address)
-
-    async def distrust(self, address: Address, reason: str) -> None:
-        """What is stored may be wrong: say so, and synchronise at once."""
-        node = await self._nodes.find(address)
-        if node is None or node.state not in KEPT:
-            return
-        self._sync.disturbed(address)
-        if node.completeness != "none":
-            # Believed by readers at once, and for as long as it can't be written down.
-            self._nodes.suspected.add(address)
-            await self._nodes.decide(address, functools.partial(_doubtful, reason=reason))
-            self._nodes.suspected.discard(address)
-        self._sync.in_background(address)
-
-    async def _doubt(self, address: Address, reason: str) -> None:
-        """Access may have been tightened: nothing is shown until it could be read, after a restart either."""
-        self._proofs.doubt(address)
-        await self.distrust(address, reason if address.own else UNPROVED)
-
-    async def _bounced(self, account: Account, event: BounceEvent) -> None:
-        """An error message of a service: events may have been missed."""
-        entries = await self._store.read(schedule.at_service, account.jid, event.service, KEPT)
-        for entry in entries:
-            if event.node in ("", entry.address.node):
-                await self.distrust(entry.address, "bounce")
-
-    async def _roster_changed(self, account: str, contact: str) -> None:
-        """What presence and groups say of a contact's nodes has changed: who may read them, and whether events come."""
-        self._negatives.clear_service(account, contact)
-        for entry in await self._store.read(schedule.at_service, account, contact, KEPT | {"denied"}):
-            node = await self._nodes.find(entry.address)
-            if node is None:
-                continue
-            if node.state == "denied":
-                # Worth a try: only a successful read shows it again.
-                self._sync.in_background(entry.address)
-                continue
-            if node.access_model in BY_ROSTER:
-                await self._doubt(entry.address, "roster")
-            elif node.guarantee == "weak":
-                await self.distrust(entry.address, "roster")
-
-
-def _doubtful(node: NodeRow, reason: str) -> Columns | None:
-    if node.state not in KEPT:
-        # A refusal, or that the node is gone, outranks what is only doubtful.
-        return None
-    doubt = {} if reason in _MISSED else {"whole_at": None}
-    return {"state": "stale", "reason": still(node, reason), **doubt}
 
 
 def _write(

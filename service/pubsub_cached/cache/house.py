@@ -20,6 +20,7 @@ from .agents import Agents
 from .analysing import Analysing
 from .changes import Changes
 from .discovery import Discovery
+from .distrust import Distrust
 from .elsewhere import Elsewhere
 from .events import Events
 from .export import Exports
@@ -153,6 +154,7 @@ class House:
             jitter=jitter,
             audit_ms=self._audit_ms,
         )
+        self.distrust = Distrust(store, self.nodes, self.sync, self._negatives, self.proofs)
         self.events = Events(
             store,
             self.nodes,
@@ -161,10 +163,10 @@ class House:
             self.sync,
             self.changes,
             self._negatives,
-            self.proofs,
+            self.distrust,
         )
         self.sync.caught_up = self.events.caught_up
-        silence.distrust = self.events.distrust
+        silence.distrust = self.distrust.of
         self.events.sooner = self.revalidation.wake
 
     def _make_analysis(self) -> None:
@@ -204,7 +206,7 @@ class House:
     def _make_writing(self) -> None:
         """What is asked of services for clients, at once or as soon as there is a session."""
         store, clock = self.store, self._clock
-        self.writing = Writing(store, self.accounts, self.nodes, self.events, self.sync, self._negatives)
+        self.writing = Writing(store, self.accounts, self.nodes, self.events, self.distrust, self.sync, self._negatives)
         self.subscribing = Subscribing(
             store, self.accounts, self.nodes, self.sync, self.changes, self._negatives, clock
         )

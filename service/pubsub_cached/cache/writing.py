@@ -30,6 +30,7 @@ from ..xmpp.port import (
 )
 from .account import Account
 from .accounts import Accounts
+from .distrust import Distrust
 from .events import Events
 from .negatives import Negatives
 from .nodes import Nodes
@@ -50,12 +51,20 @@ class Writing:
     """Changes items and nodes at services. Everything raises Offline, Timeout and StanzaError."""
 
     def __init__(
-        self, store: Store, accounts: Accounts, nodes: Nodes, events: Events, sync: Sync, negatives: Negatives
+        self,
+        store: Store,
+        accounts: Accounts,
+        nodes: Nodes,
+        events: Events,
+        distrust: Distrust,
+        sync: Sync,
+        negatives: Negatives,
     ) -> None:
         self._store = store
         self._accounts = accounts
         self._nodes = nodes
         self._events = events
+        self._distrust = distrust
         self._sync = sync
         self._negatives = negatives
 
@@ -72,7 +81,7 @@ class Writing:
                     address.service, address.node, item_id, payload, options=options, timeout=TIMEOUT
                 )
             except _UNANSWERED:
-                await self._events.distrust(address, "write")
+                await self._distrust.of(address, "write")
                 raise
             if await self._followed(address):
                 await self._published(account, session, address, Item(id_, payload, xml.namespace_of(payload)), watch)
@@ -88,12 +97,12 @@ class Writing:
                     await session.retract(address.service, address.node, id_, notify=notify, timeout=TIMEOUT)
                     done.append(id_)
             except _UNANSWERED:
-                await self._events.distrust(address, "write")
+                await self._distrust.of(address, "write")
                 raise
             except errors.StanzaError as refusal:
                 if refusal.condition == "item-not-found":
                     # What the cache may still hold.
-                    await self._events.distrust(address, "write")
+                    await self._distrust.of(address, "write")
                 raise
             finally:
                 if done and await self._followed(address):
@@ -160,7 +169,7 @@ class Writing:
     async def _published(self, account: Account, session: Session, address: Address, item: Item, watch: Watch) -> None:
         """Have the item in the cache, by its event or in place of it."""
         if not item.id:
-            await self._events.distrust(address, "write")
+            await self._distrust.of(address, "write")
             return
         if item.id not in watch.last:
             held = await self._held(session, address, item)
@@ -169,7 +178,7 @@ class Writing:
                 self._events.put(account, ItemsEvent(service=address.service, node=address.node, items=(held,)))
         elif not watch.last[item.id]:
             # Published here and retracted by somebody, or the other way round.
-            await self._events.distrust(address, "write")
+            await self._distrust.of(address, "write")
         await self._events.applied()
 
     async def _held(self, session: Session, address: Address, item: Item) -> Item | None:
@@ -178,7 +187,7 @@ class Writing:
             page = await session.get_items(address.service, address.node, ids=[item.id], timeout=FOLLOW_TIMEOUT)
         except errors.PubSubCachedError as error:
             log.info("%s: the item '%s' could not be read after it was published: %s", address, item.id, error)
-            await self._events.distrust(address, "write")
+            await self._distrust.of(address, "write")
             return item
         return next((found for found in page.items if found.id == item.id and found.payload), None)
 
@@ -187,7 +196,7 @@ class Writing:
         await self._events.applied()
         if any(watch.last.get(id_) for id_ in ids):
             # Published again meanwhile, before or after it was retracted.
-            await self._events.distrust(address, "write")
+            await self._distrust.of(address, "write")
         untold = tuple(id_ for id_ in ids if id_ not in watch.last)
         # An id that the cache does not hold would look like a disagreement.
         query = ItemsQuery(ids=untold, limit=len(untold) + 1, fields=frozenset({"id"}))

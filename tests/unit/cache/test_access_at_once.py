@@ -27,12 +27,12 @@ Task = Callable[[Cached], Coroutine[Any, Any, object]]
 async def doubt(cache: Cached) -> None:
     """Access may have been tightened, as a configuration event says."""
     cache.house.proofs.doubt(ADDRESS)
-    await cache.house.events.distrust(ADDRESS, UNPROVED)
+    await cache.house.distrust.of(ADDRESS, UNPROVED)
 
 
 async def bounce(cache: Cached) -> None:
     """Events may have been missed."""
-    await cache.house.events.distrust(ADDRESS, "bounce")
+    await cache.house.distrust.of(ADDRESS, "bounce")
 
 
 def failed(error: errors.PubSubCachedError) -> Task:
@@ -136,7 +136,7 @@ async def test_what_was_asked_before_a_deletion_makes_nothing_of_it_undone(cache
 async def test_a_node_that_is_made_again_while_it_is_looked_at_is_followed(cached: Make) -> None:
     cache, service = await followed(cached, World(), "open")
     service.hold()
-    await cache.house.events.distrust(ADDRESS, "configuration")
+    await cache.house.distrust.of(ADDRESS, "configuration")
     await service.holding(2)
     service.release(1, request="get_items")
     await cache.world.settle()

@@ -327,7 +327,7 @@ class TestWhoIsBelieved:
     async def test_a_doubt_about_what_is_stored_is_not_answered_by_a_look(self, cached: Make) -> None:
         it = await shelf(cached, PROSODY)
         before = len(it.world.requests)
-        await it.cache.house.events.distrust(ADDRESS, "event")
+        await it.cache.house.distrust.of(ADDRESS, "event")
         await it.cache.idle()
         assert sum(request.kind == "get_items" for request in it.world.requests[before:]) > 1
         await it.is_right()

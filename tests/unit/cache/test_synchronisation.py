@@ -277,7 +277,7 @@ async def test_what_disturbs_a_first_synchronisation_in_its_last_moment_is_looke
         if "lost" not in service.node(MICROBLOG).ids():
             service.publish(MICROBLOG, "lost", ENTRY.format("lost"), notify=False)
             # Applied after the look at what was disturbed, before the write is done.
-            doubt = cache.house.events.distrust(ADDRESS, "bounce")
+            doubt = cache.house.distrust.of(ADDRESS, "bounce")
             asyncio.get_running_loop().call_soon(doubts.append, asyncio.ensure_future(doubt))
 
     cache.house.sync.caught_up = bounced
