@@ -147,7 +147,6 @@ class Revalidation:
         if not await self._demoted(account):
             return
         account.set_ready()
-        await self._unsubscribing.session_began(account.jid)
         entries = await self._store.read(schedule.of_account, account.jid, KEPT - {"polled"})
         later: dict[int, int] = {}
         now = self._clock()
@@ -159,6 +158,7 @@ class Revalidation:
                 later[entry.id] = now + wait
         if later:
             await self._store.write(_postpone, later)
+        await self._unsubscribing.session_began(account.jid)
         self.wake()
 
     async def _demoted(self, account: Account) -> bool:
