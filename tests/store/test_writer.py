@@ -17,6 +17,7 @@ from pubsub_cached.store import accounts, items, maintenance, migrate, nodes
 from pubsub_cached.store.changes import since
 from pubsub_cached.store.pages import read_items
 from pubsub_cached.store.rows import ItemsQuery
+from pubsub_cached.store.sqlite.file import LOG_BYTES
 from pubsub_cached.store.store import Store
 from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.store.writer import GROUP_ITEMS
@@ -301,6 +302,65 @@ async def test_a_locked_database_fails_the_write_and_not_the_thread(
     other.close()
     assert await store.write(lambda tx: tx.next_revision()) == store.revision
     await store.close()
+
+
+def log_of(path: Path) -> int:
+    """The bytes of the write-ahead log."""
+    return path.with_name(path.name + "-wal").stat().st_size
+
+
+@pytest.mark.sqlite
+async def test_a_checkpoint_keeps_nobody_waiting_who_waits_for_its_commit(store: Store, address: Address) -> None:
+    node = await store.write(nodes.ensure, address)
+    told = threading.Event()
+    was_told: list[bool] = []
+
+    def look(statement: str) -> None:
+        # On the writer's thread, which does nothing else until this returns.
+        if "wal_checkpoint" in statement:
+            was_told.append(told.wait(30))
+
+    await store.maintain(lambda driver: driver.set_trace_callback(look))
+    written = store.write(publish, node.id, [item(str(number), "x" * 60_000) for number in range(100)])
+    written.add_done_callback(lambda _: told.set())
+    await written
+    await store.maintain(lambda driver: driver.set_trace_callback(None))
+    assert was_told[:1] == [True]
+
+
+@pytest.mark.sqlite
+async def test_the_log_stays_small(store: Store, path: Path, address: Address) -> None:
+    node = await store.write(nodes.ensure, address)
+    for number in range(40):
+        # One after the other, or they would be one commit.
+        await store.write(publish, node.id, [item(str(number), "x" * 200_000)])
+    assert log_of(path) < 2 * LOG_BYTES
+
+
+@pytest.mark.sqlite
+async def test_the_log_of_a_large_commit_is_cut_off(store: Store, path: Path, address: Address) -> None:
+    node = await store.write(nodes.ensure, address)
+    await store.write(publish, node.id, [item(str(number), "x" * 200_000) for number in range(50)])
+    assert log_of(path) > 2 * LOG_BYTES
+    await store.write(publish, node.id, [item("one more")])
+    assert log_of(path) <= LOG_BYTES
+
+
+@pytest.mark.sqlite
+async def test_a_log_that_is_read_from_is_brought_into_the_file_later(
+    store: Store, path: Path, address: Address
+) -> None:
+    node = await store.write(nodes.ensure, address)
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM item").fetchall()
+        for number in range(40):
+            await store.write(publish, node.id, [item(str(number), "x" * 200_000)])
+        assert log_of(path) > 2 * LOG_BYTES
+        reader.execute("COMMIT")
+    for number in range(3):
+        await store.write(publish, node.id, [item(f"then {number}")])
+    assert log_of(path) <= LOG_BYTES
 
 
 @pytest.mark.sqlite

@@ -72,6 +72,9 @@ class Session(Protocol):
     def commit(self) -> None:
         """Commit the transaction."""
 
+    def checkpoint(self) -> None:
+        """Do what commits leave for later, if it is due. Outside of a transaction, when nobody waits for one."""
+
     def roll_back(self) -> None:
         """Roll the transaction back, however far it came. Raises what the database raises."""
 

@@ -115,6 +115,7 @@ class Writer:
             elif self._group(first):
                 break
             self._tell_lost()
+            self._session.checkpoint()
         self._session.close()
 
     def _stored_revision(self) -> int:

@@ -202,6 +202,9 @@ class Session:
         if said != "COMMIT":
             raise DatabaseError("The database rolled the transaction back.")
 
+    def checkpoint(self) -> None:
+        """The server does that by itself."""
+
     def roll_back(self) -> None:
         if self.in_transaction:
             self._driver.execute("ROLLBACK")

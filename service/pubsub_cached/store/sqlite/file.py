@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 # How often a statement looks whether it may go on, in steps of SQLite's machine: about every millisecond.
 _STEPS = 50_000
+# The size of the write-ahead log beyond which it is brought into the file, and what is left of it then, bytes.
+LOG_BYTES = 4 * 1024 * 1024
 
 
 class File:
@@ -41,7 +43,7 @@ class File:
         return Reader(self._engine, self._courtesy)
 
     def writer(self) -> Session:
-        return Session(self._engine)
+        return Session(self._engine, self._path)
 
     def show(self, accounts: Collection[int]) -> None:
         """Which accounts a daemon has is in the file."""
@@ -97,8 +99,12 @@ class Reader:
 class Session:
     """See ``database.Session``."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, path: Path) -> None:
         self.connection, self._driver = _connected(engine)
+        self._log = path.with_name(path.name + "-wal")
+        # SQLite would do so within a commit, which takes several times as long then.
+        self._driver.execute("PRAGMA wal_autocheckpoint=0")
+        self._driver.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")
 
     @property
     def in_transaction(self) -> bool:
@@ -113,6 +119,14 @@ class Session:
     def commit(self) -> None:
         # Not the driver's own way, which says nothing where there is no transaction to commit any more.
         self._driver.execute("COMMIT")
+
+    def checkpoint(self) -> None:
+        try:
+            # The log is written from its start again once all of it is in the file, and cut off then.
+            if self._log.stat().st_size > LOG_BYTES:
+                self._driver.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except (OSError, sqlite3.Error) as error:
+            log.info("The write-ahead log grows, for it could not be brought into the database: %s", error)
 
     def roll_back(self) -> None:
         self._driver.rollback()
