@@ -42,7 +42,7 @@ PUSHED_WITHIN = 10_000
 AT_ONCE = 50
 LATELY = 24 * 3_600_000
 SPREAD = 60_000
-# Seconds until it is tried again to note a new session, where that could not be written down.
+# Seconds until it is tried again to note a new session, where the database fails.
 AGAIN = 1.0
 
 
@@ -147,6 +147,18 @@ class Revalidation:
         if not await self._demoted(account):
             return
         account.set_ready()
+        epoch = account.epoch
+        while account.epoch == epoch:
+            try:
+                await self._validate_all(account)
+                break
+            except errors.PubSubCachedError as error:
+                log.warning("what is kept of %s can't be validated yet: %s", account.jid, error)
+                await asyncio.sleep(AGAIN)
+        self.wake()
+
+    async def _validate_all(self, account: Account) -> None:
+        """Begin, or plan, what a new session has to look at."""
         entries = await self._store.read(schedule.of_account, account.jid, KEPT - {"polled"})
         later: dict[int, int] = {}
         now = self._clock()
@@ -159,7 +171,6 @@ class Revalidation:
         if later:
             await self._store.write(_postpone, later)
         await self._unsubscribing.session_began(account.jid)
-        self.wake()
 
     async def _demoted(self, account: Account) -> bool:
         """Call stale what was live in an earlier session; False for a session that is not the last one any more."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pubsub_cached import errors
+from pubsub_cached.cache import revalidation
+from pubsub_cached.store import schedule
 from pubsub_cached.xmpp.fake import Profile, World
 from tests.support.cached import ALICE, ENTRY, Make
 
@@ -94,6 +98,27 @@ class TestGaps:
         assert len(items) == 3
         assert (info["source"], info["freshness"]) == ("cache", "stale")
         assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "unreachable"
+
+    async def test_what_is_kept_is_validated_once_the_database_can_be_read(
+        self, cached: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world = World()
+        cache, service = await followed(cached, world)
+        monkeypatch.setattr(revalidation, "AGAIN", 0)
+        read, failures = schedule.of_account, [errors.DatabaseError("The server has gone.")]
+
+        def fails_once(*arguments: Any) -> list[schedule.Entry]:
+            if failures:
+                raise failures.pop()
+            return read(*arguments)
+
+        monkeypatch.setattr(schedule, "of_account", fails_once)
+        world.cut(ALICE)
+        service.publish(MICROBLOG, "missed", ENTRY.format("missed"))
+        world.restore(ALICE)
+        await cache.idle()
+        items, _, info = await cache.read(PUBSUB, MICROBLOG, policy="cache")
+        assert (items[0]["id"], info["freshness"]) == ("missed", "live")
 
     async def test_a_failed_synchronisation_is_tried_again_later(self, cached: Make) -> None:
         world = World()
