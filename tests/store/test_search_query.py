@@ -165,6 +165,8 @@ INVALID = {
     '{"subtypes":[1]}': "subtypes[0] is 1",
     '{"flags":["a","-a"]}': "flags[1] is '-a'",
     '{"flags":["-"]}': "flags[0] is '-'",
+    '{"flags":["read","Starred"]}': "flags[1] is 'Starred', which names no flag; one begins with a-z",
+    '{"flags":["--read"]}': "flags[0] is '--read'",
     '{"where":[1]}': "where[0] is 1; a clause is",
     '{"where":[{}]}': "where[0] is {}",
     '{"where":[["a","="]]}': "where[0] has 2 parts",

@@ -119,7 +119,6 @@ HOSTILE = "x' OR 1=1 --"
         {"types": [HOSTILE]},
         {"subtypes": [HOSTILE, None]},
         {"ids": [HOSTILE]},
-        {"flags": [HOSTILE]},
         where("start", "=", HOSTILE),
         where("start", "<", HOSTILE),
         where("title", "between", [HOSTILE, HOSTILE]),

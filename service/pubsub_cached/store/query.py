@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from .. import flag
 from ..errors import InvalidArgs, InvalidQuery
 from . import path as paths
 from .path import Path
@@ -159,8 +160,8 @@ def _flags(key: str, value: Any) -> tuple[tuple[str, bool], ...]:
     flags: dict[str, bool] = {}
     for number, text in enumerate(_texts(key, value)):
         name = text.removeprefix("-")
-        if not name:
-            raise InvalidQuery(f"{key}[{number}] is '{text}', which names no flag.")
+        if not flag.NAME.fullmatch(name):
+            raise InvalidQuery(f"{key}[{number}] is '{text}', which names no flag; {flag.RULE}.")
         if flags.setdefault(name, name == text) is not (name == text):
             raise InvalidQuery(f"{key}[{number}] is '{text}', and the list has its opposite; nothing fits both.")
     if len(flags) > FLAGS_AT_MOST:
