@@ -37,12 +37,15 @@ def goes_on(node: NodeRow, options: ReadOptions, online: bool) -> bool:
     )
 
 
-def past_window(node: NodeRow, options: ReadOptions, found: ItemsSlice) -> bool:
-    """Whether the page lies behind the oldest item of a window, or begins with items that are."""
+def past_window(node: NodeRow, options: ReadOptions, place: Place, found: ItemsSlice) -> bool:
+    """Whether the page lies behind the oldest item of a window, or may have items that do."""
     if node.completeness != "window" or options.policy == "cache":
         return False
     if options.oldest_first:
         return node.state != "unreachable" and _begins_before(options, found)
+    if options.by_id:
+        # Items that are older stand anywhere among those of the window; a walk that began in it stays there.
+        return node.state != "unreachable" and options.ids is None and (place.walks or not options.cursor)
     if options.before == "":
         # The service's last page, not the window's.
         return options.newest_first

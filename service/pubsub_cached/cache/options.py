@@ -52,6 +52,11 @@ class ReadOptions(msgspec.Struct, frozen=True):
         return self.order[0] == ("modified", False)
 
     @property
+    def by_id(self) -> bool:
+        """Whether the first key is the id."""
+        return self.order[0][0] == "id"
+
+    @property
     def is_bulk(self) -> bool:
         """Whether the answer may be larger than a reply."""
         return self.max_bytes > REPLY_BYTES

@@ -150,7 +150,7 @@ class Reads:
                 found = ItemsSlice([]) if ends else None
             if found is not None and completeness.withheld(node, options, place, found, online):
                 return self._with_timeout(self._past(account, node, options, place), address, options)
-            if found is None or (online and completeness.past_window(node, options, found)):
+            if found is None or (online and completeness.past_window(node, options, place, found)):
                 return self._beyond(account, node, options, place)
             answer = self._from_cache(account, node, revision, options, place, found)
             if wanted is not None:

@@ -146,6 +146,34 @@ async def test_a_walk_from_the_oldest_begins_before_the_window(cached: Make, pro
     assert {info["source"] for info in said} == {"network"}
 
 
+@PROFILES
+@pytest.mark.parametrize("limit", [3, 50])
+@pytest.mark.parametrize("policy", ["default", "refresh", "network"])
+@pytest.mark.parametrize("descending", [False, True], ids=["asc", "desc"])
+async def test_a_walk_by_id_has_what_is_older_than_the_window_as_well(
+    cached: Make, profile: Profile, limit: int, policy: Policy, descending: bool
+) -> None:
+    """Ids that say nothing of when items came, so that those of the window and others take turns."""
+    cache, _ = await window(cached, World(), 0, profile=profile)
+    service = cache.world.services[PUBSUB]
+    for id_ in "dahcebgf":
+        service.publish(MICROBLOG, id_, ENTRY.format(id_))
+    await cache.idle()
+    assert (await cache.node(PUBSUB, MICROBLOG))["completeness"] == "window"
+    found, _ = await walk(cache, PUBSUB, MICROBLOG, limit, policy, order=(("id", descending),))
+    assert found == sorted("abcdefgh", reverse=descending)
+
+
+async def test_a_window_by_id_is_all_there_is_without_a_session(cached: Make) -> None:
+    world = World()
+    cache, _ = await window(cached, world, 8)
+    world.cut(ALICE)
+    await cache.idle()
+    found, said = await walk(cache, PUBSUB, MICROBLOG, 3, order=(("id", False),))
+    assert found == ["i3", "i4", "i5", "i6", "i7"]
+    assert {info["completeness"] for info in said} == {"window"}
+
+
 @pytest.mark.parametrize(
     ("place", "expected", "source"),
     [
