@@ -5,9 +5,9 @@ accounts           account accounts holding elsewhere
 nodes              nodes transitions facts policy privacy proofs negatives refusals
 reads              reads node_reads options completeness place cursor pending replies pages shelf
 passed through     pass_through service_reads
-synchronisation    sync running turnstile rounds fetch ahead rungs finish archives subscriptions
+synchronisation    sync running turnstile rounds fetch ahead rungs finish archives subscriptions unsubscribing
 events             arrivals events watches overwrites max_items item_expire
-revalidation       revalidation pushes silence jitter
+revalidation       revalidation distrust pushes silence jitter
 analysers          analysing recognition parsing reanalysis agents agent coroutine deferred
 searches, views    search views view view_source window export output
 what is told       changes jobs
