@@ -8,6 +8,9 @@ import threading
 import pytest
 
 from pubsub_cached import errors
+from pubsub_cached.store import items
+from pubsub_cached.store.rows import Delta
+from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, World
 from pubsub_cached.xmpp.port import BounceEvent, Item, ItemsEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
@@ -26,19 +29,25 @@ class TestEvents:
         assert [(told[1], told[2]) for told in changes] == [(["new"], [])]
         assert await freshness(cache) == "live"
 
-    async def test_a_purge_that_is_committed_while_the_cache_stops_is_told(self, cached: Make) -> None:
+    async def test_a_purge_that_is_committed_while_the_cache_stops_is_told(
+        self, cached: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         cache, service = await followed(cached, World())
-        going = threading.Event()
-        blocked = cache.store.write(lambda tx: going.wait(30))
+        begun, going, erase = threading.Event(), threading.Event(), items.erase
+
+        def held_up(tx: Transaction, node_id: int) -> Delta:
+            begun.set()
+            going.wait(30)
+            return erase(tx, node_id)
+
+        monkeypatch.setattr(items, "erase", held_up)
         service.purge(MICROBLOG)
-        await cache.world.settle()
+        assert await asyncio.to_thread(begun.wait, 30)
         stopping = asyncio.create_task(cache.stop())
         await asyncio.sleep(0)
         assert cache.removed() == []
         going.set()
         await stopping
-
-        assert blocked.result() is True
         assert sorted(cache.removed()) == ["i0", "i1", "i2"]
 
     async def test_an_overwrite_moves_to_newest_where_the_service_does_so(self, cached: Make) -> None:
