@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -33,11 +34,13 @@ ROWS: dict[str, Measurement] = {
 HEADINGS = ("", "ours", "against", "floor", "ratio", "target")
 
 
-async def measured(names: list[str], scale: Scale, database: str = FILES) -> list[Row | Failed]:
+async def measured(
+    names: list[str], scale: Scale, database: str = FILES, keep: Path | None = None
+) -> list[Row | Failed]:
     """The rows of these names, in order; one that fails is no reason to do without the others."""
     rows: list[Row | Failed] = []
     end = time.monotonic() + scale.budget
-    async with Stage(scale, database) as stage:
+    async with Stage(scale, database, keep) as stage:
         for name in names:
             print(f"measuring {name} …", file=sys.stderr, flush=True)
             try:
@@ -95,6 +98,13 @@ def arguments() -> argparse.ArgumentParser:
         help="where the caches are: sqlite (a file each, the default), postgresql (a server that is started for it), "
         "or the URL of a database of PostgreSQL whose user may make others",
     )
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="DIRECTORY",
+        help="keep copies of the databases that are full of items there, and use those that are there: a million take "
+        "minutes to make (SQLite only)",
+    )
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="small counts: shows that it runs, the figures say little")
     size.add_argument("--full", action="store_true", help="growth with 1,000,000 items, which takes minutes to make")
@@ -110,7 +120,7 @@ def main() -> int:
     try:
         if chosen.soak is not None:
             return soak.run(chosen.soak)
-        rows = asyncio.run(measured(chosen.row or list(ROWS), scale, chosen.database))
+        rows = asyncio.run(measured(chosen.row or list(ROWS), scale, chosen.database, chosen.keep))
     except KeyboardInterrupt:
         return 130
     if chosen.json:

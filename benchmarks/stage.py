@@ -26,6 +26,7 @@ from tests.support.server import Server, free_ports
 
 from . import content, echo, pump
 from .databases import FILES, Databases
+from .kept import Kept
 from .measure import Action, Missing, Row
 from .online import Online
 
@@ -114,9 +115,10 @@ class Pump:
 class Stage:
     """A context manager; at the end everything is stopped and removed."""
 
-    def __init__(self, scale: Scale, where: str = FILES) -> None:
-        """where: the databases of the daemons are, see ``Databases``."""
+    def __init__(self, scale: Scale, where: str = FILES, keep: Path | None = None) -> None:
+        """where: the databases of the daemons are, see ``Databases``; keep: where copies of full ones are kept."""
         self.scale = scale
+        self._kept = Kept(keep)
         self._databases = Databases(where)
         self._stack = AsyncExitStack()
         self._online: Online | None = None
@@ -227,7 +229,11 @@ class Stage:
         analysers = daemon.config.parent / "analysers"
         analysers.mkdir()
         (analysers / "indexes.toml").write_text(content.INDEXES, encoding="utf-8")
-        await content.fill(url, count, size=600)
+        file = daemon.database if url.startswith(FILES) else None
+        if file is None or not await asyncio.to_thread(self._kept.take, count, file):
+            await content.fill(url, count, size=600)
+            if file is not None:
+                await asyncio.to_thread(self._kept.put, count, file)
         return daemon
 
     async def running(self, count: int) -> Daemon:

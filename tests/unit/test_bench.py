@@ -252,3 +252,14 @@ async def test_a_database_that_one_row_had_no_time_to_fill_is_there_for_the_next
         await daemon.start()
         account, service, node = content.address(0)
         assert len((await daemon.items(service, node, account=account))[0]) == 50
+
+
+async def test_a_full_database_is_kept_for_the_next_run(tmp_path: Path) -> None:
+    keep = tmp_path / "kept"
+    async with Stage(QUICK, keep=keep) as stage:
+        made = (await stage.offline(200)).database.read_bytes()
+    (kept,) = keep.iterdir()
+    assert kept.read_bytes() == made
+    kept.write_bytes(b"as it was kept")
+    async with Stage(QUICK, keep=keep) as stage:
+        assert (await stage.offline(200)).database.read_bytes() == b"as it was kept"
