@@ -292,11 +292,13 @@ async def test_what_is_done_for_all_is_done_for_the_accounts_that_are_run(server
             await store.write(publish, node.id, [item("a"), item("b")])
             await store.write(items.set_flags, address, ["a"], ["read"], [])
             await store.write(retract, node.id, ["b"])
-        for look in (schedule.subscribed, schedule.followed):
-            assert [entry.address.account for entry in await second.read(look)] == [BOB]
-        assert [entry.address.account for entry in await second.read(schedule.due, 2, ("live",))] == [BOB]
+        assert [entry.address.account for entry in await second.read(schedule.subscribed)] == [BOB]
+        for services in (schedule.subscribed_services, schedule.followed_services):
+            assert await second.read(services) == [(BOB, "pubsub.example.org")]
+        due = await second.read(schedule.due, (0, 0), 2, frozenset({"live"}))
+        assert [entry.address.account for entry in due] == [BOB]
         demoted = await second.write(nodes.demote, None, "restart")
-        assert [row.address.account for row in demoted] == [BOB]
+        assert [address.account for address in demoted] == [BOB]
         assert await second.write(maintenance.expire_tombstones, 2**62) == 1
         own = await second.read(maintenance.size)
         assert len(await second.write(maintenance.reset)) == 1

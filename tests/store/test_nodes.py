@@ -6,8 +6,8 @@ import pytest
 
 from pubsub_cached.address import Address
 from pubsub_cached.errors import NoSuchAccount, NoSuchNode
-from pubsub_cached.store import accounts, items, maintenance, nodes
-from pubsub_cached.store.rows import NodeRow, NodesQuery
+from pubsub_cached.store import accounts, items, maintenance, nodes, schedule
+from pubsub_cached.store.rows import KEPT, NodeRow, NodesQuery
 from tests.support.stored import publish, retract
 
 from .conftest import ACCOUNT, Database
@@ -68,13 +68,10 @@ def test_demotion_changes_those_that_events_kept_right_and_tells_which(db: Datab
     live, denied = db.node(state="live"), db.node(state="denied")
     polled, expiring = db.node(state="polled"), db.node(state="polled", item_expire=60)
     assert db.write(nodes.demote, "bob@example.org", "restart") == []
-    changed = db.write(nodes.demote, ACCOUNT, "restart")
-    assert [(row.id, row.state, row.reason) for row in changed] == [
-        (live.id, "stale", "restart"),
-        (expiring.id, "stale", "restart"),
-    ]
-    assert len({row.revision for row in changed}) == 2
-    assert [db.again(live), db.again(expiring)] == changed
+    assert db.write(nodes.demote, ACCOUNT, "restart") == [live.address, expiring.address]
+    changed = [db.again(live), db.again(expiring)]
+    assert [(row.state, row.reason) for row in changed] == [("stale", "restart")] * 2
+    assert len({row.revision for row in changed} - {live.revision, expiring.revision}) == 2
     assert [db.again(polled), db.again(denied)] == [polled, denied]
     assert db.write(nodes.demote, None, "restart") == []
 
@@ -111,6 +108,51 @@ def test_items_make_the_node_newer(db: Database) -> None:
     node = db.node()
     db.write(publish, node.id, [item("a")])
     assert db.read(nodes.listing, NodesQuery(since=node.revision)) == [db.again(node)]
+
+
+def test_those_that_no_analyser_has_come_a_few_at_a_time(db: Database) -> None:
+    alone, left = db.node(state="discovered"), db.node(state="live", analyser="left")
+    asked = db.node(state="discovered", analyser="agent")
+    db.node(state="live", analyser="agent")
+    db.node(state="live", analyser="blog")
+    db.node(state="gone")
+
+    def page(after: int) -> list[NodeRow]:
+        return db.read(nodes.unmatched, ["agent", "blog"], ["agent"], after, 2)
+
+    assert page(0) == [alone, left]
+    assert page(left.id) == [asked]
+    assert page(asked.id) == []
+
+
+def test_what_is_due_comes_a_few_at_a_time_in_the_order_of_its_time(db: Database) -> None:
+    same = [db.node(state="stale", next_sync=5).address for _ in range(schedule.PAGE)]
+    first, last = db.node(state="polled", next_sync=1).address, db.node(state="live", next_sync=9).address
+    for state, at in (("stale", None), ("gone", 5), ("live", 11)):
+        db.node(state=state, next_sync=at)
+    found, since = list[schedule.Entry](), (0, 0)
+    while page := db.read(schedule.due, since, 10, KEPT):
+        assert len(page) <= schedule.PAGE
+        found += page
+        since = page[-1].next_sync or 0, page[-1].id
+    assert [entry.address for entry in found] == [first, *same, last]
+    assert [entry.address for entry in db.read(schedule.due, (6, 0), 10, KEPT)] == [last]
+
+
+def test_nodes_of_an_account_come_a_few_at_a_time(db: Database) -> None:
+    mine = [db.node(state="stale").address for _ in range(schedule.PAGE + 1)]
+    db.node(state="gone")
+    page = db.read(schedule.of_account, ACCOUNT, KEPT)
+    rest = db.read(schedule.of_account, ACCOUNT, KEPT, page[-1].id)
+    assert [entry.address for entry in page + rest] == mine
+    assert len(rest) == 1
+
+
+def test_postponed_nodes_are_due_later_and_tell_nobody(db: Database) -> None:
+    node, other = db.node(state="live"), db.node(state="live", next_sync=3)
+    db.write(lambda tx: nodes.postpone(tx, [(node.id, 7), (other.id + 1, 8)]))
+    assert (db.again(node).next_sync, db.again(node).revision) == (7, node.revision)
+    assert db.again(other) == other
 
 
 def test_all_states(db: Database) -> None:

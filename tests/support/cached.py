@@ -108,6 +108,7 @@ class Cached:
             await self.world.settle()
             await self.house.events.settled()
             await self.house.revalidation.settled()
+            await self.house.revalidation.validated()
             await self.house.sync.settled()
             await self.house.unsubscribing.settled()
             await self.store.write(lambda tx: None)

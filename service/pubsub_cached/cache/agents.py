@@ -20,6 +20,7 @@ from ..analysers.agent import Peers
 from ..analysers.definition import MOST_CHARACTERS
 from ..analysers.item import ItemContext
 from ..analysers.registry import Matched, Registry, Subject
+from ..store import nodes as node_store
 from ..store import parsing as stored_items
 from ..store.parsing import Stored
 from ..store.rows import NodeRow, StoredItem
@@ -202,24 +203,30 @@ class Agents:
 
     async def _drain(self, worker: _Worker, version: int) -> None:
         name, parser = worker.parser.name, worker.parser
-        for node in await self._store.read(stored_items.behind, name, version) if parser.usable else ():
-            rows = await self._store.read(stored_items.of_node, node.id)
+        for node_id in await self._store.read(stored_items.behind, name, version) if parser.usable else ():
+            node = await self._store.read(node_store.by_id, node_id)
+            if node is None or node.analyser != name:
+                continue
+            rows = await self._store.read(stored_items.of_node, node_id)
             for start in range(0, len(rows), BATCH):
                 if parser.usable:
                     await self._parse_all(worker, rows[start : start + BATCH], again=True)
             if parser.usable:
                 await self._current(node, version)
-                await self._count(worker, version)
+                self._parsed(name, len(rows))
         while parser.usable:
             rows = await self._store.read(stored_items.unparsed, name, worker.skip, BATCH)
             if not rows:
                 break
             # Whatever is not parsed by this is not tried again before it is resumed.
             await self._parse_all(worker, rows, again=False)
-            if (entry := self._registry.entry(name)) is not None:
-                # Counted anew at the end only: there may be many.
-                entry.pending = max(0, entry.pending - len(rows))
+            self._parsed(name, len(rows))
         await self._count(worker, version)
+
+    def _parsed(self, name: str, count: int) -> None:
+        """So many less are pending; they are counted anew at the end only, for there may be many."""
+        if (entry := self._registry.entry(name)) is not None:
+            entry.pending = max(0, entry.pending - count)
 
     async def _current(self, node: NodeRow, version: int) -> None:
         def choose(row: NodeRow) -> Columns | None:

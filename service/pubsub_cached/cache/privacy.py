@@ -38,11 +38,11 @@ class Privacy:
         self._classify()
 
     async def load(self) -> None:
-        """Look at every node that an analyser has."""
+        """Look at every node whose analyser is not public."""
         noted: dict[Address, NodeRow] = {}
         self._noted.append(noted)
         try:
-            rows = await self._store.read(node_store.analysed)
+            rows = await self._store.read(node_store.analysed, self.public)
         finally:
             self._noted.remove(noted)
         self._private = {address for address, analyser in rows if analyser not in self.public}

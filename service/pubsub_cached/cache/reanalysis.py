@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 from .. import errors, jid
@@ -17,10 +17,11 @@ from ..pace import Pace
 from ..store import items as item_store
 from ..store import nodes as node_store
 from ..store import parsing as stored_items
-from ..store.rows import KEPT, NodeRow, NodesQuery
+from ..store.rows import KEPT, NodeRow
 from ..store.store import Store, Transaction
 from ..xmpp.port import Item
 from .agents import Agents
+from .all_nodes import all_nodes
 from .changes import Changes
 from .jobs import Job, Jobs
 from .nodes import Nodes
@@ -76,7 +77,7 @@ class Reanalysis:
             )
 
         async def work(job: Job) -> str:
-            rows = [row for row in await self._everything() if fits(row)]
+            rows = [row async for row in all_nodes(self._store, run=True) if fits(row)]
             items = 0
             for number, row in enumerate(rows, 1):
                 again = await self.match(row)
@@ -93,9 +94,7 @@ class Reanalysis:
         matches: its analyser may come back.
         """
         came = [definition for name in names if (definition := self._registry.get(name)) is not None]
-        for number, row in enumerate(await self._everything()):
-            if number % PAGE == 0:
-                await asyncio.sleep(0)
+        async for row in self._unmatched([definition.name for definition in came if _has_match(definition)]):
             definition = self._registry.get(row.analyser) if row.analyser else None
             if definition is None and row.state not in ("gone", "unknown"):
                 # Whatever else there is was tried before.
@@ -112,7 +111,10 @@ class Reanalysis:
         definition = self._registry.get(name)
         if definition is None:
             return
-        for row in await self._store.read(stored_items.behind, name, definition.version):
+        for node_id in await self._store.read(stored_items.behind, name, definition.version):
+            row = await self._store.read(node_store.by_id, node_id)
+            if row is None or row.analyser != name:
+                continue
             # Its type may be another one now.
             matched = self._registry.match(subject(row)).definition
             again = await self.match(row) if matched is not None and matched.name == name else row
@@ -251,13 +253,15 @@ class Reanalysis:
             start += PAGE
         return len(rows)
 
-    async def _everything(self) -> list[NodeRow]:
-        rows: list[NodeRow] = []
-        after: int | None = None
-        while page := await self._store.read(node_store.listing, NodesQuery(after_id=after, run=True)):
-            rows += page
+    async def _unmatched(self, asked: Collection[str]) -> AsyncIterator[NodeRow]:
+        """Nodes that no analyser has which is registered, and those that agents of these may have to say of."""
+        registered = [entry.name for entry in self._registry.entries() if entry.definition is not None]
+        after = 0
+        while page := await self._store.read(node_store.unmatched, registered, asked, after, PAGE):
+            for row in page:
+                yield row
             after = page[-1].id
-        return rows
+            await asyncio.sleep(0)
 
 
 def _in(value: str, chosen: Collection[str]) -> bool:

@@ -15,8 +15,9 @@ from ..address import Address
 from ..store import items as item_store
 from ..store import maintenance, schedule
 from ..store import nodes as node_store
-from ..store.rows import KEPT, NodeRow, NodesQuery
+from ..store.rows import KEPT, NodeRow
 from ..store.store import Store, Transaction
+from .all_nodes import all_nodes
 from .changes import Changes
 from .jobs import Job, Jobs
 from .negatives import Negatives
@@ -81,7 +82,7 @@ class Removal:
             )
 
         async def work(job: Job) -> str:
-            rows = [row for row in await self._everything(run=not accounts) if fits(row)]
+            rows = [row async for row in all_nodes(self._store, run=not accounts) if fits(row)]
             dropped = 0
             for number, row in enumerate(rows, 1):
                 dropped += await self._purge_node(row, chosen)
@@ -94,7 +95,7 @@ class Removal:
         """A job that forgets all nodes and items; accounts and analysers stay."""
 
         async def work(job: Job) -> str:
-            rows = await self._everything(run=True)
+            rows = [row async for row in all_nodes(self._store, run=True)]
             for number, row in enumerate(rows, 1):
                 await self._forsake(row)
                 job.progress(number, len(rows))
@@ -166,15 +167,6 @@ class Removal:
                 self._changes.node(entry.address, "discovered")
                 # Unless somebody has read it by then, and it is kept.
                 self._unsubscribing.begin(entry.address)
-
-    async def _everything(self, *, run: bool) -> list[NodeRow]:
-        """run: of the accounts that are run, else of those as well that another daemon runs."""
-        rows: list[NodeRow] = []
-        after: int | None = None
-        while page := await self._store.read(node_store.listing, NodesQuery(after_id=after, run=run)):
-            rows += page
-            after = page[-1].id
-        return rows
 
     async def _purge_node(self, row: NodeRow, chosen: PurgeFilter) -> int:
         self._sync.disturbed(row.address)

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from .. import errors
 from ..address import Address
+from ..pace import Pace
+from ..store import accounts as account_store
 from ..store import nodes as node_store
 from ..store import schedule
-from ..store.rows import KEPT
+from ..store.rows import KEPT, NodeRow
 from ..store.schedule import Entry
 from ..store.store import Store, Transaction
 from ..xmpp.port import Event
 from .account import Account
 from .accounts import Accounts
+from .backlog import Backlog
 from .changes import Changes
 from .jitter import Jitter
 from .negatives import Negatives
@@ -36,6 +39,12 @@ log = logging.getLogger(__name__)
 
 # The longest sleep, so that a clock that was set is noticed.
 LONGEST_SLEEP = 600.0
+# The shortest: of many nodes one is due every few milliseconds.
+LEAST_SLEEP = 1.0
+# So often everything that is due is looked at, though it was handed on before; ms.
+ANEW = 60_000
+# What was written while the last look was under way may be due since before it, ms.
+OVERLAP = 1000
 # A last item comes with the presence, or it does not; ms.
 PUSHED_WITHIN = 10_000
 # So many nodes, and those read lately, are validated when a session begins; the rest within a while, ms.
@@ -44,6 +53,8 @@ LATELY = 24 * 3_600_000
 SPREAD = 60_000
 # Seconds until it is tried again to note a new session, where the database fails.
 AGAIN = 1.0
+# What the states of nodes are that a new session has validated; what is polled has its own time.
+_VALIDATED = KEPT - {"polled"}
 
 
 class Revalidation:
@@ -81,7 +92,10 @@ class Revalidation:
         self._audit_ms = audit_ms
         # Nodes whose last item should come with the presence.
         self._awaited: set[Address] = set()
+        self._backlog = Backlog(self._validate)
         self._wake = asyncio.Event()
+        # What was due until then was handed on, and when everything was looked at; ms, 0 to look at everything.
+        self._handed_on = self._looked = 0
         self._timer: asyncio.Task[None] | None = None
         self._starting: set[asyncio.Task[None]] = set()
         self._looking = asyncio.Lock()
@@ -96,9 +110,11 @@ class Revalidation:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._backlog.close()
 
     def wake(self) -> None:
         """Look at once at what is due."""
+        self._looked = 0
         self._wake.set()
 
     async def settled(self) -> None:
@@ -107,6 +123,10 @@ class Revalidation:
             await asyncio.wait(self._starting)
         async with self._looking:
             return
+
+    async def validated(self) -> None:
+        """Wait until all that was found due is done."""
+        await self._backlog.settled()
 
     def event(self, account: Account, event: Event) -> None:
         """An event came; see ``accounts.Follower``."""
@@ -122,8 +142,7 @@ class Revalidation:
 
     async def taken(self, account: Account) -> None:
         """Nothing of an account is live that another daemon followed until now."""
-        for row in await self._store.write(node_store.demote, account.jid, "restart"):
-            self._changes.node(row.address, row.state)
+        await self._tell(await self._store.write(node_store.demote, account.jid, "restart"))
 
     def session_started(self, account: Account, resumed: bool) -> None:
         """A stream is up: after a resumption all goes on, else everything live is validated."""
@@ -159,34 +178,59 @@ class Revalidation:
 
     async def _validate_all(self, account: Account) -> None:
         """Begin, or plan, what a new session has to look at."""
-        entries = await self._store.read(schedule.of_account, account.jid, KEPT - {"polled"})
-        later: dict[int, int] = {}
-        now = self._clock()
+        entries = await self._entries(account.jid)
+        later: list[tuple[int, int]] = []
+        now, begun = self._clock(), 0
         for number, entry in enumerate(entries):
             wait = self._wait(account, entry, number, now)
-            if wait == 0:
+            if wait == 0 and begun < AT_ONCE:
                 self._sync.in_background(entry.address)
+                begun += 1
             else:
-                later[entry.id] = now + wait
+                later.append((entry.id, now + wait))
         if later:
-            await self._store.write(_postpone, later)
+            await self._store.write(_postpone, account.jid, later)
         await self._unsubscribing.session_began(account.jid)
+
+    async def _entries(self, account: str) -> list[Entry]:
+        """An account's nodes that are to be validated in a new session, those read last first."""
+        pace, entries = Pace(), list[Entry]()
+        while page := await self._store.read(
+            schedule.of_account, account, _VALIDATED, entries[-1].id if entries else 0
+        ):
+            entries += page
+            await pace.kept()
+        entries.sort(key=_read_last)
+        return entries
 
     async def _demoted(self, account: Account) -> bool:
         """Call stale what was live in an earlier session; False for a session that is not the last one any more."""
         epoch = account.epoch
         while account.epoch == epoch and not account.waits:
             try:
-                rows = await self._store.write(node_store.demote, account.jid, "session")
+                demoted = await self._store.write(node_store.demote, account.jid, "session")
             except errors.PubSubCachedError as error:
                 # A full disk does not last for ever, and until then nothing is live.
                 log.warning("the new session of %s can't be used yet: %s", account.jid, error)
                 await asyncio.sleep(AGAIN)
                 continue
-            for row in rows:
-                self._changes.node(row.address, row.state)
+            await self._tell(demoted)
             return account.epoch == epoch
         return False
+
+    async def _tell(self, demoted: Sequence[Address]) -> None:
+        """Tell of each what it is by then: of many it takes a while."""
+        pace = Pace()
+        for address in demoted:
+            try:
+                node = await self._store.read(node_store.find, address)
+                state = node.state if node is not None else ""
+            except errors.PubSubCachedError:
+                # It was made stale, and nothing later can be known.
+                state = "stale"
+            if state:
+                self._changes.node(address, state)
+            await pace.kept()
 
     def _wait(self, account: Account, entry: Entry, number: int, now: int) -> int:
         """How long a node's validation waits after a session began, ms. number: of its place among those in use."""
@@ -212,40 +256,71 @@ class Revalidation:
             await self._sleep(until)
 
     async def _look(self, now: int) -> int | None:
-        """Begin what is due; when there is something to do next, ms, or None."""
+        """Hand on what is due; when there is something to do next, ms, or None."""
         async with self._looking:
             online = {account.jid: account for account in self._accounts.list() if account.online}
-            for entry in await self._store.read(schedule.due, now, KEPT):
-                if entry.address.account in online and not await self._spoke(entry, now):
-                    self._awaited.discard(entry.address)
-                    self._sync.in_background(entry.address)
+            for entry in await self._due(now):
+                if entry.address.account in online:
+                    self._backlog.add(entry.address)
             asked = await self._silence.look(online, now)
             await self._removal.tidy(now)
             again = self._unsubscribing.look(online, now)
             due = await self._store.read(schedule.next_due, now)
             return min((at for at in (asked, again, due) if at is not None), default=None)
 
-    async def _spoke(self, entry: Entry, now: int) -> bool:
+    async def _due(self, now: int) -> list[Entry]:
+        """What has become due, those read last first; now and then what was due before as well, lest one be missed."""
+        if not self._looked <= self._handed_on <= now < self._looked + ANEW:
+            self._looked, self._handed_on = now, 0
+        pace, entries = Pace(), list[Entry]()
+        since = max(0, self._handed_on - OVERLAP), 0
+        while page := await self._store.read(schedule.due, since, now, KEPT):
+            entries += page
+            since = page[-1].next_sync or 0, page[-1].id
+            await pace.kept()
+        self._handed_on = now
+        entries.sort(key=_read_last)
+        return entries
+
+    async def _validate(self, address: Address) -> asyncio.Task[NodeRow] | None:
+        """Begin to synchronise a node that is still due; the task, None where it is not or can't be."""
+        now = self._clock()
+        if not any(account.online for account in self._accounts.list() if account.jid == address.account):
+            # It stays due, and the next session finds it.
+            return None
+        node = await self._store.read(node_store.find, address)
+        if node is None or node.state not in KEPT or node.next_sync is None or node.next_sync > now:
+            return None
+        if await self._spoke(node, now):
+            return None
+        self._awaited.discard(address)
+        return self._sync.in_background(address)
+
+    async def _spoke(self, node: NodeRow, now: int) -> bool:
         """Whether a live node was heard of lately, so that its turn comes later."""
-        heard = self._silence.last_heard(entry.address)
-        if entry.state != "live" or not now - SILENCE_MS // 2 < heard:
+        heard = self._silence.last_heard(node.address)
+        if node.state != "live" or not now - SILENCE_MS // 2 < heard:
             return False
-        return await self._store.write(_heard, entry.id, now, self._jitter.within(SILENCE_MS // 2), self._audit_ms)
+        return await self._store.write(_heard, node.id, now, self._jitter.within(SILENCE_MS // 2), self._audit_ms)
 
     async def _sleep(self, until: int | None) -> None:
-        seconds = LONGEST_SLEEP if until is None else max(0.0, (until - self._clock()) / 1000)
+        seconds = LONGEST_SLEEP if until is None else (until - self._clock()) / 1000
         try:
-            async with asyncio.timeout(min(seconds, LONGEST_SLEEP)):
+            async with asyncio.timeout(min(max(seconds, LEAST_SLEEP), LONGEST_SLEEP)):
                 await self._wake.wait()
         except TimeoutError:
             return
 
 
-def _postpone(tx: Transaction, times: dict[int, int]) -> None:
-    """Look at nodes later, by their rows' ids."""
-    for node_id, at in times.items():
-        if node_store.by_id(tx.connection, node_id) is not None:
-            node_store.update(tx, node_id, next_sync=at)
+def _postpone(tx: Transaction, account: str, times: list[tuple[int, int]]) -> None:
+    """Look at nodes of an account later, by their rows' ids."""
+    account_store.own(tx, account)
+    node_store.postpone(tx, times)
+
+
+def _read_last(entry: Entry) -> int:
+    """Sorts those first that were read last."""
+    return -(entry.last_read or 0)
 
 
 def _heard(tx: Transaction, node_id: int, now: int, wait: int, audit_ms: int) -> bool:

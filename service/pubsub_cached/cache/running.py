@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from ..store.rows import NodeRow
+from .turnstile import Ticket
 
 Progress = Callable[[int, int], None]
 
@@ -37,6 +38,8 @@ class Running:
         self.claims = 0
         self.doubts = 0
         self.progress: list[Progress] = []
+        # For the turnstile of its domain.
+        self.ticket = Ticket()
 
     async def ended(self) -> None:
         """Wait for the end, whatever it is."""

@@ -66,22 +66,21 @@ class Silence:
 
     async def look(self, accounts: dict[str, Account], now: int) -> int | None:
         """Ask the services that are due; when the next one is, ms, or None."""
-        services: dict[tuple[str, str], list[Address]] = {}
-        for entry in await self._store.read(schedule.followed):
-            services.setdefault((entry.address.account, entry.address.service), []).append(entry.address)
+        services = await self._store.read(schedule.followed_services)
         self._due = {
             key: self._due.get(key, now + self._jitter.within(LISTED_MS)) for key in services if key[0] in accounts
         }
         due = [key for key, at in self._due.items() if at <= now]
         for key in due:
             self._due[key] = now + self._jitter.within(LISTED_MS)
-        silent = {
-            key: [address for address in services[key] if self.last_heard(address) <= now - LISTED_MS] for key in due
-        }
-        await asyncio.gather(*(self._ask(accounts[key[0]], key[1], nodes) for key, nodes in silent.items() if nodes))
+        await asyncio.gather(*(self._ask(accounts[jid], service, now) for jid, service in due))
         return min(self._due.values(), default=None)
 
-    async def _ask(self, account: Account, service: str, silent: list[Address]) -> None:
+    async def _ask(self, account: Account, service: str, now: int) -> None:
+        live = await self._store.read(schedule.followed, account.jid, service)
+        silent = [address for entry in live if self.last_heard(address := entry.address) <= now - LISTED_MS]
+        if not silent:
+            return
         try:
             listed = await self._subscriptions.look(account.session, account.jid, service)
         except errors.Offline:

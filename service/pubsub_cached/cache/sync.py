@@ -88,8 +88,8 @@ class Sync:
 
         return self._jobs.start("sync", work, sender, token, private=self._nodes.privacy.private(address))
 
-    def in_background(self, address: Address) -> None:
-        """Synchronise without anybody waiting; a failure is written down in the node."""
+    def in_background(self, address: Address) -> asyncio.Task[NodeRow]:
+        """Synchronise without anybody waiting; a failure is written down in the node. The task that does it."""
         running = self._running.get(address)
         if running is not None and running.forgotten:
             self.begin_anew(address)
@@ -98,6 +98,8 @@ class Sync:
             running.waiters += 1
             assert running.task is not None
             running.task.add_done_callback(_log_failure)
+        assert running.task is not None
+        return running.task
 
     def begin_anew(self, address: Address) -> None:
         """Synchronise in the background; one under way does not count, for what is known now it may not know."""
@@ -124,6 +126,8 @@ class Sync:
         else:
             running.pin |= pin
             running.full |= full
+            running.urgent = True
+            running.ticket.hurry()
         assert running.task is not None
         if progress is not None:
             running.progress.append(progress)
@@ -179,8 +183,8 @@ class Sync:
         account: the one that was run by another daemon until now.
         """
         await self.facts.load(account)
-        for entry in await self._store.read(schedule.subscribed):
-            self._subscriptions.solicit(entry.address.account, entry.address.service)
+        for jid, service in await self._store.read(schedule.subscribed_services):
+            self._subscriptions.solicit(jid, service)
 
     def solicited(self, account: str, service: str) -> bool:
         """Whether the account asked for events of this service."""
@@ -271,7 +275,8 @@ class Sync:
 
     async def _guarded(self, address: Address, running: Running) -> NodeRow:
         try:
-            async with self._turnstile.pass_(address.service.rpartition("@")[2], urgent=running.urgent):
+            domain = address.service.rpartition("@")[2]
+            async with self._turnstile.pass_(domain, urgent=running.urgent, ticket=running.ticket):
                 return await self._synchronise(address, running)
         except errors.PubSubCachedError as error:
             if isinstance(error, errors.Cancelled):

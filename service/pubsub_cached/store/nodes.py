@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -63,6 +64,7 @@ _DEMOTED = Prepared(
     .where(Node.id == bindparam("row"))
     .values(state="stale", reason=bindparam("why"), revision=bindparam("number"))
 )
+_POSTPONED = Prepared(change(Node).where(Node.id == bindparam("row")).values(next_sync=bindparam("at")))
 _LOWERED = Prepared(
     change(Node)
     .where(Node.id == bindparam("row"))
@@ -141,9 +143,21 @@ def all_states(conn: Connection, account: str | None = None) -> list[tuple[int, 
     return [(id_, Address(jid, service, node), state) for id_, jid, service, node, state in conn.execute(statement)]
 
 
-def analysed(conn: Connection) -> list[tuple[Address, str]]:
-    """Every node that an analyser has, and which."""
-    statement = select(Account.jid, Node.service, Node.node, Node.analyser).join(Account).where(Node.analyser != "")
+def unmatched(
+    conn: Connection, registered: Collection[str], asked: Collection[str], after: int, limit: int
+) -> list[NodeRow]:
+    """The next nodes, after the one of this id, of accounts that are run: that no registered analyser has, or that
+    one of those that are asked has and that nobody keeps."""
+    alone = and_(Node.analyser.not_in(list(registered)), Node.state.not_in(("gone", "unknown")))
+    waiting = and_(Node.analyser.in_(list(asked)), Node.state == "discovered")
+    statement = _SELECT.where(Node.id > after, or_(alone, waiting), whose.runs()).order_by(Node.id).limit(limit)
+    return [_node(row) for row in conn.execute(statement)]
+
+
+def analysed(conn: Connection, but: Collection[str]) -> list[tuple[Address, str]]:
+    """Every node that has another analyser than these, and which."""
+    statement = select(Account.jid, Node.service, Node.node, Node.analyser).join(Account)
+    statement = statement.where(Node.analyser.not_in(list(but)))
     return [(Address(jid, service, node), analyser) for jid, service, node, analyser in conn.execute(statement)]
 
 
@@ -206,23 +220,31 @@ def ask_to_parse(tx: Transaction, node_id: int) -> None:
     update(tx, node_id, analyser_version=min(row.analyser_version, 0) - 1)
 
 
-def demote(tx: Transaction, account: str | None, reason: str) -> list[NodeRow]:
-    """Make every node stale that events kept right until now; the rows changed.
+def demote(tx: Transaction, account: str | None, reason: str) -> list[Address]:
+    """Make every node stale that events kept right until now; those that were.
 
     account: whose; None for all that are run, and those that were removed.
     """
     mine = or_(whose.runs(), Account.removed) if account is None else Account.jid == account
-    statement = _SELECT.where(_FOLLOWED, mine).order_by(Node.id)
-    before = [_node(row) for row in tx.connection.execute(statement)]
-    after = []
-    for row in before:
-        tx.own(row.account_id)
-        after.append(msgspec.structs.replace(row, state="stale", reason=reason, revision=tx.next_revision()))
-        if shown(row) != shown(after[-1]):
-            tx.touched.node(row.id, row.address)
+    columns = (Node.id, Node.account_id, Account.jid, Node.service, Node.node, Node.completeness, Node.reason)
+    statement = select(*columns).join(Account, Account.id == Node.account_id).where(_FOLLOWED, mine).order_by(Node.id)
+    changed: list[dict[str, object]] = []
+    demoted: list[Address] = []
+    for id_, account_id, jid, service, node, completeness, before in tx.connection.execute(statement):
+        tx.own(account_id)
+        address = Address(jid, service, node)
+        if completeness != "none" and (before == UNPROVED) != (reason == UNPROVED):
+            tx.touched.node(id_, address)
+        changed.append({"row": id_, "why": reason, "number": tx.next_revision()})
+        demoted.append(address)
     # All of a start: one by one they would keep the first answer waiting, 0.4 ms each.
-    _DEMOTED.each(tx.connection, [{"row": row.id, "why": reason, "number": row.revision} for row in after])
-    return after
+    _DEMOTED.each(tx.connection, changed)
+    return demoted
+
+
+def postpone(tx: Transaction, times: Iterable[tuple[int, int]]) -> None:
+    """When nodes are to be looked at next, by their rows' ids; those that are gone are left out."""
+    _POSTPONED.each(tx.connection, [{"row": node_id, "at": at} for node_id, at in times])
 
 
 def forget(tx: Transaction, node_id: int) -> None:

@@ -15,7 +15,7 @@ from ..address import Address
 from . import nodes, whose
 from .batch import Batch, held
 from .models import UNPARSED, Account, Item, Node
-from .rows import Delta, NodeRow, StoredItem
+from .rows import Delta, StoredItem
 from .transaction import Transaction
 
 
@@ -103,11 +103,10 @@ def pending_statement(analyser: str, version: int) -> Select[Any]:
     return select(func.count()).select_from(Item).where(Item.node_id.in_(current), UNPARSED)
 
 
-def behind(conn: Connection, analyser: str, version: int) -> list[NodeRow]:
-    """Nodes of an analyser that were parsed by an earlier version."""
+def behind(conn: Connection, analyser: str, version: int) -> list[int]:
+    """The ids of an analyser's nodes that were parsed by an earlier version."""
     old = (Node.analyser == analyser, Node.analyser_version < version, whose.runs())
-    found = conn.scalars(select(Node.id).join(Account).where(*old))
-    return [row for id_ in found.all() if (row := nodes.by_id(conn, id_)) is not None]
+    return list(conn.scalars(select(Node.id).join(Account).where(*old)))
 
 
 def write(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 
 import pytest
 
 from pubsub_cached.address import Address
+from pubsub_cached.cache.backlog import AHEAD
 from pubsub_cached.cache.revalidation import AT_ONCE, PUSHED_WITHIN, SPREAD
 from pubsub_cached.store import nodes as node_store
-from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, World
+from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
 from .blog import MICROBLOG, PUBSUB
@@ -255,3 +257,71 @@ async def test_a_login_writes_once_for_each_node(cached: Make) -> None:
     # Whatever is handed to the writer has one, be it ever so little: the nodes, all as stale, and what waits for it.
     handed = [statement for statement in heard if statement.startswith("SAVEPOINT")]
     assert nodes < len(handed) < 2 * nodes, handed
+
+
+class TestMany:
+    """Thousands of nodes at one domain: what waits for its turn costs next to nothing, and holds nobody up."""
+
+    NODES = AT_ONCE + 30
+
+    async def waiting(self, cached: Make) -> tuple[Cached, World, Service]:
+        """A login of which the service holds the first questions, when everything is due."""
+        cache, world = await follows(cached, EJABBERD, self.NODES, 1)
+        service = world.services[PUBSUB]
+        world.cut(ALICE)
+        await cache.idle()
+        service.hold()
+        world.restore(ALICE)
+        await service.holding(1)
+        service.release(1, request="subscriptions")
+        await service.holding(2)
+        cache.clock.advance(seconds=SPREAD / 1000)
+        cache.house.revalidation.wake()
+        for _ in range(3):
+            await world.settle()
+            await cache.house.revalidation.settled()
+            await cache.store.write(lambda tx: None)
+        return cache, world, service
+
+    async def test_what_waits_is_no_task(self, cached: Make) -> None:
+        cache, _, service = await self.waiting(cached)
+        synchronising = [task for task in asyncio.all_tasks() if task.get_name().startswith("sync ")]
+        assert AT_ONCE < len(synchronising) <= AT_ONCE + AHEAD
+        service.release()
+        await cache.idle()
+        assert await states(cache) == {"live": self.NODES}
+
+    async def test_what_a_client_reads_is_asked_for_next(self, cached: Make) -> None:
+        """Whether it waits for its place, or is not even due."""
+        cache, world, service = await self.waiting(cached)
+        last = [f"{MICROBLOG}/{number}" for number in (AT_ONCE - 1, self.NODES - 1)]
+        assert {request.node for request in service.held}.isdisjoint(last)
+        reads = [asyncio.create_task(cache.read(PUBSUB, node, policy="refresh")) for node in last]
+        await world.settle()
+        service.release(2)
+        await service.holding(2)
+        await world.settle()
+        assert {request.node for request in service.held} == set(last)
+        service.release(2)
+        for read in reads:
+            _, _, info = await read
+            assert info["freshness"] == "live"
+        service.release()
+        await cache.idle()
+
+    async def test_a_stream_that_breaks_leaves_what_waits_as_it_is(self, cached: Make) -> None:
+        cache, world, service = await self.waiting(cached)
+        heard: list[str] = []
+        await cache.store.maintain(lambda driver: driver.set_trace_callback(heard.append))
+        world.cut(ALICE)
+        service.release()
+        await cache.idle()
+        await cache.store.maintain(lambda driver: driver.set_trace_callback(None))
+        written = [statement for statement in heard if statement.startswith("UPDATE node ")]
+        assert len(written) <= AT_ONCE + AHEAD
+        world.restore(ALICE)
+        await cache.idle()
+        cache.clock.advance(seconds=SPREAD / 1000)
+        cache.house.revalidation.wake()
+        await cache.idle()
+        assert await states(cache) == {"live": self.NODES}

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from pubsub_cached.cache.turnstile import Turnstile
+from pubsub_cached.cache.turnstile import Ticket, Turnstile
 
 
 class Crowd:
@@ -16,10 +16,11 @@ class Crowd:
         self.turnstile = turnstile
         self.inside: list[str] = []
         self.out = {name: asyncio.Event() for name in "abcdef"}
+        self.tickets = {name: Ticket() for name in self.out}
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
     async def _visit(self, name: str, key: str, urgent: bool) -> None:
-        async with self.turnstile.pass_(key, urgent=urgent):
+        async with self.turnstile.pass_(key, urgent=urgent, ticket=self.tickets[name]):
             self.inside.append(name)
             await self.out[name].wait()
             self.inside.remove(name)
@@ -53,6 +54,19 @@ async def test_the_urgent_pass_first(crowd: Crowd) -> None:
     await crowd.enter("d", urgent=True)
     await crowd.leave("a")
     assert crowd.inside == ["b", "d"]
+
+
+async def test_one_that_becomes_urgent_passes_those_without_haste(crowd: Crowd) -> None:
+    for name in "abcde":
+        await crowd.enter(name)
+    crowd.tickets["e"].hurry()
+    for name, inside in (("a", ["b", "e"]), ("b", ["e", "c"]), ("e", ["c", "d"])):
+        await crowd.leave(name)
+        assert crowd.inside == inside
+    crowd.tickets["d"].hurry()
+    await crowd.leave("c")
+    await crowd.enter("f")
+    assert crowd.inside == ["d", "f"]
 
 
 async def test_gates_do_not_wait_for_each_other(crowd: Crowd) -> None:
