@@ -54,8 +54,8 @@ def test_they_survive_an_overwrite(db: Database, node: NodeRow) -> None:
 
 
 def test_they_survive_a_synchronisation(db: Database, node: NodeRow) -> None:
-    db.write(lambda tx: items.replace(tx, node.id, [item("b", "new"), item("d")], full=True))
-    db.write(lambda tx: items.replace(tx, node.id, [item("a"), item("b"), item("c")], full=True))
+    db.write(lambda tx: items.replace(tx, node.id, [item("b", "new"), item("d")], full=True, moves=True))
+    db.write(lambda tx: items.replace(tx, node.id, [item("a"), item("b"), item("c")], full=True, moves=True))
     assert flags(db, node) == MARKED
 
 

@@ -25,9 +25,13 @@ def replace(
     kept: Sequence[str] = (),
     there: Sequence[str] = (),
     full: bool = True,
+    moves: bool | None = True,
+    keep: int | None = None,
 ) -> Delta:
     given = [item(id_) if isinstance(id_, str) else id_ for id_ in ids]
-    return db.write(lambda tx: items.replace(tx, node.id, given, kept=kept, there=there, full=full))
+    return db.write(
+        lambda tx: items.replace(tx, node.id, given, kept=kept, there=there, full=full, moves=moves, keep=keep)
+    )
 
 
 @pytest.fixture
@@ -35,6 +39,11 @@ def node(db: Database) -> NodeRow:
     node = db.node(completeness="full")
     replace(db, node, "abcd")
     return db.again(node)
+
+
+def places(db: Database, node: NodeRow) -> dict[str, int]:
+    """Every id and its place by publication."""
+    return dict(db.rows("SELECT item_id, modified FROM item WHERE node_id = ?", node.id))
 
 
 def test_the_first_synchronisation_stores_in_order(db: Database) -> None:
@@ -182,6 +191,64 @@ def test_without_payload_stored_content_stays(db: Database, node: NodeRow) -> No
     assert contents(db, node)["a"] == "<entry>a</entry>"
 
 
+def test_where_overwritten_items_stay_in_their_place_what_was_seen_of_them_stays(db: Database, node: NodeRow) -> None:
+    db.write(publish, node.id, [item("b", "again")])
+    before = places(db, node)
+    assert not replace(db, node, ["a", item("b", "again"), "c", "d"], moves=False)
+    assert listed(db, node) == list("acdb")
+    assert places(db, node) == before
+
+
+def test_there_another_content_is_the_newest_and_so_are_new_items(db: Database, node: NodeRow) -> None:
+    db.write(publish, node.id, [item("b", "again")])
+    before = places(db, node)
+    delta = replace(db, node, ["a", item("b", "again"), item("c", "unheard"), "d", "e"], moves=False)
+    assert delta.changed == ["c", "e"]
+    assert listed(db, node) == list("adbce")
+    assert listed(db, node, "created") == list("abcde")
+    assert {id_: places(db, node)[id_] for id_ in "abd"} == {id_: before[id_] for id_ in "abd"}
+
+
+def test_there_what_came_by_an_event_is_newer_than_what_was_missed(db: Database, node: NodeRow) -> None:
+    db.write(publish, node.id, [item("a", "by event"), item("x")])
+    replace(db, node, [item("a", "by event"), item("b", "unheard"), "c", "d", "e", "x"], kept="ax", moves=False)
+    assert listed(db, node) == list("cdbeax")
+
+
+def test_there_what_turns_up_between_precedes_what_was_made_later(db: Database, node: NodeRow) -> None:
+    db.write(publish, node.id, [item("b", "again")])
+    replace(db, node, ["a", item("b", "again"), "x", "c", "d"], moves=False)
+    assert listed(db, node) == list("axcdb")
+    assert listed(db, node, "created") == list("abxcd")
+
+
+def test_there_what_a_window_made_room_of_is_older_than_all_of_it(db: Database) -> None:
+    node = db.node(completeness="window")
+    replace(db, node, "cde", full=False)
+    db.write(publish, node.id, [item("a", "again")])
+    delta = replace(db, node, [item("a", "again"), *"bcde"], there="a", full=False, moves=False, keep=4)
+    assert not delta
+    assert listed(db, node) == list("cdea")
+    replace(db, node, [item("a", "again"), *"bcde"], there="a", full=False, moves=False)
+    assert listed(db, node) == list("bcdea")
+
+
+def test_before_it_is_known_the_order_of_creation_shows_that_they_stay(db: Database, node: NodeRow) -> None:
+    db.write(publish, node.id, [item("b", "again")])
+    replace(db, node, ["a", item("b", "again"), "c", "d"], moves=None)
+    assert listed(db, node) == list("acdb")
+    replace(db, node, ["c", item("b", "again"), "d", "a"], moves=None)
+    assert listed(db, node) == list("cbda")
+
+
+def test_only_what_was_published_again_moves_though_that_is_the_most(db: Database, node: NodeRow) -> None:
+    before = places(db, node)
+    replace(db, node, "dabc")
+    after = places(db, node)
+    assert after["d"] == before["d"]
+    assert all(after[id_] > before["d"] for id_ in "abc")
+
+
 IDS = st.sampled_from("abcdefghij")
 LISTS = st.lists(IDS, unique=True, max_size=10)
 
@@ -208,3 +275,19 @@ def test_what_was_given_is_there_in_its_order_then_what_came_by_event(
     assert replace(shared, node, after) == Delta(
         [id_ for id_ in after if id_ in events], [], shared.again(node).revision if events else 0
     )
+
+
+@given(old=LISTS, events=LISTS, changed=st.sets(IDS), new=LISTS, window=st.booleans())
+def test_where_overwritten_items_stay_in_their_place_nothing_moves_that_is_as_it_was(
+    shared: Database, old: list[str], events: list[str], changed: set[str], new: list[str], window: bool
+) -> None:
+    node = shared.node(completeness="window" if window else "full")
+    replace(shared, node, old, moves=False)
+    shared.write(publish, node.id, [item(id_) for id_ in events])
+    before = places(shared, node)
+    replace(shared, node, [item(id_, f"{id_} unheard" if id_ in changed else "") for id_ in new], moves=False)
+    after = places(shared, node)
+    assert after.keys() == set(new)
+    stayed = [id_ for id_ in after if id_ in before and id_ not in changed]
+    assert all(after[id_] == before[id_] for id_ in stayed)
+    assert all(after[id_] > after[other] for id_ in changed & before.keys() & after.keys() for other in stayed)

@@ -13,8 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from .. import errors
 from ..address import Address
-from ..store.outline import content
-from ..store.rows import StoredItem
+from ..store.rows import StoredItem, content
 from ..xmpp.port import MAM, Item, Rsm, Session
 from .facts import Facts
 

@@ -16,8 +16,8 @@ import msgspec
 from .. import jid
 from ..address import Address
 from ..store import services
-from ..store.outline import Outline, content
-from ..store.rows import StoredItem
+from ..store.outline import Outline
+from ..store.rows import StoredItem, content
 from ..store.services import Observed, Paging
 from ..store.store import Store
 
@@ -62,14 +62,16 @@ class Facts:
         """What was observed of the node's service."""
         return self._observed.get(_key(address), Observed())
 
+    def verdict(self, address: Address) -> bool | None:
+        """Whether an overwritten item becomes the newest at the node's service; None while that is not known."""
+        observed = self.of(address)
+        if observed.moved >= ENOUGH << min(observed.kept, DOUBLINGS_AT_MOST):
+            return True
+        return False if observed.kept else None
+
     def moves(self, address: Address) -> bool:
         """Whether an overwritten item becomes the newest at the node's service, as far as can be known."""
-        observed = self.of(address)
-        return observed.moved >= ENOUGH << min(observed.kept, DOUBLINGS_AT_MOST)
-
-    def settled(self, address: Address) -> bool:
-        """Whether there is nothing to find out about overwritten items at the node's service."""
-        return self.moves(address) or self.of(address).kept > 0
+        return self.verdict(address) is True
 
     def overwritten(self, address: Address, moved: bool) -> None:
         """An overwritten item was found to be the newest, or in its old place."""

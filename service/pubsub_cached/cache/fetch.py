@@ -111,6 +111,13 @@ async def fetch(
     return await _ids(session, address, keep, probe, progress, meanwhile)
 
 
+async def some(session: Session, address: Address, ids: Sequence[str], heaviest: int) -> tuple[Item, ...]:
+    """Those of the items that are there, in this order; heaviest: characters that a payload is expected to have."""
+    size = _fitting(heaviest)
+    found = await _Batches(session, address, ids, size).fetch(lambda done, total: None, _nothing)
+    return tuple(found[id_] for id_ in ids if id_ in found)
+
+
 async def _nothing(items: Sequence[Item]) -> None:
     """Nothing to do meanwhile."""
 
@@ -319,8 +326,12 @@ def by_id(listed: Sequence[DiscoItem]) -> bool:
 
 def _batch(items: Sequence[Item]) -> int:
     """How many items of this weight fit into one reply."""
-    heaviest = max((len(item.payload) + ITEM_OVERHEAD for item in items), default=ITEM_OVERHEAD)
-    return max(1, min(PAGE_AT_MOST, REPLY_BUDGET // heaviest))
+    return _fitting(max((len(item.payload) for item in items), default=0))
+
+
+def _fitting(heaviest: int) -> int:
+    """How many items whose payloads have so many characters fit into one reply."""
+    return max(1, min(PAGE_AT_MOST, REPLY_BUDGET // (heaviest + ITEM_OVERHEAD)))
 
 
 def unique(items: Sequence[Item]) -> tuple[Item, ...]:

@@ -6,8 +6,8 @@ from typing import Any
 
 from ..store import items as item_store
 from ..store import nodes as node_store
-from ..store.outline import Line, Outline, confirm, content
-from ..store.rows import KEPT, Delta, NodeRow
+from ..store.outline import Line, Outline, confirm
+from ..store.rows import KEPT, Delta, NodeRow, content
 from ..store.transaction import Transaction
 from .item_expire import hasten
 from .rungs import Found
@@ -39,10 +39,12 @@ def finish(
     found: Found | None,
     columns: dict[str, Any],
     keep: int | None,
+    moves: bool | None,
 ) -> tuple[Delta, NodeRow] | None:
     """None for a node that was denied or went while it was fetched: a refusal outranks what came before it.
 
-    found: None where nothing is to be written but the columns.
+    found: None where nothing is to be written but the columns. moves: whether the service has what is published again
+    as its newest, None where that is not known.
     """
     before = node_store.must(node_store.by_id(tx.connection, node_id))
     if before.state not in KEPT:
@@ -52,7 +54,10 @@ def finish(
     elif found.full is None:
         delta = confirm(tx, node_id, found.older, found.newest, kept=touched)
     else:
-        delta = item_store.replace(tx, node_id, found.newest, kept=touched, there=found.there, full=found.full)
+        most = None if found.full else keep
+        delta = item_store.replace(
+            tx, node_id, found.newest, kept=touched, there=found.there, full=found.full, moves=moves, keep=most
+        )
     row = node_store.update(tx, node_id, **columns)
     if keep is not None and row.item_count > keep:
         # Events that came while the newest were fetched.

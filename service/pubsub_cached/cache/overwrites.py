@@ -47,14 +47,31 @@ class Overwrites:
         self.caught_up: Callable[[], Awaitable[None]]
         self._asked: Counter[tuple[str, str]] = Counter()
         self._open: dict[Address, Question] = {}
+        # Of nodes in which something may have been missed.
+        self._since: dict[Address, set[str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def forget_account(self, account: str) -> None:
         """The account was removed."""
         self._asked = Counter({key: count for key, count in self._asked.items() if key[0] != account})
+        self._since = {address: ids for address, ids in self._since.items() if address.account != account}
 
-    def changed(self, address: Address, ids: Iterable[str]) -> None:
-        """An event published or retracted these items."""
+    def forget(self) -> None:
+        """Everything is to be forgotten."""
+        self._since.clear()
+
+    def since_a_gap(self, address: Address) -> frozenset[str]:
+        """Items that events changed after some may have been missed: what is stored of them shows nothing of a gap."""
+        return frozenset(self._since.get(address, ()))
+
+    def compared(self, address: Address) -> None:
+        """What was missed of the node is known, or the node is not kept any more."""
+        self._since.pop(address, None)
+
+    def changed(self, address: Address, ids: Iterable[str], *, missed: bool) -> None:
+        """An event published or retracted these items; ``missed``: others may have been before it."""
+        if missed:
+            self._since.setdefault(address, set()).update(ids)
         if (question := self._open.get(address)) is not None:
             question.since.update(id_ for id_ in ids if id_ != question.item)
 
@@ -64,7 +81,7 @@ class Overwrites:
         To be asked or dropped once the event is applied.
         """
         asked = self._asked[address.account, address.service]
-        if address in self._open or self._facts.settled(address) or asked >= QUESTIONS_AT_MOST:
+        if address in self._open or self._facts.verdict(address) is not None or asked >= QUESTIONS_AT_MOST:
             return None
         self._open[address] = question = Question(address, item)
         return question

@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from .. import errors
 from ..store.outline import Outline, outline
 from ..store.rows import KEPT, Delta, NodeRow, StoredItem
 from ..store.store import Store
@@ -26,6 +25,7 @@ from .changes import Changes
 from .facts import Facts, learnt
 from .finish import as_it_was, completeness, finish
 from .jitter import Jitter
+from .lacking import look_up
 from .nodes import Nodes, metadata
 from .parsing import Parsing
 from .pushes import Pushes
@@ -114,8 +114,9 @@ class Rounds:
                 node, by = shown, self._parsing.by(shown)
             found, columns = await self._parse(session, node, fetched, parse, whole)
             await self._compare_archive(session, node, found, running)
+        seen = found
         if found.full is False and not self._facts.moves(node.address):
-            found = await self._place(session, node, before, found)
+            found = await look_up(session, node.address, before, found, functools.partial(self._parsing.all, node))
         # Events that came before the last reply are older than it, and must not be applied on top of it.
         await self.caught_up()
         # Of what events told before the service was asked, its answer says where it stands.
@@ -123,7 +124,7 @@ class Rounds:
         if running.disturbed or (running.full and not found.whole):
             return None
         if found.whole and node.whole_at is not None:
-            self._learn(node, before, found, running)
+            self._learn(node, before, seen, running)
         expire = columns.get("item_expire", node.item_expire) is not None
         live = followed and account.epoch == epoch and not expire
         columns |= self._validated(node, live, asked_at, whole=found.whole) | completeness(found)
@@ -258,24 +259,8 @@ class Rounds:
         fetched = fetch.newest(fetched.items, keep, fetched.full, fetched.strategy)
         return shown, fetched, functools.partial(self._parsing.all, shown, made={})
 
-    async def _place(self, session: Session, node: NodeRow, before: Outline, found: Found) -> Found:
-        """Which of the stored that should be among the newest, and are not, are still there.
-
-        An event told of an item that was not stored, and it was an old one, published again in its place.
-        """
-        came, stored = [item.id for item in found.newest], before.ids
-        oldest = next((stored.index(id_) for id_ in came if id_ in stored), len(stored))
-        if not (missing := frozenset(stored[oldest:]).difference(came)):
-            return found
-        try:
-            listed = await session.disco_items(node.address.service, node.address.node)
-        except (errors.StanzaError, errors.Timeout) as refusal:
-            log.info("%s does not list its items: %s", node.address, refusal.message)
-            return msgspec.structs.replace(found, there=missing)
-        return msgspec.structs.replace(found, there=missing & {item.name for item in listed})
-
     def _learn(self, node: NodeRow, before: Outline, found: Found, running: Running) -> None:
-        moved = learnt(before, found.newest, running.touched)
+        moved = learnt(before, found.newest, running.touched | running.since_a_gap)
         if moved is not None:
             self._facts.overwritten(node.address, moved)
 
@@ -283,7 +268,8 @@ class Rounds:
         self, node: NodeRow, found: Found | None, running: Running, columns: dict[str, Any]
     ) -> NodeRow | None:
         """Write what was found; None for a node that changed as a whole, was denied or went meanwhile."""
-        write = functools.partial(finish, found=found, columns=columns, keep=self._parsing.keep(node.analyser))
+        keep, moves = self._parsing.keep(node.analyser), self._facts.verdict(node.address)
+        write = functools.partial(finish, found=found, columns=columns, keep=keep, moves=moves)
         written = self._store.write(write, node.id, frozenset(running.touched))
         finished = await self._changes.after(written, functools.partial(self._finished, node, running))
         return None if finished is None or running.disturbed else finished[1]

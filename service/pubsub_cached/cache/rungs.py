@@ -14,8 +14,8 @@ import msgspec
 
 from .. import errors
 from ..address import Address
-from ..store.outline import Outline, content
-from ..store.rows import StoredItem
+from ..store.outline import Outline
+from ..store.rows import StoredItem, content
 from ..xmpp.port import DiscoItem, Item, ItemsPage, Rsm, Session
 from .facts import Facts
 from .fetch import ITEM_OVERHEAD, PAGE_AT_MOST, REPLY_BUDGET, oldest_first, unique
@@ -47,7 +47,7 @@ class Found(msgspec.Struct, frozen=True):
     """What a rung found: ``older`` items as they are stored, then ``newest``, the oldest first, and no others.
 
     whole: the service sent everything. full: whether it has no others; None when that is as it was. there: ids that
-    may be among the others although they are stored as newer.
+    may be among the others although they are stored as newer; those that were asked for are the first of ``newest``.
     """
 
     rung: int

@@ -15,10 +15,11 @@ class Running:
     """What is known of it so far.
 
     full: everything has to be fetched, whatever is known. whole: everything was, in the last pass. touched: ids that
-    events changed meanwhile; touched_since: since the service was first asked for items. disturbed: the whole node
-    changed meanwhile. forgotten: its row was removed from the cache meanwhile, so that nobody joins it any more.
-    subscribed: its subscription was looked at; made: the row with what was found or made. declines, claims: of its
-    subscription, before the row was read. doubts: of access, before the service was asked.
+    events changed meanwhile; touched_since: since the service was first asked for items; since_a_gap: before it began,
+    after others may have been missed. disturbed: the whole node changed meanwhile. forgotten: its row was removed from
+    the cache meanwhile, so that nobody joins it any more. subscribed: its subscription was looked at; made: the row
+    with what was found or made. declines, claims: of its subscription, before the row was read. doubts: of access,
+    before the service was asked.
     """
 
     def __init__(self, *, urgent: bool, pin: bool, full: bool) -> None:
@@ -30,6 +31,7 @@ class Running:
         self.whole = False
         self.touched: set[str] = set()
         self.touched_since: set[str] = set()
+        self.since_a_gap: frozenset[str] = frozenset()
         self.disturbed = False
         self.forgotten = False
         self.subscribed = False

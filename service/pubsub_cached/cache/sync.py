@@ -157,9 +157,12 @@ class Sync:
         while (running := self._running.get(address)) is not None:
             await running.ended()
 
-    def touched(self, address: Address, ids: list[str]) -> None:
-        """An event changed these items; a synchronisation under way leaves them as they are."""
-        self.overwrites.changed(address, ids)
+    def touched(self, address: Address, ids: list[str], *, missed: bool) -> None:
+        """An event changed these items; a synchronisation under way leaves them as they are.
+
+        missed: other events of the node may have been before it.
+        """
+        self.overwrites.changed(address, ids, missed=missed)
         if (running := self._running.get(address)) is not None:
             running.touched.update(ids)
             running.touched_since.update(ids)
@@ -193,12 +196,14 @@ class Sync:
     def all_disturbed(self) -> None:
         """Everything is to be forgotten; what is being fetched counts for nothing."""
         self.facts.forget()
+        self.overwrites.forget()
         for running in self._running.values():
             running.disturbed = True
 
     def forgotten(self, address: Address) -> None:
         """The node's row was removed from the cache: who wants it from now on has it synchronised anew."""
         self._subscriptions.forget_node(address)
+        self.overwrites.compared(address)
         if (running := self._running.get(address)) is not None:
             running.forgotten = True
 
@@ -295,6 +300,7 @@ class Sync:
             running.declines = self._subscriptions.declines(address)
             running.claims = self._subscriptions.claims(address)
             running.doubts = self._nodes.doubts
+            running.since_a_gap = self.overwrites.since_a_gap(address)
             node = await self._nodes.find(address)
             if node is None and number:
                 raise await self._forgotten(session, address, running)
@@ -323,6 +329,7 @@ class Sync:
                 # The row went, not the node: a service says so in a stanza.
                 raise await self._forgotten(session, address, running) from None
             if done is not None and (running.whole or not running.full):
+                self.overwrites.compared(address)
                 return done
         raise errors.Timeout(f"{address} changed as a whole {ROUNDS_AT_MOST} times while it was fetched.")
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 
 from . import dialect, flags, nodes
 from .models import Item, Tombstone
-from .rows import Delta, NodeRow, StoredItem, digest
+from .rows import Delta, NodeRow, StoredItem, content
 from .statement import Prepared, Several
 from .text import text_of
 from .transaction import Transaction
@@ -131,7 +131,7 @@ class Batch:
             self._insert(item, created, modified)
         elif not item.payload and not item.withheld:
             self.move(before, created, modified)
-        elif (hash_ := _hash(item)) != before.hash:
+        elif (hash_ := content(item)) != before.hash:
             self._updated.append(
                 self._values(item, hash_, created, modified)
                 | {"row": before.id, "modified_at": self._tx.now, "payload": item.payload}
@@ -193,10 +193,9 @@ class Batch:
         return Delta(self._changed, removed, self._tx.last_revision)
 
     def _insert(self, item: StoredItem, created: int, modified: int) -> None:
-        hash_ = _hash(item) if item.payload or item.withheld else ""
         now = self._tx.now
         self._new.append(
-            self._values(item, hash_, created, modified)
+            self._values(item, content(item), created, modified)
             | {
                 "node_id": self.node.id,
                 "payload": item.payload,
@@ -242,10 +241,6 @@ def _insertion_of_many() -> Prepared:
 def _numbered(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The values of several rows, as one statement takes them."""
     return {own: row[name] for row, names in zip(rows, _NUMBERED, strict=True) for name, own in names.items()}
-
-
-def _hash(item: StoredItem) -> str:
-    return item.withheld or digest(item.payload, item.publisher)
 
 
 def _parsed(item: StoredItem) -> tuple[str, str, str, str, str | None]:

@@ -5,7 +5,6 @@ A cursor holds such a number, so one that stays where it is keeps every cursor g
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 from .transaction import STRIDE
@@ -14,9 +13,10 @@ from .transaction import STRIDE
 def arrange(places: Sequence[int | None], fresh: Callable[[], int]) -> list[int]:
     """Strictly ascending places for rows in this order; None has none yet.
 
-    As many as possible keep theirs, the others move in between. fresh: a place after all others.
+    Whatever moves does so towards the end, for it was published again: those that stand after all that precede them
+    stay, however few they are. fresh: a place after all others.
     """
-    staying = _longest_ascending(places)
+    staying = _staying(places)
     arranged: list[int] = []
     for position, index in enumerate([*staying, len(places)]):
         low = arranged[-1] if arranged else None
@@ -44,25 +44,12 @@ def _between(low: int | None, high: int | None, count: int, fresh: Callable[[], 
     return [low + (high - low) * (number + 1) // (count + 1) for number in range(count)]
 
 
-def _longest_ascending(places: Sequence[int | None]) -> list[int]:
-    """Indexes of a longest strictly ascending subsequence (patience sorting)."""
-    tails: list[int] = []
-    indexes: list[int] = []
-    before: list[int] = [-1] * len(places)
+def _staying(places: Sequence[int | None]) -> list[int]:
+    """Indexes of the places that are above all before them."""
+    staying: list[int] = []
+    latest: int | None = None
     for index, place in enumerate(places):
-        if place is None:
-            continue
-        length = bisect_left(tails, place)
-        if length == len(tails):
-            tails.append(place)
-            indexes.append(index)
-        else:
-            tails[length] = place
-            indexes[length] = index
-        before[index] = indexes[length - 1] if length else -1
-    chain: list[int] = []
-    index = indexes[-1] if indexes else -1
-    while index >= 0:
-        chain.append(index)
-        index = before[index]
-    return chain[::-1]
+        if place is not None and (latest is None or place > latest):
+            staying.append(index)
+            latest = place
+    return staying

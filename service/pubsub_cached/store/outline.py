@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, func, select
 from .batch import all_held
 from .models import Item
 from .replace import replace
-from .rows import Delta, StoredItem, digest
+from .rows import Delta, StoredItem
 from .statement import Prepared
 from .transaction import Transaction
 
@@ -74,13 +74,6 @@ def overwritten(conn: Connection, node_id: int, item_id: str) -> str:
     return youngest if youngest != item_id else ""
 
 
-def content(item: StoredItem) -> str:
-    """The digest of an item's content, as an outline has it."""
-    if item.withheld:
-        return item.withheld
-    return digest(item.payload, item.publisher) if item.payload else ""
-
-
 def confirm(
     tx: Transaction, node_id: int, older: Sequence[str], newest: Sequence[StoredItem], *, kept: Collection[str]
 ) -> Delta:
@@ -90,4 +83,4 @@ def confirm(
     """
     held = all_held(tx, node_id)
     given = [*(StoredItem(id_) for id_ in older if id_ in held), *newest]
-    return replace(tx, node_id, given, kept=kept, full=True)
+    return replace(tx, node_id, given, kept=kept, full=True, moves=True)

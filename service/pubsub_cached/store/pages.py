@@ -209,9 +209,10 @@ def _place(conn: Connection, node: NodeRow, key: str, item_id: str | None) -> An
 
 
 def _refuse_old(conn: Connection, node: NodeRow, key: str, last: str, place: int) -> None:
-    """Raise NoSuchItem for a place that is before all there are, as if they were stored since it was given."""
-    oldest = _FIRST[key].value(conn, node=node.id)
-    if oldest is None or oldest <= place:
+    """Raise NoSuchItem for a place that is before all there are, if they were stored since it was given."""
+    firsts = [first.value(conn, node=node.id) for first in (_FIRST[key], _FIRST["created"])]
+    # What was only published again since was there before.
+    if any(first is None or first <= place for first in firsts):
         return
     # Of a window what stood there may just have been evicted.
     if node.completeness == "full" or _PLACES["id"].value(conn, node=node.id, item=last) is not None:

@@ -184,3 +184,10 @@ class NodesQuery(msgspec.Struct, frozen=True, kw_only=True):
 def digest(payload: str, publisher: str) -> str:
     """Tells contents of items apart: 16 bytes of BLAKE2b over payload and publisher, in hexadecimal."""
     return blake2b(f"{publisher}\0{payload}".encode(errors="surrogatepass"), digest_size=16).hexdigest()
+
+
+def content(item: StoredItem) -> str:
+    """The digest of an item's content, "" while that is unknown."""
+    if item.withheld:
+        return item.withheld
+    return digest(item.payload, item.publisher) if item.payload else ""

@@ -12,6 +12,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Coroutine
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -29,10 +30,11 @@ from hypothesis.stateful import (
 )
 
 from pubsub_cached import errors
+from pubsub_cached.address import Address
 from pubsub_cached.cache.options import PurgeFilter, SearchOptions
 from pubsub_cached.cache.rounds import SILENCE_MS
 from pubsub_cached.records import InfoRecord, ItemRecord
-from pubsub_cached.store.rows import NodeRow
+from pubsub_cached.store.rows import NEWEST_FIRST, NodeRow, Order
 from tests.support.cached import ALICE, Cached, answered
 from tests.support.postgresql import PostgreSQL
 
@@ -388,24 +390,54 @@ class Coherence(RuleBasedStateMachine):
             self.stage.deaf.discard(jid)
             self.settled_and_live(jid)
 
-    @rule(jid=JIDS, limit=st.sampled_from([1, 2, 4]))
-    def page(self, jid: str, limit: int) -> None:
-        """Pages hold each item once, in one order, past the end of a window as well."""
+    @rule(
+        jid=JIDS,
+        limit=st.sampled_from([1, 2, 4]),
+        descending=st.booleans(),
+        meanwhile=st.sampled_from(["nothing", "nothing", "fetch", "restart"]),
+    )
+    def page(self, jid: str, limit: int, descending: bool, meanwhile: str) -> None:
+        """Pages hold each item once, in one order, past the end of a window and while all is compared as well."""
         self.settle()
         reader = self.readers[jid]
+        order = (("modified", descending),)
+        there: set[str] = set()
+        quiet, known = meanwhile == "nothing", False
+        with suppress(errors.PubSubCachedError):
+            items, _, info = self.run(self.get(reader, "cache"))
+            # Of what was missed without a word anything may come to light.
+            known = info["freshness"] == "live" and jid not in self.stage.deaf
+            if known and info["completeness"] == "full" and self.stage.readable(jid):
+                there = contents(items).keys() - self.stage.silent
         ids: list[str] = []
         cursor = ""
         try:
             while True:
-                items, cursor, info = self.run(self.get(reader, "default", limit=limit, cursor=cursor))
+                items, cursor, info = self.run(self.get(reader, "default", limit=limit, cursor=cursor, order=order))
                 ids += [item["id"] for item in items]
                 if not cursor:
                     break
+                self.revalidate(jid, meanwhile)
+                meanwhile = "nothing"
         except errors.PubSubCachedError:
             return
-        assert len(set(ids)) == len(ids), ids
-        if info["source"] == "network" and self.stage.working:
+        note(f"{jid} {ids} of {there}")
+        assert not (quiet or known) or len(set(ids)) == len(ids), ids
+        assert set(ids) >= there, ids
+        if descending and info["source"] == "network" and self.stage.working:
             assert set(ids) >= self.stage.truth().keys() - self.stage.silent
+
+    def revalidate(self, jid: str, how: str) -> None:
+        """Have all of the node compared, or what is stale after a restart."""
+        if how == "restart":
+            self.restart()
+            self.settle()
+        elif how == "fetch":
+            self.run(self._fetch(self.stage.address(jid)))
+
+    async def _fetch(self, address: Address) -> None:
+        await self.cache.house.sync.job(address, full=True).wait()
+        await self.cache.idle()
 
     @rule(jid=JIDS)
     def search(self, jid: str) -> None:
@@ -499,10 +531,10 @@ class Coherence(RuleBasedStateMachine):
     # Helpers
 
     async def get(
-        self, reader: Reader, policy: str, limit: int = 500, cursor: str = ""
+        self, reader: Reader, policy: str, limit: int = 500, cursor: str = "", order: Order = NEWEST_FIRST
     ) -> tuple[list[ItemRecord], str, InfoRecord]:
         return await self.cache.read(
-            self.stage.service.jid, NODE, account=reader.jid, policy=policy, limit=limit, cursor=cursor
+            self.stage.service.jid, NODE, account=reader.jid, policy=policy, limit=limit, cursor=cursor, order=order
         )
 
     def unsure(self, *ids: str) -> None:

@@ -13,6 +13,7 @@ from pubsub_cached.address import Address
 from pubsub_cached.cache.facts import ENOUGH
 from pubsub_cached.cache.rungs import NEWEST_AT_MOST
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
+from pubsub_cached.xmpp.port import ItemsEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
 from .blog import MICROBLOG, PUBSUB, freshness, local
@@ -273,6 +274,23 @@ class TestWhoIsBelieved:
             await it.gap()
         assert it.cache.house.sync.facts.moves(ADDRESS) is profile.moves
         await it.is_right()
+
+    @MOVING
+    async def test_what_an_event_brought_after_a_gap_shows_nothing_of_it(self, cached: Make, profile: Profile) -> None:
+        it = await shelf(cached, profile, known=False, count=3)
+        it.lose()
+        it.service.publish(MICROBLOG, "i02", post("edited"))
+        it.service.publish(MICROBLOG, "new", post("new"))
+        it.service.down()
+        await it.gap()
+        new = it.service.items(MICROBLOG)[-1]
+        it.world.inject(ALICE, ItemsEvent(service=PUBSUB, node=MICROBLOG, items=(new,)))
+        await it.cache.idle()
+        it.service.up()
+        # The new one stands behind that which was overwritten, as it was published later.
+        await it.cache.house.sync.job(ADDRESS, full=True).wait()
+        await it.is_right()
+        assert it.cache.house.sync.facts.of(ADDRESS).kept == 0
 
     @ANY
     async def test_what_was_observed_outlives_the_daemon(self, cached: Make, profile: Profile) -> None:

@@ -281,9 +281,10 @@ async def test_an_item_older_than_the_window_that_is_overwritten_in_its_place_is
     await cache.idle()
     await job.wait()
     assert "a" not in cache.removed()
-    assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["f", "d", "c"]
+    # Where it can't be looked up it is dropped, as by an eviction.
+    assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == (["a", "f", "d"] if lists else ["f", "d", "c"])
     *_, complete = await cache.house.node_reads.changes(Address(ALICE, PUBSUB, MICROBLOG), info["revision"], 500)
-    assert not complete
+    assert complete is lists
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["own", "component"])

@@ -1,0 +1,214 @@
+"""Walks through the cache while it is compared with the service: what was not published meanwhile comes once.
+
+Services have their items in the order of publication, or leave in its place what is published again (ejabberd).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from pubsub_cached.address import Address
+from pubsub_cached.cache.options import SearchOptions
+from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
+from tests.support.cached import ALICE, ENTRY, Cached, Make, answered
+
+from .blog import MICROBLOG, PUBSUB
+
+ADDRESS = Address(ALICE, PUBSUB, MICROBLOG)
+PROFILES = pytest.mark.parametrize("profile", [EJABBERD, PROSODY], ids=["ejabberd", "prosody"])
+DESCENDING = pytest.mark.parametrize("descending", [True, False], ids=["newest-first", "oldest-first"])
+
+
+async def begin(cached: Make, profile: Profile, ids: str, window: int = 500) -> tuple[Cached, Service]:
+    """A cache that follows a node with these items, the oldest first."""
+    world = World()
+    service = world.service(PUBSUB, profile=profile)
+    service.create_node(MICROBLOG, max_items=1000)
+    publish(service, ids)
+    cache: Cached = await cached(world, items_per_node=window)
+    await cache.read(PUBSUB, MICROBLOG)
+    await cache.idle()
+    return cache, service
+
+
+def publish(service: Service, ids: str, text: str = "") -> None:
+    for id_ in ids:
+        service.publish(MICROBLOG, id_, ENTRY.format(f"{id_}{text}"))
+
+
+async def event(cache: Cached, service: Service, ids: str) -> None:
+    """Items are published again, and the events of it are applied."""
+    publish(service, ids, " by an event")
+    await cache.idle()
+
+
+async def fetched(cache: Cached) -> None:
+    """All is fetched, whatever is known."""
+    await cache.house.sync.job(ADDRESS, pin=True, full=True).wait()
+    await cache.idle()
+
+
+async def restarted(cache: Cached) -> None:
+    """The daemon begins anew, and compares what it has."""
+    await cache.restart()
+    await cache.idle()
+
+
+async def connected_anew(cache: Cached) -> None:
+    """The session is lost, and another begins."""
+    cache.world.cut(ALICE)
+    await cache.idle()
+    cache.world.restore(ALICE)
+    await cache.idle()
+
+
+Revalidate = Callable[[Cached], Awaitable[None]]
+REVALIDATED = pytest.mark.parametrize("revalidate", [fetched, restarted, connected_anew], ids=lambda how: how.__name__)
+
+
+class Walk:
+    """A walk of pages of three; ``found``: the ids so far."""
+
+    def __init__(self, cache: Cached, descending: bool, key: str = "modified") -> None:
+        self._cache = cache
+        self._key, self._descending = key, descending
+        self._cursor = ""
+        self.found = ""
+        self.source = ""
+
+    async def page(self) -> bool:
+        """Read the next page; whether there are others."""
+        items, self._cursor, info = await self._cache.read(
+            PUBSUB, MICROBLOG, limit=3, order=((self._key, self._descending),), cursor=self._cursor
+        )
+        self.found += "".join(item["id"] for item in items)
+        self.source = info["source"]
+        return bool(self._cursor)
+
+    async def rest(self) -> str:
+        """Read to the end; all ids."""
+        while await self.page():
+            pass
+        return self.found
+
+
+class SearchWalk(Walk):
+    """The same by Search."""
+
+    async def page(self) -> bool:
+        query = json.dumps({"nodes": [MICROBLOG]})
+        order = f"{self._key} {'desc' if self._descending else 'asc'}"
+        options = SearchOptions(limit=3, order=order, cursor=self._cursor)
+        items, self._cursor, _ = await answered(self._cache.house.searches.search("", query, options))
+        self.found += "".join(item["id"] for item in items)
+        return bool(self._cursor)
+
+
+@PROFILES
+@DESCENDING
+@REVALIDATED
+@pytest.mark.parametrize("walk", [Walk, SearchWalk], ids=["read", "search"])
+async def test_what_an_event_published_again_before_a_walk_comes_once(
+    cached: Make, profile: Profile, descending: bool, revalidate: Revalidate, walk: type[Walk]
+) -> None:
+    cache, service = await begin(cached, profile, "abcdefgh")
+    await event(cache, service, "b")
+    walking = walk(cache, descending)
+    await walking.page()
+    await revalidate(cache)
+    assert await walking.rest() == ("bhgfedca" if descending else "acdefghb")
+
+
+@PROFILES
+@DESCENDING
+@pytest.mark.parametrize("key", ["modified", "created"])
+async def test_what_was_not_published_while_nothing_was_heard_comes_once(
+    cached: Make, profile: Profile, descending: bool, key: str
+) -> None:
+    cache, service = await begin(cached, profile, "abcdefgh")
+    await event(cache, service, "b")
+    walking = Walk(cache, descending, key)
+    await walking.page()
+    cache.world.cut(ALICE)
+    await cache.idle()
+    publish(service, "ebi", " unheard")
+    cache.world.restore(ALICE)
+    await cache.idle()
+    found = await walking.rest()
+    assert [found.count(id_) for id_ in "acdfgh"] == [1] * 6
+
+
+@PROFILES
+@DESCENDING
+async def test_the_few_that_were_not_published_again_come_once(
+    cached: Make, profile: Profile, descending: bool
+) -> None:
+    cache, service = await begin(cached, profile, "abcdefgh")
+    walking = Walk(cache, descending)
+    await walking.page()
+    cache.world.cut(ALICE)
+    await cache.idle()
+    publish(service, "abcde", " unheard")
+    cache.world.restore(ALICE)
+    await cache.idle()
+    found = await walking.rest()
+    assert [found.count(id_) for id_ in "fgh"] == [1] * 3
+
+
+@PROFILES
+async def test_what_was_published_again_unheard_is_the_newest_once_it_is_found(cached: Make, profile: Profile) -> None:
+    cache, service = await begin(cached, profile, "abcdefgh")
+    await event(cache, service, "b")
+    cache.world.cut(ALICE)
+    await cache.idle()
+    publish(service, "di", " unheard")
+    cache.world.restore(ALICE)
+    await cache.idle()
+    found = await Walk(cache, True).rest()
+    # Which of the two was the later one nobody tells where a service leaves them in their places.
+    assert (sorted(found[:2]), found[2:]) == (["d", "i"], "bhgfeca")
+
+
+@REVALIDATED
+async def test_an_old_item_that_an_event_brought_into_a_window_stays_there(
+    cached: Make, revalidate: Revalidate
+) -> None:
+    cache, service = await begin(cached, EJABBERD, "abcdefgh", window=4)
+    await event(cache, service, "a")
+    assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == list("ahgf")
+    walking = Walk(cache, True)
+    await walking.page()
+    told = len(cache.told)
+    await revalidate(cache)
+    assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == list("ahgf")
+    assert [signal for signal in cache.told[told:] if len(signal) == 4] == []
+    assert await walking.rest() == "ahgfedcb"
+
+
+async def test_an_old_item_of_a_window_has_the_content_that_the_service_has(cached: Make) -> None:
+    cache, service = await begin(cached, EJABBERD, "abcdefgh", window=4)
+    await event(cache, service, "a")
+    cache.world.cut(ALICE)
+    await cache.idle()
+    publish(service, "a", " unheard")
+    cache.world.restore(ALICE)
+    await cache.idle()
+    items, *_ = await cache.read(PUBSUB, MICROBLOG, policy="cache")
+    assert [item["id"] for item in items] == list("ahgf")
+    assert "a unheard" in items[0]["payload"]
+
+
+async def test_before_it_is_known_where_a_service_leaves_overwritten_items_a_walk_survives_as_well(
+    cached: Make,
+) -> None:
+    cache, service = await begin(cached, EJABBERD, "abcdefgh")
+    service.fail_next("internal-server-error", request="get_items")
+    await event(cache, service, "b")
+    assert cache.house.sync.facts.verdict(ADDRESS) is None
+    walking = Walk(cache, True)
+    await walking.page()
+    await fetched(cache)
+    assert await walking.rest() == "bhgfedca"
