@@ -234,6 +234,10 @@ class DatabaseError(PubSubCachedError):
     dbus_name = PREFIX + "DatabaseError"
 
 
+STORAGE = (StorageFull, DatabaseError)
+"""What passes once there is room again, or the database is back."""
+
+
 # Ends of the process
 
 

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 KIND = "outbox"
 WAITING_AT_MOST = 1000
+# Seconds until it is tried again to remove what is done with, where the database fails.
+AGAIN = 5.0
 
 
 class Outbox:
@@ -64,7 +66,7 @@ class Outbox:
         self._connected: dict[str, asyncio.Event] = {}
         self._endings: set[asyncio.Task[None]] = set()
         self._adding = asyncio.Lock()
-        self._closing = False
+        self._closing = asyncio.Event()
         # Accounts whose entries stay where they are.
         self._left: set[str] = set()
         accounts.on_removed.append(lambda account: self._removed(account.jid))
@@ -92,7 +94,7 @@ class Outbox:
 
     def close(self) -> None:
         """The jobs that are about to be cancelled go on at the next start."""
-        self._closing = True
+        self._closing.set()
 
     def session_started(self, account: str) -> None:
         """The account can be asked again."""
@@ -235,7 +237,7 @@ class Outbox:
         self._started[address].remove(job)
         try:
             if not kept:
-                await self.store.write(outbox_store.remove, entry)
+                await self._remove(entry)
         finally:
             self.waiting[address] = [other for other in self.waiting[address] if other.id != entry.id]
             if not self.waiting[address]:
@@ -243,9 +245,21 @@ class Outbox:
         if not kept:
             await self._tell(address)
 
+    async def _remove(self, entry: Entry) -> None:
+        """Remove an entry; it would be sent, or sent again, after a restart, so that it is not over before that."""
+        while True:
+            try:
+                return await self.store.write(outbox_store.remove, entry)
+            except errors.STORAGE as error:
+                if self._kept(entry.address):
+                    raise
+                log.warning("%s can't be removed from the outbox yet: %s", described(entry), error.message)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), AGAIN)
+
     def _kept(self, address: Address) -> bool:
         """Whether an entry whose job ends by itself goes on elsewhere, or at another time."""
-        return self._closing or address.account in self._left
+        return self._closing.is_set() or address.account in self._left
 
     async def _tell(self, address: Address) -> None:
         """What a read shows as pending changed, of a node that is kept."""

@@ -41,7 +41,7 @@ class _GivenUp(errors.Timeout):
 
 
 class Sending:
-    """Sends one entry, waiting for the account and the service as long as it takes."""
+    """Sends one entry, waiting for the account, the service and the database as long as it takes."""
 
     def __init__(self, outbox: Outbox, entry: Entry, job: Job) -> None:
         self._outbox = outbox
@@ -52,8 +52,7 @@ class Sending:
 
     async def run(self) -> str:
         """The closing message. Raises StanzaError for a refusal, Conflict, Timeout when it was tried too often."""
-        whole, account = described(self._entry), self._entry.address.account
-        delay = RETRY_FIRST
+        whole, account, delay = described(self._entry), self._entry.address.account, RETRY_FIRST
         while True:
             session = await self._outbox.session(account)
             self._job.begin()
@@ -69,9 +68,10 @@ class Sending:
             except (errors.Timeout, errors.StanzaError) as error:
                 if refusals.meaning(error) != "unreachable":
                     raise
-                self._say(error)
-                await self._outbox.pause(account, delay)
-                delay = min(delay * 2, RETRY_LONGEST)
+                delay = await self._wait(error, delay)
+            except errors.STORAGE as error:
+                # Whether it was sent is written down, or it was not.
+                delay = await self._wait(error, delay)
             else:
                 return f"{whole} was sent."
 
@@ -83,6 +83,12 @@ class Sending:
         """The service has an item as it is to be; of the next one nothing was sent yet."""
         items = {other: base for other, base in self._entry.items.items() if other != id_}
         self._entry = msgspec.structs.replace(self._entry, attempts=0, items=items)
+
+    async def _wait(self, error: errors.PubSubCachedError, delay: float) -> float:
+        """Wait until it is tried again; how long to wait the next time."""
+        self._say(error)
+        await self._outbox.pause(self._entry.address.account, delay)
+        return min(delay * 2, RETRY_LONGEST)
 
     def _say(self, error: errors.PubSubCachedError) -> None:
         log.info("%s is tried again later: %s", described(self._entry), error.message)
@@ -152,8 +158,10 @@ class Sending:
         items = dict(entry.items)
         if items[id_] is None and found is not None:
             items[id_] = min(found)
-        self._entry = msgspec.structs.replace(entry, attempts=entry.attempts + 1, items=items)
-        await self._outbox.store.write(outbox_store.tried, self._entry)
+        tried = msgspec.structs.replace(entry, attempts=entry.attempts + 1, items=items)
+        await self._outbox.store.write(outbox_store.tried, tried)
+        # What can't be written down is not sent, and so was not tried.
+        self._entry = tried
 
 
 def described(entry: Entry) -> str:
