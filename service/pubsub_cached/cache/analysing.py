@@ -7,6 +7,7 @@ store, without an owner. Source: dbus-api.md, "Analysers, Analyser, AgentAgent".
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -29,6 +30,9 @@ from .reanalysis import Reanalysis
 log = logging.getLogger(__name__)
 
 A_CLIENT = 16
+# First and longest wait (s) until it is tried again to see to the nodes, where the database fails.
+AGAIN = 5.0
+AGAIN_LONGEST = 3600.0
 
 _ORIGINS = {"file": "comes from a file; remove that", "plugin": "comes from a plugin; uninstall that"}
 
@@ -181,11 +185,19 @@ class Analysing:
         self._idle.clear()
 
     async def _run(self) -> None:
+        delay = AGAIN
         while True:
             await self._news.wait()
             self._news.clear()
             try:
                 await self._follow()
+                delay = AGAIN
+            except errors.STORAGE as error:
+                log.warning("analysers changed, and not all nodes could be matched or parsed yet: %s", error.message)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), delay)
+                delay = min(delay * 2, AGAIN_LONGEST)
+                self._news.set()
             except Exception:
                 log.exception("analysers changed, and not all nodes could be matched or parsed again")
             if not self._news.is_set():
@@ -197,10 +209,14 @@ class Analysing:
             self._accounts.set_interests(interests)
         await self._index()
         came, self._came = self._came, set()
-        if any(self._registry.get(name) is not None for name in came):
-            for name in sorted(came):
-                await self._reanalysis.catch_up(name)
-            await self._reanalysis.adopt(came)
+        try:
+            if any(self._registry.get(name) is not None for name in came):
+                for name in sorted(came):
+                    await self._reanalysis.catch_up(name)
+                await self._reanalysis.adopt(came)
+        except errors.STORAGE:
+            self._came |= came
+            raise
 
     async def _index(self) -> None:
         """Have an index on every path that an analyser asks for, and on no other."""

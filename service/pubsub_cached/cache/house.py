@@ -273,6 +273,7 @@ class House:
         self.views.close()
         await self.accounts.close()
         await self.analysing.close()
+        await self.privacy.close()
         await self.jobs.close()
         await self.revalidation.close()
         await self.sync.close()

@@ -18,6 +18,9 @@ from ..store.store import Store
 
 log = logging.getLogger(__name__)
 
+# Seconds until it is tried again to look at the nodes, where the database fails.
+AGAIN = 1.0
+
 
 class Privacy:
     """Says which nodes are private.
@@ -31,23 +34,40 @@ class Privacy:
         self._store = store
         self._registry = registry
         self._private: set[Address] = set()
+        # The public analysers when all nodes were looked at.
+        self._looked = frozenset[str]()
+        # The public analysers are others by now.
+        self._outdated = False
+        # Nodes may be private of which that could not be found out.
+        self._unsure = False
         # What became known of nodes while all of them are looked at.
         self._noted: list[dict[Address, NodeRow]] = []
+        # One at a time, for what was read last counts.
+        self._reading = asyncio.Lock()
         self._loading: asyncio.Task[None] | None = None
         registry.on_change.append(lambda name, registered: self._analysers_changed())
         self._classify()
 
     async def load(self) -> None:
         """Look at every node whose analyser is not public."""
-        noted: dict[Address, NodeRow] = {}
-        self._noted.append(noted)
-        try:
-            rows = await self._store.read(node_store.analysed, self.public)
-        finally:
-            self._noted.remove(noted)
-        self._private = {address for address, analyser in rows if analyser not in self.public}
-        for row in noted.values():
-            self.note(row)
+        async with self._reading:
+            public = self.public
+            noted: dict[Address, NodeRow] = {}
+            self._noted.append(noted)
+            try:
+                rows = await self._store.read(node_store.analysed, public)
+            finally:
+                self._noted.remove(noted)
+            self._private = {address for address, analyser in rows if analyser not in self.public}
+            for row in noted.values():
+                self.note(row)
+            self._looked, self._unsure = public, False
+
+    async def close(self) -> None:
+        """Look at nothing any more."""
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.wait([self._loading])
 
     def note(self, row: NodeRow) -> None:
         """A node is known to be so."""
@@ -64,11 +84,11 @@ class Privacy:
 
     def private(self, address: Address) -> bool:
         """Whether a node is private, by what is known of it, or by its name alone."""
-        return address in self._private or self._by_name(address)
+        return self.known(address) or self._by_name(address)
 
     def known(self, address: Address) -> bool:
         """Whether a node that has a row is private."""
-        return address in self._private
+        return self._unsure or address in self._private
 
     def _by_name(self, address: Address) -> bool:
         definition = self._registry.match(Subject(address, None, None, {})).definition
@@ -85,14 +105,23 @@ class Privacy:
             return
         for callback in self.on_change:
             callback()
+        self._outdated = True
         if self._loading is None:
             self._loading = asyncio.create_task(self._load_again(), name="private nodes")
 
     async def _load_again(self) -> None:
         # Several analysers come at once.
         await asyncio.sleep(0)
-        self._loading = None
         try:
-            await self.load()
-        except errors.PubSubCachedError as error:
-            log.warning("which nodes are private could not be read: %s", error.message)
+            while self._outdated:
+                self._outdated = False
+                try:
+                    await self.load()
+                except errors.PubSubCachedError as error:
+                    self._outdated = True
+                    # Until then none is there, for it may have become private.
+                    self._unsure = not self._looked <= self.public
+                    log.warning("which nodes are private could not be read yet: %s", error.message)
+                    await asyncio.sleep(AGAIN)
+        finally:
+            self._loading = None

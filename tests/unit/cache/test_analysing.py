@@ -15,9 +15,10 @@ from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import Analysis, Subject, from_mapping
 from pubsub_cached.analysers.item import ItemContext
 from pubsub_cached.analysers.registry import Matched
+from pubsub_cached.cache import analysing
 from pubsub_cached.cache.agent import whole
 from pubsub_cached.cache.options import ReanalyseFilter
-from pubsub_cached.store import analysers, indexes
+from pubsub_cached.store import analysers, indexes, nodes
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
@@ -106,6 +107,29 @@ async def test_an_analyser_that_can_not_be_kept_is_not_registered(
     with pytest.raises(errors.StorageFull):
         await found.house.analysing.register("x", {**RULES, "persist": True}, "")
     assert found.house.analysers.entry("x") is None
+
+
+@pytest.mark.parametrize("broken", [(indexes, "keep"), (nodes, "unmatched")], ids=["indexes", "nodes"])
+async def test_its_nodes_are_kept_though_the_database_failed_when_it_came(
+    cached: Make, world: World, monkeypatch: pytest.MonkeyPatch, broken: tuple[Any, str]
+) -> None:
+    monkeypatch.setattr(analysing, "AGAIN", 0)
+    found = await cached(world)
+    await found.read(SERVICE, "things")
+    await found.idle()
+    original, failures = getattr(*broken), [errors.DatabaseError("It has gone."), errors.StorageFull("No room.")]
+
+    def fails_twice(*arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return original(*arguments)
+
+    monkeypatch.setattr(*broken, fails_twice)
+    await found.house.analysing.register("x", {**RULES, "indexes": ["title"]}, "")
+    await found.house.analysing.settled()
+    await found.idle()
+    assert not failures
+    assert (await found.node(SERVICE, "things"))["state"] == "live"
 
 
 @pytest.mark.parametrize("rules", [None, {**RULES, "to-sync": False}, {**RULES, "namespace": "urn:other"}])

@@ -8,30 +8,33 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from sqlalchemy import Connection
 
+from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.builtin import registry
+from pubsub_cached.cache import privacy as privacies
 from pubsub_cached.cache.privacy import Privacy
+from pubsub_cached.store import nodes
 from pubsub_cached.store.store import Store
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, Cached, Make
 
-from .blog import BLOG, followed, writer_busy
+from .blog import BLOG, PUBSUB, followed, writer_busy
 
 pytestmark = pytest.mark.sqlite
 
 
 class Slow:
-    """A store whose reads have begun and are not answered before ``answer`` is set."""
+    """A store whose reads have begun and are not answered before their event in ``reads`` is set."""
 
     def __init__(self, store: Store) -> None:
-        self.answer = asyncio.Event()
+        self.reads: list[asyncio.Event] = []
         self._store = store
 
-    async def read(self, fn: Callable[[Connection], Any]) -> Any:
-        found = self._store.read_now(fn)
-        await self.answer.wait()
+    async def read(self, fn: Callable[..., Any], *arguments: Any) -> Any:
+        found = self._store.read_now(fn, *arguments)
+        self.reads.append(answer := asyncio.Event())
+        await answer.wait()
         return found
 
 
@@ -44,8 +47,78 @@ async def test_a_node_that_turns_out_private_while_all_are_looked_at_is_private(
     row = await cache.house.nodes.find(BLOG)
     assert row is not None
     privacy.note(msgspec.structs.replace(row, analyser="bookmarks"))
-    slow.answer.set()
+    slow.reads[0].set()
     await loading
+    assert privacy.private(BLOG)
+
+
+async def test_none_is_shown_while_it_can_t_be_read_which_became_private(
+    cached: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, service = await followed(cached, World())
+    service.create_node("untouched")
+    untouched = Address(ALICE, PUBSUB, "untouched")
+    await cache.read(PUBSUB, "untouched")
+    privacy, shown = cache.house.privacy, list[bool]()
+    monkeypatch.setattr(privacies, "AGAIN", 0)
+    read, failures = nodes.analysed, 3
+
+    def fails(*arguments: Any) -> Any:
+        nonlocal failures
+        shown.append(not (privacy.private(BLOG) and privacy.known(BLOG)))
+        if failures := max(0, failures - 1):
+            raise errors.DatabaseError("It has gone.")
+        return read(*arguments)
+
+    monkeypatch.setattr(nodes, "analysed", fails)
+    cache.house.analysers.unregister("blog")
+    async with asyncio.timeout(60):
+        while failures or privacy.private(untouched):
+            await asyncio.sleep(0)
+    # The first time the database was only about to be asked.
+    assert shown == [True, False, False]
+    assert privacy.private(BLOG)
+
+
+async def test_all_are_shown_again_once_the_analyser_is_back(cached: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, _ = await followed(cached, World())
+    privacy, analysers = cache.house.privacy, cache.house.analysers
+    monkeypatch.setattr(privacies, "AGAIN", 0)
+    blog = analysers.get("blog")
+    assert blog is not None
+
+    def fails(*arguments: Any) -> Any:
+        raise errors.DatabaseError("It has gone.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nodes, "analysed", fails)
+        analysers.unregister("blog")
+        async with asyncio.timeout(60):
+            while not privacy.known(BLOG):
+                await asyncio.sleep(0)
+        analysers.register(blog, "builtin")
+    async with asyncio.timeout(60):
+        while privacy.private(BLOG):
+            await asyncio.sleep(0)
+
+
+async def test_which_are_private_is_as_it_was_read_last(cached: Make) -> None:
+    cache, _ = await followed(cached, World())
+    slow, analysers = Slow(cache.store), registry()
+    privacy = Privacy(cast("Store", slow), analysers)
+    analysers.unregister("avatar")
+    while not slow.reads:
+        await asyncio.sleep(0)
+    analysers.unregister("blog")
+    for _ in range(3):
+        await asyncio.sleep(0)
+    for answer in reversed(slow.reads):
+        answer.set()
+        await asyncio.sleep(0)
+    for _ in range(5):
+        await asyncio.sleep(0)
+        for answer in slow.reads:
+            answer.set()
     assert privacy.private(BLOG)
 
 
