@@ -180,11 +180,19 @@ def _behind(ids: list[str], options: ReadOptions, place: Place, held: frozenset[
     if not there:
         return _find(ids, last)
     # What is published again meanwhile is the newest at most services, and so farthest from its place.
-    return (max(there) if descending and key != "id" else min(there)) + 1
+    start = (max(there) if descending and key != "id" else min(there)) + 1
+    if key != "id" and not descending and place.given is not None and start > place.given.count:
+        # All of them went there: of what stands before, not everything was given.
+        raise _unknown(last)
+    return start
 
 
 def _find(ids: list[str], id_: str) -> int:
     try:
         return ids.index(id_)
     except ValueError:
-        raise errors.NoSuchItem(f"There is no item '{id_}' to page from; begin again without it.") from None
+        raise _unknown(id_) from None
+
+
+def _unknown(id_: str) -> errors.NoSuchItem:
+    return errors.NoSuchItem(f"There is no item '{id_}' to page from; begin again without it.")

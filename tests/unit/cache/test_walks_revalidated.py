@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.cache.options import SearchOptions
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
@@ -212,3 +213,30 @@ async def test_before_it_is_known_where_a_service_leaves_overwritten_items_a_wal
     await walking.page()
     await fetched(cache)
     assert await walking.rest() == "bhgfedca"
+
+
+@PROFILES
+async def test_a_walk_from_the_oldest_at_the_service_does_not_end_where_all_that_it_had_given_was_published_again(
+    cached: Make, profile: Profile
+) -> None:
+    cache, service = await begin(cached, profile, "abcdefgh", window=4)
+    walking = Walk(cache, False)
+    await walking.page()
+    assert (walking.found, walking.source) == ("abc", "network")
+    await event(cache, service, "abc")
+    if profile is EJABBERD:
+        assert await walking.rest() == "abcdefgh"
+        return
+    with pytest.raises(errors.InvalidCursor, match="begin again without it"):
+        await walking.page()
+
+
+async def test_a_walk_from_the_oldest_at_the_service_goes_on_where_one_that_it_had_given_is_as_it_was(
+    cached: Make,
+) -> None:
+    cache, service = await begin(cached, PROSODY, "abcdefgh", window=4)
+    walking = Walk(cache, False)
+    await walking.page()
+    service.retract(MICROBLOG, "a")
+    await event(cache, service, "c")
+    assert await walking.rest() == "abcdefghc"
