@@ -338,6 +338,19 @@ async def test_the_log_stays_small(store: Store, path: Path, address: Address) -
 
 
 @pytest.mark.sqlite
+async def test_the_log_of_a_file_that_a_link_leads_to_stays_small(tmp_path: Path, address: Address) -> None:
+    link, path = tmp_path / "link.sqlite3", tmp_path / "elsewhere.sqlite3"
+    link.symlink_to(path)
+    store = Store.open(url_of(link))
+    await store.write(accounts.ensure, address.account)
+    node = await store.write(nodes.ensure, address)
+    for number in range(40):
+        await store.write(publish, node.id, [item(str(number), "x" * 200_000)])
+    assert log_of(path) < 2 * LOG_BYTES
+    await store.close()
+
+
+@pytest.mark.sqlite
 async def test_the_log_of_a_large_commit_is_cut_off(store: Store, path: Path, address: Address) -> None:
     node = await store.write(nodes.ensure, address)
     await store.write(publish, node.id, [item(str(number), "x" * 200_000) for number in range(50)])

@@ -101,7 +101,9 @@ class Session:
 
     def __init__(self, engine: Engine, path: Path) -> None:
         self.connection, self._driver = _connected(engine)
-        self._log = path.with_name(path.name + "-wal")
+        # Beside the file itself, and not beside a link to it.
+        file = path.resolve()
+        self._log = file.with_name(file.name + "-wal")
         # SQLite would do so within a commit, which takes several times as long then.
         self._driver.execute("PRAGMA wal_autocheckpoint=0")
         self._driver.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")
