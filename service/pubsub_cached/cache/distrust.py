@@ -40,9 +40,11 @@ class Distrust:
         self._sync.disturbed(address)
         if node.completeness != "none":
             # Believed by readers at once, and for as long as it can't be written down.
-            self._nodes.suspected.add(address)
+            doubt = self._nodes.suspected[address] = object()
             await self._nodes.decide(address, functools.partial(_doubtful, reason=reason))
-            self._nodes.suspected.discard(address)
+            if self._nodes.suspected.get(address) is doubt:
+                # Else another came up meanwhile.
+                del self._nodes.suspected[address]
         self._sync.in_background(address)
 
     async def of_access(self, address: Address, reason: str) -> None:

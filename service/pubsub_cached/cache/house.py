@@ -99,7 +99,9 @@ class House:
         self._make_reads()
         self._make_writing()
         self._make_upkeep()
-        self.removal.on_forgotten += [self.privacy.forget, self.proofs.forget, self.nodes.suspected.discard]
+        suspected = self.nodes.suspected
+        forget = [self.privacy.forget, self.proofs.forget, lambda address: suspected.pop(address, None)]
+        self.removal.on_forgotten += forget
         self.accounts.on_removed.append(self._account_removed)
 
     def _make_synchronisation(self) -> None:

@@ -74,8 +74,8 @@ class Nodes:
         self._clock = clock
         self.privacy = privacy
         self._jitter = jitter
-        # Nodes that are to be stale, of which that is not written down yet.
-        self.suspected: set[Address] = set()
+        # Nodes that are to be stale, of which that is not written down yet, each with the last doubt of it.
+        self.suspected: dict[Address, object] = {}
         # Has an agent say what a node is; set by whoever asks agents.
         self.ask: Callable[[Address], None]
         # Gives up what the daemon subscribed to for a node that is kept no more; set by whoever asks services to.

@@ -63,7 +63,7 @@ class Removal:
         self._jobs = jobs
         self._total_size = total_size
         # Called with a node whose row was removed, once that was told.
-        self.on_forgotten: list[Callable[[Address], None]] = []
+        self.on_forgotten: list[Callable[[Address], object]] = []
 
     def purge(self, chosen: PurgeFilter, sender: str = "", token: str = "") -> Job:
         """A job that drops the items of the chosen nodes. Raises InvalidArgs for an empty filter, InvalidJid."""

@@ -13,13 +13,16 @@ from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.builtin import registry
 from pubsub_cached.cache import privacy as privacies
+from pubsub_cached.cache import transitions
 from pubsub_cached.cache.privacy import Privacy
+from pubsub_cached.cache.transitions import Choose, Written
 from pubsub_cached.store import nodes
 from pubsub_cached.store.store import Store
+from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, Cached, Make
 
-from .blog import BLOG, PUBSUB, followed, writer_busy
+from .blog import BLOG, MICROBLOG, PUBSUB, followed, writer_busy
 
 pytestmark = pytest.mark.sqlite
 
@@ -129,3 +132,33 @@ async def test_what_was_just_seen_of_a_service_is_known_when_another_account_is_
         facts.overwritten(address, False)
         await facts.load("bob@example.org")
         assert facts.of(address).kept == 1
+
+
+async def test_a_doubt_that_can_t_be_written_down_is_believed_beside_one_that_can(
+    cached: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, service = await followed(cached, World())
+    node = await cache.house.nodes.find(BLOG)
+    assert node is not None
+    service.hold()
+    decide = transitions.decide
+
+    def fails_for_the_second(tx: Transaction, address: Address, choose: Choose) -> Written:
+        if getattr(choose, "keywords", {}).get("reason") == "second":
+            raise errors.StorageFull("No room.")
+        return decide(tx, address, choose)
+
+    monkeypatch.setattr(transitions, "decide", fails_for_the_second)
+    distrust = cache.house.distrust
+    with writer_busy(cache):
+        first = asyncio.create_task(distrust.of(BLOG, "first"))
+        await asyncio.sleep(0)
+        validated = asyncio.create_task(cache.house.nodes.update(node, state="live", reason=""))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(distrust.of(BLOG, "second"))
+        await asyncio.sleep(0)
+    await asyncio.gather(first, validated)
+    with pytest.raises(errors.StorageFull):
+        await second
+    *_, info = await cache.read(PUBSUB, MICROBLOG, policy="cache")
+    assert info["freshness"] == "stale"
