@@ -165,7 +165,7 @@ def _page(ids: list[str], options: ReadOptions, place: Place, held: frozenset[st
     start = _behind(ids, options, place, held) if place.after else min(options.index or 0, len(ids))
     given = held.union(place.after)
     rest = [id_ for id_ in ids[start:] if id_ not in given]
-    before = len(ids) - len(rest)
+    before = len(ids) - len(rest) if held or not rest else ids.index(rest[0])
     return rest[: options.limit], len(rest) > options.limit, before
 
 
@@ -180,10 +180,14 @@ def _behind(ids: list[str], options: ReadOptions, place: Place, held: frozenset[
     if not there:
         return _find(ids, last)
     # What is published again meanwhile is the newest at most services, and so farthest from its place.
-    start = (max(there) if descending and key != "id" else min(there)) + 1
-    if key != "id" and not descending and place.given is not None and start > place.given.count:
-        # All of them went there: of what stands before, not everything was given.
-        raise _unknown(last)
+    if descending or key == "id":
+        return (max(there) if descending and key != "id" else min(there)) + 1
+    start = min(there) + 1
+    if place.given is not None and start > place.given.count - len(place.after) + place.after.index(ids[start - 1]) + 1:
+        # More stands before it than was given before it: all of them went there.
+        if place.given.count > len(place.after):
+            raise _unknown(last)
+        return 0
     return start
 
 

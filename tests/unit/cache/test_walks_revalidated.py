@@ -215,28 +215,38 @@ async def test_before_it_is_known_where_a_service_leaves_overwritten_items_a_wal
     assert await walking.rest() == "bhgfedca"
 
 
-@PROFILES
-async def test_a_walk_from_the_oldest_at_the_service_does_not_end_where_all_that_it_had_given_was_published_again(
-    cached: Make, profile: Profile
-) -> None:
-    cache, service = await begin(cached, profile, "abcdefgh", window=4)
-    walking = Walk(cache, False)
-    await walking.page()
-    assert (walking.found, walking.source) == ("abc", "network")
-    await event(cache, service, "abc")
-    if profile is EJABBERD:
-        assert await walking.rest() == "abcdefgh"
-        return
-    with pytest.raises(errors.InvalidCursor, match="begin again without it"):
-        await walking.page()
-
-
-async def test_a_walk_from_the_oldest_at_the_service_goes_on_where_one_that_it_had_given_is_as_it_was(
+async def test_a_walk_from_the_oldest_at_the_service_does_not_end_where_all_that_it_had_given_last_became_the_newest(
     cached: Make,
 ) -> None:
     cache, service = await begin(cached, PROSODY, "abcdefgh", window=4)
     walking = Walk(cache, False)
     await walking.page()
-    service.retract(MICROBLOG, "a")
+    await walking.page()
+    assert (walking.found, walking.source) == ("abcdef", "network")
+    await event(cache, service, "def")
+    with pytest.raises(errors.InvalidCursor, match="begin again without it"):
+        await walking.page()
+
+
+@pytest.mark.parametrize(
+    ("profile", "again", "rest"),
+    [(PROSODY, "abc", "defghabc"), (PROSODY, "c", "defghc"), (EJABBERD, "abc", "defgh")],
+    ids=["all", "the last", "in their places"],
+)
+async def test_a_walk_from_the_oldest_at_the_service_goes_on_where_its_first_page_was_published_again(
+    cached: Make, profile: Profile, again: str, rest: str
+) -> None:
+    cache, service = await begin(cached, profile, "abcdefgh", window=4)
+    walking = Walk(cache, False)
+    await walking.page()
+    await event(cache, service, again)
+    assert await walking.rest() == "abc" + rest
+
+
+async def test_a_page_tells_its_place_though_what_stood_before_it_was_published_again(cached: Make) -> None:
+    cache, service = await begin(cached, PROSODY, "abcdefgh", window=4)
+    order = (("modified", False),)
+    _, cursor, _ = await cache.read(PUBSUB, MICROBLOG, limit=3, order=order)
     await event(cache, service, "c")
-    assert await walking.rest() == "abcdefghc"
+    items, _, info = await cache.read(PUBSUB, MICROBLOG, limit=3, order=order, cursor=cursor)
+    assert (items[0]["id"], info["index"]) == ("d", 2)
