@@ -53,7 +53,7 @@ class Bulk(Walk):
         return bool(self._cursor)
 
 
-@pytest.fixture(params=["component", "contact"])
+@pytest.fixture(params=["component", pytest.param("contact", marks=pytest.mark.long)])
 async def service(
     request: pytest.FixtureRequest, server: Server, users: tuple[str, str], open_publisher: OpenPublisher
 ) -> AsyncIterator[tuple[Publisher, str, str]]:
