@@ -170,6 +170,7 @@ class House:
         self.sync.caught_up = self.events.caught_up
         silence.distrust = self.distrust.of
         self.events.sooner = self.revalidation.wake
+        self.nodes.due = self.revalidation.due
 
     def _make_analysis(self) -> None:
         """What says of nodes what they are, and parses their items again."""

@@ -80,6 +80,8 @@ class Nodes:
         self.ask: Callable[[Address], None]
         # Gives up what the daemon subscribed to for a node that is kept no more; set by whoever asks services to.
         self.unsubscribe: Callable[[Address], None]
+        # Hears when a node is due, ms; set by whoever watches the time.
+        self.due: Callable[[int], None]
         # Has a node's items parsed by what it is now; set by whoever parses again.
         self.parse_again: Callable[[Address], None]
 
@@ -107,6 +109,8 @@ class Nodes:
     def tell(self, before: NodeRow, after: NodeRow) -> None:
         """The signal that the change of a row owes."""
         self.privacy.note(after)
+        if after.next_sync is not None and after.next_sync != before.next_sync:
+            self.due(after.next_sync)
         if is_followed_in_vain(after):
             self.unsubscribe(after.address)
         if after.state != before.state:

@@ -43,6 +43,8 @@ LONGEST_SLEEP = 600.0
 LEAST_SLEEP = 1.0
 # So often everything that is due is looked at, though it was handed on before; ms.
 ANEW = 60_000
+# The wait after a look that failed, ms.
+FAILED = 30_000
 # What was written while the last look was under way may be due since before it, ms.
 OVERLAP = 1000
 # A last item comes with the presence, or it does not; ms.
@@ -96,6 +98,8 @@ class Revalidation:
         self._wake = asyncio.Event()
         # What was due until then was handed on, and when everything was looked at; ms, 0 to look at everything.
         self._handed_on = self._looked = 0
+        # Until when nothing else is known to be due, ms.
+        self._asleep = 0
         self._timer: asyncio.Task[None] | None = None
         self._starting: set[asyncio.Task[None]] = set()
         self._looking = asyncio.Lock()
@@ -116,6 +120,13 @@ class Revalidation:
         """Look at once at what is due."""
         self._looked = 0
         self._wake.set()
+
+    def due(self, at: int) -> None:
+        """Something is due at this time (ms), which may be before all that was known to be."""
+        if at < self._asleep:
+            self._asleep = at
+            seconds = max(LEAST_SLEEP, (at - self._clock()) / 1000)
+            asyncio.get_running_loop().call_later(seconds, self._wake.set)
 
     async def settled(self) -> None:
         """Wait until every new session was taken note of, and what was found due is begun."""
@@ -247,12 +258,16 @@ class Revalidation:
         while True:
             self._wake.clear()
             now = self._clock()
-            until: int | None = None
+            # What becomes due while that is under way may not be seen by it.
+            self._asleep = now + int(LONGEST_SLEEP * 1000)
+            until: int | None = now + FAILED
             try:
                 until = await self._look(now)
             except Exception:
                 # A full disk does not last for ever.
                 log.exception("what is due could not be looked after")
+            if until is not None:
+                self._asleep = min(self._asleep, until)
             await self._sleep(until)
 
     async def _look(self, now: int) -> int | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from pubsub_cached import errors
-from pubsub_cached.cache import revalidation
+from pubsub_cached.cache import nodes, revalidation
 from pubsub_cached.store import schedule
 from pubsub_cached.xmpp.fake import Profile, World
 from tests.support.cached import ALICE, ENTRY, Make
@@ -132,6 +133,46 @@ class TestGaps:
         cache.house.revalidation.wake()
         await cache.idle()
         assert await freshness(cache) == "live"
+
+    async def test_it_is_tried_again_as_soon_as_that_is_due(
+        self, cached: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(nodes, "RETRY_FIRST", 10)
+        monkeypatch.setattr(revalidation, "LEAST_SLEEP", 0)
+        world = World()
+        cache, service = await followed(cached, world)
+        service.down()
+        world.cut(ALICE)
+        world.restore(ALICE)
+        await cache.idle()
+        service.up()
+        cache.clock.advance(seconds=1)
+        async with asyncio.timeout(60):
+            while await freshness(cache) != "live":
+                await asyncio.sleep(0.01)
+
+    async def test_what_is_due_is_looked_at_again_soon_where_the_database_failed(
+        self, cached: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(revalidation, "FAILED", 0)
+        monkeypatch.setattr(revalidation, "LEAST_SLEEP", 0)
+        world = World()
+        cache, _ = await followed(cached, world)
+        read, failures = schedule.due, [errors.DatabaseError("It has gone.")]
+
+        def fails_once(*arguments: Any) -> list[schedule.Entry]:
+            if failures:
+                raise failures.pop()
+            return read(*arguments)
+
+        monkeypatch.setattr(schedule, "due", fails_once)
+        asked = world.count("get_items", PUBSUB, MICROBLOG)
+        cache.clock.advance(days=8)
+        cache.house.revalidation.wake()
+        async with asyncio.timeout(60):
+            while world.count("get_items", PUBSUB, MICROBLOG) == asked:
+                await asyncio.sleep(0.01)
+        await cache.idle()
 
 
 class TestRestart:
