@@ -173,8 +173,8 @@ def _behind(ids: list[str], options: ReadOptions, place: Place, held: frozenset[
     """Where the items begin that come after those that were given last."""
     last = place.after[-1]
     if place.position is not None and not held.isdisjoint(ids) and (last in held or last not in ids):
-        # All of a window was given. Its last item may be among the oldest here, published again in its place.
-        return next(number for number, id_ in enumerate(ids) if id_ in held) + 1
+        # All of a window was given. Any of its items may be among the oldest here, published again in their places.
+        return 0
     key, descending = options.order[0]
     there = [ids.index(id_) for id_ in place.after if id_ in ids]
     if not there:

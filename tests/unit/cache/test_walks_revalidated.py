@@ -250,3 +250,14 @@ async def test_a_page_tells_its_place_though_what_stood_before_it_was_published_
     await event(cache, service, "c")
     items, _, info = await cache.read(PUBSUB, MICROBLOG, limit=3, order=order, cursor=cursor)
     assert (items[0]["id"], info["index"]) == ("d", 2)
+
+
+@pytest.mark.parametrize(
+    ("window", "again", "found"), [(4, "abcd", "dcbahgfe"), (1, "d", "dhgfecba")], ids=["four", "one"]
+)
+async def test_past_a_window_of_old_items_alone_comes_what_the_service_has_before_them(
+    cached: Make, window: int, again: str, found: str
+) -> None:
+    cache, service = await begin(cached, EJABBERD, "abcdefgh", window=window)
+    await event(cache, service, again)
+    assert await Walk(cache, True).rest() == found
