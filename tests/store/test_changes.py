@@ -99,7 +99,7 @@ def apply(db: Database, node: NodeRow, step: tuple[str, list[Any], Any]) -> None
         case "publish":
             db.write(publish, node.id, [item(*pair) for pair in named])
         case "replace":
-            db.write(lambda tx: items.replace(tx, node.id, [item(*pair) for pair in named], full=how))
+            db.write(lambda tx: items.replace(tx, node.id, [item(*pair) for pair in named], full=how, moves=True))
         case "retract":
             db.write(retract, node.id, named)
         case "flag":

@@ -26,7 +26,7 @@ def found(db: Database) -> list[str]:
 
 def fill(db: Database, node: NodeRow, wanted: list[str]) -> None:
     given = [parsed(id_, {"title": f"common {id_}"}) for id_ in wanted]
-    db.write(lambda tx: items.replace(tx, node.id, given, full=True))
+    db.write(lambda tx: items.replace(tx, node.id, given, full=True, moves=True))
 
 
 @pytest.mark.parametrize("count", [ROWS - 1, ROWS, ROWS + 1, 3 * ROWS, 3 * ROWS + 2])
@@ -52,7 +52,7 @@ def test_one_that_can_not_be_stored_leaves_none_of_them(db: Database) -> None:
     node = served(db)
     given = [item(id_) for id_ in names(ROWS - 1)]
     with pytest.raises(UnicodeEncodeError):
-        db.write(lambda tx: items.replace(tx, node.id, [*given, item("wrong", type="\ud800")], full=True))
+        db.write(lambda tx: items.replace(tx, node.id, [*given, item("wrong", type="\ud800")], full=True, moves=True))
     assert listed(db, node) == []
 
 

@@ -126,7 +126,8 @@ def test_the_index_follows_every_way_of_writing(db: Database) -> None:
     db.write(retract, node.id, ["b"])
     assert ids(db, "second") == []
     check_index(db)
-    db.write(items.replace, node.id, [parsed("c", {"title": "third"}), parsed("d", {"title": "fourth"})], full=True)
+    newer = [parsed("c", {"title": "third"}), parsed("d", {"title": "fourth"})]
+    db.write(items.replace, node.id, newer, full=True, moves=True)
     assert (ids(db, "changed"), ids(db, "third"), ids(db, "fourth")) == ([], ["c"], ["d"])
     check_index(db)
     db.write(items.drop, node.id, ["c"])
