@@ -176,5 +176,15 @@ def test_items_end_together_where_they_would_one_by_one(
         assert listed(shared, other, "created") == listed(shared, one, "created")
 
 
+def test_where_what_is_published_again_stays_in_its_place_only_another_content_moves_it(db: Database) -> None:
+    node = db.node()
+    db.write(publish, node.id, [item("a"), item("b"), item("c")])
+    row = db.again(node)
+    db.write(lambda tx: items.follow(tx, row, [item("a")], [], None, in_place=True))
+    assert listed(db, node) == ["a", "b", "c"]
+    db.write(lambda tx: items.follow(tx, row, [item("b", "new")], [], None, in_place=True))
+    assert listed(db, node) == ["a", "c", "b"]
+
+
 def _follow(tx: Transaction, node: NodeRow, new: list[StoredItem], keep: int | None) -> items.Followed:
     return items.follow(tx, nodes.must(nodes.by_id(tx.connection, node.id)), new, [], keep)

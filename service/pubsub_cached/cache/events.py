@@ -236,7 +236,8 @@ class Events:
         keep = self._parsing.keep(node.analyser)
         alone = stored[0].id if len(stored) == 1 and not retracted and node.state == "live" else ""
         question = self._sync.overwrites.question(address, alone) if alone else None
-        write = functools.partial(_write, asked=question is not None, behind=by.missing)
+        in_place = self._sync.facts.verdict(address) is False
+        write = functools.partial(_write, asked=question is not None, behind=by.missing, in_place=in_place)
         self._written = self._store.write(write, node.id, stored, retracted, keep)
         self._written.add_done_callback(functools.partial(self._committed, account, address, question, by))
 
@@ -307,13 +308,17 @@ def _write(
     *,
     asked: bool,
     behind: bool,
+    in_place: bool,
 ) -> _Applied:
-    """Apply one event, if the node is still kept in this moment. behind: its analyser has to parse once it is back."""
+    """Apply one event, if the node is still kept in this moment.
+
+    behind: its analyser has to parse once it is back. in_place: the service leaves there what is published again.
+    """
     node = node_store.by_id(tx.connection, node_id)
     if node is None or node.state not in KEPT:
         return _Applied(Delta())
     youngest = overwritten(tx.connection, node_id, stored[0].id) if asked else ""
-    delta, evicted, after = item_store.follow(tx, node, stored, retracted, keep)
+    delta, evicted, after = item_store.follow(tx, node, stored, retracted, keep, in_place=in_place)
     if behind and stored and node.analyser_version:
         node_store.update(tx, node_id, analyser_version=0)
     unknown = [id_ for id_ in retracted if id_ not in delta.removed]

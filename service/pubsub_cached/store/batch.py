@@ -103,6 +103,11 @@ def last_of_each(items: Sequence[StoredItem]) -> list[StoredItem]:
     return [item for number, item in enumerate(items) if last[item.id] == number]
 
 
+def published_again(row: Held, item: StoredItem | None) -> bool:
+    """Whether a row's item has another content than it had; what was not known was not another."""
+    return item is not None and row.hash != "" and content(item) not in ("", row.hash)
+
+
 class Batch:
     """Says of each item what has to be written, numbers the changes in the order they are named.
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from . import nodes, pages
-from .batch import Batch, all_held, held, last_of_each, newest_place
+from .batch import Batch, all_held, held, last_of_each, newest_place, published_again
 from .flags import set_flags
 from .removal import drop, evict, shorten, surplus
 from .replace import replace
@@ -47,18 +47,26 @@ class Followed(NamedTuple):
 
 
 def follow(
-    tx: Transaction, node: NodeRow, items: Sequence[StoredItem], retracted: Sequence[str], keep: int | None
+    tx: Transaction,
+    node: NodeRow,
+    items: Sequence[StoredItem],
+    retracted: Sequence[str],
+    keep: int | None,
+    *,
+    in_place: bool = False,
 ) -> Followed:
     """All that one event says of a node whose row was read in this transaction: items, then retractions.
 
     Of an id that comes twice the last counts; the same content has no revision. An item that is published again becomes
     the newest, its creation stays where it is. Ids that are not there are not in ``removed``. keep: how many items stay
-    when some were published, those modified last; None for all.
+    when some were published, those modified last; None for all. in_place: whether the service leaves in its place what
+    is published again. What it pushes to a new session need not be published last, and counts as published if it has
+    another content.
     """
     published = removed = Delta()
     if items:
         batch = Batch(tx, node)
-        published, node = _published(batch, tx, items), batch.node
+        published, node = _published(batch, tx, items, in_place), batch.node
     if retracted:
         batch = Batch(tx, node)
         removed, node = _retracted(batch, tx, retracted), batch.node
@@ -78,7 +86,7 @@ def erase(tx: Transaction, node_id: int) -> Delta:
     return batch.write()
 
 
-def _published(batch: Batch, tx: Transaction, items: Sequence[StoredItem]) -> Delta:
+def _published(batch: Batch, tx: Transaction, items: Sequence[StoredItem], in_place: bool) -> Delta:
     last = last_of_each(items)
     stored = held(tx, batch.node.id, [item.id for item in last])
     # Where nothing is there yet, nothing is compared with it.
@@ -88,7 +96,7 @@ def _published(batch: Batch, tx: Transaction, items: Sequence[StoredItem]) -> De
         if before is None:
             newest = tx.next_place()
             batch.store(item, None, newest, newest)
-        elif before.modified == newest:
+        elif before.modified == newest or (in_place and not published_again(before, item)):
             batch.store(item, before, before.created, before.modified)
         else:
             newest = tx.next_place()

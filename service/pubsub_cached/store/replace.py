@@ -10,9 +10,9 @@ from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 from . import nodes
-from .batch import Batch, Held, all_held, delete_rows, last_of_each
+from .batch import Batch, Held, all_held, delete_rows, last_of_each, published_again
 from .order import arrange
-from .rows import Delta, NodeRow, StoredItem, content
+from .rows import Delta, NodeRow, StoredItem
 from .transaction import Transaction
 
 
@@ -54,7 +54,7 @@ def replace(
     placed = [id_ for id_ in given if id_ not in there]
     line = order = _line(staying, placed, kept, came)
     if not (_by_publication(staying, placed, kept) if moves is None else moves):
-        changed = {id_ for id_ in staying if id_ not in kept and _published_again(staying[id_], given.get(id_))}
+        changed = {id_ for id_ in staying if id_ not in kept and published_again(staying[id_], given.get(id_))}
         own = sorted(staying, key=lambda id_: staying[id_].modified)
         order = _as_seen(line, own, changed, there, came, window=node.completeness == "window")
     if keep is not None and len(order) > keep:
@@ -142,11 +142,6 @@ def _as_seen(
         order += reversed(before.get(place, ()))
         order += [id_] if place < len(own) and id_ not in changed else []
     return order
-
-
-def _published_again(row: Held, item: StoredItem | None) -> bool:
-    """Whether a row's item has another content than it had; what was not known was not another."""
-    return item is not None and row.hash != "" and content(item) not in ("", row.hash)
 
 
 def _arranged(places: list[int | None], gone: list[int], tx: Transaction) -> list[int]:
