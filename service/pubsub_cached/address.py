@@ -7,6 +7,8 @@ from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import quote
 
+from . import jid
+
 
 class Address(NamedTuple):
     """Account (bare JID), service (JID) and node (verbatim), all normalised."""
@@ -19,6 +21,11 @@ class Address(NamedTuple):
     def own(self) -> bool:
         """Whether the service is the account's own PEP service (XEP-0163)."""
         return self.service == self.account
+
+    @property
+    def domain(self) -> str:
+        """The domain of the service."""
+        return jid.domain(self.service)
 
     def uri(self, item_id: str) -> str:
         """The canonical URI of an item (XEP-0060 12.22, RFC 5122)."""

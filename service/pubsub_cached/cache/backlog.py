@@ -33,7 +33,7 @@ class Backlog:
 
     def add(self, address: Address) -> None:
         """Deal with a node in its turn; once, however often it is added until then."""
-        domain = address.service.rpartition("@")[2]
+        domain = address.domain
         self._waiting.setdefault(domain, OrderedDict())[address] = None
         if domain not in self._workers:
             self._workers[domain] = asyncio.create_task(self._work(domain), name=f"backlog of {domain}")

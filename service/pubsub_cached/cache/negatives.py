@@ -92,4 +92,4 @@ class Negatives:
 
 
 def _domain(address: Address) -> tuple[str, str]:
-    return address.account, jid.domain(address.service)
+    return address.account, address.domain

@@ -280,8 +280,7 @@ class Sync:
 
     async def _guarded(self, address: Address, running: Running) -> NodeRow:
         try:
-            domain = address.service.rpartition("@")[2]
-            async with self._turnstile.pass_(domain, urgent=running.urgent, ticket=running.ticket):
+            async with self._turnstile.pass_(address.domain, urgent=running.urgent, ticket=running.ticket):
                 return await self._synchronise(address, running)
         except errors.PubSubCachedError as error:
             if isinstance(error, errors.Cancelled):

@@ -117,7 +117,7 @@ class Unsubscribing:
             log.exception("the subscription to %s could not be given up", address)
 
     async def _give_up(self, address: Address) -> None:
-        async with self._turnstile.pass_(address.service.rpartition("@")[2], urgent=False):
+        async with self._turnstile.pass_(address.domain, urgent=False):
             # It may end with the node kept again, and needs what it was subscribed by.
             await self._sync.ended(address)
             claims = self._sync.claims(address)

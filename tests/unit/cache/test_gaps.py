@@ -16,6 +16,19 @@ from tests.support.cached import ALICE, ENTRY, Make
 from .blog import MICROBLOG, PROFILES, PUBSUB, followed, freshness, local
 
 
+def fails_once(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The database fails the next time that the schedule is asked so."""
+    read, failures = getattr(schedule, name), [errors.DatabaseError("The server has gone.")]
+
+    def asked(*arguments: Any) -> list[schedule.Entry]:
+        if failures:
+            raise failures.pop()
+        found: list[schedule.Entry] = read(*arguments)
+        return found
+
+    monkeypatch.setattr(schedule, name, asked)
+
+
 class TestGaps:
     @PROFILES
     async def test_what_was_missed_is_found_after_a_new_session(self, cached: Make, profile: Profile) -> None:
@@ -106,14 +119,7 @@ class TestGaps:
         world = World()
         cache, service = await followed(cached, world)
         monkeypatch.setattr(revalidation, "AGAIN", 0)
-        read, failures = schedule.of_account, [errors.DatabaseError("The server has gone.")]
-
-        def fails_once(*arguments: Any) -> list[schedule.Entry]:
-            if failures:
-                raise failures.pop()
-            return read(*arguments)
-
-        monkeypatch.setattr(schedule, "of_account", fails_once)
+        fails_once(monkeypatch, "of_account")
         world.cut(ALICE)
         service.publish(MICROBLOG, "missed", ENTRY.format("missed"))
         world.restore(ALICE)
@@ -158,14 +164,7 @@ class TestGaps:
         monkeypatch.setattr(revalidation, "LEAST_SLEEP", 0)
         world = World()
         cache, _ = await followed(cached, world)
-        read, failures = schedule.due, [errors.DatabaseError("It has gone.")]
-
-        def fails_once(*arguments: Any) -> list[schedule.Entry]:
-            if failures:
-                raise failures.pop()
-            return read(*arguments)
-
-        monkeypatch.setattr(schedule, "due", fails_once)
+        fails_once(monkeypatch, "due")
         asked = world.count("get_items", PUBSUB, MICROBLOG)
         cache.clock.advance(days=8)
         cache.house.revalidation.wake()

@@ -46,6 +46,15 @@ async def event(cache: Cached, service: Service, ids: str) -> None:
     await cache.idle()
 
 
+async def unheard(cache: Cached, service: Service, ids: str) -> None:
+    """Items are published again while there is no session, and another begins."""
+    cache.world.cut(ALICE)
+    await cache.idle()
+    publish(service, ids, " unheard")
+    cache.world.restore(ALICE)
+    await cache.idle()
+
+
 async def fetched(cache: Cached) -> None:
     """All is fetched, whatever is known."""
     await cache.house.sync.job(ADDRESS, pin=True, full=True).wait()
@@ -133,11 +142,7 @@ async def test_what_was_not_published_while_nothing_was_heard_comes_once(
     await event(cache, service, "b")
     walking = Walk(cache, descending, key)
     await walking.page()
-    cache.world.cut(ALICE)
-    await cache.idle()
-    publish(service, "ebi", " unheard")
-    cache.world.restore(ALICE)
-    await cache.idle()
+    await unheard(cache, service, "ebi")
     found = await walking.rest()
     assert [found.count(id_) for id_ in "acdfgh"] == [1] * 6
 
@@ -150,11 +155,7 @@ async def test_the_few_that_were_not_published_again_come_once(
     cache, service = await begin(cached, profile, "abcdefgh")
     walking = Walk(cache, descending)
     await walking.page()
-    cache.world.cut(ALICE)
-    await cache.idle()
-    publish(service, "abcde", " unheard")
-    cache.world.restore(ALICE)
-    await cache.idle()
+    await unheard(cache, service, "abcde")
     found = await walking.rest()
     assert [found.count(id_) for id_ in "fgh"] == [1] * 3
 
@@ -166,11 +167,7 @@ async def test_what_is_pushed_to_a_new_session_was_not_published_again(
 ) -> None:
     cache, service = await begin(cached, profile, "abcdefgh")
     await event(cache, service, "b")
-    cache.world.cut(ALICE)
-    await cache.idle()
-    publish(service, "cdei", " unheard")
-    cache.world.restore(ALICE)
-    await cache.idle()
+    await unheard(cache, service, "cdei")
     walking = Walk(cache, descending=True)
     await walking.page()
     # ejabberd pushes i, of which the cache can't know that it was published after the others.
@@ -183,11 +180,7 @@ async def test_what_is_pushed_to_a_new_session_was_not_published_again(
 async def test_what_was_published_again_unheard_is_the_newest_once_it_is_found(cached: Make, profile: Profile) -> None:
     cache, service = await begin(cached, profile, "abcdefgh")
     await event(cache, service, "b")
-    cache.world.cut(ALICE)
-    await cache.idle()
-    publish(service, "di", " unheard")
-    cache.world.restore(ALICE)
-    await cache.idle()
+    await unheard(cache, service, "di")
     found = await Walk(cache, True).rest()
     # Which of the two was the later one nobody tells where a service leaves them in their places.
     assert (sorted(found[:2]), found[2:]) == (["d", "i"], "bhgfeca")
@@ -212,11 +205,7 @@ async def test_an_old_item_that_an_event_brought_into_a_window_stays_there(
 async def test_an_old_item_of_a_window_has_the_content_that_the_service_has(cached: Make) -> None:
     cache, service = await begin(cached, EJABBERD, "abcdefgh", window=4)
     await event(cache, service, "a")
-    cache.world.cut(ALICE)
-    await cache.idle()
-    publish(service, "a", " unheard")
-    cache.world.restore(ALICE)
-    await cache.idle()
+    await unheard(cache, service, "a")
     items, *_ = await cache.read(PUBSUB, MICROBLOG, policy="cache")
     assert [item["id"] for item in items] == list("ahgf")
     assert "a unheard" in items[0]["payload"]
