@@ -17,7 +17,8 @@ T = TypeVar("T")
 def in_thread(work: Callable[[], T], name: str) -> asyncio.Future[T]:
     """Do blocking work in a thread of its own, which ends with the process at the latest.
 
-    The future has what the work returns or raises. To cancel it does not end the work.
+    The future has what the work returns or raises; what is no Exception, such as a panic of a library in Rust, and
+    StopIteration, which no future takes, become a RuntimeError. To cancel it does not end the work.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -29,8 +30,8 @@ def in_thread(work: Callable[[], T], name: str) -> asyncio.Future[T]:
     def run() -> None:
         try:
             result = work()
-        except Exception as error:
-            failure = error
+        except BaseException as error:
+            failure = error if isinstance(error, Exception) and not isinstance(error, StopIteration) else _named(error)
             outcome = lambda: future.set_exception(failure)  # noqa: E731
         else:
             outcome = lambda: future.set_result(result)  # noqa: E731
@@ -39,3 +40,10 @@ def in_thread(work: Callable[[], T], name: str) -> asyncio.Future[T]:
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return future
+
+
+def _named(error: BaseException) -> RuntimeError:
+    """An error that says which one there was, and has it as its cause."""
+    named = RuntimeError(f"{type(error).__name__}: {error}")
+    named.__cause__ = error
+    return named

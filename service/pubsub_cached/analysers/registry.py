@@ -32,6 +32,8 @@ Definitions = list[Definition]
 Callbacks = list[Callable[[str, bool], None]]
 StateCallbacks = list[Callable[[str], None]]
 Entries = list["Entry"]
+# An item in the hands of its parser, or what is stored of one that nothing reads.
+Begun = Parsed | tuple[Definition | None, Item]
 
 
 class Matched(msgspec.Struct, frozen=True):
@@ -199,7 +201,10 @@ class Registry:
 
         analyser: a name, "" for a node that has none.
         """
-        begun = self._begin(analyser, context)
+        return self.finish(self.begin(analyser, context))
+
+    def finish(self, begun: Begun) -> Parsed:
+        """What is begun through its parser, as by ``parse``."""
         if isinstance(begun, Parsed):
             return begun
         definition, item = begun
@@ -218,7 +223,7 @@ class Registry:
 
         most: bytes that the document may have.
         """
-        begun = self._begin(analyser, context)
+        begun = self.begin(analyser, context)
         if isinstance(begun, Parsed):
             return begun
         definition, item = begun
@@ -235,7 +240,12 @@ class Registry:
         except BaseException as error:
             return _failed(definition, item, error)
 
-    def _begin(self, analyser: str, context: ItemContext) -> Parsed | tuple[Definition | None, Item]:
+    def parser(self, analyser: str, context: ItemContext) -> str:
+        """The name of the analyser whose parser gets an item of a node that has this one; "" for none."""
+        taken = self._takes_over.get(context.namespace)
+        return analyser if taken is None else taken.name
+
+    def begin(self, analyser: str, context: ItemContext) -> Begun:
         """An item in the hands of its parser, without its secrets; what is stored of it where nothing reads it here."""
         definition = self.get(analyser) if analyser else None
         if not context.payload or (definition is not None and definition.excluded):

@@ -92,7 +92,7 @@ class Exports:
         served: dict[str, Analyser] = {}
 
         def serve(entry: Entry) -> None:
-            served[entry.name] = interface = Analyser(entry, house.agents.resume)
+            served[entry.name] = interface = Analyser(entry, house.resume)
             private = entry.definition is not None and entry.definition.private
             owner = UNSANDBOXED if private else None
             self._tree.export(analyser_path(entry.name), interface, managed=True, owner=owner)

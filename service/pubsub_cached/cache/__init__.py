@@ -8,7 +8,7 @@ passed through     pass_through service_reads
 synchronisation    sync running turnstile rounds fetch ahead rungs lacking finish archives subscriptions unsubscribing
 events             arrivals events watches overwrites max_items item_expire
 revalidation       revalidation backlog distrust pushes silence jitter
-analysers          analysing recognition parsing reanalysis agents agent coroutine deferred
+analysers          analysing recognition parsing reanalysis agents agent coroutine deferred function
 searches, views    search views view view_source window export output
 what is told       changes jobs
 writing            writing payloads subscribing discovery outbox sending

@@ -228,6 +228,11 @@ class House:
         """The last revision that was given."""
         return self.store.revision
 
+    def resume(self, analyser: str) -> None:
+        """Call the parser of a suspended or waiting analyser again."""
+        self.agents.resume(analyser)
+        self._parsing.resume(analyser)
+
     def set_state(self, state: State) -> None:
         """Say where the daemon is between its start and its end."""
         self.state = state

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,9 +15,9 @@ from ..errors import NotSupported
 from ..pace import Pace
 from ..records import ItemRecord
 from ..store.rows import NodeRow, StoredItem, digest
-from ..threads import in_thread
 from ..xmpp import payload as xml
 from ..xmpp.port import Item
+from .function import Functions
 
 # What was made of items, by the state of the registry in which it was.
 Made = dict[tuple[int, Item], StoredItem]
@@ -28,8 +28,6 @@ CURRENT = "current"
 # Characters of a payload from which it is parsed on a thread. The costliest markup takes half a microsecond for each,
 # most of it in libraries that let others go on meanwhile.
 LARGE = 16 * 1024
-
-T = TypeVar("T")
 
 
 class By(NamedTuple):
@@ -51,6 +49,7 @@ class Parsing:
 
     def __init__(self, registry: Registry, payload_limit: int, items_per_node: int) -> None:
         self._registry = registry
+        self._functions = Functions(registry)
         self._payload_limit = payload_limit
         self._items_per_node = items_per_node
 
@@ -79,9 +78,6 @@ class Parsing:
 
     async def one(self, address: Address, node: NodeRow | None, item: Item) -> StoredItem:
         """An item as it is stored; a payload beyond the limit is left at the service."""
-        return await _worked_out(item.payload, lambda: self._one(address, node, item))
-
-    def _one(self, address: Address, node: NodeRow | None, item: Item) -> StoredItem:
         analyser, type, subtype = (node.analyser, node.type, node.subtype) if node is not None else ("", "", "")
         # On PEP an item without the attribute is the account's own (XEP-0163 4.1).
         publisher = item.publisher or (address.service if "@" in address.service else "")
@@ -94,8 +90,18 @@ class Parsing:
                 withheld=digest(item.payload, publisher),
             )
         context = ItemContext(address, item.id, item.payload, item.namespace, publisher, type, subtype)
-        made = stored(context, self._registry.parse(analyser, context))
+        made = stored(context, await self._parsed(analyser, context))
         return msgspec.structs.replace(made, deferred=True) if node is not None and self.by(node).missing else made
+
+    async def _parsed(self, analyser: str, context: ItemContext) -> Parsed:
+        """What a parser makes of an item, here or, where there is much of it, on a thread: a plugin's may never end."""
+        if len(context.payload) < LARGE:
+            return self._registry.parse(analyser, context)
+        return await self._functions.parse(analyser, context)
+
+    def resume(self, name: str) -> None:
+        """Give a suspended parser large items again."""
+        self._functions.resume(name)
 
     async def check_storable(self, address: Address, payload: str) -> None:
         """Whether a payload that a client gives may wait in the store. Raises NotSupported."""
@@ -107,7 +113,7 @@ class Parsing:
             )
         analyser = matched.definition.name if matched.definition is not None else ""
         context = ItemContext(address, "", payload, namespace)
-        parsed = await _worked_out(payload, lambda: self._registry.parse(analyser, context))
+        parsed = await self._parsed(analyser, context)
         if parsed.payload != payload:
             raise NotSupported(
                 "The payload holds a password, which is never stored, so it can't wait; publish without 'queue'."
@@ -166,11 +172,6 @@ class Parsing:
         if stored.namespace:
             record["namespace"] = stored.namespace
         return record
-
-
-async def _worked_out(payload: str, work: Callable[[], T]) -> T:
-    """What is made of a payload, here or, where there is much of it, on a thread; a plugin's parser may never end."""
-    return work() if len(payload) < LARGE else await in_thread(work, "parser")
 
 
 def stored(context: ItemContext, parsed: Parsed) -> StoredItem:
