@@ -13,7 +13,9 @@ from sqlalchemy import make_url
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.builtin import registry
 from pubsub_cached.analysers.registry import ItemContext
-from pubsub_cached.store import accounts, items, nodes, urls
+from pubsub_cached.store import urls
+from pubsub_cached.store.accounts import accounts, nodes
+from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import StoredItem
 from pubsub_cached.store.store import Store
 from pubsub_cached.store.transaction import Transaction

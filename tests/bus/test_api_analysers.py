@@ -13,7 +13,7 @@ import pytest
 from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
-from pubsub_cached.cache import agent as agents
+from pubsub_cached.cache.parsing import agent as agents
 from pubsub_cached.xmpp.fake import World
 from tests.bus import api_service
 from tests.bus.api_service import ANALYSERS, ERROR, SERVICE, Frontend, plain

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pubsub_cached.bus import RemoteError, Variant
-from pubsub_cached.cache.parsing import LARGE
+from pubsub_cached.cache.parsing.parsing import LARGE
 from tests.support.bus import PrivateBus
 from tests.support.daemon import Daemon
 

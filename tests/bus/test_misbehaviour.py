@@ -15,7 +15,7 @@ from dbus_fast import Message, Variant
 from pubsub_cached.bus import Connection, RemoteError
 from pubsub_cached.bus.addresses import BUS, BUS_PATH
 from pubsub_cached.bus.dispatch import AT_ONCE, STRANGERS
-from pubsub_cached.cache.views import AT_MOST
+from pubsub_cached.cache.views.views import AT_MOST
 from pubsub_cached.daemon import NAME, Daemon
 from pubsub_cached.errors import BusLost
 from pubsub_cached.store.aside import THREADS

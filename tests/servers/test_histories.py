@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from pubsub_cached.cache import subscriptions
+from pubsub_cached.cache.sync import subscriptions
 from pubsub_cached.xmpp import connection
 from pubsub_cached.xmpp import session as session_module
 from tests.support.ejabberd import Ejabberd

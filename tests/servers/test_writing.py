@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pubsub_cached.bus import RemoteError, Variant
-from pubsub_cached.cache import payloads
+from pubsub_cached.cache.writing import payloads
 from pubsub_cached.errors import InvalidArgs, StanzaError
 from pubsub_cached.xmpp.port import ItemsEvent, PurgeEvent, Rsm
 from pubsub_cached.xmpp.session import Session

@@ -14,7 +14,8 @@ from sqlalchemy import make_url
 
 from pubsub_cached import paths
 from pubsub_cached.address import Address
-from pubsub_cached.store import accounts, dialect, migrate, nodes, urls
+from pubsub_cached.store import dialect, migrate, urls
+from pubsub_cached.store.accounts import accounts, nodes
 from pubsub_cached.store.migrate import Migrations
 from pubsub_cached.store.postgresql import connection as connections
 from pubsub_cached.store.rows import NodeRow

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pubsub_cached.store import items
+from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import ItemsQuery, NodeRow, StoredItem
 
 from .conftest import Database

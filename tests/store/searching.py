@@ -11,11 +11,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from pubsub_cached.address import Address
-from pubsub_cached.store import nodes, query, search, words
+from pubsub_cached.store import words
+from pubsub_cached.store.accounts import nodes
 from pubsub_cached.store.database import TooMuch
 from pubsub_cached.store.rows import NodeRow, StoredItem
-from pubsub_cached.store.scope import Shown
-from pubsub_cached.store.search import Found, Matching, Search
+from pubsub_cached.store.search import query, search
+from pubsub_cached.store.search.scope import Shown
+from pubsub_cached.store.search.search import Found, Matching, Search
 from tests.support.stored import publish
 
 from .conftest import ACCOUNT, Database

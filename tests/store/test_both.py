@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Text, column, select, values
 
-from pubsub_cached.store import accounts, nodes
+from pubsub_cached.store.accounts import accounts, nodes
 from tests.support import sqlite
 from tests.support.postgresql import PostgreSQL
 from tests.support.stored import publish

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pubsub_cached.errors import NoSuchNode
-from pubsub_cached.store import items, maintenance, nodes
-from pubsub_cached.store.changes import since
+from pubsub_cached.store.accounts import nodes
+from pubsub_cached.store.items import items
+from pubsub_cached.store.items.changes import since
 from pubsub_cached.store.rows import NodeRow
+from pubsub_cached.store.upkeep import maintenance
 from tests.support.stored import publish, retract
 
 from .conftest import Database

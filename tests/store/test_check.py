@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from pubsub_cached.address import Address
-from pubsub_cached.store import accounts, check, flags, items, maintenance, nodes
+from pubsub_cached.store.accounts import accounts, nodes
+from pubsub_cached.store.items import flags, items
 from pubsub_cached.store.rows import NodeRow
 from pubsub_cached.store.store import Store
+from pubsub_cached.store.upkeep import check, maintenance
 from tests.support.stored import publish, retract
 
 from .conftest import ACCOUNT, Database

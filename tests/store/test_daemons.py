@@ -12,14 +12,17 @@ import pytest
 
 from pubsub_cached.address import Address
 from pubsub_cached.errors import DatabaseError
-from pubsub_cached.store import accounts, indexes, items, maintenance, nodes, schedule, services
-from pubsub_cached.store.changes import since
+from pubsub_cached.store import indexes
+from pubsub_cached.store.accounts import accounts, nodes, schedule, services
 from pubsub_cached.store.database import AccountInUse, InUse
+from pubsub_cached.store.items import items
+from pubsub_cached.store.items.changes import since
 from pubsub_cached.store.migrate import Migrations, prepare
 from pubsub_cached.store.postgresql import locks
 from pubsub_cached.store.rows import NodesQuery
 from pubsub_cached.store.store import Store
 from pubsub_cached.store.transaction import Transaction
+from pubsub_cached.store.upkeep import maintenance
 from tests.support.postgresql import PostgreSQL
 from tests.support.stored import publish, retract
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pubsub_cached.store import accounts, items, maintenance, nodes
+from pubsub_cached.store.accounts import accounts, nodes
+from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import ItemsQuery, NodeRow
+from pubsub_cached.store.upkeep import maintenance
 from tests.support.stored import publish, retract
 
 from .conftest import ACCOUNT, Database

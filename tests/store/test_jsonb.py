@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from pubsub_cached.store import indexes, items
+from pubsub_cached.store import indexes
+from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import ItemsQuery
 from tests.support.stored import publish
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pubsub_cached.address import Address
-from pubsub_cached.store import nodes
+from pubsub_cached.store.accounts import nodes
 from pubsub_cached.store.store import Store
 
 from .conftest import url_of

@@ -11,9 +11,11 @@ import pytest
 
 from pubsub_cached.address import Address
 from pubsub_cached.errors import DatabaseError
-from pubsub_cached.store import accounts, items, maintenance, nodes
+from pubsub_cached.store.accounts import accounts, nodes
+from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import ItemsQuery
 from pubsub_cached.store.store import Store
+from pubsub_cached.store.upkeep import maintenance
 from tests.support.postgresql import PostgreSQL
 from tests.support.stored import publish
 

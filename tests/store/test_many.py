@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pubsub_cached.store import batch, items
+from pubsub_cached.store.items import batch, items
 from pubsub_cached.store.rows import NodeRow
 
 from .conftest import Database

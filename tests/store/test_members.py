@@ -11,12 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from pubsub_cached.store import search, words
-from pubsub_cached.store.members import Member, Members
-from pubsub_cached.store.query import parse, parse_order
+from pubsub_cached.store import words
 from pubsub_cached.store.rows import KEPT, NodeRow, StoredItem
-from pubsub_cached.store.scope import Shown
-from pubsub_cached.store.search import Matching, Search
+from pubsub_cached.store.search import search
+from pubsub_cached.store.search.members import Member, Members
+from pubsub_cached.store.search.query import parse, parse_order
+from pubsub_cached.store.search.scope import Shown
+from pubsub_cached.store.search.search import Matching, Search
 from tests.support.stored import publish
 
 from .conftest import Database

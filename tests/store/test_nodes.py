@@ -6,8 +6,10 @@ import pytest
 
 from pubsub_cached.address import Address
 from pubsub_cached.errors import NoSuchAccount, NoSuchNode
-from pubsub_cached.store import accounts, items, maintenance, nodes, schedule
+from pubsub_cached.store.accounts import accounts, nodes, schedule
+from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import KEPT, NodeRow, NodesQuery
+from pubsub_cached.store.upkeep import maintenance
 from tests.support.stored import publish, retract
 
 from .conftest import ACCOUNT, Database

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pubsub_cached.store.order import arrange
+from pubsub_cached.store.items.order import arrange
 from pubsub_cached.store.transaction import STRIDE
 
 PLACES = st.lists(st.none() | st.integers(-50, 50), max_size=12)

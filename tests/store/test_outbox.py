@@ -7,8 +7,9 @@ import pytest
 
 from pubsub_cached.address import Address
 from pubsub_cached.errors import NoSuchAccount
-from pubsub_cached.store import accounts, maintenance, outbox
-from pubsub_cached.store.outbox import Entry
+from pubsub_cached.store.accounts import accounts, outbox
+from pubsub_cached.store.accounts.outbox import Entry
+from pubsub_cached.store.upkeep import maintenance
 
 from .conftest import ACCOUNT, Database
 

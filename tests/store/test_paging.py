@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from pubsub_cached.address import Address
 from pubsub_cached.errors import InvalidArgs, InvalidCursor, NoSuchItem
 from pubsub_cached.records import ITEM
-from pubsub_cached.store import items, maintenance, pages
-from pubsub_cached.store.pages import read_items
+from pubsub_cached.store.items import items, pages
+from pubsub_cached.store.items.pages import read_items
 from pubsub_cached.store.rows import ItemsQuery, ItemsSlice, NodeRow, Order, StoredItem
+from pubsub_cached.store.upkeep import maintenance
 from tests.support.stored import publish
 
 from .conftest import Database

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Select
 
-from pubsub_cached.store import batch, changes, flags, members, nodes, pages, parsing, scope
-from pubsub_cached.store.scope import Named, Shown
+from pubsub_cached.store.accounts import nodes
+from pubsub_cached.store.items import batch, changes, flags, pages, parsing
+from pubsub_cached.store.search import members, scope
+from pubsub_cached.store.search.scope import Named, Shown
 from pubsub_cached.store.statement import Prepared, Slot
 
 from .conftest import Database

@@ -9,7 +9,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pubsub_cached.store import accounts, items, migrate, nodes
+from pubsub_cached.store import migrate
+from pubsub_cached.store.accounts import accounts, nodes
+from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import ItemsQuery, NodeRow, StoredItem, digest
 from pubsub_cached.store.transaction import Transaction
 from tests.support.stored import publish, retract

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pubsub_cached.store import items, nodes
-from pubsub_cached.store.changes import since
+from pubsub_cached.store.accounts import nodes
+from pubsub_cached.store.items import items
+from pubsub_cached.store.items.changes import since
 from pubsub_cached.store.rows import NodeRow
 from tests.support.stored import publish, retract
 

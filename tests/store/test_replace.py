@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pubsub_cached.store import items
-from pubsub_cached.store.changes import since
+from pubsub_cached.store.items import items
+from pubsub_cached.store.items.changes import since
 from pubsub_cached.store.rows import Delta, NodeRow, StoredItem
 from tests.support.stored import publish, retract
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pubsub_cached.store import items, maintenance
-from pubsub_cached.store.changes import since
+from pubsub_cached.store.items import items
+from pubsub_cached.store.items.changes import since
+from pubsub_cached.store.upkeep import maintenance
 from tests.support.stored import publish, retract
 
 from .conftest import Database

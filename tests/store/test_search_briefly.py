@@ -8,10 +8,12 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import Connection, insert, text
 
-from pubsub_cached.store import drive, indexes, nodes, scope, search
+from pubsub_cached.store import indexes
+from pubsub_cached.store.accounts import nodes
 from pubsub_cached.store.database import TooMuch
 from pubsub_cached.store.models import Node
-from pubsub_cached.store.search import Search
+from pubsub_cached.store.search import drive, scope, search
+from pubsub_cached.store.search.search import Search
 from pubsub_cached.store.statement import Prepared
 from pubsub_cached.store.store import Store
 from tests.support.stored import publish

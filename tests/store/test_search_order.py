@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pubsub_cached.errors import InvalidCursor
-from pubsub_cached.store import nodes, ranked, search
+from pubsub_cached.store.accounts import nodes
 from pubsub_cached.store.rows import NodeRow
+from pubsub_cached.store.search import ranked, search
 from tests.support.stored import publish, retract
 
 from .conftest import Database

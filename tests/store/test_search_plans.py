@@ -12,11 +12,13 @@ from sqlalchemy import Connection, text
 
 from pubsub_cached.address import Address
 from pubsub_cached.errors import DatabaseError, Timeout
-from pubsub_cached.store import aside, dialect, drive, explain, indexes, nodes, scope, search
+from pubsub_cached.store import aside, dialect, indexes
+from pubsub_cached.store.accounts import nodes
 from pubsub_cached.store.path import parse
-from pubsub_cached.store.query import Query
-from pubsub_cached.store.scope import Shown
-from pubsub_cached.store.search import Search
+from pubsub_cached.store.search import drive, explain, scope, search
+from pubsub_cached.store.search.query import Query
+from pubsub_cached.store.search.scope import Shown
+from pubsub_cached.store.search.search import Search
 from pubsub_cached.store.statement import Prepared
 from pubsub_cached.store.store import Store
 from tests.support.stored import publish

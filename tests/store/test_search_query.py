@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from pubsub_cached.address import Address
 from pubsub_cached.errors import InvalidArgs, InvalidQuery
-from pubsub_cached.store import accounts, indexes, items, nodes, query
+from pubsub_cached.store import indexes
+from pubsub_cached.store.accounts import accounts, nodes
+from pubsub_cached.store.items import items
+from pubsub_cached.store.search import query
 from tests.support.stored import publish
 
 from . import naive

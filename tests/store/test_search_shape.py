@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from pubsub_cached.store import dialect, indexes, search
-from pubsub_cached.store.search import Search
-from pubsub_cached.store.shape import Shape, shaped
+from pubsub_cached.store import dialect, indexes
+from pubsub_cached.store.search import search
+from pubsub_cached.store.search.search import Search
+from pubsub_cached.store.search.shape import Shape, shaped
 from pubsub_cached.store.statement import Prepared, Values
 from tests.support.stored import publish
 

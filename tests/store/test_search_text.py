@@ -7,8 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pubsub_cached.errors import InvalidQuery
-from pubsub_cached.store import items, maintenance, nodes, words
+from pubsub_cached.store import words
+from pubsub_cached.store.accounts import nodes
+from pubsub_cached.store.items import items
 from pubsub_cached.store.text import text_of
+from pubsub_cached.store.upkeep import maintenance
 from tests.support.stored import publish, retract
 
 from .conftest import Database

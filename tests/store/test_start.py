@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from pubsub_cached.errors import BadConfiguration, DatabaseError, NewerDatabase
-from pubsub_cached.store import accounts, items, migrate, nodes
+from pubsub_cached.store import migrate
+from pubsub_cached.store.accounts import accounts, nodes
+from pubsub_cached.store.items import items
 from pubsub_cached.store.migrate import Migrations, prepare
 from pubsub_cached.store.rows import ItemsQuery
 from pubsub_cached.store.sqlite import start

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from pubsub_cached.address import Address
-from pubsub_cached.store import accounts, nodes
+from pubsub_cached.store.accounts import accounts, nodes
 from pubsub_cached.store.postgresql.server import Server
 from pubsub_cached.store.postgresql.statistics import LEAST
 from pubsub_cached.store.store import Store

@@ -13,13 +13,16 @@ from sqlalchemy import Connection
 
 from pubsub_cached.address import Address
 from pubsub_cached.errors import DatabaseError, StorageFull
-from pubsub_cached.store import accounts, items, maintenance, migrate, nodes
-from pubsub_cached.store.changes import since
-from pubsub_cached.store.pages import read_items
+from pubsub_cached.store import migrate
+from pubsub_cached.store.accounts import accounts, nodes
+from pubsub_cached.store.items import items
+from pubsub_cached.store.items.changes import since
+from pubsub_cached.store.items.pages import read_items
 from pubsub_cached.store.rows import ItemsQuery
 from pubsub_cached.store.sqlite.file import LOG_BYTES
 from pubsub_cached.store.store import Store
 from pubsub_cached.store.transaction import Transaction
+from pubsub_cached.store.upkeep import maintenance
 from pubsub_cached.store.writer import GROUP_ITEMS
 from tests.support.stored import publish
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pubsub_cached.store import items, nodes
+from pubsub_cached.store.accounts import nodes
+from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import Delta, StoredItem
 from pubsub_cached.store.transaction import Transaction
 

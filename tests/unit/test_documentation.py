@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import inspect
 import os
-import pkgutil
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 import click
@@ -188,12 +186,3 @@ def test_an_example_can_be_read_in_one_sitting(example: Path) -> None:
     """Each is a whole program to copy from, in less than 300 lines of all its files but the README."""
     files = [file for file in example.rglob("*") if file.suffix in SOURCES or file.name == "CMakeLists.txt"]
     assert 0 < sum(len(file.read_text().splitlines()) for file in files) < 300
-
-
-@pytest.mark.parametrize("room", ["cache", "store"])
-def test_the_map_of_a_room_has_each_of_its_modules_once(room: str) -> None:
-    """The docstring of the package says what is where."""
-    package = import_module(f"pubsub_cached.{room}")
-    table = (inspect.getdoc(package) or "").split("\n====")[1]
-    named = [name for row in table.splitlines()[1:] for name in re.split(r" {2,}", row, maxsplit=1)[1].split()]
-    assert sorted(named) == sorted(module.name for module in pkgutil.iter_modules(package.__path__))

@@ -96,5 +96,5 @@ def _stored(word: object, most: int) -> str:
 # What a parser returns: the JSON object to store, or None when the item holds nothing that can be read.
 Data = msgspec.Struct | Mapping[str, object] | None
 Parser = Callable[[Item], Data]
-# Run once the item is stored, and bounded as agents are: see ``cache.agents``.
+# Run once the item is stored, and bounded as agents are: see ``cache.parsing.agents``.
 CoroutineParser = Callable[[Item], Awaitable[Data]]

@@ -10,7 +10,7 @@ from .options import Flag, Table
 from .secret import read as read_secret
 
 if TYPE_CHECKING:
-    from ..cache.account import Account as CachedAccount
+    from ..cache.accounts.account import Account as CachedAccount
 
 REMOVE = Table("Remove", {"keep-cache": Flag()})
 

@@ -16,9 +16,9 @@ from ..cache.options import (
     SearchOptions,
     ViewOptions,
 )
-from ..cache.pages import Form, MadeAnswer
 from ..cache.policy import POLICIES
-from ..cache.shelf import Shelf
+from ..cache.reads.pages import Form, MadeAnswer
+from ..cache.reads.shelf import Shelf
 from ..records import INFO, ITEM, NODE, InfoRecord, ItemRecord, NodeRecord
 from . import flags
 from .options import INT64, UINT32, UINT64, Fields, Flag, Number, Order, Table, Text, Texts, Token
@@ -210,7 +210,7 @@ def trimmed(items: list[ItemRecord], fields: Collection[str] | None) -> list[Ite
 
 
 class WrittenItems(Written):
-    """A ``Made`` of ``cache.pages``."""
+    """A ``Made`` of ``cache.reads.pages``."""
 
     has_descriptor = False
 

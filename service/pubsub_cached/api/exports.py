@@ -22,10 +22,10 @@ from .view import View
 
 if TYPE_CHECKING:
     from ..analysers.registry import Entry
-    from ..cache.account import Account as CachedAccount
+    from ..cache.accounts.account import Account as CachedAccount
     from ..cache.house import House
     from ..cache.jobs import Job as CachedJob
-    from ..cache.view import View as CachedView
+    from ..cache.views.view import View as CachedView
 
 ROOT = "/im/pubsubcache1"
 LOG_CONTROL = "/org/freedesktop/LogControl1"

@@ -9,7 +9,7 @@ import msgspec
 
 from ..bus import Variant, caller
 from ..cache.options import BULK_AT_MOST, BULK_BYTES, LIMIT_AT_MOST, NodesFilter, ReadOptions, SearchOptions
-from ..cache.pages import Form, MadeAnswer
+from ..cache.reads.pages import Form, MadeAnswer
 from ..documents import document, pieces, record
 from ..records import ItemRecord, NodeRecord
 from . import cache

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..cache.shelf import Shelf
+    from ..cache.reads.shelf import Shelf
 
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
@@ -32,7 +32,7 @@ def sealed(name: str, pieces: Iterable[bytes]) -> int:
 class Sealed:
     """Bulk that is handed out again and again, each time as a descriptor that stands at the beginning.
 
-    size: bytes. A ``Made`` of ``cache.pages``: its own descriptor is closed with it, those handed out are not.
+    size: bytes. A ``Made`` of ``cache.reads.pages``: its own descriptor is closed with it, those handed out are not.
     """
 
     has_descriptor = True

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from ..address import Address
 from ..bus import Records, Variant, caller
-from ..cache import payloads
 from ..cache.options import LIMIT_AT_MOST
+from ..cache.writing import payloads
 from ..errors import InvalidArgs
 from ..records import AFFILIATION, DISCOVERED, SUBSCRIPTION
 from . import fields

@@ -13,8 +13,8 @@ from ..records import ITEM, ItemRecord
 from .options import Table
 
 if TYPE_CHECKING:
-    from ..cache.view import Change
-    from ..cache.view import View as CachedView
+    from ..cache.views.view import Change
+    from ..cache.views.view import View as CachedView
 
 RANGE_AT_MOST = 500
 

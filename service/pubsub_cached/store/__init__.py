@@ -1,13 +1,11 @@
 """The database: what was cached, and every change of it numbered. Knows nothing of the bus or of XMPP.
 
-=================  ====================================================================================================
-the database       store database writer transaction aside dialect statement urls whose sqlite postgresql
-the schema         models migrate revisions indexes
-what goes in, out  rows touched versions
-accounts, nodes    accounts nodes services schedule analysers
-items              items pages records given batch order flags text outline replace changes removal parsing
-searches           query path words shape search scope drive criteria members ranked explain
-writing            outbox
-looking after it   check maintenance
-=================  ====================================================================================================
+Its rooms, each of which imports only those before it:
+
+    accounts items search upkeep
+
+``store`` puts them together. What else is beside them serves them all: the schema (``models``, ``revisions``,
+``migrate``, ``indexes``), the database and its one writer (``database``, ``writer``, ``transaction``, ``aside``,
+``urls``, ``whose``), what goes in and out (``rows``, ``touched``, ``versions``, ``given``), and the words of SQL and
+of queries (``dialect``, ``statement``, ``path``, ``words``, ``text``); ``sqlite`` and ``postgresql`` are two dialects.
 """

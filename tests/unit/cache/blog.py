@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pytest
 
 from pubsub_cached.address import Address
-from pubsub_cached.cache import payloads
 from pubsub_cached.cache.options import PurgeFilter
+from pubsub_cached.cache.writing import payloads
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 

@@ -6,7 +6,7 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
-from pubsub_cached.cache.search import SearchOptions
+from pubsub_cached.cache.search.search import SearchOptions
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
 from pubsub_cached.xmpp.port import ConfigurationEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make, answered

@@ -11,7 +11,7 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.cache.options import AccountOptions
-from pubsub_cached.store import items
+from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import UNPROVED
 from pubsub_cached.xmpp.fake import Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make

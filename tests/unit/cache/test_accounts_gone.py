@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from pubsub_cached import errors
-from pubsub_cached.cache.account import Account
+from pubsub_cached.cache.accounts.account import Account
 from pubsub_cached.cache.options import AccountOptions
 from pubsub_cached.secrets import Secrets
-from pubsub_cached.store import accounts
+from pubsub_cached.store.accounts import accounts
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 

@@ -12,9 +12,9 @@ from pubsub_cached.analysers.agent import Reply
 from pubsub_cached.analysers.definition import from_mapping
 from pubsub_cached.analysers.item import ItemContext
 from pubsub_cached.analysers.registry import Registry
-from pubsub_cached.cache import agent as agents
-from pubsub_cached.cache.agent import Agent
-from pubsub_cached.cache.deferred import Unanswered
+from pubsub_cached.cache.parsing import agent as agents
+from pubsub_cached.cache.parsing.agent import Agent
+from pubsub_cached.cache.parsing.deferred import Unanswered
 
 RULES = {"name": "x", "type": "x", "node": "n", "agent": "/a", "bus-name": "org.example.A", "callbacks": ["parse"]}
 ITEM = ItemContext(Address("a@example.org", "a@example.org", "n"), "1", "<x/>")

@@ -15,10 +15,11 @@ from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import Analysis, Subject, from_mapping
 from pubsub_cached.analysers.item import ItemContext
 from pubsub_cached.analysers.registry import Matched
-from pubsub_cached.cache import analysing
-from pubsub_cached.cache.agent import whole
 from pubsub_cached.cache.options import ReanalyseFilter
-from pubsub_cached.store import analysers, indexes, nodes
+from pubsub_cached.cache.parsing.agent import whole
+from pubsub_cached.cache.reanalysis import analysing
+from pubsub_cached.store import indexes
+from pubsub_cached.store.accounts import analysers, nodes
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 

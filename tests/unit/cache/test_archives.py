@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from pubsub_cached.cache.archives import QUESTIONS_AT_MOST
-from pubsub_cached.cache.facts import ENOUGH
-from pubsub_cached.cache.rungs import ARCHIVE_PAGES
+from pubsub_cached.cache.nodes.facts import ENOUGH
+from pubsub_cached.cache.sync.archives import QUESTIONS_AT_MOST
+from pubsub_cached.cache.sync.rungs import ARCHIVE_PAGES
 from pubsub_cached.xmpp.fake import LIBERVIA, PROSODY, Profile, World
 from tests.support.cached import ALICE, Cached, Make
 from tests.unit.cache.test_rungs import ADDRESS, Shelf, post, shelf

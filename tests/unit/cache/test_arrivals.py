@@ -8,8 +8,8 @@ from typing import cast
 
 import pytest
 
-from pubsub_cached.cache.account import Account
-from pubsub_cached.cache.arrivals import TOGETHER, Arrivals
+from pubsub_cached.cache.accounts.account import Account
+from pubsub_cached.cache.events.arrivals import TOGETHER, Arrivals
 from pubsub_cached.xmpp.port import Event, Item, ItemsEvent, PurgeEvent
 
 from .blog import PUBSUB

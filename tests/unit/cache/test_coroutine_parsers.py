@@ -12,8 +12,8 @@ import pytest
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import Definition
 from pubsub_cached.analysers.item import Item
-from pubsub_cached.cache import agents, coroutine
 from pubsub_cached.cache.options import ReanalyseFilter
+from pubsub_cached.cache.parsing import agents, coroutine
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, Cached, Make
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pubsub_cached.address import Address
+from pubsub_cached.cache.accounts.elsewhere import Elsewhere
 from pubsub_cached.cache.changes import Changes
-from pubsub_cached.cache.elsewhere import Elsewhere
-from pubsub_cached.store import nodes as node_store
+from pubsub_cached.store.accounts import nodes as node_store
 from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, Cached, Make

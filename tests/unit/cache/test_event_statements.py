@@ -8,7 +8,7 @@ from itertools import groupby
 
 import pytest
 
-from pubsub_cached.cache.arrivals import TOGETHER
+from pubsub_cached.cache.events.arrivals import TOGETHER
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ENTRY, Cached, Make
 

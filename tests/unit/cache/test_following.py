@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from pubsub_cached import errors
-from pubsub_cached.store import items
+from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import Delta
 from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, World

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from pubsub_cached import errors
-from pubsub_cached.cache import nodes, revalidation
-from pubsub_cached.store import schedule
+from pubsub_cached.cache.nodes import nodes
+from pubsub_cached.cache.revalidation import revalidation
+from pubsub_cached.store.accounts import schedule
 from pubsub_cached.xmpp.fake import Profile, World
 from tests.support.cached import ALICE, ENTRY, Make
 

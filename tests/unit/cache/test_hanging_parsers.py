@@ -14,9 +14,9 @@ from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import Definition
 from pubsub_cached.analysers.item import Item
 from pubsub_cached.analysers.registry import Entry
-from pubsub_cached.cache import function
 from pubsub_cached.cache.options import ReanalyseFilter
-from pubsub_cached.cache.parsing import LARGE
+from pubsub_cached.cache.parsing import function
+from pubsub_cached.cache.parsing.parsing import LARGE
 from pubsub_cached.records import ItemRecord
 from pubsub_cached.xmpp.fake import Service, World
 from tests.support.cached import ALICE, Cached, Make

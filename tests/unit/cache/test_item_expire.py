@@ -7,7 +7,7 @@ import pytest
 
 from pubsub_cached.address import Address
 from pubsub_cached.cache.options import SearchOptions
-from pubsub_cached.cache.rounds import POLL_MS
+from pubsub_cached.cache.sync.rounds import POLL_MS
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make, answered
 

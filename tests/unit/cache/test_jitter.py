@@ -6,8 +6,8 @@ import random
 
 from pubsub_cached.address import Address
 from pubsub_cached.cache.jitter import Jitter
-from pubsub_cached.cache.nodes import RETRY_FIRST, RETRY_LONGEST, retry_at
-from pubsub_cached.cache.rounds import POLL_MS, SILENCE_MS
+from pubsub_cached.cache.nodes.nodes import RETRY_FIRST, RETRY_LONGEST, retry_at
+from pubsub_cached.cache.sync.rounds import POLL_MS, SILENCE_MS
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 

@@ -13,7 +13,7 @@ from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.cache import jobs
 from pubsub_cached.cache.options import AccountOptions, PurgeFilter
-from pubsub_cached.cache.subscriptions import CHANGED_AT_MOST, Subscriptions
+from pubsub_cached.cache.sync.subscriptions import CHANGED_AT_MOST, Subscriptions
 from pubsub_cached.store.touched import Touched
 from pubsub_cached.store.versions import NODES_AT_MOST, Versions
 from pubsub_cached.xmpp.fake import World

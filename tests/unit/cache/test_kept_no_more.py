@@ -8,7 +8,7 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
-from pubsub_cached.store import nodes as node_store
+from pubsub_cached.store.accounts import nodes as node_store
 from pubsub_cached.xmpp.fake import World
 from pubsub_cached.xmpp.port import ConfigurationEvent, DeleteEvent, Event, PurgeEvent
 from tests.support.cached import ALICE, Cached, Make

@@ -12,11 +12,11 @@ import pytest
 from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.builtin import registry
-from pubsub_cached.cache import privacy as privacies
-from pubsub_cached.cache import transitions
-from pubsub_cached.cache.privacy import Privacy
-from pubsub_cached.cache.transitions import Choose, Written
-from pubsub_cached.store import nodes
+from pubsub_cached.cache.nodes import privacy as privacies
+from pubsub_cached.cache.nodes import transitions
+from pubsub_cached.cache.nodes.privacy import Privacy
+from pubsub_cached.cache.nodes.transitions import Choose, Written
+from pubsub_cached.store.accounts import nodes
 from pubsub_cached.store.store import Store
 from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.xmpp.fake import World

@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 
 from pubsub_cached.address import Address
-from pubsub_cached.cache.backlog import AHEAD
-from pubsub_cached.cache.revalidation import AT_ONCE, PUSHED_WITHIN, SPREAD
-from pubsub_cached.store import nodes as node_store
+from pubsub_cached.cache.revalidation.backlog import AHEAD
+from pubsub_cached.cache.revalidation.revalidation import AT_ONCE, PUSHED_WITHIN, SPREAD
+from pubsub_cached.store.accounts import nodes as node_store
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 

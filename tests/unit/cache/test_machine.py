@@ -32,7 +32,7 @@ from hypothesis.stateful import (
 from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.cache.options import PurgeFilter, SearchOptions
-from pubsub_cached.cache.rounds import SILENCE_MS
+from pubsub_cached.cache.sync.rounds import SILENCE_MS
 from pubsub_cached.records import InfoRecord, ItemRecord
 from pubsub_cached.store.rows import NEWEST_FIRST, NodeRow, Order
 from tests.support.cached import ALICE, Cached, answered

@@ -7,7 +7,7 @@ import traceback
 import pytest
 
 from pubsub_cached.address import Address
-from pubsub_cached.cache.negatives import ABSENT, DENIED, OWN_AT_MOST, REMEMBERED, UNREACHABLE, Negatives
+from pubsub_cached.cache.nodes.negatives import ABSENT, DENIED, OWN_AT_MOST, REMEMBERED, UNREACHABLE, Negatives
 from pubsub_cached.errors import Denied, NoSuchNode, PubSubCachedError, Timeout
 
 BLOG = Address("alice@example.org", "pubsub.example.net", "blog")

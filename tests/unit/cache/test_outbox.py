@@ -11,11 +11,11 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
-from pubsub_cached.cache import outbox as outboxes
 from pubsub_cached.cache.jobs import Job, JobFailed
-from pubsub_cached.cache.outbox import WAITING_AT_MOST
-from pubsub_cached.cache.sending import ATTEMPTS_AT_MOST
-from pubsub_cached.store import outbox
+from pubsub_cached.cache.writing import outbox as outboxes
+from pubsub_cached.cache.writing.outbox import WAITING_AT_MOST
+from pubsub_cached.cache.writing.sending import ATTEMPTS_AT_MOST
+from pubsub_cached.store.accounts import outbox
 from pubsub_cached.xmpp.fake import PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, Cached, Make
 

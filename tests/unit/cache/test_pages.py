@@ -14,16 +14,16 @@ from sqlalchemy import Connection
 
 from pubsub_cached.address import Address
 from pubsub_cached.api.memfd import Sealed
-from pubsub_cached.cache import pages as kept
 from pubsub_cached.cache.options import PurgeFilter, ReadOptions, SearchOptions
-from pubsub_cached.cache.pages import Form, MadeAnswer
 from pubsub_cached.cache.place import Place
-from pubsub_cached.cache.shelf import Shelf
+from pubsub_cached.cache.reads import pages as kept
+from pubsub_cached.cache.reads.pages import Form, MadeAnswer
+from pubsub_cached.cache.reads.shelf import Shelf
 from pubsub_cached.errors import PubSubCachedError
 from pubsub_cached.records import ItemRecord
 from pubsub_cached.store import dialect, indexes
-from pubsub_cached.store import items as item_store
-from pubsub_cached.store.pages import read_items
+from pubsub_cached.store.items import items as item_store
+from pubsub_cached.store.items.pages import read_items
 from pubsub_cached.store.touched import Touched
 from pubsub_cached.store.transaction import committed_revision
 from pubsub_cached.store.versions import Versions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pubsub_cached import errors
-from pubsub_cached.cache import payloads
+from pubsub_cached.cache.writing import payloads
 
 
 @pytest.mark.parametrize(

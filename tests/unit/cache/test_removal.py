@@ -8,7 +8,7 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
-from pubsub_cached.cache.removal import GRACE
+from pubsub_cached.cache.upkeep.removal import GRACE
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 

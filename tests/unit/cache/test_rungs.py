@@ -10,8 +10,8 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
-from pubsub_cached.cache.facts import ENOUGH
-from pubsub_cached.cache.rungs import NEWEST_AT_MOST
+from pubsub_cached.cache.nodes.facts import ENOUGH
+from pubsub_cached.cache.sync.rungs import NEWEST_AT_MOST
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
 from pubsub_cached.xmpp.port import ItemsEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make

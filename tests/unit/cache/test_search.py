@@ -11,11 +11,11 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
-from pubsub_cached.cache import search as searches
 from pubsub_cached.cache.options import AccountOptions, SearchOptions
+from pubsub_cached.cache.search import search as searches
 from pubsub_cached.records import InfoRecord, ItemRecord
-from pubsub_cached.store import nodes
-from pubsub_cached.store import search as store_search
+from pubsub_cached.store.accounts import nodes
+from pubsub_cached.store.search import search as store_search
 from pubsub_cached.xmpp.fake import Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make, answered
 

@@ -12,7 +12,7 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
-from pubsub_cached.cache.account import Account
+from pubsub_cached.cache.accounts.account import Account
 from pubsub_cached.cache.options import AccountOptions, NodesFilter, PurgeFilter, SearchOptions
 from pubsub_cached.secrets import Secrets
 from pubsub_cached.xmpp.fake import World

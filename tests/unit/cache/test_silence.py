@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pubsub_cached.address import Address
-from pubsub_cached.cache.rounds import SILENCE_MS
-from pubsub_cached.cache.silence import LISTED_MS
+from pubsub_cached.cache.revalidation.silence import LISTED_MS
+from pubsub_cached.cache.sync.rounds import SILENCE_MS
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from pubsub_cached.cache.turnstile import Ticket, Turnstile
+from pubsub_cached.cache.sync.turnstile import Ticket, Turnstile
 
 
 class Crowd:

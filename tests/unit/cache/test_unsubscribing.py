@@ -9,7 +9,7 @@ import pytest
 
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import Definition, from_mapping
-from pubsub_cached.store import nodes as node_store
+from pubsub_cached.store.accounts import nodes as node_store
 from pubsub_cached.xmpp.fake import Service, World
 from pubsub_cached.xmpp.port import ConfigurationEvent
 from tests.support.cached import ALICE, Cached, Make

@@ -13,12 +13,14 @@ import pytest
 from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import from_mapping
-from pubsub_cached.cache import view as view_module
 from pubsub_cached.cache.house import House
 from pubsub_cached.cache.options import ViewOptions
-from pubsub_cached.store import accounts, items, maintenance, nodes
+from pubsub_cached.cache.views import view as view_module
+from pubsub_cached.store.accounts import accounts, nodes
+from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import StoredItem
 from pubsub_cached.store.transaction import Transaction
+from pubsub_cached.store.upkeep import maintenance
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, Cached, Make
 from tests.support.stored import publish, retract

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pubsub_cached.cache.window import Holding, Window
-from pubsub_cached.store.members import Member, Place
+from pubsub_cached.cache.views.window import Holding, Window
+from pubsub_cached.store.search.members import Member, Place
 
 
 def member(key: str, place: int) -> Member:

@@ -1,0 +1,1 @@
+"""Events of the services, from their arrival to what is committed and told."""

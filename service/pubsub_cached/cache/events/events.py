@@ -1,0 +1,327 @@
+"""Events: what services push, applied in the order of arrival.
+
+One queue for all accounts (``arrivals``): an event is let in by ``xmpp``, applied by one task here, and committed by
+the store in that order. Publishes and retractions are handed to the store without waiting, so that a burst is
+one commit; everything else waits for what was handed over before it. Source: the coherence model, "What the
+protocol forces".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+from ... import errors
+from ...address import Address
+from ...pace import Pace
+from ...store.accounts import nodes as node_store
+from ...store.items import changes as change_store
+from ...store.items import items as item_store
+from ...store.items.outline import overwritten
+from ...store.rows import KEPT, Delta, NodeRow, StoredItem
+from ...store.store import Store, Transaction
+from ...xmpp.port import (
+    BounceEvent,
+    ConfigurationEvent,
+    DeleteEvent,
+    Event,
+    ItemsEvent,
+    PurgeEvent,
+    RosterEvent,
+    Subscription,
+    SubscriptionEvent,
+)
+from ..accounts.account import Account
+from ..changes import Changes
+from ..nodes.item_expire import hasten
+from ..nodes.negatives import Negatives
+from ..nodes.nodes import Nodes
+from ..parsing.parsing import By, Parsing
+from ..parsing.recognition import Recognition
+from ..revalidation.distrust import Distrust
+from ..sync.overwrites import Question
+from ..sync.sync import Sync
+from .arrivals import Arrivals
+from .max_items import MaxItems, exceeds
+from .watches import Watch, Watches
+
+log = logging.getLogger(__name__)
+
+
+class _Applied(NamedTuple):
+    """What an event changed.
+
+    unknown: it retracted an item that was never known. overfull: there are more items than the service keeps.
+    youngest: the item that was made last, where one that was not the last was overwritten, or "". sooner: the node has
+    to be compared before that was planned. node: its row when that was done.
+    """
+
+    delta: Delta
+    unknown: bool = False
+    evicted: bool = False
+    overfull: bool = False
+    youngest: str = ""
+    sooner: bool = False
+    node: NodeRow | None = None
+
+
+class Events:
+    """Applies events to the cache."""
+
+    def __init__(
+        self,
+        store: Store,
+        nodes: Nodes,
+        recognition: Recognition,
+        parsing: Parsing,
+        sync: Sync,
+        changes: Changes,
+        negatives: Negatives,
+        distrust: Distrust,
+    ) -> None:
+        self._store = store
+        self._nodes = nodes
+        self._recognition = recognition
+        self._parsing = parsing
+        self._sync = sync
+        self._changes = changes
+        self._negatives = negatives
+        self._distrust = distrust
+        self._max_items = MaxItems(store, nodes, changes)
+        self._arrivals = Arrivals()
+        self._written: asyncio.Future[_Applied] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._working: set[asyncio.Task[None]] = set()
+        self._watches = Watches()
+        # Has what is due looked at anew; set by whoever watches the time.
+        self.sooner: Callable[[], None]
+
+    def start(self) -> None:
+        """Begin to apply what comes."""
+        self._task = asyncio.create_task(self._run(), name="events")
+
+    async def close(self) -> None:
+        """Stop; what was not applied is found by the next validation."""
+        tasks = [*self._working, *([self._task] if self._task else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def caught_up(self) -> None:
+        """Wait until everything that has come so far is handed to the store."""
+        await self._arrivals.reached()
+
+    async def settled(self) -> None:
+        """Wait until everything that has come is applied."""
+        await self._arrivals.exhausted()
+        await self._barrier()
+        if self._working:
+            await asyncio.wait(self._working)
+
+    def put(self, account: Account, event: Event) -> None:
+        """An event that was let in."""
+        self._watches.see(Address(account.jid, event.service, event.node), event)
+        self._arrivals.put(account, event)
+
+    def watch(self, address: Address) -> AbstractContextManager[Watch]:
+        """See what arrives of a node meanwhile."""
+        return self._watches.watch(address)
+
+    async def applied(self) -> None:
+        """Wait until everything that has come so far is committed, and told."""
+        await self.caught_up()
+        await self._barrier()
+
+    async def _run(self) -> None:
+        pace = Pace()
+        async for account, event in self._arrivals:
+            await self._guarded(account, event)
+            # Nothing above has to wait for anything while there are events.
+            await pace.kept()
+
+    async def _guarded(self, account: Account, event: Event) -> None:
+        try:
+            await self._apply(account, event)
+        except errors.NoSuchNode:
+            log.debug("'%s' at %s was removed from the cache before its event was applied", event.node, event.service)
+        except Exception:
+            log.exception("an event of '%s' at %s could not be applied", event.node, event.service)
+            self._later(self._distrust.of(Address(account.jid, event.service, event.node), "event"))
+
+    async def _barrier(self) -> None:
+        """Wait until what was handed to the store is committed, and told."""
+        while self._written is not None and not self._written.done():
+            await asyncio.wait([self._written])
+
+    async def _apply(self, account: Account, event: Event) -> None:
+        address = Address(account.jid, event.service, event.node)
+        if isinstance(event, BounceEvent):
+            await self._distrust.bounced(account.jid, event)
+            return
+        if not isinstance(event, ItemsEvent):
+            await self._barrier()
+        if isinstance(event, RosterEvent):
+            await self._distrust.roster_changed(account.jid, event.service)
+            return
+        self._negatives.clear(address)
+        node = await self._nodes.find(address)
+        match event:
+            case DeleteEvent(delayed=False):
+                self._sync.disturbed(address)
+                await self._nodes.gone(address, event.redirect)
+            case SubscriptionEvent() if node is not None and node.state not in KEPT:
+                self._sync.subscription(address, Subscription(address.node, address.account, event.state))
+                await self._nodes.update(node, subscribed=event.state == "subscribed")
+                if event.state == "subscribed":
+                    # An owner let the account in (XEP-0060 8.6): worth a try, even if it was denied before, or is yet.
+                    self._sync.begin_anew(address)
+            case _ if node is None or node.state in ("unknown", "gone"):
+                self._announced(address)
+            case _ if node.state == "denied":
+                # A denied read outranks every event: only a successful read shows the node again, and may be tried.
+                log.debug("%s is denied; its event is not applied", address)
+            case _ if node.state in KEPT:
+                await self._follow(account, node, event)
+            case _ if node.state == "discovered" and not node.analyser:
+                # A node that was empty, or that nobody claimed, is matched again at its first item.
+                self._announced(address)
+            case _:
+                log.debug("%s is not kept; its event is not applied", address)
+
+    async def _follow(self, account: Account, node: NodeRow, event: Event) -> None:
+        address = node.address
+        match event:
+            case ItemsEvent(delayed=True) | PurgeEvent(delayed=True) | DeleteEvent():
+                # A replayed notification may be older than what is stored; the node may have been made again since.
+                await self._distrust.of(address, "delayed-event")
+            case ItemsEvent():
+                await self._items(account, node, event)
+            case PurgeEvent():
+                self._sync.disturbed(address)
+                await self._changes.items_after(address, self._store.write(item_store.erase, node.id))
+                await self._distrust.of(address, "purged")
+            case ConfigurationEvent():
+                await self._distrust.of_access(address, "configuration")
+            case SubscriptionEvent(state="subscribed"):
+                self._sync.subscription(address, Subscription(address.node, address.account, "subscribed"))
+                if not node.subscribed:
+                    await self._distrust.of(address, "subscription")
+            case SubscriptionEvent():
+                self._sync.new_session(address.account)
+                await self._nodes.update(node, subscribed=False)
+                await self._distrust.of(address, "subscription")
+
+    async def _items(self, account: Account, node: NodeRow, event: ItemsEvent) -> None:
+        """Publishes and retractions of a node that is kept, as one commit."""
+        address = node.address
+        node = await self._recognition.recognise(node, next((each.namespace for each in reversed(event.items)), ""))
+        if node.state not in KEPT:
+            log.debug("%s is not kept, as its first item shows; its event is not applied", address)
+            return
+        items = self._parsing.named(node.analyser, event.items)
+        if len(items) < len(event.items):
+            self._changes.node(address, "updated")
+        if any(not item.payload for item in items):
+            # Content unknown: the ids are told, the payloads stay at the service until they are fetched.
+            await self._distrust.of(address, "no-payload")
+            items = [item for item in items if item.payload]
+        by = self._parsing.by(node)
+        stored = await self._parsing.all(node, items)
+        retracted = [id_ for id_ in event.retracted if id_]
+        self._sync.touched(address, [item.id for item in items] + retracted, missed=node.state != "live")
+        keep = self._parsing.keep(node.analyser)
+        alone = stored[0].id if len(stored) == 1 and not retracted and node.state == "live" else ""
+        question = self._sync.overwrites.question(address, alone) if alone else None
+        in_place = self._sync.facts.verdict(address) is False
+        write = functools.partial(_write, asked=question is not None, behind=by.missing, in_place=in_place)
+        self._written = self._store.write(write, node.id, stored, retracted, keep)
+        self._written.add_done_callback(functools.partial(self._committed, account, address, question, by))
+
+    def _committed(
+        self, account: Account, address: Address, question: Question | None, by: By, written: asyncio.Future[_Applied]
+    ) -> None:
+        """Tell what an event changed, once it is there for everyone to read."""
+        if question is not None:
+            self._ask(question, written)
+        if written.cancelled():
+            return
+        if (error := written.exception()) is not None:
+            log.error("an event of %s could not be stored: %s", address, error)
+            self._later(self._distrust.of(address, "event"))
+            return
+        applied = written.result()
+        self._changes.items(address, applied.delta)
+        if applied.delta.changed and applied.node is not None and self._outdated(applied.node, by):
+            self._nodes.parse_again(address)
+        if applied.evicted:
+            self._changes.node(address, "updated")
+        if applied.unknown and not self._sync.running(address):
+            self._later(self._distrust.of(address, "disagreement"))
+        if applied.overfull:
+            self._later(self._exceeded(account, address))
+        if applied.sooner:
+            self.sooner()
+
+    def _outdated(self, node: NodeRow, by: By) -> bool:
+        """Whether another analyser has the node than the one that parsed, or says something else of it."""
+        now = self._parsing.by(node)
+        # One that left changes nothing of what it made: it may come back.
+        return now.definition is not None and now != by
+
+    async def _exceeded(self, account: Account, address: Address) -> None:
+        if not await self._max_items.exceeded(account, address):
+            await self._distrust.of(address, "max-items")
+
+    def _ask(self, question: Question, written: asyncio.Future[_Applied]) -> None:
+        """Find out where the service put an item that was overwritten."""
+        applied = None if written.cancelled() or written.exception() is not None else written.result()
+        self._sync.ask(question, applied.youngest if applied is not None and applied.delta.changed else "")
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._working.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._working.discard(task)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if not isinstance(error, errors.NoSuchNode):
+            # A row that went has nothing that could be doubted.
+            log.error("what an event made doubtful could not be written down: %s", error)
+
+    def _announced(self, address: Address) -> None:
+        """A node that is not known, or was thought gone, has spoken: look at it, and keep it if it is wanted."""
+        self._sync.in_background(address)
+
+
+def _write(
+    tx: Transaction,
+    node_id: int,
+    stored: list[StoredItem],
+    retracted: list[str],
+    keep: int | None,
+    *,
+    asked: bool,
+    behind: bool,
+    in_place: bool,
+) -> _Applied:
+    """Apply one event, if the node is still kept in this moment.
+
+    behind: its analyser has to parse once it is back. in_place: the service leaves there what is published again.
+    """
+    node = node_store.by_id(tx.connection, node_id)
+    if node is None or node.state not in KEPT:
+        return _Applied(Delta())
+    youngest = overwritten(tx.connection, node_id, stored[0].id) if asked else ""
+    delta, evicted, after = item_store.follow(tx, node, stored, retracted, keep, in_place=in_place)
+    if behind and stored and node.analyser_version:
+        node_store.update(tx, node_id, analyser_version=0)
+    unknown = [id_ for id_ in retracted if id_ not in delta.removed]
+    strange = bool(unknown) and change_store.any_unknown(tx.connection, node, unknown)
+    sooner = node.item_expire is not None and bool(delta.changed) and hasten(tx, node).next_sync != node.next_sync
+    return _Applied(delta, strange, evicted > 0, exceeds(node, after.item_count), youngest, sooner, node)

@@ -1,0 +1,354 @@
+"""A node's row: discovered, classified, moved from state to state, with the signal each move owes."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ... import errors
+from ...address import Address
+from ...analysers.registry import Matched, Registry, Subject
+from ...store.accounts import nodes as node_store
+from ...store.database import AccountInUse
+from ...store.rows import KEPT, UNPROVED, Delta, NodeRow
+from ...store.store import Store
+from ...xmpp.port import DiscoInfo, Item, Session
+from ..changes import Changes
+from ..jitter import Jitter
+from . import refusals, transitions
+from .item_expire import seconds
+from .negatives import Negatives
+from .privacy import Privacy
+from .proofs import Proofs
+from .transitions import Choose, Columns, Written, asks, is_followed_in_vain, still, subject
+
+log = logging.getLogger(__name__)
+
+# First and longest wait before a failed synchronisation is tried again, ms.
+RETRY_FIRST = 30_000
+RETRY_LONGEST = 6 * 3_600_000
+# How often a node's row says that it is in use, ms.
+IN_USE_MS = 3_600_000
+# Fields of a node's metadata, and of its configuration, by the column that they fill (XEP-0060 5.4, 16.4.4).
+_METADATA = {
+    "pubsub#title": "title",
+    "pubsub#description": "description",
+    "pubsub#access_model": "access_model",
+    "pubsub#type": "node_type",
+    "pubsub#max_items": "max_items",
+    "pubsub#item_expire": "item_expire",
+}
+# A configuration that has these fields leaves nothing to ask disco#info for.
+_DECISIVE = frozenset({"pubsub#type", "pubsub#access_model"})
+
+
+def retry_at(now: int, failures: int, jitter: Jitter) -> int:
+    """When a node that failed so often is tried again."""
+    return now + jitter.within(min(RETRY_FIRST << min(failures, 20), RETRY_LONGEST), share=0.5)
+
+
+class Nodes:
+    """Rows of nodes, the only way the cache changes them."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        changes: Changes,
+        negatives: Negatives,
+        proofs: Proofs,
+        clock: Callable[[], int],
+        privacy: Privacy,
+        jitter: Jitter,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._changes = changes
+        self._negatives = negatives
+        self._proofs = proofs
+        self._clock = clock
+        self.privacy = privacy
+        self._jitter = jitter
+        # Nodes that are to be stale, of which that is not written down yet, each with the last doubt of it.
+        self.suspected: dict[Address, object] = {}
+        # Has an agent say what a node is; set by whoever asks agents.
+        self.ask: Callable[[Address], None]
+        # Gives up what the daemon subscribed to for a node that is kept no more; set by whoever asks services to.
+        self.unsubscribe: Callable[[Address], None]
+        # Hears when a node is due, ms; set by whoever watches the time.
+        self.due: Callable[[int], None]
+        # Has a node's items parsed by what it is now; set by whoever parses again.
+        self.parse_again: Callable[[Address], None]
+
+    async def find(self, address: Address) -> NodeRow | None:
+        """The node's row, or None."""
+        return await self._store.read(node_store.find, address)
+
+    async def update(self, node: NodeRow, **columns: Any) -> NodeRow:
+        """Change columns; NodeChanged says the new state, or ``updated``."""
+        written = self._store.write(transitions.update, node.id, columns)
+        _, row = await self._changes.after(written, self.told)
+        return row
+
+    async def decide(self, address: Address, choose: Choose) -> NodeRow | None:
+        """Change columns as the row says in the moment in which it is written; the row as it is then.
+
+        Whatever follows from what the row was goes this way: refusals, failures and doubts come of one node by
+        several ways at once, and none may undo what another has written meanwhile. None where nothing is chosen, or
+        there is no row.
+        """
+        written = self._store.write(transitions.decide, address, choose)
+        decided = await self._changes.after(written, self.told)
+        return decided[1] if decided is not None else None
+
+    def tell(self, before: NodeRow, after: NodeRow) -> None:
+        """The signal that the change of a row owes."""
+        self.privacy.note(after)
+        if after.next_sync is not None and after.next_sync != before.next_sync:
+            self.due(after.next_sync)
+        if is_followed_in_vain(after):
+            self.unsubscribe(after.address)
+        if after.state != before.state:
+            self._changes.node(after.address, after.state)
+        elif after.revision != before.revision:
+            self._changes.node(after.address, "updated")
+
+    def told(self, written: Written) -> None:
+        """The signal that a write owes, of a row that may have been made by it."""
+        if written is None:
+            return
+        before, after = written
+        if before is not None:
+            self.tell(before, after)
+        else:
+            self.privacy.note(after)
+            self._changes.node(after.address, "added")
+
+    def match(self, address: Address, info: DiscoInfo, namespace: str) -> Matched:
+        """What the analysers say of a node."""
+        node_type = first(info, "pubsub#type") or None
+        return self._registry.match(Subject(address, namespace or None, node_type, info.metadata))
+
+    def match_stored(self, node: NodeRow, namespace: str = "") -> Matched:
+        """What the analysers say of a node by what is stored of it; namespace: of a payload that has just come."""
+        return self._registry.match(subject(node, namespace))
+
+    def match_name(self, address: Address) -> Matched:
+        """What the analysers say of a node before anything but its name is known."""
+        return self.match(address, DiscoInfo(), "")
+
+    async def describe(self, session: Session, address: Address) -> DiscoInfo:
+        """A node's metadata (XEP-0060 5.4); a service that refuses it merely says nothing.
+
+        Of an own node its configuration, which says the same and, to owners only, how many items it keeps, how long.
+        disco#info, which costs ejabberd as much as all items and tells nothing, only where that is missing.
+        """
+        configured = await _configuration(session, address)
+        if configured.keys() >= _DECISIVE:
+            return DiscoInfo(metadata=configured)
+        info = await _info(session, address)
+        return msgspec.structs.replace(info, metadata=configured | info.metadata)
+
+    async def newest(self, session: Session, address: Address) -> Item | None:
+        """The newest item, by which a payload's namespace is known."""
+        page = await session.get_items(address.service, address.node, max_items=1)
+        return page.items[-1] if page.items else None
+
+    async def discover(
+        self,
+        session: Session,
+        address: Address,
+        newest: Item | None = None,
+        *,
+        asked: bool = True,
+        doubts: int | None = None,
+        whole: bool = False,
+    ) -> tuple[NodeRow, Matched]:
+        """Ask what the node is, let the analysers decide, and write it down.
+
+        newest: where the caller has it already; doubts: how many there were when it was asked for. asked: a client
+        reads it; else it announced itself. whole: all of it is fetched next, whatever it is, which may tell what the
+        newest item would. Raises what the session raises.
+        """
+        doubts = self.doubts if doubts is None else doubts
+        info, newest = await self._learn(session, address, newest, whole)
+        namespace = newest.namespace if newest is not None else ""
+        matched = self.match(address, info, namespace)
+        columns = metadata(info) | {"namespace": namespace}
+        proved = self._proofs.holds(address, doubts)
+        written = self._store.write(
+            transitions.classify, address, matched, asked, self.registered, columns, proved=proved
+        )
+        _, row = await self._changes.after(written, self.told)
+        if asks(matched):
+            self.ask(address)
+        return await self.proved(row, doubts), matched
+
+    async def _learn(
+        self, session: Session, address: Address, newest: Item | None, whole: bool
+    ) -> tuple[DiscoInfo, Item | None]:
+        """The metadata, and the newest item where it is needed."""
+        if newest is None and not (whole and address.own):
+            return await asyncio.gather(self.describe(session, address), self.newest(session, address))
+        info = await self.describe(session, address)
+        if newest is None and not self._left_to_items(address, info):
+            newest = await self.newest(session, address)
+        return info, newest
+
+    def _left_to_items(self, address: Address, info: DiscoInfo) -> bool:
+        """Whether what an own node is can wait for its items: it exists, and nobody has to be kept from it."""
+        told = self.match(address, info, "").definition is not None
+        return info.metadata.keys() >= _DECISIVE and not told and not self._registry.hides_by_payload
+
+    @property
+    def doubts(self) -> int:
+        """How many doubts of access there were; whoever asks a service remembers it until the answer."""
+        return self._proofs.doubts
+
+    def readable(self, address: Address, doubts: int) -> bool:
+        """The service has let the account read the node; whether that counts, see ``Proofs.prove``."""
+        proved = self._proofs.prove(address, doubts)
+        if proved:
+            self._negatives.clear(address)
+        return proved
+
+    async def proved(self, node: NodeRow, doubts: int) -> NodeRow:
+        """The service has let the account read a node; what was hidden until then is shown again."""
+        if not self.readable(node.address, doubts) or node.reason != UNPROVED:
+            return node
+        return await self.decide(node.address, transitions.shown_again) or node
+
+    async def failed(self, address: Address, error: errors.PubSubCachedError) -> errors.PubSubCachedError:
+        """Write down what a failed read means; the result is what a reader is told."""
+        told = refusals.for_reader(error, address)
+        meaning = refusals.meaning(error)
+        match meaning:
+            case "gone":
+                self._negatives.remember(address, told)
+                await self.gone(address)
+            case "denied":
+                self._negatives.remember(address, told)
+                await self._denied(address, refusals.reason(error))
+            case "unreachable":
+                self._negatives.unreachable(address, told)
+                await self._failing(address, "unreachable", refusals.reason(error))
+            case "offline":
+                await self._interrupted(address)
+            case _:
+                await self._failing(address, "stale", refusals.reason(error))
+        return told
+
+    async def gone(self, address: Address, redirect: str = "") -> None:
+        """The node was deleted: its items are erased, its row stays for a while with the redirect."""
+
+        def tell(erased: tuple[Delta, Written]) -> None:
+            delta, written = erased
+            self._changes.items(address, delta)
+            self.told(written)
+
+        # Believed by readers at once, and for as long as it can't be written down; what was asked before says nothing.
+        self._proofs.doubt(address)
+        await self._changes.after(self._store.write(transitions.gone, address, redirect, self._clock()), tell)
+        await self._forgotten(address)
+
+    def in_use(self, node: NodeRow, now: int) -> None:
+        """A client reads the node; nobody waits for that to be written down."""
+        if node.last_read is not None and now - node.last_read <= IN_USE_MS:
+            return
+        written = self._store.write(functools.partial(node_store.update, last_read=now), node.id)
+        written.add_done_callback(_log_failure)
+
+    def registered(self, analyser: str) -> bool:
+        """Whether there is an analyser of this name."""
+        return self._registry.get(analyser) is not None
+
+    async def _denied(self, address: Address, reason: str) -> None:
+        def private(analyser: str) -> bool:
+            definition = self._registry.get(analyser)
+            return definition is not None and definition.private
+
+        # As of one that is gone.
+        self._proofs.doubt(address)
+        written = self._store.write(transitions.deny, address, reason, private, self._clock())
+        await self._changes.after(written, self.told)
+        await self._forgotten(address)
+
+    async def _forgotten(self, address: Address) -> None:
+        if await self.find(address) is None:
+            self._proofs.forget(address)
+
+    async def _interrupted(self, address: Address) -> None:
+        """The session went: what waits to be validated is due as soon as there is one, resumed or new."""
+        now = self._clock()
+
+        def due(node: NodeRow) -> Columns | None:
+            if node.state not in ("syncing", "stale"):
+                return None
+            return {
+                "state": "stale",
+                "reason": still(node, "offline" if node.state == "syncing" else node.reason),
+                "next_sync": now,
+            }
+
+        await self.decide(address, due)
+
+    async def _failing(self, address: Address, state: str, reason: str) -> None:
+        now = self._clock()
+
+        def failing(node: NodeRow) -> Columns | None:
+            if node.state not in KEPT:
+                # What was refused, or is gone, is so until a read succeeds.
+                return None
+            failures = node.failures + 1
+            again = retry_at(now, failures, self._jitter)
+            return {"state": state, "reason": still(node, reason), "failures": failures, "next_sync": again}
+
+        await self.decide(address, failing)
+
+
+async def _info(session: Session, address: Address) -> DiscoInfo:
+    try:
+        return await session.disco_info(address.service, address.node)
+    except (errors.StanzaError, errors.Timeout):
+        return DiscoInfo()
+
+
+async def _configuration(session: Session, address: Address) -> dict[str, list[str]]:
+    if not address.own:
+        return {}
+    try:
+        fields = await session.node_configuration(address.service, address.node)
+    except (errors.StanzaError, errors.Timeout):
+        return {}
+    return {field.name: [*field.values] for field in fields if field.name.startswith("pubsub#")}
+
+
+def first(info: DiscoInfo, name: str) -> str:
+    """A field of the metadata form, or ""."""
+    values = info.metadata.get(name)
+    return values[0] if values else ""
+
+
+def metadata(info: DiscoInfo) -> dict[str, Any]:
+    """The columns that a node's metadata fills (XEP-0060 5.4)."""
+    # What the service leaves out is not known to have changed.
+    columns: dict[str, Any] = {column: value for field, column in _METADATA.items() if (value := first(info, field))}
+    if (most := columns.get("max_items")) is not None:
+        # A number, or ``max``; no more digits than the database and the bus can carry.
+        columns["max_items"] = int(most) if most.isdecimal() and len(most) < 19 else None
+    if "pubsub#item_expire" in info.metadata:
+        columns["item_expire"] = seconds(first(info, "pubsub#item_expire"))
+    return columns
+
+
+def _log_failure(written: asyncio.Future[NodeRow]) -> None:
+    if written.cancelled() or isinstance(error := written.exception(), AccountInUse):
+        # Whoever runs the account keeps its books.
+        return
+    if error is not None:
+        log.warning("a node's last read could not be written down: %s", error)

@@ -1,0 +1,127 @@
+"""Private nodes: for sandboxed clients they are not there. Source: dbus-api.md "Conventions", analysers.md.
+
+A node is private when its analyser is, or is not known: what an analyser that left said of it is not known either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from ... import errors
+from ...address import Address
+from ...analysers.registry import Registry, Subject
+from ...store.accounts import nodes as node_store
+from ...store.rows import NodeRow
+from ...store.store import Store
+
+log = logging.getLogger(__name__)
+
+# Seconds until it is tried again to look at the nodes, where the database fails.
+AGAIN = 1.0
+
+
+class Privacy:
+    """Says which nodes are private.
+
+    public: the analysers of nodes that are not, "" for nodes without one; on_change: called when these are others.
+    """
+
+    def __init__(self, store: Store, registry: Registry) -> None:
+        self.public = frozenset[str]()
+        self.on_change: list[Callable[[], None]] = []
+        self._store = store
+        self._registry = registry
+        self._private: set[Address] = set()
+        # The public analysers when all nodes were looked at.
+        self._looked = frozenset[str]()
+        # The public analysers are others by now.
+        self._outdated = False
+        # Nodes may be private of which that could not be found out.
+        self._unsure = False
+        # What became known of nodes while all of them are looked at.
+        self._noted: list[dict[Address, NodeRow]] = []
+        # One at a time, for what was read last counts.
+        self._reading = asyncio.Lock()
+        self._loading: asyncio.Task[None] | None = None
+        registry.on_change.append(lambda name, registered: self._analysers_changed())
+        self._classify()
+
+    async def load(self) -> None:
+        """Look at every node whose analyser is not public."""
+        async with self._reading:
+            public = self.public
+            noted: dict[Address, NodeRow] = {}
+            self._noted.append(noted)
+            try:
+                rows = await self._store.read(node_store.analysed, public)
+            finally:
+                self._noted.remove(noted)
+            self._private = {address for address, analyser in rows if analyser not in self.public}
+            for row in noted.values():
+                self.note(row)
+            self._looked, self._unsure = public, False
+
+    async def close(self) -> None:
+        """Look at nothing any more."""
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.wait([self._loading])
+
+    def note(self, row: NodeRow) -> None:
+        """A node is known to be so."""
+        for noted in self._noted:
+            noted[row.address] = row
+        if row.analyser in self.public:
+            self._private.discard(row.address)
+        else:
+            self._private.add(row.address)
+
+    def forget(self, address: Address) -> None:
+        """There is no row of the node any more, and everybody who may was told so."""
+        self._private.discard(address)
+
+    def private(self, address: Address) -> bool:
+        """Whether a node is private, by what is known of it, or by its name alone."""
+        return self.known(address) or self._by_name(address)
+
+    def known(self, address: Address) -> bool:
+        """Whether a node that has a row is private."""
+        return self._unsure or address in self._private
+
+    def _by_name(self, address: Address) -> bool:
+        definition = self._registry.match(Subject(address, None, None, {})).definition
+        return definition is not None and definition.private
+
+    def _classify(self) -> None:
+        defined = [entry.definition for entry in self._registry.entries() if entry.definition is not None]
+        self.public = frozenset({"", *(each.name for each in defined if not each.private)})
+
+    def _analysers_changed(self) -> None:
+        before = self.public
+        self._classify()
+        if self.public == before:
+            return
+        for callback in self.on_change:
+            callback()
+        self._outdated = True
+        if self._loading is None:
+            self._loading = asyncio.create_task(self._load_again(), name="private nodes")
+
+    async def _load_again(self) -> None:
+        # Several analysers come at once.
+        await asyncio.sleep(0)
+        try:
+            while self._outdated:
+                self._outdated = False
+                try:
+                    await self.load()
+                except errors.PubSubCachedError as error:
+                    self._outdated = True
+                    # Until then none is there, for it may have become private.
+                    self._unsure = not self._looked <= self.public
+                    log.warning("which nodes are private could not be read yet: %s", error.message)
+                    await asyncio.sleep(AGAIN)
+        finally:
+            self._loading = None

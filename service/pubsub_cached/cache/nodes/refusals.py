@@ -1,0 +1,102 @@
+"""What a service's refusal of a read means for the reader and for the node.
+
+Source: dbus-api.md "Errors", coherence.md "Unit and states", server-facts.md "Errors".
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ... import errors
+from ...address import Address
+from ...store.rows import NodeRow
+from ..options import ReadOptions
+from ..place import Place
+
+Meaning = Literal["gone", "denied", "unreachable", "offline", "other"]
+
+_DENIED = frozenset({"forbidden", "not-authorized"})
+_DENIED_PUBSUB = frozenset(
+    {"closed-node", "presence-subscription-required", "not-in-roster-group", "payment-required", "not-subscribed"}
+)
+_UNREACHABLE = frozenset({"remote-server-not-found", "remote-server-timeout", "service-unavailable"})
+# Conditions of item-not-found that are about something else than the node.
+_NOT_ABSENT = frozenset({"not-subscribed", "invalid-subid"})
+
+
+class Refused(errors.PubSubCachedError):
+    """A stanza error of a read that has no name of its own: ``Error.Xmpp.<Condition>``."""
+
+    def __init__(self, error: errors.StanzaError, address: Address) -> None:
+        super().__init__(f"A read of {address} was answered with {_said(error)}.")
+        self._name = error.xmpp_name
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+
+def meaning(error: errors.PubSubCachedError) -> Meaning:
+    """What a failed read says about the node."""
+    if isinstance(error, errors.Offline):
+        return "offline"
+    if isinstance(error, errors.Timeout):
+        return "unreachable"
+    if isinstance(error, errors.NoSuchNode):
+        return "gone"
+    if isinstance(error, errors.Denied):
+        return "denied"
+    if not isinstance(error, errors.StanzaError):
+        return "other"
+    if error.condition in _DENIED or error.pubsub_condition in _DENIED_PUBSUB:
+        return "denied"
+    if error.condition in ("item-not-found", "gone") and error.pubsub_condition not in _NOT_ABSENT:
+        return "gone"
+    return "unreachable" if error.condition in _UNREACHABLE else "other"
+
+
+def for_reader(error: errors.PubSubCachedError, address: Address) -> errors.PubSubCachedError:
+    """The error that a read of this node reports."""
+    if not isinstance(error, errors.StanzaError):
+        return error
+    match meaning(error):
+        case "gone":
+            return errors.NoSuchNode(f"There is no node {address} ({_said(error)}).")
+        case "denied":
+            return errors.Denied(f"{address.account} may not read {address} ({_said(error)}).")
+        case _:
+            return Refused(error, address)
+
+
+def of_node(node: NodeRow) -> errors.PubSubCachedError:
+    """What a read of a node that is denied or gone reports, without asking its service."""
+    if node.state == "denied":
+        return errors.Denied(f"{node.address.account} may not read {node.address} ({node.reason}).")
+    said = f"; it moved to {node.redirect}" if node.redirect else ""
+    return errors.NoSuchNode(f"{node.address} is gone{said}.")
+
+
+def _said(error: errors.StanzaError) -> str:
+    """The service's condition and, where it gave one, its text."""
+    condition = error.pubsub_condition or error.condition
+    return f"{condition}: {error.text.rstrip('.')}" if error.text else condition
+
+
+def reason(error: errors.PubSubCachedError) -> str:
+    """A short word for the node's ``reason``: the condition where there is one."""
+    if isinstance(error, errors.StanzaError):
+        return error.pubsub_condition or error.condition
+    return "timeout" if isinstance(error, errors.Timeout) else type(error).__name__.lower()
+
+
+def no_such_item(options: ReadOptions, place: Place) -> errors.PubSubCachedError:
+    """What is said of a place to page from that is not there."""
+    if place.walks:
+        return errors.InvalidCursor(
+            f"The cursor '{options.cursor}' goes on behind what the service gave, and where that is can't be told "
+            "now; begin again without it."
+        )
+    if options.cursor:
+        return errors.InvalidCursor(f"The item of the cursor '{options.cursor}' is gone; begin again without it.")
+    id_ = options.before if options.before else place.after[-1]
+    return errors.NoSuchItem(f"There is no item '{id_}' to page from; begin again without it.")

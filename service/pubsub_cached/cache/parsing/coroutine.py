@@ -1,0 +1,51 @@
+"""Parsers of plugins that are coroutines: bounded as agents are, as far as one in the same process can be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from ...analysers.item import ItemContext, Parsed
+from ...analysers.registry import Registry
+from .deferred import RESULT_AT_MOST, SECONDS, Deferred, Unanswered
+
+
+class Coroutine(Deferred):
+    """The parser of an analyser that is a coroutine. One that does not give the loop back is beyond help."""
+
+    def __init__(self, name: str, registry: Registry, usable: Callable[[], None]) -> None:
+        super().__init__(name, registry, usable)
+        self._running: set[asyncio.Task[Parsed]] = set()
+
+    async def watch(self) -> None:
+        """There from the beginning."""
+
+    def close(self) -> None:
+        """End what runs."""
+        super().close()
+        for task in self._running:
+            task.cancel()
+
+    async def parse(self, context: ItemContext, made: Parsed) -> Parsed:
+        """An item with what the coroutine makes of it. Raises Unanswered."""
+        async with self.slots:
+            if not self.usable:
+                raise Unanswered(tried=False)
+            task = asyncio.create_task(self._registry.parse_deferred(self.name, context, RESULT_AT_MOST))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+            try:
+                # Not wait_for, which also waits for one that ignores that it is cancelled.
+                await asyncio.wait([task], timeout=SECONDS)
+            finally:
+                if not task.done():
+                    task.cancel()
+        if self.closed or not task.done():
+            if not self.closed:
+                self.unanswered()
+            raise Unanswered(tried=not self.closed)
+        self.answered()
+        if task.cancelled():
+            error = f"The parser of '{self.name}' failed: CancelledError."
+            return Parsed(made.payload, None, made.type, made.subtype, (*made.errors, error))
+        return task.result()

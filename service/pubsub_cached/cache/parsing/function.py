@@ -1,0 +1,110 @@
+"""Parsers that are functions, on threads: bounded as agents are, as far as a thread can be, which nobody can end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+
+from ...analysers.item import ItemContext, Parsed
+from ...analysers.registry import Begun, Registry
+from ...threads import in_thread
+from .deferred import AT_ONCE, FAILURES_AT_MOST, SECONDS
+
+log = logging.getLogger(__name__)
+
+
+class _Calls:
+    """The calls of one analyser. left: those that nobody waits for any more, until they end after all."""
+
+    def __init__(self) -> None:
+        self.slots = asyncio.Semaphore(AT_ONCE)
+        self.left: set[asyncio.Future[Parsed]] = set()
+
+
+class Functions:
+    """Calls the parsers of all analysers on threads.
+
+    What takes too long goes on behind its item's back; while three calls of an analyser do, it is suspended.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._calls: defaultdict[str, _Calls] = defaultdict(_Calls)
+        self._waiting: set[asyncio.Task[Parsed]] = set()
+        # Another definition is another parser.
+        registry.on_change.append(lambda name, _: self._forget(name))
+
+    async def parse(self, analyser: str, context: ItemContext) -> Parsed:
+        """As ``Registry.parse``; what the parser does not end with in time has that as its error.
+
+        What is begun is watched over also where nobody waits for it any more.
+        """
+        task = asyncio.create_task(self._parse(self._registry.parser(analyser, context), analyser, context))
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+        return await asyncio.shield(task)
+
+    def resume(self, name: str) -> None:
+        """Call a suspended parser again, whatever became of the calls before."""
+        calls = self._calls.get(name)
+        if calls is not None and calls.left:
+            self._forget(name)
+            self._registry.set_state(name, "active")
+
+    def _forget(self, name: str) -> None:
+        self._calls.pop(name, None)
+
+    async def _parse(self, name: str, analyser: str, context: ItemContext) -> Parsed:
+        calls = self._calls[name]
+        begun: list[Begun] = []
+        async with calls.slots:
+            is_asked = len(calls.left) < FAILURES_AT_MOST
+
+            def work() -> Parsed:
+                begun.append(self._registry.begin(analyser, context))
+                if is_asked:
+                    return self._registry.finish(begun[0])
+                return _unread(begun, f"The parser of '{name}' is suspended; Reanalyse parses this once it is active.")
+
+            running = in_thread(work, "parser")
+            await asyncio.wait([running], timeout=SECONDS)
+        if running.done():
+            return running.result()
+        log.warning("the parser of analyser '%s' did not end in time with an item of %s", name, context.address)
+        self._leave(name, calls, running)
+        return _unread(begun, f"The parser of '{name}' did not end within {SECONDS:g} s.")
+
+    def _leave(self, name: str, calls: _Calls, running: asyncio.Future[Parsed]) -> None:
+        def ended(_: object) -> None:
+            calls.left.discard(running)
+            self._tell(name, calls)
+
+        calls.left.add(running)
+        running.add_done_callback(ended)
+        self._tell(name, calls)
+
+    def _tell(self, name: str, calls: _Calls) -> None:
+        """Say how the analyser is, unless it is another one by now, or was resumed."""
+        if self._calls.get(name) is not calls:
+            return
+        failures = len(calls.left)
+        if failures < FAILURES_AT_MOST:
+            self._registry.set_state(name, "active", failures=failures)
+            return
+        reason = (
+            f"{failures} calls of its parser have not ended; it gets no large item until one has, or Resume is called."
+        )
+        log.warning("the analyser '%s' is suspended: %s", name, reason)
+        self._registry.set_state(name, "suspended", reason, failures=failures)
+
+
+def _unread(begun: list[Begun], error: str) -> Parsed:
+    """An item without data, for a reason; of what may have secrets yet nothing is stored."""
+    if not begun:
+        return Parsed(payload="", errors=(error,))
+    if isinstance(begun[0], Parsed):
+        return begun[0]
+    _, item = begun[0]
+    item.error(error)
+    return item.parsed()

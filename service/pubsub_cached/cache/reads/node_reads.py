@@ -1,0 +1,137 @@
+"""Reads of the cache's own books: nodes, changes and flags. All of them are local."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from ... import errors, jid
+from ...address import Address
+from ...records import NodeRecord
+from ...store.accounts import nodes as node_store
+from ...store.items import changes as change_store
+from ...store.items import items as item_store
+from ...store.rows import UNPROVED, NodeRow, NodesQuery
+from ...store.store import Store
+from .. import cursor as cursors
+from ..changes import Changes
+from ..nodes import refusals
+from ..options import NodesFilter
+
+
+class NodeReads:
+    """Answers reads of nodes."""
+
+    def __init__(self, store: Store, changes: Changes) -> None:
+        self._store = store
+        self._changes = changes
+
+    async def get(self, address: Address) -> NodeRecord:
+        """One node. Raises NoSuchNode when there is no row of it."""
+        found = await self._store.read(_one, address)
+        if found is None:
+            raise errors.NoSuchNode(f"The cache knows no node {address}; read it with GetItems first.")
+        return record(*found)
+
+    async def listing(self, chosen: NodesFilter) -> tuple[list[NodeRecord], str]:
+        """Nodes in a stable order, and a cursor, "" at the end. Raises InvalidCursor, InvalidJid."""
+        purpose = "\0".join(["ListNodes", *map(str, _constraints(chosen))])
+        after = cursors.decode(purpose, chosen.cursor) if chosen.cursor else None
+        if after is not None and not isinstance(after, int):
+            raise cursors.invalid(chosen.cursor)
+        rows = await self._store.read(_many, _query(chosen, after))
+        more = len(rows) > chosen.limit
+        rows = rows[: chosen.limit]
+        cursor = cursors.encode(purpose, rows[-1][0].id) if more else ""
+        return [record(*found) for found in rows], cursor
+
+    async def changes(self, address: Address, since: int, limit: int) -> tuple[list[str], list[str], int, bool]:
+        """Ids changed and removed after a revision, the revision reached, and whether that is all.
+
+        Raises NoSuchNode, Denied.
+        """
+        return await self._store.read(_changed, address, since, limit)
+
+    async def set_flags(self, address: Address, ids: list[str], add: list[str], remove: list[str]) -> None:
+        """Set and clear local marks of items. Raises InvalidArgs for a flag that is no word."""
+        await self._changes.items_after(address, self._store.write(item_store.set_flags, address, ids, add, remove))
+
+
+def record(row: NodeRow, unread: int) -> NodeRecord:
+    """A node's row as the contract shows it."""
+    found: NodeRecord = {
+        "account": row.address.account,
+        "service": row.address.service,
+        "node": row.address.node,
+        "title": row.title,
+        "description": row.description,
+        "access-model": row.access_model,
+        "type": row.type,
+        "subtype": row.subtype,
+        "analyser": row.analyser,
+        "state": row.state,
+        "reason": row.reason,
+        "completeness": row.completeness,
+        "guarantee": row.guarantee,
+        "redirect": row.redirect,
+    }
+    known: NodeRecord = {key: value for key, value in found.items() if value or key == "node"}  # type: ignore[assignment]
+    known["subscribed"], known["pinned"] = row.subscribed, row.pinned
+    known["items"], known["unread"], known["revision"] = row.item_count, unread, row.revision
+    if row.last_sync is not None:
+        known["last-sync"] = row.last_sync
+    if row.next_sync is not None:
+        known["next-sync"] = row.next_sync
+    if row.max_items is not None:
+        known["max-items"] = row.max_items
+    return known
+
+
+def _changed(connection: Connection, address: Address, since: int, limit: int) -> change_store.Changes:
+    row = node_store.find(connection, address)
+    if row is not None and row.state in ("denied", "gone"):
+        raise refusals.of_node(row)
+    found = change_store.since(connection, address, since, limit)
+    if row is not None and row.reason == UNPROVED:
+        # Nothing of it is shown; a read of the node tells why.
+        return found._replace(changed=[], removed=[], complete=False)
+    return found
+
+
+def _one(connection: Connection, address: Address) -> tuple[NodeRow, int] | None:
+    row = node_store.find(connection, address)
+    return None if row is None else (row, node_store.unread(connection, row))
+
+
+def _many(connection: Connection, query: NodesQuery) -> list[tuple[NodeRow, int]]:
+    return [(row, node_store.unread(connection, row)) for row in node_store.listing(connection, query)]
+
+
+def _constraints(chosen: NodesFilter) -> tuple[object, ...]:
+    return (
+        chosen.account,
+        chosen.service,
+        chosen.node_prefix,
+        chosen.type,
+        chosen.subtype,
+        chosen.analyser,
+        chosen.state,
+        chosen.subscribed,
+        chosen.since,
+    )
+
+
+def _query(chosen: NodesFilter, after: int | None) -> NodesQuery:
+    return NodesQuery(
+        account=jid.bare(chosen.account) if chosen.account else None,
+        service=jid.normalise(chosen.service) if chosen.service else None,
+        node_prefix=chosen.node_prefix,
+        type=chosen.type,
+        subtype=chosen.subtype,
+        analyser=chosen.analyser,
+        state=chosen.state,
+        subscribed=chosen.subscribed,
+        since=chosen.since,
+        analysers=chosen.analysers,
+        limit=chosen.limit + 1,
+        after_id=after,
+    )

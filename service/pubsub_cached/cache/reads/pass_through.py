@@ -1,0 +1,126 @@
+"""Reads that the service answers, and what they show of the node: what it is, that it may be read and is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from ... import errors
+from ...address import Address
+from ...records import InfoRecord
+from ...store.items import flags
+from ...store.items.outline import ids_of
+from ...store.rows import KEPT, NodeRow
+from ...store.store import Store
+from ...xmpp.port import Item, Session
+from ..accounts.account import Account
+from ..nodes import refusals
+from ..nodes.nodes import Nodes
+from ..options import LIMIT_AT_MOST, ReadOptions
+from ..parsing.parsing import Parsing
+from ..parsing.recognition import Recognition
+from ..place import Place
+from ..policy import expired, servable
+from ..sync.sync import Sync
+from . import service_reads
+from .pages import Answer
+
+
+class PassThrough:
+    """Asks the service for items, and has nodes kept that are read for the first time."""
+
+    def __init__(
+        self,
+        store: Store,
+        nodes: Nodes,
+        recognition: Recognition,
+        parsing: Parsing,
+        sync: Sync,
+        clock: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._nodes = nodes
+        self._recognition = recognition
+        self._parsing = parsing
+        self._sync = sync
+        self._clock = clock
+
+    async def read(
+        self, account: Account, address: Address, options: ReadOptions, place: Place, node: NodeRow | None
+    ) -> Answer:
+        """What the service says; node: its row, if there is one. Raises what ``Reads.get_items`` does."""
+        session, doubts = account.require_session(), self._nodes.doubts
+        begun, known = self._store.revision, node is not None
+        # The cursor goes on: too much in one request may cost the service its stream.
+        options = msgspec.structs.replace(options, limit=min(options.limit, LIMIT_AT_MOST))
+        try:
+            held = await self._held(node, options, place)
+            page = await service_reads.read(session, address, options, place, held)
+            unknown = node is None or node.state in ("unknown", "gone", "denied") or self._wanted(node)
+            if unknown:
+                node, _ = await self._nodes.discover(session, address, page.newest, doubts=doubts)
+            elif node is not None and node.state in KEPT and page.newest is not None:
+                node = await self._recognised(session, node, page.newest, doubts)
+        except errors.NoSuchItem as gone:
+            raise refusals.no_such_item(options, place) from gone
+        except errors.PubSubCachedError as error:
+            raise await self._nodes.failed(address, error) from error
+        assert node is not None
+        node = await self._nodes.proved(node, doubts)
+        info: InfoRecord = {
+            "source": "network",
+            "freshness": "validated",
+            "validated-at": self._clock(),
+            "completeness": node.completeness if servable(node) else "none",
+            "revision": await self._told_from(address, begun, known),
+        }
+        if node.state in KEPT:
+            if unknown or not servable(node):
+                self.validate(node, info)
+            self._nodes.in_use(node, self._clock())
+        records = await self._parsing.records(address, node, page.items)
+        # Marks are local, and of items that are not stored as well.
+        marks = await self._store.read(flags.of, address, [record["id"] for record in records])
+        for record in records:
+            record["flags"] = marks.get(record["id"], [])
+        past_window = bool(held) or place.past_window
+        return service_reads.answer(records, page, options, place, info, past_window=past_window)
+
+    async def _recognised(self, session: Session, node: NodeRow, newest: Item, doubts: int) -> NodeRow:
+        """The row as the newest item shows it."""
+        try:
+            return await self._recognition.recognise(node, newest.namespace)
+        except errors.NoSuchNode:
+            # The row went, not the node: a service says so in a stanza.
+            return (await self._nodes.discover(session, node.address, newest, doubts=doubts))[0]
+
+    async def _told_from(self, address: Address, begun: int, known: bool) -> int:
+        """From which revision on changes have to be told to whoever was answered by the service.
+
+        What happened since it was asked, after ``begun``, may not be in the answer. known: there was a row then.
+        """
+        row = await self._nodes.find(address)
+        # Nothing is stored yet of a node that was just met: all that will be is told after this.
+        return row.floor if row is not None and not known and not row.item_count else begun
+
+    async def _held(self, node: NodeRow | None, options: ReadOptions, place: Place) -> frozenset[str]:
+        """Items of a window, which come before its end, also where the service has them behind it.
+
+        None of them in a walk that began at the service: what it has shown may be newer than the window. Nor where the
+        service alone is asked: nothing of the window was given.
+        """
+        began = (place.walks or options.policy == "network") and not place.past_window
+        if not place.after or began or node is None or not servable(node) or not options.newest_first:
+            return frozenset()
+        return frozenset(await self._store.read(ids_of, node.id)) if node.completeness == "window" else frozenset()
+
+    def _wanted(self, node: NodeRow) -> bool:
+        """A node that is only kept once somebody has read it, which is now."""
+        return node.state == "discovered" and self._parsing.on_demand(node.analyser)
+
+    def validate(self, node: NodeRow, info: InfoRecord) -> None:
+        """Begin a synchronisation, unless one runs or the last one failed too recently."""
+        failing = node.failures > 0 and not expired(node, self._clock())
+        if not failing and not self._sync.running(node.address):
+            info["job"] = self._sync.job(node.address).path

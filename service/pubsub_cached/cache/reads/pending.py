@@ -1,0 +1,156 @@
+"""What waits in the outbox, shown among the items of a node that is kept.
+
+An item that waits to be published stands before all others in the orders that have the newest first, for that is
+where it will be; elsewhere, and in pages by ``before`` and ``index`` and those that follow them, it takes the place of
+the one it will replace. One that waits to be retracted stays
+where it is. All of them say ``pending``. Nothing of this is in the database: that holds what the service said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from ... import errors
+from ...address import Address
+from ...records import InfoRecord, ItemRecord
+from ...store.accounts.outbox import Entry
+from ...xmpp import payload as xml
+from ...xmpp.port import Item
+from .. import cursor as cursors
+from ..options import ReadOptions
+from ..replies import trimmed
+
+Answer = tuple[list[ItemRecord], str, InfoRecord]
+
+# The others are the service's word alone.
+POLICIES = frozenset({"default", "cache"})
+NEWEST_FIRST = frozenset({("modified", True), ("created", True)})
+
+
+class Overlay:
+    """Answers one read with what waits. get: reads without it. records: what items' payloads say."""
+
+    def __init__(
+        self,
+        address: Address,
+        waiting: Sequence[Entry],
+        get: Callable[[ReadOptions], Awaitable[Answer]],
+        records: Callable[[Sequence[Item]], Awaitable[list[ItemRecord]]],
+    ) -> None:
+        self._address = address
+        self._get = get
+        self._records = records
+        last = {id_: entry for entry in waiting for id_ in entry.items}
+        newest = reversed(waiting)
+        self._published = {
+            id_: entry for entry in newest for id_ in entry.items if last[id_] is entry and entry.action == "publish"
+        }
+        self._retracted = {id_ for id_, entry in last.items() if entry.action == "retract"}
+
+    async def read(self, options: ReadOptions) -> Answer:
+        """The items, those that wait among them where the answer is the cache's."""
+        newest_first = options.order[0] in NEWEST_FIRST
+        if options.ids is not None:
+            return await self._named(await self._get(options), options, newest_first)
+        if newest_first and (placed := self._placed(options)) is not None:
+            items, cursor, info = await self._in_place(await self._get(placed), options, dropped=False)
+            return items, cursors.encode(self._purpose(options, "in place"), cursor) if cursor else "", info
+        given = self._given(options) if newest_first else None
+        if given is None:
+            return await self._in_place(await self._get(options), options, dropped=newest_first)
+        return await self._in_front(options, given)
+
+    def _placed(self, options: ReadOptions) -> ReadOptions | None:
+        """The read without what waits, where its page does not go on from the first of those that do; else None."""
+        if not options.cursor:
+            return options if options.before is not None or options.index is not None else None
+        try:
+            cursor = cursors.decode(self._purpose(options, "in place"), options.cursor)
+        except errors.InvalidCursor:
+            return None
+        return msgspec.structs.replace(options, cursor=cursor)
+
+    def _given(self, options: ReadOptions) -> int | None:
+        """How many of those that wait came on earlier pages; None when all did, or the read is not about them."""
+        ids = list(self._published)
+        if options.cursor:
+            try:
+                last = cursors.decode(self._purpose(options), options.cursor)
+            except errors.InvalidCursor:
+                # A place among the items that do not wait.
+                return None
+            return ids.index(last) + 1 if last in ids else len(ids)
+        if options.after is not None:
+            return ids.index(options.after) + 1 if options.after in ids else None
+        return 0
+
+    async def _in_front(self, options: ReadOptions, given: int) -> Answer:
+        """A page that begins among those that wait, and goes on with the first of the others."""
+        stored = msgspec.structs.replace(options, cursor="", after=None)
+        answer = await self._get(stored)
+        if answer[2]["source"] != "cache":
+            return answer
+        ids = list(self._published)[given:]
+        shown = await self._pending(ids[: options.limit], options)
+        if len(shown) < options.limit:
+            if shown:
+                answer = await self._get(msgspec.structs.replace(stored, limit=options.limit - len(shown)))
+            items, cursor, info = await self._in_place(answer, options, dropped=True)
+            return shown + items, cursor, _scattered(info) if shown else info
+        items, onward, info = answer
+        more = len(ids) > len(shown) or onward or any(item["id"] not in self._published for item in items)
+        cursor = cursors.encode(self._purpose(options), ids[len(shown) - 1]) if more else ""
+        return shown, cursor, _scattered(info)
+
+    async def _in_place(self, answer: Answer, options: ReadOptions, *, dropped: bool) -> Answer:
+        """The items with those replaced that wait, or left out where they came before."""
+        items, cursor, info = answer
+        if info["source"] != "cache":
+            return answer
+        ids = [] if dropped else [item["id"] for item in items if item["id"] in self._published]
+        waiting = dict(zip(ids, await self._pending(ids, options), strict=True))
+        found = [
+            waiting.get(item["id"]) or self._marked(item, options)
+            for item in items
+            if item["id"] in waiting or item["id"] not in self._published
+        ]
+        return found, cursor, info if len(found) == len(items) else _scattered(info)
+
+    async def _named(self, answer: Answer, options: ReadOptions, newest_first: bool) -> Answer:
+        items, cursor, info = answer
+        if info["source"] != "cache" or options.cursor:
+            return answer
+        asked = await self._pending([id_ for id_ in self._published if id_ in (options.ids or ())], options)
+        others = [self._marked(item, options) for item in items if item["id"] not in self._published]
+        return (asked + others if newest_first else others + asked), cursor, info
+
+    async def _pending(self, ids: Sequence[str], options: ReadOptions) -> list[ItemRecord]:
+        """Items that wait to be published."""
+        entries = [self._published[id_] for id_ in ids]
+        records = await self._records(
+            [
+                Item(id_, entry.payload, xml.namespace_of(entry.payload), entry.address.account)
+                for id_, entry in zip(ids, entries, strict=True)
+            ]
+        )
+        for record, entry in zip(records, entries, strict=True):
+            record["created"] = record["modified"] = entry.queued_at
+            record["pending"] = True
+        return [trimmed(record, options.fields) for record in records]
+
+    def _marked(self, item: ItemRecord, options: ReadOptions) -> ItemRecord:
+        if item["id"] in self._retracted:
+            item["pending"] = True
+        return trimmed(item, options.fields)
+
+    def _purpose(self, options: ReadOptions, where: str = "in front") -> str:
+        order = ",".join(f"{key} {descending:d}" for key, descending in options.order)
+        return "\0".join((f"GetItems pending {where}", *self._address, order))
+
+
+def _scattered(info: InfoRecord) -> InfoRecord:
+    """What is said of the items no longer stands for a range of the node's."""
+    kept = {key: value for key, value in info.items() if key not in ("first", "last", "index")}
+    return kept  # type: ignore[return-value]

@@ -1,0 +1,298 @@
+"""Reads: from the cache where it is the truth, else from the service, and the answer says which."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ... import errors
+from ...address import Address
+from ...records import InfoRecord, ItemRecord
+from ...store.accounts.outbox import Entry
+from ...store.items.pages import read_items, read_kept
+from ...store.rows import ItemsQuery, ItemsSlice, NodeRow
+from ...store.store import Store
+from ...xmpp.port import Item
+from ..accounts.account import BEGINNING, Account
+from ..accounts.accounts import Accounts
+from ..nodes import refusals
+from ..nodes.negatives import Negatives
+from ..nodes.nodes import Nodes
+from ..nodes.proofs import Proofs
+from ..options import LIMIT_AT_MOST, REPLY_BYTES, ReadOptions
+from ..parsing.parsing import Parsing
+from ..place import Place
+from ..policy import Decision, decide, freshness
+from ..sync.sync import Sync
+from . import completeness, pending
+from .pages import Answer, Form, MadeAnswer, Pages, WantedItems, answered
+from .pass_through import PassThrough
+
+log = logging.getLogger(__name__)
+
+_FROM_CACHE = frozenset({Decision.CACHE, Decision.ANYWAY, Decision.FLAGGED})
+
+
+class Reads:
+    """Answers reads of items."""
+
+    def __init__(
+        self,
+        store: Store,
+        accounts: Accounts,
+        nodes: Nodes,
+        pass_through: PassThrough,
+        parsing: Parsing,
+        sync: Sync,
+        negatives: Negatives,
+        proofs: Proofs,
+        clock: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._nodes = nodes
+        self._pass_through = pass_through
+        self._parsing = parsing
+        self._sync = sync
+        self._negatives = negatives
+        self._proofs = proofs
+        self._clock = clock
+        self.pages = Pages(store.versions)
+        # What waits to be sent, by node; set by whoever sends it.
+        self.waiting: Mapping[Address, Sequence[Entry]] = {}
+
+    def get_items(self, address: Address, options: ReadOptions) -> Answer | Awaitable[Answer]:
+        """Items, a cursor ("" at the end), and how the answer may differ from the service's.
+
+        Raises NoSuchNode, Denied, NotCached, NoSuchItem, InvalidCursor, Offline, Timeout.
+        """
+        if self.waiting and address in self.waiting and options.policy in pending.POLICIES:
+            return self._with_pending(address, options, self.waiting[address])
+        return self._get(address, options)
+
+    def get_made(self, address: Address, options: ReadOptions, form: Form) -> MadeAnswer | Awaitable[MadeAnswer]:
+        """As ``get_items``, with what the form makes of the items."""
+        wanted = self.pages.wanted(address, options, form)
+        if self.waiting and address in self.waiting:
+            return answered(self.get_items(address, options), wanted)
+        return answered(self._get(address, options, wanted), wanted)
+
+    async def _with_pending(self, address: Address, options: ReadOptions, waiting: Sequence[Entry]) -> Answer:
+        """With what waits to be sent to the node."""
+        node = await self._nodes.find(address)
+
+        async def get(options: ReadOptions) -> Answer:
+            answer = self._get(address, options)
+            return answer if isinstance(answer, tuple) else await answer
+
+        async def records(items: Sequence[Item]) -> list[ItemRecord]:
+            return await self._parsing.records(address, node, items)
+
+        return await pending.Overlay(address, waiting, get, records).read(options)
+
+    def _get(
+        self, address: Address, options: ReadOptions, wanted: WantedItems | None = None
+    ) -> Answer | Awaitable[Answer]:
+        place = Place.of(address, options)
+        if place.ids is not None or not self._store.inline:
+            # Which of them are there is looked at afterwards; what another daemon writes has no version here.
+            wanted = None
+        if wanted is not None and wanted.is_held:
+            node, revision, kept = self._store.read_now(read_kept, address, wanted.find_of)
+            if kept is not None:
+                return self._answer(address, options, place, wanted, node, revision, kept)
+        query = place.query(options)
+        if not self._store.inline or options.limit > LIMIT_AT_MOST:
+            return self._read_elsewhere(address, options, place, query, wanted)
+        # Others wait meanwhile, so bulk is read here only where it would fit into a reply.
+        brief = place.query(msgspec.structs.replace(options, max_bytes=REPLY_BYTES)) if options.is_bulk else query
+        found = self._store.read_now(read_items, address, brief)
+        if options.is_bulk and completeness.was_cut(options, found[2]):
+            return self._read_elsewhere(address, options, place, query, wanted)
+        return self._answer(address, options, place, wanted, *found)
+
+    async def _read_elsewhere(
+        self, address: Address, options: ReadOptions, place: Place, query: ItemsQuery, wanted: WantedItems | None
+    ) -> Answer:
+        aside = self._store.inline or options.limit > LIMIT_AT_MOST
+        found = await (self._store.read_aside if aside else self._store.read)(read_items, address, query)
+        answer = self._answer(address, options, place, wanted, *found)
+        return answer if isinstance(answer, tuple) else await answer
+
+    def _answer(
+        self,
+        address: Address,
+        options: ReadOptions,
+        place: Place,
+        wanted: WantedItems | None,
+        node: NodeRow | None,
+        revision: int,
+        found: ItemsSlice | None,
+    ) -> Answer | Awaitable[Answer]:
+        account = self._accounts.get(address.account)
+        online, now = account.online, self._clock()
+        if node is not None and (address in self._nodes.suspected or _unheard(account, node)):
+            node = _stale(node)
+        decision = decide(node, options.policy, online, now)
+        if decision in _FROM_CACHE and self._unproved(account, node, options):
+            proving = Decision.PROVE if online else Decision.OFFLINE
+            decision = proving if options.policy != "cache" else Decision.NOT_CACHED
+        if decision in _FROM_CACHE:
+            assert node is not None
+            self._nodes.in_use(node, now)
+            if place.at_service:
+                # Without a session a window has no more for a walk that went past it; all else the service says.
+                alone = options.policy == "cache" or not online
+                ends = alone and place.past_window and node.completeness == "window"
+                found = ItemsSlice([]) if ends else None
+            if found is not None and completeness.withheld(node, options, place, found, online):
+                return self._with_timeout(self._past(account, node, options, place), address, options)
+            if found is None or (online and completeness.past_window(node, options, place, found)):
+                return self._beyond(account, node, options, place)
+            answer = self._from_cache(account, node, revision, options, place, found)
+            if wanted is not None:
+                wanted.served_of(node, found)
+            if decision is Decision.FLAGGED:
+                self._pass_through.validate(node, answer[2])
+            return answer
+        return self._with_timeout(self._slow(account, address, options, place, node, decision), address, options)
+
+    async def _slow(
+        self,
+        account: Account,
+        address: Address,
+        options: ReadOptions,
+        place: Place,
+        node: NodeRow | None,
+        decision: Decision,
+    ) -> Answer:
+        match decision:
+            case Decision.NOT_CACHED:
+                raise errors.NotCached(
+                    f"There is no copy of {address} that may be served; read it without policy 'cache'."
+                )
+            case Decision.OFFLINE:
+                # A stream that has just begun is ready in a moment.
+                await account.session_when_ready(min(BEGINNING, options.timeout * 0.9))
+                return await self._again(address, options)
+            case Decision.ERROR:
+                assert node is not None
+                raise refusals.of_node(node)
+            case Decision.PROVE:
+                await self._prove(account, address)
+                return await self._again(address, options)
+            case Decision.VALIDATE:
+                return await self._validated(address, options)
+            case Decision.RETRY:
+                self._negatives.check(address)
+        if options.policy == "default":
+            self._negatives.check(address)
+        return await self._pass_through.read(account, address, options, place, node)
+
+    def _unproved(self, account: Account, node: NodeRow | None, options: ReadOptions) -> bool:
+        if node is None:
+            return False
+        if options.policy in ("cache", "validated"):
+            # Nothing may be asked, or was just now: what was proved once is shown, unless there is reason to doubt it.
+            return self._proofs.doubted(account, node)
+        return self._proofs.missing(account, node)
+
+    async def _prove(self, account: Account, address: Address) -> None:
+        """One item shows that the account may still read the node."""
+        doubts = self._nodes.doubts
+        try:
+            await self._nodes.newest(account.require_session(), address)
+        except errors.PubSubCachedError as error:
+            told = await self._nodes.failed(address, error)
+            if isinstance(error, errors.Offline):
+                # Without a session a reader keeps what it has.
+                return
+            node = await self._nodes.find(address)
+            if refusals.meaning(error) != "unreachable" or node is None or self._proofs.doubted(account, node):
+                raise told from error
+            return
+        if (node := await self._nodes.find(address)) is not None:
+            await self._nodes.proved(node, doubts)
+
+    async def _validated(self, address: Address, options: ReadOptions) -> Answer:
+        """Service first; where it can't answer, the cache, which then says that it is stale."""
+        try:
+            async with asyncio.timeout(options.timeout * 0.9):
+                await self._sync.run(address)
+        except (errors.NoSuchNode, errors.Denied):
+            raise
+        except (errors.PubSubCachedError, TimeoutError) as error:
+            log.info("%s could not be validated: %s", address, error)
+        # What is kept no more, or not all of what was asked for, is the service's to answer.
+        return await self._again(address, msgspec.structs.replace(options, policy="validated"))
+
+    async def _again(self, address: Address, options: ReadOptions) -> Answer:
+        answer = self._get(address, options)
+        return answer if isinstance(answer, tuple) else await answer
+
+    def _from_cache(
+        self,
+        account: Account,
+        node: NodeRow,
+        revision: int,
+        options: ReadOptions,
+        place: Place,
+        found: ItemsSlice,
+    ) -> Answer:
+        items, cursor = found.items, ""
+        if place.ids is not None:
+            cursor = place.rest(items) if found.position is not None else ""
+        elif found.position is not None:
+            cursor = place.cursor(["db", found.position, found.last])
+        elif items and completeness.goes_on(node, options, account.online):
+            cursor = place.cursor(["end", found.place, found.last])
+        info: InfoRecord = {
+            "source": "cache",
+            "freshness": freshness(node, account.online, self._clock()),
+            "completeness": node.completeness,
+            "revision": revision,
+        }
+        if node.validated_at is not None:
+            info["validated-at"] = node.validated_at
+        if node.completeness == "full":
+            info["total"] = node.item_count
+        if items and found.index is not None and completeness.is_placed(node, options):
+            info["first"], info["last"], info["index"] = found.first, found.last, found.index
+        return items, cursor, info
+
+    async def _past(self, account: Account, node: NodeRow, options: ReadOptions, place: Place) -> Answer:
+        return await self._pass_through.read(account, node.address, options, place, node)
+
+    def _beyond(self, account: Account, node: NodeRow, options: ReadOptions, place: Place) -> Awaitable[Answer]:
+        """A place that the window does not hold, or in another order: the service knows it, or nobody does."""
+        asked = options.policy != "cache" and account.online
+        if not asked or (node.completeness == "full" and not place.walks):
+            raise refusals.no_such_item(options, place)
+        return self._with_timeout(self._past(account, node, options, place), node.address, options)
+
+    async def _with_timeout(
+        self, answer: Coroutine[Any, Any, Answer], address: Address, options: ReadOptions
+    ) -> Answer:
+        try:
+            async with asyncio.timeout(options.timeout):
+                return await answer
+        except TimeoutError:
+            raise errors.Timeout(
+                f"{address} did not answer within {options.timeout:g} s; try again with a longer 'timeout'."
+            ) from None
+
+
+def _stale(node: NodeRow) -> NodeRow:
+    """A node that is not what its row says, if that is a state to be believed."""
+    return msgspec.structs.replace(node, state="stale") if node.state in ("live", "polled") else node
+
+
+def _unheard(account: Account, node: NodeRow) -> bool:
+    """Whether only a contact's presence brought the node's events, and the contact left the roster."""
+    if node.state != "live" or node.guarantee != "weak" or not account.online:
+        return False
+    return not node.address.own and node.address.service not in account.session.contacts

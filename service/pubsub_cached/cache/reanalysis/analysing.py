@@ -1,0 +1,238 @@
+"""Analysers that clients register, and what follows from any analyser that comes or goes.
+
+A registration belongs to the client's unique name and ends with it; with ``persist`` the definition stays, in the
+store, without an owner. Source: dbus-api.md, "Analysers, Analyser, AgentAgent".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ... import errors
+from ...address import Address
+from ...analysers.agent import Peers
+from ...analysers.definition import Definition, from_mapping
+from ...analysers.registry import Matched, Registry
+from ...store import indexes
+from ...store.accounts import analysers as analyser_store
+from ...store.store import Store
+from ..accounts.accounts import Accounts
+from ..nodes.nodes import Nodes
+from ..parsing.agents import Agents
+from .reanalysis import Reanalysis
+
+log = logging.getLogger(__name__)
+
+A_CLIENT = 16
+# First and longest wait (s) until it is tried again to see to the nodes, where the database fails.
+AGAIN = 5.0
+AGAIN_LONGEST = 3600.0
+
+_ORIGINS = {"file": "comes from a file; remove that", "plugin": "comes from a plugin; uninstall that"}
+
+
+class Analysing:
+    """Registers analysers for clients; sees to nodes, announcements and indexes when analysers change."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        accounts: Accounts,
+        nodes: Nodes,
+        agents: Agents,
+        reanalysis: Reanalysis,
+        peers: Peers | None,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._accounts = accounts
+        self._nodes = nodes
+        self._agents = agents
+        self._reanalysis = reanalysis
+        self._peers = peers
+        self._owners: set[str] = set()
+        self._indexed: frozenset[str] | None = None
+        self._came: set[str] = set()
+        self._news = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def load(self) -> None:
+        """Register what outlived its client; before anybody else is told of analysers."""
+        for name, text in (await self._store.read(analyser_store.all)).items():
+            try:
+                self._registry.register(from_mapping(msgspec.json.decode(text)), "bus")
+            except errors.PubSubCachedError as error:
+                log.warning("the stored analyser '%s' can't be used: %s", name, error.message)
+
+    def start(self) -> None:
+        """Follow the registry, and see to what changed while the daemon did not run."""
+        self._agents.start()
+        self._registry.on_change.append(self._changed)
+        self._agents.on_usable.append(lambda name: self._changed(name, True))
+        self._came.update(entry.name for entry in self._registry.entries())
+        self._news.set()
+        self._task = asyncio.create_task(self._run(), name="analysing")
+
+    async def close(self) -> None:
+        """Stop; what was not matched or parsed again is found at the next start."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._reanalysis.close()
+        await self._agents.close()
+
+    async def settled(self) -> None:
+        """Wait until nothing is left to be matched or parsed again here; agents are not waited for."""
+        await self._idle.wait()
+
+    async def register(self, name: str, keys: Mapping[str, Any], sender: str) -> str:
+        """Register an analyser for a client; its normalised name.
+
+        keys: of a definition, but ``name``. Raises InvalidAnalyser, Conflict, LimitExceeded, and StorageFull and
+        DatabaseError when it can't be kept; then there is none of this name.
+        """
+        definition = from_mapping({**keys, "name": name})
+        for path in definition.indexes:
+            try:
+                indexes.parse(path)
+            except ValueError as error:
+                raise errors.InvalidAnalyser(f"'indexes' of '{definition.name}': {error}.") from None
+        self._check_number(definition, sender)
+        with self._agents.held(definition.name):
+            await self._register(definition, sender)
+        return definition.name
+
+    async def _register(self, definition: Definition, sender: str) -> None:
+        self._registry.register(definition, "bus", sender)
+        try:
+            if definition.persist:
+                await self._store.write(analyser_store.put, definition.name, definition.to_json())
+            else:
+                await self._store.write(analyser_store.remove, definition.name)
+        except errors.PubSubCachedError:
+            if self._registry.get(definition.name) is not None:
+                self._registry.unregister(definition.name)
+            raise
+        if self._peers is not None and sender not in self._owners:
+            self._owners.add(sender)
+            await self._peers.gone(sender, self._owner_gone)
+
+    async def unregister(self, name: str, sender: str) -> None:
+        """Remove an analyser; its nodes stay as they are until they are matched again.
+
+        Raises NotRegistered, NotOwner.
+        """
+        entry = self._registry.entry(name)
+        if entry is None:
+            raise errors.NotRegistered(f"There is no analyser '{name}'; List says which there are.")
+        if entry.origin != "bus":
+            origin = _ORIGINS.get(entry.origin, "is built in")
+            raise errors.NotOwner(f"The analyser '{entry.name}' {origin}.")
+        if entry.owner not in ("", sender):
+            raise errors.NotOwner(f"The analyser '{entry.name}' belongs to {entry.owner}, which may unregister it.")
+        self._registry.unregister(entry.name)
+        await self._store.write(analyser_store.remove, entry.name)
+
+    async def match(self, address: Address) -> tuple[str, dict[str, str]]:
+        """The analyser of a node, "" for none, and what matched or why nothing did.
+
+        Of a node that the cache does not know the service is asked, when there is a session.
+        """
+        node = await self._nodes.find(address)
+        account = self._accounts.get(address.account)
+        if node is not None and node.state != "unknown":
+            return _told(self._nodes.match_stored(node))
+        try:
+            session = await account.session_when_ready()
+        except errors.Offline:
+            return _told(self._nodes.match_name(address))
+        info = await self._nodes.describe(session, address)
+        try:
+            newest = await self._nodes.newest(session, address)
+        except (errors.StanzaError, errors.Timeout, errors.Offline):
+            # Its name, and what the service says of it, is all that there is to go by.
+            newest = None
+        return _told(self._nodes.match(address, info, newest.namespace if newest is not None else ""))
+
+    def _check_number(self, definition: Definition, sender: str) -> None:
+        mine = [entry for entry in self._registry.entries() if sender and entry.owner == sender]
+        if len(mine) >= A_CLIENT and all(entry.name != definition.name for entry in mine):
+            raise errors.LimitExceeded(f"{sender} has {len(mine)} analysers and may have {A_CLIENT}; unregister one.")
+
+    def _owner_gone(self, owner: str) -> None:
+        self._owners.discard(owner)
+        for entry in self._registry.entries():
+            if entry.origin != "bus" or entry.owner != owner or entry.definition is None:
+                continue
+            if entry.definition.persist:
+                self._registry.set_state(entry.name, "active", owner="")
+                self._agents.changed(entry.name, True)
+            else:
+                self._registry.unregister(entry.name)
+
+    def _changed(self, name: str, registered: bool) -> None:
+        if registered:
+            self._came.add(name)
+        self._news.set()
+        self._idle.clear()
+
+    async def _run(self) -> None:
+        delay = AGAIN
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                await self._follow()
+                delay = AGAIN
+            except errors.STORAGE as error:
+                log.warning("analysers changed, and not all nodes could be matched or parsed yet: %s", error.message)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), delay)
+                delay = min(delay * 2, AGAIN_LONGEST)
+                self._news.set()
+            except Exception:
+                log.exception("analysers changed, and not all nodes could be matched or parsed again")
+            if not self._news.is_set():
+                self._idle.set()
+
+    async def _follow(self) -> None:
+        """What analysers that came or went mean for announcements, indexes and nodes."""
+        if (interests := self._registry.interests()) != self._accounts.interests:
+            self._accounts.set_interests(interests)
+        await self._index()
+        came, self._came = self._came, set()
+        try:
+            if any(self._registry.get(name) is not None for name in came):
+                for name in sorted(came):
+                    await self._reanalysis.catch_up(name)
+                await self._reanalysis.adopt(came)
+        except errors.STORAGE:
+            self._came |= came
+            raise
+
+    async def _index(self) -> None:
+        """Have an index on every path that an analyser asks for, and on no other."""
+        wanted: set[str] = set()
+        for entry in self._registry.entries():
+            for path in entry.definition.indexes if entry.definition is not None else ():
+                try:
+                    indexes.parse(path)
+                except ValueError as error:
+                    log.warning("no index for the analyser '%s': %s", entry.name, error)
+                else:
+                    wanted.add(path)
+        if frozenset(wanted) != self._indexed:
+            await self._store.write(indexes.keep, sorted(wanted))
+            self._indexed = frozenset(wanted)
+
+
+def _told(matched: Matched) -> tuple[str, dict[str, str]]:
+    return (matched.definition.name if matched.definition else ""), matched.why

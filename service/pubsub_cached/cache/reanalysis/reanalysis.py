@@ -1,0 +1,298 @@
+"""Nodes matched again, and their items parsed again from the stored XML; the network is not needed for either."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import AsyncIterator, Collection
+from typing import Any
+
+from ... import errors, jid
+from ...address import Address
+from ...analysers import matching
+from ...analysers.definition import Definition
+from ...analysers.registry import Matched, Registry, Subject
+from ...pace import Pace
+from ...store.accounts import nodes as node_store
+from ...store.items import items as item_store
+from ...store.items import parsing as stored_items
+from ...store.rows import KEPT, NodeRow
+from ...store.store import Store, Transaction
+from ...xmpp.port import Item
+from ..changes import Changes
+from ..jobs import Job, Jobs
+from ..nodes.all_nodes import all_nodes
+from ..nodes.nodes import Nodes
+from ..nodes.transitions import DISCOVERED, EXCLUDED, Written, asks, subject
+from ..options import ReanalyseFilter
+from ..parsing.agents import Agents
+from ..parsing.parsing import Parsing
+from ..sync.sync import Sync
+
+log = logging.getLogger(__name__)
+
+PAGE = 50
+
+
+class Reanalysis:
+    """Has the analysers that there are now say of known nodes what they are."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        nodes: Nodes,
+        parsing: Parsing,
+        agents: Agents,
+        sync: Sync,
+        changes: Changes,
+        jobs: Jobs,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._nodes = nodes
+        self._parsing = parsing
+        self._agents = agents
+        self._sync = sync
+        self._changes = changes
+        self._jobs = jobs
+        self._asking: dict[Address, asyncio.Task[None]] = {}
+        self._parsing_again: dict[Address, asyncio.Task[None]] = {}
+        # Nodes of which something was stored since that has begun.
+        self._once_more: set[Address] = set()
+
+    def job(self, chosen: ReanalyseFilter, sender: str = "", token: str = "") -> Job:
+        """A job that matches the chosen nodes again and parses their items again. Raises InvalidJid."""
+        accounts = {jid.bare(name) for name in chosen.accounts}
+        services = {jid.normalise(name) for name in chosen.services}
+
+        def fits(row: NodeRow) -> bool:
+            return (
+                _in(row.address.account, accounts)
+                and _in(row.address.service, services)
+                and _in(row.address.node, chosen.nodes)
+                and _in(row.type, chosen.types)
+                and _in(row.subtype, chosen.subtypes)
+            )
+
+        async def work(job: Job) -> str:
+            rows = [row async for row in all_nodes(self._store, run=True) if fits(row)]
+            items = 0
+            for number, row in enumerate(rows, 1):
+                again = await self.match(row)
+                items += await self.parse(again or row, chosen.created_before, chosen.modified_before)
+                job.progress(number, len(rows))
+            return f"{len(rows)} nodes were matched and {items} items parsed again."
+
+        return self._jobs.start("reanalyse", work, sender, token)
+
+    async def adopt(self, names: Collection[str]) -> None:
+        """Match the nodes that no analyser has, and those for which the agent of one of these was not there.
+
+        A node whose analyser is not registered any more counts as one without, but stays as it is when nothing else
+        matches: its analyser may come back.
+        """
+        came = [definition for name in names if (definition := self._registry.get(name)) is not None]
+        async for row in self._unmatched([definition.name for definition in came if _has_match(definition)]):
+            definition = self._registry.get(row.analyser) if row.analyser else None
+            if definition is None and row.state not in ("gone", "unknown"):
+                # Whatever else there is was tried before.
+                if not any(matching.examine(each, subject(row))[0] for each in came):
+                    continue
+                again = await self.match(row)
+                if again is not None and again.analyser != row.analyser:
+                    await self.parse(again)
+            elif row.analyser in names and row.state == "discovered" and _has_match(definition):
+                self.ask(row.address)
+
+    async def catch_up(self, name: str) -> None:
+        """Parse what an earlier version of an analyser parsed; its agent does so by itself."""
+        definition = self._registry.get(name)
+        if definition is None:
+            return
+        for node_id in await self._store.read(stored_items.behind, name, definition.version):
+            row = await self._store.read(node_store.by_id, node_id)
+            if row is None or row.analyser != name:
+                continue
+            # Its type may be another one now.
+            matched = self._registry.match(subject(row)).definition
+            again = await self.match(row) if matched is not None and matched.name == name else row
+            moved = again is not None and (again.type, again.subtype) != (row.type, row.subtype)
+            if again is not None and (moved or not definition.deferred):
+                await self.parse(again)
+
+    def ask(self, address: Address) -> None:
+        """Have the agent of a node's analyser say what it is; nobody waits for that."""
+        asking = self._asking.get(address)
+        # One that has just ended may not be noted yet, and what it wrote is what somebody else has just undone.
+        if asking is None or asking.done():
+            task = asyncio.create_task(self._ask(address), name=f"match {address}")
+            self._asking[address] = task
+            task.add_done_callback(functools.partial(self._asked, address))
+
+    def _asked(self, address: Address, task: asyncio.Task[None]) -> None:
+        if self._asking.get(address) is task:
+            del self._asking[address]
+
+    def parse_again(self, address: Address) -> None:
+        """Have a node's items parsed that were stored as what it was before; nobody waits for that."""
+        if address in self._parsing_again:
+            self._once_more.add(address)
+            return
+        task = asyncio.create_task(self._parse_again(address), name=f"parse {address}")
+        self._parsing_again[address] = task
+        task.add_done_callback(functools.partial(self._parsed_again, address))
+
+    def _parsed_again(self, address: Address, task: asyncio.Task[None]) -> None:
+        del self._parsing_again[address]
+        if address in self._once_more:
+            self._once_more.discard(address)
+            if not task.cancelled():
+                self.parse_again(address)
+
+    async def _parse_again(self, address: Address) -> None:
+        try:
+            if (row := await self._nodes.find(address)) is not None:
+                await self.parse(row)
+        except errors.PubSubCachedError as error:
+            log.warning("%s could not be parsed again: %s", address, error.message)
+
+    async def close(self) -> None:
+        """Ask and parse no more."""
+        asking = [*self._asking.values(), *self._parsing_again.values()]
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+
+    async def match(self, row: NodeRow) -> NodeRow | None:
+        """Match a node by what is stored of it; the row as it is then, None when there is none any more.
+
+        Where an agent has to be asked, the node is kept or not as it was until the agent has answered.
+        """
+        now: NodeRow | None = row
+        while now is not None:
+            stored = subject(now)
+            matched = self._registry.match(stored)
+            after = await self._decided(stored, matched, kept=asks(matched))
+            if after is not None:
+                if asks(matched):
+                    self.ask(row.address)  # last, for nothing is to undo what the agent answers
+                return after
+            # Something else is known of it by now.
+            now = await self._nodes.find(row.address)
+        return None
+
+    async def _ask(self, address: Address) -> None:
+        try:
+            while (row := await self._nodes.find(address)) is not None:
+                stored = subject(row)
+                matched = await self._agents.match(stored, self._registry.match(stored))
+                if matched is None:
+                    return
+                after = await self._decided(stored, matched)
+                if after is None:
+                    # Something else is known of it than what the agent was asked about.
+                    continue
+                if after.item_count and (after.type, after.subtype) != (row.type, row.subtype):
+                    self.parse_again(address)
+                return
+        except errors.PubSubCachedError as error:
+            log.warning("%s could not be matched: %s", address, error.message)
+        except Exception:
+            log.exception("%s could not be matched", address)
+
+    async def _decided(self, stored: Subject, matched: Matched, *, kept: bool = False) -> NodeRow | None:
+        """Write down what a node is; None where that is not what is known of it any more.
+
+        kept: whether it is kept stays as it is, whatever the analysis says.
+        """
+        written = await self._changes.after(self._store.write(_apply, stored, matched, kept), self._nodes.told)
+        if written is None:
+            return None
+        before, after = written
+        if after.state == "syncing" and before is not None and before.state != "syncing":
+            # A look at the node that is under way would not keep it.
+            self._sync.begin_anew(after.address)
+        return after
+
+    async def parse(self, row: NodeRow, created_before: int | None = None, modified_before: int | None = None) -> int:
+        """Parse a node's items again; how many. Those for an agent are handed to it, all of them."""
+        definition = self._registry.get(row.analyser) if row.analyser else None
+        try:
+            if definition is not None and definition.deferred:
+                # The node is told once it is parsed.
+                await self._store.write(node_store.ask_to_parse, row.id)
+                self._agents.changed_nodes()
+                return 0
+            count = await self._parse_all(row, created_before, modified_before)
+            whole = created_before is None and modified_before is None
+            if whole and definition is not None and self._registry.get(row.analyser) == definition:
+                await self._nodes.update(row, analyser_version=definition.version)
+        except errors.NoSuchNode:
+            log.debug("%s was forgotten while it was parsed again", row.address)
+            return 0
+        return count
+
+    async def _parse_all(self, row: NodeRow, created_before: int | None, modified_before: int | None) -> int:
+        # What was parsed before this, and is not committed yet, is among them.
+        await self._store.write(lambda tx: None)
+        rows = await self._store.read(stored_items.of_node, row.id, created_before, modified_before)
+        start = 0
+        while start < len(rows):
+            pace, parsed, version = Pace(), [], self._registry.version
+            for stored in await self._store.read(stored_items.these, rows[start : start + PAGE]):
+                item = Item(stored.id, stored.payload, stored.namespace, stored.publisher)
+                parsed.append((stored.hash, await self._parsing.one(row.address, row, item)))
+                await pace.kept()
+            if self._registry.version != version:
+                # Another parser may have made something of them since.
+                continue
+            of = row.analyser, row.type, row.subtype
+            await self._changes.items_after(row.address, self._store.write(stored_items.write, row.id, parsed, *of))
+            start += PAGE
+        return len(rows)
+
+    async def _unmatched(self, asked: Collection[str]) -> AsyncIterator[NodeRow]:
+        """Nodes that no analyser has which is registered, and those that agents of these may have to say of."""
+        registered = [entry.name for entry in self._registry.entries() if entry.definition is not None]
+        after = 0
+        while page := await self._store.read(node_store.unmatched, registered, asked, after, PAGE):
+            for row in page:
+                yield row
+            after = page[-1].id
+            await asyncio.sleep(0)
+
+
+def _in(value: str, chosen: Collection[str]) -> bool:
+    return not chosen or value in chosen
+
+
+def _has_match(definition: Definition | None) -> bool:
+    return definition is not None and "match" in definition.callbacks
+
+
+def _apply(tx: Transaction, stored: Subject, matched: Matched, kept: bool) -> Written:
+    """Write down what a node is; one that nobody keeps any more loses its copy.
+
+    Nothing where something else is known of it than what was matched.
+    """
+    row = node_store.find(tx.connection, stored.address)
+    if row is None or subject(row) != stored:
+        return None
+    demand = matched.definition is not None and matched.definition.demand
+    keep = row.state in KEPT if kept else matched.to_sync and (not demand or row.last_read is not None)
+    name = matched.definition.name if matched.definition is not None else ""
+    columns: dict[str, Any] = {"analyser": name, "type": matched.type, "subtype": matched.subtype}
+    if name != row.analyser:
+        columns["analyser_version"] = 0
+    if matched.excluded:
+        item_store.drop(tx, row.id)
+        columns |= EXCLUDED
+    elif row.pinned or keep:
+        if row.state in ("discovered", "excluded"):
+            columns |= {"state": "syncing", "reason": ""}
+    elif row.state in KEPT or row.state == "excluded":
+        item_store.drop(tx, row.id)
+        columns |= DISCOVERED
+    return row, node_store.update(tx, row.id, **columns)

@@ -1,0 +1,84 @@
+"""Distrust: what is stored of a node may be wrong, so that is said to readers, and looked into.
+
+Source: the coherence model, "What the protocol forces".
+"""
+
+from __future__ import annotations
+
+import functools
+
+from ...address import Address
+from ...store.accounts import schedule
+from ...store.rows import KEPT, UNPROVED, NodeRow
+from ...store.store import Store
+from ...xmpp.port import BounceEvent
+from ..nodes.negatives import Negatives
+from ..nodes.nodes import Nodes
+from ..nodes.proofs import BY_ROSTER, Proofs
+from ..nodes.transitions import Columns, still
+from ..sync.sync import Sync
+
+# Reasons to distrust a node of which what is stored was right, as far as events came.
+_MISSED = frozenset({"bounce", "delayed-event", "max-items", "roster", "subscription"})
+
+
+class Distrust:
+    """Calls nodes stale, and has them synchronised."""
+
+    def __init__(self, store: Store, nodes: Nodes, sync: Sync, negatives: Negatives, proofs: Proofs) -> None:
+        self._store = store
+        self._nodes = nodes
+        self._sync = sync
+        self._negatives = negatives
+        self._proofs = proofs
+
+    async def of(self, address: Address, reason: str) -> None:
+        """What is stored may be wrong: say so, and synchronise at once."""
+        node = await self._nodes.find(address)
+        if node is None or node.state not in KEPT:
+            return
+        self._sync.disturbed(address)
+        if node.completeness != "none":
+            # Believed by readers at once, and for as long as it can't be written down.
+            doubt = self._nodes.suspected[address] = object()
+            await self._nodes.decide(address, functools.partial(_doubtful, reason=reason))
+            if self._nodes.suspected.get(address) is doubt:
+                # Else another came up meanwhile.
+                del self._nodes.suspected[address]
+        self._sync.in_background(address)
+
+    async def of_access(self, address: Address, reason: str) -> None:
+        """Access may have been tightened: nothing is shown until it could be read, after a restart either."""
+        self._proofs.doubt(address)
+        await self.of(address, reason if address.own else UNPROVED)
+
+    async def bounced(self, account: str, event: BounceEvent) -> None:
+        """An error message of a service: events may have been missed."""
+        entries = await self._store.read(schedule.at_service, account, event.service, KEPT)
+        for entry in entries:
+            if event.node in ("", entry.address.node):
+                await self.of(entry.address, "bounce")
+
+    async def roster_changed(self, account: str, contact: str) -> None:
+        """What presence and groups say of a contact's nodes has changed: who may read them, and whether events come."""
+        self._negatives.clear_service(account, contact)
+        for entry in await self._store.read(schedule.at_service, account, contact, KEPT | {"denied"}):
+            node = await self._nodes.find(entry.address)
+            if node is None:
+                continue
+            if node.state == "denied":
+                # Worth a try: only a successful read shows it again.
+                self._sync.in_background(entry.address)
+                continue
+            if node.access_model in BY_ROSTER:
+                await self.of_access(entry.address, "roster")
+            elif node.guarantee == "weak":
+                await self.of(entry.address, "roster")
+
+
+def _doubtful(node: NodeRow, reason: str) -> Columns | None:
+    if node.state not in KEPT:
+        # A refusal, or that the node is gone, outranks what is only doubtful.
+        return None
+    doubt = {} if reason in _MISSED else {"whole_at": None}
+    return {"state": "stale", "reason": still(node, reason), **doubt}

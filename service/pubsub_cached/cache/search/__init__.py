@@ -1,0 +1,1 @@
+"""Searches over what is cached, and exports of everything that they find."""

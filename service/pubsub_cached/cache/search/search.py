@@ -1,0 +1,191 @@
+"""Searches: what the cache holds of all nodes, never the network.
+
+An answer is as good as the worst of the nodes that it went through, for it may lack an item that only that one lacks:
+freshness is the worst of theirs, validated-at the oldest, completeness full only if all are. Nodes that may not be
+served are not gone through at all. Source: dbus-api.md, "Search".
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple
+
+from msgspec.structs import replace
+from sqlalchemy import Connection
+
+from ... import errors, jid
+from ...records import InfoRecord
+from ...store import dialect, words
+from ...store.database import TooMuch
+from ...store.rows import KEPT
+from ...store.search import explain
+from ...store.search import query as queries
+from ...store.search import search as store_search
+from ...store.search.query import Order
+from ...store.search.scope import Part, Shown
+from ...store.search.search import Found, Matching, Search
+from ...store.store import Store
+from ...store.transaction import committed_revision
+from .. import cursor as cursors
+from ..accounts.accounts import Accounts
+from ..options import SearchOptions
+from ..policy import Freshness
+from ..reads.pages import Answer, Form, MadeAnswer, Pages, Wanted, answered
+from ..sync.turnstile import Turnstile
+
+# Searches of one client at a time, so that it leaves threads to the others.
+AT_ONCE = 2
+_WORST_LAST: tuple[Freshness, ...] = ("live", "validated", "offline", "stale")
+
+
+class _Asked(NamedTuple):
+    """purpose: what its cursors are for. is_first: it is the first page."""
+
+    search: Search
+    purpose: str
+    is_first: bool
+
+
+class Searches:
+    """Answers searches."""
+
+    def __init__(self, store: Store, accounts: Accounts, clock: Callable[[], int], pages: Pages) -> None:
+        self._store = store
+        self._pages = pages
+        self._accounts = accounts
+        self._clock = clock
+        self._turnstile = Turnstile(AT_ONCE)
+
+    def search(self, text: str, query: str, options: SearchOptions, sender: str = "") -> Answer | Awaitable[Answer]:
+        """Items, a cursor ("" at the end), and how good the answer is; at once where little has to be looked at.
+
+        Raises InvalidQuery, InvalidArgs (order), InvalidCursor, Timeout, NoSuchAccount, AmbiguousAccount.
+        """
+        return self._search(self._asked(text, query, options), sender)
+
+    def get_made(
+        self, text: str, query: str, options: SearchOptions, form: Form, sender: str = ""
+    ) -> MadeAnswer | Awaitable[MadeAnswer]:
+        """As ``search``, with what the form makes of the items."""
+        asked = self._asked(text, query, options)
+        # As they were written, for what is equal is not always the same: true is not 1.
+        wanted = Wanted(self._pages, (text, query, asked.search.matching.query.accounts), options, form)
+        return answered(self._search(asked, sender, wanted), wanted)
+
+    def _asked(self, text: str, query: str, options: SearchOptions) -> _Asked:
+        matching, order = self.matching(text, query, options.analysers), parsed_order(options.order)
+        purpose = "\0".join(("Search", text, query, options.order))
+        search = Search(
+            matching=matching,
+            order=order,
+            limit=options.limit,
+            place=_place(purpose, options.cursor),
+            fields=options.fields,
+            max_bytes=options.max_bytes,
+        )
+        return _Asked(search, purpose, not options.cursor)
+
+    def _search(self, asked: _Asked, sender: str, wanted: Wanted | None = None) -> Answer | Awaitable[Answer]:
+        if self._store.inline:
+            with contextlib.suppress(TooMuch):
+                return self._answer(asked, self._store.read_briefly(_briefly, asked.search, wanted))
+        return self._aside(asked, sender)
+
+    async def _aside(self, asked: _Asked, sender: str) -> Answer:
+        async with self._turnstile.pass_(sender, urgent=False):
+            return self._answer(asked, await self._store.read_aside(store_search.find, asked.search))
+
+    def _answer(self, asked: _Asked, found: Found) -> Answer:
+        cursor = cursors.encode(asked.purpose, found.place) if found.place is not None else ""
+        info = self._info(found.parts)
+        info["revision"] = found.revision
+        if not cursor and asked.is_first:
+            info["total"] = found.count
+        if found.ranked is not None:
+            info["ranked"] = found.ranked
+        return found.items, cursor, info
+
+    async def explain(self, text: str, query: str, options: SearchOptions, sender: str = "") -> str:
+        """The statements of the first page and how the database goes about each; raises as ``search``."""
+        matching, order = self.matching(text, query), parsed_order(options.order)
+        wanted = Search(matching=matching, order=order, limit=options.limit, max_bytes=options.max_bytes)
+        async with self._turnstile.pass_(sender, urgent=False):
+            return await self._store.read_aside(explain.explain, wanted)
+
+    def matching(self, text: str, query: str, analysers: frozenset[str] | None = None) -> Matching:
+        """What an item has to be, with normalised JIDs. analysers: as in SearchOptions.
+
+        Raises InvalidQuery, NoSuchAccount, AmbiguousAccount.
+        """
+        parsed = queries.parse(query)
+        accounts = _normalised("accounts", parsed.accounts, self._account)
+        services = _normalised("services", parsed.services, lambda name: jid.normalise(name) if name else "")
+        parsed = replace(parsed, accounts=accounts, services=services)
+        return Matching(words=words.parse(text), query=parsed, shown=Shown(tuple(KEPT), analysers))
+
+    def _account(self, name: str) -> str:
+        return jid.bare(name) if name else self._accounts.resolve("", "", "").account
+
+    def _info(self, parts: list[Part]) -> InfoRecord:
+        info: InfoRecord = {"source": "cache", "freshness": "stale", "completeness": "none"}
+        if not parts:
+            return info
+        now = self._clock()
+        info["freshness"] = max((self._freshness(part, now) for part in parts), key=_WORST_LAST.index)
+        info["completeness"] = "full" if all(part.completeness == "full" for part in parts) else "window"
+        validated = [part.validated_at for part in parts]
+        if None not in validated:
+            info["validated-at"] = min(at for at in validated if at is not None)
+        return info
+
+    def _freshness(self, part: Part, now: int) -> Freshness:
+        """As ``policy.freshness``, of nodes that are in the same state."""
+        if not self._accounts.online(part.account):
+            # Or it was removed while a thread searched.
+            return "offline"
+        if part.state == "live":
+            return "live"
+        if part.state == "polled" and part.next_sync is not None and part.next_sync > now:
+            return "validated"
+        return "stale"
+
+
+def _briefly(conn: Connection, search: Search, wanted: Wanted | None) -> Found:
+    """The page, with what was made of its items before if nothing was committed since. Raises TooMuch."""
+    if wanted is None:
+        return store_search.find(conn, replace(search, briefly=True))
+    # The first read of the transaction, which says what it sees.
+    committed_revision(conn)
+    stamp = dialect.of(conn).version(conn)
+    kept: Found | None = wanted.find(stamp) if wanted.is_held else None
+    if kept is not None:
+        return kept
+    found = store_search.find(conn, replace(search, briefly=True))
+    wanted.served(stamp, found)
+    return found
+
+
+def parsed_order(text: str) -> Order:
+    """The option ``order``. Raises InvalidArgs."""
+    return queries.parse_order(text) if text else ()
+
+
+def _normalised(key: str, names: Iterable[str], normalise: Callable[[str], str]) -> tuple[str, ...]:
+    """JIDs as the database has them. Raises InvalidQuery."""
+    found: list[str] = []
+    for number, name in enumerate(names):
+        try:
+            found.append(normalise(name))
+        except errors.InvalidJid as error:
+            raise errors.InvalidQuery(f"{key}[{number}]: {error.message}") from None
+    return tuple(found)
+
+
+def _place(purpose: str, cursor: str) -> tuple[object, ...] | None:
+    if not cursor:
+        return None
+    place = cursors.decode(purpose, cursor)
+    if not isinstance(place, list):
+        raise cursors.invalid(cursor)
+    return tuple(place)

@@ -1,0 +1,66 @@
+"""The end of a round: what was found beside what is stored, and the transaction that writes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...store.accounts import nodes as node_store
+from ...store.items import items as item_store
+from ...store.items.outline import Line, Outline, confirm
+from ...store.rows import KEPT, Delta, NodeRow, content
+from ...store.transaction import Transaction
+from ..nodes.item_expire import hasten
+from .rungs import Found
+
+
+def completeness(found: Found) -> dict[str, Any]:
+    return {} if found.full is None else {"completeness": "full" if found.full else "window"}
+
+
+def as_it_was(before: Outline, found: Found) -> bool:
+    """Whether what was found is what was stored, in the same order."""
+    newest = before.lines[len(found.older) :]
+    return (
+        len(newest) == len(found.newest)
+        and all(line.id == id_ for line, id_ in zip(before.lines, found.older, strict=False))
+        and all(_same(line, item.id, content(item)) for line, item in zip(newest, found.newest, strict=True))
+    )
+
+
+def _same(line: Line, id_: str, hash_: str) -> bool:
+    return line.id == id_ and line.hash == hash_
+
+
+def finish(
+    tx: Transaction,
+    node_id: int,
+    touched: frozenset[str],
+    *,
+    found: Found | None,
+    columns: dict[str, Any],
+    keep: int | None,
+    moves: bool | None,
+) -> tuple[Delta, NodeRow] | None:
+    """None for a node that was denied or went while it was fetched: a refusal outranks what came before it.
+
+    found: None where nothing is to be written but the columns. moves: whether the service has what is published again
+    as its newest, None where that is not known.
+    """
+    before = node_store.must(node_store.by_id(tx.connection, node_id))
+    if before.state not in KEPT:
+        return None
+    if found is None:
+        delta = Delta()
+    elif found.full is None:
+        delta = confirm(tx, node_id, found.older, found.newest, kept=touched)
+    else:
+        most = None if found.full else keep
+        delta = item_store.replace(
+            tx, node_id, found.newest, kept=touched, there=found.there, full=found.full, moves=moves, keep=most
+        )
+    row = node_store.update(tx, node_id, **columns)
+    if keep is not None and row.item_count > keep:
+        # Events that came while the newest were fetched.
+        item_store.evict(tx, node_id, keep)
+        row = node_store.update(tx, node_id)
+    return delta, hasten(tx, row)

@@ -1,0 +1,307 @@
+"""One pass of a synchronisation: subscribe, look or fetch, and put the result in place of the old at once.
+
+Readers see the old content until then. Source: the coherence model, "Synchronisation: mark and sweep" and "Revalidation
+ladder".
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from ...store.items.outline import Outline, outline
+from ...store.rows import KEPT, Delta, NodeRow, StoredItem
+from ...store.store import Store
+from ...xmpp.port import DiscoInfo, Item, Session
+from ..accounts.account import Account
+from ..changes import Changes
+from ..jitter import Jitter
+from ..nodes.facts import Facts, learnt
+from ..nodes.nodes import Nodes, metadata
+from ..nodes.transitions import Columns
+from ..parsing.parsing import Parsing
+from ..parsing.recognition import Recognition
+from . import fetch
+from .ahead import Ahead
+from .archives import Archives
+from .finish import as_it_was, completeness, finish
+from .lacking import look_up
+from .pushes import Pushes
+from .rungs import Copy, Found, Rungs, is_small
+from .running import Running
+from .subscriptions import Subscriptions
+
+log = logging.getLogger(__name__)
+
+# How long an answer of a node without events counts as the truth.
+POLL_MS = 15 * 60_000
+# A live node of which nothing was heard for so long is looked at: its subscription may be gone without a word.
+SILENCE_MS = 6 * 3_600_000
+# How long a node's metadata counts as read: services hardly ever tell that it changed.
+DESCRIBED_MS = 24 * 3_600_000
+
+Parse = Callable[[Sequence[Item]], Awaitable[list[StoredItem]]]
+
+
+class Rounds:
+    """Passes over nodes; how they are begun, joined and repeated is ``sync``'s."""
+
+    def __init__(
+        self,
+        store: Store,
+        nodes: Nodes,
+        recognition: Recognition,
+        parsing: Parsing,
+        changes: Changes,
+        subscriptions: Subscriptions,
+        facts: Facts,
+        pushes: Pushes,
+        *,
+        clock: Callable[[], int],
+        jitter: Jitter,
+        audit_ms: int,
+    ) -> None:
+        self._store = store
+        self._nodes = nodes
+        self._recognition = recognition
+        self._parsing = parsing
+        self._changes = changes
+        self._subscriptions = subscriptions
+        self._facts = facts
+        self._archives = Archives(facts)
+        self._pushes = pushes
+        self._clock = clock
+        self._jitter = jitter
+        self._audit_ms = audit_ms
+        # Waits for the events that have come so far; set by whoever applies them.
+        self.caught_up: Callable[[], Awaitable[None]]
+
+    def forget_account(self, account: str) -> None:
+        """The account was removed."""
+        self._archives.forget_account(account)
+
+    async def run(self, account: Account, session: Session, node: NodeRow, running: Running) -> NodeRow | None:
+        """One pass; None when the node changed as a whole meanwhile, or has to be fetched as a whole after all.
+
+        Raises NoSuchNode when the row went, and what the session raises.
+        """
+        epoch = account.epoch
+        begun = await self._begin(node, running)
+        if begun is None:
+            return None
+        node = begun
+        whole = running.full or self._audit_due(node)
+        keep, moves = self._parsing.keep(node.analyser), self._facts.moves(node.address)
+        if not whole and self._pushes.tell(account, node, keep, moves=moves):
+            return await self._pushed(account, node, running)
+        by = self._parsing.by(node)
+        node, followed = await self._subscribe(account, session, node, running)
+        # What is fetched may be as old as its beginning, whoever joins it later.
+        asked_at = self._clock()
+        await self.caught_up()
+        running.touched_since.clear()
+        before = await self._store.read(outline, node.id)
+        found = None if whole else await self._climb(session, node, before, running, followed=followed)
+        if found is not None:
+            columns = await self._describe(session, node, whole)
+        else:
+            shown, fetched, parse = await self._fetch(session, node, running)
+            if shown is not node:
+                node, by = shown, self._parsing.by(shown)
+            found, columns = await self._parse(session, node, fetched, parse, whole)
+            await self._compare_archive(session, node, found, running)
+        seen = found
+        if found.full is False and not self._facts.moves(node.address):
+            found = await look_up(session, node.address, before, found, functools.partial(self._parsing.all, node))
+        # Events that came before the last reply are older than it, and must not be applied on top of it.
+        await self.caught_up()
+        # Of what events told before the service was asked, its answer says where it stands.
+        running.touched -= found.there - running.touched_since
+        if running.disturbed or (running.full and not found.whole):
+            return None
+        if found.whole and node.whole_at is not None:
+            self._learn(node, before, seen, running)
+        expire = columns.get("item_expire", node.item_expire) is not None
+        live = followed and account.epoch == epoch and not expire
+        columns |= self._validated(node, live, asked_at, whole=found.whole) | completeness(found)
+        columns["pinned"] = node.pinned or running.pin
+        if found.newest and self._parsing.by(node).missing:
+            columns["analyser_version"] = 0
+        if found.newest and found.newest[-1].namespace:
+            columns["namespace"] = found.newest[-1].namespace
+        unchanged = found.full is None and as_it_was(before, found)
+        finished = await self._write(node, None if unchanged else found, running, columns)
+        if finished is not None:
+            if self._parsing.by(finished) != by:
+                self._nodes.parse_again(node.address)
+            running.whole = found.whole
+            log.info("%s: %d items by rung %d, now %s", node.address, finished.item_count, found.rung, finished.state)
+        return finished
+
+    async def _begin(self, node: NodeRow, running: Running) -> NodeRow | None:
+        """The row as it is once the pass has begun; None for a node that was refused or went since it was read."""
+        if node.completeness != "none" and (node.pinned or not running.pin):
+            return node
+        pin = running.pin
+
+        def begin(row: NodeRow) -> Columns | None:
+            if row.state not in KEPT and not (pin and row.state == "discovered"):
+                return None
+            pinned = {"pinned": row.pinned or pin}
+            return pinned | {"state": "syncing"} if row.completeness == "none" else pinned
+
+        return await self._nodes.decide(node.address, begin)
+
+    def _audit_due(self, node: NodeRow) -> bool:
+        """Whether what is stored may be wrong by more than what happened since, or was not compared for long."""
+        if node.completeness == "none" or node.whole_at is None:
+            return True
+        # A window that is smaller than it may be was cut here, and not by the service.
+        keep = self._parsing.keep(node.analyser)
+        cut = node.completeness == "window" and (keep is None or node.item_count < keep)
+        return cut or not 0 <= self._clock() - node.whole_at < self._audit_ms
+
+    async def _pushed(self, account: Account, node: NodeRow, running: Running) -> NodeRow | None:
+        """Rung 1: the last item, which is all that is kept, came with the presence and is stored."""
+        await self.caught_up()
+        at = self._pushes.came(account, node.address)
+        if running.disturbed or at is None:
+            return None
+        columns = self._validated(node, node.item_expire is None, at, whole=False)
+        columns["pinned"] = node.pinned or running.pin
+        finished = await self._write(node, None, running, columns)
+        if finished is not None:
+            log.info("%s: its last item was pushed, now %s", node.address, finished.state)
+        return finished
+
+    async def _subscribe(
+        self, account: Account, session: Session, node: NodeRow, running: Running
+    ) -> tuple[NodeRow, bool]:
+        """The row, and whether events flow from now on."""
+        evidence = await self._subscriptions.subscribe(
+            session, node, account.interests, anew=not running.subscribed, declines=running.declines
+        )
+        running.subscribed = True
+        own = evidence.own and self._subscriptions.claims(node.address) == running.claims
+        # Written at once: a subscription that this daemon made must not look like an older one after a crash.
+        made = {"subscribed": evidence.subscribed, "own_subscription": own, "subid": evidence.subid}
+        running.made = msgspec.structs.replace(node, **made)
+        return await self._found(node, **made, guarantee=evidence.guarantee), evidence.live
+
+    async def _found(self, node: NodeRow, **columns: Any) -> NodeRow:
+        """The row with these columns; written only where it has others, as it hardly ever has after a login."""
+        now = await self._nodes.find(node.address)
+        if now is not None and now.id == node.id and all(getattr(now, name) == columns[name] for name in columns):
+            return now
+        return await self._nodes.update(node, **columns)
+
+    async def _describe(self, session: Session, node: NodeRow, whole: bool) -> dict[str, Any]:
+        """Columns of the node's metadata, when it is to be read."""
+        now = self._clock()
+        if not whole and node.described_at is not None and 0 <= now - node.described_at < DESCRIBED_MS:
+            return {}
+        info = await self._nodes.describe(session, node.address)
+        return metadata(info) | ({"described_at": now} if info != DiscoInfo() else {})
+
+    async def _climb(
+        self, session: Session, node: NodeRow, before: Outline, running: Running, *, followed: bool
+    ) -> Found | None:
+        rungs = Rungs(
+            session,
+            node.address,
+            Copy(before, node.completeness == "full", self._parsing.keep(node.analyser)),
+            self._facts,
+            followed=followed,
+            parse=functools.partial(self._parsing.all, node),
+            touched=running.touched,
+            caught_up=self.caught_up,
+        )
+        return await rungs.climb()
+
+    async def _compare_archive(self, session: Session, node: NodeRow, found: Found, running: Running) -> None:
+        if is_small(max((len(item.payload) for item in found.newest), default=0), len(found.newest)):
+            # Never looked at by way of an archive.
+            return
+        await self._archives.compare(
+            session,
+            node.address,
+            found.newest,
+            parse=functools.partial(self._parsing.all, node),
+            touched=running.touched,
+            caught_up=self.caught_up,
+        )
+
+    async def _parse(
+        self, session: Session, node: NodeRow, fetched: fetch.Fetched, parse: Parse, whole: bool
+    ) -> tuple[Found, dict[str, Any]]:
+        """What was fetched, and the columns of the metadata, which is asked for while that is parsed."""
+        log.debug("%s: fetched by %s", node.address, fetched.strategy)
+        async with Ahead[dict[str, Any]]() as ahead:
+            await ahead.ask(self._describe(session, node, whole))
+            found = Found(5, await parse(fetched.items), whole=True, full=fetched.full)
+            return found, await ahead.reply()
+
+    async def _fetch(self, session: Session, node: NodeRow, running: Running) -> tuple[NodeRow, fetch.Fetched, Parse]:
+        """The row, as its newest item shows it where nothing else does, as many items as are kept, and their parser."""
+        keep = self._parsing.keep(node.analyser)
+        parse = functools.partial(self._parsing.all, node, made={})
+        fetched = await fetch.fetch(session, node.address, keep, running.say, self._facts, parse)
+        shown = await self._recognition.recognise(node, fetched.items[-1].namespace if fetched.items else "")
+        if shown is node:
+            return node, fetched, parse
+        keep = self._parsing.keep(shown.analyser)
+        if not fetched.full and (keep is None or keep > len(fetched.items)):
+            fetched = await fetch.fetch(session, node.address, keep, running.say, self._facts)
+        fetched = fetch.newest(fetched.items, keep, fetched.full, fetched.strategy)
+        return shown, fetched, functools.partial(self._parsing.all, shown, made={})
+
+    def _learn(self, node: NodeRow, before: Outline, found: Found, running: Running) -> None:
+        moved = learnt(before, found.newest, running.touched | running.since_a_gap)
+        if moved is not None:
+            self._facts.overwritten(node.address, moved)
+
+    async def _write(
+        self, node: NodeRow, found: Found | None, running: Running, columns: dict[str, Any]
+    ) -> NodeRow | None:
+        """Write what was found; None for a node that changed as a whole, was denied or went meanwhile."""
+        keep, moves = self._parsing.keep(node.analyser), self._facts.verdict(node.address)
+        write = functools.partial(finish, found=found, columns=columns, keep=keep, moves=moves)
+        written = self._store.write(write, node.id, frozenset(running.touched))
+        finished = await self._changes.after(written, functools.partial(self._finished, node, running))
+        return None if finished is None or running.disturbed else finished[1]
+
+    def _finished(self, node: NodeRow, running: Running, finished: tuple[Delta, NodeRow] | None) -> None:
+        """Tell what a pass brought, once it is there for everyone to read."""
+        if finished is None:
+            return
+        delta, row = finished
+        self._nodes.readable(node.address, running.doubts)
+        if not running.disturbed:
+            # What came up meanwhile is not written down yet.
+            self._nodes.suspected.pop(node.address, None)
+        self._changes.items(node.address, delta)
+        self._nodes.tell(node, row)
+
+    def _validated(self, node: NodeRow, live: bool, asked_at: int, *, whole: bool) -> dict[str, Any]:
+        """The columns of a node that is as its service has it."""
+        now = self._clock()
+        whole_at = asked_at if whole else node.whole_at or asked_at
+        audit = max(0, whole_at + self._audit_ms - now)
+        wait = (
+            min(self._jitter.within(SILENCE_MS), self._jitter.within(audit)) if live else self._jitter.within(POLL_MS)
+        )
+        return {
+            "state": "live" if live else "polled",
+            "reason": "",
+            "validated_at": asked_at,
+            "last_sync": now,
+            "proof_at": now,
+            "next_sync": now + wait,
+            "whole_at": whole_at,
+            "failures": 0,
+            "gone_at": None,
+        }

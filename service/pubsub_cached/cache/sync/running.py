@@ -1,0 +1,54 @@
+"""A synchronisation under way, joined by later callers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from ...store.rows import NodeRow
+from .turnstile import Ticket
+
+Progress = Callable[[int, int], None]
+
+
+class Running:
+    """What is known of it so far.
+
+    full: everything has to be fetched, whatever is known. whole: everything was, in the last pass. touched: ids that
+    events changed meanwhile; touched_since: since the service was first asked for items; since_a_gap: before it began,
+    after others may have been missed. disturbed: the whole node changed meanwhile. forgotten: its row was removed from
+    the cache meanwhile, so that nobody joins it any more. subscribed: its subscription was looked at; made: the row
+    with what was found or made. declines, claims: of its subscription, before the row was read. doubts: of access,
+    before the service was asked.
+    """
+
+    def __init__(self, *, urgent: bool, pin: bool, full: bool) -> None:
+        self.task: asyncio.Task[NodeRow] | None = None
+        self.waiters = 0
+        self.urgent = urgent
+        self.pin = pin
+        self.full = full
+        self.whole = False
+        self.touched: set[str] = set()
+        self.touched_since: set[str] = set()
+        self.since_a_gap: frozenset[str] = frozenset()
+        self.disturbed = False
+        self.forgotten = False
+        self.subscribed = False
+        self.made: NodeRow | None = None
+        self.declines = 0
+        self.claims = 0
+        self.doubts = 0
+        self.progress: list[Progress] = []
+        # For the turnstile of its domain.
+        self.ticket = Ticket()
+
+    async def ended(self) -> None:
+        """Wait for the end, whatever it is."""
+        assert self.task is not None
+        await asyncio.wait([self.task])
+
+    def say(self, done: int, total: int) -> None:
+        """Tell whoever waits how far it is."""
+        for progress in self.progress:
+            progress(done, total)

@@ -1,0 +1,306 @@
+"""Subscriptions: what evidence there is that events of a node flow, made where there is none.
+
+A subscription that existed before is remembered as such, and only one that the daemon made is ever given
+up. Source: the coherence model, "Synchronisation" and "Unit and states"; XEP-0060 6.1, 5.6; XEP-0163 4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import msgspec
+
+from ... import errors
+from ...address import Address
+from ...recent import Recent
+from ...store.rows import NodeRow
+from ...xmpp.port import Session, Subscription
+
+log = logging.getLogger(__name__)
+
+# Some services never answer for all nodes, and those that do answer at once: soon the node alone is asked about.
+LISTING_TIMEOUT = 3.0
+ALONE_TIMEOUT = 10.0
+# So many nodes are known of which a client changed the subscription: far more than while one is synchronised.
+CHANGED_AT_MOST = 4096
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """Whether events flow, and by what.
+
+    live: publishes are notified. own: the daemon made the subscription. guarantee: strong, normal, weak.
+    """
+
+    live: bool
+    subscribed: bool
+    own: bool
+    subid: str
+    guarantee: str
+
+
+class _Listing(msgspec.Struct, frozen=True):
+    """What a service answered: by node, None where it does not say. number: the later the higher."""
+
+    number: int
+    nodes: dict[str, Subscription] | None
+
+
+class Subscriptions:
+    """The account's subscriptions as the services list them, asked once for all nodes that have to know."""
+
+    def __init__(self) -> None:
+        self._listed: dict[tuple[str, str], _Listing] = {}
+        self._asking: dict[tuple[str, str], asyncio.Future[_Listing]] = {}
+        self._number = 0
+        # Made or given up since the listing of that number, which may have been on its way before that.
+        self._known: Recent[Address, tuple[int, Subscription]] = Recent(CHANGED_AT_MOST)
+        # The listing in which each node was looked up: the next look has to be at a later one.
+        self._seen: dict[Address, int] = {}
+        self._solicited: set[tuple[str, str]] = set()
+        # What clients do is numbered, of all nodes in one row.
+        self._acts = itertools.count(1)
+        # How many clients are giving up a subscription, and when that has begun or ended last.
+        self._declining: Counter[Address] = Counter()
+        self._declines: Recent[Address, int] = Recent(CHANGED_AT_MOST)
+        # How many clients are subscribing, and when one has done so last.
+        self._claiming: Counter[Address] = Counter()
+        self._claims: Recent[Address, int] = Recent(CHANGED_AT_MOST)
+
+    def solicit(self, account: str, service: str) -> None:
+        """Events of this service are wanted by the account."""
+        self._solicited.add((account, service))
+
+    def solicited(self, account: str, service: str) -> bool:
+        """Whether the account asked for events of this service."""
+        return (account, service) in self._solicited
+
+    def forget(self, account: str) -> None:
+        """A new session: what was listed may have changed."""
+        for found in (self._listed, self._asking):
+            for key in [key for key in found if key[0] == account]:
+                del found[key]
+        for address in [address for address in self._known if address.account == account]:
+            del self._known[address]
+        self._seen = {address: number for address, number in self._seen.items() if address.account != account}
+
+    def forget_node(self, address: Address) -> None:
+        """The node's row is no more."""
+        self._seen.pop(address, None)
+
+    def forget_account(self, account: str) -> None:
+        """The account is no more."""
+        self.forget(account)
+        self._solicited = {key for key in self._solicited if key[0] != account}
+
+    def remember(self, address: Address, found: Subscription) -> None:
+        """A client or the service changed the subscription to this one."""
+        self._known[address] = self._number, found
+        self._note(address, found)
+
+    def _note(self, address: Address, found: Subscription) -> None:
+        listing = self._listed.get((address.account, address.service))
+        if listing is not None and listing.nodes is not None:
+            if found.state == "none":
+                listing.nodes.pop(address.node, None)
+            else:
+                listing.nodes[address.node] = found
+
+    @contextmanager
+    def declining(self, address: Address) -> Iterator[None]:
+        """A client unsubscribes: no subscription is made before the row says so, one that is being made is undone."""
+        self._declining[address] += 1
+        self._declines[address] = next(self._acts)
+        try:
+            yield
+        finally:
+            self._declining[address] -= 1
+            self._declines[address] = next(self._acts)
+            self._declining = +self._declining
+
+    def declines(self, address: Address) -> int:
+        """A number that is another one once a client begins or ends to unsubscribe: an older row does not say so."""
+        return self._declines.get(address, 0)
+
+    @contextmanager
+    def claiming(self, address: Address) -> Iterator[None]:
+        """A client subscribes: from now on the subscription is not the daemon's to give up."""
+        self._claiming[address] += 1
+        try:
+            yield
+        finally:
+            self._claiming[address] -= 1
+            self._claiming = +self._claiming
+
+    def claim(self, address: Address) -> None:
+        """A client has subscribed, and the row is about to say so."""
+        self._claims[address] = next(self._acts)
+
+    def claims(self, address: Address) -> int:
+        """A number that is another one once a client has subscribed: an older row does not say so."""
+        return self._claims.get(address, 0)
+
+    def _is_declined(self, node: NodeRow, declines: int) -> bool:
+        address = node.address
+        return node.declined or address in self._declining or self.declines(address) != declines
+
+    async def subscribe(
+        self, session: Session, node: NodeRow, interests: frozenset[str], *, anew: bool, declines: int
+    ) -> Evidence:
+        """Evidence for a node, after subscribing where there was no subscription.
+
+        anew: what was known before does not count, for services drop subscriptions without a word. declines: what it
+        was before the row was read. Raises Offline and Timeout; a refused subscription is no error.
+        """
+        address = node.address
+        # Before the request, for the first event may come before its reply.
+        self.solicit(address.account, address.service)
+        weak = address.node in interests and (address.own or address.service in session.contacts)
+        # What comes late may be a last item that a service sends to each new subscriber: that must come to an end.
+        anew = anew and not (node.reason == "delayed-event" and address in self._seen)
+        try:
+            found = await self._find(session, node, anew)
+            own = node.own_subscription if found is not None else False
+            if found is None or found.state in ("none", "unconfigured"):
+                if self._is_declined(node, declines):
+                    # A client unsubscribed the account: that is not undone by itself.
+                    return Evidence(weak, False, False, "", "weak")
+                # A service that lists nothing may still hold the subscription that somebody else made.
+                known = node.subscribed and not node.own_subscription and not self._lists(address)
+                found = await self._subscribe(session, address)
+                own = not known
+            elif anew and _hearsay(node, found) and not self._is_declined(node, declines):
+                found = await self._subscribe(session, address)
+        except errors.StanzaError as refusal:
+            log.info("%s cannot be subscribed to: %s", address, refusal.message)
+            return Evidence(weak, False, False, "", "weak")
+        self._note(address, found)
+        if found.state == "subscribed":
+            return Evidence(True, True, own, found.subid, "normal")
+        return Evidence(weak, False, own, found.subid, "weak")
+
+    async def _subscribe(self, session: Session, address: Address) -> Subscription:
+        """What came of it: none when a client unsubscribed meanwhile, whichever of the two the service saw first."""
+        begun = self.declines(address)
+        found = await session.subscribe(address.service, address.node)
+        self._known.pop(address, None)
+        if address not in self._declining and self.declines(address) == begun:
+            return found
+        with suppress(errors.StanzaError):
+            await session.unsubscribe(address.service, address.node, found.subid)
+        self.remember(address, Subscription(address.node, address.account, "none"))
+        return Subscription(address.node, address.account, "none")
+
+    async def _find(self, session: Session, node: NodeRow, anew: bool) -> Subscription | None:
+        address = node.address
+        number, known = self._known.get(address, (0, None))
+        if known is not None:
+            listing = self._listed.get((address.account, address.service))
+            later = listing is not None and listing.number > number
+            if later or (known.state == "subscribed" and not node.subscribed):
+                del self._known[address]
+        found = None if address in self._known else await self._look_up(session, address, anew)
+        return self._known[address][1] if address in self._known else found
+
+    async def _look_up(self, session: Session, address: Address, anew: bool) -> Subscription | None:
+        key = (address.account, address.service)
+        listing = self._listed.get(key) or await self._list(session, key)
+        claimed = listing.nodes.get(address.node) if listing.nodes is not None else None
+        old = anew and self._seen.get(address) == listing.number and claimed is not None and bool(claimed.subid)
+        self._seen[address] = listing.number
+        if listing.nodes is not None and not old:
+            return claimed
+        try:
+            alone = await session.subscriptions(address.service, address.node, timeout=ALONE_TIMEOUT)
+        except (errors.StanzaError, errors.Timeout):
+            if listing.nodes is None:
+                return None
+            # A service that lists all subscriptions and not those to one node.
+            again = await self._list(session, key)
+            return again.nodes.get(address.node) if again.nodes is not None else None
+        return next((found for found in alone if found.jid.split("/")[0] == address.account), None)
+
+    async def look(self, session: Session, account: str, service: str) -> dict[str, Subscription] | None:
+        """The account's subscriptions as the service lists them now, by node; None if it does not. Raises Offline."""
+        return (await self._list(session, (account, service))).nodes
+
+    async def _list(self, session: Session, key: tuple[str, str]) -> _Listing:
+        """Ask the service, once for all who ask meanwhile."""
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = self._asking[key] = asyncio.ensure_future(self._ask(session, key))
+            asking.add_done_callback(functools.partial(self._asked, key))
+        # The others wait for the same answer, whoever gives up.
+        return await asyncio.shield(asking)
+
+    async def _ask(self, session: Session, key: tuple[str, str]) -> _Listing:
+        self._number += 1
+        number = self._number
+        try:
+            listed = await session.subscriptions(key[1], timeout=LISTING_TIMEOUT)
+        except (errors.StanzaError, errors.Timeout) as refusal:
+            log.info("%s does not list subscriptions: %s", key[1], refusal.message)
+            return _Listing(number, None)
+        return _Listing(number, {found.node: found for found in listed})
+
+    def _asked(self, key: tuple[str, str], asking: asyncio.Future[_Listing]) -> None:
+        if self._asking.get(key) is not asking:
+            # A new session has begun meanwhile.
+            asking.cancelled() or asking.exception()
+            return
+        del self._asking[key]
+        if not asking.cancelled() and asking.exception() is None:
+            self._listed[key] = asking.result()
+
+    async def give_up(self, session: Session, node: NodeRow, claims: int) -> bool:
+        """End the subscription that the daemon itself made, unless that was done already; never another.
+
+        claims: what it was before the row was read. False where a client has it by now, or is about to, and the row
+        does not say so yet. Raises Offline, Timeout and StanzaError; then it may still be there.
+        """
+        address = node.address
+        if address in self._claiming or self.claims(address) != claims:
+            return False
+        _, known = self._known.get(address, (0, None))
+        if node.own_subscription and (known is None or known.state != "none"):
+            # Before the request, for whoever subscribes meanwhile does so after it.
+            ended = Subscription(address.node, address.account, "none")
+            self.remember(address, ended)
+            try:
+                await session.unsubscribe(address.service, address.node, node.subid)
+            except errors.PubSubCachedError as error:
+                if not _has_ended(error):
+                    self._unsure(address, ended)
+                    raise
+        return True
+
+    def _unsure(self, address: Address, supposed: Subscription) -> None:
+        """What was taken for granted was not said by the service, which is asked anew."""
+        if self._known.get(address, (0, None))[1] is supposed:
+            del self._known[address]
+        self._listed.pop((address.account, address.service), None)
+
+    def _lists(self, address: Address) -> bool:
+        listing = self._listed.get((address.account, address.service))
+        return listing is not None and listing.nodes is not None
+
+
+def _has_ended(error: errors.PubSubCachedError) -> bool:
+    """Whether a refused unsubscription says that there is no subscription (XEP-0060 6.2.3)."""
+    if not isinstance(error, errors.StanzaError):
+        return False
+    return error.pubsub_condition == "not-subscribed" or error.condition in ("item-not-found", "gone")
+
+
+def _hearsay(node: NodeRow, found: Subscription) -> bool:
+    """Whether a listed subscription has to be made again to be believed.
+
+    Prosody goes on listing one to a node that was deleted and made again, and sends nothing. Where subscriptions have
+    no ids there is one a JID at most (XEP-0060 6.1.6), so that this never makes a second one.
+    """
+    return found.state == "subscribed" and not found.subid and not node.declined

@@ -1,0 +1,359 @@
+"""Synchronisation by mark and sweep: one a node at a time, joined by whoever wants it as well, few a domain.
+
+What is done in one pass is in ``rounds``. Source: the coherence model, "Synchronisation: mark and sweep".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+from ... import errors
+from ...address import Address
+from ...store.accounts import schedule
+from ...store.rows import KEPT, UNPROVED, NodeRow
+from ...store.store import Store
+from ...xmpp.port import Session, Subscription
+from ..accounts.accounts import Accounts
+from ..jobs import Job, Jobs
+from ..nodes.facts import Facts
+from ..nodes.nodes import Nodes
+from .overwrites import Overwrites, Question
+from .rounds import Rounds
+from .running import Progress, Running
+from .subscriptions import Subscriptions
+from .turnstile import Turnstile
+
+log = logging.getLogger(__name__)
+
+AT_ONCE_A_DOMAIN = 2
+# A node purged again and again while it is fetched is left for later.
+ROUNDS_AT_MOST = 5
+
+
+class Sync:
+    """Brings nodes to what their service holds, one synchronisation a node at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        accounts: Accounts,
+        nodes: Nodes,
+        jobs: Jobs,
+        rounds: Rounds,
+        subscriptions: Subscriptions,
+        facts: Facts,
+    ) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._nodes = nodes
+        self._jobs = jobs
+        self._rounds = rounds
+        self._subscriptions = subscriptions
+        self.facts = facts
+        self.overwrites = Overwrites(facts, nodes.failed)
+        self._turnstile = Turnstile(AT_ONCE_A_DOMAIN)
+        self._running: dict[Address, Running] = {}
+        self._closed = False
+
+    @property
+    def caught_up(self) -> Callable[[], Awaitable[None]]:
+        """Waits for the events that have come so far; set by whoever applies them."""
+        return self._rounds.caught_up
+
+    @caught_up.setter
+    def caught_up(self, waits: Callable[[], Awaitable[None]]) -> None:
+        self._rounds.caught_up = self.overwrites.caught_up = waits
+
+    async def start(self, address: Address, full: bool, sender: str, token: str) -> Job:
+        """A job that synchronises and pins the node; ``full`` fetches everything whatever is known.
+
+        Raises NotSupported for an excluded node, Conflict, LimitExceeded.
+        """
+        node = await self._nodes.find(address)
+        named = self._nodes.match_name(address)
+        if named.excluded or (node is not None and node.state == "excluded"):
+            raise _never_stored(address)
+        return self.job(address, sender, token, pin=True, full=full)
+
+    def job(self, address: Address, sender: str = "", token: str = "", *, pin: bool = False, full: bool = False) -> Job:
+        """A job that synchronises the node, or joins the synchronisation under way."""
+
+        async def work(job: Job) -> str:
+            node = await self.run(address, pin=pin, full=full, progress=job.progress)
+            return f"{node.item_count} items of {address} are {node.state}."
+
+        return self._jobs.start("sync", work, sender, token, private=self._nodes.privacy.private(address))
+
+    def in_background(self, address: Address) -> asyncio.Task[NodeRow]:
+        """Synchronise without anybody waiting; a failure is written down in the node. The task that does it."""
+        running = self._running.get(address)
+        if running is not None and running.forgotten:
+            self.begin_anew(address)
+        elif running is None:
+            running = self._begin(address, Running(urgent=False, pin=False, full=False))
+            running.waiters += 1
+            assert running.task is not None
+            running.task.add_done_callback(_log_failure)
+        assert running.task is not None
+        return running.task
+
+    def begin_anew(self, address: Address) -> None:
+        """Synchronise in the background; one under way does not count, for what is known now it may not know."""
+        running = self._running.get(address)
+        if running is None:
+            self.in_background(address)
+        else:
+            assert running.task is not None
+            running.task.add_done_callback(functools.partial(self._anew, address))
+
+    def _anew(self, address: Address, ended: asyncio.Task[NodeRow]) -> None:
+        if not self._closed:
+            self.in_background(address)
+
+    async def run(
+        self, address: Address, *, pin: bool = False, full: bool = False, progress: Progress | None = None
+    ) -> NodeRow:
+        """Synchronise now and wait; ``full``: fetch everything. Raises what a read would raise."""
+        while (running := self._running.get(address)) is not None and running.forgotten:
+            # It ends in vain, and what it made at the service it undoes first.
+            await running.ended()
+        if running is None:
+            running = self._begin(address, Running(urgent=True, pin=pin, full=full))
+        else:
+            running.pin |= pin
+            running.full |= full
+            running.urgent = True
+            running.ticket.hurry()
+        assert running.task is not None
+        if progress is not None:
+            running.progress.append(progress)
+        running.waiters += 1
+        try:
+            return await asyncio.shield(running.task)
+        except asyncio.CancelledError:
+            mine = asyncio.current_task()
+            if running.task.cancelled() and mine is not None and not mine.cancelling():
+                # Joined in the moment in which whoever waited before gave up.
+                raise errors.Cancelled(f"The synchronisation of {address} was cancelled.") from None
+            if running.waiters == 1:
+                running.task.cancel()
+            raise
+        finally:
+            running.waiters -= 1
+            if progress is not None:
+                running.progress.remove(progress)
+
+    def running(self, address: Address) -> bool:
+        """Whether the node is being synchronised."""
+        running = self._running.get(address)
+        return running is not None and not running.forgotten
+
+    async def ended(self, address: Address) -> None:
+        """Wait until the node is not being synchronised."""
+        while (running := self._running.get(address)) is not None:
+            await running.ended()
+
+    def touched(self, address: Address, ids: list[str], *, missed: bool) -> None:
+        """An event changed these items; a synchronisation under way leaves them as they are.
+
+        missed: other events of the node may have been before it.
+        """
+        self.overwrites.changed(address, ids, missed=missed)
+        if (running := self._running.get(address)) is not None:
+            running.touched.update(ids)
+            running.touched_since.update(ids)
+
+    def ask(self, question: Question, youngest: str) -> None:
+        """Find out where the service put an overwritten item; youngest: the one that was made last, "" to drop it."""
+        account = question.address.account
+        if youngest and self._accounts.online(account):
+            self.overwrites.ask(self._accounts.get(account).session, question, youngest)
+        else:
+            self.overwrites.drop(question)
+
+    def disturbed(self, address: Address) -> None:
+        """The whole node changed; what a synchronisation under way has fetched counts for nothing."""
+        if (running := self._running.get(address)) is not None:
+            running.disturbed = True
+
+    async def load(self, account: str = "") -> None:
+        """Know of which services events were asked for before this start, and what they were seen to do.
+
+        account: the one that was run by another daemon until now.
+        """
+        await self.facts.load(account)
+        for jid, service in await self._store.read(schedule.subscribed_services):
+            self._subscriptions.solicit(jid, service)
+
+    def solicited(self, account: str, service: str) -> bool:
+        """Whether the account asked for events of this service."""
+        return self._subscriptions.solicited(account, service)
+
+    def all_disturbed(self) -> None:
+        """Everything is to be forgotten; what is being fetched counts for nothing."""
+        self.facts.forget()
+        self.overwrites.forget()
+        for running in self._running.values():
+            running.disturbed = True
+
+    def forgotten(self, address: Address) -> None:
+        """The node's row was removed from the cache: who wants it from now on has it synchronised anew."""
+        self._subscriptions.forget_node(address)
+        self.overwrites.compared(address)
+        if (running := self._running.get(address)) is not None:
+            running.forgotten = True
+
+    def forget_account(self, account: str) -> None:
+        """The account was removed."""
+        self._subscriptions.forget_account(account)
+        self._rounds.forget_account(account)
+        self.overwrites.forget_account(account)
+        self.facts.forget_account(account)
+
+    def solicit(self, address: Address) -> None:
+        """Events of the node's service are wanted from now on."""
+        self._subscriptions.solicit(address.account, address.service)
+
+    def subscription(self, address: Address, found: Subscription) -> None:
+        """A client changed the account's subscription to a node."""
+        self._subscriptions.remember(address, found)
+
+    @contextmanager
+    def claiming(self, address: Address) -> Iterator[None]:
+        """A client subscribes the account: whoever else subscribes to the node meanwhile does not own that."""
+        with self._subscriptions.claiming(address):
+            yield
+
+    def claim(self, address: Address) -> None:
+        """The subscription is the client's, and the row is about to say so."""
+        self._subscriptions.claim(address)
+
+    @contextmanager
+    def declining(self, address: Address) -> Iterator[None]:
+        """A client unsubscribes the account: what a synchronisation under way took for granted counts for nothing."""
+        with self._subscriptions.declining(address):
+            try:
+                yield
+            finally:
+                self.disturbed(address)
+
+    def new_session(self, account: str) -> None:
+        """What the service said of subscriptions in an earlier session is forgotten."""
+        self._subscriptions.forget(account)
+
+    def claims(self, address: Address) -> int:
+        """A number that is another one once a client has subscribed: a row that was read before does not say so."""
+        return self._subscriptions.claims(address)
+
+    def can_unsubscribe(self, node: NodeRow) -> bool:
+        """Whether there is no subscription to give up, or a session to do it in."""
+        return not node.own_subscription or self._accounts.online(node.address.account)
+
+    async def unsubscribe(self, node: NodeRow, claims: int) -> bool:
+        """Give up the subscription that the daemon itself made; see ``Subscriptions.give_up``. False while offline."""
+        account = self._accounts.get(node.address.account)
+        return account.online and await self._subscriptions.give_up(account.session, node, claims)
+
+    async def settled(self) -> None:
+        """Wait until no synchronisation runs."""
+        while tasks := [running.task for running in self._running.values() if running.task is not None]:
+            await asyncio.wait(tasks)
+        await self.overwrites.settled()
+
+    async def close(self) -> None:
+        """Stop what runs; the old content stays."""
+        self._closed = True
+        tasks = [running.task for running in self._running.values() if running.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.overwrites.close()
+
+    def _begin(self, address: Address, running: Running) -> Running:
+        self._running[address] = running
+        running.task = asyncio.create_task(self._guarded(address, running), name=f"sync {address}")
+        return running
+
+    async def _guarded(self, address: Address, running: Running) -> NodeRow:
+        try:
+            async with self._turnstile.pass_(address.domain, urgent=running.urgent, ticket=running.ticket):
+                return await self._synchronise(address, running)
+        except errors.PubSubCachedError as error:
+            if isinstance(error, errors.Cancelled):
+                # Its row went, and of one that was made since it says nothing.
+                raise
+            raise await self._nodes.failed(address, error) from error
+        finally:
+            del self._running[address]
+
+    async def _synchronise(self, address: Address, running: Running) -> NodeRow:
+        account = self._accounts.get(address.account)
+        session = await account.session_when_ready()
+        for number in range(ROUNDS_AT_MOST):
+            running.touched.clear()
+            running.disturbed = False
+            running.declines = self._subscriptions.declines(address)
+            running.claims = self._subscriptions.claims(address)
+            running.doubts = self._nodes.doubts
+            running.since_a_gap = self.overwrites.since_a_gap(address)
+            node = await self._nodes.find(address)
+            if node is None and number:
+                raise await self._forgotten(session, address, running)
+            if node is not None and node.state == "excluded":
+                # What was made for it at the service is given up by itself.
+                if running.pin:
+                    raise _never_stored(address)
+                return node
+            fresh = node is None or node.state in ("unknown", "discovered", "gone", "denied")
+            if node is None or fresh or node.reason in ("configuration", UNPROVED):
+                whole = running.pin and (node is None or not node.analyser)
+                node, matched = await self._nodes.discover(session, address, asked=running.urgent, whole=whole)
+                if matched.excluded and running.pin:
+                    raise _never_stored(address)
+                if node.state in ("denied", "gone"):
+                    # It became so since the service was asked, and may be something else by now.
+                    continue
+                if matched.excluded or not (running.pin or node.state in KEPT):
+                    return node
+            try:
+                done = await self._rounds.run(account, session, node, running)
+                if done is not None and running.pin and not done.pinned:
+                    # Somebody who joined at the last moment wants it to stay.
+                    done = await self._nodes.update(done, pinned=True)
+            except errors.NoSuchNode:
+                # The row went, not the node: a service says so in a stanza.
+                raise await self._forgotten(session, address, running) from None
+            if done is not None and (running.whole or not running.full):
+                self.overwrites.compared(address)
+                return done
+        raise errors.Timeout(f"{address} changed as a whole {ROUNDS_AT_MOST} times while it was fetched.")
+
+    async def _forgotten(self, session: Session, address: Address, running: Running) -> errors.Cancelled:
+        """The error for whoever waits, once nothing is left of what was made at the service."""
+        running.forgotten = True
+        if running.made is not None:
+            # Whoever forgot the node could not know of it.
+            try:
+                await self._subscriptions.give_up(session, running.made, running.claims)
+            except errors.PubSubCachedError as refusal:
+                log.info("the subscription to %s was not given up: %s", address, refusal.message)
+        return errors.Cancelled(
+            f"{address} was removed from the cache while it was fetched; read or synchronise it again."
+        )
+
+
+def _never_stored(address: Address) -> errors.NotSupported:
+    return errors.NotSupported(f"Nothing of {address} is ever stored; read it with GetItems.")
+
+
+def _log_failure(task: asyncio.Task[NodeRow]) -> None:
+    if task.cancelled() or (error := task.exception()) is None:
+        return
+    if isinstance(error, errors.PubSubCachedError):
+        log.info("%s: %s", task.get_name(), error.message)
+    else:
+        log.error("%s failed", task.get_name(), exc_info=error)

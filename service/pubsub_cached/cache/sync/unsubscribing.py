@@ -1,0 +1,151 @@
+"""Unsubscribing: what the daemon itself subscribed to is given up once nothing needs it.
+
+A node that is kept no more has in its row that the subscription is the daemon's until the service has ended it. So
+nobody waits for a service that is slow or away: it is asked again, in this session or the next. Source: the coherence
+model, "Synchronisation".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable, Collection
+from typing import NamedTuple
+
+from ... import errors
+from ...address import Address
+from ...store.accounts import schedule
+from ...store.rows import NodeRow
+from ...store.store import Store
+from ..jitter import Jitter
+from ..nodes.nodes import Nodes, retry_at
+from ..nodes.transitions import UNSUBSCRIBED, Columns, is_followed_in_vain
+from .sync import Sync
+from .turnstile import Turnstile
+
+log = logging.getLogger(__name__)
+
+AT_ONCE_A_DOMAIN = 2
+
+
+class _Again(NamedTuple):
+    """failures: how often a service did not end a subscription. at: when it is asked again, ms."""
+
+    failures: int
+    at: int
+
+
+class Unsubscribing:
+    """Gives up the daemon's own subscriptions, and never another."""
+
+    def __init__(self, store: Store, nodes: Nodes, sync: Sync, clock: Callable[[], int], jitter: Jitter) -> None:
+        self._store = store
+        self._nodes = nodes
+        self._sync = sync
+        self._clock = clock
+        self._jitter = jitter
+        self._turnstile = Turnstile(AT_ONCE_A_DOMAIN)
+        self._running: dict[Address, asyncio.Task[None]] = {}
+        self._again: dict[Address, _Again] = {}
+        self._closed = False
+
+    def begin(self, address: Address) -> None:
+        """A node that has a subscription is kept no more; nobody waits until that is given up."""
+        if address not in self._again:
+            self._begin(address)
+
+    def _begin(self, address: Address) -> None:
+        if address not in self._running and not self._closed:
+            task = asyncio.create_task(self._guarded(address), name=f"unsubscribe {address}")
+            self._running[address] = task
+            task.add_done_callback(functools.partial(self._ended, address))
+
+    def _ended(self, address: Address, task: asyncio.Task[None]) -> None:
+        del self._running[address]
+
+    async def session_began(self, account: str) -> None:
+        """Begin with all that earlier sessions left."""
+        self.forget_account(account)
+        for entry in await self._store.read(schedule.followed_in_vain, account):
+            self.begin(entry.address)
+
+    def look(self, online: Collection[str], now: int) -> int | None:
+        """Ask again where that is due; when it is next, ms, or None."""
+        waiting = {address: again.at for address, again in self._again.items() if address.account in online}
+        for address in [address for address, at in waiting.items() if at <= now]:
+            self._begin(address)
+            del waiting[address]
+        return min(waiting.values(), default=None)
+
+    async def forgotten(self, row: NodeRow, claims: int) -> None:
+        """Give up what there is of a node whose row goes; claims: see ``Sync.claims``."""
+        self.forget(row.address)
+        try:
+            await self._sync.unsubscribe(row, claims)
+        except errors.PubSubCachedError as error:
+            log.warning("The subscription to %s could not be given up: %s", row.address, error.message)
+
+    def forget(self, address: Address) -> None:
+        """The node's row is no more."""
+        self._again.pop(address, None)
+
+    def forget_account(self, account: str) -> None:
+        """The account is no more, or everything of it is looked at anew."""
+        self._again = {address: again for address, again in self._again.items() if address.account != account}
+
+    async def settled(self) -> None:
+        """Wait until no service is asked."""
+        while self._running:
+            await asyncio.wait([*self._running.values()])
+
+    async def close(self) -> None:
+        """Stop; what is left is given up in the next session."""
+        self._closed = True
+        tasks = [*self._running.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _guarded(self, address: Address) -> None:
+        try:
+            await self._give_up(address)
+        except errors.PubSubCachedError as error:
+            log.warning("That the subscription to %s ended could not be written down: %s", address, error.message)
+            self._later(address)
+        except Exception:
+            log.exception("the subscription to %s could not be given up", address)
+
+    async def _give_up(self, address: Address) -> None:
+        async with self._turnstile.pass_(address.domain, urgent=False):
+            # It may end with the node kept again, and needs what it was subscribed by.
+            await self._sync.ended(address)
+            claims = self._sync.claims(address)
+            row = await self._nodes.find(address)
+            if row is None or not is_followed_in_vain(row):
+                self.forget(address)
+                return
+            try:
+                ended = await self._sync.unsubscribe(row, claims)
+            except errors.NoSuchAccount:
+                self.forget(address)
+                return
+            except errors.PubSubCachedError as error:
+                log.warning("The subscription to %s could not be given up yet: %s", address, error.message)
+                self._later(address)
+                return
+            if ended:
+                self.forget(address)
+                await self._nodes.decide(address, _given_up)
+            else:
+                # As soon as there is a session, unless a client has it by then.
+                self._again[address] = _Again(0, self._clock())
+
+    def _later(self, address: Address) -> None:
+        failures = self._again.get(address, _Again(0, 0)).failures + 1
+        self._again[address] = _Again(failures, retry_at(self._clock(), failures, self._jitter))
+
+
+def _given_up(row: NodeRow) -> Columns | None:
+    """The daemon's own subscription has ended, unless the node is kept again, and with that subscribed to anew."""
+    return UNSUBSCRIBED if is_followed_in_vain(row) else None

@@ -1,0 +1,230 @@
+"""Local removal: what is dropped here is not deleted there.
+
+Purge, Reset and eviction never say that an item was removed; they lower the completeness and make older
+revisions incomplete. Source: dbus-api.md, "Local removal is not deletion".
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+
+from ... import errors, jid
+from ...address import Address
+from ...store.accounts import nodes as node_store
+from ...store.accounts import schedule
+from ...store.items import items as item_store
+from ...store.rows import KEPT, NodeRow
+from ...store.store import Store, Transaction
+from ...store.upkeep import maintenance
+from ..changes import Changes
+from ..jobs import Job, Jobs
+from ..nodes.all_nodes import all_nodes
+from ..nodes.negatives import Negatives
+from ..nodes.transitions import DISCOVERED
+from ..options import PurgeFilter
+from ..parsing.parsing import Parsing
+from ..sync.sync import Sync
+from ..sync.unsubscribing import Unsubscribing
+
+log = logging.getLogger(__name__)
+
+# Denied and gone nodes are erased after this long, ms.
+GRACE = 7 * 24 * 3_600_000
+# A client that was away for longer reads the node again, ms.
+TOMBSTONES_LAST = 30 * 24 * 3_600_000
+# Nodes that are kept on demand are let go when nobody has read them for this long, ms.
+UNREAD = 30 * 24 * 3_600_000
+# Nodes whose older half is evicted before the size is looked at again.
+SHRUNK_AT_ONCE = 20
+
+
+class Removal:
+    """Drops items, and forgets nodes."""
+
+    def __init__(
+        self,
+        store: Store,
+        parsing: Parsing,
+        sync: Sync,
+        unsubscribing: Unsubscribing,
+        changes: Changes,
+        negatives: Negatives,
+        jobs: Jobs,
+        *,
+        total_size: int,
+    ) -> None:
+        self._store = store
+        self._parsing = parsing
+        self._sync = sync
+        self._unsubscribing = unsubscribing
+        self._changes = changes
+        self._negatives = negatives
+        self._jobs = jobs
+        self._total_size = total_size
+        # Called with a node whose row was removed, once that was told.
+        self.on_forgotten: list[Callable[[Address], object]] = []
+
+    def purge(self, chosen: PurgeFilter, sender: str = "", token: str = "") -> Job:
+        """A job that drops the items of the chosen nodes. Raises InvalidArgs for an empty filter, InvalidJid."""
+        if chosen == PurgeFilter(forget=chosen.forget):
+            raise errors.InvalidArgs("The filter is empty and would mean everything; for that there is Reset.")
+        accounts = {jid.bare(name) for name in chosen.accounts}
+        services = {jid.normalise(name) for name in chosen.services}
+
+        def fits(row: NodeRow) -> bool:
+            return (
+                (not accounts or row.address.account in accounts)
+                and (not services or row.address.service in services)
+                and (not chosen.nodes or row.address.node in chosen.nodes)
+                and (not chosen.types or row.type in chosen.types)
+                and (not chosen.subtypes or row.subtype in chosen.subtypes)
+            )
+
+        async def work(job: Job) -> str:
+            rows = [row async for row in all_nodes(self._store, run=not accounts) if fits(row)]
+            dropped = 0
+            for number, row in enumerate(rows, 1):
+                dropped += await self._purge_node(row, chosen)
+                job.progress(number, len(rows))
+            return f"{dropped} items of {len(rows)} nodes were dropped."
+
+        return self._jobs.start("purge", work, sender, token)
+
+    def reset(self, sender: str = "", token: str = "") -> Job:
+        """A job that forgets all nodes and items; accounts and analysers stay."""
+
+        async def work(job: Job) -> str:
+            rows = [row async for row in all_nodes(self._store, run=True)]
+            for number, row in enumerate(rows, 1):
+                await self._forsake(row)
+                job.progress(number, len(rows))
+            self._sync.all_disturbed()
+            removed = await self._changes.after(self._store.write(maintenance.reset), self._all_removed)
+            for row in removed:
+                # What was kept, or followed anew, since its turn above.
+                claims = self._sync.claims(row.address)
+                again = await self._store.read(node_store.find, row.address)
+                if again is None and not self._sync.running(row.address):
+                    await self._unsubscribing.forgotten(row, claims)
+            return f"{len(removed)} nodes were forgotten."
+
+        return self._jobs.start("reset", work, sender, token)
+
+    def _all_removed(self, rows: list[NodeRow]) -> None:
+        for row in rows:
+            # Its items are to be read again, and the cache knows it no more.
+            self._changes.node(row.address, "updated")
+            self._forgotten(row.address)
+
+    async def tidy(self, now: int) -> None:
+        """What is done from time to time: hidden nodes, old tombstones, the total size."""
+        await self.erase_hidden(now - GRACE)
+        await self._let_go_unread(now - UNREAD)
+        await self._store.write(maintenance.expire_tombstones, now - TOMBSTONES_LAST)
+        await self._shrink()
+
+    async def _shrink(self) -> None:
+        """Evict from the oldest end, of the nodes nobody has read for longest, until all fits again."""
+        said = False
+        while (size := await self._store.read(maintenance.size)) > self._total_size:
+            if not said:
+                log.warning(
+                    "the database has %d bytes, 'total-size' is %d: old items that nobody reads go",
+                    size,
+                    self._total_size,
+                )
+                said = True
+            evicted = 0
+            for entry in await self._store.read(schedule.largest_unread, SHRUNK_AT_ONCE):
+                evicted += await self._store.write(item_store.evict, entry.id, entry.item_count // 2)
+                self._changes.node(entry.address, "updated")
+            if not evicted:
+                return
+
+    async def erase_hidden(self, before: int) -> None:
+        """Erase what was denied, and forget what was gone, since before this time (ms)."""
+        for entry in await self._store.read(schedule.hidden_before, before):
+            tell = functools.partial(self._erased, entry)
+            await self._changes.after(self._store.write(_erase, entry.id, entry.state, before), tell)
+
+    def _erased(self, entry: schedule.Entry, done: bool) -> None:
+        if done and entry.state == "gone":
+            self._forgotten(entry.address)
+        elif done:
+            self._changes.node(entry.address, "updated")
+
+    async def _let_go_unread(self, before: int) -> None:
+        """Keep no longer what is kept on demand and nobody has read since this time; the next read keeps it again."""
+        analysers = self._parsing.all_on_demand()
+        for entry in await self._store.read(schedule.unread_since, analysers, before, KEPT):
+            row = await self._store.read(node_store.find, entry.address)
+            if row is None or self._sync.running(entry.address) or not self._sync.can_unsubscribe(row):
+                # Another time: it would be subscribed to again, or for ever.
+                continue
+            self._sync.disturbed(entry.address)
+            if await self._store.write(_let_go, entry.id, before):
+                self._changes.node(entry.address, "discovered")
+                # Unless somebody has read it by then, and it is kept.
+                self._unsubscribing.begin(entry.address)
+
+    async def _purge_node(self, row: NodeRow, chosen: PurgeFilter) -> int:
+        self._sync.disturbed(row.address)
+        drop = functools.partial(
+            item_store.drop, created_before=chosen.created_before, modified_before=chosen.modified_before
+        )
+
+        def tell(dropped: int) -> None:
+            if dropped and not chosen.forget:
+                self._changes.node(row.address, "updated")
+
+        dropped = await self._changes.after(self._store.write(drop, row.id), tell)
+        if chosen.forget:
+            await self._forsake(row)
+            await self._forget(row.id, row.address)
+            self._negatives.clear(row.address)
+        return dropped
+
+    async def _forget(self, node_id: int, address: Address) -> None:
+        """Remove a row. A synchronisation under way ends in vain, and one that is asked for now begins anew."""
+
+        def tell(_: None) -> None:
+            self._forgotten(address)
+
+        await self._changes.after(self._store.write(node_store.forget, node_id), tell)
+
+    def _forgotten(self, address: Address) -> None:
+        self._sync.forgotten(address)
+        self._changes.node(address, "removed")
+        for callback in self.on_forgotten:
+            callback(address)
+
+    async def _forsake(self, row: NodeRow) -> None:
+        """Give up the subscription to a node whose row is about to go."""
+        claims = self._sync.claims(row.address)
+        # It may have been subscribed to since the row was read.
+        now = await self._store.read(node_store.find, row.address)
+        await self._unsubscribing.forgotten(now or row, claims)
+
+
+def _erase(tx: Transaction, node_id: int, state: str, before: int) -> bool:
+    """Forget a node that is gone, or drop what is hidden of one that is denied, unless it is so no more."""
+    row = node_store.by_id(tx.connection, node_id)
+    if row is None or row.state != state or row.gone_at is None or row.gone_at >= before:
+        return False
+    if state == "gone":
+        node_store.forget(tx, node_id)
+    else:
+        item_store.drop(tx, node_id)
+    return True
+
+
+def _let_go(tx: Transaction, node_id: int, before: int) -> bool:
+    """Drop a node's copy, unless somebody has read it meanwhile."""
+    row = node_store.by_id(tx.connection, node_id)
+    if row is None or row.state not in KEPT or row.last_read is None or row.last_read >= before:
+        return False
+    item_store.drop(tx, node_id)
+    node_store.update(tx, node_id, **DISCOVERED, last_read=None)
+    return True

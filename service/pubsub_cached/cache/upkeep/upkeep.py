@@ -1,0 +1,197 @@
+"""The database looked at, repaired and compacted, and how large it is.
+
+What can be wrong in the database is ``store.upkeep.check``'s; here are the jobs, and what only the services can tell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ... import errors
+from ...store.accounts import nodes as node_store
+from ...store.accounts import schedule
+from ...store.accounts.schedule import Entry
+from ...store.rows import NodeRow
+from ...store.store import Store, Transaction
+from ...store.upkeep import check as checks
+from ...store.upkeep import maintenance
+from ...xmpp.port import Session
+from ..accounts.account import Account
+from ..accounts.accounts import Accounts
+from ..changes import Changes
+from ..jobs import Job, Jobs
+from ..nodes.nodes import Nodes
+from ..nodes.transitions import UNSUBSCRIBED
+from ..sync.subscriptions import LISTING_TIMEOUT
+from ..sync.sync import Sync
+
+log = logging.getLogger(__name__)
+
+STEPS = 5
+
+
+class Upkeep:
+    """Check, Compact and the statistics."""
+
+    def __init__(
+        self,
+        store: Store,
+        accounts: Accounts,
+        nodes: Nodes,
+        sync: Sync,
+        changes: Changes,
+        jobs: Jobs,
+        clock: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._nodes = nodes
+        self._sync = sync
+        self._changes = changes
+        self._jobs = jobs
+        self._started = clock()
+
+    async def statistics(self) -> dict[str, Any]:
+        """``records.StatisticsRecord``."""
+        found = await self._store.read_all(maintenance.statistics)
+        running = sum(1 for job in self._jobs.list() if not job.finished)
+        return found | {"recovered-from": self._store.recovered_from, "started": self._started, "jobs": running}
+
+    def check(self, sender: str = "") -> Job:
+        """A job that looks for everything that can be wrong, and repairs it."""
+
+        async def work(job: Job) -> str:
+            mended: list[str] = []
+            steps = (self._text_index, self._damage, self._orphans, self._counters, self._counts)
+            services = await self._subscribed()
+            for number, step in enumerate(steps):
+                job.progress(number, STEPS + len(services))
+                mended += await step()
+            for number, (account, service, entries) in enumerate(services, STEPS):
+                job.progress(number, STEPS + len(services), f"asking {service}")
+                mended += await self._subscriptions(account, service, entries)
+            job.progress(STEPS + len(services), STEPS + len(services))
+            for sentence in mended:
+                log.warning("check: %s", sentence)
+            return " ".join(mended) or "Nothing is wrong."
+
+        return self._jobs.start("check", work, sender)
+
+    def compact(self, sender: str = "") -> Job:
+        """A job that gives disk space back."""
+
+        async def work(job: Job) -> str:
+            given = await self._store.maintain(self._store.dialect.compact)
+            return f"{max(given, 0)} bytes were given back."
+
+        return self._jobs.start("compact", work, sender)
+
+    # What may be wrong in the database
+
+    async def _text_index(self) -> list[str]:
+        if not await self._store.write(checks.text_index_wrong):
+            return []
+        await self._store.write(checks.rebuild_text_index)
+        return ["The index of the full-text search differed from the items and was made anew."]
+
+    async def _damage(self) -> list[str]:
+        found = await self._damages()
+        if not found:
+            return []
+        log.error("The database is damaged: %s", "; ".join(found))
+        with contextlib.suppress(errors.DatabaseError):
+            await self._store.write(checks.rebuild_indexes)
+        if left := await self._damages():
+            self._store.suspect()
+            raise errors.DatabaseError(
+                f"The database is damaged: {left[0].rstrip('.')}. Restart the daemon: a file that can't be read is set "
+                "aside, and what is kept is fetched anew."
+            )
+        return ["Indexes of the database were damaged and were made anew."]
+
+    async def _damages(self) -> list[str]:
+        try:
+            return await self._store.read_all(checks.damage)
+        except errors.DatabaseError as error:
+            return [error.message]
+
+    async def _orphans(self) -> list[str]:
+        if not await self._store.read_all(checks.orphans):
+            return []
+        removed = await self._store.write(checks.remove_orphans)
+        return [f"{_rows(removed)} that belonged to nothing and had to go."]
+
+    async def _counters(self) -> list[str]:
+        if not await self._store.read_all(checks.counters_behind):
+            return []
+        await self._store.write(checks.advance_counters)
+        return ["The counter of revisions was behind the items and was advanced."]
+
+    async def _counts(self) -> list[str]:
+        if not await self._store.read_all(checks.miscounted):
+            return []
+        counted = await self._store.write(checks.recount)
+        for address in counted:
+            self._changes.node(address, "updated")
+        return [f"The count of items or the revision of {len(counted)} nodes was wrong and was put right."]
+
+    # What only the services can tell
+
+    async def _subscribed(self) -> list[tuple[Account, str, list[Entry]]]:
+        """Nodes that count as subscribed, by account and service; of accounts that are online."""
+        found: dict[tuple[str, str], list[Entry]] = {}
+        for entry in await self._store.read(schedule.subscribed):
+            found.setdefault((entry.address.account, entry.address.service), []).append(entry)
+        online = {account.jid: account for account in self._accounts.list() if account.online}
+        return [(online[jid], service, entries) for (jid, service), entries in sorted(found.items()) if jid in online]
+
+    async def _subscriptions(self, account: Account, service: str, entries: list[Entry]) -> list[str]:
+        listed = await _listed(account.session, service)
+        if listed is None:
+            return []
+        vanished = [entry for entry in entries if entry.address.node not in listed]
+        if vanished:
+            # It would be taken for true until the next session.
+            self._sync.new_session(account.jid)
+        # All of them at once, for one may be subscribed to again while another is synchronised.
+        for written in await self._store.write(_unsubscribe, [entry.id for entry in vanished]):
+            self._nodes.told(written)
+        failed = 0
+        for entry in vanished:
+            if await self._nodes.find(entry.address) is None:
+                continue
+            try:
+                await self._sync.run(entry.address)
+            except errors.PubSubCachedError as error:
+                log.warning("%s could not be subscribed to again: %s", entry.address, error.message)
+                failed += 1
+        return [_vanished(service, len(vanished), failed)] if vanished else []
+
+
+def _unsubscribe(tx: Transaction, node_ids: Sequence[int]) -> list[tuple[NodeRow, NodeRow]]:
+    """Nodes whose subscription ended without a word; their rows before and after."""
+    rows = [row for id_ in node_ids if (row := node_store.by_id(tx.connection, id_)) is not None]
+    return [(row, node_store.update(tx, row.id, **UNSUBSCRIBED)) for row in rows]
+
+
+async def _listed(session: Session, service: str) -> set[str] | None:
+    """Nodes that the service says are subscribed to; None when it does not say."""
+    try:
+        listed = await session.subscriptions(service, timeout=LISTING_TIMEOUT)
+    except errors.PubSubCachedError as error:
+        log.info("%s does not list subscriptions: %s", service, error.message)
+        return None
+    return {found.node for found in listed if found.state != "none"}
+
+
+def _vanished(service: str, count: int, failed: int) -> str:
+    what = "1 subscription" if count == 1 else f"{count} subscriptions"
+    outcome = f"{failed} of them could not be made again" if failed else "the nodes were synchronised again"
+    return f"{service} no longer listed {what}; {outcome}."
+
+
+def _rows(count: int) -> str:
+    return "There was 1 row" if count == 1 else f"There were {count} rows"

@@ -1,0 +1,1 @@
+"""Views: the result of a search, kept true while things change."""

@@ -1,0 +1,280 @@
+"""The outbox: what a client wants published or retracted as soon as that is possible.
+
+Durable, in order per node, one job each; how one is sent is in ``sending``. Source: dbus-api.md "PubSub".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from uuid import uuid4
+
+from ... import errors
+from ...address import Address
+from ...pace import Pace
+from ...store.accounts import nodes as node_store
+from ...store.accounts import outbox as outbox_store
+from ...store.accounts.outbox import Action, Bases, Entry
+from ...store.items.pages import read_items
+from ...store.rows import KEPT, ItemsQuery, digest
+from ...store.store import Store
+from ...xmpp.port import Fields, Item, Session
+from ..accounts.accounts import Accounts
+from ..changes import Changes
+from ..jobs import Job, Jobs
+from ..nodes.privacy import Privacy
+from ..parsing.parsing import Parsing
+from ..policy import servable
+from .sending import Sending, described
+from .writing import Writing
+
+log = logging.getLogger(__name__)
+
+KIND = "outbox"
+WAITING_AT_MOST = 1000
+# Seconds until it is tried again to remove what is done with, where the database fails.
+AGAIN = 5.0
+
+
+class Outbox:
+    """Everything that waits to be sent; ``waiting`` holds it by node, in order."""
+
+    def __init__(
+        self,
+        store: Store,
+        accounts: Accounts,
+        writing: Writing,
+        parsing: Parsing,
+        changes: Changes,
+        jobs: Jobs,
+        clock: Callable[[], int],
+        privacy: Privacy,
+    ) -> None:
+        self.waiting: dict[Address, list[Entry]] = {}
+        self.store = store
+        self.writing = writing
+        self._parsing = parsing
+        self._accounts = accounts
+        self._changes = changes
+        self._jobs = jobs
+        self._clock = clock
+        self._privacy = privacy
+        self._turns: dict[Address, asyncio.Lock] = {}
+        self._started: dict[Address, list[Job]] = {}
+        self._connected: dict[str, asyncio.Event] = {}
+        self._endings: set[asyncio.Task[None]] = set()
+        self._adding = asyncio.Lock()
+        self._closing = asyncio.Event()
+        # Accounts whose entries stay where they are.
+        self._left: set[str] = set()
+        accounts.on_removed.append(lambda account: self._removed(account.jid))
+
+    async def load(self) -> None:
+        """Go on with what waited when the daemon ended, of the accounts that it runs."""
+        async with self._adding:
+            # None is stored, and not begun yet.
+            entries = await self.store.read(outbox_store.all)
+            known = {account.jid for account in self._accounts.list()}
+            begun = {entry.id for entries in self.waiting.values() for entry in entries}
+            for entry in entries:
+                if entry.address.account in known and entry.id not in begun:
+                    self._start(entry)
+
+    async def taken(self, account: str) -> None:
+        """Go on with what waits of an account that another daemon ran until now."""
+        self._left.discard(account)
+        await self.load()
+
+    def left(self, account: str) -> None:
+        """Another daemon may run the account and go on with what waits; the jobs here end."""
+        self._left.add(account)
+        self._forget(account)
+
+    def close(self) -> None:
+        """The jobs that are about to be cancelled go on at the next start."""
+        self._closing.set()
+
+    def session_started(self, account: str) -> None:
+        """The account can be asked again."""
+        self._connection(account).set()
+
+    async def publish(
+        self, address: Address, item_id: str, payload: str, options: Fields, sender: str, token: str
+    ) -> str:
+        """Publish an item when that is possible; its id, made up where it is "".
+
+        Raises Conflict, LimitExceeded, and NotSupported for what is never stored.
+        """
+        id_ = item_id or uuid4().hex
+        fields = {name: list(values) for name, values in options.items()}
+        # They wait in the order in which they were given, however long each is looked at.
+        async with self._adding:
+            await self._parsing.check_storable(address, payload)
+            base = await self._base(address, id_) if item_id else ""
+            await self._add(address, "publish", {id_: base}, sender, token, payload=payload, options=fields)
+        return id_
+
+    async def retract(self, address: Address, ids: Sequence[str], notify: bool, sender: str, token: str) -> None:
+        """Retract items when that is possible. Raises Conflict, LimitExceeded."""
+        async with self._adding:
+            bases: Bases = {}
+            pace = Pace()
+            for id_ in ids:
+                bases[id_] = await self._base(address, id_)
+                await pace.kept()
+            await self._add(address, "retract", bases, sender, token, notify=notify)
+
+    # What a sending needs
+
+    async def session(self, account: str) -> Session:
+        """The account's session, as soon as there is one."""
+        return await self._accounts.get(account).session_at_last()
+
+    async def pause(self, account: str, seconds: float) -> None:
+        """Wait, or until a new session, which may find the service in another state."""
+        connected = self._connection(account)
+        connected.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await connected.wait()
+
+    async def as_stored(self, address: Address, item: Item) -> str:
+        """A service's payload as the cache would keep it, which is what a client read."""
+        node = await self.store.read(node_store.find, address)
+        return (await self._parsing.one(address, node, item)).payload
+
+    def _connection(self, account: str) -> asyncio.Event:
+        return self._connected.setdefault(account, asyncio.Event())
+
+    async def _add(
+        self,
+        address: Address,
+        action: Action,
+        items: Bases,
+        sender: str,
+        token: str,
+        *,
+        payload: str = "",
+        options: dict[str, list[str]] | None = None,
+        notify: bool = True,
+    ) -> None:
+        if sum(map(len, self.waiting.values())) >= WAITING_AT_MOST:
+            raise errors.LimitExceeded(
+                f"{WAITING_AT_MOST} writes wait to be sent; connect the accounts, or cancel some of their jobs."
+            )
+        entry = Entry(
+            address=address,
+            action=action,
+            payload=payload,
+            options=options or {},
+            notify=notify,
+            items=items,
+            path=self._jobs.path(sender, token or uuid4().hex),
+            queued_at=self._clock(),
+        )
+        self._start(await self.store.write(outbox_store.add, entry))
+        await self._tell(address)
+
+    async def _base(self, address: Address, id_: str) -> str | None:
+        """What the service has under an id once everything before is sent, as far as that is known."""
+        for entry in reversed(self.waiting.get(address, ())):
+            if id_ in entry.items:
+                return digest(entry.payload, "") if entry.action == "publish" else ""
+        query = ItemsQuery(ids=(id_,), fields=frozenset({"payload"}))
+        node, _, found = await self.store.read(read_items, address, query)
+        if node is None or found is None or not servable(node):
+            return None
+        if found.items:
+            payload = found.items[0].get("payload", "")
+            return digest(payload, "") if payload else None
+        return "" if node.completeness == "full" else None
+
+    def _start(self, entry: Entry) -> None:
+        address = entry.address
+        self.waiting.setdefault(address, []).append(entry)
+        turn = self._turns.setdefault(address, asyncio.Lock())
+
+        async def work(job: Job) -> str:
+            kept = False
+            try:
+                async with turn:
+                    return await Sending(self, entry, job).run()
+            except asyncio.CancelledError:
+                kept = self._kept(address)
+                raise
+            finally:
+                await self._end(entry, job, kept)
+
+        job = self._jobs.queue(KIND, work, entry.path, private=self._privacy.private(address))
+        job.message = f"{described(entry)} waits to be sent."
+        job.on_finished.append(lambda job: self._cancelled_unbegun(entry, job))
+        self._started.setdefault(address, []).append(job)
+
+    def _cancelled_unbegun(self, entry: Entry, job: Job) -> None:
+        """Clear up after a job that was cancelled before its work could begin, and so could not end."""
+        if job in self._started.get(entry.address, ()):
+            self._ending(entry, job, self._kept(entry.address))
+
+    async def _end(self, entry: Entry, job: Job, kept: bool) -> None:
+        """Clear up after an entry; whoever cancels its job by now comes too late."""
+        ending = self._ending(entry, job, kept)
+        while not ending.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([ending])
+        await ending
+
+    def _ending(self, entry: Entry, job: Job, kept: bool) -> asyncio.Task[None]:
+        ending = asyncio.create_task(self._ended(entry, job, kept))
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        return ending
+
+    async def _ended(self, entry: Entry, job: Job, kept: bool) -> None:
+        """An entry was sent, refused or cancelled, or goes on at the next start."""
+        address = entry.address
+        self._started[address].remove(job)
+        try:
+            if not kept:
+                await self._remove(entry)
+        finally:
+            self.waiting[address] = [other for other in self.waiting[address] if other.id != entry.id]
+            if not self.waiting[address]:
+                del self.waiting[address], self._turns[address], self._started[address]
+        if not kept:
+            await self._tell(address)
+
+    async def _remove(self, entry: Entry) -> None:
+        """Remove an entry; it would be sent, or sent again, after a restart, so that it is not over before that."""
+        while True:
+            try:
+                return await self.store.write(outbox_store.remove, entry)
+            except errors.STORAGE as error:
+                if self._kept(entry.address):
+                    raise
+                log.warning("%s can't be removed from the outbox yet: %s", described(entry), error.message)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), AGAIN)
+
+    def _kept(self, address: Address) -> bool:
+        """Whether an entry whose job ends by itself goes on elsewhere, or at another time."""
+        return self._closing.is_set() or address.account in self._left
+
+    async def _tell(self, address: Address) -> None:
+        """What a read shows as pending changed, of a node that is kept."""
+        node = await self.store.read(node_store.find, address)
+        if node is not None and node.state in KEPT:
+            self._changes.node(address, "updated")
+
+    def _removed(self, account: str) -> None:
+        self._forget(account)
+        self._connected.pop(account, None)
+        self._left.discard(account)
+
+    def _forget(self, account: str) -> None:
+        """Nothing of the account is sent here any more."""
+        for address, jobs in list(self._started.items()):
+            if address.account == account:
+                for job in jobs:
+                    job.cancel()

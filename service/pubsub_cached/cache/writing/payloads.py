@@ -1,0 +1,58 @@
+"""Payloads that clients give: one well-formed XML element each, brought into the form in which services' are kept."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from typing import Any
+
+from ...errors import InvalidPayload
+from ...xmpp import payload as xml
+
+# A stanza of 256 KiB makes common servers end the stream, and everything else that is under way with it; the rest
+# is for what stands around the payload.
+BYTES_AT_MOST = 256 * 1024 - 4096
+# A text with comments, or in another writing, may become so much shorter; nothing else is worth being read.
+_TEXT_AT_MOST = 4 * BYTES_AT_MOST
+
+
+class _Builder(ET.TreeBuilder):
+    """Refuses what XMPP does (RFC 6120 11.1) and a parser would resolve silently."""
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        raise InvalidPayload(f"The payload has a document type declaration ('{name}'), which XMPP does not allow.")
+
+
+def check(text: str) -> str:
+    """The payload's element as text, every namespace declared; comments and declarations are left out.
+
+    Raises InvalidPayload, which says what is wrong and where.
+    """
+    if not text.strip():
+        raise InvalidPayload("The payload is empty; it has to be one XML element.")
+    if len(text) > _TEXT_AT_MOST:
+        raise _too_large(len(text.encode()))
+    target: Any = _Builder()
+    try:
+        element = ET.fromstring(text, ET.XMLParser(target=target))
+        written = xml.serialise(element)
+    except ET.ParseError as problem:
+        raise InvalidPayload(f"The payload is not one well-formed XML element: {_reason(problem)}.") from None
+    except xml.TooDeep as problem:
+        raise InvalidPayload(f"{problem}; flatten the payload.") from None
+    if not xml.namespace(element):
+        raise InvalidPayload(f"The element '{element.tag}' has no namespace; declare one with xmlns (XEP-0060 7.1).")
+    size = len(written.encode())
+    if size > BYTES_AT_MOST:
+        raise _too_large(size)
+    return written
+
+
+def _too_large(size: int) -> InvalidPayload:
+    return InvalidPayload(f"The payload has {size} bytes, and {BYTES_AT_MOST} is the most that services take.")
+
+
+def _reason(problem: ET.ParseError) -> str:
+    """The parser's words without its own way to write the place, and the place."""
+    said = str(problem).rpartition(": line ")[0] or str(problem)
+    line, column = problem.position
+    return f"{said}, line {line}, column {column + 1}"

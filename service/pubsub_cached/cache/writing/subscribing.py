@@ -1,0 +1,128 @@
+"""Subscriptions that clients make and give up; the daemon's own are in ``subscriptions``.
+
+What a client subscribed to is never given up by the daemon, and what a client unsubscribed from is not
+subscribed to by the daemon until a client does. Source: dbus-api.md "PubSub", coherence.md "Synchronisation".
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ... import errors
+from ...address import Address
+from ...store.accounts import nodes as node_store
+from ...store.rows import KEPT, NodeRow
+from ...store.store import Store, Transaction
+from ...xmpp.port import Fields, Session, Subscription
+from ..accounts.accounts import Accounts
+from ..changes import Changes
+from ..nodes.negatives import Negatives
+from ..nodes.nodes import Nodes
+from ..nodes.transitions import UNSUBSCRIBED
+from ..sync.rounds import POLL_MS
+from ..sync.sync import Sync
+from .writing import TIMEOUT
+
+log = logging.getLogger(__name__)
+
+# States of nodes that are looked at anew once they are subscribed to.
+_WORTH_A_LOOK = KEPT | {"unknown", "gone", "denied"}
+
+
+class Subscribing:
+    """Subscribes and unsubscribes the account. Everything raises Offline, Timeout and StanzaError."""
+
+    def __init__(
+        self,
+        store: Store,
+        accounts: Accounts,
+        nodes: Nodes,
+        sync: Sync,
+        changes: Changes,
+        negatives: Negatives,
+        clock: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._nodes = nodes
+        self._sync = sync
+        self._changes = changes
+        self._negatives = negatives
+        self._clock = clock
+
+    async def subscribe(self, address: Address, options: Fields) -> str:
+        """Subscribe the account's bare JID; the state: subscribed, pending, unconfigured or none."""
+        session = await self._accounts.get(address.account).session_when_ready()
+        # Before the request, for the first event may come before its reply.
+        self._sync.solicit(address)
+        with self._sync.claiming(address):
+            found = await session.subscribe(address.service, address.node, options=options, timeout=TIMEOUT)
+            self._negatives.clear(address)
+            self._sync.subscription(address, found)
+            if await self._nodes.find(address) is None:
+                await self._learn(session, address)
+            self._sync.claim(address)
+            written = self._store.write(_subscribed, address, found)
+            before, node = await self._changes.after(written, self._nodes.told)
+        following = before is not None and before.state == "live" and before.subscribed
+        if not (following and found.state == "subscribed") and node.state in _WORTH_A_LOOK:
+            self._sync.in_background(address)
+        return found.state
+
+    async def unsubscribe(self, address: Address, subid: str = "") -> None:
+        """Unsubscribe the account's bare JID; by ``subid``, or the one that the cache knows."""
+        account = self._accounts.get(address.account)
+        session = await account.session_when_ready()
+        node = await self._nodes.find(address)
+        known = subid or (node.subid if node is not None else "")
+        # A synchronisation may be about to subscribe, or wait for the answer.
+        with self._sync.declining(address):
+            try:
+                await session.unsubscribe(address.service, address.node, known, timeout=TIMEOUT)
+            except errors.StanzaError as refusal:
+                if refusal.pubsub_condition == "not-subscribed":
+                    await self._unsubscribed(address, account.interests, session)
+                raise
+            await self._unsubscribed(address, account.interests, session)
+
+    async def _unsubscribed(self, address: Address, interests: frozenset[str], session: Session) -> None:
+        self._negatives.clear(address)
+        self._sync.subscription(address, Subscription(address.node, address.account, "none"))
+        # Presence brings the events of PEP nodes all the same (XEP-0163 4.3).
+        pushed = address.node in interests and (address.own or address.service in session.contacts)
+        first = self._sync.running(address)
+        written = self._store.write(_decline, address, pushed, self._clock() + POLL_MS, first)
+        # A synchronisation under way took the subscription for granted: it begins again.
+        self._sync.disturbed(address)
+        await self._changes.after(written, self._nodes.told)
+
+    async def _learn(self, session: Session, address: Address) -> None:
+        """Find out what can be learnt of a node that was not known."""
+        try:
+            await self._nodes.discover(session, address)
+        except errors.PubSubCachedError as error:
+            # Pending subscribers may not read yet.
+            log.info("%s was subscribed to and can't be read: %s", address, error)
+
+
+def _subscribed(tx: Transaction, address: Address, found: Subscription) -> tuple[NodeRow | None, NodeRow]:
+    """A client's subscription, of a node that may have been removed from the cache meanwhile."""
+    before = node_store.find(tx.connection, address)
+    row = before or node_store.ensure(tx, address)
+    columns: dict[str, Any] = {"subscribed": found.state == "subscribed", "subid": found.subid, "declined": False}
+    return before, node_store.update(tx, row.id, **columns, own_subscription=False)
+
+
+def _decline(
+    tx: Transaction, address: Address, pushed: bool, next_sync: int, first: bool
+) -> tuple[NodeRow, NodeRow] | None:
+    """The row before and after; None where there is none. first: a synchronisation is about to make it."""
+    node = node_store.ensure(tx, address) if first else node_store.find(tx.connection, address)
+    if node is None:
+        return None
+    columns = UNSUBSCRIBED | {"declined": True, "guarantee": "weak" if node.guarantee else ""}
+    if node.state == "live" and not pushed:
+        columns |= {"state": "polled", "reason": "", "next_sync": next_sync}
+    return node, node_store.update(tx, node.id, **columns)

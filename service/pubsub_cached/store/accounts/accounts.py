@@ -1,0 +1,107 @@
+"""Accounts."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from ... import errors
+from ..models import Account, Flag
+from ..rows import AccountRow
+from ..transaction import Transaction
+
+_COLUMNS = (
+    Account.id,
+    Account.jid,
+    Account.origin,
+    Account.enabled,
+    Account.host,
+    Account.port,
+    Account.tls,
+    Account.ca_file,
+    Account.resource,
+)
+
+
+def all(conn: Connection) -> list[AccountRow]:
+    """Every account, in the order they were added; not those removed with their cache kept."""
+    rows = conn.execute(select(*_COLUMNS).where(Account.removed.is_(False)).order_by(Account.id))
+    return [AccountRow(*row) for row in rows]
+
+
+def find(conn: Connection, jid: str) -> AccountRow | None:
+    """The account of a bare JID, or None."""
+    row = conn.execute(select(*_COLUMNS).where(Account.jid == jid, Account.removed.is_(False))).first()
+    return AccountRow(*row) if row else None
+
+
+def own(tx: Transaction, jid: str, *, lasting: bool = False) -> int | None:
+    """The id of an account whose rows are about to be written, None when there is none; see ``Transaction.own``."""
+    id_ = tx.connection.scalar(select(Account.id).where(Account.jid == jid))
+    if id_ is not None:
+        tx.own(id_, lasting=lasting)
+    return id_
+
+
+def ensure(
+    tx: Transaction,
+    jid: str,
+    *,
+    origin: str = "bus",
+    enabled: bool = True,
+    host: str = "",
+    port: int = 0,
+    tls: str = "starttls",
+    ca_file: str = "",
+    resource: str = "",
+) -> AccountRow:
+    """The account with these values, new or changed; one removed with its cache kept comes back to it.
+
+    Raises AccountInUse.
+    """
+    values: dict[str, object] = {
+        "origin": origin,
+        "enabled": enabled,
+        "host": host,
+        "port": port,
+        "tls": tls,
+        "ca_file": ca_file,
+        "resource": resource,
+        "removed": False,
+    }
+    conn = tx.connection
+    own(tx, jid)
+    # One that was removed comes back into sight with its cache.
+    tx.touched.all()
+    if not conn.execute(update(Account).where(Account.jid == jid).values(values)).rowcount:
+        conn.execute(insert(Account).values(jid=jid, **values))
+    row = find(conn, jid)
+    assert row is not None
+    return row
+
+
+def enable(tx: Transaction, jid: str, enabled: bool) -> AccountRow:
+    """Write down whether an account connects. Raises NoSuchAccount for one that was removed, AccountInUse."""
+    own(tx, jid)
+    tx.connection.execute(update(Account).where(Account.jid == jid, ~Account.removed).values(enabled=enabled))
+    row = find(tx.connection, jid)
+    if row is None:
+        raise errors.NoSuchAccount(f"There is no account {jid}.")
+    return row
+
+
+def remove(tx: Transaction, jid: str, keep_cache: bool = False) -> bool:
+    """Forget an account; its nodes, items and flags too unless ``keep_cache``. False when there was none.
+
+    Raises AccountInUse.
+    """
+    conn = tx.connection
+    if find(conn, jid) is None:
+        return False
+    own(tx, jid)
+    tx.touched.all()
+    if keep_cache:
+        conn.execute(update(Account).where(Account.jid == jid).values(removed=True))
+    else:
+        conn.execute(delete(Account).where(Account.jid == jid))
+        conn.execute(delete(Flag).where(Flag.account == jid))
+    return True

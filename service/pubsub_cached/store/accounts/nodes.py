@@ -1,0 +1,296 @@
+"""Nodes: the rows that say what of a service is kept, and how far it may be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert, or_, select
+from sqlalchemy import update as change
+
+from ... import errors
+from ...address import Address
+from .. import whose
+from ..models import Account, Counter, Item, Node
+from ..rows import KEPT, UNPROVED, NodeRow, NodesQuery
+from ..statement import Prepared, Row
+from ..transaction import Transaction, committed_revision
+
+# The columns of a NodeRow after ``address``, in its order.
+_REST = NodeRow.__struct_fields__[3:]
+_BOOLEANS = tuple(_REST.index(name) for name in ("subscribed", "own_subscription", "pinned", "declined"))
+_KEPT_BY_STORE = frozenset({"item_count", "floor", "revision"})
+_WRITABLE = frozenset(_REST) - _KEPT_BY_STORE
+# What changes all the time and tells a client nothing.
+_BOOKKEEPING = frozenset(
+    {
+        "validated_at",
+        "last_read",
+        "last_sync",
+        "next_sync",
+        "proof_at",
+        "failures",
+        "whole_at",
+        "described_at",
+        "item_expire",
+    }
+)
+
+# Of one whose items expire events tell all but that.
+_FOLLOWED = or_(Node.state == "live", and_(Node.state == "polled", Node.item_expire.is_not(None)))
+
+_SELECT: Select[Any] = select(
+    Node.id, Node.account_id, Account.jid, Node.service, Node.node, *(getattr(Node, name) for name in _REST)
+).join(Account, Account.id == Node.account_id)
+
+_AT_ADDRESS = _SELECT.where(
+    Account.jid == bindparam("account"), Node.service == bindparam("service"), Node.node == bindparam("name")
+)
+_BY_ADDRESS = Prepared(_AT_ADDRESS)
+_WITH_REVISION = Prepared(
+    _AT_ADDRESS.add_columns(select(Counter.value).where(Counter.name == "revision").scalar_subquery())
+)
+_BY_ID = Prepared(_SELECT.where(Node.id == bindparam("node")))
+_ACCOUNT = Prepared(select(Account.id).where(Account.jid == bindparam("jid")))
+_SEEN = Prepared(select(func.count()).select_from(Item).where(Item.node_id == bindparam("node"), Item.seen.is_(True)))
+_COUNTED = Prepared(
+    change(Node)
+    .where(Node.id == bindparam("row"))
+    .values(item_count=Node.item_count + bindparam("more"), revision=bindparam("number"))
+)
+_DEMOTED = Prepared(
+    change(Node)
+    .where(Node.id == bindparam("row"))
+    .values(state="stale", reason=bindparam("why"), revision=bindparam("number"))
+)
+_POSTPONED = Prepared(change(Node).where(Node.id == bindparam("row")).values(next_sync=bindparam("at")))
+_LOWERED = Prepared(
+    change(Node)
+    .where(Node.id == bindparam("row"))
+    .values(
+        item_count=Node.item_count - bindparam("fewer"),
+        revision=bindparam("number"),
+        floor=bindparam("number"),
+        completeness=bindparam("left"),
+    )
+)
+
+
+def find(conn: Connection, address: Address) -> NodeRow | None:
+    """The node's row, or None."""
+    account, service, node = address
+    row = _BY_ADDRESS.first(conn, account=account, service=service, name=node)
+    return _node(row) if row else None
+
+
+def find_with_revision(conn: Connection, address: Address) -> tuple[NodeRow | None, int]:
+    """The node's row, or None, and the daemon's revision."""
+    account, service, node = address
+    row = _WITH_REVISION.first(conn, account=account, service=service, name=node)
+    return (_node(row[:-1]), row[-1]) if row else (None, committed_revision(conn))
+
+
+def by_id(conn: Connection, node_id: int) -> NodeRow | None:
+    """The row of this id, or None."""
+    row = _BY_ID.first(conn, node=node_id)
+    return _node(row) if row else None
+
+
+def listing(conn: Connection, query: NodesQuery) -> list[NodeRow]:
+    """Nodes in the order they were first met, at most ``limit``, after the one of id ``after_id``."""
+    statement = _SELECT.where(whose.runs() if query.run else whose.has())
+    equal = {
+        Account.jid: query.account,
+        Node.service: query.service,
+        Node.type: query.type,
+        Node.subtype: query.subtype,
+        Node.analyser: query.analyser,
+        Node.state: query.state,
+        Node.subscribed: query.subscribed,
+    }
+    for column, wanted in equal.items():
+        if wanted is not None:
+            statement = statement.where(column == wanted)
+    if query.analysers is not None:
+        statement = statement.where(Node.analyser.in_(query.analysers))
+    if query.node_prefix:
+        # Not LIKE, which is blind to case in SQLite.
+        statement = statement.where(func.substr(Node.node, 1, len(query.node_prefix)) == query.node_prefix)
+    if query.since is not None:
+        statement = statement.where(Node.revision > min(query.since, 2**63 - 1))
+    if query.after_id is not None:
+        statement = statement.where(Node.id > query.after_id)
+    return [_node(row) for row in conn.execute(statement.order_by(Node.id).limit(query.limit))]
+
+
+def run(conn: Connection) -> list[NodeRow]:
+    """All nodes of the accounts that are run, in the order they were first met."""
+    return [_node(row) for row in conn.execute(_SELECT.where(whose.runs()).order_by(Node.id))]
+
+
+def unread(conn: Connection, node: NodeRow) -> int:
+    """How many of the node's items are without the flag ``read``."""
+    seen: int = _SEEN.value(conn, node=node.id)
+    return node.item_count - seen
+
+
+def all_states(conn: Connection, account: str | None = None) -> list[tuple[int, Address, str]]:
+    """Id, address and state of every node, of one account or of all."""
+    statement = select(Node.id, Account.jid, Node.service, Node.node, Node.state).join(Account).order_by(Node.id)
+    if account is not None:
+        statement = statement.where(Account.jid == account)
+    return [(id_, Address(jid, service, node), state) for id_, jid, service, node, state in conn.execute(statement)]
+
+
+def unmatched(
+    conn: Connection, registered: Collection[str], asked: Collection[str], after: int, limit: int
+) -> list[NodeRow]:
+    """The next nodes, after the one of this id, of accounts that are run: that no registered analyser has, or that
+    one of those that are asked has and that nobody keeps."""
+    alone = and_(Node.analyser.not_in(list(registered)), Node.state.not_in(("gone", "unknown")))
+    waiting = and_(Node.analyser.in_(list(asked)), Node.state == "discovered")
+    statement = _SELECT.where(Node.id > after, or_(alone, waiting), whose.runs()).order_by(Node.id).limit(limit)
+    return [_node(row) for row in conn.execute(statement)]
+
+
+def analysed(conn: Connection, but: Collection[str]) -> list[tuple[Address, str]]:
+    """Every node that has another analyser than these, and which."""
+    statement = select(Account.jid, Node.service, Node.node, Node.analyser).join(Account)
+    statement = statement.where(Node.analyser.not_in(list(but)))
+    return [(Address(jid, service, node), analyser) for jid, service, node, analyser in conn.execute(statement)]
+
+
+def unproved(conn: Connection, account: str = "") -> list[Address]:
+    """The nodes, of an account or of all, of which nothing is shown until the service has let it read them again."""
+    statement = select(Account.jid, Node.service, Node.node).join(Account).where(Node.reason == UNPROVED)
+    if account:
+        statement = statement.where(Account.jid == account)
+    return [Address(*row) for row in conn.execute(statement)]
+
+
+def ensure(tx: Transaction, address: Address) -> NodeRow:
+    """The node's row, made in state ``unknown`` if there is none. Raises NoSuchAccount."""
+    row = find(tx.connection, address)
+    if row is not None:
+        return row
+    account_id = _ACCOUNT.value(tx.connection, jid=address.account)
+    if account_id is None:
+        raise errors.NoSuchAccount(f"There is no account {address.account}.")
+    tx.own(account_id)
+    revision = tx.next_revision()
+    tx.connection.execute(
+        insert(Node).values(
+            account_id=account_id, service=address.service, node=address.node, floor=revision, revision=revision
+        )
+    )
+    return must(find(tx.connection, address))
+
+
+def update(tx: Transaction, node_id: int, **columns: Any) -> NodeRow:
+    """Change columns; the row as it is now.
+
+    A new revision only if something that a client can see changed: not for validated_at, last_read, last_sync,
+    next_sync, proof_at, failures, whole_at, described_at and item_expire. Raises NoSuchNode when the row is gone
+    meanwhile.
+    """
+    if unknown := columns.keys() - _WRITABLE:
+        raise TypeError(f"no column of a node that may be set: {', '.join(sorted(unknown))}")
+    row = must(by_id(tx.connection, node_id))
+    differing = {name: value for name, value in columns.items() if getattr(row, name) != value}
+    if not differing:
+        return row
+    tx.own(row.account_id)
+    if not differing.keys() <= _BOOKKEEPING:
+        differing["revision"] = tx.next_revision()
+    tx.connection.execute(change(Node).where(Node.id == node_id).values(differing))
+    after = must(by_id(tx.connection, node_id))
+    if shown(row) != shown(after):
+        tx.touched.node(node_id, row.address)
+    return after
+
+
+def ask_to_parse(tx: Transaction, node_id: int) -> None:
+    """Have an analyser's deferred parser parse a node's items again. Raises NoSuchNode.
+
+    A version that there is none of is behind every one, and each request has its own, so that what is under way for an
+    earlier one does not settle it.
+    """
+    row = must(by_id(tx.connection, node_id))
+    update(tx, node_id, analyser_version=min(row.analyser_version, 0) - 1)
+
+
+def demote(tx: Transaction, account: str | None, reason: str) -> list[Address]:
+    """Make every node stale that events kept right until now; those that were.
+
+    account: whose; None for all that are run, and those that were removed.
+    """
+    mine = or_(whose.runs(), Account.removed) if account is None else Account.jid == account
+    columns = (Node.id, Node.account_id, Account.jid, Node.service, Node.node, Node.completeness, Node.reason)
+    statement = select(*columns).join(Account, Account.id == Node.account_id).where(_FOLLOWED, mine).order_by(Node.id)
+    changed: list[dict[str, object]] = []
+    demoted: list[Address] = []
+    for id_, account_id, jid, service, node, completeness, before in tx.connection.execute(statement):
+        tx.own(account_id)
+        address = Address(jid, service, node)
+        if completeness != "none" and (before == UNPROVED) != (reason == UNPROVED):
+            tx.touched.node(id_, address)
+        changed.append({"row": id_, "why": reason, "number": tx.next_revision()})
+        demoted.append(address)
+    # All of a start: one by one they would keep the first answer waiting, 0.4 ms each.
+    _DEMOTED.each(tx.connection, changed)
+    return demoted
+
+
+def postpone(tx: Transaction, times: Iterable[tuple[int, int]]) -> None:
+    """When nodes are to be looked at next, by their rows' ids; those that are gone are left out."""
+    _POSTPONED.each(tx.connection, [{"row": node_id, "at": at} for node_id, at in times])
+
+
+def forget(tx: Transaction, node_id: int) -> None:
+    """Delete the row, with its items and tombstones; flags stay."""
+    row = by_id(tx.connection, node_id)
+    if row is not None:
+        tx.own(row.account_id)
+        tx.touched.node(node_id, row.address)
+    tx.connection.execute(delete(Node).where(Node.id == node_id))
+
+
+def count(tx: Transaction, row: NodeRow, more: int) -> NodeRow:
+    """Its items changed, and are ``more`` (or fewer) now; the row as it is now.
+
+    The node's revision is that of the last change.
+    """
+    _COUNTED.run(tx.connection, row=row.id, more=more, number=tx.last_revision)
+    return msgspec.structs.replace(row, item_count=row.item_count + more, revision=tx.last_revision)
+
+
+def lower(tx: Transaction, row: NodeRow, fewer: int, completeness: str) -> NodeRow:
+    """Items were removed here and not by the service; the row as it is now. What came before can't be told any more."""
+    tx.own(row.account_id)
+    number = tx.next_revision()
+    _LOWERED.run(tx.connection, row=row.id, fewer=fewer, number=number, left=completeness)
+    if "none" in (completeness, row.completeness):
+        tx.touched.node(row.id, row.address)
+    return msgspec.structs.replace(
+        row, item_count=row.item_count - fewer, floor=number, revision=number, completeness=completeness
+    )
+
+
+def shown(row: NodeRow) -> bool:
+    """Whether its items may be found by a search: the cache holds a copy, and neither was it denied nor is it gone."""
+    return row.completeness != "none" and row.state in KEPT and row.reason != UNPROVED
+
+
+def must(row: NodeRow | None) -> NodeRow:
+    """A row that should be there. Raises NoSuchNode."""
+    if row is None:
+        raise errors.NoSuchNode("The node was removed from the cache meanwhile; read it again.")
+    return row
+
+
+def _node(row: Row) -> NodeRow:
+    id_, account_id, jid, service, node, *rest = row
+    for index in _BOOLEANS:
+        rest[index] = bool(rest[index])
+    return NodeRow(id_, account_id, Address(jid, service, node), *rest)

@@ -1,0 +1,163 @@
+"""Nodes by the time at which something is to be done about them; of the accounts that are run (``whose``)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from sqlalchemy import BindParameter, ColumnElement, Connection, Select, Text, and_, bindparam, func, or_, select
+
+from ...address import Address
+from .. import whose
+from ..models import Account, Item, Node
+from ..rows import LET_GO, NodeRow
+from ..statement import Prepared, Row
+
+# So many of those that may be very many are read at once.
+PAGE = 256
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A node, as far as a plan needs it."""
+
+    id: int
+    address: Address
+    state: str
+    last_read: int | None
+    item_count: int
+    analyser: str
+    next_sync: int | None
+
+
+_ENTRY: Select[int, str, str, str, str, int | None, int, str, int | None] = select(
+    Node.id,
+    Account.jid,
+    Node.service,
+    Node.node,
+    Node.state,
+    Node.last_read,
+    Node.item_count,
+    Node.analyser,
+    Node.next_sync,
+).join(Account, Account.id == Node.account_id)
+
+
+def of_account(conn: Connection, account: str, states: frozenset[str], after: int = 0) -> list[Entry]:
+    """The next of an account's nodes in these states, after the one of this id; ``PAGE`` at most."""
+    return [_entry(row) for row in _of_account(states).all(conn, jid=account, after=after, most=PAGE)]
+
+
+@lru_cache(maxsize=8)
+def _of_account(states: frozenset[str]) -> Prepared:
+    mine = (Account.jid == bindparam("jid"), Node.id > bindparam("after"), Node.state.in_(_each(states)))
+    return Prepared(_ENTRY.where(*mine).order_by(Node.id).limit(bindparam("most")))
+
+
+def at_service(conn: Connection, account: str, service: str, states: Collection[str]) -> list[Entry]:
+    """An account's nodes of one service in these states."""
+    return _entries(conn, Account.jid == account, Node.service == service, Node.state.in_(list(states)))
+
+
+def subscribed(conn: Connection) -> list[Entry]:
+    """Nodes of which the cache believes that they are subscribed to."""
+    return _entries(conn, Node.subscribed.is_(True), whose.runs())
+
+
+def subscribed_services(conn: Connection) -> list[tuple[str, str]]:
+    """Accounts, and services at which the cache believes that they are subscribed to something."""
+    return _services(conn, Node.subscribed.is_(True))
+
+
+def followed_in_vain(conn: Connection, account: str) -> list[Entry]:
+    """An account's nodes that nobody keeps, of which the daemon has a subscription that it made."""
+    return _entries(conn, Account.jid == account, Node.own_subscription.is_(True), Node.state.in_(list(LET_GO)))
+
+
+def followed(conn: Connection, account: str, service: str) -> list[Entry]:
+    """An account's nodes of one service that are live because they are subscribed to."""
+    return _entries(conn, Account.jid == account, Node.service == service, *_FOLLOWED, whose.runs())
+
+
+def followed_services(conn: Connection) -> list[tuple[str, str]]:
+    """Accounts, and services of which they have such nodes."""
+    return _services(conn, *_FOLLOWED)
+
+
+_FOLLOWED = (Node.subscribed.is_(True), Node.state == "live")
+
+
+def _services(conn: Connection, *conditions: ColumnElement[bool]) -> list[tuple[str, str]]:
+    found = select(Account.jid, Node.service).join(Account, Account.id == Node.account_id).distinct()
+    return [(jid, service) for jid, service in conn.execute(found.where(*conditions, whose.runs()))]
+
+
+def due(conn: Connection, since: tuple[int, int], now: int, states: frozenset[str]) -> list[Entry]:
+    """The next of the nodes in these states whose ``next_sync`` has come, ``PAGE`` at most.
+
+    In the order of ``next_sync`` and the row's id, after those two.
+    """
+    at, row = since
+    return [_entry(found) for found in _due(states).all(conn, at=at, row=row, now=now, most=PAGE)]
+
+
+@lru_cache(maxsize=8)
+def _due(states: frozenset[str]) -> Prepared:
+    at: BindParameter[int] = bindparam("at")
+    later = and_(Node.next_sync >= at, or_(Node.next_sync > at, Node.id > bindparam("row")))
+    come = (later, Node.next_sync <= bindparam("now"), Node.state.in_(_each(states)), whose.runs())
+    return Prepared(_ENTRY.where(*come).order_by(Node.next_sync, Node.id).limit(bindparam("most")))
+
+
+def next_due(conn: Connection, now: int) -> int | None:
+    """The next ``next_sync`` after now, or None."""
+    later = select(func.min(Node.next_sync)).join(Account).where(Node.next_sync > now, whose.runs())
+    found: int | None = conn.scalar(later)
+    return found
+
+
+def next_expiry(conn: Connection, node: NodeRow, after: int) -> int | None:
+    """When the next of the node's items gets too old to be at the service, later than this, ms; None for none.
+
+    Of none is it known that it is younger than what is stored of it.
+    """
+    if node.item_expire is None:
+        return None
+    lasts = node.item_expire * 1000
+    oldest: int | None = conn.scalar(
+        select(func.min(Item.modified_at)).where(Item.node_id == node.id, Item.modified_at > after - lasts)
+    )
+    return oldest + lasts if oldest is not None else None
+
+
+def largest_unread(conn: Connection, limit: int) -> list[Entry]:
+    """Nodes with several items, those first that nobody has read for longest."""
+    found = _entries(conn, Node.item_count > 1, or_(whose.runs(), Account.removed))
+    return sorted(found, key=lambda entry: (entry.last_read or 0, -entry.item_count))[:limit]
+
+
+def unread_since(conn: Connection, analysers: Collection[str], before: int, states: Collection[str]) -> list[Entry]:
+    """Nodes of these analysers in these states that were read, but not since this time, and are not pinned."""
+    mine = (Node.analyser.in_(list(analysers)), Node.state.in_(list(states)), Node.pinned.is_(False))
+    return _entries(conn, *mine, Node.last_read < before, whose.runs())
+
+
+def hidden_before(conn: Connection, before: int) -> list[Entry]:
+    """Nodes denied or gone since before this time, that still hold something."""
+    hidden = (Node.state == "gone") | ((Node.state == "denied") & (Node.item_count > 0))
+    return _entries(conn, hidden, Node.gone_at < before, or_(whose.runs(), Account.removed))
+
+
+def _entries(conn: Connection, *conditions: ColumnElement[bool]) -> list[Entry]:
+    found = _ENTRY.where(*conditions).order_by(func.coalesce(Node.last_read, 0).desc(), Node.id)
+    return [_entry(tuple(row)) for row in conn.execute(found)]
+
+
+def _entry(row: Row) -> Entry:
+    id_, account, service, node, *rest = row
+    return Entry(id_, Address(account, service, node), *rest)
+
+
+def _each(states: Iterable[str]) -> list[Any]:
+    return [bindparam(None, state, Text) for state in sorted(states)]

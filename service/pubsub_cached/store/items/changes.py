@@ -1,0 +1,77 @@
+"""What changed in a node after a revision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection, bindparam, select
+
+from ... import errors
+from ...address import Address
+from ..accounts import nodes
+from ..models import Item, Tombstone
+from ..rows import NodeRow
+from ..statement import Prepared
+from ..transaction import committed_revision
+
+_MOST = 2**63 - 1
+
+
+def _after(table: type[Item] | type[Tombstone]) -> Prepared:
+    return Prepared(
+        select(table.revision, table.item_id)
+        .where(table.node_id == bindparam("node"), table.revision > bindparam("since"))
+        .order_by(table.revision)
+        .limit(bindparam("most"))
+    )
+
+
+_CHANGED = _after(Item)
+_REMOVED = _after(Tombstone)
+
+
+class Changes(NamedTuple):
+    """Ids in the order of their revisions; ``revision`` is where to go on; ``complete`` false: read the node again."""
+
+    changed: list[str]
+    removed: list[str]
+    revision: int
+    complete: bool
+
+
+def since(conn: Connection, address: Address, since: int, limit: int = 500) -> Changes:
+    """What changed after ``since`` (any number), at most ``limit`` changes.
+
+    Raises NoSuchNode.
+    """
+    node = nodes.find(conn, address)
+    if node is None:
+        raise errors.NoSuchNode(f"{address} is not in the cache.")
+    current = committed_revision(conn)
+    complete = node.floor <= since <= current
+    values = {"node": node.id, "since": min(since, _MOST), "most": limit + 1}
+    changed = [(revision, id_, True) for revision, id_ in _CHANGED.all(conn, **values)]
+    removed = [(revision, id_, False) for revision, id_ in _REMOVED.all(conn, **values)]
+    found = sorted(changed + removed)
+    reached = current
+    if len(found) > limit:
+        found = found[:limit]
+        reached = found[-1][0] if found else since
+    return Changes(
+        [id_ for _, id_, there in found if there], [id_ for _, id_, there in found if not there], reached, complete
+    )
+
+
+def any_unknown(conn: Connection, node: NodeRow, ids: Sequence[str]) -> bool:
+    """Whether one of these ids was never an item of the node, nor removed from it by the service.
+
+    Behind a window there are items that nobody knows here; only several ids that were joined into one are then strange.
+    """
+    for table in (Item, Tombstone):
+        known = conn.scalars(select(table.item_id).where(table.node_id == node.id, table.item_id.in_(ids))).all()
+        ids = [id_ for id_ in ids if id_ not in known]
+    if not ids or node.completeness != "window":
+        return bool(ids)
+    held = conn.scalars(select(Item.item_id).where(Item.node_id == node.id)).all()
+    return any(part in id_ for part in held for id_ in ids)

@@ -1,0 +1,93 @@
+"""Items as records: the columns that they are made of, in what order, and how much text they have."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from sqlalchemy.orm import InstrumentedAttribute
+
+from ...address import Address
+from ...records import ItemRecord
+from ..models import Item
+from ..statement import Row
+
+# The keys of a record that come from a column, in the order that ``of_rows`` takes them in.
+FIELDS: dict[str, InstrumentedAttribute[Any]] = {
+    "payload": Item.payload,
+    "data": Item.data,
+    "type": Item.type,
+    "subtype": Item.subtype,
+    "errors": Item.errors,
+    "publisher": Item.publisher,
+    "created": Item.created_at,
+    "modified": Item.modified_at,
+    "namespace": Item.namespace,
+    "flags": Item.flags,
+    "revision": Item.revision,
+}
+# What percent-encoding leaves as it is (RFC 3986 2.3).
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]*").fullmatch
+_decode_errors = msgspec.json.Decoder(list[str]).decode
+
+
+def of_rows(rows: list[Row], uri: str) -> list[ItemRecord]:
+    """Rows of id, place and ``FIELDS``, all of one node; uri: the beginning of their URIs, "" for none."""
+    records: list[ItemRecord] = []
+    for id_, _, payload, data, type_, subtype, errs, publisher, created, modified, namespace, flags, revision in rows:
+        record: ItemRecord = {"id": id_}
+        if payload:
+            record["payload"] = payload
+        if data is not None:
+            record["data"] = data
+        if type_:
+            record["type"] = type_
+        if subtype:
+            record["subtype"] = subtype
+        if errs:
+            record["errors"] = _decode_errors(errs)
+        if publisher:
+            record["publisher"] = publisher
+        if created is not None:
+            record["created"] = created
+        if modified is not None:
+            record["modified"] = modified
+        if namespace:
+            record["namespace"] = namespace
+        if flags is not None:
+            record["flags"] = flags.split()
+        if revision is not None:
+            record["revision"] = revision
+        if uri:
+            record["uri"] = uri + (id_ if _PLAIN(id_) else quote(id_, safe=""))
+        records.append(record)
+    return records
+
+
+def fitting(rows: list[Row], most: int) -> int:
+    """How many rows have texts of at most so many bytes together; one at least."""
+    if 4 * sum([len(row[2] or "") + len(row[3] or "") for row in rows]) <= most:
+        # A character has at most four bytes, so that they mostly need not be counted.
+        return len(rows)
+    size = 0
+    for number, row in enumerate(rows):
+        size += byte_length(row[2]) + byte_length(row[3])
+        if size > most:
+            return max(1, number)
+    return len(rows)
+
+
+def byte_length(text: str | None) -> int:
+    """The length of a text in UTF-8."""
+    if not text:
+        return 0
+    return len(text) if text.isascii() else len(text.encode())
+
+
+@lru_cache(maxsize=1024)
+def uri_before_id(address: Address) -> str:
+    """The URI of an item as far as its id."""
+    return address.uri("")

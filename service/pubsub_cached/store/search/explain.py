@@ -1,0 +1,37 @@
+"""How a search goes through the database: the statements that it runs, each with the database's own plan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, event
+
+from .. import dialect
+from ..statement import Prepared
+from .search import Search, find
+
+
+def explain(conn: Connection, search: Search) -> str:
+    """Run the search, and say what it ran: a statement a paragraph, its plan below it."""
+    ran: list[tuple[str, Any]] = []
+
+    def note(_: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        ran.append((statement, parameters))
+
+    event.listen(conn, "before_cursor_execute", note)
+    Prepared.heard[conn] = ran
+    try:
+        find(conn, search)
+    finally:
+        del Prepared.heard[conn]
+        event.remove(conn, "before_cursor_execute", note)
+    spoken = dialect.of(conn)
+    paragraphs = (
+        (" ".join(statement.split()), *spoken.plan(conn, statement, arguments(given))) for statement, given in ran
+    )
+    return "\n\n".join("\n".join(lines) for lines in paragraphs)
+
+
+def arguments(arguments: Any) -> Any:
+    """As the library takes them, where the driver was given a list."""
+    return tuple(arguments) if isinstance(arguments, list) else arguments

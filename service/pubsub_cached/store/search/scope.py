@@ -1,0 +1,195 @@
+"""Which nodes a search goes through: those that its query names, as far as their items may be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+import msgspec
+from sqlalchemy import BindParameter, ColumnElement, Connection, Text, bindparam, func, or_, select
+
+from .. import dialect, whose
+from ..database import TooMuch
+from ..models import Account, Node
+from ..rows import UNPROVED
+from ..statement import Prepared, Slot, Values, bound, each
+from .query import Query
+
+Truth = ColumnElement[bool]
+
+_ACCOUNTS = Prepared(select(Account.id, Account.jid))
+# So many nodes may be looked at while everybody waits.
+_BRIEF = 2500
+_SOME = Prepared(select(func.count()).select_from(select(Node.id).limit(_BRIEF + 1).subquery()))
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """Which nodes may be shown: those in one of the states, with one of the analysers (None: any)."""
+
+    states: tuple[str, ...]
+    analysers: frozenset[str] | None = None
+
+
+class Named(msgspec.Struct, frozen=True):
+    """Which nodes a query names, by slots; all of them where there are none. own: the services of the accounts."""
+
+    accounts: tuple[Slot, ...] = ()
+    services: tuple[Slot, ...] = ()
+    own: bool = False
+    nodes: tuple[Slot, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self != _ALL
+
+
+_ALL = Named()
+
+
+class Part(msgspec.Struct, frozen=True):
+    """Nodes of one account that are in the same state.
+
+    validated_at: when the first of them was last known to be right, None when that is not known of all.
+    next_sync: when the first of them is due, None when one of them always is.
+    """
+
+    account: str
+    state: str
+    completeness: str
+    nodes: int
+    validated_at: int | None
+    next_sync: int | None
+
+
+def parts(conn: Connection, query: Query, nodes: Shown, *, briefly: bool = False) -> list[Part]:
+    """All the nodes of the scope. Those of a query that names none are looked at again only once something changed.
+
+    briefly: raises TooMuch where many would have to be looked at again.
+    """
+    if constrained(query):
+        return _parts(conn, query, nodes)
+    version = dialect.of(conn).version(conn)
+    known: dict[Shown, tuple[object, list[Part]]] = conn.info.setdefault("parts", {})
+    before, found = known.get(nodes, (None, []))
+    if before != version:
+        if briefly and _SOME.value(conn) > _BRIEF:
+            raise TooMuch
+        found = _parts(conn, query, nodes)
+        # Of an earlier version nothing is asked again.
+        for old in [each for each, (of, _) in known.items() if of != version]:
+            del known[old]
+        known[nodes] = version, found
+    return found
+
+
+def _parts(conn: Connection, query: Query, nodes: Shown) -> list[Part]:
+    names, values = accounts(conn), Values()
+    return [
+        Part(
+            names[account],
+            state,
+            completeness,
+            nodes,
+            validated if knowing == nodes else None,
+            due if dated == nodes else None,
+        )
+        for account, state, completeness, nodes, validated, knowing, due, dated in (
+            _grouped(nodes, named(query, values)).all(conn, values)
+        )
+    ]
+
+
+@lru_cache(maxsize=32)
+def _grouped(nodes: Shown, of: Named) -> Prepared:
+    grouped = (Node.account_id, Node.state, Node.completeness)
+    return Prepared(
+        select(
+            *grouped,
+            func.count(),
+            func.min(Node.validated_at),
+            func.count(Node.validated_at),
+            func.min(Node.next_sync),
+            func.count(Node.next_sync),
+        )
+        .where(*shown(nodes), *are(of))
+        .group_by(*grouped)
+    )
+
+
+def few(conn: Connection, of: Named, values: Values, nodes: Shown, most: int) -> tuple[list[int], int] | None:
+    """The ids of the nodes and how many items they have; None when they are more than ``most``."""
+    found = _few(nodes, of, values.slot(most + 1)).all(conn, values)
+    if len(found) > most:
+        return None
+    return [id_ for id_, _ in found], sum(count for _, count in found)
+
+
+@lru_cache(maxsize=32)
+def _few(nodes: Shown, of: Named, most: Slot) -> Prepared:
+    return Prepared(
+        select(Node.id, Node.item_count).where(*shown(nodes), *are(of)).order_by(Node.id).limit(bound(most))
+    )
+
+
+def count(conn: Connection, query: Query, nodes: Shown) -> int:
+    """How many items the nodes have."""
+    values = Values()
+    return int(_count(nodes, named(query, values)).value(conn, values))
+
+
+@lru_cache(maxsize=32)
+def _count(nodes: Shown, of: Named) -> Prepared:
+    return Prepared(select(func.coalesce(func.sum(Node.item_count), 0)).where(*shown(nodes), *are(of)))
+
+
+def accounts(conn: Connection) -> dict[int, str]:
+    """The JIDs of the accounts."""
+    return dict(_ACCOUNTS.all(conn))
+
+
+def constrained(query: Query) -> bool:
+    """Whether the query names nodes at all."""
+    return bool(query.accounts or query.services or query.nodes)
+
+
+@lru_cache(maxsize=8)
+def shown(nodes: Shown) -> tuple[Truth, ...]:
+    """What has to hold of a node whose items may be shown."""
+    conditions = (
+        Node.state.in_(_each(nodes.states)),
+        Node.completeness != "none",
+        Node.reason != UNPROVED,
+        Node.account_id.in_(select(Account.id).where(whose.has())),
+    )
+    return conditions if nodes.analysers is None else (*conditions, Node.analyser.in_(_each(nodes.analysers)))
+
+
+def _each(values: Iterable[str]) -> list[BindParameter[str]]:
+    """One parameter for each, which unlike one for all can be compiled beforehand; in an order of its own."""
+    return [bindparam(None, value, Text) for value in sorted(values)]
+
+
+def named(query: Query, values: Values) -> Named:
+    """Which nodes the query names. The service "" is the account's own."""
+    return Named(
+        values.slots(query.accounts),
+        values.slots([service for service in query.services if service]),
+        "" in query.services,
+        values.slots(query.nodes),
+    )
+
+
+def are(of: Named) -> list[Truth]:
+    """What has to hold of a node that is named."""
+    conditions: list[Truth] = []
+    if of.accounts:
+        conditions.append(Node.account_id.in_(select(Account.id).where(Account.jid.in_(each(of.accounts)))))
+    services: list[Truth] = []
+    if of.services:
+        services.append(Node.service.in_(each(of.services)))
+    if of.own:
+        services.append(Node.service == select(Account.jid).where(Account.id == Node.account_id).scalar_subquery())
+    if services:
+        conditions.append(or_(*services))
+    if of.nodes:
+        conditions.append(Node.node.in_(each(of.nodes)))
+    return conditions

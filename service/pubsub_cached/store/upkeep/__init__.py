@@ -1,0 +1,1 @@
+"""The database looked at, repaired and compacted."""

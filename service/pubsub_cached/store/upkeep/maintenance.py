@@ -1,0 +1,92 @@
+"""What concerns the whole database, as far as it is the daemon's (``whose``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, func, or_, select, update
+
+from .. import dialect, whose
+from ..accounts import nodes as node_store
+from ..models import Account, Flag, Item, Node, Service, Tombstone
+from ..rows import NodeRow
+from ..transaction import Transaction, committed_revision
+
+
+def revision(conn: Connection) -> int:
+    """The daemon's revision."""
+    return committed_revision(conn)
+
+
+def reset(tx: Transaction) -> list[NodeRow]:
+    """Remove all nodes, items, tombstones and flags, and what was observed of services; the nodes.
+
+    Those of accounts that are run. The accounts stay, but for those removed with their cache kept, and the revisions
+    go on. Raises AccountInUse.
+    """
+    conn = tx.connection
+    for id_, jid in conn.execute(select(Account.id, Account.jid).where(Account.removed)).all():
+        tx.own(id_)
+        conn.execute(delete(Account).where(Account.id == id_))
+        conn.execute(delete(Flag).where(Flag.account == jid))
+    mine = select(Account.id).where(whose.runs())
+    nodes = select(Node.id).where(Node.account_id.in_(mine))
+    removed = node_store.run(conn)
+    for of_node in (Item, Tombstone):
+        conn.execute(delete(of_node).where(of_node.node_id.in_(nodes)))
+    conn.execute(delete(Flag).where(Flag.account.in_(select(Account.jid).where(whose.runs()))))
+    for of_account in (Node, Service):
+        conn.execute(delete(of_account).where(of_account.account_id.in_(mine)))
+    tx.next_revision()
+    tx.touched.all()
+    return removed
+
+
+def expire_tombstones(tx: Transaction, before: int) -> int:
+    """Forget the removals that are older than a time in milliseconds; their number.
+
+    Changes since a revision before the last of them are incomplete from then on.
+    """
+    conn = tx.connection
+    mine = select(Node.id).join(Account).where(or_(whose.runs(), Account.removed))
+    old = and_(Tombstone.removed_at < before, Tombstone.node_id.in_(mine))
+    last = conn.execute(
+        select(Tombstone.node_id, func.max(Tombstone.revision)).where(old).group_by(Tombstone.node_id)
+    ).all()
+    for node_id, highest in last:
+        conn.execute(update(Node).where(Node.id == node_id, Node.floor < highest).values(floor=highest))
+    return conn.execute(delete(Tombstone).where(old)).rowcount
+
+
+def size(conn: Connection) -> int:
+    """Bytes that the database takes, without what it keeps free for later."""
+    return dialect.of(conn).size(conn, whose.has())
+
+
+def statistics(conn: Connection) -> dict[str, Any]:
+    """Counts, the bytes that the database takes, the revision.
+
+    newest: the latest time that was written down, ms. free: bytes free on the disk.
+    """
+    counts = {
+        "accounts": select(func.count()).select_from(Account).where(Account.removed.is_(False)),
+        "nodes": select(func.count()).select_from(Node),
+        "items": select(func.coalesce(func.sum(Node.item_count), 0)),
+        "tombstones": select(func.count()).select_from(Tombstone),
+        "flags": select(func.count()).select_from(Flag),
+    }
+    found: dict[str, Any] = {name: int(conn.scalar(statement) or 0) for name, statement in counts.items()}
+    found["bytes"] = size(conn)
+    if (free := dialect.of(conn).free(conn)) is not None:
+        found["free"] = free
+    if newest := _newest(conn):
+        found["newest"] = newest
+    found["revision"] = committed_revision(conn)
+    return found
+
+
+def _newest(conn: Connection) -> int:
+    """Of the items only the one that changed last is looked at."""
+    last = select(Item.modified_at).order_by(Item.modified.desc()).limit(1)
+    columns = (Node.last_sync, Node.validated_at, Tombstone.removed_at)
+    return max(conn.scalar(last) or 0, *(conn.scalar(select(func.max(column))) or 0 for column in columns))
