@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pubsub_cached.bus import Connection, Match, RemoteError, Signal
-from pubsub_cached.bus.paths import encode
 from pubsub_cached.errors import BusLost
+from pubsub_cached.object_path import of_name
 from tests.support.bus import PrivateBus
 from tests.support.known import note
 from tests.support.prosody import Prosody
@@ -25,7 +25,6 @@ from .sample import Node, fill
 from .terminal import Failed, Terminal
 
 NAME = "im.pubsubcache1"
-ROOT = "/im/pubsubcache1"
 BUS = "org.freedesktop.DBus"
 TIMEOUT = 60.0
 
@@ -49,7 +48,7 @@ class Scene:
         self.address = address
         self.private = private
         self.account = server.jid("alice")
-        self.account_path = f"{ROOT}/account/{encode(self.account)}"
+        self.account_path = of_name("account", self.account)
         self.log_file = directory / "daemon.log"
         self.client: Connection
         self._daemon: asyncio.subprocess.Process | None = None

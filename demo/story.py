@@ -10,9 +10,10 @@ import time
 from typing import Any, NamedTuple
 
 from pubsub_cached.bus import Variant
+from pubsub_cached.object_path import ROOT
 
 from .sample import AVATAR, BLOG, EVENTS, MICROBLOG
-from .scene import NAME, ROOT, Scene, interpreter
+from .scene import NAME, Scene, interpreter
 from .terminal import Failed, Terminal
 
 CACHE = "im.pubsubcache1.Cache"

@@ -148,10 +148,6 @@ def _member(contract: Contract, member: Member) -> Iterator[str]:
     yield from _errors(contract, member.doc.errors, "Errors:")
 
 
-def _direction(member: Member, argument: Argument) -> str:
-    return "" if member.kind == "signal" else argument.direction
-
-
 def _signature(member: Member) -> str:
     if member.kind == "property":
         return f"{member.name}  {member.type}  {member.access}"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pubsub_cached.bus import paths
+from pubsub_cached import object_path
 
 
 @pytest.mark.parametrize(
@@ -23,26 +23,26 @@ from pubsub_cached.bus import paths
     ],
 )
 def test_escaping_as_systemd_does(text: str, element: str) -> None:
-    assert paths.encode(text) == element
-    assert paths.decode(element) == text
+    assert object_path.encode(text) == element
+    assert object_path.decode(element) == text
 
 
 @given(st.text())
 def test_escaping_can_be_undone_and_is_a_path_element(text: str) -> None:
-    element = paths.encode(text)
-    assert paths.decode(element) == text
-    assert paths.is_object_path("/" + element)
+    element = object_path.encode(text)
+    assert object_path.decode(element) == text
+    assert object_path.is_object_path("/" + element)
 
 
 @pytest.mark.parametrize("element", ["", "a_", "a-b", "_4", "_zz", "_41"])
 def test_what_was_not_escaped_is_refused(element: str) -> None:
     with pytest.raises(ValueError, match=r"no escaped text|utf-8"):
-        paths.decode(element)
+        object_path.decode(element)
 
 
 def test_paths_of_objects() -> None:
-    assert paths.object_path("job", ":1.42", "t1") == "/im/pubsubcache1/job/1_42/t1"
-    assert paths.entity_path("account", "a@b") == "/im/pubsubcache1/account/a_40b"
+    assert object_path.of_client("job", ":1.42", "t1") == "/im/pubsubcache1/job/1_42/t1"
+    assert object_path.of_name("account", "a@b") == "/im/pubsubcache1/account/a_40b"
 
 
 HEAVY = {"sqlalchemy", "slixmpp", "lxml", "nh3", "alembic", "secretstorage", "click", "rich"}

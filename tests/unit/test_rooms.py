@@ -18,7 +18,7 @@ KNOWS = {
     "analysers": set(),
     "api": {"analysers", "bus", "cache", "xmpp"},
     "bus": set(),
-    "cache": {"analysers", "bus", "store", "xmpp"},
+    "cache": {"analysers", "store", "xmpp"},
     "cli": {"bus"},
     "store": set(),
     "xmpp": set(),

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
+from .. import object_path
 from ..bus import Interface
-from ..bus.paths import encode
 from .options import Table
 
 if TYPE_CHECKING:
     from ..analysers.registry import Entry
 
-ROOT = "/im/pubsubcache1/analyser"
 STATE = ("Owner", "State", "Failures")
 
 
 def path(name: str) -> str:
     """The object of an analyser."""
-    return f"{ROOT}/{encode(name)}"
+    return object_path.of_name("analyser", name)
 
 
 class Analyser(Interface):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..address import Address
 from ..bus import UNSANDBOXED, Tree
+from ..object_path import ROOT
 from .account import Account
 from .analyser import STATE, Analyser
 from .analyser import path as analyser_path
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from ..cache.jobs import Job as CachedJob
     from ..cache.views.view import View as CachedView
 
-ROOT = "/im/pubsubcache1"
 LOG_CONTROL = "/org/freedesktop/LogControl1"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from dbus_fast import Message
 
-from .paths import is_object_path
+from ..object_path import is_object_path
 
 _LITTLE_ENDIAN = ord("l")
 _VERSION = 1

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..object_path import ROOT, is_object_path
 from .clients import Clients
 from .connection import Connection
 from .dispatch import Dispatcher
 from .interface import Interface, Place
 from .methods import Methods
 from .objects import Object, Objects
-from .paths import ROOT, is_object_path
 from .standard import OBJECT_MANAGER, Standard
 
 HOLD = 20.0

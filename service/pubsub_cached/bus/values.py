@@ -7,8 +7,8 @@ from typing import Any
 
 from dbus_fast.signature import SignatureTree, SignatureType, Variant, get_signature_tree
 
+from ..object_path import is_object_path
 from .marshalling import Record, Records, Written
-from .paths import is_object_path
 
 __all__ = ["Check", "SignatureTree", "Variant", "check_for", "signature_tree", "with_texts"]
 

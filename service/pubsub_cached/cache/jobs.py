@@ -7,14 +7,13 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
-from .. import errors
+from .. import errors, object_path
 
 log = logging.getLogger(__name__)
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 FINISHED: frozenset[JobState] = frozenset({"done", "failed", "cancelled"})
 
-ROOT = "/im/pubsubcache1/job"
 # The part of the path where a client's name stands, for work the daemon begins by itself.
 DAEMON = "daemon"
 KEPT_SECONDS = 60.0
@@ -184,14 +183,14 @@ class Jobs:
 
     def path(self, sender: str, token: str) -> str:
         """A path that no running job has. Raises Conflict."""
-        owner = sender.lstrip(":").replace(".", "_") or DAEMON
+        owner = sender or DAEMON
         if not token:
             self._serial += 1
-            while f"{ROOT}/{owner}/j{self._serial}" in self._jobs:
+            while object_path.of_client("job", owner, f"j{self._serial}") in self._jobs:
                 # A client chose it for another job.
                 self._serial += 1
             token = f"j{self._serial}"
-        path = f"{ROOT}/{owner}/{token}"
+        path = object_path.of_client("job", owner, token)
         if path in self._jobs and not self._jobs[path].finished:
             raise errors.Conflict(f"The token '{token}' is in use by {path}; choose another.")
         if path in self._jobs:

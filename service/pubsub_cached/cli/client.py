@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from ..bus import Connection, Match, Signal, Subscription, Variant
 from ..errors import PubSubCachedError
+from ..object_path import ROOT
 from .failure import Failure, Status, explain
 
 NAME = "im.pubsubcache1"
-ROOT = "/im/pubsubcache1"
 BUS = "org.freedesktop.DBus"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 

@@ -76,7 +76,8 @@ async def look(client: Client) -> dict[str, Any]:
 async def _jobs(client: Client) -> list[dict[str, Any]]:
     """The jobs that the root lists, those that run first."""
     from ..errors import PubSubCachedError
-    from .client import NAME, ROOT
+    from ..object_path import ROOT
+    from .client import NAME
     from .failure import explain
 
     try:

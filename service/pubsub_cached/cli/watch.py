@@ -123,7 +123,7 @@ class _Watch:
             return
         clock = time.strftime("%H:%M:%S")
         if change["signal"] == "AccountChanged":
-            from ..bus.paths import decode
+            from ..object_path import decode
 
             said = f" ({change['error-message']})" if change["error-message"] else ""
             output.say(f"{clock}  {decode(change['path'].rpartition('/')[2])} is {change['state']}{said}")

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from ... import errors
+from ... import errors, object_path
 from ...store.rows import AccountRow
 from ...xmpp.port import Event, Session, SessionState
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ROOT = "/im/pubsubcache1/account"
 
 # How long a call waits for a session that is only just beginning, s; a keyring may be waiting for a person.
 BEGINNING = 10.0
@@ -53,7 +52,7 @@ class Account:
 
     def __init__(self, row: AccountRow, interests: frozenset[str], follower: Follower) -> None:
         self.jid = row.jid
-        self.path = f"{ROOT}/{_escape(row.jid)}"
+        self.path = object_path.of_name("account", row.jid)
         self.row = row
         self.enabled = row.enabled
         self.interests = interests
@@ -286,10 +285,3 @@ class Account:
     def _changed(self, *names: str) -> None:
         for callback in self.on_change:
             callback(self, names)
-
-
-def _escape(text: str) -> str:
-    """An element of an object path, as ``sd_bus_path_encode`` writes it."""
-    from ...bus.paths import encode
-
-    return encode(text)

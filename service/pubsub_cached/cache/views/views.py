@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from ... import errors
+from ... import errors, object_path
 from ...analysers.agent import Peers
 from ...store.search.search import Search
 from ...store.store import Store
@@ -16,7 +16,6 @@ from ..search.search import Searches, parsed_order
 from .view import PAUSE_SECONDS, View
 from .view_source import COUNT_SECONDS, ViewSource
 
-ROOT = "/im/pubsubcache1/view"
 # Of one client.
 AT_MOST = 16
 
@@ -116,14 +115,13 @@ class Views:
             view.touch(touched)
 
     def _path(self, owner: str, token: str) -> str:
-        client = owner.lstrip(":").replace(".", "_")
         if token:
-            path = f"{ROOT}/{client}/{token}"
+            path = object_path.of_client("view", owner, token)
             if path in self._views:
                 raise errors.Conflict(f"The token '{token}' is in use by {path}; choose another.")
             return path
         while True:
             self._serial += 1
-            path = f"{ROOT}/{client}/v{self._serial}"
+            path = object_path.of_client("view", owner, f"v{self._serial}")
             if path not in self._views:
                 return path

@@ -36,14 +36,14 @@ def decode(element: str) -> str:
     return text
 
 
-def object_path(kind: str, sender: str, token: str, *, root: str = ROOT) -> str:
-    """Path of a client's own object: ``object_path("job", ":1.42", "t1")`` → ``/im/pubsubcache1/job/1_42/t1``."""
-    return f"{root}/{kind}/{sender.lstrip(':').replace('.', '_')}/{token}"
+def of_client(kind: str, sender: str, token: str) -> str:
+    """Path of a client's own object: ``of_client("job", ":1.42", "t1")`` → ``/im/pubsubcache1/job/1_42/t1``."""
+    return f"{ROOT}/{kind}/{sender.lstrip(':').replace('.', '_')}/{token}"
 
 
-def entity_path(kind: str, name: str, *, root: str = ROOT) -> str:
-    """Path of a named object: ``entity_path("account", "alice@example.org")``."""
-    return f"{root}/{kind}/{encode(name)}"
+def of_name(kind: str, name: str) -> str:
+    """Path of a named object: ``of_name("account", "a@b")`` → ``/im/pubsubcache1/account/a_40b``."""
+    return f"{ROOT}/{kind}/{encode(name)}"
 
 
 def is_object_path(text: object) -> bool:
