@@ -37,6 +37,7 @@ from .reanalysis.reanalysis import Reanalysis
 from .revalidation.distrust import Distrust
 from .revalidation.revalidation import Revalidation
 from .revalidation.silence import Silence
+from .revalidation.unwritten import Unwritten
 from .search.export import Exports
 from .search.search import Searches
 from .sync.pushes import Pushes
@@ -156,7 +157,8 @@ class House:
             jitter=jitter,
             audit_ms=self._audit_ms,
         )
-        self.distrust = Distrust(store, self.nodes, self.sync, self._negatives, self.proofs)
+        self.unwritten = Unwritten()
+        self.distrust = Distrust(store, self.nodes, self.sync, self._negatives, self.proofs, self.unwritten)
         self.events = Events(
             store,
             self.nodes,
@@ -170,7 +172,7 @@ class House:
         self.sync.caught_up = self.events.caught_up
         silence.distrust = self.distrust.of
         self.events.sooner = self.revalidation.wake
-        self.nodes.due = self.revalidation.due
+        self.nodes.due, self.nodes.unwritten = self.revalidation.due, self.distrust.of_answer
 
     def _make_analysis(self) -> None:
         """What says of nodes what they are, and parses their items again."""
@@ -284,6 +286,7 @@ class House:
         await self.privacy.close()
         await self.jobs.close()
         await self.revalidation.close()
+        await self.unwritten.close()
         await self.sync.close()
         await self.events.close()
         await self.unsubscribing.close()

@@ -273,7 +273,12 @@ class Events:
         return now.definition is not None and now != by
 
     async def _exceeded(self, account: Account, address: Address) -> None:
-        if not await self._max_items.exceeded(account, address):
+        try:
+            told = await self._max_items.exceeded(account, address)
+        except errors.PubSubCachedError as error:
+            log.warning("what the service of %s evicted could not be written down: %s", address, error)
+            told = False
+        if not told:
             await self._distrust.of(address, "max-items")
 
     def _ask(self, question: Question, written: asyncio.Future[_Applied]) -> None:

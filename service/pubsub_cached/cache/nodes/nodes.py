@@ -82,6 +82,8 @@ class Nodes:
         self.unsubscribe: Callable[[Address], None]
         # Hears when a node is due, ms; set by whoever watches the time.
         self.due: Callable[[int], None]
+        # Hears of a node of which what its service answered could not be written down; set by whoever asks it again.
+        self.unwritten: Callable[[Address], None]
         # Has a node's items parsed by what it is now; set by whoever parses again.
         self.parse_again: Callable[[Address], None]
 
@@ -224,8 +226,18 @@ class Nodes:
         return await self.decide(node.address, transitions.shown_again) or node
 
     async def failed(self, address: Address, error: errors.PubSubCachedError) -> errors.PubSubCachedError:
-        """Write down what a failed read means; the result is what a reader is told."""
+        """Write down what a failed read means, once the database works; the result is what a reader is told."""
         told = refusals.for_reader(error, address)
+        try:
+            await self._write_down(address, error, told)
+        except (errors.DatabaseError, errors.StorageFull, errors.Timeout) as failure:
+            log.error("what %s answered could not be written down yet: %s", address, failure)
+            self.unwritten(address)
+        return told
+
+    async def _write_down(
+        self, address: Address, error: errors.PubSubCachedError, told: errors.PubSubCachedError
+    ) -> None:
         meaning = refusals.meaning(error)
         match meaning:
             case "gone":
@@ -241,7 +253,6 @@ class Nodes:
                 await self._interrupted(address)
             case _:
                 await self._failing(address, "stale", refusals.reason(error))
-        return told
 
     async def gone(self, address: Address, redirect: str = "") -> None:
         """The node was deleted: its items are erased, its row stays for a while with the redirect."""

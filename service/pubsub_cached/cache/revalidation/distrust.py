@@ -5,6 +5,7 @@ Source: the coherence model, "What the protocol forces".
 
 from __future__ import annotations
 
+import asyncio
 import functools
 
 from ...address import Address
@@ -16,24 +17,58 @@ from ..nodes.negatives import Negatives
 from ..nodes.nodes import Nodes
 from ..nodes.proofs import BY_ROSTER, Proofs
 from ..nodes.transitions import Columns, still
+from ..policy import servable
 from ..sync.sync import Sync
+from .unwritten import Unwritten
 
 # Reasons to distrust a node of which what is stored was right, as far as events came.
-_MISSED = frozenset({"bounce", "delayed-event", "max-items", "roster", "subscription"})
+_MISSED = frozenset({"bounce", "database", "delayed-event", "max-items", "roster", "subscription"})
 
 
 class Distrust:
-    """Calls nodes stale, and has them synchronised."""
+    """Calls nodes stale, and has them synchronised; once the database works where it fails."""
 
-    def __init__(self, store: Store, nodes: Nodes, sync: Sync, negatives: Negatives, proofs: Proofs) -> None:
+    def __init__(
+        self, store: Store, nodes: Nodes, sync: Sync, negatives: Negatives, proofs: Proofs, unwritten: Unwritten
+    ) -> None:
         self._store = store
         self._nodes = nodes
         self._sync = sync
         self._negatives = negatives
         self._proofs = proofs
+        self._unwritten = unwritten
 
     async def of(self, address: Address, reason: str) -> None:
         """What is stored may be wrong: say so, and synchronise at once."""
+        await self._unwritten.write((address, reason), functools.partial(self._of, address, reason))
+
+    async def of_access(self, address: Address, reason: str) -> None:
+        """Access may have been tightened: nothing is shown until it could be read, after a restart either."""
+        self._proofs.doubt(address)
+        await self.of(address, reason if address.own else UNPROVED)
+
+    async def bounced(self, account: str, event: BounceEvent) -> None:
+        """An error message of a service: events may have been missed."""
+        await self._unwritten.write((account, event), functools.partial(self._bounced, account, event))
+
+    async def roster_changed(self, account: str, contact: str) -> None:
+        """What presence and groups say of a contact's nodes has changed: who may read them, and whether events come."""
+        self._negatives.clear_service(account, contact)
+        await self._unwritten.write((account, contact), functools.partial(self._roster_changed, account, contact))
+
+    def of_answer(self, address: Address) -> None:
+        """What a service answered could not be written down: ask it again once the database works."""
+        self._unwritten.later((address, "database"), functools.partial(self._of_answer, address))
+
+    async def _of_answer(self, address: Address) -> None:
+        node = await self._nodes.find(address)
+        if servable(node):
+            await self._of(address, "database")
+        else:
+            # Nothing is written before the service has answered, so that alone shows whether anything can be.
+            await asyncio.wait([self._sync.in_background(address)])
+
+    async def _of(self, address: Address, reason: str) -> None:
         node = await self._nodes.find(address)
         if node is None or node.state not in KEPT:
             return
@@ -47,21 +82,13 @@ class Distrust:
                 del self._nodes.suspected[address]
         self._sync.in_background(address)
 
-    async def of_access(self, address: Address, reason: str) -> None:
-        """Access may have been tightened: nothing is shown until it could be read, after a restart either."""
-        self._proofs.doubt(address)
-        await self.of(address, reason if address.own else UNPROVED)
-
-    async def bounced(self, account: str, event: BounceEvent) -> None:
-        """An error message of a service: events may have been missed."""
+    async def _bounced(self, account: str, event: BounceEvent) -> None:
         entries = await self._store.read(schedule.at_service, account, event.service, KEPT)
         for entry in entries:
             if event.node in ("", entry.address.node):
                 await self.of(entry.address, "bounce")
 
-    async def roster_changed(self, account: str, contact: str) -> None:
-        """What presence and groups say of a contact's nodes has changed: who may read them, and whether events come."""
-        self._negatives.clear_service(account, contact)
+    async def _roster_changed(self, account: str, contact: str) -> None:
         for entry in await self._store.read(schedule.at_service, account, contact, KEPT | {"denied"}):
             node = await self._nodes.find(entry.address)
             if node is None:

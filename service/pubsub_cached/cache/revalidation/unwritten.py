@@ -1,0 +1,81 @@
+"""Unwritten: what has to be said of nodes and could not be, because the database failed; it is said once it works.
+
+It may fail for hours, and of thousands of nodes there may be something to say by then. So one piece is tried at a
+time, and the next only once that one could be written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Hashable
+
+from ... import errors
+from ...store.database import AccountInUse
+
+log = logging.getLogger(__name__)
+
+# Seconds until it is tried again to write, and the longest, for a database that goes on to fail.
+AGAIN = 1.0
+AGAIN_LONGEST = 60.0
+
+Work = Callable[[], Awaitable[None]]
+
+
+class Unwritten:
+    """Tries again what the database refused, in the order in which it came."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Hashable, Work] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def write(self, key: Hashable, work: Work) -> None:
+        """Do work that writes; where the database fails, later. key: what it is about, once however often it fails."""
+        if not await self._done(work):
+            self.later(key, work)
+
+    def later(self, key: Hashable, work: Work) -> None:
+        """Do work once the database works again, for it has just failed."""
+        self._waiting[key] = work
+        if self._task is None and not self._closed:
+            self._task = asyncio.create_task(self._run(), name="unwritten")
+
+    async def settled(self) -> None:
+        """Wait until everything is written."""
+        while self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def close(self) -> None:
+        """Try nothing any more; the next start validates everything."""
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        delay = AGAIN
+        try:
+            while self._waiting:
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, AGAIN_LONGEST)
+                for key, work in [*self._waiting.items()]:
+                    # What fails again is the last: it may be the only one that does.
+                    del self._waiting[key]
+                    await self.write(key, work)
+                    if key in self._waiting:
+                        break
+                    delay = AGAIN
+        finally:
+            self._task = None
+
+    async def _done(self, work: Work) -> bool:
+        try:
+            await work()
+        except (errors.NoSuchNode, errors.NoSuchAccount, AccountInUse):
+            # Nothing is to be said of a row that went, and of another daemon's nodes by that daemon.
+            return True
+        except errors.PubSubCachedError as error:
+            log.error("what is known of a node could not be written down yet: %s", error)
+            return False
+        return True

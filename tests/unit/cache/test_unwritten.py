@@ -1,0 +1,113 @@
+"""What is known of a node and can't be written down, for the database fails, is neither lost nor left to a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pubsub_cached import errors
+from pubsub_cached.cache.revalidation import unwritten
+from pubsub_cached.xmpp.fake import Service, World
+from pubsub_cached.xmpp.port import BounceEvent
+from tests.support.cached import ALICE, ENTRY, Cached, Make
+
+from .blog import BLOG, MICROBLOG, PUBSUB, followed
+
+pytestmark = pytest.mark.sqlite
+
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unwritten, "AGAIN", 0.001)
+
+
+async def refuse(cache: Cached, *, everything: bool) -> None:
+    """Have the database refuse everything that is written, or nothing any more."""
+    await cache.store.maintain(lambda driver: driver.execute(f"PRAGMA query_only={everything}"))
+
+
+async def recovered(cache: Cached) -> None:
+    """Return once all that happened was looked at, the database works again, and nothing is left to do."""
+    with pytest.raises(errors.DatabaseError):
+        await cache.idle()
+    await refuse(cache, everything=False)
+    await cache.house.unwritten.settled()
+    await cache.idle()
+
+
+async def is_live(cache: Cached, service: Service) -> bool:
+    """Whether the cache has what the service has, and says so."""
+    items, _, info = await cache.read(PUBSUB, MICROBLOG, policy="cache")
+    return info["freshness"] == "live" and {item["id"] for item in items} == {
+        item.id for item in service.items(MICROBLOG)
+    }
+
+
+HAPPENINGS: dict[str, Callable[[Service], object]] = {
+    "publish": lambda service: service.publish(MICROBLOG, "new", ENTRY.format("new")),
+    "retract": lambda service: service.retract(MICROBLOG, "i1"),
+    "purge": lambda service: service.purge(MICROBLOG),
+    "configuration": lambda service: service.configure(MICROBLOG, notify=True, title="Other"),
+    "unsubscribed": lambda service: service.drop_subscription(MICROBLOG, ALICE, notify=True),
+}
+
+
+@pytest.mark.parametrize("happens", HAPPENINGS.values(), ids=HAPPENINGS)
+async def test_what_an_event_said_is_found_out(cached: Make, happens: Callable[[Service], object]) -> None:
+    cache, service = await followed(cached, World())
+    await refuse(cache, everything=True)
+    happens(service)
+    await recovered(cache)
+    assert await is_live(cache, service)
+
+
+async def test_a_deletion_is_found_out(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    await refuse(cache, everything=True)
+    service.delete(MICROBLOG)
+    await recovered(cache)
+    assert cache.signals("gone")
+    with pytest.raises(errors.NoSuchNode):
+        await cache.read(PUBSUB, MICROBLOG, policy="cache")
+
+
+async def test_what_was_missed_when_a_service_bounced_a_message_is_found_out(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    service.publish(MICROBLOG, "missed", ENTRY.format("missed"), notify=False)
+    await refuse(cache, everything=True)
+    cache.world.inject(ALICE, BounceEvent(service=PUBSUB, node=""))
+    await recovered(cache)
+    assert await is_live(cache, service)
+
+
+async def test_what_a_synchronisation_brought_is_fetched_again(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    service.hold()
+    await cache.house.distrust.of(BLOG, "event")
+    await refuse(cache, everything=True)
+    service.publish(MICROBLOG, "new", ENTRY.format("new"))
+    service.release()
+    await recovered(cache)
+    assert await is_live(cache, service)
+
+
+async def test_a_new_node_is_looked_at(cached: Make) -> None:
+    world = World()
+    cache: Cached = await cached(world)
+    own = world.accounts[ALICE].pep
+    await refuse(cache, everything=True)
+    own.create_node(MICROBLOG, owner=ALICE)
+    own.publish(MICROBLOG, "first", ENTRY.format("first"), publisher=ALICE)
+    await recovered(cache)
+    assert await cache.ids(ALICE, MICROBLOG, policy="cache") == ["first"]
+
+
+async def test_a_reader_is_told_what_the_service_said(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    service.configure(MICROBLOG, notify=False, access_model="whitelist")
+    await refuse(cache, everything=True)
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG, policy="network")
+    await recovered(cache)
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
