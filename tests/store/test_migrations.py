@@ -116,6 +116,7 @@ def test_downgrade_and_upgrade_with_data(tmp_path: Path, alembic_runner: Any) ->
         for sql in (
             ACCOUNT,
             "INSERT INTO flag VALUES ('a@b', 's', 'n', 'i', 'read')",
+            "INSERT INTO subscription VALUES (1, 's', 'n', '')",
         ):
             connection.exec_driver_sql(sql)
     alembic_runner.migrate_down_to("base")

@@ -123,6 +123,17 @@ class Node(Base):
     item_expire: Mapped[int | None]
 
 
+class Subscription(Base):
+    """A subscription that the daemon made to a node whose row went before the service had ended it."""
+
+    __tablename__ = "subscription"
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), primary_key=True)
+    service: Mapped[str] = mapped_column(primary_key=True)
+    node: Mapped[str] = mapped_column(primary_key=True)
+    subid: Mapped[str]
+
+
 class Service(Base):
     """What was observed of a service as one account sees it; the columns are ``services.Observed``'s.
 

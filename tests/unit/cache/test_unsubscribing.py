@@ -7,8 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import Definition, from_mapping
+from pubsub_cached.cache.jobs import Job
+from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.store.accounts import nodes as node_store
 from pubsub_cached.xmpp.fake import Service, World
 from pubsub_cached.xmpp.port import ConfigurationEvent
@@ -196,5 +199,113 @@ async def test_one_that_a_client_made_since_the_row_was_read_stays(scene: Scene)
     assert row is not None
     assert row.own_subscription
     await scene.cache.house.subscribing.subscribe(THINGS, {})
-    assert not await sync.unsubscribe(row, claims)
+    assert not await sync.unsubscribe(THINGS, row.subid, claims)
     assert (scene.followed, scene.asked) == (True, 0)
+
+
+FORGETTING = pytest.mark.parametrize("how", ["forget", "reset"])
+
+
+class TestOfANodeWhoseRowGoes:
+    def forget(self, cache: Cached, how: str) -> Job:
+        removal = cache.house.removal
+        return removal.reset() if how == "reset" else removal.purge(PurgeFilter(nodes=(NODE,), forget=True))
+
+    async def forgotten(self, scene: Scene, how: str) -> None:
+        await self.forget(scene.cache, how).wait()
+        await scene.settled()
+        with pytest.raises(errors.NoSuchNode):
+            await scene.node()
+
+    @FORGETTING
+    async def test_it_is_asked_for_once(self, scene: Scene, how: str) -> None:
+        await self.forgotten(scene, how)
+        assert (scene.followed, scene.asked) == (False, 1)
+        await scene.pass_(hours=1)
+        await scene.cache.restart()
+        await scene.settled()
+        assert scene.asked == 1
+
+    @FORGETTING
+    @pytest.mark.parametrize("answer", ["remote-server-timeout", "internal-server-error", ""])
+    async def test_it_is_tried_again_where_it_fails(self, scene: Scene, how: str, answer: str) -> None:
+        if answer:
+            scene.service.fail_next(answer, request="unsubscribe")
+        else:
+            scene.service.ignore_next(request="unsubscribe")
+        await self.forgotten(scene, how)
+        assert (scene.followed, scene.asked) == (True, 1)
+        await scene.pass_(seconds=1)
+        assert scene.asked == 1, "not at once"
+        await scene.pass_(hours=1)
+        assert (scene.followed, scene.asked) == (False, 2)
+
+    @FORGETTING
+    @pytest.mark.parametrize("restarted", [False, True])
+    async def test_it_waits_for_a_session(self, scene: Scene, how: str, restarted: bool) -> None:
+        scene.cache.world.cut(ALICE)
+        await self.forgotten(scene, how)
+        assert scene.followed
+        if restarted:
+            await scene.cache.restart()
+        else:
+            scene.cache.world.resume(ALICE)
+        await scene.settled()
+        assert not scene.followed
+        await scene.cache.restart()
+        await scene.settled()
+        assert scene.asked == 1
+
+    @FORGETTING
+    async def test_a_client_that_subscribes_meanwhile_has_it(self, scene: Scene, how: str) -> None:
+        scene.service.fail_next("remote-server-timeout", request="unsubscribe")
+        await self.forgotten(scene, how)
+        await scene.cache.house.subscribing.subscribe(THINGS, {})
+        await scene.pass_(hours=1)
+        assert (scene.followed, scene.asked) == (True, 1)
+        await self.forgotten(scene, how)
+        assert (scene.followed, scene.asked) == (True, 1), "it is the client's"
+
+    @FORGETTING
+    async def test_a_node_that_is_kept_again_meanwhile_stays_followed(self, scene: Scene, how: str) -> None:
+        scene.service.fail_next("remote-server-timeout", request="unsubscribe")
+        await self.forgotten(scene, how)
+        await scene.cache.read(PUBSUB, NODE)
+        await scene.pass_(hours=1)
+        assert (scene.followed, scene.asked) == (True, 1)
+        await self.forgotten(scene, how)
+        assert (scene.followed, scene.asked) == (False, 2), "it is still the daemon's"
+
+    @FORGETTING
+    async def test_one_that_is_seen_again_and_that_nobody_keeps_does_not(self, scene: Scene, how: str) -> None:
+        scene.service.fail_next("remote-server-timeout", request="unsubscribe")
+        await self.forgotten(scene, how)
+        scene.becomes("discovered")
+        await scene.cache.read(PUBSUB, NODE)
+        await scene.pass_(hours=1)
+        assert (scene.followed, scene.asked) == (False, 2)
+        assert await scene.node() == {"state": "discovered", "subscribed": False, "pinned": False, "items": 0}
+
+    @FORGETTING
+    async def test_what_a_synchronisation_made_meanwhile_is_given_up_too(self, cached: Make, how: str) -> None:
+        """The row goes while the service makes the subscription."""
+        world = World()
+        service = world.service(PUBSUB)
+        service.create_node(NODE)
+        service.publish(NODE, "a", "<x xmlns='urn:x'/>")
+        cache: Cached = await cached(world)
+        cache.house.analysers.register(KEPT, "plugin")
+        scene = Scene(cache, service)
+        service.hold()
+        job = cache.house.sync.job(THINGS)
+        await reaching(service, "subscribe")
+        await self.forget(cache, how).wait()
+        service.fail_next("remote-server-timeout", request="unsubscribe")
+        service.release()
+        with pytest.raises(errors.PubSubCachedError):
+            await job.wait()
+        await scene.settled()
+        assert (scene.followed, scene.asked) == (True, 1)
+        await scene.cache.restart()
+        await scene.settled()
+        assert (scene.followed, scene.asked) == (False, 2)

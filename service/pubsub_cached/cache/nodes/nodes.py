@@ -129,6 +129,8 @@ class Nodes:
             self.tell(before, after)
         else:
             self.privacy.note(after)
+            if is_followed_in_vain(after):
+                self.unsubscribe(after.address)
             self._changes.node(after.address, "added")
 
     def match(self, address: Address, info: DiscoInfo, namespace: str) -> Matched:

@@ -11,6 +11,7 @@ from typing import Any
 from ...address import Address
 from ...analysers.registry import Matched, Subject
 from ...store.accounts import nodes as node_store
+from ...store.accounts import subscriptions
 from ...store.items import items as item_store
 from ...store.rows import KEPT, LET_GO, UNPROVED, Delta, NodeRow
 from ...store.store import Transaction
@@ -139,6 +140,15 @@ def deny(tx: Transaction, address: Address, reason: str, private: Callable[[str]
     since = node.gone_at if node.state == "denied" and node.gone_at is not None else now
     row = node_store.update(tx, node.id, state="denied", reason=reason, subscribed=False, gone_at=since, next_sync=None)
     return node, row
+
+
+def leave(tx: Transaction, made: NodeRow) -> None:
+    """The daemon has subscribed to a node whose row went meanwhile, and which may have another by now."""
+    row = node_store.find(tx.connection, made.address)
+    if row is None:
+        subscriptions.leave(tx, made)
+    elif not row.subscribed:
+        node_store.update(tx, row.id, subscribed=True, own_subscription=True, subid=made.subid)
 
 
 def shown_again(node: NodeRow) -> Columns | None:

@@ -257,22 +257,21 @@ class Subscriptions:
         if not asking.cancelled() and asking.exception() is None:
             self._listed[key] = asking.result()
 
-    async def give_up(self, session: Session, node: NodeRow, claims: int) -> bool:
-        """End the subscription that the daemon itself made, unless that was done already; never another.
+    async def give_up(self, session: Session, address: Address, subid: str, claims: int) -> bool:
+        """End a subscription that the daemon itself made, unless that was done already.
 
-        claims: what it was before the row was read. False where a client has it by now, or is about to, and the row
-        does not say so yet. Raises Offline, Timeout and StanzaError; then it may still be there.
+        claims: what it was before it was read whose it is. False where a client has it by now, or is about to, and
+        that is not written down yet. Raises Offline, Timeout and StanzaError; then it may still be there.
         """
-        address = node.address
         if address in self._claiming or self.claims(address) != claims:
             return False
         _, known = self._known.get(address, (0, None))
-        if node.own_subscription and (known is None or known.state != "none"):
+        if known is None or known.state != "none":
             # Before the request, for whoever subscribes meanwhile does so after it.
             ended = Subscription(address.node, address.account, "none")
             self.remember(address, ended)
             try:
-                await session.unsubscribe(address.service, address.node, node.subid)
+                await session.unsubscribe(address.service, address.node, subid)
             except errors.PubSubCachedError as error:
                 if not _has_ended(error):
                     self._unsure(address, ended)

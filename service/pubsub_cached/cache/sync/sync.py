@@ -16,9 +16,10 @@ from ...address import Address
 from ...store.accounts import schedule
 from ...store.rows import KEPT, UNPROVED, NodeRow
 from ...store.store import Store
-from ...xmpp.port import Session, Subscription
+from ...xmpp.port import Subscription
 from ..accounts.accounts import Accounts
 from ..jobs import Job, Jobs
+from ..nodes import transitions
 from ..nodes.facts import Facts
 from ..nodes.nodes import Nodes
 from .overwrites import Overwrites, Question
@@ -119,7 +120,7 @@ class Sync:
     ) -> NodeRow:
         """Synchronise now and wait; ``full``: fetch everything. Raises what a read would raise."""
         while (running := self._running.get(address)) is not None and running.forgotten:
-            # It ends in vain, and what it made at the service it undoes first.
+            # It ends in vain, and writes down first what it made at the service.
             await running.ended()
         if running is None:
             running = self._begin(address, Running(urgent=True, pin=pin, full=full))
@@ -253,10 +254,10 @@ class Sync:
         """Whether there is no subscription to give up, or a session to do it in."""
         return not node.own_subscription or self._accounts.online(node.address.account)
 
-    async def unsubscribe(self, node: NodeRow, claims: int) -> bool:
-        """Give up the subscription that the daemon itself made; see ``Subscriptions.give_up``. False while offline."""
-        account = self._accounts.get(node.address.account)
-        return account.online and await self._subscriptions.give_up(account.session, node, claims)
+    async def unsubscribe(self, address: Address, subid: str, claims: int) -> bool:
+        """Give up a subscription that the daemon itself made; see ``Subscriptions.give_up``. False while offline."""
+        account = self._accounts.get(address.account)
+        return account.online and await self._subscriptions.give_up(account.session, address, subid, claims)
 
     async def settled(self) -> None:
         """Wait until no synchronisation runs."""
@@ -302,7 +303,7 @@ class Sync:
             running.since_a_gap = self.overwrites.since_a_gap(address)
             node = await self._nodes.find(address)
             if node is None and number:
-                raise await self._forgotten(session, address, running)
+                raise await self._forgotten(address, running)
             if node is not None and node.state == "excluded":
                 # What was made for it at the service is given up by itself.
                 if running.pin:
@@ -326,21 +327,20 @@ class Sync:
                     done = await self._nodes.update(done, pinned=True)
             except errors.NoSuchNode:
                 # The row went, not the node: a service says so in a stanza.
-                raise await self._forgotten(session, address, running) from None
+                raise await self._forgotten(address, running) from None
             if done is not None and (running.whole or not running.full):
                 self.overwrites.compared(address)
                 return done
         raise errors.Timeout(f"{address} changed as a whole {ROUNDS_AT_MOST} times while it was fetched.")
 
-    async def _forgotten(self, session: Session, address: Address, running: Running) -> errors.Cancelled:
-        """The error for whoever waits, once nothing is left of what was made at the service."""
+    async def _forgotten(self, address: Address, running: Running) -> errors.Cancelled:
+        """The error for whoever waits, once what was made at the service is remembered, to be given up."""
         running.forgotten = True
-        if running.made is not None:
+        made = running.made
+        if made is not None and made.own_subscription and self._subscriptions.claims(address) == running.claims:
             # Whoever forgot the node could not know of it.
-            try:
-                await self._subscriptions.give_up(session, running.made, running.claims)
-            except errors.PubSubCachedError as refusal:
-                log.info("the subscription to %s was not given up: %s", address, refusal.message)
+            await self._store.write(transitions.leave, made)
+            self._nodes.unsubscribe(address)
         return errors.Cancelled(
             f"{address} was removed from the cache while it was fetched; read or synchronise it again."
         )

@@ -1,8 +1,8 @@
 """Unsubscribing: what the daemon itself subscribed to is given up once nothing needs it.
 
-A node that is kept no more has in its row that the subscription is the daemon's until the service has ended it. So
-nobody waits for a service that is slow or away: it is asked again, in this session or the next. Source: the coherence
-model, "Synchronisation".
+A node that is kept no more has in its row that the subscription is the daemon's until the service has ended it, and one
+whose row goes leaves it behind. So nobody waits for a service that is slow or away: it is asked again, in this session
+or the next. Source: the coherence model, "Synchronisation".
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ... import errors
 from ...address import Address
-from ...store.accounts import schedule
+from ...store.accounts import subscriptions
 from ...store.rows import NodeRow
 from ...store.store import Store
 from ..jitter import Jitter
@@ -67,8 +67,8 @@ class Unsubscribing:
     async def session_began(self, account: str) -> None:
         """Begin with all that earlier sessions left."""
         self.forget_account(account)
-        for entry in await self._store.read(schedule.followed_in_vain, account):
-            self.begin(entry.address)
+        for address in await self._store.read(subscriptions.in_vain, account):
+            self.begin(address)
 
     def look(self, online: Collection[str], now: int) -> int | None:
         """Ask again where that is due; when it is next, ms, or None."""
@@ -78,16 +78,16 @@ class Unsubscribing:
             del waiting[address]
         return min(waiting.values(), default=None)
 
-    async def forgotten(self, row: NodeRow, claims: int) -> None:
-        """Give up what there is of a node whose row goes; claims: see ``Sync.claims``."""
-        self.forget(row.address)
-        try:
-            await self._sync.unsubscribe(row, claims)
-        except errors.PubSubCachedError as error:
-            log.warning("The subscription to %s could not be given up: %s", row.address, error.message)
+    async def forsake(self, row: NodeRow, claims: int) -> None:
+        """Give up what there is of a node whose row is about to go; claims: see ``Sync.claims``.
 
-    def forget(self, address: Address) -> None:
-        """The node's row is no more."""
+        So no event makes the node known again. Where it can't be now the row leaves it, to ``begin`` with.
+        """
+        self._forget(row.address)
+        if row.own_subscription:
+            await self._ask(row.address, row.subid, claims)
+
+    def _forget(self, address: Address) -> None:
         self._again.pop(address, None)
 
     def forget_account(self, account: str) -> None:
@@ -121,25 +121,30 @@ class Unsubscribing:
             # It may end with the node kept again, and needs what it was subscribed by.
             await self._sync.ended(address)
             claims = self._sync.claims(address)
-            row = await self._nodes.find(address)
-            if row is None or not is_followed_in_vain(row):
-                self.forget(address)
-                return
-            try:
-                ended = await self._sync.unsubscribe(row, claims)
-            except errors.NoSuchAccount:
-                self.forget(address)
-                return
-            except errors.PubSubCachedError as error:
-                log.warning("The subscription to %s could not be given up yet: %s", address, error.message)
-                self._later(address)
-                return
-            if ended:
-                self.forget(address)
+            subid = await self._store.read(subscriptions.find, address)
+            if subid is None:
+                self._forget(address)
+            elif await self._ask(address, subid, claims):
+                await self._store.write(subscriptions.ended, address)
                 await self._nodes.decide(address, _given_up)
-            else:
-                # As soon as there is a session, unless a client has it by then.
-                self._again[address] = _Again(0, self._clock())
+
+    async def _ask(self, address: Address, subid: str, claims: int) -> bool:
+        """Whether the service has ended it; else it is asked again."""
+        try:
+            ended = await self._sync.unsubscribe(address, subid, claims)
+        except errors.NoSuchAccount:
+            self._forget(address)
+            return False
+        except errors.PubSubCachedError as error:
+            log.warning("The subscription to %s could not be given up yet: %s", address, error.message)
+            self._later(address)
+            return False
+        if ended:
+            self._forget(address)
+        else:
+            # As soon as there is a session, unless a client has it by then.
+            self._again[address] = _Again(0, self._clock())
+        return ended
 
     def _later(self, address: Address) -> None:
         failures = self._again.get(address, _Again(0, 0)).failures + 1

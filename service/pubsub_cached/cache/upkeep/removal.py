@@ -103,11 +103,8 @@ class Removal:
             self._sync.all_disturbed()
             removed = await self._changes.after(self._store.write(maintenance.reset), self._all_removed)
             for row in removed:
-                # What was kept, or followed anew, since its turn above.
-                claims = self._sync.claims(row.address)
-                again = await self._store.read(node_store.find, row.address)
-                if again is None and not self._sync.running(row.address):
-                    await self._unsubscribing.forgotten(row, claims)
+                # What was kept, or followed anew, since its turn above; and what could not be given up then.
+                self._left(row)
             return f"{len(removed)} nodes were forgotten."
 
         return self._jobs.start("reset", work, sender, token)
@@ -182,17 +179,24 @@ class Removal:
         dropped = await self._changes.after(self._store.write(drop, row.id), tell)
         if chosen.forget:
             await self._forsake(row)
-            await self._forget(row.id, row.address)
+            await self._forget(row)
             self._negatives.clear(row.address)
         return dropped
 
-    async def _forget(self, node_id: int, address: Address) -> None:
+    async def _forget(self, row: NodeRow) -> None:
         """Remove a row. A synchronisation under way ends in vain, and one that is asked for now begins anew."""
 
-        def tell(_: None) -> None:
-            self._forgotten(address)
+        def tell(last: NodeRow | None) -> None:
+            self._forgotten(row.address)
+            if last is not None:
+                self._left(last)
 
-        await self._changes.after(self._store.write(node_store.forget, node_id), tell)
+        await self._changes.after(self._store.write(node_store.forget, row.id), tell)
+
+    def _left(self, row: NodeRow) -> None:
+        """A row went, and may have left a subscription: one that ``_forsake`` did not end, or that was made since."""
+        if row.own_subscription:
+            self._unsubscribing.begin(row.address)
 
     def _forgotten(self, address: Address) -> None:
         self._sync.forgotten(address)
@@ -205,7 +209,7 @@ class Removal:
         claims = self._sync.claims(row.address)
         # It may have been subscribed to since the row was read.
         now = await self._store.read(node_store.find, row.address)
-        await self._unsubscribing.forgotten(now or row, claims)
+        await self._unsubscribing.forsake(now or row, claims)
 
 
 def _erase(tx: Transaction, node_id: int, state: str, before: int) -> bool:

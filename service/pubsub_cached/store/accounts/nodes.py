@@ -16,6 +16,7 @@ from ..models import Account, Counter, Item, Node
 from ..rows import KEPT, UNPROVED, NodeRow, NodesQuery
 from ..statement import Prepared, Row
 from ..transaction import Transaction, committed_revision
+from . import subscriptions
 
 # The columns of a NodeRow after ``address``, in its order.
 _REST = NodeRow.__struct_fields__[3:]
@@ -170,7 +171,10 @@ def unproved(conn: Connection, account: str = "") -> list[Address]:
 
 
 def ensure(tx: Transaction, address: Address) -> NodeRow:
-    """The node's row, made in state ``unknown`` if there is none. Raises NoSuchAccount."""
+    """The node's row, made in state ``unknown`` if there is none. Raises NoSuchAccount.
+
+    A subscription that an earlier row has left is the new one's.
+    """
     row = find(tx.connection, address)
     if row is not None:
         return row
@@ -179,9 +183,11 @@ def ensure(tx: Transaction, address: Address) -> NodeRow:
         raise errors.NoSuchAccount(f"There is no account {address.account}.")
     tx.own(account_id)
     revision = tx.next_revision()
+    subid = subscriptions.take(tx, account_id, address)
+    left = {} if subid is None else {"subscribed": True, "own_subscription": True, "subid": subid}
     tx.connection.execute(
         insert(Node).values(
-            account_id=account_id, service=address.service, node=address.node, floor=revision, revision=revision
+            account_id=account_id, service=address.service, node=address.node, floor=revision, revision=revision, **left
         )
     )
     return must(find(tx.connection, address))
@@ -247,13 +253,19 @@ def postpone(tx: Transaction, times: Iterable[tuple[int, int]]) -> None:
     _POSTPONED.each(tx.connection, [{"row": node_id, "at": at} for node_id, at in times])
 
 
-def forget(tx: Transaction, node_id: int) -> None:
-    """Delete the row, with its items and tombstones; flags stay."""
+def forget(tx: Transaction, node_id: int) -> NodeRow | None:
+    """Delete the row, with its items and tombstones; flags stay, and so does a subscription that the daemon made.
+
+    The row as it was last, None where there is none.
+    """
     row = by_id(tx.connection, node_id)
     if row is not None:
         tx.own(row.account_id)
         tx.touched.node(node_id, row.address)
+        if row.own_subscription:
+            subscriptions.leave(tx, row)
     tx.connection.execute(delete(Node).where(Node.id == node_id))
+    return row
 
 
 def count(tx: Transaction, row: NodeRow, more: int) -> NodeRow:

@@ -12,7 +12,7 @@ from sqlalchemy import BindParameter, ColumnElement, Connection, Select, Text, a
 from ...address import Address
 from .. import whose
 from ..models import Account, Item, Node
-from ..rows import LET_GO, NodeRow
+from ..rows import NodeRow
 from ..statement import Prepared, Row
 
 # So many of those that may be very many are read at once.
@@ -68,11 +68,6 @@ def subscribed(conn: Connection) -> list[Entry]:
 def subscribed_services(conn: Connection) -> list[tuple[str, str]]:
     """Accounts, and services at which the cache believes that they are subscribed to something."""
     return _services(conn, Node.subscribed.is_(True))
-
-
-def followed_in_vain(conn: Connection, account: str) -> list[Entry]:
-    """An account's nodes that nobody keeps, of which the daemon has a subscription that it made."""
-    return _entries(conn, Account.jid == account, Node.own_subscription.is_(True), Node.state.in_(list(LET_GO)))
 
 
 def followed(conn: Connection, account: str, service: str) -> list[Entry]:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
 from .. import dialect, whose
 from ..accounts import nodes as node_store
+from ..accounts import subscriptions
 from ..models import Account, Flag, Item, Node, Service, Tombstone
 from ..rows import NodeRow
 from ..transaction import Transaction, committed_revision
@@ -22,7 +23,7 @@ def reset(tx: Transaction) -> list[NodeRow]:
     """Remove all nodes, items, tombstones and flags, and what was observed of services; the nodes.
 
     Those of accounts that are run. The accounts stay, but for those removed with their cache kept, and the revisions
-    go on. Raises AccountInUse.
+    go on, and so do subscriptions that the daemon made, until it has given them up. Raises AccountInUse.
     """
     conn = tx.connection
     for id_, jid in conn.execute(select(Account.id, Account.jid).where(Account.removed)).all():
@@ -37,6 +38,9 @@ def reset(tx: Transaction) -> list[NodeRow]:
     conn.execute(delete(Flag).where(Flag.account.in_(select(Account.jid).where(whose.runs()))))
     for of_account in (Node, Service):
         conn.execute(delete(of_account).where(of_account.account_id.in_(mine)))
+    for row in removed:
+        if row.own_subscription:
+            subscriptions.leave(tx, row)
     tx.next_revision()
     tx.touched.all()
     return removed
