@@ -95,7 +95,16 @@ def test_nodes_are_found_by_their_names(db: Database, named: Named, conditions: 
     assert conditions <= set(step.partition("(")[2].rstrip(")").split(" AND "))
 
 
-def test_all_nodes_that_may_be_shown_are_counted_in_the_index_alone(db: Database) -> None:
-    steps = plan(db, scope._grouped(KEPT, Named()))
+def test_how_fresh_all_nodes_are_is_found_where_their_groups_begin(db: Database) -> None:
+    steps = plan(db, scope._all(KEPT))
+    looks = [step for step in steps if " node " in step]
+    group = "account_id=? AND state=? AND completeness=?"
+    assert len(looks) == 5
+    assert all(step.startswith(f"SEARCH node USING COVERING INDEX ix_node_shown ({group}") for step in looks)
+
+
+@pytest.mark.parametrize("prepared", [scope._grouped(KEPT, Named()), scope._looked_at(KEPT)], ids=["told", "counted"])
+def test_nodes_are_looked_at_in_the_index_alone(db: Database, prepared: Prepared) -> None:
+    steps = plan(db, prepared)
     assert "SEARCH node USING COVERING INDEX ix_node_shown (account_id=? AND state=?)" in steps
     assert not any("TEMP" in step for step in steps)

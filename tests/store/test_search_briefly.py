@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, insert, text, update
 
 from pubsub_cached.store import indexes
 from pubsub_cached.store.accounts import nodes
 from pubsub_cached.store.database import TooMuch
 from pubsub_cached.store.models import Node
 from pubsub_cached.store.search import drive, scope, search
+from pubsub_cached.store.search.scope import Shown
 from pubsub_cached.store.search.search import Search
 from pubsub_cached.store.statement import Prepared
 from pubsub_cached.store.store import Store
@@ -117,16 +118,25 @@ def test_long_texts_are_no_little(full: Database) -> None:
     assert briefly(full, sought("vast", fields=frozenset({"id"})))[0] == ["long2", "long1", "long0"]
 
 
-def test_many_nodes_are_looked_at_elsewhere(full: Database) -> None:
-    assert briefly(full, sought("rare"))[0] == ["7"]
+@pytest.mark.parametrize(
+    ("state", "analysers", "expected"),
+    [("live", None, ["7"]), ("polled", None, None), ("live", frozenset({"x"}), None)],
+)
+def test_many_nodes_that_have_to_be_looked_at_are_looked_at_elsewhere(
+    full: Database, state: str, analysers: frozenset[str] | None, expected: list[str] | None
+) -> None:
+    wanted = sought("rare")
+    wanted = replace(wanted, matching=replace(wanted.matching, shown=Shown(("live", "polled"), analysers)))
+    full.write(lambda tx: tx.connection.execute(update(Node).values(analyser="x")))
+    assert briefly(full, wanted)[0] == ["7"]
     account = full.rows("SELECT id FROM account")[0][0]
-    known = {"account_id": account, "service": "s", "state": "live", "completeness": "full", "floor": 0, "revision": 0}
-    rows = [known | {"node": f"n{number}"} for number in range(scope._BRIEF)]
+    known = {"account_id": account, "service": "s", "state": state, "completeness": "full", "floor": 0, "revision": 0}
+    rows = [known | {"node": f"n{number}", "analyser": "x"} for number in range(scope._BRIEF + 1)]
     full.write(lambda tx: tx.connection.execute(insert(Node), rows))
-    assert briefly(full, sought("rare"))[0] is None
+    assert briefly(full, wanted)[0] == expected
     # Once they were, they are known.
-    full.read(search.find, sought("rare"))
-    assert briefly(full, sought("rare"))[0] == ["7"]
+    full.read(search.find, wanted)
+    assert briefly(full, wanted)[0] == ["7"]
 
 
 async def test_what_turns_out_to_take_long_is_cut_off(store: Store) -> None:

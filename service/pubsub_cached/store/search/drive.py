@@ -39,7 +39,7 @@ from .shape import Shape
 FEW = 5000
 _NODES = 500
 # What may be looked at while everybody waits: so many items, for a question with so many values and words.
-BRIEF = 64
+BRIEF = 128
 _VALUES = 64
 _WORDS = 4
 

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any
 
 import msgspec
-from sqlalchemy import BindParameter, ColumnElement, Connection, Text, bindparam, func, or_, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    bindparam,
+    case,
+    column,
+    func,
+    or_,
+    select,
+)
+from sqlalchemy import values as constants
+from sqlalchemy.orm import InstrumentedAttribute
 
 from .. import dialect, whose
 from ..database import TooMuch
 from ..models import Account, Node
 from ..rows import UNPROVED
-from ..statement import Prepared, Slot, Values, bound, each
+from ..statement import Prepared, Row, Slot, Values, bound, each
 from .query import Query
 
 Truth = ColumnElement[bool]
@@ -20,7 +35,6 @@ Truth = ColumnElement[bool]
 _ACCOUNTS = Prepared(select(Account.id, Account.jid))
 # So many nodes may be looked at while everybody waits.
 _BRIEF = 2500
-_SOME = Prepared(select(func.count()).select_from(select(Node.id).limit(_BRIEF + 1).subquery()))
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -43,19 +57,19 @@ class Named(msgspec.Struct, frozen=True):
 
 
 _ALL = Named()
+POLLED = "polled"
 
 
 class Part(msgspec.Struct, frozen=True):
     """Nodes of one account that are in the same state.
 
     validated_at: when the first of them was last known to be right, None when that is not known of all.
-    next_sync: when the first of them is due, None when one of them always is.
+    next_sync: when the first of them is due, None when one of them always is; of polled nodes, of others None.
     """
 
     account: str
     state: str
     completeness: str
-    nodes: int
     validated_at: int | None
     next_sync: int | None
 
@@ -71,9 +85,9 @@ def parts(conn: Connection, query: Query, nodes: Shown, *, briefly: bool = False
     known: dict[Shown, tuple[object, list[Part]]] = conn.info.setdefault("parts", {})
     before, found = known.get(nodes, (None, []))
     if before != version:
-        if briefly and _SOME.value(conn) > _BRIEF:
+        if briefly and _looked_at(nodes).value(conn) > _BRIEF:
             raise TooMuch
-        found = _parts(conn, query, nodes)
+        found = _told(conn, _all(nodes).all(conn))
         # Of an earlier version nothing is asked again.
         for old in [each for each, (of, _) in known.items() if of != version]:
             del known[old]
@@ -82,37 +96,65 @@ def parts(conn: Connection, query: Query, nodes: Shown, *, briefly: bool = False
 
 
 def _parts(conn: Connection, query: Query, nodes: Shown) -> list[Part]:
-    names, values = accounts(conn), Values()
-    return [
-        Part(
-            names[account],
-            state,
-            completeness,
-            nodes,
-            validated if knowing == nodes else None,
-            due if dated == nodes else None,
-        )
-        for account, state, completeness, nodes, validated, knowing, due, dated in (
-            _grouped(nodes, named(query, values)).all(conn, values)
-        )
-    ]
+    values = Values()
+    return _told(conn, _grouped(nodes, named(query, values)).all(conn, values))
+
+
+def _told(conn: Connection, found: list[Row]) -> list[Part]:
+    names = accounts(conn)
+    return [Part(names[account], *rest) for account, *rest in found]
 
 
 @lru_cache(maxsize=32)
 def _grouped(nodes: Shown, of: Named) -> Prepared:
+    """The columns of ``Part``, the account by its id, from a look at each node."""
     grouped = (Node.account_id, Node.state, Node.completeness)
-    return Prepared(
-        select(
-            *grouped,
-            func.count(),
-            func.min(Node.validated_at),
-            func.count(Node.validated_at),
-            func.min(Node.next_sync),
-            func.count(Node.next_sync),
-        )
-        .where(*shown(nodes), *are(of))
-        .group_by(*grouped)
+    found = select(*grouped, _first(Node.validated_at), case((Node.state == POLLED, _first(Node.next_sync))))
+    return Prepared(found.where(*shown(nodes), *are(of)).group_by(*grouped))
+
+
+def _first(time: InstrumentedAttribute[Any]) -> ColumnElement[Any]:
+    """The earliest time of a group; NULL where one of them has none."""
+    return case((func.count(time) == func.count(), func.min(time)))
+
+
+@lru_cache(maxsize=8)
+def _all(nodes: Shown) -> Prepared:
+    """As ``_grouped``, of all nodes: found where their groups begin in ``ix_node_shown``, but for what is polled."""
+    if nodes.analysers is not None:
+        return _grouped(nodes, _ALL)
+    states = constants(column("state", Text)).data([(state,) for state in sorted(nodes.states)]).cte("states")
+    extents = constants(column("extent", Text)).data([("window",), ("full",)]).cte("extents")
+    group = (
+        Node.account_id == Account.id,
+        Node.state == states.c.state,
+        Node.completeness == extents.c.extent,
+        Node.reason != UNPROVED,
     )
+
+    def each_group(wanted: Any, *more: Truth) -> Select[Any]:
+        return select(wanted).where(*group, *more).correlate(Account, states, extents)
+
+    def first(time: InstrumentedAttribute[Any]) -> ColumnElement[Any]:
+        return case((~each_group(Node.id, time.is_(None)).exists(), each_group(func.min(time)).scalar_subquery()))
+
+    found = select(
+        Account.id,
+        states.c.state,
+        extents.c.extent,
+        first(Node.validated_at),
+        case((states.c.state == POLLED, first(Node.next_sync))),
+    )
+    return Prepared(found.where(whose.has(), each_group(Node.id).exists()))
+
+
+@lru_cache(maxsize=8)
+def _looked_at(nodes: Shown) -> Prepared:
+    """How many nodes ``_all`` looks at one by one; counted no further than has to be known."""
+    some = select(Node.id).where(Node.account_id.in_(select(Account.id).where(whose.has())))
+    if nodes.analysers is None:
+        some = some.where(Node.state == POLLED)
+    return Prepared(select(func.count()).select_from(some.limit(_BRIEF + 1).subquery()))
 
 
 def few(conn: Connection, of: Named, values: Values, nodes: Shown, most: int) -> tuple[list[int], int] | None:

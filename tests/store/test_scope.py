@@ -1,0 +1,74 @@
+"""How fresh the nodes of a search are: the same, whichever way it is found."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, update
+
+from pubsub_cached.store.accounts import accounts
+from pubsub_cached.store.models import Account, Node
+from pubsub_cached.store.rows import KEPT, UNPROVED
+from pubsub_cached.store.search import scope
+from pubsub_cached.store.search.query import Query
+from pubsub_cached.store.search.scope import Part, Shown
+
+from .conftest import Database
+
+ACCOUNTS = ("alice@example.org", "bob@example.org", "removed@example.org")
+STATES = ("live", "polled", "stale", "discovered")
+
+
+def expected(rows: list[dict[str, Any]], names: dict[int, str], shown: Shown) -> set[Part]:
+    """From a look at each row."""
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        seen = row["completeness"] != "none" and row["reason"] != UNPROVED and row["account_id"] in names
+        if seen and row["state"] in shown.states and (shown.analysers is None or row["analyser"] in shown.analysers):
+            group = names[row["account_id"]], row["state"], row["completeness"]
+            groups.setdefault(group, []).append(row)
+
+    def first(of: list[dict[str, Any]], time: str) -> int | None:
+        times = [row[time] for row in of]
+        return None if None in times else min(times)
+
+    return {
+        Part(*group, first(of, "validated_at"), first(of, "next_sync") if group[1] == "polled" else None)
+        for group, of in groups.items()
+    }
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_any_nodes(db: Database, seed: int) -> None:
+    chance = random.Random(seed)
+    ids = [db.write(accounts.ensure, jid).id for jid in ACCOUNTS]
+    db.write(lambda tx: tx.connection.execute(update(Account).where(Account.id == ids[-1]).values(removed=True)))
+    rows: list[dict[str, Any]] = [
+        {
+            "account_id": chance.choice(ids),
+            "service": "s",
+            "node": f"n{number}",
+            "state": chance.choice(STATES),
+            "completeness": chance.choice(("none", "window", "full")),
+            "reason": chance.choice(("", "x", UNPROVED)),
+            "analyser": chance.choice(("a", "b")),
+            "validated_at": chance.choice((None, 1, 2, 3)) if seed % 2 else chance.randrange(9),
+            "next_sync": chance.choice((None, 1, 2, 3)) if seed % 3 else chance.randrange(9),
+            "floor": 0,
+            "revision": 0,
+        }
+        for number in range(chance.choice((0, 3, 40)))
+    ]
+    if rows:
+        db.write(lambda tx: tx.connection.execute(insert(Node), rows))
+    names = dict(itertools.islice(zip(ids, ACCOUNTS, strict=True), 2))
+    for shown in (Shown(tuple(KEPT)), Shown(("polled",)), Shown(tuple(KEPT), frozenset({"a"}))):
+        told = expected(rows, names, shown)
+        found = db.read(scope.parts, Query(), shown)
+        assert (set(found), len(found)) == (told, len(told))
+        # The other way, by what names them all.
+        found = db.read(scope.parts, Query(accounts=ACCOUNTS), shown)
+        assert (set(found), len(found)) == (told, len(told))
