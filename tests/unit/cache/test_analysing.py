@@ -53,6 +53,20 @@ async def test_an_index_is_made_and_dropped_with_the_analyser(cached: Make, worl
     assert await found.store.read(indexes.names) == before
 
 
+async def test_what_is_to_be_written_waits_for_one_index_at_a_time(cached: Make, world: World) -> None:
+    found = await cached(world)
+    await found.house.analysing.settled()
+    before = len(await found.store.read(indexes.names))
+    found.house.analysers.register(from_mapping({**RULES, "indexes": ["title", "start"]}), "plugin")
+    writing = []
+    for _ in range(50):
+        writing.append(found.store.write(lambda tx: len(indexes.names(tx.connection))))
+        await asyncio.sleep(0)
+    await found.house.analysing.settled()
+    assert before + 1 in await asyncio.gather(*writing)
+    assert len(await found.store.read(indexes.names)) == before + 2
+
+
 async def test_an_index_on_many_places_is_refused(cached: Make, world: World) -> None:
     found = await cached(world)
     with pytest.raises(errors.InvalidAnalyser, match="indexes"):

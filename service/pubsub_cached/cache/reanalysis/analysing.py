@@ -230,6 +230,9 @@ class Analysing:
                 else:
                     wanted.add(path)
         if frozenset(wanted) != self._indexed:
+            for path in sorted(wanted):
+                # Each by itself: with many items it takes seconds, and whatever else is to be written waits meanwhile.
+                await self._store.write(indexes.ensure, [path])
             await self._store.write(indexes.keep, sorted(wanted))
             self._indexed = frozenset(wanted)
 
