@@ -13,6 +13,7 @@ from msgspec import Meta
 from . import paths
 from .errors import BadConfiguration, InvalidJid
 from .jid import normalise
+from .mistakes import explain
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -204,29 +205,8 @@ def _convert(file: Path, table: dict[str, Any]) -> Config:
     try:
         return msgspec.convert(table, Config)
     except msgspec.ValidationError as error:
-        key, reason = _explain(str(error))
+        key, reason = explain(error, _CHOICES)
     raise _bad(file, key, reason)
-
-
-def _explain(message: str) -> tuple[str, str]:
-    """The key and the reason in a message of msgspec, such as "Expected `int`, got `str` - at `$.cache.total-size`"."""
-    reason, _, place = message.partition(" - at ")
-    key = place.strip("`").removeprefix("$").removeprefix(".")
-    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", reason, re.DOTALL)
-    missing = re.fullmatch(r"Object missing required field `(.*)`", reason, re.DOTALL)
-    if unknown:
-        return _join(key, unknown[1]), "unknown key"
-    if missing:
-        return _join(key, missing[1]), "missing"
-    if reason.startswith("Invalid enum value"):
-        choices = _CHOICES[key.rpartition(".")[2]]
-        value = reason.removeprefix("Invalid enum value ")
-        return key, f"{value} is none of {', '.join(choices)}"
-    return key, reason[:1].lower() + reason[1:]
-
-
-def _join(table: str, key: str) -> str:
-    return f"{table}.{key}" if table else key
 
 
 def _check_database(file: Path, url: str) -> None:

@@ -7,6 +7,7 @@ import os
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dbus_fast import Variant
@@ -275,6 +276,16 @@ async def test_an_account_disconnects_and_connects(client: bus.Frontend) -> None
     await client.property_is(ALICE_PATH, ACCOUNT, "State", "offline")
     await client.call("Connect", path=ALICE_PATH, interface=ACCOUNT)
     await client.property_is(ALICE_PATH, ACCOUNT, "State", "online")
+
+
+async def test_of_an_account_only_what_is_different_is_told(client: bus.Frontend) -> None:
+    await client.property_is(ALICE_PATH, ACCOUNT, "State", "online")
+    await client.call("Disconnect", path=ALICE_PATH, interface=ACCOUNT)
+    told: dict[str, Any] = {}
+    while told.get("State") != "offline":
+        told = bus.plain((await client.until("PropertiesChanged", path=ALICE_PATH))[1])
+    # The service that ships has features while there is a session.
+    assert told == {"State": "offline", "ServerFeatures": []}
 
 
 # The rest

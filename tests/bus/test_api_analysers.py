@@ -54,6 +54,11 @@ class AgentClient(Frontend):
 
         self.bus.add_message_handler(handle)
 
+    async def hear(self) -> None:
+        """Hear the daemon's signals from now on; they come from its unique name."""
+        self.service = (await self.raw("List", interface=ANALYSERS)).sender or ""
+        await self.listen()
+
     async def register(self, name: str = "ticket", **keys: Variant) -> str:
         rules = {"type": Variant("s", "ticket"), "namespace": Variant("s", "urn:example:ticket"), **keys}
         given = {key.replace("_", "-"): value for key, value in rules.items()}
@@ -158,9 +163,7 @@ async def test_a_registration_ends_with_its_owner_unless_it_persists(clients: Ma
 
 async def test_everybody_is_told_of_analysers_that_come_and_go(clients: Make) -> None:
     owner, other = await clients(), await clients()
-    # Signals come from the unique name.
-    other.service = (await other.raw("List", interface=ANALYSERS)).sender or ""
-    await other.listen()
+    await other.hear()
     await owner.register("Ticket", fields=Variant("s", FIELDS))
     assert await other.until("Registered") == ["ticket"]
     assert path("ticket") in await other.objects()
@@ -220,12 +223,22 @@ async def test_names_belong_to_their_living_owner(clients: Make) -> None:
         error, _ = await other.error("Unregister", "s", name, interface=ANALYSERS)
         assert error == ERROR + "NotOwner"
     assert (await other.error("Unregister", "s", "none", interface=ANALYSERS))[0] == ERROR + "NotRegistered"
-    error, message = await other.error("Register", "sa{sv}", "y", {"type": Variant("s", "x")}, interface=ANALYSERS)
-    assert (error, "'node'" in message) == (ERROR + "InvalidAnalyser", True)
-    error, message = await other.error(
-        "Register", "sa{sv}", "y", rules | {"colour": Variant("s", "red")}, interface=ANALYSERS
-    )
-    assert (error, "'colour'" in message) == ("org.freedesktop.DBus.Error.InvalidArgs", True)
+
+
+async def test_a_definition_that_can_not_be_used_is_told_from_a_wrong_argument(clients: Make) -> None:
+    client = await clients()
+    unusable, wrong = ERROR + "InvalidAnalyser", "org.freedesktop.DBus.Error.InvalidArgs"
+    for key, value, expected in (
+        ("node", Variant("s", ""), unusable),
+        ("kind", Variant("s", "heap"), unusable),
+        ("version", Variant("u", 0), unusable),
+        ("version", Variant("t", 2**32), wrong),
+        ("kind", Variant("u", 1), wrong),
+        ("colour", Variant("s", "red"), wrong),
+    ):
+        rules = {"type": Variant("s", "x"), "node": Variant("s", "x")} | {key: value}
+        error, message = await client.error("Register", "sa{sv}", "y", rules, interface=ANALYSERS)
+        assert (error, f"'{key}'" in message) == (expected, True), message
 
 
 async def test_a_client_may_have_sixteen(clients: Make) -> None:
@@ -323,6 +336,7 @@ async def test_an_agent_that_hangs_is_suspended_and_resumed(clients: Make, monke
     client = await clients()
     silent = True
     client.serve(lambda call: None if silent else "{}")
+    await client.hear()
     await client.items("tickets")
     await client.register(**with_agent())
     await client.is_("suspended")
@@ -330,6 +344,8 @@ async def test_an_agent_that_hangs_is_suspended_and_resumed(clients: Make, monke
     assert await client.get("Failures", ANALYSER, path("ticket")) == 3
     assert client.released == ["timeout"]
     assert len(await client.ids()) == 3
+    told = [(await client.until("PropertiesChanged", path=path("ticket")))[1] for _ in range(3)]
+    assert [plain(one) for one in told] == [{"Failures": 1}, {"Failures": 2}, {"State": "suspended", "Failures": 3}]
     silent = False
     await client.call("Resume", path=path("ticket"), interface=ANALYSER)
     assert len(await client.data(3)) == 3
@@ -432,6 +448,31 @@ async def test_reads_do_not_wait_for_an_agent_that_hangs(clients: Make) -> None:
     assert (await reader.node("tickets"))["state"] == "discovered"
     await reader.synchronised()
     assert len(await reader.ids()) == 3
+
+
+async def test_an_item_that_was_not_answered_for_stays_pending_while_the_next_is_asked_for(
+    clients: Make, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents, "SECONDS", 0.5)
+    client = await clients()
+    unanswered: asyncio.Queue[str] = asyncio.Queue()
+
+    def answer(call: Message) -> str | None:
+        if call.body[3] in ("t0", "t1", "t2"):
+            return "{}"
+        unanswered.put_nowait(call.body[3])
+        return None
+
+    client.serve(answer)
+    await client.items("tickets")
+    await client.register(**with_agent())
+    await client.data(3)
+    for id_ in ("t3", "t4"):
+        world.services[SERVICE].publish("tickets", id_, TICKET.format(3))
+        if id_ == "t3":
+            assert await unanswered.get() == "t3"
+    assert await unanswered.get() == "t4"
+    assert (await client.analyser())["pending"] >= 1
 
 
 async def test_an_agent_without_its_object_is_suspended_with_the_reason(clients: Make) -> None:

@@ -92,8 +92,11 @@ async def test_a_job_ends_with_its_message(watched: Watched) -> None:
     watched.start(work)
     assert await watched.finished() == ("done", "", "Three.")
     assert await watched.call("Wait") == ["Three."]
-    last = watched.changes("State")[-1]
-    assert last == {"State": "done", "Done": 3, "Total": 3, "Message": "Three.", "Error": "", "ErrorMessage": ""}
+    assert watched.changes() == [
+        {"State": "running"},
+        {"Done": 3, "Total": 3, "Message": "Counting"},
+        {"State": "done", "Message": "Three."},
+    ]
 
 
 async def test_a_failed_job_answers_with_its_error(watched: Watched) -> None:
@@ -140,17 +143,30 @@ async def test_progress_is_told_at_most_four_times_a_second(watched: Watched) ->
     await watched.finished()
     told = watched.changes("Done", "Total", "Message")
     assert told[0]["Done"] == 1
-    assert told[-1] == {
-        "State": "done",
-        "Done": steps,
-        "Total": steps,
-        "Message": "All steps.",
-        "Error": "",
-        "ErrorMessage": "",
-    }
+    assert told[-1] == {"State": "done", "Done": steps, "Message": "All steps."}
     assert len(told) >= 3, "progress came nowhere between"
     assert len(told) <= 4 * (ended[0] - began[0]) + 1
     assert all(earlier["Done"] <= later["Done"] for earlier, later in pairwise(told))
+
+
+async def test_of_progress_only_what_is_different_is_told(watched: Watched) -> None:
+    go_on = asyncio.Event()
+
+    async def work(job: CachedJob) -> str:
+        job.progress(1, 9)
+        job.progress(1, 9)
+        await go_on.wait()
+        raise errors.NoSuchNode("There is no such node.")
+
+    watched.start(work)
+    await watched.until(lambda: bool(watched.changes("Done")))
+    go_on.set()
+    await watched.finished()
+    assert watched.changes() == [
+        {"State": "running"},
+        {"Done": 1, "Total": 9},
+        {"State": "failed", "Error": errors.NoSuchNode.dbus_name, "ErrorMessage": "There is no such node."},
+    ]
 
 
 async def test_the_last_progress_before_a_pause_is_told(watched: Watched) -> None:

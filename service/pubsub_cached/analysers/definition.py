@@ -5,16 +5,17 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from lxml.etree import _Element
 
 from ..address import Address
 from ..errors import InvalidAnalyser
+from ..mistakes import explain
 from . import element_path
 from . import fields as field_rules
-from .fields import Field
+from .fields import Field, FieldType
 from .item import CoroutineParser, Parser
 
 Kind = Literal["log", "map", "last"]
@@ -27,7 +28,7 @@ MOST_JSON = 65536
 MOST_INDEXES = 16
 _OBJECT_PATH = re.compile(r"/|(?:/[A-Za-z0-9_]+)+")
 _BUS_NAME = re.compile(r"(?=.{1,255}$)[A-Za-z_-][A-Za-z0-9_-]*(?:\.[A-Za-z_-][A-Za-z0-9_-]*)+")
-_AT_KEY = re.compile(r" - at `\$\.?([^`]*)`$")
+_CHOICES = {"kind": get_args(Kind), "callbacks": get_args(Callback), "type": get_args(FieldType)}
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -146,7 +147,10 @@ def checked(definition: Definition) -> Definition:
     if not name or len(name) > MOST_CHARACTERS or not name.isprintable() or re.search(r"[\s/]", name):
         raise InvalidAnalyser(f"'name' is '{name}'; give 1 to {MOST_CHARACTERS} characters without spaces and '/'.")
     if not definition.type.strip() or len(definition.type) > MOST_CHARACTERS or not definition.type.isprintable():
-        raise InvalidAnalyser(f"'type' of '{name}' must be a word that people search for, such as 'event'.")
+        raise InvalidAnalyser(
+            f"'type' of '{name}' is '{definition.type}'; give a word that people search for, such as 'event', of at "
+            f"most {MOST_CHARACTERS} characters."
+        )
     _check_selectors(definition)
     _check_callbacks(definition)
     if not -(2**31) <= definition.priority < 2**31:
@@ -155,8 +159,11 @@ def checked(definition: Definition) -> Definition:
         raise InvalidAnalyser(f"'version' of '{name}' is {definition.version}; count from 1.")
     if len(definition.indexes) > MOST_INDEXES:
         raise InvalidAnalyser(f"'indexes' of '{name}' has {len(definition.indexes)} paths; {MOST_INDEXES} is the most.")
-    if any(not index or len(index) > element_path.LONGEST for index in definition.indexes):
-        raise InvalidAnalyser(f"'indexes' of '{name}' has an empty or too long path.")
+    for index in definition.indexes:
+        if not 1 <= len(index) <= element_path.LONGEST:
+            raise InvalidAnalyser(
+                f"'indexes' of '{name}' has '{index}'; a path has 1 to {element_path.LONGEST} characters."
+            )
     try:
         field_rules.check(definition.fields)
     except element_path.BadPath as error:
@@ -226,10 +233,5 @@ def _fields(given: Any) -> dict[str, Field]:
 
 
 def _told(error: msgspec.ValidationError, inside: str) -> str:
-    """The library's words with the key in front."""
-    message = str(error)
-    found = _AT_KEY.search(message)
-    key = found[1] if found else ""
-    # Within a mapping the library says "[...]" for any of its keys.
-    key = ".".join(part for part in (inside, key.replace("[...]", "*").lstrip(".")) if part) or "analyser"
-    return f"'{key}': {_AT_KEY.sub('', message)}."
+    key, reason = explain(error, _CHOICES)
+    return f"'{'.'.join(part for part in (inside, key) if part) or 'analyser'}': {reason}."

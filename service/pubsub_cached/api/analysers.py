@@ -48,11 +48,11 @@ REGISTER = Table(
         "bus-name": Text(),
         "fields": Text(),
         "indexes": Texts(),
-        "kind": Text(("log", "map", "last")),
+        "kind": Text(),
         "private": Flag(),
         "priority": Number("i", -(2**31), 2**31 - 1),
         "persist": Flag(),
-        "version": Number("u", 1, UINT32),
+        "version": Number("u", 0, UINT32),
     },
 )
 MATCH = Table("Match", {})

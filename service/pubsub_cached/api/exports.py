@@ -9,7 +9,7 @@ from ..address import Address
 from ..bus import UNSANDBOXED, Tree
 from ..object_path import ROOT
 from .account import Account
-from .analyser import STATE, Analyser
+from .analyser import Analyser
 from .analyser import path as analyser_path
 from .analysers import Analysers
 from .cache import Cache
@@ -109,7 +109,7 @@ class Exports:
 
         def state_changed(name: str) -> None:
             if name in served:
-                served[name].changed(*STATE)
+                served[name].tell()
 
         for entry in house.analysers.entries():
             serve(entry)

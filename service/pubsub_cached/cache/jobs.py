@@ -50,9 +50,11 @@ class Job:
 
     def progress(self, done: int, total: int = 0, message: str = "") -> None:
         """Say how far the work is; ``total`` 0 is unknown."""
-        self.done, self.total = done, max(total, done) if total else 0
-        self.message = message or self.message
-        self._changed("Done", "Total", "Message")
+        total = max(total, done) if total else 0
+        message = message or self.message
+        same = {"Done": done == self.done, "Total": total == self.total, "Message": message == self.message}
+        self.done, self.total, self.message = done, total, message
+        self._changed(*(name for name, kept in same.items() if not kept))
 
     def cancel(self) -> None:
         """End the work; does nothing to one that is over."""
@@ -83,7 +85,7 @@ class Job:
         if not queued:
             self.begin()
         try:
-            self.message = await work(self)
+            message = await work(self)
         except asyncio.CancelledError:
             self._end("cancelled", errors.Cancelled(f"The {self.kind} was cancelled."))
         except errors.Cancelled as error:
@@ -94,19 +96,24 @@ class Job:
             log.exception("job %s failed", self.path)
             self._end("failed", errors.Internal(f"The {self.kind} failed; the log of the daemon says why."))
         else:
-            self._end("done", None)
+            self._end("done", None, message)
 
     def _never_begun(self, task: asyncio.Task[None]) -> None:
         """A task that is cancelled before its first step runs nothing at all."""
         if task.cancelled() and not self.finished:
             self._end("cancelled", errors.Cancelled(f"The {self.kind} was cancelled."))
 
-    def _end(self, state: JobState, error: errors.PubSubCachedError | None) -> None:
+    def _end(self, state: JobState, error: errors.PubSubCachedError | None, message: str | None = None) -> None:
         self.state = state
+        self._finished.set()
+        changed = ["State"]
+        if message not in (None, self.message):
+            self.message = message
+            changed.append("Message")
         if error is not None:
             self.error, self.error_message = error.name, error.message
-        self._finished.set()
-        self._changed("State", "Done", "Total", "Message", "Error", "ErrorMessage")
+            changed += ["Error", "ErrorMessage"]
+        self._changed(*changed)
         for callback in self.on_finished:
             callback(self)
 

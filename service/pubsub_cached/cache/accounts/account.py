@@ -59,6 +59,7 @@ class Account:
         self.state: SessionState = "offline"
         self.error = ""
         self.error_message = ""
+        self._told: dict[str, object] = {"State": "offline", "Error": "", "ErrorMessage": "", "ServerFeatures": []}
         # Rises with each session that does not continue the one before it.
         self.epoch = 0
         # Whether what was live in an earlier session has been demoted.
@@ -243,7 +244,9 @@ class Account:
         self.state, self.error, self.error_message = state, error, message
         if state in ("offline", "waiting", "failed"):
             self.not_begun()
-        self._changed("State", "Error", "ErrorMessage", "ServerFeatures")
+        told = self._told
+        self._told = {"State": state, "Error": error, "ErrorMessage": message, "ServerFeatures": self.server_features}
+        self._changed(*(name for name, value in self._told.items() if value != told[name]))
 
     def _tell_online(self) -> None:
         if self.online:

@@ -219,8 +219,7 @@ class Agents:
             if not rows:
                 break
             # Whatever is not parsed by this is not tried again before it is resumed.
-            await self._parse_all(worker, rows, again=False)
-            self._parsed(name, len(rows))
+            self._parsed(name, await self._parse_all(worker, rows, again=False))
         await self._count(worker, version)
 
     def _parsed(self, name: str, count: int) -> None:
@@ -235,8 +234,11 @@ class Agents:
 
         await self._nodes.decide(node.address, choose)
 
-    async def _parse_all(self, worker: _Worker, rows: Sequence[int], *, again: bool) -> None:
-        """A few at a time; again: what can't be parsed now loses what an earlier version made of it."""
+    async def _parse_all(self, worker: _Worker, rows: Sequence[int], *, again: bool) -> int:
+        """A few at a time; of how many something was made.
+
+        again: what can't be parsed now loses what an earlier version made of it.
+        """
         items = await self._store.read(stored_items.these, rows)
         queue = iter(items)
         parsed: dict[int, list[tuple[str, StoredItem]]] = {}
@@ -259,6 +261,7 @@ class Agents:
                 await self._changes.items_after(addresses[node_id], written)
             except errors.NoSuchNode:
                 continue
+        return sum(map(len, parsed.values()))
 
     async def _parse(self, worker: _Worker, item: Stored, *, again: bool) -> StoredItem | None:
         skip = worker.skip
