@@ -70,5 +70,7 @@ def test_any_nodes(db: Database, seed: int) -> None:
         found = db.read(scope.parts, Query(), shown)
         assert (set(found), len(found)) == (told, len(told))
         # The other way, by what names them all.
-        found = db.read(scope.parts, Query(accounts=ACCOUNTS), shown)
+        found = db.read(scope.parts, Query(services=("s",)), shown)
         assert (set(found), len(found)) == (told, len(told))
+        found = db.read(scope.parts, Query(accounts=ACCOUNTS[1:]), shown)
+        assert set(found) == {part for part in told if part.account in ACCOUNTS[1:]}

@@ -19,7 +19,7 @@ from pubsub_cached.store.statement import Prepared
 from pubsub_cached.store.store import Store
 from tests.support.stored import publish
 
-from .conftest import Database
+from .conftest import ACCOUNT, Database
 from .searching import parsed, served, sought
 
 pytestmark = pytest.mark.sqlite
@@ -68,6 +68,8 @@ def where(*clause: Any) -> dict[str, Any]:
         ("rare -common", None, "", []),
         ("never", None, "", []),
         ("rare", where("n", "<", 5), "", []),
+        ("rare", {"accounts": [ACCOUNT]}, "", ["7"]),
+        ("rare", {"accounts": ["nobody@example.org"]}, "", []),
         ("", where("start", "=", "2026-07"), "", ["7"]),
         ("", where("start", "in", ["2026-07", "2026-08"]), "data.n desc", ["7"]),
     ],

@@ -97,7 +97,7 @@ def briefly(conn: Connection, shape: Shape, values: Values, words: Words) -> Dri
         clause for clause in shape.where if isinstance(clause, Condition) and clause.operator in criteria.INDEXED
     ]
     # Other clauses may take long for a single item, and a name may be that of many nodes.
-    if len(leading) < len(shape.where) or shape.symbols or shape.unwanted_symbols or shape.named:
+    if len(leading) < len(shape.where) or shape.symbols or shape.unwanted_symbols or not shape.named.by_account:
         raise TooMuch
     if len(values.taken) > _VALUES or len(words.wanted) > _WORDS:
         raise TooMuch

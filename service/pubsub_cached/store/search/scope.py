@@ -55,6 +55,11 @@ class Named(msgspec.Struct, frozen=True):
     def __bool__(self) -> bool:
         return self != _ALL
 
+    @property
+    def by_account(self) -> bool:
+        """Whether whole accounts are, or all of them."""
+        return not (self.services or self.own or self.nodes)
+
 
 _ALL = Named()
 POLLED = "polled"
@@ -75,12 +80,18 @@ class Part(msgspec.Struct, frozen=True):
 
 
 def parts(conn: Connection, query: Query, nodes: Shown, *, briefly: bool = False) -> list[Part]:
-    """All the nodes of the scope. Those of a query that names none are looked at again only once something changed.
+    """All the nodes of the scope. Those of whole accounts are looked at again only once something changed.
 
     briefly: raises TooMuch where many would have to be looked at again.
     """
-    if constrained(query):
-        return _parts(conn, query, nodes)
+    if query.services or query.nodes:
+        values = Values()
+        return _told(conn, _grouped(nodes, named(query, values)).all(conn, values))
+    found = _everywhere(conn, nodes, briefly)
+    return [part for part in found if part.account in query.accounts] if query.accounts else found
+
+
+def _everywhere(conn: Connection, nodes: Shown, briefly: bool) -> list[Part]:
     version = dialect.of(conn).version(conn)
     known: dict[Shown, tuple[object, list[Part]]] = conn.info.setdefault("parts", {})
     before, found = known.get(nodes, (None, []))
@@ -93,11 +104,6 @@ def parts(conn: Connection, query: Query, nodes: Shown, *, briefly: bool = False
             del known[old]
         known[nodes] = version, found
     return found
-
-
-def _parts(conn: Connection, query: Query, nodes: Shown) -> list[Part]:
-    values = Values()
-    return _told(conn, _grouped(nodes, named(query, values)).all(conn, values))
 
 
 def _told(conn: Connection, found: list[Row]) -> list[Part]:
@@ -186,11 +192,6 @@ def _count(nodes: Shown, of: Named) -> Prepared:
 def accounts(conn: Connection) -> dict[int, str]:
     """The JIDs of the accounts."""
     return dict(_ACCOUNTS.all(conn))
-
-
-def constrained(query: Query) -> bool:
-    """Whether the query names nodes at all."""
-    return bool(query.accounts or query.services or query.nodes)
 
 
 @lru_cache(maxsize=8)
