@@ -233,6 +233,22 @@ def test_there_what_a_window_made_room_of_is_older_than_all_of_it(db: Database) 
     assert listed(db, node) == list("bcdea")
 
 
+@pytest.mark.parametrize("moves", [False, None])
+def test_there_what_made_room_of_an_older_one_and_is_gone_is_removed(db: Database, moves: bool | None) -> None:
+    node = db.node(completeness="window")
+    replace(db, node, "acd", full=False)
+    delta = replace(db, node, "bcd", full=False, moves=moves, keep=3)
+    assert (delta.changed, delta.removed) == (["b"], ["a"])
+    assert listed(db, node) == list("bcd")
+
+
+def test_there_what_made_room_of_an_older_one_stays_as_long_as_it_is_there(db: Database) -> None:
+    node = db.node(completeness="window")
+    replace(db, node, "acd", full=False)
+    assert not replace(db, node, "abcd", there="a", full=False, moves=False, keep=3)
+    assert listed(db, node) == list("acd")
+
+
 def test_before_it_is_known_the_order_of_creation_shows_that_they_stay(db: Database, node: NodeRow) -> None:
     db.write(publish, node.id, [item("b", "again")])
     replace(db, node, ["a", item("b", "again"), "c", "d"], moves=None)

@@ -13,7 +13,7 @@ import pytest
 from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.cache.options import SearchOptions
-from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
+from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make, answered
 
 from .blog import MICROBLOG, PUBSUB
@@ -209,6 +209,27 @@ async def test_an_old_item_of_a_window_has_the_content_that_the_service_has(cach
     items, *_ = await cache.read(PUBSUB, MICROBLOG, policy="cache")
     assert [item["id"] for item in items] == list("ahgf")
     assert "a unheard" in items[0]["payload"]
+
+
+@pytest.mark.parametrize(
+    ("profile", "events", "kept", "found"),
+    [(EJABBERD, "adf", "fda", "fde"), (LIBERVIA, "bad", "dab", "daf")],
+    ids=["ejabberd", "where that is not known"],
+)
+async def test_an_old_item_that_an_event_brought_into_a_window_and_that_is_gone_makes_room_again(
+    cached: Make, profile: Profile, events: str, kept: str, found: str
+) -> None:
+    cache, service = await begin(cached, profile, "abcdef", window=3)
+    if profile is EJABBERD:
+        cache.house.sync.facts.overwritten(ADDRESS, False)
+    for id_ in events:
+        await event(cache, service, id_)
+    await fetched(cache)
+    assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == list(kept)
+    service.expire_items(MICROBLOG, events[0])
+    await fetched(cache)
+    assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == list(found)
+    assert cache.removed() == [events[0]]
 
 
 async def test_before_it_is_known_where_a_service_leaves_overwritten_items_a_walk_survives_as_well(

@@ -14,6 +14,7 @@ import msgspec
 
 from ... import errors
 from ...address import Address
+from ...store.items.order import made_room
 from ...store.items.outline import Outline
 from ...store.rows import StoredItem
 from ...xmpp.port import Item, Session
@@ -53,14 +54,18 @@ async def look_up(
 
 
 def _lacking(before: Outline, newest: Sequence[StoredItem]) -> list[str]:
-    """What is stored and, by its publication or its creation, not older than the oldest of these that is stored."""
+    """What is stored and, by its publication or its creation, not older than the oldest of these that is stored.
+
+    All that is stored where some of these made room for it, and so are older than it, if it is there still.
+    """
     places = {line.id: number for number, line in enumerate(before.lines)}
     oldest = next((places[item.id] for item in newest if item.id in places), None)
     if oldest is None:
         return []
     made, came = before.lines[oldest].created, {item.id for item in newest}
+    older = made_room((item.id for item in newest), places)
     return [
         line.id
         for number, line in enumerate(before.lines)
-        if line.id not in came and (number > oldest or line.created > made)
+        if line.id not in came and (older or number > oldest or line.created > made)
     ]

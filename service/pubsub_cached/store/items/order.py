@@ -5,7 +5,7 @@ A cursor holds such a number, so one that stays where it is keeps every cursor g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 
 from ..transaction import STRIDE
 
@@ -31,6 +31,17 @@ def arrange(places: Sequence[int | None], fresh: Callable[[], int]) -> list[int]
             arranged.append(high)
         assert len(arranged) == index + (position < len(staying))
     return arranged
+
+
+def made_room(ids: Iterable[str], stored: Container[str]) -> bool:
+    """Whether an item that is not stored precedes, in a service's order, one that is: it went for what is stored."""
+    unknown = False
+    for id_ in ids:
+        if id_ not in stored:
+            unknown = True
+        elif unknown:
+            return True
+    return False
 
 
 def _between(low: int | None, high: int | None, count: int, fresh: Callable[[], int]) -> list[int] | None:

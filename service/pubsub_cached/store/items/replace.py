@@ -13,7 +13,7 @@ from ..accounts import nodes
 from ..rows import Delta, NodeRow, StoredItem
 from ..transaction import Transaction
 from .batch import Batch, Held, all_held, delete_rows, last_of_each, published_again
-from .order import arrange
+from .order import arrange, made_room
 
 
 def replace(
@@ -34,6 +34,8 @@ def replace(
     the oldest of them that was stored were removed, and those that are in one are dropped as by an eviction. If none
     was stored, there is a gap behind them, and the rows beyond it are dropped as well. there: rows that the service has
     among its older ones, wherever they are stored: those of them that are in ``items`` stay, the others are dropped.
+    Where one of ``items`` made room for what is stored, unless the service moves items, all that is stored and is
+    neither in ``items`` nor ``there`` was removed.
 
     moves: whether the service has what is published again as its newest. Where it has, the order becomes the one given,
     with kept rows that are newer after it. Where it has not, the one given is that of creation, and rows that are
@@ -46,7 +48,7 @@ def replace(
     kept, there = frozenset(kept), frozenset(there)
     given = {item.id: item for item in last_of_each(items) if item.id in stored or item.id not in there}
     others = [row for row in stored.values() if row.item_id not in given and row.item_id not in kept]
-    removed, beyond = _swept(stored, given, others, there, full)
+    removed, beyond = _swept(stored, given, others, kept, there, full=full, moves=moves)
     staying = {row.item_id: row for row in stored.values()}
     for row in (*removed, *beyond):
         del staying[row.item_id]
@@ -80,11 +82,22 @@ def replace(
 
 
 def _swept(
-    stored: dict[str, Held], given: dict[str, StoredItem], others: list[Held], there: frozenset[str], full: bool
+    stored: dict[str, Held],
+    given: dict[str, StoredItem],
+    others: list[Held],
+    kept: frozenset[str],
+    there: frozenset[str],
+    *,
+    full: bool,
+    moves: bool | None,
 ) -> tuple[list[Held], list[Held]]:
     """Of the rows that did not come: those that the service removed, and those beyond a gap."""
     if full:
         return others, []
+    placed = (id_ for id_ in given if id_ not in there)
+    if not moves and made_room(placed, stored.keys() | kept):
+        # All that is stored was looked up, for it stands where an older one does.
+        return [row for row in others if row.item_id not in there], [row for row in others if row.item_id in there]
     oldest = next((stored[id_] for id_ in given if id_ in stored and id_ not in there), None)
     if oldest is None:
         return [], others if given else []
