@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import event
 
-from pubsub_cached import errors
+from pubsub_cached import errors, pace
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import Analysis, Subject, from_mapping
 from pubsub_cached.analysers.item import ItemContext
@@ -65,6 +66,32 @@ async def test_what_is_to_be_written_waits_for_one_index_at_a_time(cached: Make,
     await found.house.analysing.settled()
     assert before + 1 in await asyncio.gather(*writing)
     assert len(await found.store.read(indexes.names)) == before + 2
+
+
+@pytest.mark.sqlite
+async def test_others_have_their_turn_between_one_analyser_and_the_next(
+    cached: Make, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As where each takes long.
+    monkeypatch.setattr(pace, "SLICE", -1.0)
+    found = await cached(world)
+    await found.house.analysing.settled()
+    asked: list[int] = []
+    turn = 0
+
+    def see(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if "analyser_version <" in statement:
+            asked.append(turn)
+
+    event.listen(found.store._connection, "before_cursor_execute", see)
+    for name in ("x", "y", "z"):
+        found.house.analysers.register(from_mapping({**RULES, "name": name}), "plugin")
+    settling = asyncio.create_task(found.house.analysing.settled())
+    while not settling.done():
+        await asyncio.sleep(0)
+        turn += 1
+    event.remove(found.store._connection, "before_cursor_execute", see)
+    assert len(asked) == len(set(asked)) == 3
 
 
 async def test_an_index_on_many_places_is_refused(cached: Make, world: World) -> None:

@@ -19,6 +19,7 @@ from ...address import Address
 from ...analysers.agent import Peers
 from ...analysers.definition import Definition, from_mapping
 from ...analysers.registry import Matched, Registry
+from ...pace import Pace
 from ...store import indexes
 from ...store.accounts import analysers as analyser_store
 from ...store.store import Store
@@ -211,8 +212,10 @@ class Analysing:
         came, self._came = self._came, set()
         try:
             if any(self._registry.get(name) is not None for name in came):
+                pace = Pace()
                 for name in sorted(came):
                     await self._reanalysis.catch_up(name)
+                    await pace.kept()
                 await self._reanalysis.adopt(came)
         except errors.STORAGE:
             self._came |= came
