@@ -363,6 +363,21 @@ async def test_the_log_of_a_large_commit_is_cut_off(store: Store, path: Path, ad
 
 
 @pytest.mark.sqlite
+async def test_nothing_of_a_large_transaction_is_written_before_its_end(
+    store: Store, path: Path, address: Address
+) -> None:
+    node = await store.write(nodes.ensure, address)
+    before = log_of(path)
+
+    def written(tx: Transaction) -> int:
+        publish(tx, node.id, [item(str(number), "x" * 3000) for number in range(2000)])
+        return log_of(path)
+
+    assert await store.write(written) == before
+    assert log_of(path) > before
+
+
+@pytest.mark.sqlite
 async def test_a_log_that_is_read_from_is_brought_into_the_file_later(
     store: Store, path: Path, address: Address
 ) -> None:

@@ -25,6 +25,9 @@ T = TypeVar("T")
 _STEPS = 50_000
 # The size of the write-ahead log beyond which it is brought into the file, and what is left of it then, bytes.
 LOG_BYTES = 4 * 1024 * 1024
+# What a transaction may change before some of it is written to the log early. A page that changes once more after that
+# is written again, and all that follows it in the log is summed up anew. It goes with the commit.
+_UNWRITTEN_KIB = 16 * 1024
 
 
 class File:
@@ -107,6 +110,8 @@ class Session:
         # SQLite would do so within a commit, which takes several times as long then.
         self._driver.execute("PRAGMA wal_autocheckpoint=0")
         self._driver.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")
+        # Of a number of pages SQLite looks at the last byte to tell whether any is meant.
+        self._driver.execute(f"PRAGMA cache_spill=-{_UNWRITTEN_KIB}")
 
     @property
     def in_transaction(self) -> bool:
