@@ -107,7 +107,7 @@ def test_a_key_that_the_table_lacks_is_a_fault() -> None:
         ({"revision": "7"}, struct.error),
         ({"index": -1}, struct.error),
         ({"index": 2**32}, struct.error),
-        ({"first": 1}, TypeError),
+        ({"first": 1}, AttributeError),
         ({"first": "\ud800"}, UnicodeEncodeError),
     ],
 )

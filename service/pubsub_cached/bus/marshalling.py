@@ -183,20 +183,17 @@ def _put_record(buffer: bytearray, record: Mapping[str, Any], entries: Mapping[s
     padding = 0
     for key, value in record.items():
         entry = entries[key]
-        if entry.is_text and len(value) > _REMEMBERED:
-            data = value.encode()
-            size = len(data)
-            buffer += entry.pack(entry.start, size)
-            buffer += data
-            end = entry.ends[size & 7]
-            buffer += end
-            padding = len(end) - 1
-            continue
         if value != entry.value:
             if entry.is_text:
                 data = value.encode()
                 size = len(data)
                 end = entry.ends[size & 7]
+                if size > _REMEMBERED:
+                    buffer += entry.pack(entry.start, size)
+                    buffer += data
+                    buffer += end
+                    padding = len(end) - 1
+                    continue
                 entry.written = entry.pack(entry.start, size) + data + end
                 entry.padding = len(end) - 1
             elif entry.is_number:
