@@ -21,7 +21,7 @@ from .conftest import url_of
 WRITER = """
 import asyncio, os, sys
 from pubsub_cached.address import Address
-from pubsub_cached.store import accounts, items, nodes
+from pubsub_cached.store.accounts import accounts, nodes
 from pubsub_cached.store.rows import StoredItem
 from pubsub_cached.store.store import Store
 from tests.support.stored import publish, retract
