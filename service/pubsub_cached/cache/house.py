@@ -171,7 +171,6 @@ class House:
         )
         self.sync.caught_up = self.events.caught_up
         silence.distrust = self.distrust.of
-        self.events.sooner = self.revalidation.wake
         self.nodes.due, self.nodes.unwritten = self.revalidation.due, self.distrust.of_answer
 
     def _make_analysis(self) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -56,8 +56,8 @@ class _Applied(NamedTuple):
     """What an event changed.
 
     unknown: it retracted an item that was never known. overfull: there are more items than the service keeps.
-    youngest: the item that was made last, where one that was not the last was overwritten, or "". sooner: the node has
-    to be compared before that was planned. node: its row when that was done.
+    youngest: the item that was made last, where one that was not the last was overwritten, or "". due: when the node
+    has to be compared, ms, where that is before it was planned. node: its row when that was done.
     """
 
     delta: Delta
@@ -65,7 +65,7 @@ class _Applied(NamedTuple):
     evicted: bool = False
     overfull: bool = False
     youngest: str = ""
-    sooner: bool = False
+    due: int | None = None
     node: NodeRow | None = None
 
 
@@ -97,8 +97,6 @@ class Events:
         self._task: asyncio.Task[None] | None = None
         self._working: set[asyncio.Task[None]] = set()
         self._watches = Watches()
-        # Has what is due looked at anew; set by whoever watches the time.
-        self.sooner: Callable[[], None]
 
     def start(self) -> None:
         """Begin to apply what comes."""
@@ -263,8 +261,8 @@ class Events:
             self._later(self._distrust.of(address, "disagreement"))
         if applied.overfull:
             self._later(self._exceeded(account, address))
-        if applied.sooner:
-            self.sooner()
+        if applied.due is not None:
+            self._nodes.due(applied.due)
 
     def _outdated(self, node: NodeRow, by: By) -> bool:
         """Whether another analyser has the node than the one that parsed, or says something else of it."""
@@ -328,5 +326,6 @@ def _write(
         node_store.update(tx, node_id, analyser_version=0)
     unknown = [id_ for id_ in retracted if id_ not in delta.removed]
     strange = bool(unknown) and change_store.any_unknown(tx.connection, node, unknown)
-    sooner = node.item_expire is not None and bool(delta.changed) and hasten(tx, node).next_sync != node.next_sync
+    due = hasten(tx, node).next_sync if node.item_expire is not None and delta.changed else node.next_sync
+    sooner = due if due != node.next_sync else None
     return _Applied(delta, strange, evicted > 0, exceeds(node, after.item_count), youngest, sooner, node)

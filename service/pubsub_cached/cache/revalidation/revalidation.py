@@ -122,7 +122,8 @@ class Revalidation:
         self._wake.set()
 
     def due(self, at: int) -> None:
-        """Something is due at this time (ms), which may be before all that was known to be."""
+        """Something is due at this time (ms), which may be before all that was known to be, or was handed on."""
+        self._handed_on = min(self._handed_on, at)
         if at < self._asleep:
             self._asleep = at
             seconds = max(LEAST_SLEEP, (at - self._clock()) / 1000)
@@ -266,6 +267,7 @@ class Revalidation:
             except Exception:
                 # A full disk does not last for ever.
                 log.exception("what is due could not be looked after")
+                self._looked = 0
             if until is not None:
                 self._asleep = min(self._asleep, until)
             await self._sleep(until)
@@ -289,11 +291,11 @@ class Revalidation:
             self._looked, self._handed_on = now, 0
         pace, entries = Pace(), list[Entry]()
         since = max(0, self._handed_on - OVERLAP), 0
+        self._handed_on = now
         while page := await self._store.read(schedule.due, since, now, KEPT):
             entries += page
             since = page[-1].next_sync or 0, page[-1].id
             await pace.kept()
-        self._handed_on = now
         entries.sort(key=_read_last)
         return entries
 
