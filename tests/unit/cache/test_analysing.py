@@ -313,9 +313,10 @@ async def test_what_became_known_of_a_node_while_others_were_matched_counts(cach
 async def test_what_an_agent_says_while_the_node_is_looked_at_again_counts(cached: Make, world: World) -> None:
     service = world.services[SERVICE]
     found: Cached = await cached(world)
-    answer = asyncio.Event()
+    answer, asked = asyncio.Event(), asyncio.Event()
 
     async def match(subject: Subject, matched: Matched) -> Matched:
+        asked.set()
         await answer.wait()
         return msgspec.structs.replace(matched, type="gadget")
 
@@ -334,11 +335,45 @@ async def test_what_an_agent_says_while_the_node_is_looked_at_again_counts(cache
     answer.set()
     await called("gadget")
     answer.clear()
+    asked.clear()
     service.release()
-    await called("thing")
+    async with asyncio.timeout(20):
+        await asked.wait()
+    # What it said before counts until it has answered.
+    await called("gadget")
     answer.set()
     await syncing.wait()
     await called("gadget")
+
+
+@pytest.mark.parametrize("how", ["matched again", "looked at again"])
+async def test_what_an_agent_said_counts_until_it_is_back(cached: Make, world: World, how: str) -> None:
+    found: Cached = await cached(world)
+    things, gone, asked = Address(ALICE, SERVICE, "things"), False, asyncio.Event()
+
+    async def match(subject: Subject, matched: Matched) -> Matched | None:
+        asked.set()
+        return None if gone else msgspec.structs.replace(matched, type="gadget", subtype="small")
+
+    async def looked_at() -> tuple[str | None, str | None]:
+        asked.clear()
+        row = await found.house.nodes.find(things)
+        if row is not None and how == "matched again":
+            await found.house.reanalysis.match(row)
+        else:
+            await found.house.nodes.discover(found.house.accounts.get(ALICE).session, things)
+        async with asyncio.timeout(20):
+            await asked.wait()
+        await found.idle()
+        node = await found.node(SERVICE, "things")
+        return node.get("type"), node.get("subtype")
+
+    found.house.agents.match = match  # type: ignore[method-assign]
+    rules = {key: value for key, value in RULES.items() if key != "fields"} | {"agent": "/a", "callbacks": ["match"]}
+    found.house.analysers.register(from_mapping(rules), "bus", ":1.1")
+    assert await looked_at() == ("gadget", "small")
+    gone = True
+    assert await looked_at() == ("gadget", "small")
 
 
 async def test_what_came_while_an_analyser_was_away_is_parsed_once_it_is_back(things: Cached, world: World) -> None:

@@ -50,6 +50,14 @@ def asks(matched: Matched) -> bool:
     return matched.definition is not None and "match" in matched.definition.callbacks and not matched.excluded
 
 
+def analysis(node: NodeRow, matched: Matched, asked: bool) -> Columns:
+    """What an analyser says of a node. asked: its agent is asked next, and what that said before counts until then."""
+    name = matched.definition.name if matched.definition is not None else ""
+    if asked and name == node.analyser:
+        return {}
+    return {"analyser": name, "type": matched.type or "", "subtype": matched.subtype or ""}
+
+
 def classify(
     tx: Transaction,
     address: Address,
@@ -70,12 +78,7 @@ def classify(
     # Its analyser may come back.
     waits = definition is None and node.analyser != "" and not registered(node.analyser)
     if not waits:
-        columns |= {
-            "analyser": definition.name if definition else "",
-            "analyser_version": _version(node, matched),
-            "type": matched.type or "",
-            "subtype": matched.subtype or "",
-        }
+        columns |= analysis(node, matched, asks(matched)) | {"analyser_version": _version(node, matched)}
     kept = node.pinned or _kept(node, matched, asked, waits)
     if matched.excluded:
         item_store.drop(tx, node.id)

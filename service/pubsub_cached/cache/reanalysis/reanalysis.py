@@ -6,7 +6,6 @@ import asyncio
 import functools
 import logging
 from collections.abc import AsyncIterator, Collection
-from typing import Any
 
 from ... import errors, jid
 from ...address import Address
@@ -24,7 +23,7 @@ from ..changes import Changes
 from ..jobs import Job, Jobs
 from ..nodes.all_nodes import all_nodes
 from ..nodes.nodes import Nodes
-from ..nodes.transitions import DISCOVERED, EXCLUDED, Written, asks, subject
+from ..nodes.transitions import DISCOVERED, EXCLUDED, Written, analysis, asks, subject
 from ..options import ReanalyseFilter
 from ..parsing.agents import Agents
 from ..parsing.parsing import Parsing
@@ -283,7 +282,7 @@ def _apply(tx: Transaction, stored: Subject, matched: Matched, kept: bool) -> Wr
     demand = matched.definition is not None and matched.definition.demand
     keep = row.state in KEPT if kept else matched.to_sync and (not demand or row.last_read is not None)
     name = matched.definition.name if matched.definition is not None else ""
-    columns: dict[str, Any] = {"analyser": name, "type": matched.type, "subtype": matched.subtype}
+    columns = analysis(row, matched, kept)
     if name != row.analyser:
         columns["analyser_version"] = 0
     if matched.excluded:
