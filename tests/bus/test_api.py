@@ -201,6 +201,16 @@ async def test_a_purge_needs_a_filter(client: bus.Frontend) -> None:
     assert (await client.node())["items"] == 0
 
 
+async def test_a_purge_knows_what_empty_strings_mean(client: bus.Frontend) -> None:
+    await client.synchronised()
+    (job,) = await client.cache("Purge", "a{sv}", {"services": Variant("as", [""])})
+    assert await client.finished(job) == "0 items of 0 nodes were dropped."
+    assert (await client.node())["items"] == 3
+    (job,) = await client.cache("Purge", "a{sv}", {"accounts": Variant("as", [""])})
+    assert await client.finished(job) == "3 items of 1 nodes were dropped."
+    assert (await client.node())["items"] == 0
+
+
 async def test_a_reset_leaves_the_accounts(client: bus.Frontend) -> None:
     await client.synchronised()
     (job,) = await client.cache("Reset", "a{sv}", {})

@@ -102,5 +102,5 @@ class Analysers(Served):
 
     def Reanalyse(self, filter: Mapping[str, Variant]) -> str:
         given = REANALYSE.read(filter)
-        token = given.pop("token", "")
-        return self.house.reanalysis.job(ReanalyseFilter(**given), caller(), token).path
+        token, accounts = given.pop("token", ""), self.house.accounts.named(given.pop("accounts", ()))
+        return self.house.reanalysis.job(ReanalyseFilter(accounts, **given), caller(), token).path

@@ -181,8 +181,8 @@ class Cache(Served):
 
     def Purge(self, filter: Mapping[str, Variant]) -> str:
         given = PURGE.read(filter)
-        token = given.pop("token", "")
-        return self.house.removal.purge(PurgeFilter(**given), caller(), token).path
+        token, accounts = given.pop("token", ""), self.house.accounts.named(given.pop("accounts", ()))
+        return self.house.removal.purge(PurgeFilter(accounts, **given), caller(), token).path
 
     def Reset(self, options: Mapping[str, Variant]) -> str:
         return self.house.removal.reset(caller(), RESET.read(options).get("token", "")).path

@@ -8,6 +8,7 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
+from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.cache.upkeep.removal import GRACE
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
@@ -36,6 +37,19 @@ async def test_a_purged_node_is_answered_by_the_service_again(cached: Make) -> N
     await cache.idle()
     *_, info = await cache.read(PUBSUB, MICROBLOG)
     assert info["source"] == "cache"
+
+
+async def test_a_filter_may_name_the_accounts_own_service_by_an_empty_string(cached: Make) -> None:
+    world = World()
+    own = world.account(ALICE).pep
+    own.create_node(MICROBLOG)
+    own.publish(MICROBLOG, "i0", ENTRY.format(0))
+    cache, _ = await followed(cached, world)
+    await cache.read(ALICE, MICROBLOG)
+    await cache.idle()
+    await cache.house.removal.purge(PurgeFilter(services=("",))).wait()
+    assert (await cache.node(ALICE, MICROBLOG))["items"] == 0
+    assert (await cache.node(PUBSUB, MICROBLOG))["items"] == 3
 
 
 async def test_reset_forgets_all_nodes_and_no_account(cached: Make) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -186,6 +186,10 @@ class Accounts:
             raise errors.InvalidArgs(f"The node '{node}' has {len(node)} characters, and {NODE_AT_MOST} is the most.")
         found = self.get(account) if account else self._only()
         return Address(found.jid, jid.normalise(service) if service else found.jid, node)
+
+    def named(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Accounts that a list names, "" the only one. Raises InvalidJid, NoSuchAccount, AmbiguousAccount for ""."""
+        return tuple(jid.bare(name) if name else self._only().jid for name in names)
 
     async def add(self, name: str, options: AccountOptions) -> Account:
         """A new account, kept in the database. Raises InvalidJid, AccountExists, InvalidArgs."""

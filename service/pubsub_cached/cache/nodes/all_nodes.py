@@ -1,13 +1,15 @@
-"""Every node there is, a few at a time: of many the loop has its turn in between."""
+"""Every node there is, a few at a time: of many the loop has its turn in between; and those that a filter chooses."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection
 
+from ... import jid
 from ...pace import Pace
 from ...store.accounts import nodes as node_store
 from ...store.rows import NodeRow, NodesQuery
 from ...store.store import Store
+from ..options import PurgeFilter, ReanalyseFilter
 
 _AT_ONCE = 100
 
@@ -21,3 +23,25 @@ async def all_nodes(store: Store, *, run: bool) -> AsyncIterator[NodeRow]:
             yield row
         after = page[-1].id
         await pace.kept()
+
+
+def fitting(chosen: PurgeFilter | ReanalyseFilter) -> Callable[[NodeRow], bool]:
+    """Whether a node fits all lists; the service "" is the account's own. Raises InvalidJid."""
+    accounts = {jid.bare(name) for name in chosen.accounts}
+    services = {jid.normalise(name) if name else "" for name in chosen.services}
+
+    def fits(row: NodeRow) -> bool:
+        address = row.address
+        return (
+            _in(address.account, accounts)
+            and (_in(address.service, services) or (address.own and "" in services))
+            and _in(address.node, chosen.nodes)
+            and _in(row.type, chosen.types)
+            and _in(row.subtype, chosen.subtypes)
+        )
+
+    return fits
+
+
+def _in(value: str, chosen: Collection[str]) -> bool:
+    return not chosen or value in chosen

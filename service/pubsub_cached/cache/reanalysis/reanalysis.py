@@ -7,7 +7,7 @@ import functools
 import logging
 from collections.abc import AsyncIterator, Collection
 
-from ... import errors, jid
+from ... import errors
 from ...address import Address
 from ...analysers import matching
 from ...analysers.definition import Definition
@@ -21,7 +21,7 @@ from ...store.store import Store, Transaction
 from ...xmpp.port import Item
 from ..changes import Changes
 from ..jobs import Job, Jobs
-from ..nodes.all_nodes import all_nodes
+from ..nodes.all_nodes import all_nodes, fitting
 from ..nodes.nodes import Nodes
 from ..nodes.transitions import DISCOVERED, EXCLUDED, Written, analysis, asks, subject
 from ..options import ReanalyseFilter
@@ -63,17 +63,7 @@ class Reanalysis:
 
     def job(self, chosen: ReanalyseFilter, sender: str = "", token: str = "") -> Job:
         """A job that matches the chosen nodes again and parses their items again. Raises InvalidJid."""
-        accounts = {jid.bare(name) for name in chosen.accounts}
-        services = {jid.normalise(name) for name in chosen.services}
-
-        def fits(row: NodeRow) -> bool:
-            return (
-                _in(row.address.account, accounts)
-                and _in(row.address.service, services)
-                and _in(row.address.node, chosen.nodes)
-                and _in(row.type, chosen.types)
-                and _in(row.subtype, chosen.subtypes)
-            )
+        fits = fitting(chosen)
 
         async def work(job: Job) -> str:
             rows = [row async for row in all_nodes(self._store, run=True) if fits(row)]
@@ -261,10 +251,6 @@ class Reanalysis:
                 yield row
             after = page[-1].id
             await asyncio.sleep(0)
-
-
-def _in(value: str, chosen: Collection[str]) -> bool:
-    return not chosen or value in chosen
 
 
 def _has_match(definition: Definition | None) -> bool:

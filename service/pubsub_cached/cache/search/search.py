@@ -119,13 +119,10 @@ class Searches:
         Raises InvalidQuery, NoSuchAccount, AmbiguousAccount.
         """
         parsed = queries.parse(query)
-        accounts = _normalised("accounts", parsed.accounts, self._account)
+        accounts = _normalised("accounts", parsed.accounts, lambda name: self._accounts.named([name])[0])
         services = _normalised("services", parsed.services, lambda name: jid.normalise(name) if name else "")
         parsed = replace(parsed, accounts=accounts, services=services)
         return Matching(words=words.parse(text), query=parsed, shown=Shown(tuple(KEPT), analysers))
-
-    def _account(self, name: str) -> str:
-        return jid.bare(name) if name else self._accounts.resolve("", "", "").account
 
     def _info(self, parts: list[Part]) -> InfoRecord:
         info: InfoRecord = {"source": "cache", "freshness": "stale", "completeness": "none"}

@@ -10,7 +10,7 @@ import functools
 import logging
 from collections.abc import Callable
 
-from ... import errors, jid
+from ... import errors
 from ...address import Address
 from ...store.accounts import nodes as node_store
 from ...store.accounts import schedule
@@ -20,7 +20,7 @@ from ...store.store import Store, Transaction
 from ...store.upkeep import maintenance
 from ..changes import Changes
 from ..jobs import Job, Jobs
-from ..nodes.all_nodes import all_nodes
+from ..nodes.all_nodes import all_nodes, fitting
 from ..nodes.negatives import Negatives
 from ..nodes.transitions import DISCOVERED
 from ..options import PurgeFilter
@@ -70,20 +70,10 @@ class Removal:
         """A job that drops the items of the chosen nodes. Raises InvalidArgs for an empty filter, InvalidJid."""
         if chosen == PurgeFilter(forget=chosen.forget):
             raise errors.InvalidArgs("The filter is empty and would mean everything; for that there is Reset.")
-        accounts = {jid.bare(name) for name in chosen.accounts}
-        services = {jid.normalise(name) for name in chosen.services}
-
-        def fits(row: NodeRow) -> bool:
-            return (
-                (not accounts or row.address.account in accounts)
-                and (not services or row.address.service in services)
-                and (not chosen.nodes or row.address.node in chosen.nodes)
-                and (not chosen.types or row.type in chosen.types)
-                and (not chosen.subtypes or row.subtype in chosen.subtypes)
-            )
+        fits = fitting(chosen)
 
         async def work(job: Job) -> str:
-            rows = [row async for row in all_nodes(self._store, run=not accounts) if fits(row)]
+            rows = [row async for row in all_nodes(self._store, run=not chosen.accounts) if fits(row)]
             dropped = 0
             for number, row in enumerate(rows, 1):
                 dropped += await self._purge_node(row, chosen)
