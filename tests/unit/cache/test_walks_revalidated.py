@@ -232,6 +232,15 @@ async def test_an_old_item_that_an_event_brought_into_a_window_and_that_is_gone_
     assert cache.removed() == [events[0]]
 
 
+async def test_what_only_looks_made_last_in_a_window_does_not_show_that_others_moved(cached: Make) -> None:
+    cache, service = await begin(cached, EJABBERD, "abcdef", window=3)
+    await event(cache, service, "a")
+    for number, id_ in enumerate("fefe"):
+        publish(service, id_, f" {number}")
+        await cache.idle()
+    assert not cache.house.sync.facts.moves(ADDRESS)
+
+
 async def test_before_it_is_known_where_a_service_leaves_overwritten_items_a_walk_survives_as_well(
     cached: Make,
 ) -> None:

@@ -282,6 +282,7 @@ class Events:
     def _ask(self, question: Question, written: asyncio.Future[_Applied]) -> None:
         """Find out where the service put an item that was overwritten."""
         applied = None if written.cancelled() or written.exception() is not None else written.result()
+        question.sure = applied is not None and applied.node is not None and applied.node.completeness == "full"
         self._sync.ask(question, applied.youngest if applied is not None and applied.delta.changed else "")
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:

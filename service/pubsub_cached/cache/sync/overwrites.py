@@ -26,12 +26,17 @@ QUESTIONS_AT_MOST = 8
 
 
 class Question:
-    """Where an item went that an event published. since: what later events changed."""
+    """Where an item went that an event published.
+
+    since: what later events changed. sure: it is known which item was made last. It is where all of them are stored; in
+    a window an old one that an event brings only looks so, unless the service has given it as its last.
+    """
 
     def __init__(self, address: Address, item: str) -> None:
         self.address = address
         self.item = item
         self.since: set[str] = set()
+        self.sure = False
 
 
 class Overwrites:
@@ -49,24 +54,35 @@ class Overwrites:
         self._open: dict[Address, Question] = {}
         # Of nodes in which something may have been missed.
         self._since: dict[Address, set[str]] = {}
+        # Of windows the last item that the service gave.
+        self._last: dict[Address, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def forget_account(self, account: str) -> None:
         """The account was removed."""
         self._asked = Counter({key: count for key, count in self._asked.items() if key[0] != account})
         self._since = {address: ids for address, ids in self._since.items() if address.account != account}
+        self._last = {address: last for address, last in self._last.items() if address.account != account}
 
     def forget(self) -> None:
         """Everything is to be forgotten."""
         self._since.clear()
+        self._last.clear()
 
     def since_a_gap(self, address: Address) -> frozenset[str]:
         """Items that events changed after some may have been missed: what is stored of them shows nothing of a gap."""
         return frozenset(self._since.get(address, ()))
 
-    def compared(self, address: Address) -> None:
-        """What was missed of the node is known, or the node is not kept any more."""
+    def compared(self, address: Address, last: str = "") -> None:
+        """What was missed of the node is known, or the node is not kept any more.
+
+        last: the last item of a window, as far as the service gave it.
+        """
         self._since.pop(address, None)
+        if last:
+            self._last[address] = last
+        else:
+            self._last.pop(address, None)
 
     def changed(self, address: Address, ids: Iterable[str], *, missed: bool) -> None:
         """An event published or retracted these items; ``missed``: others may have been before it."""
@@ -93,6 +109,7 @@ class Overwrites:
     def ask(self, session: Session, question: Question, youngest: str) -> None:
         """The event overwrote an item that was not the last; ``youngest`` was made last."""
         self._asked[question.address.account, question.address.service] += 1
+        question.sure |= youngest == self._last.get(question.address)
         task = asyncio.create_task(self._ask(session, question, youngest), name=f"overwrite at {question.address}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -124,5 +141,9 @@ class Overwrites:
         finally:
             self.drop(question)
         found = page.items[0].id if len(page.items) == 1 else ""
-        if found in (question.item, youngest) and not question.since:
-            self._facts.overwritten(address, found == question.item)
+        if question.since:
+            return
+        if found == question.item and question.sure:
+            self._facts.overwritten(address, True)
+        elif found == youngest:
+            self._facts.overwritten(address, False)

@@ -115,6 +115,7 @@ class Rounds:
             found, columns = await self._parse(session, node, fetched, parse, whole)
             await self._compare_archive(session, node, found, running)
         seen = found
+        running.last = found.newest[-1].id if found.newest else ""
         if found.full is False and not self._facts.moves(node.address):
             found = await look_up(session, node.address, before, found, functools.partial(self._parsing.all, node))
         # Events that came before the last reply are older than it, and must not be applied on top of it.

@@ -19,7 +19,7 @@ class Running:
     after others may have been missed. disturbed: the whole node changed meanwhile. forgotten: its row was removed from
     the cache meanwhile, so that nobody joins it any more. subscribed: its subscription was looked at; made: the row
     with what was found or made. declines, claims: of its subscription, before the row was read. doubts: of access,
-    before the service was asked.
+    before the service was asked. last: the last item that the service gave, "" for none.
     """
 
     def __init__(self, *, urgent: bool, pin: bool, full: bool) -> None:
@@ -39,6 +39,7 @@ class Running:
         self.declines = 0
         self.claims = 0
         self.doubts = 0
+        self.last = ""
         self.progress: list[Progress] = []
         # For the turnstile of its domain.
         self.ticket = Ticket()

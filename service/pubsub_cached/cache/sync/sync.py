@@ -329,7 +329,7 @@ class Sync:
                 # The row went, not the node: a service says so in a stanza.
                 raise await self._forgotten(address, running) from None
             if done is not None and (running.whole or not running.full):
-                self.overwrites.compared(address)
+                self.overwrites.compared(address, running.last if done.completeness == "window" else "")
                 return done
         raise errors.Timeout(f"{address} changed as a whole {ROUNDS_AT_MOST} times while it was fetched.")
 
