@@ -263,6 +263,8 @@ async def test_an_account_that_is_there_or_none_is_refused(client: bus.Frontend)
         ("bob@example.org", {"ca-file": Variant("s", "/")}, INVALID),
         ("bob@example.org", {"host": Variant("s", "example.org:5222")}, INVALID),
         ("bob@example.org", {"host": Variant("s", "bob@example.org")}, INVALID),
+        ("bob@example.org", {"resource": Variant("s", "a\tb")}, INVALID),
+        ("bob@example.org", {"resource": Variant("s", "x" * 1024)}, INVALID),
     ):
         assert (await client.error("AddAccount", "sa{sv}", jid, options, interface=MANAGER))[0] == error
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from .. import __version__
 from ..bus import Variant
 from ..cache.options import AccountOptions
-from .options import UINT16, File, Flag, Host, Number, Table, Text
+from .options import UINT16, File, Flag, Host, Number, Resource, Table, Text
 from .served import Served
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ ADD_ACCOUNT = Table(
         "port": Number("q", 1, UINT16),
         "tls": Text(("starttls", "direct", "none")),
         "ca-file": File(),
-        "resource": Text(),
+        "resource": Resource(),
         "enabled": Flag(),
     },
 )

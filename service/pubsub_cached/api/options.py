@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from ..bus import Variant
 from ..config import is_host, unreadable
-from ..errors import InvalidArgs
+from ..errors import InvalidArgs, InvalidJid
+from ..jid import normalise
 
 INTEGERS = frozenset("ynqiuxt")
 
@@ -103,6 +104,22 @@ class Host:
                 f"The option '{key}' is '{host}'; it is the name of a host or an address, without a port."
             )
         return host
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What follows the slash in a JID, prepared (RFC 7622 3.4); "" for none."""
+
+    signature: str = "s"
+
+    def read(self, key: str, given: Variant) -> str:
+        resource = _text(key, given)
+        try:
+            return normalise(f"example.org/{resource}").partition("/")[2] if resource else ""
+        except InvalidJid:
+            raise InvalidArgs(
+                f"The option '{key}' is '{resource}', which is no resource of a JID; such as 'laptop' is one."
+            ) from None
 
 
 @dataclass(frozen=True, slots=True)
