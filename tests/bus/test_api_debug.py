@@ -31,13 +31,13 @@ async def test_statistics_count_what_is_there(client: Frontend) -> None:
     assert statistics["started"] <= statistics["newest"]
 
 
-@pytest.mark.parametrize(("member", "said"), [("Check", "Nothing is wrong."), ("Compact", "0 bytes were given back.")])
+@pytest.mark.parametrize(("member", "said"), [("Check", "Nothing is wrong."), ("Compact", " bytes were given back.")])
 async def test_maintenance_is_a_job_of_the_caller(client: Frontend, member: str, said: str) -> None:
     (job,) = await client.call(member, interface=DEBUG)
 
     assert job.startswith(f"/im/pubsubcache1/job/{client.name.lstrip(':').replace('.', '_')}/")
     assert await client.get("Kind", "im.pubsubcache1.Job", job) == member.lower()
-    assert await client.finished(job) == said
+    assert (await client.finished(job)).endswith(said)
 
 
 async def test_explain_shows_statements_and_their_plans(client: Frontend) -> None:
