@@ -79,6 +79,24 @@ async def test_the_end_of_a_window_offline_is_an_end(cached: Make) -> None:
         assert (items, following, info["completeness"]) == ([], "", "window")
 
 
+@pytest.mark.parametrize("policy", ["default", "refresh"])
+@pytest.mark.parametrize("order", [NEWEST_FIRST, OLDEST_FIRST])
+async def test_a_window_whose_items_were_all_retracted_is_not_the_end(
+    cached: Make, policy: Policy, order: Order
+) -> None:
+    world = World()
+    cache, service = await window(cached, world, 8)
+    for id_ in await cache.ids(PUBSUB, MICROBLOG, policy="cache"):
+        service.retract(MICROBLOG, id_)
+    await cache.idle()
+    found, said = await walk(cache, PUBSUB, MICROBLOG, 2, policy, order)
+    assert sorted(found) == ["i0", "i1", "i2"]
+    assert said[0]["source"] == "network"
+    await cache.idle()
+    items, _, info = await cache.read(PUBSUB, MICROBLOG, policy="cache")
+    assert (len(items), info["completeness"]) == (3, "full")
+
+
 async def test_the_last_page_of_a_window_is_the_services(cached: Make) -> None:
     cache, _ = await window(cached, World(), 8)
     assert await cache.ids(PUBSUB, MICROBLOG, before="", limit=2) == ["i1", "i0"]

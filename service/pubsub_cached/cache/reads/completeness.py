@@ -49,9 +49,11 @@ def past_window(node: NodeRow, options: ReadOptions, place: Place, found: ItemsS
     if options.before == "":
         # The service's last page, not the window's.
         return options.newest_first
-    if found.items:
+    if found.items or options.ids is not None or options.before is not None:
         return False
-    return options.index is not None or options.after is not None or bool(options.cursor)
+    placed = options.index is not None or options.after is not None or bool(options.cursor)
+    # All that the window held may have been retracted.
+    return placed or node.state != "unreachable"
 
 
 def _begins_before(options: ReadOptions, found: ItemsSlice) -> bool:

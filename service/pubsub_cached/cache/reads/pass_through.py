@@ -76,7 +76,8 @@ class PassThrough:
             "revision": await self._told_from(address, begun, known),
         }
         if node.state in KEPT:
-            if unknown or not servable(node):
+            # A window whose items were all retracted has lost what it was kept for.
+            if unknown or not servable(node) or (node.completeness == "window" and not node.item_count):
                 self.validate(node, info)
             self._nodes.in_use(node, self._clock())
         records = await self._parsing.records(address, node, page.items)
