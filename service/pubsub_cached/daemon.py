@@ -60,6 +60,8 @@ class Daemon:
         self._connection: Connection
         self._tree: Tree
         self._store: Store
+        # Held until the store is closed.
+        self._alone = contextlib.ExitStack()
         self._files: Watching
         self.house: House
 
@@ -92,6 +94,7 @@ class Daemon:
         self._exports = Exports(self._tree, features=self._config.database.features)
         async with contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(self._connection.close)
+            undo.callback(self._alone.close)
             await self._connection.own(NAME)
             log.info("own %s on the session bus", NAME)
             await self._load()
@@ -141,9 +144,13 @@ class Daemon:
     async def _opened(self) -> Store:
         """The store; a daemon of another version that uses the database is waited for, unless this one is stopped."""
         from .store.database import InUse
+        from .store.sqlite.alone import alone
         from .store.store import Store
+        from .store.urls import path_of, server_of
 
         url = self._config.database.url
+        if server_of(url) is None:
+            self._alone.enter_context(alone(path_of(url)))
         while True:
             try:
                 return Store.open(url)
@@ -174,6 +181,7 @@ class Daemon:
                 await asyncio.wait([task])
         await self.house.close()
         await self._store.close()
+        self._alone.close()
         await self._connection.close()
 
 

@@ -123,6 +123,21 @@ async def test_a_second_daemon_says_that_the_name_is_taken_with_status_3(daemon:
     assert await daemon.get("Manager", "State") == "running"
 
 
+async def test_a_second_daemon_at_the_same_file_ends_with_status_1_whatever_bus_it_is_on(daemon: Daemon) -> None:
+    await daemon.start()
+    assert daemon.process is not None
+    command = [sys.executable, "-m", "pubsub_cached"]
+    with PrivateBus() as other:
+        environment = daemon.environment | {"DBUS_SESSION_BUS_ADDRESS": other.address}
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        _, said = await asyncio.to_thread(process.communicate, timeout=30)
+    assert process.returncode == 1
+    assert f"is used by another daemon, the process {daemon.process.pid};" in said.splitlines()[-1]
+    daemon.process.kill()
+    daemon.process.wait()
+    await daemon.start()
+
+
 async def test_without_a_bus_it_ends_with_status_4(daemon: Daemon, tmp_path: str) -> None:
     environment = daemon.environment | {"DBUS_SESSION_BUS_ADDRESS": f"unix:path={tmp_path}/nothing"}
     alone = subprocess.run(
