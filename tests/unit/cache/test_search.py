@@ -16,10 +16,10 @@ from pubsub_cached.cache.search import search as searches
 from pubsub_cached.records import InfoRecord, ItemRecord
 from pubsub_cached.store.accounts import nodes
 from pubsub_cached.store.search import search as store_search
-from pubsub_cached.xmpp.fake import Service, World
+from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make, answered
 
-from .blog import MICROBLOG, PUBSUB
+from .blog import BLOG, MICROBLOG, PUBSUB, purge
 
 OTHER = "pubsub.example.com"
 BOB = "bob@example.org"
@@ -189,6 +189,63 @@ async def test_cursors_hold_for_the_same_search_only(cached: Make) -> None:
             with pytest.raises(errors.InvalidCursor):
                 await search(cache, text, cursor=cursor, order="created")
         assert sorted(got) == [f"i{number}" for number in range(7)]
+
+
+@pytest.mark.parametrize("order", ["modified desc", "modified", "created desc", "created"])
+@pytest.mark.parametrize("text", ["", "post"])
+async def test_a_walk_through_what_was_dropped_and_came_again_does_not_look_ended(
+    cached: Make, text: str, order: str
+) -> None:
+    """As GetItems has it."""
+    world = World()
+    blog(world, count=7)
+    cache: Cached = await cached(world)
+    await kept(cache, PUBSUB)
+    items, cursor, _ = await search(cache, text, limit=3, order=order)
+    assert len(items) == 3
+    await purge(cache)
+    await cache.house.sync.job(BLOG).wait()
+    with pytest.raises(errors.InvalidCursor, match="begin again without it"):
+        await search(cache, text, limit=3, cursor=cursor, order=order)
+
+
+@pytest.mark.parametrize("profile", [PROSODY, EJABBERD], ids=["prosody", "ejabberd"])
+@pytest.mark.parametrize("change", ["retract", "publish"])
+async def test_a_walk_ends_where_all_that_was_left_is_gone_or_the_newest_by_now(
+    cached: Make, profile: Profile, change: str
+) -> None:
+    world = World()
+    world.service(PUBSUB, profile=profile)
+    service = blog(world, count=5)
+    cache: Cached = await cached(world)
+    await kept(cache, PUBSUB)
+    items, cursor, _ = await search(cache, limit=3)
+    assert [item["id"] for item in items] == ["i4", "i3", "i2"]
+    if change == "publish":
+        for id_ in ("i0", "i1", "i2"):
+            service.publish(MICROBLOG, id_, ENTRY.format("again"))
+    else:
+        service.retract(MICROBLOG, "i0", "i1")
+    await cache.idle()
+    items, cursor, _ = await search(cache, limit=3, cursor=cursor)
+    assert (items, cursor) == ([], "")
+
+
+@pytest.mark.parametrize("order", ["modified desc", "modified", "created desc", "created"])
+async def test_a_walk_through_the_unread_goes_on_though_they_are_read_meanwhile(cached: Make, order: str) -> None:
+    world = World()
+    blog(world, count=7)
+    cache: Cached = await cached(world)
+    await kept(cache, PUBSUB)
+    found: list[str] = []
+    cursor = ""
+    while cursor or not found:
+        items, cursor, _ = await search(cache, query={"flags": ["-read"]}, limit=3, cursor=cursor, order=order)
+        ids = [item["id"] for item in items]
+        # So that nothing is left for the next page, the last time.
+        await cache.house.node_reads.set_flags(BLOG, ids if len(found) < 3 else ["i0", "i6", *ids], ["read"], [])
+        found += ids
+    assert found in (["i6", "i5", "i4", "i3", "i2", "i1"], ["i0", "i1", "i2", "i3", "i4", "i5"])
 
 
 async def test_a_client_leaves_threads_to_others(cached: Make, monkeypatch: pytest.MonkeyPatch) -> None:

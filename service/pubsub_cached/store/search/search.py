@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, null, select
+from sqlalchemy import Connection, Select, literal, null, select
 
 from ...address import Address
 from ...errors import InvalidCursor
@@ -28,7 +28,7 @@ from ..words import Snippets
 from . import drive, scope
 from . import ranked as ranks
 from .drive import Drive
-from .query import Order
+from .query import Order, Query
 from .scope import Part, Shown
 from .shape import Matching, Shape, shaped
 
@@ -89,11 +89,17 @@ class Ordered(msgspec.Struct):
 
 
 def find(conn: Connection, search: Search) -> Found:
-    """A page of what fits. Raises InvalidCursor for a place of another order, and TooMuch."""
+    """A page of what fits.
+
+    Raises InvalidCursor for a place of another order, and of items that were dropped and came again; and TooMuch.
+    """
     ordered = by_rank(conn, search) if is_ranked(search) else by_keys(conn, search)
     parts = scope.parts(conn, search.matching.query, search.matching.shown, briefly=search.briefly)
     first = FIRST_ROWS if search.briefly else _ROWS_AT_ONCE
     items, count = page(conn, search, [row for row, _ in ordered.rows], first)
+    # Of a window what stood there may just have been evicted.
+    if search.place is not None and all(part.completeness == "full" for part in parts):
+        _refuse_old(conn, search, ordered)
     more = ordered.more or count < len(ordered.rows)
     place = ordered.rows[count - 1][1] if more and count else None
     return Found(items, len(items), place, ordered.ranked, committed_revision(conn), parts)
@@ -144,6 +150,36 @@ def by_keys(conn: Connection, search: Search) -> Ordered:
     found = _page(shape, chosen, without_rank(search.order), place, most)
     rows = [(row[0], row[1:]) for row in found.all(conn, values)]
     return Ordered(rows[: search.limit], len(rows) > search.limit)
+
+
+def _refuse_old(conn: Connection, search: Search, found: Ordered) -> None:
+    """Raise InvalidCursor for a place before all items of the nodes that are searched, stored since it was given."""
+    key, descending = without_rank(search.order)[0]
+    if is_ranked(search) or key not in ("created", "modified") or (found.rows and descending):
+        return
+    if search.briefly:
+        raise TooMuch
+    asked = search.matching.query
+    # All of them: what fitted may not do so any more, as what was unread has been read.
+    named = Query(accounts=asked.accounts, services=asked.services, nodes=asked.nodes)
+    everything = Search(matching=Matching(query=named, shown=search.matching.shown))
+    shape, values = _shape(conn, everything)
+    chosen = _chosen(conn, everything, shape, values)
+    place = values.slot(_checked(search.place or ())[0])
+    # What was only published again since was there before.
+    older = (_there(shape, chosen, time, place) for time in dict.fromkeys((key, "created")))
+    if not any(found.value(conn, values) for found in older) and _there(shape, chosen).value(conn, values):
+        raise InvalidCursor("What the cursor goes on in was dropped meanwhile, and came again; begin again without it.")
+
+
+@lru_cache(maxsize=64)
+def _there(shape: Shape, chosen: Drive, key: str = "", place: Slot | None = None) -> Prepared:
+    """Whether there is anything; place: that is as far as this place by the key."""
+    found = drive.statement(shape, chosen, literal(1))
+    if place is not None:
+        [(column, _)] = drive.spread(key, False, chosen, ())
+        found = found.where(column <= bound(place))
+    return Prepared(found.limit(1))
 
 
 def by_rank(conn: Connection, search: Search) -> Ordered:
