@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from pubsub_cached.bus import Connection, RemoteError, Variant
@@ -198,7 +198,7 @@ async def soak(minutes: float) -> Verdict:
         failures = [
             *grown,
             *_strange(work.errors),
-            *await _astray(online),
+            *await astray(online),
             *tracebacks(online.daemon.log.read_text(encoding="utf-8")),
         ]
         return Verdict(time.monotonic() - begin, work.actions, samples, dict(work.errors), failures)
@@ -250,7 +250,7 @@ def _strange(errors: Counter[str]) -> list[str]:
     return [f"{count} calls failed with {name}." for name, count in errors.items() if name not in EXPECTED]
 
 
-async def _astray(online: Online) -> list[str]:
+async def astray(online: Online) -> list[str]:
     """Nodes that do not become what the service holds."""
     path = await online.daemon.call("Manager", "GetAccount", "s", online.alice.jid)
     await online.daemon.client.call(NAME, path, f"{NAME}.Account", "Connect")
@@ -262,7 +262,7 @@ async def _astray(online: Online) -> list[str]:
                 while await _kept(online, node) != wanted:
                     await asyncio.sleep(0.2)
         except TimeoutError:
-            found.append(f"{node} did not become what the service holds.")
+            found.append(f"{node} did not become what the service holds: {await _said(online, node)}.")
     return found
 
 
@@ -271,9 +271,20 @@ async def _kept(online: Online, node: str) -> dict[str, str]:
     options = {"limit": Variant("u", 500), "policy": Variant("s", "cache")}
     try:
         items, _, info = await online.daemon.items(online.service, node, **options)
-    except RemoteError:
+    except RemoteError as error:
+        if error.name.endswith("NotCached"):
+            # Purged as the last thing, and synchronised again once somebody reads it.
+            with suppress(RemoteError):
+                await online.daemon.items(online.service, node)
         return {}
     return {item["id"]: title(item["payload"]) for item in items} if info["freshness"] == "live" else {}
+
+
+async def _said(online: Online, node: str) -> str:
+    """What the daemon says of a node, for whoever has to find out what went wrong."""
+    told = await online.daemon.call("Cache", "GetNode", "sssa{sv}", "", online.service, node, {})
+    keys = ("state", "reason", "completeness", "items", "last-sync", "next-sync")
+    return ", ".join(f"{key} {told[key]}" for key in keys if key in told)
 
 
 def title(payload: str) -> str:

@@ -18,8 +18,10 @@ import pytest
 from benchmarks import content
 from benchmarks.__main__ import ROWS, measured, table
 from benchmarks.measure import Failed, Missing, Row, duration
+from benchmarks.soak import NODES, astray
 from benchmarks.stage import QUICK, Scale, Stage
 from benchmarks.verdict import HARMLESS, Sample, growth, tracebacks
+from pubsub_cached.bus import Variant
 from tests.support import ejabberd, prosody
 from tests.support.postgresql import PostgreSQL
 
@@ -187,6 +189,20 @@ def test_a_short_soak_ends_with_a_verdict(directory: Path) -> None:
     assert process.returncode == 0, out + said
     assert "the cache is what the service holds" in out
     assert list(directory.iterdir()) == []
+
+
+@pytest.mark.long
+@pytest.mark.prosody
+@pytest.mark.skipif(not (prosody.available() and ejabberd.available()), reason="needs Prosody and ejabberd")
+async def test_what_was_purged_last_in_a_soak_is_not_astray() -> None:
+    async with Stage(QUICK) as stage:
+        online = await stage.online()
+        for node in NODES:
+            await online.node(node, 3)
+            await online.keep(node)
+        job = await online.daemon.call("Cache", "Purge", "a{sv}", {"nodes": Variant("as", [NODES[0]])})
+        await online.daemon.call("Job", "Wait", path=job)
+        assert await astray(online) == []
 
 
 def test_a_soak_leaves_out_only_the_traceback_that_is_harmless() -> None:
