@@ -46,7 +46,7 @@ async def test_explain_shows_statements_and_their_plans(client: Frontend) -> Non
     (plan,) = await client.call("Explain", "ssa{sv}", "number", '{"types":["blog"]}', options, interface=DEBUG)
 
     paragraphs = plan.split("\n\n")
-    assert all(paragraph.startswith("SELECT ") and "\n    " in paragraph for paragraph in paragraphs)
+    assert all(paragraph.startswith(("SELECT ", "WITH ")) and "\n    " in paragraph for paragraph in paragraphs)
     assert "item_text" in plan
     assert "number" not in plan
 
