@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 NAME = "im.pubsubcache1"
 # A writer thread beside the loop: short turns halve the longest waits.
 SWITCH_INTERVAL = 0.0005
+# How long another daemon at the same file may take to end, s: its bus went away, and the next one starts this daemon.
+ENDING = 5.0
 
 
 class _Stopped(Exception):
@@ -142,26 +145,31 @@ class Daemon:
         self._exports.open(self.house)
 
     async def _opened(self) -> Store:
-        """The store; a daemon of another version that uses the database is waited for, unless this one is stopped."""
+        """The store, once no other daemon is in the way, unless this one is stopped.
+
+        One of another version at a server's database is waited for however long it runs, one at a file while it ends.
+        """
         from .store.database import InUse
-        from .store.sqlite.alone import alone
         from .store.store import Store
-        from .store.urls import path_of, server_of
+        from .store.urls import server_of
 
         url = self._config.database.url
-        if server_of(url) is None:
-            self._alone.enter_context(alone(path_of(url)))
+        now = asyncio.get_running_loop().time
+        until = now() + (ENDING if server_of(url) is None else math.inf)
         while True:
             try:
-                return Store.open(url)
+                return self._open(url)
             except InUse as error:
+                if now() >= until:
+                    raise
                 log.warning("%s Calls are answered once that is done.", error)
             waiting = [
                 asyncio.create_task(event) for event in (Store.free(url), self._stop.wait(), self._connection.lost())
             ]
             _, _, lost = waiting
             try:
-                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                left = None if until == math.inf else until - now()
+                await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                 if lost.done():
                     lost.result()
                 if self._stop.is_set():
@@ -169,6 +177,16 @@ class Daemon:
             finally:
                 for task in waiting:
                     task.cancel()
+
+    def _open(self, url: str) -> Store:
+        """Raises InUse; of a file, which has one daemon, before anything of it is read."""
+        from .store.sqlite.alone import alone
+        from .store.store import Store
+        from .store.urls import path_of, server_of
+
+        if server_of(url) is None:
+            self._alone.enter_context(alone(path_of(url)))
+        return Store.open(url)
 
     async def close(self) -> None:
         """Answer the running calls, end the sessions, close the store, leave the bus."""

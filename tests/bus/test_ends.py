@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pubsub_cached.bus import RemoteError, Variant
+from pubsub_cached.bus import Connection, RemoteError, Variant
 from pubsub_cached.cache.parsing.parsing import LARGE
 from tests.support.bus import PrivateBus
-from tests.support.daemon import Daemon
+from tests.support.daemon import NAME, ROOT, Daemon
 
 # A plugin whose parser reads what nobody writes.
 HANGING = """
@@ -136,6 +136,31 @@ async def test_a_second_daemon_at_the_same_file_ends_with_status_1_whatever_bus_
     daemon.process.kill()
     daemon.process.wait()
     await daemon.start()
+
+
+async def test_one_that_ends_for_its_bus_went_away_is_followed_by_that_of_the_next_bus(
+    daemon: Daemon, private_bus: PrivateBus
+) -> None:
+    await daemon.start()
+    assert daemon.process is not None
+    with PrivateBus() as other:
+        environment = daemon.environment | {"DBUS_SESSION_BUS_ADDRESS": other.address}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pubsub_cached"], env=environment, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            assert process.stderr is not None
+            lines = iter(process.stderr.readline, "")
+            said = await asyncio.to_thread(lambda: next(line for line in lines if "used by another daemon" in line))
+            assert "Calls are answered once that is done." in said
+            private_bus.stop()
+            client = await Connection.open(other.address)
+            await client.call(NAME, ROOT, f"{NAME}.Cache", "ListNodes", "a{sv}", [{}], timeout=30)
+            await client.close()
+        finally:
+            process.terminate()
+            assert await asyncio.to_thread(process.wait, 20) == 0
+            process.stderr.close()
 
 
 async def test_without_a_bus_it_ends_with_status_4(daemon: Daemon, tmp_path: str) -> None:

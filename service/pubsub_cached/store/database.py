@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class InUse(DatabaseError):
-    """A daemon of another version uses the database, or is changing its schema."""
+    """Another daemon is in the way: one at the same file, one of another version, or one that changes the schema."""
 
 
 class TooMuch(Exception):

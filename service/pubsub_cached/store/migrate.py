@@ -33,6 +33,10 @@ def wait_until_free(url: str) -> None:
         from .postgresql import start as server_start
 
         server_start.wait_until_free(server, HEAD)
+        return
+    from .sqlite import alone
+
+    alone.wait_until_free(path_of(url))
 
 
 def open_database(url: str) -> Database:
