@@ -7,14 +7,17 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+# What was given may have such words as well; the library's come last.
+_PLACED = re.compile(r"(.*) - at `\$\.?([^`]*)`", re.DOTALL)
+
 
 def explain(error: msgspec.ValidationError, choices: Mapping[str, Sequence[str]]) -> tuple[str, str]:
     """The key and the reason in a message such as "Expected `int`, got `str` - at `$.cache.total-size`".
 
     choices: what the keys of that name may have, or each of a list there, where it is not just anything.
     """
-    reason, _, place = str(error).partition(" - at ")
-    key = place.strip("`").removeprefix("$").removeprefix(".")
+    placed = _PLACED.fullmatch(str(error))
+    reason, key = placed.groups() if placed else (str(error), "")
     unknown = re.fullmatch(r"Object contains unknown field `(.*)`", reason, re.DOTALL)
     missing = re.fullmatch(r"Object missing required field `(.*)`", reason, re.DOTALL)
     if unknown:

@@ -156,7 +156,7 @@ def checked(definition: Definition) -> Definition:
     if not -(2**31) <= definition.priority < 2**31:
         raise InvalidAnalyser(f"'priority' of '{name}' is {definition.priority}, which does not fit 32 bits.")
     if not 1 <= definition.version < 2**32:
-        raise InvalidAnalyser(f"'version' of '{name}' is {definition.version}; count from 1.")
+        raise InvalidAnalyser(f"'version' of '{name}' is {definition.version}; count from 1 to 4294967295.")
     if len(definition.indexes) > MOST_INDEXES:
         raise InvalidAnalyser(f"'indexes' of '{name}' has {len(definition.indexes)} paths; {MOST_INDEXES} is the most.")
     for index in definition.indexes:
