@@ -28,13 +28,15 @@ class Place(msgspec.Struct, frozen=True):
     """Where a page begins: what a cursor says, or an option.
 
     purpose: what a cursor is bound to. position: the store's own. after: item ids, those that were given last, or that
-    of an option. ids: those still wanted. walks: whether the page before was the service's. past_window: all that a
-    window held was given before. given: all that was given, where it is known.
+    of an option. since: the revision of the page before, where that was the store's. ids: those still wanted. walks:
+    whether the page before was the service's. past_window: all that a window held was given before. given: all that was
+    given, where it is known.
     """
 
     purpose: str
     position: tuple[Any, ...] | None = None
     after: tuple[str, ...] = ()
+    since: int = 0
     ids: tuple[str, ...] | None = None
     walks: bool = False
     past_window: bool = False
@@ -52,8 +54,8 @@ class Place(msgspec.Struct, frozen=True):
             return cls(purpose, after=after, ids=options.ids, given=Given() if begins else None)
         decoded = cursors.decode(purpose, options.cursor)
         match decoded:
-            case ["db", list(position), str(last)]:
-                return cls(purpose, tuple(position), (last,))
+            case ["db", list(position), str(last), int(since)]:
+                return cls(purpose, tuple(position), (last,), since)
             case ["end", list(position), str(last)]:
                 return cls(purpose, tuple(position), (last,), past_window=True)
             case ["past", list(ids)] if ids:
@@ -83,6 +85,7 @@ class Place(msgspec.Struct, frozen=True):
             index=options.index,
             position=self.position,
             last=last if more else "",
+            since=self.since,
             given=self.given if self.walks else None,
             fields=options.fields,
             max_bytes=options.max_bytes,

@@ -127,7 +127,7 @@ class ItemsQuery(msgspec.Struct, frozen=True, kw_only=True):
     the first one decides. ids: only these, those that are missing left out (may go with position).
     after, before: item ids, in that order; before "" is the last page. given: what has to be all that stands before the
     slice, with ``after``. position: what an ``ItemsSlice`` gave, for the same order; last: its last item, if there were
-    others after it. fields: the keys wanted, None for all.
+    others after it; since: the revision then. fields: the keys wanted, None for all.
     max_bytes: the slice ends before its text would pass this, but holds one item at least; 0 for no limit.
     """
 
@@ -139,6 +139,7 @@ class ItemsQuery(msgspec.Struct, frozen=True, kw_only=True):
     index: int | None = None
     position: Position | None = None
     last: str = ""
+    since: int = 0
     given: Given | None = None
     fields: frozenset[str] | None = None
     max_bytes: int = 0

@@ -248,6 +248,22 @@ async def test_a_walk_through_the_unread_goes_on_though_they_are_read_meanwhile(
     assert found in (["i6", "i5", "i4", "i3", "i2", "i1"], ["i0", "i1", "i2", "i3", "i4", "i5"])
 
 
+@pytest.mark.parametrize("order", ["modified", "created"])
+async def test_a_walk_goes_on_though_what_it_gave_was_retracted_meanwhile(cached: Make, order: str) -> None:
+    world = World()
+    service = blog(world, count=7)
+    cache: Cached = await cached(world)
+    await kept(cache, PUBSUB)
+    found: list[str] = []
+    cursor = ""
+    while cursor or not found:
+        items, cursor, _ = await search(cache, limit=3, cursor=cursor, order=order)
+        found += (ids := [item["id"] for item in items])
+        service.retract(MICROBLOG, *ids, notify=True)
+        await cache.idle()
+    assert found == [f"i{number}" for number in range(7)]
+
+
 async def test_a_client_leaves_threads_to_others(cached: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     cache: Cached = await cached(World())
     running: list[asyncio.Event] = []

@@ -168,6 +168,29 @@ async def test_a_walk_through_what_was_dropped_and_came_again_does_not_look_ende
         await cache.read(PUBSUB, MICROBLOG, limit=3, cursor=cursor, order=(order,))
 
 
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("key", ["modified", "created"])
+async def test_a_walk_goes_on_though_what_it_gave_was_retracted_meanwhile(
+    cached: Make, key: str, descending: bool
+) -> None:
+    cache, service = await begin(cached, PROSODY, "abcdefgh")
+    await page(cache, 8)
+    await cache.idle()
+    items, cursor, _ = await cache.read(PUBSUB, MICROBLOG, limit=4, order=((key, descending),))
+    given = [item["id"] for item in items]
+    service.retract(MICROBLOG, *given, notify=True)
+    await cache.idle()
+    items, cursor, _ = await cache.read(PUBSUB, MICROBLOG, limit=2, cursor=cursor, order=((key, descending),))
+    given += [item["id"] for item in items]
+    assert given == list("hgfedc" if descending else "abcdef")
+    # What is left is newer than the place, and was published since.
+    service.publish(MICROBLOG, "i", ENTRY.format("i"))
+    service.retract(MICROBLOG, *"abcdefgh", notify=True)
+    await cache.idle()
+    items, cursor, _ = await cache.read(PUBSUB, MICROBLOG, limit=2, cursor=cursor, order=((key, descending),))
+    assert ([item["id"] for item in items], cursor) == ([] if descending else ["i"], "")
+
+
 class Walks:
     """A node at a service of some kind, which changes while it is walked through."""
 

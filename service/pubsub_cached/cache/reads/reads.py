@@ -247,7 +247,7 @@ class Reads:
         if place.ids is not None:
             cursor = place.rest(items) if found.position is not None else ""
         elif found.position is not None:
-            cursor = place.cursor(["db", found.position, found.last])
+            cursor = place.cursor(["db", found.position, found.last, revision])
         elif items and completeness.goes_on(node, options, account.online):
             cursor = place.cursor(["end", found.place, found.last])
         info: InfoRecord = {

@@ -76,11 +76,13 @@ class Searches:
     def _asked(self, text: str, query: str, options: SearchOptions) -> _Asked:
         matching, order = self.matching(text, query, options.analysers), parsed_order(options.order)
         purpose = "\0".join(("Search", text, query, options.order))
+        place, since = _place(purpose, options.cursor)
         search = Search(
             matching=matching,
             order=order,
             limit=options.limit,
-            place=_place(purpose, options.cursor),
+            place=place,
+            since=since,
             fields=options.fields,
             max_bytes=options.max_bytes,
         )
@@ -97,7 +99,7 @@ class Searches:
             return self._answer(asked, await self._store.read_aside(store_search.find, asked.search))
 
     def _answer(self, asked: _Asked, found: Found) -> Answer:
-        cursor = cursors.encode(asked.purpose, found.place) if found.place is not None else ""
+        cursor = cursors.encode(asked.purpose, [found.place, found.revision]) if found.place is not None else ""
         info = self._info(found.parts)
         info["revision"] = found.revision
         if not cursor and asked.is_first:
@@ -179,10 +181,11 @@ def _normalised(key: str, names: Iterable[str], normalise: Callable[[str], str])
     return tuple(found)
 
 
-def _place(purpose: str, cursor: str) -> tuple[object, ...] | None:
+def _place(purpose: str, cursor: str) -> tuple[tuple[object, ...] | None, int]:
+    """The place that a cursor says, and the revision in which it was given."""
     if not cursor:
-        return None
-    place = cursors.decode(purpose, cursor)
-    if not isinstance(place, list):
-        raise cursors.invalid(cursor)
-    return tuple(place)
+        return None, 0
+    match cursors.decode(purpose, cursor):
+        case [list(place), int(since)]:
+            return tuple(place), since
+    raise cursors.invalid(cursor)

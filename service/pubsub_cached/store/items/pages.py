@@ -94,7 +94,7 @@ def page(conn: Connection, node: NodeRow, query: ItemsQuery) -> ItemsSlice:
     values = {"node": node.id, "place": place, "most": query.limit + 1, "offset": offset}
     rows, _ = statement(shape).until(conn, _Bound(query.max_bytes), **values)
     if query.last and key != "id" and not (rows and descending):
-        _refuse_old(conn, node, key, query.last, place)
+        _refuse_old(conn, node, key, query, place)
     found = _slice(node, rows, query)
     if found.items:
         found.index = offset if place is None else _index(conn, node, key, descending, rows[0][1])
@@ -208,14 +208,17 @@ def _place(conn: Connection, node: NodeRow, key: str, item_id: str | None) -> An
     return place
 
 
-def _refuse_old(conn: Connection, node: NodeRow, key: str, last: str, place: int) -> None:
+def _refuse_old(conn: Connection, node: NodeRow, key: str, query: ItemsQuery, place: int) -> None:
     """Raise NoSuchItem for a place that is before all there are, if they were stored since it was given."""
+    if node.floor <= query.since:
+        # Nothing was dropped: the service removed what was there.
+        return
     firsts = [first.value(conn, node=node.id) for first in (_FIRST[key], _FIRST["created"])]
     # What was only published again since was there before.
     if any(first is None or first <= place for first in firsts):
         return
     # Of a window what stood there may just have been evicted.
-    if node.completeness == "full" or _PLACES["id"].value(conn, node=node.id, item=last) is not None:
+    if node.completeness == "full" or _PLACES["id"].value(conn, node=node.id, item=query.last) is not None:
         raise NoSuchItem(f"The items of {node.address} were dropped meanwhile, and came again.")
 
 

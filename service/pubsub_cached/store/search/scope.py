@@ -189,6 +189,17 @@ def _count(nodes: Shown, of: Named) -> Prepared:
     return Prepared(select(func.coalesce(func.sum(Node.item_count), 0)).where(*shown(nodes), *are(of)))
 
 
+def floor(conn: Connection, query: Query, nodes: Shown) -> int:
+    """The revision in which something of the nodes was dropped last, or one of them was first known."""
+    values = Values()
+    return int(_floor(nodes, named(query, values)).value(conn, values))
+
+
+@lru_cache(maxsize=32)
+def _floor(nodes: Shown, of: Named) -> Prepared:
+    return Prepared(select(func.coalesce(func.max(Node.floor), 0)).where(*shown(nodes), *are(of)))
+
+
 def accounts(conn: Connection) -> dict[int, str]:
     """The JIDs of the accounts."""
     return dict(_ACCOUNTS.all(conn))

@@ -52,15 +52,16 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     """What to look for, and how much of it.
 
     order: empty for the best first when there are words, else the newest. place: what a ``Found`` gave, for the same
-    matching and order. fields: the keys wanted, None for all. max_bytes: the records end before their texts would pass
-    this, but there is one at least; 0 for no limit. briefly: everybody waits for it, so it raises TooMuch unless little
-    has to be looked at.
+    matching and order; since: its revision. fields: the keys wanted, None for all. max_bytes: the records end before
+    their texts would pass this, but there is one at least; 0 for no limit. briefly: everybody waits for it, so it
+    raises TooMuch unless little has to be looked at.
     """
 
     matching: Matching
     order: Order = ()
     limit: int = 50
     place: Place | None = None
+    since: int = 0
     fields: frozenset[str] | None = None
     max_bytes: int = 0
     briefly: bool = False
@@ -168,7 +169,10 @@ def _refuse_old(conn: Connection, search: Search, found: Ordered) -> None:
     place = values.slot(_checked(search.place or ())[0])
     # What was only published again since was there before.
     older = (_there(shape, chosen, time, place) for time in dict.fromkeys((key, "created")))
-    if not any(found.value(conn, values) for found in older) and _there(shape, chosen).value(conn, values):
+    if any(found.value(conn, values) for found in older) or not _there(shape, chosen).value(conn, values):
+        return
+    # Else the service removed what was there.
+    if scope.floor(conn, named, search.matching.shown) > search.since:
         raise InvalidCursor("What the cursor goes on in was dropped meanwhile, and came again; begin again without it.")
 
 
