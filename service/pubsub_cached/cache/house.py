@@ -101,8 +101,8 @@ class House:
         self._make_writing()
         self._make_upkeep()
         suspected = self.nodes.suspected
-        forget = [self.privacy.forget, self.proofs.forget, lambda address: suspected.pop(address, None)]
-        self.removal.on_forgotten += forget
+        forget = [self.privacy.forget, self.proofs.forget, self.unwritten.forget]
+        self.removal.on_forgotten += [*forget, lambda address: suspected.pop(address, None)]
         self.accounts.on_removed.append(self._account_removed)
 
     def _make_synchronisation(self) -> None:

@@ -12,7 +12,7 @@ from pubsub_cached.xmpp.fake import Service, World
 from pubsub_cached.xmpp.port import BounceEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import BLOG, MICROBLOG, PUBSUB, followed
+from .blog import BLOG, MICROBLOG, PUBSUB, followed, purge
 
 pytestmark = pytest.mark.sqlite
 
@@ -111,3 +111,24 @@ async def test_a_reader_is_told_what_the_service_said(cached: Make) -> None:
         await cache.read(PUBSUB, MICROBLOG, policy="network")
     await recovered(cache)
     assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
+
+
+@pytest.mark.parametrize("how", ["forget", "reset"])
+async def test_what_could_not_be_written_of_a_node_is_forgotten_with_it(
+    cached: Make, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    cache, service = await followed(cached, World())
+    monkeypatch.setattr(unwritten, "AGAIN", 1.0)
+    await refuse(cache, everything=True)
+    service.configure(MICROBLOG, notify=False, access_model="whitelist")
+    with pytest.raises(errors.PubSubCachedError):
+        await cache.read(PUBSUB, MICROBLOG, policy="network")
+    service.configure(MICROBLOG, notify=False, access_model="open")
+    await refuse(cache, everything=False)
+    if how == "forget":
+        await purge(cache, forget=True)
+    else:
+        await cache.house.removal.reset().wait()
+    await cache.house.unwritten.settled()
+    await cache.idle()
+    assert await cache.house.nodes.find(BLOG) is None

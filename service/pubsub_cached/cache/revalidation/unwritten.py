@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 
 from ... import errors
+from ...address import Address
 from ...store.database import AccountInUse
 
 log = logging.getLogger(__name__)
@@ -20,26 +21,32 @@ AGAIN = 1.0
 AGAIN_LONGEST = 60.0
 
 Work = Callable[[], Awaitable[None]]
+# A node or an account, and what is to be said of it.
+Key = tuple[Address | str, object]
 
 
 class Unwritten:
     """Tries again what the database refused, in the order in which it came."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Hashable, Work] = {}
+        self._waiting: dict[Key, Work] = {}
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def write(self, key: Hashable, work: Work) -> None:
+    async def write(self, key: Key, work: Work) -> None:
         """Do work that writes; where the database fails, later. key: what it is about, once however often it fails."""
         if not await self._done(work):
             self.later(key, work)
 
-    def later(self, key: Hashable, work: Work) -> None:
+    def later(self, key: Key, work: Work) -> None:
         """Do work once the database works again, for it has just failed."""
         self._waiting[key] = work
         if self._task is None and not self._closed:
             self._task = asyncio.create_task(self._run(), name="unwritten")
+
+    def forget(self, address: Address) -> None:
+        """The node's row is no more, and nothing is to be said of it."""
+        self._waiting = {key: work for key, work in self._waiting.items() if key[0] != address}
 
     async def settled(self) -> None:
         """Wait until everything is written."""
@@ -59,9 +66,12 @@ class Unwritten:
             while self._waiting:
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, AGAIN_LONGEST)
-                for key, work in [*self._waiting.items()]:
+                for key in [*self._waiting]:
                     # What fails again is the last: it may be the only one that does.
-                    del self._waiting[key]
+                    work = self._waiting.pop(key, None)
+                    if work is None:
+                        # Of a node that was forgotten meanwhile.
+                        continue
                     await self.write(key, work)
                     if key in self._waiting:
                         break
