@@ -39,7 +39,7 @@ class Parsed(msgspec.Struct, frozen=True):
 
     payload: XML, as it came unless something secret was taken out. data: the JSON object as text,
     None when there is none. type, subtype: "" when unknown. errors: what could not be read. deferred: an agent
-    or a coroutine is yet to parse it.
+    or a coroutine is yet to parse it, or a function did not end with it, so that what was made of it before stays.
     """
 
     payload: str

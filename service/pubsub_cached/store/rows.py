@@ -94,7 +94,7 @@ class StoredItem(msgspec.Struct, frozen=True):
     payload: XML, or "" when the content is unknown: it then never replaces what is stored.
     data: the parser's JSON object as text, or None. withheld: for content too large to keep, its
     ``digest``; with it an empty payload does replace what is stored, for that is out of date.
-    deferred: it is parsed later, so what was made of the same content stays.
+    deferred: it is parsed later, or was not to the end, so what was made of the same content stays.
     """
 
     id: str

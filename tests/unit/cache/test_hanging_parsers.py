@@ -81,8 +81,14 @@ class Scene:
         assert entry is not None
         return entry
 
-    def register(self) -> None:
-        rules = {"name": "x", "type": "thing", "namespace": "urn:x", "to_sync": True}
+    def register(self, version: int = 1) -> None:
+        rules: dict[str, Any] = {
+            "name": "x",
+            "type": "thing",
+            "namespace": "urn:x",
+            "to_sync": True,
+            "version": version,
+        }
         self.cache.house.analysers.register(
             Definition(**rules, parser=self.parser, scrubs={"urn:x": take_secret}), "bus", ":1.1"
         )
@@ -181,6 +187,33 @@ async def test_another_definition_begins_anew(scene: Scene) -> None:
     before.release.set()
     assert (await scene.items())["large"]["data"] == '{"text":"large"}'
     assert (scene.entry.state, scene.entry.failures) == ("active", 0)
+
+
+async def test_what_was_made_of_the_same_content_before_stays(scene: Scene) -> None:
+    await scene.published("large", "hang1", "hang2", "hang3")
+    before = (await scene.items())["large"]
+    await scene.published("large", "hang1")
+    found = await scene.items()
+    assert {key: found["large"].get(key) for key in ("data", "errors", "revision")} == {
+        "data": '{"text":"large"}',
+        "errors": None,
+        "revision": before["revision"],
+    }
+    assert found["hang1"]["errors"] == [LATE]
+
+
+async def test_what_an_earlier_version_made_goes(scene: Scene) -> None:
+    scene.parser.release.set()
+    await scene.published("hang")
+    assert (await scene.items())["hang"]["data"] == '{"text":"hang"}'
+    scene.parser = Hanging()
+    told = asyncio.Event()
+    scene.cache.house.changes.on_items.append(lambda *_: told.set())
+    scene.register(version=2)
+    await asyncio.wait_for(told.wait(), 20)
+    found = (await scene.items())["hang"]
+    assert found["errors"] == [LATE]
+    assert "data" not in found
 
 
 async def test_calls_count_that_nobody_waits_for_any_more(scene: Scene) -> None:

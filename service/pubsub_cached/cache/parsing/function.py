@@ -100,11 +100,11 @@ class Functions:
 
 
 def _unread(begun: list[Begun], error: str) -> Parsed:
-    """An item without data, for a reason; of what may have secrets yet nothing is stored."""
+    """An item of which nothing is made, for a reason; of what may have secrets yet nothing is stored."""
     if not begun:
         return Parsed(payload="", errors=(error,))
     if isinstance(begun[0], Parsed):
         return begun[0]
     _, item = begun[0]
     item.error(error)
-    return item.parsed()
+    return item.parsed(deferred=True)

@@ -7,6 +7,8 @@ import functools
 import logging
 from collections.abc import AsyncIterator, Collection
 
+import msgspec
+
 from ... import errors
 from ...address import Address
 from ...analysers import matching
@@ -232,7 +234,11 @@ class Reanalysis:
             pace, parsed, version = Pace(), [], self._registry.version
             for stored in await self._store.read(stored_items.these, rows[start : start + PAGE]):
                 item = Item(stored.id, stored.payload, stored.namespace, stored.publisher)
-                parsed.append((stored.hash, await self._parsing.one(row.address, row, item)))
+                made = await self._parsing.one(row.address, row, item)
+                if not self._parsing.by(row).missing:
+                    # It may be of an earlier version, or another analyser's.
+                    made = msgspec.structs.replace(made, deferred=False)
+                parsed.append((stored.hash, made))
                 await pace.kept()
             if self._registry.version != version:
                 # Another parser may have made something of them since.
