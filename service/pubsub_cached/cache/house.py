@@ -202,7 +202,7 @@ class House:
         )
         self.node_reads = NodeReads(store, self.changes)
         self.discovery = Discovery(self.accounts)
-        self.searches = Searches(store, self.accounts, clock, self.reads.pages)
+        self.searches = Searches(store, self.accounts, clock, self.reads.pages, self.nodes.suspected)
         self.exports = Exports(store, self.searches, self.jobs)
         self.views = Views(store, self.searches, self._peers)
         self.privacy.on_change.append(lambda: self.views.see(self.privacy.public))

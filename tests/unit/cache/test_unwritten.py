@@ -7,10 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from pubsub_cached import errors
+from pubsub_cached.cache.options import SearchOptions
 from pubsub_cached.cache.revalidation import unwritten
 from pubsub_cached.xmpp.fake import Service, World
 from pubsub_cached.xmpp.port import BounceEvent
-from tests.support.cached import ALICE, ENTRY, Cached, Make
+from tests.support.cached import ALICE, ENTRY, Cached, Make, answered
 
 from .blog import BLOG, MICROBLOG, PUBSUB, followed, purge
 
@@ -60,6 +61,28 @@ async def test_what_an_event_said_is_found_out(cached: Make, happens: Callable[[
     happens(service)
     await recovered(cache)
     assert await is_live(cache, service)
+
+
+@pytest.mark.parametrize(
+    ("query", "freshness"),
+    [("", "stale"), ('{"services": ["pubsub.example.net"]}', "stale"), ('{"nodes": ["urn:xmpp:other"]}', "live")],
+)
+async def test_a_search_through_it_is_stale_meanwhile(cached: Make, query: str, freshness: str) -> None:
+    world = World()
+    cache, service = await followed(cached, world)
+    service.create_node("urn:xmpp:other")
+    await cache.house.sync.run(BLOG._replace(node="urn:xmpp:other"), pin=True)
+    await refuse(cache, everything=True)
+    service.publish(MICROBLOG, "new", ENTRY.format("new"))
+    with pytest.raises(errors.DatabaseError):
+        await cache.idle()
+    *_, info = await cache.read(PUBSUB, MICROBLOG, policy="cache")
+    assert info["freshness"] == "stale"
+    *_, info = await answered(cache.house.searches.search("", query, SearchOptions()))
+    assert info["freshness"] == freshness
+    await recovered(cache)
+    *_, info = await answered(cache.house.searches.search("", query, SearchOptions()))
+    assert info["freshness"] == "live"
 
 
 async def test_a_deletion_is_found_out(cached: Make) -> None:

@@ -71,6 +71,8 @@ class Distrust:
     async def _of(self, address: Address, reason: str) -> None:
         node = await self._nodes.find(address)
         if node is None or node.state not in KEPT:
+            # It is shown no more, and again only once it was validated.
+            self._nodes.suspected.pop(address, None)
             return
         self._sync.disturbed(address)
         if node.completeness != "none":

@@ -8,13 +8,14 @@ served are not gone through at all. Source: dbus-api.md, "Search".
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import NamedTuple
 
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from ... import errors, jid
+from ...address import Address
 from ...records import InfoRecord
 from ...store import dialect, words
 from ...store.database import TooMuch
@@ -22,7 +23,7 @@ from ...store.rows import KEPT
 from ...store.search import explain
 from ...store.search import query as queries
 from ...store.search import search as store_search
-from ...store.search.query import Order
+from ...store.search.query import Order, Query
 from ...store.search.scope import Part, Shown
 from ...store.search.search import Found, Matching, Search
 from ...store.store import Store
@@ -50,11 +51,20 @@ class _Asked(NamedTuple):
 class Searches:
     """Answers searches."""
 
-    def __init__(self, store: Store, accounts: Accounts, clock: Callable[[], int], pages: Pages) -> None:
+    def __init__(
+        self,
+        store: Store,
+        accounts: Accounts,
+        clock: Callable[[], int],
+        pages: Pages,
+        suspected: Collection[Address],
+    ) -> None:
         self._store = store
         self._pages = pages
         self._accounts = accounts
         self._clock = clock
+        # Nodes that are stale, of which that is not written down yet.
+        self._suspected = suspected
         self._turnstile = Turnstile(AT_ONCE)
 
     def search(self, text: str, query: str, options: SearchOptions, sender: str = "") -> Answer | Awaitable[Answer]:
@@ -100,7 +110,7 @@ class Searches:
 
     def _answer(self, asked: _Asked, found: Found) -> Answer:
         cursor = cursors.encode(asked.purpose, [found.place, found.revision]) if found.place is not None else ""
-        info = self._info(found.parts)
+        info = self._info(found.parts, asked.search.matching.query)
         info["revision"] = found.revision
         if not cursor and asked.is_first:
             info["total"] = found.count
@@ -126,12 +136,13 @@ class Searches:
         parsed = replace(parsed, accounts=accounts, services=services)
         return Matching(words=words.parse(text), query=parsed, shown=Shown(tuple(KEPT), analysers))
 
-    def _info(self, parts: list[Part]) -> InfoRecord:
+    def _info(self, parts: list[Part], query: Query) -> InfoRecord:
         info: InfoRecord = {"source": "cache", "freshness": "stale", "completeness": "none"}
         if not parts:
             return info
         now = self._clock()
-        info["freshness"] = max((self._freshness(part, now) for part in parts), key=_WORST_LAST.index)
+        if not any(query.names(address) and self._accounts.online(address.account) for address in self._suspected):
+            info["freshness"] = max((self._freshness(part, now) for part in parts), key=_WORST_LAST.index)
         info["completeness"] = "full" if all(part.completeness == "full" for part in parts) else "window"
         validated = [part.validated_at for part in parts]
         if None not in validated:

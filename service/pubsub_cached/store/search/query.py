@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from ... import flag
+from ...address import Address
 from ...errors import InvalidArgs, InvalidQuery
 from .. import path as paths
 from ..path import Path
@@ -61,6 +62,15 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     ids: tuple[str, ...] = ()
     flags: tuple[tuple[str, bool], ...] = ()
     where: tuple[Clause, ...] = ()
+
+    def names(self, address: Address) -> bool:
+        """Whether a node is among those that it names. The service "" is the account's own."""
+        services = self.services
+        return (
+            (not self.accounts or address.account in self.accounts)
+            and (not services or address.service in services or (address.own and "" in services))
+            and (not self.nodes or address.node in self.nodes)
+        )
 
 
 Order = tuple[tuple[str | Path, bool], ...]
