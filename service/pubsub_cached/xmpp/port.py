@@ -220,7 +220,7 @@ class Session(Protocol):
 
     @property
     def server_features(self) -> tuple[str, ...]:
-        """Features of the account's server and PEP service, sorted (XEP-0030)."""
+        """Features of the account's server and PEP service, sorted, as of the last session (XEP-0030)."""
 
     def connect(self) -> None:
         """Connect, and again with backoff after each loss, until ``close``."""

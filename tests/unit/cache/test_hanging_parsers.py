@@ -179,6 +179,14 @@ async def test_it_can_be_resumed_while_they_hang(scene: Scene) -> None:
     assert (scene.entry.state, scene.entry.failures) == ("active", 0), "those before are nothing to it"
 
 
+async def test_nothing_is_resumed_that_is_not_suspended(scene: Scene) -> None:
+    await scene.published("hang1")
+    scene.cache.house.resume("x")
+    assert (scene.entry.state, scene.entry.failures) == ("active", 1)
+    await scene.published("hang2", "hang3")
+    assert (scene.entry.state, scene.entry.failures) == ("suspended", 3)
+
+
 async def test_another_definition_begins_anew(scene: Scene) -> None:
     await scene.published("hang1", "hang2", "hang3")
     before, scene.parser = scene.parser, Hanging()

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-
 # How long a call waits for a session that is only just beginning, s; a keyring may be waiting for a person.
 BEGINNING = 10.0
 
@@ -106,7 +105,7 @@ class Account:
 
     @property
     def server_features(self) -> list[str]:
-        """Features of the account's server; empty while there is no session."""
+        """Features of the account's server as of the last session; empty while there was none."""
         return list(self.session.server_features)
 
     def require_session(self) -> Session:

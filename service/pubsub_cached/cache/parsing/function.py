@@ -48,7 +48,7 @@ class Functions:
     def resume(self, name: str) -> None:
         """Call a suspended parser again, whatever became of the calls before."""
         calls = self._calls.get(name)
-        if calls is not None and calls.left:
+        if calls is not None and len(calls.left) >= FAILURES_AT_MOST:
             self._forget(name)
             self._registry.set_state(name, "active")
 

@@ -40,6 +40,7 @@ class FakeSession(Asking):
         self._password = password
         self._online = False
         self._dead = False
+        self._features: tuple[str, ...] = ()
         self._interests: frozenset[str] = frozenset()
         self._roster: dict[str, frozenset[str]] = {}
         self._missed: list[tuple[Event, bool]] = []
@@ -63,9 +64,8 @@ class FakeSession(Asking):
 
     @property
     def server_features(self) -> tuple[str, ...]:
-        """Features of the account's PEP service, sorted; none while the account was never online."""
-        account = self.world.accounts.get(self.jid)
-        return tuple(sorted(account.pep.profile.advertised)) if account and self._online else ()
+        """Features of the account's PEP service, sorted, as of the last session; none while there was none."""
+        return self._features
 
     def connect(self) -> None:
         """Connect; after a loss only the test, or ``World(reconnect=True)``, connects again."""
@@ -192,6 +192,7 @@ class FakeSession(Asking):
         before = self._roster
         if not resumed:
             self._roster = self.world.roster(self.jid)
+            self._features = tuple(sorted(self.world.account_of(self.jid).pep.profile.advertised))
         self._change("online")
         self.listener.session_started(resumed)
         self._tell_moved(before if before else self._roster)
