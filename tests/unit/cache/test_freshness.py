@@ -133,6 +133,20 @@ async def test_who_hears_that_the_account_is_online_is_answered_by_the_service(c
     assert [await read for read in reads] == [["meanwhile"]]
 
 
+async def test_what_the_server_can_do_is_told_once(cached: Make) -> None:
+    cache = await cached(World(), online=False)
+    account = cache.house.accounts.get(ALICE)
+    told: list[tuple[str, ...]] = []
+    account.on_change.append(lambda _, names: told.append(names))
+    for _ in range(2):
+        await account.connect()
+        await cache.idle()
+        assert account.online
+        await account.disconnect()
+    assert account.server_features
+    assert told == [("State",), ("State", "ServerFeatures"), ("State",), ("State",), ("State",), ("State",)]
+
+
 async def test_a_resumed_session_is_told_as_online(cached: Make) -> None:
     world = World()
     cache, _ = await followed(cached, world)
