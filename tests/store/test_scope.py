@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import itertools
 import random
+from contextlib import closing
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import Connection, insert, update
 
+from pubsub_cached.store import dialect
 from pubsub_cached.store.accounts import accounts
 from pubsub_cached.store.models import Account, Node
 from pubsub_cached.store.rows import KEPT, UNPROVED
-from pubsub_cached.store.search import scope
+from pubsub_cached.store.search import explain, scope
 from pubsub_cached.store.search.query import Query
 from pubsub_cached.store.search.scope import Part, Shown
+from pubsub_cached.store.statement import Prepared
+from tests.support.postgresql import PostgreSQL
 
 from .conftest import Database
 
@@ -74,3 +78,31 @@ def test_any_nodes(db: Database, seed: int) -> None:
         assert (set(found), len(found)) == (told, len(told))
         found = db.read(scope.parts, Query(accounts=ACCOUNTS[1:]), shown)
         assert set(found) == {part for part in told if part.account in ACCOUNTS[1:]}
+
+
+def steps(conn: Connection) -> list[str]:
+    """How the database goes about all nodes."""
+    Prepared.heard[conn] = ran = []
+    try:
+        scope._all(Shown(tuple(KEPT))).all(conn)
+    finally:
+        del Prepared.heard[conn]
+    ((statement, given),) = ran
+    return dialect.of(conn).plan(conn, statement, explain.arguments(given))
+
+
+@pytest.mark.parametrize("states", [("live",), STATES], ids=["one state", "several"])
+def test_a_server_does_not_read_all_nodes(server: PostgreSQL, name: str, states: tuple[str, ...]) -> None:
+    """Neither before it has statistics nor with them."""
+    with closing(Database(server.url(name), server)) as db:
+        account = db.write(accounts.ensure, ACCOUNTS[0]).id
+        row = {"account_id": account, "service": "s", "completeness": "full", "validated_at": 1, "floor": 0}
+        rows = [
+            row | {"node": f"n{number}", "state": states[number % len(states)], "next_sync": number, "revision": 0}
+            for number in range(4000)
+        ]
+        db.write(lambda tx: tx.connection.execute(insert(Node), rows))
+        before = db.read(steps)
+        db.write(lambda tx: tx.connection.exec_driver_sql("ANALYZE node"))
+        for step in (*before, *db.read(steps)):
+            assert "Scan on node" not in step or "Index" in step
