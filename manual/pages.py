@@ -70,6 +70,7 @@ def daemon(language: Language) -> str:
         [
             (CONFIGURATION, "The configuration; it need not exist."),
             (f"{DATA}/cache.sqlite3", "The database, unless the configuration or --database names another."),
+            (f"{DATA}/cache.sqlite3.lock", "Locked by the daemon that has the database; has its process number."),
             (f"{DATA}/secrets.json", "Passwords, where no keyring (Secret Service) runs."),
         ]
     )
