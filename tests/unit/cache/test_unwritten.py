@@ -7,13 +7,14 @@ from collections.abc import Callable
 import pytest
 
 from pubsub_cached import errors
+from pubsub_cached.cache.jobs import JobFailed
 from pubsub_cached.cache.options import SearchOptions
 from pubsub_cached.cache.revalidation import unwritten
 from pubsub_cached.xmpp.fake import Service, World
 from pubsub_cached.xmpp.port import BounceEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make, answered
 
-from .blog import BLOG, MICROBLOG, PUBSUB, followed, purge
+from .blog import BLOG, MICROBLOG, PUBSUB, followed, purge, reaching
 
 pytestmark = pytest.mark.sqlite
 
@@ -155,3 +156,21 @@ async def test_what_could_not_be_written_of_a_node_is_forgotten_with_it(
     await cache.house.unwritten.settled()
     await cache.idle()
     assert await cache.house.nodes.find(BLOG) is None
+
+
+async def test_a_subscription_that_was_made_meanwhile_is_the_daemons(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG)
+    cache: Cached = await cached(world)
+    service.hold()
+    job = cache.house.sync.job(BLOG, pin=True)
+    await reaching(service, "subscribe")
+    await refuse(cache, everything=True)
+    service.release()
+    with pytest.raises(JobFailed):
+        await job.wait()
+    await recovered(cache)
+    row = await cache.house.nodes.find(BLOG)
+    assert row is not None
+    assert (row.state, row.subscribed, row.own_subscription) == ("live", True, True)

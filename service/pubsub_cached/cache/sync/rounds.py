@@ -191,7 +191,8 @@ class Rounds:
         # Written at once: a subscription that this daemon made must not look like an older one after a crash.
         made = {"subscribed": evidence.subscribed, "own_subscription": own, "subid": evidence.subid}
         running.made = msgspec.structs.replace(node, **made)
-        return await self._found(node, **made, guarantee=evidence.guarantee), evidence.live
+        with self._subscriptions.writing(node.address, own=own):
+            return await self._found(node, **made, guarantee=evidence.guarantee), evidence.live
 
     async def _found(self, node: NodeRow, **columns: Any) -> NodeRow:
         """The row with these columns; written only where it has others, as it hardly ever has after a login."""

@@ -60,6 +60,8 @@ class Subscriptions:
         self._number = 0
         # Made or given up since the listing of that number, which may have been on its way before that.
         self._known: Recent[Address, tuple[int, Subscription]] = Recent(CHANGED_AT_MOST)
+        # Made by the daemon, which is not written down yet: else they would look like older ones.
+        self._unwritten: set[Address] = set()
         # The listing in which each node was looked up: the next look has to be at a later one.
         self._seen: dict[Address, int] = {}
         self._solicited: set[tuple[str, str]] = set()
@@ -96,12 +98,15 @@ class Subscriptions:
     def forget_account(self, account: str) -> None:
         """The account is no more."""
         self.forget(account)
+        self._unwritten = {address for address in self._unwritten if address.account != account}
         self._solicited = {key for key in self._solicited if key[0] != account}
 
     def remember(self, address: Address, found: Subscription) -> None:
         """A client or the service changed the subscription to this one."""
         self._known[address] = self._number, found
         self._note(address, found)
+        if found.state == "none":
+            self._unwritten.discard(address)
 
     def _note(self, address: Address, found: Subscription) -> None:
         listing = self._listed.get((address.account, address.service))
@@ -139,7 +144,16 @@ class Subscriptions:
 
     def claim(self, address: Address) -> None:
         """A client has subscribed, and the row is about to say so."""
+        self._unwritten.discard(address)
         self._claims[address] = next(self._acts)
+
+    @contextmanager
+    def writing(self, address: Address, *, own: bool) -> Iterator[None]:
+        """It is written down whose the subscription is; where that fails, one of the daemon's is known to be so."""
+        if own:
+            self._unwritten.add(address)
+        yield
+        self._unwritten.discard(address)
 
     def claims(self, address: Address) -> int:
         """A number that is another one once a client has subscribed: an older row does not say so."""
@@ -165,7 +179,7 @@ class Subscriptions:
         anew = anew and not (node.reason == "delayed-event" and address in self._seen)
         try:
             found = await self._find(session, node, anew)
-            own = node.own_subscription if found is not None else False
+            own = found is not None and (node.own_subscription or address in self._unwritten)
             if found is None or found.state in ("none", "unconfigured"):
                 if self._is_declined(node, declines):
                     # A client unsubscribed the account: that is not undone by itself.
