@@ -122,7 +122,7 @@ async def test_retractions_tell_when_they_are_asked_to(
     assert [event.retracted for event in told if event.retracted] == [("a",)]
     await session.retract(server.pubsub, node, "b", notify=False)
     assert await held(session, server, node) == {}
-    with pytest.raises(StanzaError, match="item-not-found"):
+    with pytest.raises(StanzaError, match=f"item-not-found for item 'b' of '{node}' at {server.pubsub}"):
         await session.retract(server.pubsub, node, "b")
 
 

@@ -136,7 +136,9 @@ class Asking:
         self, service: str, node: str, item_id: str, *, notify: bool = True, timeout: float = 30.0
     ) -> None:
         """Retract one item (XEP-0060 7.2)."""
-        await self._set(service, node, writing.retract_request(node, item_id, notify), timeout)
+        # It is one of several that were asked for at once.
+        subject = f"item '{item_id}' of {_subject(service, node)}"
+        await self._ask("set", service, writing.retract_request(node, item_id, notify), subject, timeout)
 
     async def create_node(self, service: str, node: str, *, config: Fields | None = None, timeout: float = 30.0) -> str:
         """Create a node; its name (XEP-0060 8.1)."""

@@ -52,7 +52,7 @@ def retract(service: Service, jid: str, name: str, item_id: str, notify: bool) -
     if _affiliation(node, jid) not in ("owner", "publisher"):
         raise StanzaError("forbidden", subject=name)
     if item_id not in node.entries:
-        raise StanzaError("item-not-found", subject=name)
+        raise StanzaError("item-not-found", subject=f"item '{item_id}' of {name}")
     service.retract(name, item_id, notify=notify)
 
 
