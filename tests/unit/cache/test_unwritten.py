@@ -133,8 +133,11 @@ async def test_a_reader_is_told_what_the_service_said(cached: Make) -> None:
     await refuse(cache, everything=True)
     with pytest.raises(errors.Denied):
         await cache.read(PUBSUB, MICROBLOG, policy="network")
+    *_, info = await answered(cache.house.searches.search("", "", SearchOptions()))
+    assert info["freshness"] == "stale"
     await recovered(cache)
     assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
+    assert not cache.house.nodes.suspected
 
 
 @pytest.mark.parametrize("how", ["forget", "reset"])

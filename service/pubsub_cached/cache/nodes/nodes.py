@@ -234,6 +234,8 @@ class Nodes:
             await self._write_down(address, error, told)
         except (errors.DatabaseError, errors.StorageFull, errors.Timeout) as failure:
             log.error("what %s answered could not be written down yet: %s", address, failure)
+            # Until then it is not what its row says.
+            self.suspected[address] = object()
             self.unwritten(address)
         return told
 

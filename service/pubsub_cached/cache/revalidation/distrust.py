@@ -65,6 +65,7 @@ class Distrust:
         if servable(node):
             await self._of(address, "database")
         else:
+            self._nodes.suspected.pop(address, None)
             # Nothing is written before the service has answered, so that alone shows whether anything can be.
             await asyncio.wait([self._sync.in_background(address)])
 
