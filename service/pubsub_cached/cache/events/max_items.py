@@ -14,7 +14,8 @@ from ...store.rows import KEPT, Delta, NodeRow
 from ...store.store import Store, Transaction
 from ..accounts.account import Account
 from ..changes import Changes
-from ..nodes.nodes import Nodes, metadata
+from ..nodes import metadata
+from ..nodes.nodes import Nodes
 
 
 class MaxItems:
@@ -32,7 +33,7 @@ class MaxItems:
             return True
         self._asked.add(address)
         try:
-            info = await self._nodes.describe(account.require_session(), address)
+            info = await metadata.describe(account.require_session(), address)
         except errors.Offline:
             # The next session validates the node as a whole.
             return True
@@ -42,7 +43,7 @@ class MaxItems:
         node = await self._nodes.find(address)
         if node is None:
             return True
-        columns = metadata(info)
+        columns = metadata.columns(info)
         before, node = node, await self._nodes.update(node, **columns)
         if "max_items" not in columns or node.item_expire != before.item_expire:
             return False

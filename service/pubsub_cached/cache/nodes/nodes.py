@@ -8,8 +8,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from ... import errors
 from ...address import Address
 from ...analysers.registry import Matched, Registry, Subject
@@ -20,8 +18,7 @@ from ...store.store import Store
 from ...xmpp.port import DiscoInfo, Item, Session
 from ..changes import Changes
 from ..jitter import Jitter
-from . import refusals, transitions
-from .item_expire import seconds
+from . import metadata, refusals, transitions
 from .negatives import Negatives
 from .privacy import Privacy
 from .proofs import Proofs
@@ -34,17 +31,6 @@ RETRY_FIRST = 30_000
 RETRY_LONGEST = 6 * 3_600_000
 # How often a node's row says that it is in use, ms.
 IN_USE_MS = 3_600_000
-# Fields of a node's metadata, and of its configuration, by the column that they fill (XEP-0060 5.4, 16.4.4).
-_METADATA = {
-    "pubsub#title": "title",
-    "pubsub#description": "description",
-    "pubsub#access_model": "access_model",
-    "pubsub#type": "node_type",
-    "pubsub#max_items": "max_items",
-    "pubsub#item_expire": "item_expire",
-}
-# A configuration that has these fields leaves nothing to ask disco#info for.
-_DECISIVE = frozenset({"pubsub#type", "pubsub#access_model"})
 
 
 def retry_at(now: int, failures: int, jitter: Jitter) -> int:
@@ -135,7 +121,7 @@ class Nodes:
 
     def match(self, address: Address, info: DiscoInfo, namespace: str) -> Matched:
         """What the analysers say of a node."""
-        node_type = first(info, "pubsub#type") or None
+        node_type = metadata.first(info, "pubsub#type") or None
         return self._registry.match(Subject(address, namespace or None, node_type, info.metadata))
 
     def match_stored(self, node: NodeRow, namespace: str = "") -> Matched:
@@ -145,18 +131,6 @@ class Nodes:
     def match_name(self, address: Address) -> Matched:
         """What the analysers say of a node before anything but its name is known."""
         return self.match(address, DiscoInfo(), "")
-
-    async def describe(self, session: Session, address: Address) -> DiscoInfo:
-        """A node's metadata (XEP-0060 5.4); a service that refuses it merely says nothing.
-
-        Of an own node its configuration, which says the same and, to owners only, how many items it keeps, how long.
-        disco#info, which costs ejabberd as much as all items and tells nothing, only where that is missing.
-        """
-        configured = await _configuration(session, address)
-        if configured.keys() >= _DECISIVE:
-            return DiscoInfo(metadata=configured)
-        info = await _info(session, address)
-        return msgspec.structs.replace(info, metadata=configured | info.metadata)
 
     async def newest(self, session: Session, address: Address) -> Item | None:
         """The newest item, by which a payload's namespace is known."""
@@ -183,7 +157,7 @@ class Nodes:
         info, newest = await self._learn(session, address, newest, whole)
         namespace = newest.namespace if newest is not None else ""
         matched = self.match(address, info, namespace)
-        columns = metadata(info) | {"namespace": namespace}
+        columns = metadata.columns(info) | {"namespace": namespace}
         proved = self._proofs.holds(address, doubts)
         written = self._store.write(
             transitions.classify, address, matched, asked, self.registered, columns, proved=proved
@@ -198,8 +172,8 @@ class Nodes:
     ) -> tuple[DiscoInfo, Item | None]:
         """The metadata, and the newest item where it is needed."""
         if newest is None and not (whole and address.own):
-            return await asyncio.gather(self.describe(session, address), self.newest(session, address))
-        info = await self.describe(session, address)
+            return await asyncio.gather(metadata.describe(session, address), self.newest(session, address))
+        info = await metadata.describe(session, address)
         if newest is None and not self._left_to_items(address, info):
             newest = await self.newest(session, address)
         return info, newest
@@ -207,7 +181,7 @@ class Nodes:
     def _left_to_items(self, address: Address, info: DiscoInfo) -> bool:
         """Whether what an own node is can wait for its items: it exists, and nobody has to be kept from it."""
         told = self.match(address, info, "").definition is not None
-        return info.metadata.keys() >= _DECISIVE and not told and not self._registry.hides_by_payload
+        return info.metadata.keys() >= metadata.DECISIVE and not told and not self._registry.hides_by_payload
 
     @property
     def doubts(self) -> int:
@@ -324,41 +298,6 @@ class Nodes:
             return {"state": state, "reason": still(node, reason), "failures": failures, "next_sync": again}
 
         await self.decide(address, failing)
-
-
-async def _info(session: Session, address: Address) -> DiscoInfo:
-    try:
-        return await session.disco_info(address.service, address.node)
-    except (errors.StanzaError, errors.Timeout):
-        return DiscoInfo()
-
-
-async def _configuration(session: Session, address: Address) -> dict[str, list[str]]:
-    if not address.own:
-        return {}
-    try:
-        fields = await session.node_configuration(address.service, address.node)
-    except (errors.StanzaError, errors.Timeout):
-        return {}
-    return {field.name: [*field.values] for field in fields if field.name.startswith("pubsub#")}
-
-
-def first(info: DiscoInfo, name: str) -> str:
-    """A field of the metadata form, or ""."""
-    values = info.metadata.get(name)
-    return values[0] if values else ""
-
-
-def metadata(info: DiscoInfo) -> dict[str, Any]:
-    """The columns that a node's metadata fills (XEP-0060 5.4)."""
-    # What the service leaves out is not known to have changed.
-    columns: dict[str, Any] = {column: value for field, column in _METADATA.items() if (value := first(info, field))}
-    if (most := columns.get("max_items")) is not None:
-        # A number, or ``max``; no more digits than the database and the bus can carry.
-        columns["max_items"] = int(most) if most.isdecimal() and len(most) < 19 else None
-    if "pubsub#item_expire" in info.metadata:
-        columns["item_expire"] = seconds(first(info, "pubsub#item_expire"))
-    return columns
 
 
 def _log_failure(written: asyncio.Future[NodeRow]) -> None:

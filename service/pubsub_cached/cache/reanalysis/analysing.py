@@ -24,6 +24,7 @@ from ...store import indexes
 from ...store.accounts import analysers as analyser_store
 from ...store.store import Store
 from ..accounts.accounts import Accounts
+from ..nodes import metadata
 from ..nodes.nodes import Nodes
 from ..parsing.agents import Agents
 from .reanalysis import Reanalysis
@@ -155,7 +156,7 @@ class Analysing:
             session = await account.session_when_ready()
         except errors.Offline:
             return _told(self._nodes.match_name(address))
-        info = await self._nodes.describe(session, address)
+        info = await metadata.describe(session, address)
         try:
             newest = await self._nodes.newest(session, address)
         except (errors.StanzaError, errors.Timeout, errors.Offline):

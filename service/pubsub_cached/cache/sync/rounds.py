@@ -20,8 +20,9 @@ from ...xmpp.port import DiscoInfo, Item, Session
 from ..accounts.account import Account
 from ..changes import Changes
 from ..jitter import Jitter
+from ..nodes import metadata
 from ..nodes.facts import Facts, learnt
-from ..nodes.nodes import Nodes, metadata
+from ..nodes.nodes import Nodes
 from ..nodes.transitions import Columns
 from ..parsing.parsing import Parsing
 from ..parsing.recognition import Recognition
@@ -206,8 +207,8 @@ class Rounds:
         now = self._clock()
         if not whole and node.described_at is not None and 0 <= now - node.described_at < DESCRIBED_MS:
             return {}
-        info = await self._nodes.describe(session, node.address)
-        return metadata(info) | ({"described_at": now} if info != DiscoInfo() else {})
+        info = await metadata.describe(session, node.address)
+        return metadata.columns(info) | ({"described_at": now} if info != DiscoInfo() else {})
 
     async def _climb(
         self, session: Session, node: NodeRow, before: Outline, running: Running, *, followed: bool

@@ -15,7 +15,7 @@ from ...records import AffiliationRecord, DiscoveredRecord, SubscriptionRecord
 from ...xmpp.port import DiscoItem, Rsm, Session
 from .. import cursor as cursors
 from ..accounts.accounts import Accounts
-from ..nodes.nodes import first
+from ..nodes.metadata import first
 from ..options import LIMIT
 from .writing import TIMEOUT
 
