@@ -102,5 +102,5 @@ class Analysers(Served):
 
     def Reanalyse(self, filter: Mapping[str, Variant]) -> str:
         given = REANALYSE.read(filter)
-        token, accounts = given.pop("token", ""), self.house.accounts.named(given.pop("accounts", ()))
+        token, accounts = given.pop("token", ""), tuple(map(self.house.accounts.meant, given.pop("accounts", ())))
         return self.house.reanalysis.job(ReanalyseFilter(accounts, **given), caller(), token).path

@@ -181,7 +181,7 @@ class Cache(Served):
 
     def Purge(self, filter: Mapping[str, Variant]) -> str:
         given = PURGE.read(filter)
-        token, accounts = given.pop("token", ""), self.house.accounts.named(given.pop("accounts", ()))
+        token, accounts = given.pop("token", ""), tuple(map(self.house.accounts.meant, given.pop("accounts", ())))
         return self.house.removal.purge(PurgeFilter(accounts, **given), caller(), token).path
 
     def Reset(self, options: Mapping[str, Variant]) -> str:

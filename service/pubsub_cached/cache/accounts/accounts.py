@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -187,9 +187,9 @@ class Accounts:
         found = self.get(account) if account else self._only()
         return Address(found.jid, jid.normalise(service) if service else found.jid, node)
 
-    def named(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Accounts that a list names, "" the only one. Raises InvalidJid, NoSuchAccount, AmbiguousAccount for ""."""
-        return tuple(jid.bare(name) if name else self._only().jid for name in names)
+    def meant(self, name: str) -> str:
+        """The account that a name in a list means, "" the only one. Raises InvalidJid; for "" what ``resolve`` does."""
+        return jid.bare(name) if name else self._only().jid
 
     async def add(self, name: str, options: AccountOptions) -> Account:
         """A new account, kept in the database. Raises InvalidJid, AccountExists, InvalidArgs."""

@@ -26,14 +26,13 @@ async def all_nodes(store: Store, *, run: bool) -> AsyncIterator[NodeRow]:
 
 
 def fitting(chosen: PurgeFilter | ReanalyseFilter) -> Callable[[NodeRow], bool]:
-    """Whether a node fits all lists; the service "" is the account's own. Raises InvalidJid."""
-    accounts = {jid.bare(name) for name in chosen.accounts}
+    """Whether a node fits all lists; accounts by their JIDs, the service "" is the account's own. Raises InvalidJid."""
     services = {jid.normalise(name) if name else "" for name in chosen.services}
 
     def fits(row: NodeRow) -> bool:
         address = row.address
         return (
-            _in(address.account, accounts)
+            _in(address.account, chosen.accounts)
             and (_in(address.service, services) or (address.own and "" in services))
             and _in(address.node, chosen.nodes)
             and _in(row.type, chosen.types)

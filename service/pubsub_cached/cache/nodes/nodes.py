@@ -94,13 +94,16 @@ class Nodes:
         decided = await self._changes.after(written, self.told)
         return decided[1] if decided is not None else None
 
-    def tell(self, before: NodeRow, after: NodeRow) -> None:
-        """The signal that the change of a row owes."""
+    def tell(self, before: NodeRow | None, after: NodeRow) -> None:
+        """The signal that the change of a row owes, or its making."""
         self.privacy.note(after)
-        if after.next_sync is not None and after.next_sync != before.next_sync:
-            self.due(after.next_sync)
         if is_followed_in_vain(after):
             self.unsubscribe(after.address)
+        if before is None:
+            self._changes.node(after.address, "added")
+            return
+        if after.next_sync is not None and after.next_sync != before.next_sync:
+            self.due(after.next_sync)
         if after.state != before.state:
             self._changes.node(after.address, after.state)
         elif after.revision != before.revision:
@@ -108,16 +111,8 @@ class Nodes:
 
     def told(self, written: Written) -> None:
         """The signal that a write owes, of a row that may have been made by it."""
-        if written is None:
-            return
-        before, after = written
-        if before is not None:
-            self.tell(before, after)
-        else:
-            self.privacy.note(after)
-            if is_followed_in_vain(after):
-                self.unsubscribe(after.address)
-            self._changes.node(after.address, "added")
+        if written is not None:
+            self.tell(*written)
 
     def match(self, address: Address, info: DiscoInfo, namespace: str) -> Matched:
         """What the analysers say of a node."""

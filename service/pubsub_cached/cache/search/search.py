@@ -131,7 +131,7 @@ class Searches:
         Raises InvalidQuery, NoSuchAccount, AmbiguousAccount.
         """
         parsed = queries.parse(query)
-        accounts = _normalised("accounts", parsed.accounts, lambda name: self._accounts.named([name])[0])
+        accounts = _normalised("accounts", parsed.accounts, self._accounts.meant)
         services = _normalised("services", parsed.services, lambda name: jid.normalise(name) if name else "")
         parsed = replace(parsed, accounts=accounts, services=services)
         return Matching(words=words.parse(text), query=parsed, shown=Shown(tuple(KEPT), analysers))
