@@ -38,6 +38,7 @@ class Sample(Interface):
     def __init__(self) -> None:
         self.level = 1
         self.slow = ""
+        self.quiet = 5
         self.set_by = ""
         self.calls: list[str] = []
         self.inheritable: list[bool] = []
@@ -148,7 +149,7 @@ class Sample(Interface):
             raise errors.InvalidArgs(f"The level {value} is above 100.")
         self.level = value
         self.set_by = caller()
-        self.changed("Level")
+        self.changed()
 
     @property
     def Slow(self) -> str:
@@ -158,7 +159,7 @@ class Sample(Interface):
         await asyncio.sleep(0)
         self.slow = value
         self.set_by = caller()
-        self.changed("Slow")
+        self.changed()
 
     @property
     def Version(self) -> int:
@@ -166,7 +167,7 @@ class Sample(Interface):
 
     @property
     def Quiet(self) -> int:
-        return 5
+        return self.quiet
 
 
 class Plain(Interface):
@@ -176,6 +177,7 @@ class Plain(Interface):
     directory = DIRECTORY
 
     secret = ""
+    loud = "loud"
 
     def Echo(self, number: int) -> int:
         return number
@@ -186,7 +188,7 @@ class Plain(Interface):
 
     @property
     def Loud(self) -> str:
-        return "loud"
+        return self.loud
 
     def set_Secret(self, value: str) -> None:
         self.secret = value
@@ -198,9 +200,11 @@ class Broken(Interface):
     name = "test.Broken"
     directory = DIRECTORY
 
+    good = "good"
+
     @property
     def Good(self) -> str:
-        return "good"
+        return self.good
 
     @property
     def Bad(self) -> str:

@@ -299,6 +299,35 @@ async def test_of_an_account_only_what_is_different_is_told(client: bus.Frontend
     assert told == {"State": "offline"}
 
 
+async def test_what_the_server_can_do_is_told_once(client: bus.Frontend, world: World) -> None:
+    world.account("bob@example.org")
+    (path,) = await client.call("AddAccount", "sa{sv}", "bob@example.org", {}, interface=MANAGER)
+    descriptor = os.memfd_create("secret")
+    os.pwrite(descriptor, b"secret", 0)
+    await client.call("SetPassword", "h", 0, path=path, interface=ACCOUNT, fds=[descriptor])
+    os.close(descriptor)
+    told: list[dict[str, Any]] = []
+
+    async def until(state: str) -> None:
+        while not told or told[-1]["State"] != state:
+            told.append(bus.plain((await client.until("PropertiesChanged", path=path))[1]))
+
+    await until("online")
+    await client.call("Disconnect", path=path, interface=ACCOUNT)
+    await until("offline")
+    await client.call("Connect", path=path, interface=ACCOUNT)
+    await until("online")
+    features = await client.get("ServerFeatures", ACCOUNT, path)
+    assert features
+    assert told == [
+        {"State": "connecting"},
+        {"State": "online", "ServerFeatures": features},
+        {"State": "offline"},
+        {"State": "connecting"},
+        {"State": "online"},
+    ]
+
+
 # The rest
 
 

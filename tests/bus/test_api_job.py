@@ -64,7 +64,8 @@ class Watched:
 
     def _export(self, job: CachedJob) -> None:
         interface = Job(job)
-        job.on_change.append(lambda _, names: interface.tell(names))
+        job.on_change.append(interface.changed)
+        job.on_progress.append(interface.progress)
         job.on_finished.append(lambda _: interface.finish())
         self.path = job.path
         self.tree.export(job.path, interface, managed=True)

@@ -131,7 +131,8 @@ async def test_object_with_an_owner_exists_for_its_owner_only(
     assert list(await managed(owner)) == [path]
     assert await managed(other) == {}
     view.emit("Said", 1, "x")
-    view.changed("Level")
+    view.level = 2
+    view.changed()
     tree.remove(path)
     assert [message.member for message in await owner.settle()] == [
         "InterfacesAdded",

@@ -87,7 +87,8 @@ async def test_subscription_gets_what_fits_until_it_is_cancelled(
     heard: asyncio.Queue[Signal] = asyncio.Queue()
     match = Match(sender=connection.unique_name, path=ROOT, interface=SAMPLE, member="Said")
     subscription = await other.subscribe(heard.put_nowait, match)
-    sample.changed("Level")
+    sample.level = 2
+    sample.changed()
     sample.emit("Said", 1, "one")
     async with asyncio.timeout(10):
         signal = await heard.get()

@@ -7,7 +7,17 @@ from dbus_fast import Message, Variant
 
 from pubsub_cached.bus import Connection, Tree
 from tests.bus.conftest import MakeClient
-from tests.bus.sample import DIRECTORY, PEER, PROPERTIES, ROOT, SAMPLE, Broken, Client, Plain, Sample
+from tests.bus.sample import (
+    DIRECTORY,
+    PEER,
+    PROPERTIES,
+    ROOT,
+    SAMPLE,
+    Broken,
+    Client,
+    Plain,
+    Sample,
+)
 
 ERROR = "org.freedesktop.DBus.Error."
 
@@ -107,13 +117,62 @@ def announced(message: Message) -> tuple[str, str, dict[str, object], list[str]]
 
 async def test_change_is_announced_as_the_annotation_says(plain: Plain, sample: Sample, client: Client) -> None:
     await client.listen(f"type='signal',interface='{PROPERTIES}'")
-    sample.level = 5
-    sample.changed("Level", "Slow", "Version", "Quiet")
-    sample.changed("Version", "Quiet")
-    plain.changed("Title", "Loud", "Secret")
+    sample.level, sample.slow, sample.quiet = 5, "later", 6
+    assert sample.changed()
+    plain.loud, plain.secret = "louder", "x"
+    assert plain.changed()
     assert [announced(message) for message in await client.settle()] == [
         (ROOT, SAMPLE, {"Level": 5}, ["Slow"]),
-        (ROOT, "test.Plain", {"Loud": "loud"}, ["Title", "Secret"]),
+        (ROOT, "test.Plain", {"Loud": "louder"}, []),
+    ]
+
+
+async def test_only_what_is_different_from_what_was_told_is_announced(
+    sample: Sample, tree: Tree, client: Client
+) -> None:
+    await client.listen(f"type='signal',interface='{PROPERTIES}'")
+    sample.quiet = 6
+    assert not sample.changed()
+    sample.level = 5
+    assert sample.changed()
+    assert not sample.changed()
+    sample.level, sample.slow = 7, "later"
+    tree.export(ROOT + "/second", sample)
+    sample.level = 5
+    assert sample.changed()
+    assert [announced(message) for message in await client.settle()] == [
+        (ROOT, SAMPLE, {"Level": 5}, []),
+        (ROOT, SAMPLE, {}, ["Slow"]),
+        (ROOT + "/second", SAMPLE, {}, ["Slow"]),
+    ]
+
+
+async def test_what_was_told_when_an_object_appeared_is_not_announced_again(
+    sample: Sample, tree: Tree, client: Client
+) -> None:
+    await client.listen()
+    path = ROOT + "/job/1"
+    plain = Plain()
+    for loud in ("louder", "loudest"):
+        plain.loud = loud
+        assert not plain.changed(), "it is nowhere"
+        tree.export(path, plain, managed=True)
+        assert not plain.changed()
+        tree.remove(path)
+    added = [message for message in await client.settle() if message.member != "InterfacesRemoved"]
+    assert [message.body[1]["test.Plain"]["Loud"].value for message in added] == ["louder", "loudest"]
+
+
+async def test_a_property_that_fails_does_not_hide_the_change_of_another(
+    connection: Connection, tree: Tree, client: Client
+) -> None:
+    await client.listen(f"type='signal',interface='{PROPERTIES}'")
+    broken = Broken()
+    tree.export(ROOT, broken)
+    broken.good = "better"
+    broken.changed()
+    assert [announced(message) for message in await client.settle()] == [
+        (ROOT, "test.Broken", {"Good": "better"}, []),
     ]
 
 
@@ -122,10 +181,12 @@ async def test_change_is_announced_on_every_path_and_none_after_removal(
 ) -> None:
     await client.listen(f"type='signal',interface='{PROPERTIES}'")
     tree.export(ROOT + "/second", sample)
-    sample.changed("Level")
+    sample.level = 2
+    sample.changed()
     assert [message.path for message in await client.settle()] == [ROOT, ROOT + "/second"]
     tree.remove(ROOT + "/second")
-    sample.changed("Level")
+    sample.level = 3
+    sample.changed()
     assert [message.path for message in await client.settle()] == [ROOT]
 
 
@@ -143,12 +204,10 @@ async def test_class_that_lacks_what_the_file_has_is_refused(connection: Connect
     assert (DIRECTORY / "test.Plain.xml").exists()
 
 
-async def test_unknown_signal_or_property_is_a_fault_of_the_caller(sample: Sample) -> None:
+async def test_unknown_signal_is_a_fault_of_the_caller(sample: Sample) -> None:
     with pytest.raises(TypeError, match="no signal Shouted"):
         sample.emit("Shouted")
     with pytest.raises(TypeError, match="2 arguments"):
         sample.emit("Said", 1)
     with pytest.raises(ValueError, match="UINT32"):
         sample.emit("Said", -1, "text")
-    with pytest.raises(TypeError, match="no property Loudness"):
-        sample.changed("Loudness")

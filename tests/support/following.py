@@ -50,7 +50,7 @@ class Following(Cached):
     async def _online(self) -> None:
         changed = asyncio.Event()
         account = self.account
-        account.on_change.append(listener := lambda *_: changed.set())
+        account.on_change.append(changed.set)
         try:
             # A stream that was lost just now has still to say so.
             while account.state != "online" or not account.session.online:
@@ -58,7 +58,7 @@ class Following(Cached):
                 changed.clear()
                 await changed.wait()
         finally:
-            account.on_change.remove(listener)
+            account.on_change.remove(changed.set)
 
     def _account(self, jid: str) -> config.Account:
         file = self.directory / "password"

@@ -50,7 +50,7 @@ class Account(Interface):
 
     @property
     def ServerFeatures(self) -> list[str]:
-        return list(self._account.server_features)
+        return self._account.server_features
 
     @property
     def Origin(self) -> str:

@@ -12,8 +12,6 @@ from .options import Table
 if TYPE_CHECKING:
     from ..analysers.registry import Entry
 
-STATE = ("Owner", "State", "Failures")
-
 
 def path(name: str) -> str:
     """The object of an analyser."""
@@ -30,16 +28,6 @@ class Analyser(Interface):
         super().__init__()
         self._entry = entry
         self._resume = resume
-        self._told = self._state()
-
-    def tell(self) -> None:
-        """PropertiesChanged of what changed of its state."""
-        now, told = self._state(), self._told
-        self._told = now
-        self.changed(*(name for name in STATE if now[name] != told[name]))
-
-    def _state(self) -> dict[str, str | int]:
-        return {name: getattr(self, name) for name in STATE}
 
     @property
     def Name(self) -> str:

@@ -109,7 +109,7 @@ class Exports:
 
         def state_changed(name: str) -> None:
             if name in served:
-                served[name].tell()
+                served[name].changed()
 
         for entry in house.analysers.entries():
             serve(entry)
@@ -118,7 +118,7 @@ class Exports:
 
     def _export_account(self, account: CachedAccount) -> None:
         interface = Account(account)
-        account.on_change.append(lambda _, names: interface.changed(*names))
+        account.on_change.append(interface.changed)
         self._tree.export(account.path, interface, managed=True)
 
     def _account_added(self, account: CachedAccount) -> None:
@@ -131,7 +131,8 @@ class Exports:
 
     def _job_added(self, job: CachedJob) -> None:
         interface = Job(job)
-        job.on_change.append(lambda _, names: interface.tell(names))
+        job.on_change.append(interface.changed)
+        job.on_progress.append(interface.progress)
         job.on_finished.append(lambda _: interface.finish())
         self._tree.export(job.path, interface, managed=True, owner=UNSANDBOXED if job.private else None)
 

@@ -12,7 +12,6 @@ from .options import Table
 if TYPE_CHECKING:
     from ..cache.jobs import Job as CachedJob
 
-PROGRESS = frozenset({"Done", "Total", "Message"})
 # Three in any second, and the last one comes with the end of the job: four.
 PROGRESS_SECONDS = 0.34
 
@@ -27,7 +26,6 @@ class Job(Interface):
     def __init__(self, job: CachedJob) -> None:
         super().__init__()
         self._job = job
-        self._untold: dict[str, None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -64,33 +62,19 @@ class Job(Interface):
     async def Wait(self) -> str:
         return await self._job.wait()
 
-    def tell(self, names: tuple[str, ...]) -> None:
-        """Properties changed: PropertiesChanged now, or for progress when it is due."""
-        if not PROGRESS.issuperset(names):
-            due = {**self._untold, **dict.fromkeys(names)} if self._job.finished else dict.fromkeys(names)
-            self.changed(*due)
-            if self._job.finished:
-                self._stop()
-            return
-        self._untold.update(dict.fromkeys(names))
+    def progress(self) -> None:
+        """The work is further on: PropertiesChanged when it is due."""
         if self._timer is None:
             self._tell_progress()
 
     def finish(self) -> None:
         """The job is over: Finished."""
-        self._stop()
+        if self._timer is not None:
+            self._timer.cancel()
         job = self._job
         self.emit("Finished", job.state, job.error, job.error_message or job.message)
 
     def _tell_progress(self) -> None:
         self._timer = None
-        if self._untold:
-            self.changed(*self._untold)
-            self._untold.clear()
+        if self.changed():
             self._timer = asyncio.get_running_loop().call_later(PROGRESS_SECONDS, self._tell_progress)
-
-    def _stop(self) -> None:
-        self._untold.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None

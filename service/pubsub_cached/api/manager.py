@@ -45,7 +45,7 @@ class Manager(Served):
 
     def open(self, house: House) -> None:
         super().open(house)
-        house.on_state.append(lambda: self.changed("State"))
+        house.on_state.append(self.changed)
 
     @property
     def Version(self) -> int:

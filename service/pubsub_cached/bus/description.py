@@ -35,6 +35,11 @@ class Property:
     writable: bool
     emits: str
 
+    @property
+    def signalled(self) -> bool:
+        """Whether ``PropertiesChanged`` names it, with its value or without."""
+        return self.readable and self.emits in ("true", "invalidates")
+
 
 @dataclass(frozen=True, slots=True)
 class Signal:

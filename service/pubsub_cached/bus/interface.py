@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import paths
@@ -45,10 +46,10 @@ class Interface:
     """One D-Bus interface, driven by its XML file.
 
     A method M is a Python method M (``def``, ``async def``, or a ``def`` that returns an awaitable) with positional
-    arguments; it returns None, the value, or a tuple of the values. A property P is a property P, whose value may be
-    awaitable where its object is not managed; when it can be written, there is a method ``set_P(value)``, sync or
-    async. An ``h`` argument is a descriptor that is closed when the method is done, an ``h`` result one that is sent
-    and then closed.
+    arguments; it returns None, the value, or a tuple of the values. A property P is a property P; its value is not
+    altered once it was given, and may be awaitable where neither the object is managed nor the change signalled. When
+    it can be written, there is a method ``set_P(value)``, sync or async. An ``h`` argument is a descriptor that is
+    closed when the method is done, an ``h`` result one that is sent and then closed.
     """
 
     name: ClassVar[str]
@@ -58,6 +59,8 @@ class Interface:
     """The methods that a sandboxed client may call."""
 
     _places: tuple[Place, ...] = ()
+    # What whoever watches it knows of the properties whose change is signalled.
+    _told: Mapping[str, Variant] = MappingProxyType({})
 
     @classmethod
     def describe(cls) -> Description:
@@ -107,35 +110,29 @@ class Interface:
             if place.owner is not None:
                 await place.connection.flow.unblocked(place.owner)
 
-    def changed(self, *properties: str) -> None:
-        """Emits ``PropertiesChanged`` as each property's ``EmitsChangedSignal`` asks, if at all."""
-        if not self._places:
-            return
-        described = self.describe().properties
-        values: dict[str, Variant] = {}
-        invalidated: list[str] = []
-        for name in properties:
-            prop = described.get(name)
-            if prop is None:
-                raise TypeError(f"{self.name} has no property {name}.")
-            if prop.emits == "true" and prop.readable:
-                values[name] = self.value_of(prop)
-            elif prop.emits in ("true", "invalidates"):
-                invalidated.append(name)
-        if not values and not invalidated:
-            return
-        for place in self._places:
-            body = [self.name, values, invalidated]
-            place.connection.signal(place.path, PROPERTIES, "PropertiesChanged", "sa{sv}as", body, place.owner)
+    def changed(self) -> bool:
+        """Emits ``PropertiesChanged`` of what is different from what was told last, or when it was exported.
 
-    def value_of(self, prop: Property) -> Variant:
-        """The value of a property; raises TypeError or ValueError when it is not of the type in the XML file."""
-        value = getattr(self, prop.name)
-        prop.check(value)
-        return Variant(prop.tree, value, False)
+        Returns whether anything is. How a property is told its ``EmitsChangedSignal`` says.
+        """
+        if not self._places:
+            return False
+        told, self._told = self._told, self._signalled()
+        different = {name: value for name, value in self._told.items() if value != told.get(name)}
+        described = self.describe().properties
+        invalidated = [name for name in different if described[name].emits == "invalidates"]
+        values = {name: value for name, value in different.items() if name not in invalidated}
+        if different:
+            for place in self._places:
+                body = [self.name, values, invalidated]
+                place.connection.signal(place.path, PROPERTIES, "PropertiesChanged", "sa{sv}as", body, place.owner)
+        return bool(different)
 
     def answer(self, prop: Property) -> Variant | Awaitable[Variant]:
-        """As ``value_of``, of a property that may take its time."""
+        """The value of a property, which may take its time.
+
+        Raises TypeError or ValueError when it is not of the type in the XML file.
+        """
         value = getattr(self, prop.name)
         if isinstance(value, Awaitable):
             return self._later(prop, value)
@@ -154,17 +151,22 @@ class Interface:
         later = {name: value for name, value in found.items() if not isinstance(value, Variant)}
         return _completed(now, later) if later else now
 
-    def values(self, *, lenient: bool = False) -> dict[str, Variant]:
-        """All properties that can be read; ``lenient`` leaves out (and logs) those whose reading fails."""
+    def values(self) -> dict[str, Variant]:
+        """All properties that can be read, of an object that is managed; what can't be is left out, and logged."""
+        return self._read(prop for prop in self.describe().properties.values() if prop.readable)
+
+    def _signalled(self) -> dict[str, Variant]:
+        return self._read(prop for prop in self.describe().properties.values() if prop.signalled)
+
+    def _read(self, properties: Iterable[Property]) -> dict[str, Variant]:
         values: dict[str, Variant] = {}
-        for prop in self.describe().properties.values():
-            if prop.readable:
-                try:
-                    values[prop.name] = self.value_of(prop)
-                except Exception:
-                    if not lenient:
-                        raise
-                    log.exception("The property %s.%s can't be read", self.name, prop.name)
+        for prop in properties:
+            try:
+                value = getattr(self, prop.name)
+                prop.check(value)
+                values[prop.name] = Variant(prop.tree, value, False)
+            except Exception:
+                log.exception("The property %s.%s can't be read", self.name, prop.name)
         return values
 
     def assign(self, prop: Property, value: object) -> Awaitable[None] | None:
@@ -174,6 +176,8 @@ class Interface:
 
     def exported(self, place: Place) -> None:
         """Notes a place; called by the tree."""
+        if not self._places:
+            self._told = self._signalled()
         self._places = (*self._places, place)
 
     def withdrawn(self, connection: Connection, path: str) -> None:

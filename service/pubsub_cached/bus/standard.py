@@ -179,7 +179,7 @@ class Standard:
     def _managed(self, path: str) -> dict[str, dict[str, dict[str, Variant]]]:
         sender = caller()
         return {
-            found.path: {name: interface.values(lenient=True) for name, interface in found.interfaces.items()}
+            found.path: {name: interface.values() for name, interface in found.interfaces.items()}
             for found in self._objects
             if found.managed and found.seen_by(sender)
         }

@@ -61,7 +61,7 @@ class Tree:
         for interface in interfaces:
             interface.exported(Place(self._connection, path, found.owner))
         if found.managed:
-            added = {interface.name: interface.values(lenient=True) for interface in interfaces}
+            added = {interface.name: interface.values() for interface in interfaces}
             self._signal("InterfacesAdded", "oa{sa{sv}}", [path, added], found.owner)
 
     def remove(self, path: str) -> None:

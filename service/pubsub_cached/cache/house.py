@@ -77,7 +77,7 @@ class House:
     ) -> None:
         """peers: the other programs on the bus; None when there is no bus. chance: draws waits."""
         self.state: State = "starting"
-        self.on_state: list[Callable[[], None]] = []
+        self.on_state: list[Callable[[], object]] = []
         self.store = store
         self.analysers = registry
         self._clock = clock

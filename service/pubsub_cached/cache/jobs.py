@@ -38,7 +38,8 @@ class Job:
         self.message = ""
         self.error = ""
         self.error_message = ""
-        self.on_change: list[Callable[[Job, tuple[str, ...]], None]] = []
+        self.on_change: list[Callable[[], object]] = []
+        self.on_progress: list[Callable[[], object]] = []
         self.on_finished: list[Callable[[Job], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._finished = asyncio.Event()
@@ -50,11 +51,10 @@ class Job:
 
     def progress(self, done: int, total: int = 0, message: str = "") -> None:
         """Say how far the work is; ``total`` 0 is unknown."""
-        total = max(total, done) if total else 0
-        message = message or self.message
-        same = {"Done": done == self.done, "Total": total == self.total, "Message": message == self.message}
-        self.done, self.total, self.message = done, total, message
-        self._changed(*(name for name, kept in same.items() if not kept))
+        self.done, self.total = done, max(total, done) if total else 0
+        self.message = message or self.message
+        for callback in self.on_progress:
+            callback()
 
     def cancel(self) -> None:
         """End the work; does nothing to one that is over."""
@@ -79,7 +79,7 @@ class Job:
         """The work of a queued job has its turn."""
         if self.state == "queued":
             self.state = "running"
-            self._changed("State")
+            self._changed()
 
     async def _run(self, work: Work, queued: bool) -> None:
         if not queued:
@@ -106,20 +106,17 @@ class Job:
     def _end(self, state: JobState, error: errors.PubSubCachedError | None, message: str | None = None) -> None:
         self.state = state
         self._finished.set()
-        changed = ["State"]
-        if message not in (None, self.message):
+        if message is not None:
             self.message = message
-            changed.append("Message")
         if error is not None:
             self.error, self.error_message = error.name, error.message
-            changed += ["Error", "ErrorMessage"]
-        self._changed(*changed)
+        self._changed()
         for callback in self.on_finished:
             callback(self)
 
-    def _changed(self, *names: str) -> None:
+    def _changed(self) -> None:
         for callback in self.on_change:
-            callback(self, names)
+            callback()
 
 
 class JobFailed(errors.PubSubCachedError):
@@ -223,4 +220,5 @@ class Jobs:
             callback(job)
         # Whoever was told holds the job.
         job.on_change.clear()
+        job.on_progress.clear()
         job.on_finished.clear()

@@ -127,7 +127,7 @@ async def test_a_job_goes_with_its_minute(cached: Make, uncollected: None, monke
     removed = asyncio.Event()
 
     async def work(job: jobs.Job) -> str:
-        job.on_change.append(lambda *_: job.progress)
+        job.on_change.append(lambda: job.progress)
         return ""
 
     job = weakref.ref(cache.house.jobs.start("test", work))

@@ -64,7 +64,7 @@ def account(cache: Cached, jid: str = ALICE) -> Account:
 async def state(cache: Cached, wanted: str, jid: str = ALICE) -> None:
     """Return once an account is in a state."""
     arrived = asyncio.Event()
-    account(cache, jid).on_change.append(lambda changed, names: arrived.set())
+    account(cache, jid).on_change.append(arrived.set)
     async with asyncio.timeout(30):
         while account(cache, jid).state != wanted:
             arrived.clear()
@@ -369,7 +369,8 @@ async def test_an_account_of_the_configuration_goes_on_after_another_daemon_remo
     second = await begin(ALICE)
     assert account(second).state == "waiting"
     states: list[str] = []
-    account(second).on_change.append(lambda changed, names: states.append(changed.state))
+    waiting = account(second)
+    waiting.on_change.append(lambda: states.append(waiting.state))
     await first.house.accounts.remove(account(first), keep_cache=False)
     await state(second, "online")
     assert "waiting" not in states

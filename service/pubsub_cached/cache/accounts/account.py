@@ -58,7 +58,6 @@ class Account:
         self.state: SessionState = "offline"
         self.error = ""
         self.error_message = ""
-        self._told: dict[str, object] = {"State": "offline", "Error": "", "ErrorMessage": "", "ServerFeatures": []}
         # Rises with each session that does not continue the one before it.
         self.epoch = 0
         # Whether what was live in an earlier session has been demoted.
@@ -66,7 +65,7 @@ class Account:
         # Whether the first attempt since the start, or since somebody had it connect, is yet to end.
         self._beginning = False
         self._turn = asyncio.Event()
-        self.on_change: list[Callable[[Account, tuple[str, ...]], None]] = []
+        self.on_change: list[Callable[[], object]] = []
         self.session: Session
         # Whether there is a secret is being found out.
         self.looking: asyncio.Task[None] | None = None
@@ -186,7 +185,7 @@ class Account:
                 return
             self.row = await self._accounts.enable(self.jid, enabled)
             self.enabled = enabled
-            self._changed("Enabled")
+            self._changed()
             if enabled:
                 self.wanted = True
                 self._accounts.connect_with_secret(self)
@@ -215,7 +214,7 @@ class Account:
         self.row = row
         if row.enabled != self.enabled:
             self.enabled = row.enabled
-            self._changed("Enabled")
+            self._changed()
 
     def wait(self, reason: str) -> None:
         """Another daemon runs the account; reason: as a sentence."""
@@ -243,9 +242,7 @@ class Account:
         self.state, self.error, self.error_message = state, error, message
         if state in ("offline", "waiting", "failed"):
             self.not_begun()
-        told = self._told
-        self._told = {"State": state, "Error": error, "ErrorMessage": message, "ServerFeatures": self.server_features}
-        self._changed(*(name for name, value in self._told.items() if value != told[name]))
+        self._changed()
 
     def _tell_online(self) -> None:
         if self.online:
@@ -284,6 +281,6 @@ class Account:
         turn, self._turn = self._turn, asyncio.Event()
         turn.set()
 
-    def _changed(self, *names: str) -> None:
+    def _changed(self) -> None:
         for callback in self.on_change:
-            callback(self, names)
+            callback()
