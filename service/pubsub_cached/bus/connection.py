@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from dbus_fast import DBusFastError, Message, MessageType, NameFlag, RequestNameReply
 
-from ..errors import BusLost, InvalidArgs, LimitExceeded, NameTaken, Timeout
+from ..errors import BusLost, InvalidArgs, LimitExceeded, NameTaken, PubSubCachedError, Timeout
 from . import descriptors
 from .addresses import BUS, BUS_PATH, session_address, system_address
 from .calls import NO_REPLY_EXPECTED, Call, Calls, values
@@ -184,10 +184,11 @@ class Connection:
     def serve(self, handler: Handler, refuse: Handler) -> None:
         """Has ``handler`` get every method call, in turns, or ``refuse`` where too many of one client wait.
 
-        Both must answer it themselves and must not raise.
+        Both must answer it themselves and must not raise. From now on messages that are too long are not read.
         """
         self._turns = Turns(handler, refuse, lambda: self._writer.queued > 0)
         self._transport.begin = self._turns.begin
+        self._transport.shorten()
         self._writer.taken = self._turns.go_on
 
     def hand_on(self) -> None:
@@ -254,11 +255,17 @@ class Connection:
             self._calls.replied(message)
         return True
 
-    def _unreadable(self, call: Message, error: Exception) -> None:
-        if call.flags.value & NO_REPLY_EXPECTED:
-            return
-        text = f"The arguments of {call.member} can't be read: {error}."
-        self.transmit(Message.new_error(call, InvalidArgs.dbus_name, text))
+    def _unreadable(self, message: Message, error: Exception) -> None:
+        """Tells who calls, or waits for an answer, that it is not read; a signal was for nobody in particular."""
+        if not isinstance(error, PubSubCachedError):
+            error = InvalidArgs(f"The arguments of {message.member} can't be read: {error}.")
+        if message.message_type is MessageType.METHOD_CALL:
+            if not message.flags.value & NO_REPLY_EXPECTED:
+                self.transmit(Message.new_error(message, error.name, error.message))
+        elif message.message_type is not MessageType.SIGNAL:
+            message.message_type, message.error_name = MessageType.ERROR, error.name
+            message.signature, message.body = "s", [error.message]
+            self._calls.replied(message)
 
     def _signalled(self, message: Message) -> None:
         if message.sender == BUS and message.member == "NameLost" and message.body[0] in self._names:

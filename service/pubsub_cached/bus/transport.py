@@ -9,7 +9,7 @@ from typing import Self
 
 from dbus_fast.aio import MessageBus
 
-from .reader import Reader, Socket, Unreadable
+from .reader import BYTES_AT_MOST, Reader, Socket, Unreadable
 from .writer import Writer
 
 
@@ -40,6 +40,11 @@ class Transport(MessageBus):
             fd, Reader(sock, self._process_message, self._unreadable, self._finalize, lambda: self.begin())
         )
         return self
+
+    def shorten(self) -> None:
+        """Refuses messages of more than BYTES_AT_MOST."""
+        assert isinstance(self._sock, Socket)
+        self._sock.most = BYTES_AT_MOST
 
     @staticmethod
     def _create_socket_for_transport(
