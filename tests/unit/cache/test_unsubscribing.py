@@ -72,16 +72,21 @@ class Scene:
         return self.cache.world.count("unsubscribe", PUBSUB, NODE)
 
 
-@pytest.fixture
-async def scene(cached: Make) -> Scene:
+async def made(cached: Make) -> Scene:
+    """A node that is wanted and that nobody has read yet."""
     world = World()
     service = world.service(PUBSUB)
     service.create_node(NODE)
     service.publish(NODE, "a", "<x xmlns='urn:x'/>")
     cache: Cached = await cached(world)
     cache.house.analysers.register(KEPT, "plugin")
-    await cache.read(PUBSUB, NODE)
-    found = Scene(cache, service)
+    return Scene(cache, service)
+
+
+@pytest.fixture
+async def scene(cached: Make) -> Scene:
+    found = await made(cached)
+    await found.cache.read(PUBSUB, NODE)
     await found.settled()
     assert await found.node() == {"state": "live", "subscribed": True, "pinned": False, "items": 1}
     return found
@@ -115,15 +120,9 @@ async def test_of_one_whose_new_configuration_nobody_keeps(scene: Scene) -> None
 
 
 async def test_but_not_one_that_somebody_else_made(cached: Make) -> None:
-    world = World()
-    service = world.service(PUBSUB)
-    service.create_node(NODE)
-    service.add_subscription(NODE, ALICE)
-    service.publish(NODE, "a", "<x xmlns='urn:x'/>")
-    cache: Cached = await cached(world)
-    scene = Scene(cache, service)
-    cache.house.analysers.register(KEPT, "plugin")
-    await cache.read(PUBSUB, NODE)
+    scene = await made(cached)
+    scene.service.add_subscription(NODE, ALICE)
+    await scene.cache.read(PUBSUB, NODE)
     await scene.settled()
     scene.becomes("excluded")
     await scene.settled()
@@ -217,6 +216,11 @@ class TestOfANodeWhoseRowGoes:
         with pytest.raises(errors.NoSuchNode):
             await scene.node()
 
+    async def refused(self, scene: Scene, how: str) -> None:
+        """The row goes, and the service does not let the subscription go yet."""
+        scene.service.fail_next("remote-server-timeout", request="unsubscribe")
+        await self.forgotten(scene, how)
+
     @FORGETTING
     async def test_it_is_asked_for_once(self, scene: Scene, how: str) -> None:
         await self.forgotten(scene, how)
@@ -258,8 +262,7 @@ class TestOfANodeWhoseRowGoes:
 
     @FORGETTING
     async def test_a_client_that_subscribes_meanwhile_has_it(self, scene: Scene, how: str) -> None:
-        scene.service.fail_next("remote-server-timeout", request="unsubscribe")
-        await self.forgotten(scene, how)
+        await self.refused(scene, how)
         await scene.cache.house.subscribing.subscribe(THINGS, {})
         await scene.pass_(hours=1)
         assert (scene.followed, scene.asked) == (True, 1)
@@ -268,8 +271,7 @@ class TestOfANodeWhoseRowGoes:
 
     @FORGETTING
     async def test_a_node_that_is_kept_again_meanwhile_stays_followed(self, scene: Scene, how: str) -> None:
-        scene.service.fail_next("remote-server-timeout", request="unsubscribe")
-        await self.forgotten(scene, how)
+        await self.refused(scene, how)
         await scene.cache.read(PUBSUB, NODE)
         await scene.pass_(hours=1)
         assert (scene.followed, scene.asked) == (True, 1)
@@ -278,8 +280,7 @@ class TestOfANodeWhoseRowGoes:
 
     @FORGETTING
     async def test_one_that_is_seen_again_and_that_nobody_keeps_does_not(self, scene: Scene, how: str) -> None:
-        scene.service.fail_next("remote-server-timeout", request="unsubscribe")
-        await self.forgotten(scene, how)
+        await self.refused(scene, how)
         scene.becomes("discovered")
         await scene.cache.read(PUBSUB, NODE)
         await scene.pass_(hours=1)
@@ -289,13 +290,8 @@ class TestOfANodeWhoseRowGoes:
     @FORGETTING
     async def test_what_a_synchronisation_made_meanwhile_is_given_up_too(self, cached: Make, how: str) -> None:
         """The row goes while the service makes the subscription."""
-        world = World()
-        service = world.service(PUBSUB)
-        service.create_node(NODE)
-        service.publish(NODE, "a", "<x xmlns='urn:x'/>")
-        cache: Cached = await cached(world)
-        cache.house.analysers.register(KEPT, "plugin")
-        scene = Scene(cache, service)
+        scene = await made(cached)
+        cache, service = scene.cache, scene.service
         service.hold()
         job = cache.house.sync.job(THINGS)
         await reaching(service, "subscribe")

@@ -151,7 +151,7 @@ def leave(tx: Transaction, made: NodeRow) -> None:
     if row is None:
         subscriptions.leave(tx, made)
     elif not row.subscribed:
-        node_store.update(tx, row.id, subscribed=True, own_subscription=True, subid=made.subid)
+        node_store.update(tx, row.id, **subscriptions.made(made.subid))
 
 
 def shown_again(node: NodeRow) -> Columns | None:

@@ -184,7 +184,7 @@ def ensure(tx: Transaction, address: Address) -> NodeRow:
     tx.own(account_id)
     revision = tx.next_revision()
     subid = subscriptions.take(tx, account_id, address)
-    left = {} if subid is None else {"subscribed": True, "own_subscription": True, "subid": subid}
+    left = subscriptions.made(subid) if subid is not None else {}
     tx.connection.execute(
         insert(Node).values(
             account_id=account_id, service=address.service, node=address.node, floor=revision, revision=revision, **left

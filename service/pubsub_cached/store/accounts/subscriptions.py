@@ -44,6 +44,11 @@ _MADE = Prepared(
 )
 
 
+def made(subid: str) -> dict[str, object]:
+    """The columns of a node that the daemon has subscribed to."""
+    return {"subscribed": True, "own_subscription": True, "subid": subid}
+
+
 def in_vain(conn: Connection, account: str) -> list[Address]:
     """The nodes to which the daemon has subscribed an account, for nothing."""
     return [Address(*row[:3]) for row in _OF_ACCOUNT.all(conn, account=account)]
