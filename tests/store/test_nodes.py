@@ -157,12 +157,6 @@ def test_postponed_nodes_are_due_later_and_tell_nobody(db: Database) -> None:
     assert db.again(other) == other
 
 
-def test_all_states(db: Database) -> None:
-    node = db.node(state="live")
-    assert db.read(nodes.all_states) == db.read(nodes.all_states, ACCOUNT) == [(node.id, node.address, "live")]
-    assert db.read(nodes.all_states, "bob@example.org") == []
-
-
 def test_an_account_is_made_and_changed(db: Database) -> None:
     made = db.write(lambda tx: accounts.ensure(tx, "bob@example.org", origin="config", host="127.0.0.1", port=5222))
     assert (made.jid, made.origin, made.enabled, made.port, made.tls) == (

@@ -164,4 +164,4 @@ async def test_a_read_that_is_cut_off_wherever_that_may_be_leaves_no_transaction
         except TooMuch:
             cut += 1
     assert cut
-    assert await store.read(nodes.all_states) == []
+    assert await store.read(nodes.run) == []

@@ -17,7 +17,7 @@ from pubsub_cached.store import migrate
 from pubsub_cached.store.accounts import accounts, nodes
 from pubsub_cached.store.items import items
 from pubsub_cached.store.migrate import Migrations, prepare
-from pubsub_cached.store.rows import ItemsQuery
+from pubsub_cached.store.rows import ItemsQuery, NodesQuery
 from pubsub_cached.store.sqlite import start
 from pubsub_cached.store.store import Store
 from tests.support.stored import publish
@@ -319,8 +319,8 @@ def test_a_database_that_another_process_is_upgrading(
 
 async def test_what_was_stored_is_served_after_a_restart(filled: Path) -> None:
     store = Store.open(url_of(filled))
-    ((node_id, address, _),) = store.read_now(nodes.all_states)
-    assert address.service == "pubsub.example.org"
-    found = store.read_now(items.page, node_id, ItemsQuery())
+    (node,) = store.read_now(nodes.listing, NodesQuery())
+    assert node.address.service == "pubsub.example.org"
+    found = store.read_now(items.page, node.id, ItemsQuery())
     assert [record["id"] for record in found.items] == ["c", "b", "a"]
     await store.close()

@@ -61,7 +61,7 @@ async def login(cache: Cached, world: World) -> Counter[str]:
 
 
 async def states(cache: Cached) -> Counter[str]:
-    return Counter(state for *_, state in await cache.store.read(node_store.all_states))
+    return Counter(node.state for node in await cache.store.read(node_store.run))
 
 
 @pytest.mark.parametrize("profile", [PROSODY, EJABBERD, LIBERVIA], ids=["prosody", "ejabberd", "libervia"])

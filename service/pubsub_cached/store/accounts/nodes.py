@@ -136,14 +136,6 @@ def unread(conn: Connection, node: NodeRow) -> int:
     return node.item_count - seen
 
 
-def all_states(conn: Connection, account: str | None = None) -> list[tuple[int, Address, str]]:
-    """Id, address and state of every node, of one account or of all."""
-    statement = select(Node.id, Account.jid, Node.service, Node.node, Node.state).join(Account).order_by(Node.id)
-    if account is not None:
-        statement = statement.where(Account.jid == account)
-    return [(id_, Address(jid, service, node), state) for id_, jid, service, node, state in conn.execute(statement)]
-
-
 def unmatched(
     conn: Connection, registered: Collection[str], asked: Collection[str], after: int, limit: int
 ) -> list[NodeRow]:
