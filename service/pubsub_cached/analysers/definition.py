@@ -86,7 +86,8 @@ class Definition(Rules, frozen=True, kw_only=True, omit_defaults=True):
     own: matches the account's own PEP service only. excluded: nothing is ever stored; wins over every
     other definition, whatever its priority. takes_over: namespaces of payloads that this parser gets on
     every node. scrubs: callables that take secrets out of a payload before anything is stored, and say
-    whether there were any; by a namespace that occurs in it, on whatever node, or "" for all of the own nodes.
+    whether there were any; by a namespace that occurs in it, on whatever node, or "" for all of the own nodes. A plugin
+    has none, for nothing can be stored before they end.
     """
 
     subtype: str = ""
@@ -201,8 +202,9 @@ def _check_callbacks(definition: Definition) -> None:
         raise InvalidAnalyser(
             f"'match' of '{name}' is a coroutine function, and readers wait for it; make it a function."
         )
-    if definition.agent and _is_coroutine(definition.parser):
-        raise InvalidAnalyser(f"'agent' of '{name}' and a coroutine as parser exclude each other; leave out one.")
+    if definition.agent and definition.parser is not None and not definition.fields:
+        # Each may be suspended, and the analyser has one state.
+        raise InvalidAnalyser(f"'agent' of '{name}' and a parser exclude each other; leave out one.")
     if definition.takes_over and definition.deferred:
         raise InvalidAnalyser(f"'takes_over' of '{name}' needs a function as parser, no coroutine and no agent.")
 

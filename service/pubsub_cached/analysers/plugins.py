@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 
-from ..errors import NotRegistered
+from ..errors import InvalidAnalyser, NotRegistered
 from .definition import Definition
 from .registry import Registry
 
@@ -27,6 +27,8 @@ class Registrar:
 
         Raises InvalidAnalyser, Conflict.
         """
+        if definition.scrubs:
+            raise InvalidAnalyser(f"'scrubs' of '{definition.name}' are for what is built in; leave them out.")
         registered = self._registry.register(definition, "plugin")
         self.names.append(registered.name)
         return registered
@@ -38,7 +40,10 @@ def load(registry: Registry, found: Iterable[EntryPoint] | None = None) -> None:
         registrar = Registrar(registry)
         try:
             plugin.load()(registrar)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        # One that calls sys.exit raises no Exception.
+        except BaseException as error:
             log.warning("the analyser plugin '%s' failed", plugin.name, exc_info=error)
             _undo(registry, registrar.names)
             taken = registry.get(plugin.name) is not None

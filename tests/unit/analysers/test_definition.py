@@ -108,9 +108,20 @@ def test_a_parser_may_be_a_coroutine(parser):
     [
         ({"match": later}, "'match'"),
         ({"parser": later, "takes_over": frozenset({"urn:x"})}, "'takes_over'"),
-        ({"parser": later, "agent": "/a", "callbacks": ("match",)}, "'agent'"),
     ],
 )
 def test_where_a_coroutine_would_keep_readers_waiting_it_is_refused(keys, named):
     with pytest.raises(InvalidAnalyser, match=named):
         checked(Definition(name="x", type="x", node="x", **keys))
+
+
+@pytest.mark.parametrize("parser", [later, lambda item: {}])
+def test_a_parser_and_an_agent_that_would_be_suspended_for_each_other_are_refused(parser):
+    with pytest.raises(InvalidAnalyser, match="'agent' of 'x' and a parser exclude each other"):
+        checked(Definition(name="x", type="x", node="x", agent="/a", callbacks=("match",), parser=parser))
+
+
+def test_fields_go_together_with_an_agent_that_matches():
+    rules = TICKET | {"fields": {"a": {"path": "x"}}, "agent": "/a", "callbacks": ["match"]}
+    definition = checked(from_mapping(rules))
+    assert (definition.has_parser, definition.deferred) == (True, False)

@@ -100,9 +100,10 @@ class TestMatching:
         matched = registry.match(subject("n", node_type="sub"))
         assert (matched.type, matched.subtype, matched.to_sync) == ("special", "sub", True)
 
-    def test_a_match_callable_that_fails_leaves_the_node_unsynchronised(self, registry):
+    @pytest.mark.parametrize("error", [RuntimeError, SystemExit])
+    def test_a_match_callable_that_fails_leaves_the_node_unsynchronised(self, registry, error):
         def fail(known, analysis):
-            raise RuntimeError("boom")
+            raise error("boom")
 
         registry.register(made("a", node="n", to_sync=True, match=fail))
         matched = registry.match(subject("n"))

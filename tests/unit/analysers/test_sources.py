@@ -166,6 +166,14 @@ def register_badly(registry):
     registry.register(Definition(name="blog", type="x", node="b"))
 
 
+def register_scrubs(registry):
+    registry.register(Definition(name="three", type="x", node="3", scrubs={"urn:x": lambda element: False}))
+
+
+def register_nothing_ever(registry):
+    raise SystemExit("no licence")
+
+
 def point(function, name="mine"):
     return EntryPoint(name, f"{__name__}:{function}", plugins.GROUP)
 
@@ -184,6 +192,16 @@ class TestPlugins:
         assert registry.get("half") is None
         assert registry.get("one") is not None
         assert len(registry.list()) == before + 3
+
+    def test_what_of_any_item_is_stored_is_not_for_a_plugin_to_say(self, registry):
+        plugins.load(registry, [point("register_scrubs")])
+        assert listed(registry) == {"mine": ("plugin", "invalid")}
+        assert "'scrubs' of 'three'" in reason(registry, "mine")
+
+    def test_a_plugin_that_would_end_the_daemon_does_not(self, registry):
+        plugins.load(registry, [point("register_nothing_ever"), point("register_two", "good")])
+        assert listed(registry)["mine"] == ("plugin", "invalid")
+        assert registry.get("one") is not None
 
     def test_a_plugin_that_is_not_there(self, registry):
         plugins.load(registry, [EntryPoint("gone", "no.such.module:register", plugins.GROUP)])
