@@ -70,7 +70,8 @@ class Registry:
     """Every analyser by name, tried in order: excluded first, then priority, specificity, name.
 
     on_change: called with a name and whether it is registered now. on_state: with a name whose owner, state,
-    reason or failures changed. version: another number whenever an item may be parsed in another way.
+    reason or failures changed; on_usable: with one that is active again. version: another number whenever an item may
+    be parsed in another way.
     """
 
     def __init__(self) -> None:
@@ -81,6 +82,7 @@ class Registry:
         self._scrubs = Scrubs()
         self.on_change: Callbacks = []
         self.on_state: StateCallbacks = []
+        self.on_usable: StateCallbacks = []
 
     def register(self, definition: Definition, origin: Origin = "builtin", owner: str = "") -> Definition:
         """Add an analyser; the result has its normalised name.
@@ -140,8 +142,9 @@ class Registry:
             return
         now = (state, reason, entry.owner if owner is None else owner, failures)
         if now != (entry.state, entry.reason, entry.owner, entry.failures):
+            usable = self.on_usable if state == "active" and entry.state != "active" else ()
             entry.state, entry.reason, entry.owner, entry.failures = now
-            for callback in tuple(self.on_state):
+            for callback in (*self.on_state, *usable):
                 callback(name)
 
     def list(self) -> Records:
@@ -240,10 +243,17 @@ class Registry:
         except BaseException as error:
             return _failed(definition, item, error)
 
-    def parser(self, analyser: str, context: ItemContext) -> str:
-        """The name of the analyser whose parser gets an item of a node that has this one; "" for none."""
-        taken = self._takes_over.get(context.namespace)
+    def parser(self, analyser: str, namespace: str) -> str:
+        """The name of the analyser whose parser gets such an item of a node that has this one; "" for none."""
+        taken = self._takes_over.get(namespace)
         return analyser if taken is None else taken.name
+
+    def may_hang(self, name: str) -> bool:
+        """Whether the analyser's parser is a function of a plugin; what is built in, and ``fields``, are bounded."""
+        entry = self._entries.get(name)
+        if entry is None or entry.origin != "plugin" or entry.definition is None:
+            return False
+        return entry.definition.parser is not None and name not in self._deferred
 
     def begin(self, analyser: str, context: ItemContext) -> Begun:
         """An item in the hands of its parser, without its secrets; what is stored of it where nothing reads it here."""
@@ -280,7 +290,9 @@ class Registry:
             try:
                 definition.match(subject, analysis)
                 msgspec.convert(msgspec.structs.asdict(analysis), Analysis)
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 log.warning("the match callable of analyser '%s' failed", definition.name, exc_info=error)
                 why[definition.name] += f" Its match callable failed: {error!r}."
                 return Analysis(definition.type, definition.subtype, False)

@@ -176,7 +176,7 @@ class House:
     def _make_analysis(self) -> None:
         """What says of nodes what they are, and parses their items again."""
         store, registry = self.store, self.analysers
-        self.agents = Agents(store, registry, self.nodes, self.changes, self._peers)
+        self.agents = Agents(store, registry, self.nodes, self._parsing, self.changes, self._peers)
         self.reanalysis = Reanalysis(
             store, registry, self.nodes, self._parsing, self.agents, self.sync, self.changes, self.jobs
         )

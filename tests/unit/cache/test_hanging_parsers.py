@@ -1,4 +1,4 @@
-"""Parsers that are functions and don't end with a large item: the item is kept, and what comes after it goes on."""
+"""Plugins' parsers that are functions and don't end with an item: it is kept, and what comes after it goes on."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ LATE = "The parser of 'x' did not end within 0.5 s."
 SUSPENDED = "The parser of 'x' is suspended; Reanalyse parses this once it is active."
 
 
-def thing(text: str, size: int = LARGE) -> str:
+def thing(text: str, size: int = 1) -> str:
     return f'<x xmlns="urn:x"><secret>{text}</secret>{text}{"y" * size}</x>'
 
 
-def freed(text: str, size: int = LARGE) -> str:
+def freed(text: str, size: int = 1) -> str:
     """What is stored of it."""
     return f'<x xmlns="urn:x">{text}{"y" * size}</x>'
 
@@ -89,15 +89,20 @@ class Scene:
             "to_sync": True,
             "version": version,
         }
+        if self.cache.house.analysers.get("x") is not None:
+            self.cache.house.analysers.unregister("x")
         self.cache.house.analysers.register(
-            Definition(**rules, parser=self.parser, scrubs={"urn:x": take_secret}), "bus", ":1.1"
+            Definition(**rules, parser=self.parser, scrubs={"urn:x": take_secret}), "plugin"
         )
 
-    async def published(self, *texts: str, size: int = LARGE) -> None:
+    async def published(self, *texts: str) -> None:
         """Items by these names, pushed and applied."""
         for text in texts:
-            self.service.publish(NODE, text, thing(text, size))
+            self.service.publish(NODE, text, thing(text))
         await self.cache.idle()
+
+    async def reanalysed(self) -> None:
+        await self.cache.house.reanalysis.job(ReanalyseFilter(nodes=(NODE,))).wait()
 
     async def items(self) -> dict[str, ItemRecord]:
         items, *_ = await self.cache.read(SERVICE, NODE, policy="cache")
@@ -119,7 +124,7 @@ async def scene(cached: Make, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     world = World()
     service = world.service(SERVICE)
     service.create_node(NODE)
-    service.publish(NODE, "first", thing("first", 1))
+    service.publish(NODE, "first", thing("first"))
     cache = await cached(world)
     made = Scene(cache, service, Hanging())
     made.register()
@@ -130,9 +135,10 @@ async def scene(cached: Make, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     made.parser.release.set()
 
 
-async def test_what_comes_after_it_is_applied(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    scene.service.publish(NODE, "hang", thing("hang"))
-    scene.service.publish(NODE, "later", thing("later", 1))
+@pytest.mark.parametrize("size", [1, LARGE], ids=["small", "large"])
+async def test_what_comes_after_it_is_applied(scene: Scene, caplog: pytest.LogCaptureFixture, size: int) -> None:
+    scene.service.publish(NODE, "hang", thing("hang", size))
+    scene.service.publish(NODE, "later", thing("later"))
     scene.service.retract(NODE, "first")
     await scene.cache.idle()
     found = await scene.items()
@@ -154,16 +160,15 @@ async def test_the_item_is_kept_without_its_secrets(scene: Scene) -> None:
 
 
 async def test_with_three_that_hang_it_is_suspended_until_one_ends(scene: Scene) -> None:
-    await scene.published("hang1", "hang2", "hang3", "large")
+    await scene.published("hang1", "hang2", "hang3", "fourth")
     assert (scene.entry.state, scene.entry.failures) == ("suspended", 3)
     assert "3 calls of its parser have not ended" in scene.entry.reason
-    await scene.published("small", size=1)
-    assert scene.parser.asked == ["hang1", "hang2", "hang3", "small"]
+    assert scene.parser.asked == ["hang1", "hang2", "hang3"]
     scene.parser.release.set()
     await scene.state("active")
-    await scene.cache.house.reanalysis.job(ReanalyseFilter(nodes=(NODE,))).wait()
+    await scene.reanalysed()
     found = await scene.items()
-    assert len(found) == 6
+    assert len(found) == 5
     assert all(found[name]["data"] == f'{{"text":"{name}"}}' for name in found)
 
 
@@ -172,8 +177,8 @@ async def test_it_can_be_resumed_while_they_hang(scene: Scene) -> None:
     assert scene.entry.state == "suspended"
     scene.cache.house.resume("x")
     assert (scene.entry.state, scene.entry.failures) == ("active", 0)
-    await scene.published("large")
-    assert (await scene.items())["large"]["data"] == '{"text":"large"}'
+    await scene.published("fine")
+    assert (await scene.items())["fine"]["data"] == '{"text":"fine"}'
     scene.parser.release.set()
     await scene.published("hang4")
     assert (scene.entry.state, scene.entry.failures) == ("active", 0), "those before are nothing to it"
@@ -191,23 +196,50 @@ async def test_another_definition_begins_anew(scene: Scene) -> None:
     await scene.published("hang1", "hang2", "hang3")
     before, scene.parser = scene.parser, Hanging()
     scene.register()
-    await scene.published("large")
+    await scene.published("fine")
     before.release.set()
-    assert (await scene.items())["large"]["data"] == '{"text":"large"}'
+    assert (await scene.items())["fine"]["data"] == '{"text":"fine"}'
     assert (scene.entry.state, scene.entry.failures) == ("active", 0)
 
 
 async def test_what_was_made_of_the_same_content_before_stays(scene: Scene) -> None:
-    await scene.published("large", "hang1", "hang2", "hang3")
-    before = (await scene.items())["large"]
-    await scene.published("large", "hang1")
+    await scene.published("fine", "hang1", "hang2", "hang3")
+    before = (await scene.items())["fine"]
+    await scene.published("fine", "hang1")
     found = await scene.items()
-    assert {key: found["large"].get(key) for key in ("data", "errors", "revision")} == {
-        "data": '{"text":"large"}',
+    assert {key: found["fine"].get(key) for key in ("data", "errors", "revision")} == {
+        "data": '{"text":"fine"}',
         "errors": None,
         "revision": before["revision"],
     }
     assert found["hang1"]["errors"] == [LATE]
+
+
+async def test_while_it_is_suspended_reanalyse_leaves_what_there_is(scene: Scene) -> None:
+    await scene.published("hang1", "hang2", "hang3")
+    before = await scene.items()
+    asked = [*scene.parser.asked]
+    await scene.reanalysed()
+    assert await scene.items() == before
+    assert before["first"]["data"] == '{"text":"first"}'
+    assert scene.parser.asked == asked
+
+
+async def test_what_a_higher_version_did_not_come_to_is_parsed_once_it_is_resumed(scene: Scene) -> None:
+    scene.parser.release.set()
+    await scene.published("hang1", "hang2", "hang3", "fine")
+    scene.parser = Hanging()
+    scene.register(version=2)
+    await scene.state("suspended")
+    await scene.cache.house.analysing.settled()
+    found = await scene.items()
+    assert found["fine"]["data"] == '{"text":"fine"}'
+    assert [found[name]["errors"] for name in ("hang1", "hang2")] == [[LATE], [LATE]]
+    scene.parser.release.set()
+    await scene.state("active")
+    await scene.cache.house.analysing.settled()
+    assert all("data" in item for item in (await scene.items()).values())
+    assert scene.parser.asked.count("fine") == 1
 
 
 async def test_what_an_earlier_version_made_goes(scene: Scene) -> None:
@@ -234,3 +266,27 @@ async def test_calls_count_that_nobody_waits_for_any_more(scene: Scene) -> None:
         reading.cancel()
     await scene.state("suspended")
     assert scene.entry.failures == 3
+
+
+async def test_where_a_coroutine_parses_the_node_it_holds_nobody_up_either(scene: Scene) -> None:
+    async def parse(item: Item) -> dict[str, Any]:
+        return {"id": item.context.id}
+
+    registry = scene.cache.house.analysers
+    registry.unregister("x")
+    registry.register(Definition(name="x", type="thing", namespace="urn:x", to_sync=True, parser=parse), "plugin")
+    taken = frozenset({"urn:t"})
+    registry.register(
+        Definition(name="t", type="taken", namespace="urn:t", takes_over=taken, parser=scene.parser), "plugin"
+    )
+    scene.service.publish(NODE, "hang", '<t xmlns="urn:t">hang</t>')
+    await scene.cache.idle()
+    await scene.reanalysed()
+    told: asyncio.Queue[list[str]] = asyncio.Queue()
+    scene.cache.house.changes.on_items.append(lambda address, changed, *_: told.put_nowait(changed))
+    scene.service.publish(NODE, "later", thing("later"))
+    async with asyncio.timeout(20):
+        while "data" not in (await scene.items()).get("later", {}):
+            await told.get()
+    assert (await scene.items())["hang"]["errors"] == ["The parser of 't' did not end within 0.5 s."]
+    assert scene.parser.asked == ["hang", "hang"]

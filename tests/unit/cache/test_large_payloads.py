@@ -11,7 +11,7 @@ import pytest
 
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import Definition
-from pubsub_cached.analysers.item import Item
+from pubsub_cached.analysers.item import Item, Parser
 from pubsub_cached.cache.options import ReanalyseFilter
 from pubsub_cached.cache.parsing.parsing import LARGE
 from pubsub_cached.xmpp.fake import Service, World
@@ -26,6 +26,10 @@ THINGS = Address(ALICE, PUBSUB, NODE)
 def thing(size: int, text: str = "") -> str:
     """A payload of about so many characters."""
     return f'<x xmlns="urn:x">{text}{"y" * size}</x>'
+
+
+def things(parser: Parser, version: int = 1) -> Definition:
+    return Definition(name="x", type="thing", namespace="urn:x", to_sync=True, parser=parser, version=version)
 
 
 class Slow:
@@ -87,9 +91,7 @@ class Scene:
 async def scene(cached: Make) -> AsyncIterator[Scene]:
     cache, service = await followed(cached, World(), owner=ALICE)
     slow = Slow()
-    cache.house.analysers.register(
-        Definition(name="x", type="thing", namespace="urn:x", to_sync=True, parser=slow), "plugin"
-    )
+    cache.house.analysers.register(things(slow), "plugin")
     yield Scene(cache, service, slow)
     slow.release.set()
 
@@ -126,20 +128,16 @@ async def test_of_what_is_parsed_again(scene: Scene) -> None:
     assert await scene.data() == {"t0": '{"begins":"big"}'}
 
 
-async def test_of_what_waits_to_be_sent(scene: Scene) -> None:
+async def test_what_waits_to_be_sent_waits_for_no_parser(scene: Scene) -> None:
     await scene.kept(thing(1, "one"))
     scene.cache.world.cut(ALICE)
     await scene.cache.world.settle()
-    queueing = [
-        asyncio.create_task(scene.cache.house.outbox.publish(THINGS, "t1", payload, {}, ":1.5", ""))
-        for payload in (thing(LARGE, "big"), thing(1, "two"))
-    ]
-    await scene.others_are_answered()
-    await asyncio.gather(*queueing)
-    jobs = [job for job in scene.cache.house.jobs.list() if job.kind == "outbox"]
+    payloads = [thing(LARGE, "big"), thing(1, "two")]
+    for payload in payloads:
+        await scene.cache.house.outbox.publish(THINGS, "t1", payload, {}, ":1.5", "")
     entries = scene.cache.house.outbox.waiting[THINGS]
-    assert [entry.payload for entry in entries] == [thing(LARGE, "big"), thing(1, "two")], "in the order of the calls"
-    assert len(jobs) == 2
+    assert [entry.payload for entry in entries] == payloads
+    assert not scene.slow.begun.is_set()
 
 
 async def test_what_comes_later_is_applied_later(scene: Scene) -> None:
@@ -164,7 +162,9 @@ async def test_what_is_retracted_meanwhile_stays_away(scene: Scene) -> None:
     assert await scene.data() == {"t0": '{"begins":"one"}'}
 
 
-async def test_small_payloads_make_no_detour(scene: Scene) -> None:
+async def test_small_payloads_make_no_detour_where_the_parser_is_built_in(scene: Scene) -> None:
+    scene.cache.house.analysers.unregister("x")
+    scene.cache.house.analysers.register(things(scene.slow), "builtin")
     await scene.kept(thing(1, "one"), thing(LARGE - 100, "two"))
     scene.service.publish(NODE, "t2", thing(1, "three"))
     await scene.cache.idle()
@@ -176,9 +176,7 @@ async def test_what_is_parsed_while_its_analyser_changes_is_parsed_by_what_it_is
     scene.service.publish(NODE, "t1", thing(LARGE, "big"))
     await scene.slow.at_work()
     scene.cache.house.analysers.unregister("x")
-    rules = {"name": "x", "type": "thing", "namespace": "urn:x", "to_sync": True, "version": 2}
-    later = Definition(**rules, parser=lambda item: {"later": 1})
-    scene.cache.house.analysers.register(later, "plugin")
+    scene.cache.house.analysers.register(things(lambda item: {"later": 1}, version=2), "plugin")
     await scene.cache.house.analysing.settled()
     scene.slow.release.set()
     assert await scene.data() == {"t1": '{"later":1}', "t0": '{"later":1}'}

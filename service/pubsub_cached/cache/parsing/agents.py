@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -31,7 +31,7 @@ from ..nodes.transitions import Columns
 from .agent import Agent, document
 from .coroutine import Coroutine
 from .deferred import AT_ONCE, Failed, Unanswered
-from .parsing import stored
+from .parsing import Parsing, stored
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +57,21 @@ class _Worker:
 class Agents:
     """The agents, and the parsers that are coroutines, of all analysers that have one."""
 
-    def __init__(self, store: Store, registry: Registry, nodes: Nodes, changes: Changes, peers: Peers | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        nodes: Nodes,
+        parsing: Parsing,
+        changes: Changes,
+        peers: Peers | None,
+    ) -> None:
         self._store = store
         self._registry = registry
         self._nodes = nodes
+        self._parsing = parsing
         self._changes = changes
         self._peers = peers
-        # Called with the name of an analyser whose agent can be called again.
-        self.on_usable: list[Callable[[str], None]] = []
         self._workers: dict[str, _Worker] = {}
         self._held: Counter[str] = Counter()
         self._ended: set[asyncio.Task[None]] = set()
@@ -175,8 +182,6 @@ class Agents:
         if (worker := self._workers.get(name)) is not None:
             worker.skip = set()
             worker.woken.set()
-            for callback in self.on_usable:
-                callback(name)
 
     async def _work(self, worker: _Worker) -> None:
         await worker.begun.wait()
@@ -268,10 +273,11 @@ class Agents:
         context = ItemContext(
             item.address, item.id, item.payload, item.namespace, item.publisher, item.type, item.subtype
         )
-        made = self._registry.parse(worker.parser.name, context)
-        if not made.deferred:
+        made = await self._parsing.parsed(worker.parser.name, context)
+        if made.errors or not made.deferred:
+            # Another analyser's, which takes what has this namespace over.
             skip.add(item.row)
-            return stored(context, made)
+            return stored(context, msgspec.structs.replace(made, deferred=False))
         try:
             parsed = await worker.parser.parse(context, made)
         except Unanswered as unanswered:

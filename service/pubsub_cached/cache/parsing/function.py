@@ -35,12 +35,12 @@ class Functions:
         # Another definition is another parser.
         registry.on_change.append(lambda name, _: self._forget(name))
 
-    async def parse(self, analyser: str, context: ItemContext) -> Parsed:
+    async def parse(self, name: str, analyser: str, context: ItemContext) -> Parsed:
         """As ``Registry.parse``; what the parser does not end with in time has that as its error.
 
-        What is begun is watched over also where nobody waits for it any more.
+        name: of the analyser whose parser it is. What is begun is watched over also where nobody waits for it any more.
         """
-        task = asyncio.create_task(self._parse(self._registry.parser(analyser, context), analyser, context))
+        task = asyncio.create_task(self._parse(name, analyser, context))
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
         return await asyncio.shield(task)
@@ -92,9 +92,7 @@ class Functions:
         if failures < FAILURES_AT_MOST:
             self._registry.set_state(name, "active", failures=failures)
             return
-        reason = (
-            f"{failures} calls of its parser have not ended; it gets no large item until one has, or Resume is called."
-        )
+        reason = f"{failures} calls of its parser have not ended; it gets no item until one has, or Resume is called."
         log.warning("the analyser '%s' is suspended: %s", name, reason)
         self._registry.set_state(name, "suspended", reason, failures=failures)
 

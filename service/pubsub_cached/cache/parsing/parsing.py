@@ -25,8 +25,8 @@ Made = dict[tuple[int, Item], StoredItem]
 # Where an item of a node that counts only its newest has no id (XEP-0172's example).
 CURRENT = "current"
 
-# Characters of a payload from which it is parsed on a thread. The costliest markup takes half a microsecond for each,
-# most of it in libraries that let others go on meanwhile.
+# Characters of a payload from which it is parsed on a thread by whatever analyser. The costliest markup takes half a
+# microsecond for each, most of it in libraries that let others go on meanwhile.
 LARGE = 16 * 1024
 
 
@@ -90,20 +90,26 @@ class Parsing:
                 withheld=digest(item.payload, publisher),
             )
         context = ItemContext(address, item.id, item.payload, item.namespace, publisher, type, subtype)
-        made = stored(context, await self._parsed(analyser, context))
+        made = stored(context, await self.parsed(analyser, context))
         return msgspec.structs.replace(made, deferred=True) if node is not None and self.by(node).missing else made
 
-    async def _parsed(self, analyser: str, context: ItemContext) -> Parsed:
-        """What a parser makes of an item, here or, where there is much of it, on a thread: a plugin's may never end."""
-        if len(context.payload) < LARGE:
+    async def parsed(self, analyser: str, context: ItemContext) -> Parsed:
+        """What a parser makes of an item: on a thread where there is much of it, or a plugin's, which may never end."""
+        name = self._registry.parser(analyser, context.namespace)
+        if len(context.payload) < LARGE and not self._registry.may_hang(name):
             return self._registry.parse(analyser, context)
-        return await self._functions.parse(analyser, context)
+        return await self._functions.parse(name, analyser, context)
+
+    def suspended(self, analyser: str, namespace: str) -> bool:
+        """Whether what has this namespace, of a node with this analyser, is given to no parser for now."""
+        entry = self._registry.entry(self._registry.parser(analyser, namespace))
+        return entry is not None and entry.state == "suspended"
 
     def resume(self, name: str) -> None:
-        """Give a suspended parser large items again."""
+        """Give a suspended parser items again."""
         self._functions.resume(name)
 
-    async def check_storable(self, address: Address, payload: str) -> None:
+    def check_storable(self, address: Address, payload: str) -> None:
         """Whether a payload that a client gives may wait in the store. Raises NotSupported."""
         namespace = xml.namespace_of(payload)
         matched = self._registry.match(Subject(address, namespace))
@@ -113,8 +119,9 @@ class Parsing:
             )
         analyser = matched.definition.name if matched.definition is not None else ""
         context = ItemContext(address, "", payload, namespace)
-        parsed = await self._parsed(analyser, context)
-        if parsed.payload != payload:
+        begun = self._registry.begin(analyser, context)
+        kept = begun if isinstance(begun, Parsed) else begun[1]
+        if kept.payload != payload:
             raise NotSupported(
                 "The payload holds a password, which is never stored, so it can't wait; publish without 'queue'."
             )

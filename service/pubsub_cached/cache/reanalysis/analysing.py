@@ -78,7 +78,7 @@ class Analysing:
         """Follow the registry, and see to what changed while the daemon did not run."""
         self._agents.start()
         self._registry.on_change.append(self._changed)
-        self._agents.on_usable.append(lambda name: self._changed(name, True))
+        self._registry.on_usable.append(lambda name: self._changed(name, True))
         self._came.update(entry.name for entry in self._registry.entries())
         self._news.set()
         self._task = asyncio.create_task(self._run(), name="analysing")

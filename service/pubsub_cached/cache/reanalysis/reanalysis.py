@@ -216,25 +216,33 @@ class Reanalysis:
                 await self._store.write(node_store.ask_to_parse, row.id)
                 self._agents.changed_nodes()
                 return 0
-            count = await self._parse_all(row, created_before, modified_before)
+            count, suspended = await self._parse_all(row, created_before, modified_before)
             whole = created_before is None and modified_before is None
-            if whole and definition is not None and self._registry.get(row.analyser) == definition:
+            if suspended:
+                # What is left is parsed once the parser is active again.
+                await self._store.write(node_store.ask_to_parse, row.id)
+            elif whole and definition is not None and self._registry.get(row.analyser) == definition:
                 await self._nodes.update(row, analyser_version=definition.version)
         except errors.NoSuchNode:
             log.debug("%s was forgotten while it was parsed again", row.address)
             return 0
         return count
 
-    async def _parse_all(self, row: NodeRow, created_before: int | None, modified_before: int | None) -> int:
+    async def _parse_all(
+        self, row: NodeRow, created_before: int | None, modified_before: int | None
+    ) -> tuple[int, bool]:
+        """How many were parsed, and whether the others are left as they were, for their parser is suspended."""
         # What was parsed before this, and is not committed yet, is among them.
         await self._store.write(lambda tx: None)
         rows = await self._store.read(stored_items.of_node, row.id, created_before, modified_before)
-        start = 0
-        while start < len(rows):
+        start, suspended = 0, False
+        while start < len(rows) and not suspended:
             pace, parsed, version = Pace(), [], self._registry.version
             for stored in await self._store.read(stored_items.these, rows[start : start + PAGE]):
                 item = Item(stored.id, stored.payload, stored.namespace, stored.publisher)
                 made = await self._parsing.one(row.address, row, item)
+                if suspended := made.deferred and self._parsing.suspended(row.analyser, item.namespace):
+                    break
                 if not self._parsing.by(row).missing:
                     # It may be of an earlier version, or another analyser's.
                     made = msgspec.structs.replace(made, deferred=False)
@@ -242,11 +250,12 @@ class Reanalysis:
                 await pace.kept()
             if self._registry.version != version:
                 # Another parser may have made something of them since.
+                suspended = False
                 continue
             of = row.analyser, row.type, row.subtype
             await self._changes.items_after(row.address, self._store.write(stored_items.write, row.id, parsed, *of))
-            start += PAGE
-        return len(rows)
+            start += len(parsed) if suspended else PAGE
+        return min(start, len(rows)), suspended
 
     async def _unmatched(self, asked: Collection[str]) -> AsyncIterator[NodeRow]:
         """Nodes that no analyser has which is registered, and those that agents of these may have to say of."""
