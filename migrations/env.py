@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from logging.config import fileConfig
 
 from alembic import context
+from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine
 
 from pubsub_cached import paths
+from pubsub_cached.store.database import InUse
 from pubsub_cached.store.models import Base, for_postgresql
 from pubsub_cached.store.sqlite import engine as engines
+from pubsub_cached.store.sqlite.alone import alone
 from pubsub_cached.store.sqlite.start import check_foreign_keys
 from pubsub_cached.store.urls import path_of, server_of
 
@@ -51,14 +56,20 @@ def _run_checked(connection: Connection) -> None:
         driver.execute("PRAGMA foreign_keys=ON")
 
 
-def _engine(url: str) -> Engine:
-    """Of the database that an operator names."""
+@contextmanager
+def _engine(url: str) -> Iterator[Engine]:
+    """Of the database that an operator names; of a file that no daemon is at."""
     server = server_of(url)
     if server is not None:
-        return create_engine(server)
+        yield create_engine(server)
+        return
     path = path_of(url)
-    engines.create_private(path)
-    return engines.engine(path, begin="BEGIN IMMEDIATE")
+    try:
+        with alone(path):
+            engines.create_private(path)
+            yield engines.engine(path, begin="BEGIN IMMEDIATE")
+    except InUse as error:
+        raise CommandError(error.message) from error
 
 
 def _offline() -> None:
@@ -73,11 +84,16 @@ def _online() -> None:
         # In the caller's transaction.
         _run(given)
         return
-    engine = given
-    if not isinstance(engine, Engine):
-        if context.config.config_file_name is not None:
-            fileConfig(context.config.config_file_name, disable_existing_loggers=False)
-        engine = _engine(_url())
+    if isinstance(given, Engine):
+        _connected(given)
+        return
+    if context.config.config_file_name is not None:
+        fileConfig(context.config.config_file_name, disable_existing_loggers=False)
+    with _engine(_url()) as engine:
+        _connected(engine)
+
+
+def _connected(engine: Engine) -> None:
     with engine.connect() as connection:
         _run_checked(connection)
 

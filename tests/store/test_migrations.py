@@ -24,6 +24,7 @@ from sqlalchemy import Engine, create_engine, inspect, select, text
 from pubsub_cached import paths
 from pubsub_cached.store import dialect, migrate, words
 from pubsub_cached.store.sqlite import engine as engines
+from pubsub_cached.store.sqlite.alone import alone
 from pubsub_cached.store.statement import Prepared, Values
 from tests.support.postgresql import PostgreSQL
 
@@ -46,13 +47,16 @@ def alembic_engine(tmp_path: Path, backend: str, request: pytest.FixtureRequest)
     engine.dispose()
 
 
-def alembic(home: Path, *arguments: str) -> str:
+def typed(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """What an operator types in the checkout."""
     environment = os.environ | {"XDG_DATA_HOME": str(home)}
     environment.pop("PYTHONPATH", None)
-    done = subprocess.run(
-        [sys.executable, "-m", "alembic", *arguments], cwd=CHECKOUT, env=environment, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "alembic", *arguments]
+    return subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True)
+
+
+def alembic(home: Path, *arguments: str) -> str:
+    done = typed(home, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -97,6 +101,17 @@ def test_an_operator_upgrades_checks_and_downgrades_a_server(tmp_path: Path, ser
 def test_an_operator_works_on_the_users_own_database_without_a_url(tmp_path: Path) -> None:
     alembic(tmp_path, "upgrade", "head")
     assert "item" in tables(tmp_path / "pubsub-cached" / "cache.sqlite3")
+
+
+def test_nothing_is_done_to_the_file_of_a_daemon_that_runs(tmp_path: Path) -> None:
+    path = tmp_path / "cache.sqlite3"
+    migrate.prepare(f"sqlite:///{path}")
+    with alone(path):
+        done = typed(tmp_path, "-x", f"url=sqlite:///{path}", "downgrade", "base")
+    assert done.returncode != 0
+    assert f"is used by another daemon, the process {os.getpid()};" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "item" in tables(path)
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
