@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, update
 
+from pubsub_cached.address import Address
 from pubsub_cached.store import dialect
 from pubsub_cached.store.accounts import accounts
 from pubsub_cached.store.models import Account, Node
@@ -31,6 +32,9 @@ def expected(rows: list[dict[str, Any]], names: dict[int, str], shown: Shown) ->
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in rows:
         seen = row["completeness"] != "none" and row["reason"] != UNPROVED and row["account_id"] in names
+        hidden = names.get(row["account_id"]), row["service"], row["node"]
+        if hidden in shown.hidden:
+            continue
         if seen and row["state"] in shown.states and (shown.analysers is None or row["analyser"] in shown.analysers):
             group = names[row["account_id"]], row["state"], row["completeness"]
             groups.setdefault(group, []).append(row)
@@ -69,7 +73,14 @@ def test_any_nodes(db: Database, seed: int) -> None:
     if rows:
         db.write(lambda tx: tx.connection.execute(insert(Node), rows))
     names = dict(itertools.islice(zip(ids, ACCOUNTS, strict=True), 2))
-    for shown in (Shown(tuple(KEPT)), Shown(("polled",)), Shown(tuple(KEPT), frozenset({"a"}))):
+    hidden = frozenset(Address(ACCOUNTS[0], "s", f"n{number}") for number in range(seed))
+    for shown in (
+        Shown(tuple(KEPT)),
+        Shown(("polled",)),
+        Shown(tuple(KEPT), frozenset({"a"})),
+        Shown(tuple(KEPT), None, hidden),
+        Shown(tuple(KEPT), frozenset({"a"}), hidden),
+    ):
         told = expected(rows, names, shown)
         found = db.read(scope.parts, Query(), shown)
         assert (set(found), len(found)) == (told, len(told))

@@ -100,9 +100,9 @@ class House:
         self._make_reads()
         self._make_writing()
         self._make_upkeep()
-        suspected = self.nodes.suspected
-        forget = [self.privacy.forget, self.proofs.forget, self.unwritten.forget]
-        self.removal.on_forgotten += [*forget, lambda address: suspected.pop(address, None)]
+        self.nodes.suspected.on_hidden.append(self.views.hide)
+        forget = [self.privacy.forget, self.proofs.forget, self.unwritten.forget, self.nodes.suspected.discard]
+        self.removal.on_forgotten += forget
         self.accounts.on_removed.append(self._account_removed)
 
     def _make_synchronisation(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
@@ -10,13 +11,20 @@ from pubsub_cached import errors
 from pubsub_cached.cache.jobs import JobFailed
 from pubsub_cached.cache.options import SearchOptions
 from pubsub_cached.cache.revalidation import unwritten
+from pubsub_cached.records import ItemRecord
+from pubsub_cached.store.search import search as store_search
+from pubsub_cached.store.search.search import Search
 from pubsub_cached.xmpp.fake import Service, World
 from pubsub_cached.xmpp.port import BounceEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make, answered
+from tests.support.viewed import Owner
 
 from .blog import BLOG, MICROBLOG, PUBSUB, followed, purge, reaching
+from .test_pages import COPIES, Copied
 
 pytestmark = pytest.mark.sqlite
+
+OTHER = BLOG._replace(node="urn:xmpp:other")
 
 
 @pytest.fixture(autouse=True)
@@ -133,11 +141,94 @@ async def test_a_reader_is_told_what_the_service_said(cached: Make) -> None:
     await refuse(cache, everything=True)
     with pytest.raises(errors.Denied):
         await cache.read(PUBSUB, MICROBLOG, policy="network")
-    *_, info = await answered(cache.house.searches.search("", "", SearchOptions()))
-    assert info["freshness"] == "stale"
     await recovered(cache)
     assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
-    assert not cache.house.nodes.suspected
+    assert not [*cache.house.nodes.suspected]
+
+
+def closed(service: Service) -> None:
+    service.configure(MICROBLOG, notify=False, access_model="whitelist")
+
+
+def deleted(service: Service) -> None:
+    service.delete(MICROBLOG, notify=False)
+
+
+@pytest.mark.parametrize("happens", [closed, deleted])
+async def test_no_search_view_or_export_shows_it(cached: Make, happens: Callable[[Service], None]) -> None:
+    cache, service = await followed(cached, World())
+    service.create_node(OTHER.node)
+    service.publish(OTHER.node, "other", ENTRY.format("other"))
+    await cache.house.sync.run(OTHER, pin=True)
+    owner = await Owner.create(cache.house)
+    await owner.view.start()
+    assert len(await owner.settled()) == 4
+    searches = cache.house.searches
+    begun = searches.matching("", "")
+    happens(service)
+    await refuse(cache, everything=True)
+    with pytest.raises(errors.PubSubCachedError):
+        await cache.read(PUBSUB, MICROBLOG, policy="network")
+    for query in ("", '{"services": ["pubsub.example.net"]}', f'{{"nodes": ["{MICROBLOG}", "{OTHER.node}"]}}'):
+        items, _, info = await answered(searches.search("", query, SearchOptions()))
+        assert [item["id"] for item in items] == ["other"]
+        assert info["freshness"] == "live"
+    await owner.view.settled()
+    assert owner.ids == ["other"]
+    assert await owner.view.total() == 1
+    for search in (Search(matching=searches.matching("", "")), searches.as_of_now(Search(matching=begun))):
+        rows, _ = await cache.store.read_all(store_search.row_ids, search)
+        assert len(rows) == 1
+    await recovered(cache)
+    assert owner.ids == ["other"]
+
+
+async def test_a_page_of_a_search_in_memory_is_not_shown_any_more(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+
+    async def found() -> list[ItemRecord]:
+        answer = await answered(cache.house.searches.get_made("1", "", SearchOptions(), COPIES))
+        return cast("Copied", answer[0]).items
+
+    assert await found()
+    closed(service)
+    await refuse(cache, everything=True)
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG, policy="network")
+    assert await found() == []
+
+
+async def test_what_was_hidden_in_vain_is_shown_again(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    owner = await Owner.create(cache.house)
+    await owner.view.start()
+    closed(service)
+    await refuse(cache, everything=True)
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG, policy="network")
+    await owner.view.settled()
+    assert owner.ids == []
+    service.configure(MICROBLOG, notify=False, access_model="open")
+    await recovered(cache)
+    assert await owner.settled() == await owner.fresh()
+    assert len(owner.ids) == 3
+
+
+async def test_it_stays_hidden_until_the_service_was_asked_again(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    closed(service)
+    await refuse(cache, everything=True)
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG, policy="network")
+    service.hold()
+    await refuse(cache, everything=False)
+    await cache.house.unwritten.settled()
+    await service.holding(1)
+    items, *_ = await answered(cache.house.searches.search("", "", SearchOptions()))
+    assert items == []
+    service.release()
+    await cache.idle()
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
 
 
 @pytest.mark.parametrize("how", ["forget", "reset"])

@@ -22,6 +22,7 @@ from . import metadata, refusals, transitions
 from .negatives import Negatives
 from .privacy import Privacy
 from .proofs import Proofs
+from .suspected import Suspected
 from .transitions import Choose, Columns, Written, asks, is_followed_in_vain, still, subject
 
 log = logging.getLogger(__name__)
@@ -60,8 +61,7 @@ class Nodes:
         self._clock = clock
         self.privacy = privacy
         self._jitter = jitter
-        # Nodes that are to be stale, of which that is not written down yet, each with the last doubt of it.
-        self.suspected: dict[Address, object] = {}
+        self.suspected = Suspected(proofs)
         # Has an agent say what a node is; set by whoever asks agents.
         self.ask: Callable[[Address], None]
         # Gives up what the daemon subscribed to for a node that is kept no more; set by whoever asks services to.
@@ -204,7 +204,7 @@ class Nodes:
         except (errors.DatabaseError, errors.StorageFull, errors.Timeout) as failure:
             log.error("what %s answered could not be written down yet: %s", address, failure)
             # Until then it is not what its row says.
-            self.suspected[address] = object()
+            self.suspected.add(address)
             self.unwritten(address)
         return told
 
@@ -237,7 +237,8 @@ class Nodes:
 
         # Believed by readers at once, and for as long as it can't be written down; what was asked before says nothing.
         self._proofs.doubt(address)
-        await self._changes.after(self._store.write(transitions.gone, address, redirect, self._clock()), tell)
+        with self.suspected.writing(address):
+            await self._changes.after(self._store.write(transitions.gone, address, redirect, self._clock()), tell)
         await self._forgotten(address)
 
     def in_use(self, node: NodeRow, now: int) -> None:
@@ -258,8 +259,9 @@ class Nodes:
 
         # As of one that is gone.
         self._proofs.doubt(address)
-        written = self._store.write(transitions.deny, address, reason, private, self._clock())
-        await self._changes.after(written, self.told)
+        with self.suspected.writing(address):
+            written = self._store.write(transitions.deny, address, reason, private, self._clock())
+            await self._changes.after(written, self.told)
         await self._forgotten(address)
 
     async def _forgotten(self, address: Address) -> None:

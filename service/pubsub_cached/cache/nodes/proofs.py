@@ -77,12 +77,16 @@ class Proofs:
         self._proved.pop(address, None)
         self._doubted.pop(address, None)
 
+    def in_doubt(self, address: Address) -> bool:
+        """Whether something came up against a node that is not the account's own, and no read has succeeded since."""
+        return address in self._doubted and not address.own
+
     def doubted(self, account: Account, node: NodeRow) -> bool:
         """Whether there is a reason to think that access was tightened."""
         address = node.address
         if address.own:
             return False
-        if address in self._doubted:
+        if self.in_doubt(address):
             return True
         left = node.access_model in (PRESENCE, ROSTER) and address.service not in account.session.contacts
         return account.online and left and self._too_old(address)

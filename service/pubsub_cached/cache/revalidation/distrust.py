@@ -65,7 +65,7 @@ class Distrust:
         if servable(node):
             await self._of(address, "database")
         else:
-            self._nodes.suspected.pop(address, None)
+            self._nodes.suspected.discard(address)
             # Nothing is written before the service has answered, so that alone shows whether anything can be.
             await asyncio.wait([self._sync.in_background(address)])
 
@@ -73,16 +73,16 @@ class Distrust:
         node = await self._nodes.find(address)
         if node is None or node.state not in KEPT:
             # It is shown no more, and again only once it was validated.
-            self._nodes.suspected.pop(address, None)
+            self._nodes.suspected.discard(address)
             return
+        if self._proofs.in_doubt(address):
+            # A refusal, or that the node is gone, which could not be written down itself.
+            reason = UNPROVED
         self._sync.disturbed(address)
         if node.completeness != "none":
             # Believed by readers at once, and for as long as it can't be written down.
-            doubt = self._nodes.suspected[address] = object()
-            await self._nodes.decide(address, functools.partial(_doubtful, reason=reason))
-            if self._nodes.suspected.get(address) is doubt:
-                # Else another came up meanwhile.
-                del self._nodes.suspected[address]
+            with self._nodes.suspected.writing(address):
+                await self._nodes.decide(address, functools.partial(_doubtful, reason=reason))
         self._sync.in_background(address)
 
     async def _bounced(self, account: str, event: BounceEvent) -> None:

@@ -70,7 +70,8 @@ class Exports:
         job.progress(0, len(rows))
         done = written = 0
         while done < len(rows):
-            lines, count, looked = await self._store.read_all(_lines, wanted, rows[done : done + _AT_ONCE])
+            now = self._searches.as_of_now(wanted)
+            lines, count, looked = await self._store.read_all(_lines, now, rows[done : done + _AT_ONCE])
             await output.write(lines)
             written += count
             done += looked

@@ -8,7 +8,7 @@ served are not gone through at all. Source: dbus-api.md, "Search".
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -30,6 +30,7 @@ from ...store.store import Store
 from ...store.transaction import committed_revision
 from .. import cursor as cursors
 from ..accounts.accounts import Accounts
+from ..nodes.suspected import Suspected
 from ..options import SearchOptions
 from ..policy import Freshness
 from ..reads.pages import Answer, Form, MadeAnswer, Pages, Wanted, answered
@@ -57,13 +58,12 @@ class Searches:
         accounts: Accounts,
         clock: Callable[[], int],
         pages: Pages,
-        suspected: Collection[Address],
+        suspected: Suspected,
     ) -> None:
         self._store = store
         self._pages = pages
         self._accounts = accounts
         self._clock = clock
-        # Nodes that are stale, of which that is not written down yet.
         self._suspected = suspected
         self._turnstile = Turnstile(AT_ONCE)
 
@@ -80,7 +80,8 @@ class Searches:
         """As ``search``, with what the form makes of the items."""
         asked = self._asked(text, query, options)
         # As they were written, for what is equal is not always the same: true is not 1.
-        wanted = Wanted(self._pages, (text, query, asked.search.matching.query.accounts), options, form)
+        matching = asked.search.matching
+        wanted = Wanted(self._pages, (text, query, matching.query.accounts, matching.shown.hidden), options, form)
         return answered(self._search(asked, sender, wanted), wanted)
 
     def _asked(self, text: str, query: str, options: SearchOptions) -> _Asked:
@@ -134,20 +135,31 @@ class Searches:
         accounts = _normalised("accounts", parsed.accounts, self._accounts.meant)
         services = _normalised("services", parsed.services, lambda name: jid.normalise(name) if name else "")
         parsed = replace(parsed, accounts=accounts, services=services)
-        return Matching(words=words.parse(text), query=parsed, shown=Shown(tuple(KEPT), analysers))
+        shown = Shown(tuple(KEPT), analysers, self._suspected.hidden)
+        return Matching(words=words.parse(text), query=parsed, shown=shown)
+
+    def as_of_now(self, search: Search) -> Search:
+        """A search that was begun before, without the nodes that are not to be shown any more."""
+        shown = replace(search.matching.shown, hidden=self._suspected.hidden)
+        return replace(search, matching=replace(search.matching, shown=shown))
 
     def _info(self, parts: list[Part], query: Query) -> InfoRecord:
         info: InfoRecord = {"source": "cache", "freshness": "stale", "completeness": "none"}
         if not parts:
             return info
         now = self._clock()
-        if not any(query.names(address) and self._accounts.online(address.account) for address in self._suspected):
+        if not any(query.names(address) and self._accounts.online(address.account) for address in self._stale):
             info["freshness"] = max((self._freshness(part, now) for part in parts), key=_WORST_LAST.index)
         info["completeness"] = "full" if all(part.completeness == "full" for part in parts) else "window"
         validated = [part.validated_at for part in parts]
         if None not in validated:
             info["validated-at"] = min(at for at in validated if at is not None)
         return info
+
+    @property
+    def _stale(self) -> Iterable[Address]:
+        """The nodes that are, though their rows do not say so."""
+        return frozenset(self._suspected) - self._suspected.hidden
 
     def _freshness(self, part: Part, now: int) -> Freshness:
         """As ``policy.freshness``, of nodes that are in the same state."""

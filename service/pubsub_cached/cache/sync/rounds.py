@@ -285,7 +285,7 @@ class Rounds:
         self._nodes.readable(node.address, running.doubts)
         if not running.disturbed:
             # What came up meanwhile is not written down yet.
-            self._nodes.suspected.pop(node.address, None)
+            self._nodes.suspected.discard(node.address)
         self._changes.items(node.address, delta)
         self._nodes.tell(node, row)
 

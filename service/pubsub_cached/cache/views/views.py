@@ -7,7 +7,9 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from ... import errors, object_path
+from ...address import Address
 from ...analysers.agent import Peers
+from ...store.search.scope import Shown
 from ...store.search.search import Search
 from ...store.store import Store
 from ...store.touched import Touched
@@ -37,8 +39,8 @@ class Views:
         self._searches = searches
         self._peers = peers
         self._views: dict[str, View] = {}
-        # What those look for that do not see every node.
-        self._limited: dict[View, Search] = {}
+        # What each looks for.
+        self._sought: dict[View, Search] = {}
         self._watched: set[str] = set()
         self._serial = 0
         store.on_commit.append(self._committed)
@@ -63,8 +65,7 @@ class Views:
         size = min(options.window, options.limit)
         view = View(path, owner, self._source(search), size, json=options.json, pause=self.pause)
         self._views[path] = view
-        if options.analysers is not None:
-            self._limited[view] = search
+        self._sought[view] = search
         for callback in self.on_added:
             callback(view)
         if self._peers is not None and owner not in self._watched:
@@ -82,9 +83,18 @@ class Views:
 
     def see(self, analysers: frozenset[str]) -> None:
         """Those who do not see every node see the nodes of these analysers from now on."""
-        for view, search in self._limited.items():
-            matching = replace(search.matching, shown=replace(search.matching.shown, analysers=analysers))
-            view.look_again(self._source(replace(search, matching=matching)))
+        self._show(lambda shown: shown if shown.analysers is None else replace(shown, analysers=analysers))
+
+    def hide(self, nodes: frozenset[Address]) -> None:
+        """Nobody sees these nodes from now on, whatever is stored of them."""
+        self._show(lambda shown: replace(shown, hidden=nodes))
+
+    def _show(self, change: Callable[[Shown], Shown]) -> None:
+        for view, search in self._sought.items():
+            shown = change(search.matching.shown)
+            if shown != search.matching.shown:
+                self._sought[view] = replace(search, matching=replace(search.matching, shown=shown))
+                view.look_again(self._source(self._sought[view]))
 
     def of(self, owner: str) -> list[View]:
         """The views of a client."""
@@ -93,7 +103,7 @@ class Views:
     def remove(self, view: View) -> None:
         """End a view; one that was ended already is ignored."""
         view.stop()
-        self._limited.pop(view, None)
+        self._sought.pop(view, None)
         if self._views.get(view.path) is view:
             del self._views[view.path]
             for callback in self.on_removed:

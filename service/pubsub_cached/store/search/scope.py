@@ -13,6 +13,7 @@ from sqlalchemy import (
     Connection,
     Select,
     Text,
+    and_,
     bindparam,
     case,
     column,
@@ -24,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy import values as constants
 from sqlalchemy.orm import InstrumentedAttribute
 
+from ...address import Address
 from .. import dialect, whose
 from ..database import TooMuch
 from ..models import Account, Node
@@ -39,10 +41,19 @@ _BRIEF = 2500
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """Which nodes may be shown: those in one of the states, with one of the analysers (None: any)."""
+    """Which nodes may be shown: those in one of the states, with one of the analysers (None: any), but for ``hidden``.
+
+    hidden: what their rows say is right no more, and could not be written down yet.
+    """
 
     states: tuple[str, ...]
     analysers: frozenset[str] | None = None
+    hidden: frozenset[Address] = frozenset()
+
+    @property
+    def by_state(self) -> bool:
+        """Whether the state decides alone."""
+        return self.analysers is None and not self.hidden
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -128,7 +139,7 @@ def _first(time: InstrumentedAttribute[Any]) -> ColumnElement[Any]:
 @lru_cache(maxsize=8)
 def _all(nodes: Shown) -> Prepared:
     """As ``_grouped``, of all nodes: found where their groups begin in ``ix_node_shown``, but for what is polled."""
-    if nodes.analysers is not None:
+    if not nodes.by_state:
         return _grouped(nodes, _ALL)
     states = constants(column("state", Text)).data([(state,) for state in sorted(nodes.states)]).cte("states")
     extents = constants(column("extent", Text)).data([("window",), ("full",)]).cte("extents")
@@ -165,7 +176,7 @@ def _all(nodes: Shown) -> Prepared:
 def _looked_at(nodes: Shown) -> Prepared:
     """How many nodes ``_all`` looks at one by one; counted no further than has to be known."""
     some = select(Node.id).where(Node.account_id.in_(select(Account.id).where(whose.has())))
-    if nodes.analysers is None:
+    if nodes.by_state:
         some = some.where(Node.state == POLLED)
     return Prepared(select(func.count()).select_from(some.limit(_BRIEF + 1).subquery()))
 
@@ -215,13 +226,22 @@ def accounts(conn: Connection) -> dict[int, str]:
 @lru_cache(maxsize=8)
 def shown(nodes: Shown) -> tuple[Truth, ...]:
     """What has to hold of a node whose items may be shown."""
-    conditions = (
+    conditions: tuple[Truth, ...] = (
         Node.state.in_(_each(nodes.states)),
         Node.completeness != "none",
         Node.reason != UNPROVED,
         Node.account_id.in_(select(Account.id).where(whose.has())),
     )
-    return conditions if nodes.analysers is None else (*conditions, Node.analyser.in_(_each(nodes.analysers)))
+    if nodes.analysers is not None:
+        conditions += (Node.analyser.in_(_each(nodes.analysers)),)
+    return (*conditions, Node.id.not_in(_at(nodes.hidden))) if nodes.hidden else conditions
+
+
+def _at(addresses: Iterable[Address]) -> Select[Any]:
+    """The nodes at these addresses."""
+    named = constants(column("jid", Text), column("service", Text), column("node", Text)).data(sorted(addresses)).cte()
+    same = (Account.jid == named.c.jid, Node.service == named.c.service, Node.node == named.c.node)
+    return select(Node.id).join(Account, Account.id == Node.account_id).join(named, and_(*same))
 
 
 def _each(values: Iterable[str]) -> list[BindParameter[str]]:
