@@ -9,7 +9,7 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.cache.jobs import JobFailed
-from pubsub_cached.cache.options import SearchOptions
+from pubsub_cached.cache.options import PurgeFilter, SearchOptions
 from pubsub_cached.cache.revalidation import unwritten
 from pubsub_cached.records import ItemRecord
 from pubsub_cached.store.search import search as store_search
@@ -229,6 +229,26 @@ async def test_it_stays_hidden_until_the_service_was_asked_again(cached: Make) -
     service.release()
     await cache.idle()
     assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
+
+
+async def test_a_node_that_was_forgotten_while_it_was_subscribed_to_is_not_made_again(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG)
+    cache: Cached = await cached(world)
+    service.hold()
+    job = cache.house.sync.job(BLOG, pin=True)
+    await reaching(service, "subscribe")
+    await cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=True)).wait()
+    await refuse(cache, everything=True)
+    service.release()
+    with pytest.raises(errors.Cancelled):
+        await job.wait()
+    await refuse(cache, everything=False)
+    await cache.house.unwritten.settled()
+    await cache.idle()
+    assert await cache.house.nodes.find(BLOG) is None
+    assert not service.node(MICROBLOG).subscriptions
 
 
 @pytest.mark.parametrize("how", ["forget", "reset"])

@@ -9,7 +9,7 @@ import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ... import errors
 from ...address import Address
@@ -287,6 +287,8 @@ class Sync:
             if isinstance(error, errors.Cancelled):
                 # Its row went, and of one that was made since it says nothing.
                 raise
+            if running.forgotten:
+                raise await self._forgotten(address, running) from error
             raise await self._nodes.failed(address, error) from error
         finally:
             del self._running[address]
@@ -339,8 +341,13 @@ class Sync:
         made = running.made
         if made is not None and made.own_subscription and self._subscriptions.claims(address) == running.claims:
             # Whoever forgot the node could not know of it.
-            await self._store.write(transitions.leave, made)
-            self._nodes.unsubscribe(address)
+            try:
+                await self._store.write(transitions.leave, made)
+                self._nodes.unsubscribe(address)
+            except errors.PubSubCachedError as error:
+                log.error("that the daemon has subscribed to %s could not be written down: %s", address, error)
+                with suppress(errors.PubSubCachedError):
+                    await self.unsubscribe(address, made.subid, running.claims)
         return errors.Cancelled(
             f"{address} was removed from the cache while it was fetched; read or synchronise it again."
         )
