@@ -241,6 +241,30 @@ async def test_what_only_looks_made_last_in_a_window_does_not_show_that_others_m
     assert not cache.house.sync.facts.moves(ADDRESS)
 
 
+async def test_what_only_looks_made_last_in_a_window_is_no_witness_of_what_moved_in_a_gap(cached: Make) -> None:
+    cache, service = await begin(cached, EJABBERD, "abcdefgh", window=4)
+    second = ADDRESS._replace(node="urn:xmpp:second")
+    service.create_node(second.node, max_items=1000)
+    for id_ in "abcdefgh":
+        service.publish(second.node, id_, ENTRY.format(id_))
+    await cache.read(PUBSUB, second.node)
+    await cache.idle()
+    for node in (MICROBLOG, second.node):
+        service.retract(node, "h")
+        await cache.idle()
+        service.publish(node, "d", ENTRY.format("d again"))
+        await cache.idle()
+        assert await cache.ids(PUBSUB, node, policy="cache") == list("dgfe")
+    cache.world.cut(ALICE)
+    await cache.idle()
+    for node in (MICROBLOG, second.node):
+        for id_ in "fg":
+            service.publish(node, id_, ENTRY.format(f"{id_} unheard"))
+    cache.world.restore(ALICE)
+    await cache.idle()
+    assert not cache.house.sync.facts.moves(ADDRESS)
+
+
 async def test_before_it_is_known_where_a_service_leaves_overwritten_items_a_walk_survives_as_well(
     cached: Make,
 ) -> None:

@@ -264,7 +264,8 @@ class Rounds:
 
     def _learn(self, node: NodeRow, before: Outline, found: Found, running: Running) -> None:
         moved = learnt(before, found.newest, running.touched | running.since_a_gap)
-        if moved is not None:
+        # In a window an old item that an event brought only looks made last, and so after what seems to have moved.
+        if moved is False or (moved and node.completeness == "full"):
             self._facts.overwritten(node.address, moved)
 
     async def _write(
