@@ -320,7 +320,7 @@ class House:
 
     def solicited(self, account: Account, service: str) -> bool:
         """See ``account.Follower``: the daemon keeps a node of this service."""
-        return self.sync.solicited(account.jid, service)
+        return self.sync.subscriptions.solicited(account.jid, service)
 
     async def waits(self, account: Account) -> None:
         """See ``account.Follower``."""

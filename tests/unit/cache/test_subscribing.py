@@ -203,7 +203,7 @@ class TestAClientSubscribes:
 
     async def test_while_a_synchronisation_looks_for_it(self, cached: Make) -> None:
         cache, service = await followed(cached)
-        cache.house.sync.new_session(ALICE)
+        cache.house.sync.subscriptions.forget(ALICE)
         service.hold()
         cache.house.sync.job(BLOG)
         await reaching(service, "subscriptions")

@@ -172,7 +172,7 @@ class Events:
                 self._sync.disturbed(address)
                 await self._nodes.gone(address, event.redirect)
             case SubscriptionEvent() if node is not None and node.state not in KEPT:
-                self._sync.subscription(address, Subscription(address.node, address.account, event.state))
+                self._sync.subscriptions.remember(address, Subscription(address.node, address.account, event.state))
                 await self._nodes.update(node, subscribed=event.state == "subscribed")
                 if event.state == "subscribed":
                     # An owner let the account in (XEP-0060 8.6): worth a try, even if it was denied before, or is yet.
@@ -205,11 +205,11 @@ class Events:
             case ConfigurationEvent():
                 await self._distrust.of_access(address, "configuration")
             case SubscriptionEvent(state="subscribed"):
-                self._sync.subscription(address, Subscription(address.node, address.account, "subscribed"))
+                self._sync.subscriptions.remember(address, Subscription(address.node, address.account, "subscribed"))
                 if not node.subscribed:
                     await self._distrust.of(address, "subscription")
             case SubscriptionEvent():
-                self._sync.new_session(address.account)
+                self._sync.subscriptions.forget(address.account)
                 await self._nodes.update(node, subscribed=False)
                 await self._distrust.of(address, "subscription")
 

@@ -172,7 +172,7 @@ class Revalidation:
         self._awaited = {address for address in self._awaited if address.account != account.jid}
 
     async def _new_session(self, account: Account) -> None:
-        self._sync.new_session(account.jid)
+        self._sync.subscriptions.forget(account.jid)
         self._negatives.clear_account(account.jid)
         self.forget_account(account)
         if not await self._demoted(account):

@@ -16,7 +16,6 @@ from ...address import Address
 from ...store.accounts import schedule
 from ...store.rows import KEPT, UNPROVED, NodeRow
 from ...store.store import Store
-from ...xmpp.port import Subscription
 from ..accounts.accounts import Accounts
 from ..jobs import Job, Jobs
 from ..nodes import transitions
@@ -53,7 +52,7 @@ class Sync:
         self._nodes = nodes
         self._jobs = jobs
         self._rounds = rounds
-        self._subscriptions = subscriptions
+        self.subscriptions = subscriptions
         self.facts = facts
         self.overwrites = Overwrites(facts, nodes.failed)
         self._turnstile = Turnstile(AT_ONCE_A_DOMAIN)
@@ -188,11 +187,7 @@ class Sync:
         """
         await self.facts.load(account)
         for jid, service in await self._store.read(schedule.subscribed_services):
-            self._subscriptions.solicit(jid, service)
-
-    def solicited(self, account: str, service: str) -> bool:
-        """Whether the account asked for events of this service."""
-        return self._subscriptions.solicited(account, service)
+            self.subscriptions.solicit(jid, service)
 
     def all_disturbed(self) -> None:
         """Everything is to be forgotten; what is being fetched counts for nothing."""
@@ -203,52 +198,26 @@ class Sync:
 
     def forgotten(self, address: Address) -> None:
         """The node's row was removed from the cache: who wants it from now on has it synchronised anew."""
-        self._subscriptions.forget_node(address)
+        self.subscriptions.forget_node(address)
         self.overwrites.compared(address)
         if (running := self._running.get(address)) is not None:
             running.forgotten = True
 
     def forget_account(self, account: str) -> None:
         """The account was removed."""
-        self._subscriptions.forget_account(account)
+        self.subscriptions.forget_account(account)
         self._rounds.forget_account(account)
         self.overwrites.forget_account(account)
         self.facts.forget_account(account)
 
-    def solicit(self, address: Address) -> None:
-        """Events of the node's service are wanted from now on."""
-        self._subscriptions.solicit(address.account, address.service)
-
-    def subscription(self, address: Address, found: Subscription) -> None:
-        """A client changed the account's subscription to a node."""
-        self._subscriptions.remember(address, found)
-
-    @contextmanager
-    def claiming(self, address: Address) -> Iterator[None]:
-        """A client subscribes the account: whoever else subscribes to the node meanwhile does not own that."""
-        with self._subscriptions.claiming(address):
-            yield
-
-    def claim(self, address: Address) -> None:
-        """The subscription is the client's, and the row is about to say so."""
-        self._subscriptions.claim(address)
-
     @contextmanager
     def declining(self, address: Address) -> Iterator[None]:
         """A client unsubscribes the account: what a synchronisation under way took for granted counts for nothing."""
-        with self._subscriptions.declining(address):
+        with self.subscriptions.declining(address):
             try:
                 yield
             finally:
                 self.disturbed(address)
-
-    def new_session(self, account: str) -> None:
-        """What the service said of subscriptions in an earlier session is forgotten."""
-        self._subscriptions.forget(account)
-
-    def claims(self, address: Address) -> int:
-        """A number that is another one once a client has subscribed: a row that was read before does not say so."""
-        return self._subscriptions.claims(address)
 
     def can_unsubscribe(self, node: NodeRow) -> bool:
         """Whether there is no subscription to give up, or a session to do it in."""
@@ -257,7 +226,7 @@ class Sync:
     async def unsubscribe(self, address: Address, subid: str, claims: int) -> bool:
         """Give up a subscription that the daemon itself made; see ``Subscriptions.give_up``. False while offline."""
         account = self._accounts.get(address.account)
-        return account.online and await self._subscriptions.give_up(account.session, address, subid, claims)
+        return account.online and await self.subscriptions.give_up(account.session, address, subid, claims)
 
     async def settled(self) -> None:
         """Wait until no synchronisation runs."""
@@ -299,8 +268,8 @@ class Sync:
         for number in range(ROUNDS_AT_MOST):
             running.touched.clear()
             running.disturbed = False
-            running.declines = self._subscriptions.declines(address)
-            running.claims = self._subscriptions.claims(address)
+            running.declines = self.subscriptions.declines(address)
+            running.claims = self.subscriptions.claims(address)
             running.doubts = self._nodes.doubts
             running.since_a_gap = self.overwrites.since_a_gap(address)
             node = await self._nodes.find(address)
@@ -339,7 +308,7 @@ class Sync:
         """The error for whoever waits, once what was made at the service is remembered, to be given up."""
         running.forgotten = True
         made = running.made
-        if made is not None and made.own_subscription and self._subscriptions.claims(address) == running.claims:
+        if made is not None and made.own_subscription and self.subscriptions.claims(address) == running.claims:
             # Whoever forgot the node could not know of it.
             try:
                 await self._store.write(transitions.leave, made)

@@ -120,7 +120,7 @@ class Unsubscribing:
         async with self._turnstile.pass_(address.domain, urgent=False):
             # It may end with the node kept again, and needs what it was subscribed by.
             await self._sync.ended(address)
-            claims = self._sync.claims(address)
+            claims = self._sync.subscriptions.claims(address)
             subid = await self._store.read(subscriptions.find, address)
             if subid is None:
                 self._forget(address)

@@ -155,7 +155,7 @@ class Upkeep:
         vanished = [entry for entry in entries if entry.address.node not in listed]
         if vanished:
             # It would be taken for true until the next session.
-            self._sync.new_session(account.jid)
+            self._sync.subscriptions.forget(account.jid)
         # All of them at once, for one may be subscribed to again while another is synchronised.
         for written in await self._store.write(_unsubscribe, [entry.id for entry in vanished]):
             self._nodes.told(written)

@@ -56,14 +56,14 @@ class Subscribing:
         """Subscribe the account's bare JID; the state: subscribed, pending, unconfigured or none."""
         session = await self._accounts.get(address.account).session_when_ready()
         # Before the request, for the first event may come before its reply.
-        self._sync.solicit(address)
-        with self._sync.claiming(address):
+        self._sync.subscriptions.solicit(address.account, address.service)
+        with self._sync.subscriptions.claiming(address):
             found = await session.subscribe(address.service, address.node, options=options, timeout=TIMEOUT)
             self._negatives.clear(address)
-            self._sync.subscription(address, found)
+            self._sync.subscriptions.remember(address, found)
             if await self._nodes.find(address) is None:
                 await self._learn(session, address)
-            self._sync.claim(address)
+            self._sync.subscriptions.claim(address)
             written = self._store.write(_subscribed, address, found)
             before, node = await self._changes.after(written, self._nodes.told)
         following = before is not None and before.state == "live" and before.subscribed
@@ -89,7 +89,7 @@ class Subscribing:
 
     async def _unsubscribed(self, address: Address, interests: frozenset[str], session: Session) -> None:
         self._negatives.clear(address)
-        self._sync.subscription(address, Subscription(address.node, address.account, "none"))
+        self._sync.subscriptions.remember(address, Subscription(address.node, address.account, "none"))
         # Presence brings the events of PEP nodes all the same (XEP-0163 4.3).
         pushed = address.node in interests and (address.own or address.service in session.contacts)
         first = self._sync.running(address)
