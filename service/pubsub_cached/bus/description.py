@@ -79,7 +79,7 @@ def read(directory: Path, name: str) -> Description:
 def parse(element: ET.Element) -> Description:
     """A Description of an ``<interface/>`` element (D-Bus specification, "Introspection Data Format")."""
     name = element.get("name", "")
-    default = _annotation(element, EMITS) or "true"
+    default = _emits(element) or "true"
     methods = [_method(child) for child in element.findall("method")]
     properties = [_property(child, default) for child in element.findall("property")]
     signals = [_signal(child) for child in element.findall("signal")]
@@ -121,7 +121,7 @@ def _property(element: ET.Element, default: str) -> Property:
         check_for(tree.types[0]),
         "read" in access,
         "write" in access,
-        _annotation(element, EMITS) or default,
+        _emits(element) or default,
     )
 
 
@@ -130,8 +130,6 @@ def _signal(element: ET.Element) -> Signal:
     return Signal(element.get("name", ""), tree, tuple(check_for(kind) for kind in tree.types))
 
 
-def _annotation(element: ET.Element, name: str) -> str | None:
-    for annotation in element.findall("annotation"):
-        if annotation.get("name") == name:
-            return annotation.get("value")
-    return None
+def _emits(element: ET.Element) -> str | None:
+    annotation = element.find(f"annotation[@name='{EMITS}']")
+    return annotation.get("value") if annotation is not None else None

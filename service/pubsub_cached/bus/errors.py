@@ -53,7 +53,6 @@ class RemoteError(PubSubCachedError):
         return self._name
 
 
-NO_REPLY = STANDARD + "NoReply"
 DISCONNECTED = STANDARD + "Disconnected"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Literal
 
 import msgspec
 
@@ -11,7 +10,6 @@ from ..address import Address
 from ..records import ItemRecord
 from .given import Given
 
-OrderKey = Literal["created", "modified", "id"]
 Order = tuple[tuple[str, bool], ...]
 Position = tuple[int | str, ...]
 
