@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ..config import Tls
+from ..store.rows import NodesWanted
 from .policy import Policy
 
 Order = tuple[tuple[str, bool], ...]
@@ -89,37 +90,12 @@ class ViewOptions(msgspec.Struct, frozen=True):
     analysers: frozenset[str] | None = None
 
 
-class NodesFilter(msgspec.Struct, frozen=True):
-    """Options of ListNodes; None is no constraint. since: a revision. analysers: those whose nodes may be seen."""
+class NodesFilter(NodesWanted, frozen=True, kw_only=True):
+    """Options of ListNodes. analysers: those whose nodes may be seen, None for all."""
 
-    account: str | None = None
-    service: str | None = None
-    node_prefix: str | None = None
-    type: str | None = None
-    subtype: str | None = None
-    analyser: str | None = None
-    state: str | None = None
-    subscribed: bool | None = None
-    since: int | None = None
     limit: int = LIMIT
     cursor: str = ""
     analysers: frozenset[str] | None = None
-
-
-class PurgeFilter(msgspec.Struct, frozen=True):
-    """What Purge removes: nodes that fit all given lists, their items older than the given times (ms).
-
-    forget: the rows too, with the pin and the daemon's own subscription.
-    """
-
-    accounts: tuple[str, ...] = ()
-    services: tuple[str, ...] = ()
-    nodes: tuple[str, ...] = ()
-    types: tuple[str, ...] = ()
-    subtypes: tuple[str, ...] = ()
-    created_before: int | None = None
-    modified_before: int | None = None
-    forget: bool = False
 
 
 class ReanalyseFilter(msgspec.Struct, frozen=True):
@@ -132,6 +108,12 @@ class ReanalyseFilter(msgspec.Struct, frozen=True):
     subtypes: tuple[str, ...] = ()
     created_before: int | None = None
     modified_before: int | None = None
+
+
+class PurgeFilter(ReanalyseFilter, frozen=True):
+    """What Purge removes. forget: the rows too, with the pin and the daemon's own subscription."""
+
+    forget: bool = False
 
 
 class AccountOptions(msgspec.Struct, frozen=True):

@@ -159,13 +159,9 @@ class ItemsSlice(msgspec.Struct):
     place: Position | None = None
 
 
-class NodesQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which nodes to list; None is no constraint. since: only nodes with a later revision. analysers: one of these.
+class NodesWanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which nodes; None is no constraint. since: only nodes with a later revision."""
 
-    run: only those of accounts that are run, else of all that the daemon has (``whose``).
-    """
-
-    limit: int = 500
     account: str | None = None
     service: str | None = None
     node_prefix: str | None = None
@@ -175,6 +171,15 @@ class NodesQuery(msgspec.Struct, frozen=True, kw_only=True):
     state: str | None = None
     subscribed: bool | None = None
     since: int | None = None
+
+
+class NodesQuery(NodesWanted, frozen=True, kw_only=True):
+    """Which nodes to list. analysers: only nodes of these, None for all.
+
+    run: only those of accounts that are run, else of all that the daemon has (``whose``).
+    """
+
+    limit: int = 500
     analysers: frozenset[str] | None = None
     after_id: int | None = None
     run: bool = False

@@ -9,7 +9,7 @@ from ...pace import Pace
 from ...store.accounts import nodes as node_store
 from ...store.rows import NodeRow, NodesQuery
 from ...store.store import Store
-from ..options import PurgeFilter, ReanalyseFilter
+from ..options import ReanalyseFilter
 
 _AT_ONCE = 100
 
@@ -25,7 +25,7 @@ async def all_nodes(store: Store, *, run: bool) -> AsyncIterator[NodeRow]:
         await pace.kept()
 
 
-def fitting(chosen: PurgeFilter | ReanalyseFilter) -> Callable[[NodeRow], bool]:
+def fitting(chosen: ReanalyseFilter) -> Callable[[NodeRow], bool]:
     """Whether a node fits all lists; accounts by their JIDs, the service "" is the account's own. Raises InvalidJid."""
     services = {jid.normalise(name) if name else "" for name in chosen.services}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Connection
 
 from ... import errors, jid
@@ -10,7 +12,7 @@ from ...records import NodeRecord
 from ...store.accounts import nodes as node_store
 from ...store.items import changes as change_store
 from ...store.items import items as item_store
-from ...store.rows import UNPROVED, NodeRow, NodesQuery
+from ...store.rows import UNPROVED, NodeRow, NodesQuery, NodesWanted
 from ...store.store import Store
 from .. import cursor as cursors
 from ..changes import Changes
@@ -34,7 +36,7 @@ class NodeReads:
 
     async def listing(self, chosen: NodesFilter) -> tuple[list[NodeRecord], str]:
         """Nodes in a stable order, and a cursor, "" at the end. Raises InvalidCursor, InvalidJid."""
-        purpose = "\0".join(["ListNodes", *map(str, _constraints(chosen))])
+        purpose = "\0".join(["ListNodes", *map(str, _wanted(chosen).values())])
         after = cursors.decode(purpose, chosen.cursor) if chosen.cursor else None
         if after is not None and not isinstance(after, int):
             raise cursors.invalid(chosen.cursor)
@@ -106,32 +108,13 @@ def _many(connection: Connection, query: NodesQuery) -> list[tuple[NodeRow, int]
     return [(row, node_store.unread(connection, row)) for row in node_store.listing(connection, query)]
 
 
-def _constraints(chosen: NodesFilter) -> tuple[object, ...]:
-    return (
-        chosen.account,
-        chosen.service,
-        chosen.node_prefix,
-        chosen.type,
-        chosen.subtype,
-        chosen.analyser,
-        chosen.state,
-        chosen.subscribed,
-        chosen.since,
-    )
+def _wanted(chosen: NodesFilter) -> dict[str, Any]:
+    return {name: getattr(chosen, name) for name in NodesWanted.__struct_fields__}
 
 
 def _query(chosen: NodesFilter, after: int | None) -> NodesQuery:
-    return NodesQuery(
-        account=jid.bare(chosen.account) if chosen.account else None,
-        service=jid.normalise(chosen.service) if chosen.service else None,
-        node_prefix=chosen.node_prefix,
-        type=chosen.type,
-        subtype=chosen.subtype,
-        analyser=chosen.analyser,
-        state=chosen.state,
-        subscribed=chosen.subscribed,
-        since=chosen.since,
-        analysers=chosen.analysers,
-        limit=chosen.limit + 1,
-        after_id=after,
-    )
+    wanted = _wanted(chosen) | {
+        "account": jid.bare(chosen.account) if chosen.account else None,
+        "service": jid.normalise(chosen.service) if chosen.service else None,
+    }
+    return NodesQuery(**wanted, analysers=chosen.analysers, limit=chosen.limit + 1, after_id=after)
