@@ -12,11 +12,10 @@ from ..cache.options import ReanalyseFilter
 from ..errors import InvalidArgs, NoSuchNode
 from ..records import ANALYSER
 from .analyser import path
-from .options import INT64, UINT32, Flag, Number, Table, Text, Texts, Token
+from .options import CHOSEN, UINT32, Flag, Number, Table, Text, Texts
 from .served import Served
 
 _PATH = re.compile(r"/|(?:/[A-Za-z0-9_]+)+")
-_TIME = Number("x", -INT64 - 1, INT64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +55,7 @@ REGISTER = Table(
     },
 )
 MATCH = Table("Match", {})
-REANALYSE = Table(
-    "Reanalyse",
-    {
-        "accounts": Texts(),
-        "services": Texts(),
-        "nodes": Texts(),
-        "types": Texts(),
-        "subtypes": Texts(),
-        "created-before": _TIME,
-        "modified-before": _TIME,
-        "token": Token(),
-    },
-)
+REANALYSE = Table("Reanalyse", CHOSEN)
 
 
 class Analysers(Served):

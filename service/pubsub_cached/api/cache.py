@@ -21,7 +21,7 @@ from ..cache.reads.pages import Form, MadeAnswer
 from ..cache.reads.shelf import Shelf
 from ..records import INFO, ITEM, NODE, InfoRecord, ItemRecord, NodeRecord
 from . import flags
-from .options import INT64, UINT32, UINT64, Fields, Flag, Number, Order, Table, Text, Texts, Token
+from .options import CHOSEN, UINT32, UINT64, Fields, Flag, Number, Order, Table, Text, Texts, Token
 from .served import Served
 from .waiting import then
 
@@ -46,7 +46,6 @@ CHANGES_AT_MOST = 500
 TIMEOUT_AT_MOST = 3600
 
 _LIMIT = Number("u", 1, LIMIT_AT_MOST, capped=True)
-_TIME = Number("x", -INT64 - 1, INT64)
 
 GET_ITEMS = Table(
     "GetItems",
@@ -83,20 +82,7 @@ LIST_NODES = Table(
 )
 GET_CHANGES = Table("GetChanges", {"limit": Number("u", 1, CHANGES_AT_MOST, capped=True)})
 SYNC = Table("Sync", {"full": Flag(), "token": Token()})
-PURGE = Table(
-    "Purge",
-    {
-        "accounts": Texts(),
-        "services": Texts(),
-        "nodes": Texts(),
-        "types": Texts(),
-        "subtypes": Texts(),
-        "created-before": _TIME,
-        "modified-before": _TIME,
-        "forget": Flag(),
-        "token": Token(),
-    },
-)
+PURGE = Table("Purge", {**CHOSEN, "forget": Flag()})
 RESET = Table("Reset", {"token": Token()})
 
 _FOUND = tuple(key for key in ITEM if key not in ("pending", "index"))

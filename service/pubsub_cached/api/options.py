@@ -21,7 +21,6 @@ INTEGERS = frozenset("ynqiuxt")
 UINT16 = 2**16 - 1
 UINT32 = 2**32 - 1
 UINT64 = 2**64 - 1
-INT64 = 2**63 - 1
 
 
 class Option(Protocol):
@@ -264,6 +263,21 @@ class Table:
     def known(self) -> str:
         """Which options there are, for sentences."""
         return f"it knows {listed(sorted(self.options))}" if self.options else "it knows none"
+
+
+_TIME = Number("x", -(2**63), 2**63 - 1)
+
+CHOSEN: Mapping[str, Option] = {
+    "accounts": Texts(),
+    "services": Texts(),
+    "nodes": Texts(),
+    "types": Texts(),
+    "subtypes": Texts(),
+    "created-before": _TIME,
+    "modified-before": _TIME,
+    "token": Token(),
+}
+"""What a job that goes through nodes is given: which of them, and of their items those older than a time."""
 
 
 def _text(key: str, given: Variant) -> str:
