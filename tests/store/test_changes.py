@@ -13,6 +13,7 @@ from pubsub_cached.store.accounts import nodes
 from pubsub_cached.store.items import items
 from pubsub_cached.store.items.changes import since
 from pubsub_cached.store.rows import NodeRow
+from pubsub_cached.store.transaction import committed_revision
 from pubsub_cached.store.upkeep import maintenance
 from tests.support.stored import publish, retract
 
@@ -41,7 +42,7 @@ def everything(db: Database, node: NodeRow, start: int, limit: int = 500) -> tup
 def test_nothing_since_now(db: Database) -> None:
     node = db.node()
     db.write(publish, node.id, [item("a")])
-    now = db.read(maintenance.revision)
+    now = db.read(committed_revision)
     assert db.read(since, node.address, now) == ([], [], now, True)
 
 
@@ -54,7 +55,7 @@ def test_changes_ascend_and_go_on_from_the_revision_returned(db: Database) -> No
     assert (first.changed, first.removed, first.revision, first.complete) == (["c"], ["b"], node.revision + 4, True)
     second = db.read(since, node.address, first.revision, 2)
     assert (second.changed, second.removed, second.complete) == (["a"], [], True)
-    assert second.revision == db.read(maintenance.revision)
+    assert second.revision == db.read(committed_revision)
 
 
 @pytest.mark.parametrize("start", [0, 1, 2**63 - 1, 2**63, 2**64 - 1])
@@ -63,13 +64,13 @@ def test_any_number_is_legal(db: Database, start: int) -> None:
     db.write(publish, node.id, [item("a")])
     found = db.read(since, node.address, start)
     assert not found.complete
-    assert found.revision == db.read(maintenance.revision)
+    assert found.revision == db.read(committed_revision)
 
 
 def test_a_reset_makes_what_was_known_incomplete(db: Database) -> None:
     node = db.node()
     db.write(publish, node.id, [item("a")])
-    known = db.read(maintenance.revision)
+    known = db.read(committed_revision)
     db.write(maintenance.reset)
     again = db.write(nodes.ensure, node.address)
     assert again.revision > known
@@ -122,10 +123,10 @@ def test_the_difference_makes_the_newer_state_of_the_older(
         return
     node = shared.node()
     shared.write(publish, node.id, [item(id_) for id_ in "abcdef"])
-    known = [(shared.read(maintenance.revision), contents(shared, node))]
+    known = [(shared.read(committed_revision), contents(shared, node))]
     for step in history:
         apply(shared, node, step)
-        known.append((shared.read(maintenance.revision), contents(shared, node)))
+        known.append((shared.read(committed_revision), contents(shared, node)))
     newest = known[-1][1]
     assert shared.again(node).item_count == len(newest)
     floor = shared.again(node).floor
@@ -158,6 +159,6 @@ def test_revisions_only_go_up_and_are_never_shared(shared: Database, history: li
         assert len({revision for revision, _ in rows}) == len(rows)
         new = {row for row in rows if row not in given_before}
         assert all(revision > highest for revision, _ in new)
-        highest = shared.read(maintenance.revision)
+        highest = shared.read(committed_revision)
         assert all(revision <= highest for revision, _ in rows)
         given_before = set(rows)

@@ -15,7 +15,7 @@ from pubsub_cached.store.accounts import accounts, nodes
 from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import ItemsQuery
 from pubsub_cached.store.store import Store
-from pubsub_cached.store.upkeep import maintenance
+from pubsub_cached.store.transaction import committed_revision
 from tests.support.postgresql import PostgreSQL
 from tests.support.stored import publish
 
@@ -65,7 +65,7 @@ async def test_a_server_that_is_away_is_an_error_and_nothing_acknowledged_is_los
     found = await store.read(items.page, node.id, ItemsQuery())
     assert [record["id"] for record in found.items] == ["a"]
     assert (await store.write(publish, node.id, [item("c")])).revision > acknowledged.revision
-    assert store.revision == await store.read(maintenance.revision)
+    assert store.revision == await store.read(committed_revision)
     await store.close()
 
 

@@ -9,6 +9,7 @@ from pubsub_cached.errors import NoSuchAccount, NoSuchNode
 from pubsub_cached.store.accounts import accounts, nodes, schedule
 from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import KEPT, NodeRow, NodesQuery
+from pubsub_cached.store.transaction import committed_revision
 from pubsub_cached.store.upkeep import maintenance
 from tests.support.stored import publish, retract
 
@@ -24,7 +25,7 @@ def test_a_new_node_is_unknown(db: Database, address: Address) -> None:
     assert db.read(nodes.find, address) is None
     node = db.write(nodes.ensure, address)
     assert (node.address, node.state, node.completeness, node.item_count) == (address, "unknown", "none", 0)
-    assert node.floor == node.revision == db.read(maintenance.revision)
+    assert node.floor == node.revision == db.read(committed_revision)
     assert db.write(nodes.ensure, address) == node == db.read(nodes.find, address)
 
 
@@ -193,7 +194,7 @@ def test_a_reset_leaves_the_accounts(db: Database) -> None:
     node = db.node()
     db.write(publish, node.id, [item("a"), item("b")])
     db.write(retract, node.id, ["a"])
-    before = db.read(maintenance.revision)
+    before = db.read(committed_revision)
     assert len(db.write(maintenance.reset)) == 1
     found = db.read(maintenance.statistics)
     assert {name: found[name] for name in ("accounts", "nodes", "items", "tombstones", "flags")} == {
@@ -211,4 +212,4 @@ def test_statistics_count(db: Database) -> None:
     found = db.read(maintenance.statistics)
     assert (found["accounts"], found["nodes"], found["items"], found["tombstones"], found["flags"]) == (1, 1, 99, 1, 2)
     assert found["bytes"] > empty + 99_000
-    assert found["revision"] == db.read(maintenance.revision)
+    assert found["revision"] == db.read(committed_revision)

@@ -14,7 +14,7 @@ from pubsub_cached.records import ITEM
 from pubsub_cached.store.items import items, pages
 from pubsub_cached.store.items.pages import read_items
 from pubsub_cached.store.rows import ItemsQuery, ItemsSlice, NodeRow, Order, StoredItem
-from pubsub_cached.store.upkeep import maintenance
+from pubsub_cached.store.transaction import committed_revision
 from tests.support.stored import publish
 
 from .conftest import Database
@@ -101,7 +101,7 @@ def test_an_unknown_item_is_no_place(db: Database, node: NodeRow, query: dict[st
     with pytest.raises(NoSuchItem, match="'x'"):
         page(db, node, **query)
     found = db.read(read_items, node.address, ItemsQuery(**query))  # type: ignore[arg-type]
-    assert found == (node, db.read(maintenance.revision), None)
+    assert found == (node, db.read(committed_revision), None)
 
 
 @pytest.mark.parametrize(("key", "position"), [("modified", ("a",)), ("id", (1,)), ("created", (2**64,)), ("id", ())])
@@ -180,7 +180,7 @@ def test_fields_trim_to_what_is_wanted_and_the_id(db: Database, field: str) -> N
 
 def test_a_node_without_a_row(db: Database) -> None:
     found = db.read(read_items, Address("alice@example.org", "example.org", "none"), ItemsQuery())
-    assert found == (None, db.read(maintenance.revision), None)
+    assert found == (None, db.read(committed_revision), None)
 
 
 def test_node_revision_and_items_come_together(db: Database, node: NodeRow) -> None:

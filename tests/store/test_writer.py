@@ -21,8 +21,7 @@ from pubsub_cached.store.items.pages import read_items
 from pubsub_cached.store.rows import ItemsQuery
 from pubsub_cached.store.sqlite.file import LOG_BYTES
 from pubsub_cached.store.store import Store
-from pubsub_cached.store.transaction import Transaction
-from pubsub_cached.store.upkeep import maintenance
+from pubsub_cached.store.transaction import Transaction, committed_revision
 from pubsub_cached.store.writer import GROUP_ITEMS
 from tests.support.stored import publish
 
@@ -268,7 +267,7 @@ async def test_the_revision_goes_on_after_a_restart(url: str, address: Address) 
     delta = await store.write(publish, node.id, [item("a")])
     await store.close()
     store = Store.open(url)
-    assert store.revision == await store.read(maintenance.revision) == delta.revision
+    assert store.revision == await store.read(committed_revision) == delta.revision
     assert (await store.write(publish, node.id, [item("b")])).revision > delta.revision
     await store.close()
 

@@ -94,9 +94,19 @@ def time_callback(context: click.Context, parameter: click.Parameter, given: str
         ) from None
 
 
-def fields_callback(
-    context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
-) -> dict[str, tuple[str, Any]]:
+def fields_option(said: str) -> Callable[[F], F]:
+    """``--option``, as often as there are fields of a form."""
+    return click.option(
+        "--option",
+        "options",
+        metavar="KEY=VALUE",
+        multiple=True,
+        callback=_fields,
+        help=f"{said}; a key given again makes a list.",
+    )
+
+
+def _fields(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, tuple[str, Any]]:
     """The fields of a form from ``KEY=VALUE``: a string each, or a list for a key given several times."""
     values: dict[str, list[str]] = {}
     for pair in given:

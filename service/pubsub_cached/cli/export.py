@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +15,7 @@ from . import output
 from .arguments import wait_option
 from .failure import Failure, Status
 from .running import run
-from .search import query_of, query_options
+from .search import query_options
 
 if TYPE_CHECKING:
     from .client import Client
@@ -26,36 +26,19 @@ if TYPE_CHECKING:
 @click.option("--output", "-o", "file", metavar="FILE", default="-", help="Where to; stdout when absent.")
 @click.option("--order", metavar="ORDER", help="Such as 'created, id'.")
 @wait_option
-def export(
-    text: tuple[str, ...],
-    query: str | None,
-    accounts: tuple[str, ...],
-    services: tuple[str, ...],
-    nodes: tuple[str, ...],
-    types: tuple[str, ...],
-    subtypes: tuple[str, ...],
-    flags: tuple[str, ...],
-    where: tuple[tuple[str, str, str], ...],
-    file: str,
-    order: str | None,
-    seconds: float,
-) -> None:
+def export(text: str, query: str, file: str, order: str | None, seconds: float) -> None:
     """Write what a search finds as JSON Lines, an item a line.
 
     Without TEXT and options that is everything in the cache.
 
     A FILE is replaced when the export is complete, and left as it was otherwise.
     """
-    wanted = query_of(
-        query, where, accounts=accounts, services=services, nodes=nodes, types=types, subtypes=subtypes, flags=flags
-    )
     options = {"order": ("s", order)}
 
     async def work(client: Client, descriptor: int) -> str:
         from .jobs import follow
 
-        arguments: tuple[Any, ...] = (" ".join(text), wanted, options, descriptor)
-        (path,) = await client.call("Cache", "Export", "ssa{sv}h", *arguments)
+        (path,) = await client.call("Cache", "Export", "ssa{sv}h", text, query, options, descriptor)
         return await follow(client, path, "Export", seconds)
 
     with _opened(file) as descriptor:

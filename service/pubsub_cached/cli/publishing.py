@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import output
-from .arguments import fields_callback, json_option, node_arguments
+from .arguments import fields_option, json_option, node_arguments
 from .running import run
 
 if TYPE_CHECKING:
@@ -23,14 +23,7 @@ _queue = click.option("--queue", is_flag=True, help="Keep it, and send it as soo
 @node_arguments
 @click.argument("file", type=click.File("rb"), default="-")
 @click.option("--id", "item_id", metavar="ID", default="", help="The item's id; the service chooses when absent.")
-@click.option(
-    "--option",
-    "options",
-    metavar="KEY=VALUE",
-    multiple=True,
-    callback=fields_callback,
-    help="A publish-option, such as pubsub#access_model=open; a key given again makes a list.",
-)
+@fields_option("A publish-option, such as pubsub#access_model=open")
 @_queue
 @json_option
 def publish(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,7 +19,7 @@ from .running import run
 if TYPE_CHECKING:
     from .client import Client, Pages
 
-F = TypeVar("F", bound=Callable[..., Any])
+Conditions = tuple[tuple[str, str, str], ...]
 
 COLUMNS = (
     Column("Date", style="cyan"),
@@ -32,8 +33,14 @@ COLUMNS = (
 )
 
 
-def query_options(command: F) -> F:
-    """What to search for; ``query_of`` makes the query of it."""
+def query_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What to search for; the command is given it as Cache.Search takes it, as ``text`` and ``query``."""
+
+    @functools.wraps(command)
+    def composed(text: tuple[str, ...], query: str | None, where: Conditions, **given: Any) -> None:
+        lists = {key: given.pop(key) for key in ("accounts", "services", "nodes", "types", "subtypes", "flags")}
+        command(text=" ".join(text), query=query_of(query, where, **lists), **given)
+
     for option in reversed(
         (
             click.argument("text", nargs=-1, metavar="[TEXT]..."),
@@ -49,11 +56,11 @@ def query_options(command: F) -> F:
             ),
         )
     ):
-        command = option(command)
-    return command
+        composed = option(composed)
+    return composed
 
 
-def query_of(query: str | None, where: tuple[tuple[str, str, str], ...], **lists: tuple[str, ...]) -> str:
+def query_of(query: str | None, where: Conditions, **lists: tuple[str, ...]) -> str:
     """The query as a JSON text, "" when nothing was asked for. Raises click.UsageError."""
     given: dict[str, list[Any]] = {key: list(values) for key, values in lists.items() if values}
     if not given and not where:
@@ -81,20 +88,7 @@ def query_of(query: str | None, where: tuple[tuple[str, str, str], ...], **lists
 @click.option("--explain", is_flag=True, help="Print how the database would search, and do not.")
 @json_option
 def search(
-    text: tuple[str, ...],
-    query: str | None,
-    accounts: tuple[str, ...],
-    services: tuple[str, ...],
-    nodes: tuple[str, ...],
-    types: tuple[str, ...],
-    subtypes: tuple[str, ...],
-    flags: tuple[str, ...],
-    where: tuple[tuple[str, str, str], ...],
-    limit: int,
-    everything: bool,
-    order: str | None,
-    explain: bool,
-    as_json: bool,
+    text: str, query: str, limit: int, everything: bool, order: str | None, explain: bool, as_json: bool
 ) -> None:
     """Search the items of the cache.
 
@@ -103,18 +97,14 @@ def search(
 
     JSON: the records of Cache.Search, with data as an object.
     """
-    wanted = query_of(
-        query, where, accounts=accounts, services=services, nodes=nodes, types=types, subtypes=subtypes, flags=flags
-    )
-    words = " ".join(text)
     options: dict[str, tuple[str, Any]] = {"order": ("s", order)}
 
     async def look(client: Client) -> Pages:
         most = None if everything else limit
-        return await client.pages("Cache", "Search", "ssa{sv}", words, wanted, options=options, most=most)
+        return await client.pages("Cache", "Search", "ssa{sv}", text, query, options=options, most=most)
 
     async def show_plan(client: Client) -> str:
-        return str((await client.call("Debug", "Explain", "ssa{sv}", words, wanted, options))[0])
+        return str((await client.call("Debug", "Explain", "ssa{sv}", text, query, options))[0])
 
     if explain:
         output.say(run(show_plan))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import output
-from .arguments import fields_callback, json_option, node_arguments, service_argument
+from .arguments import fields_option, json_option, node_arguments, service_argument
 from .output import Column
 from .publishing import SECONDS
 from .running import run
@@ -26,14 +26,7 @@ _MEANING = {
 
 @click.command()
 @node_arguments
-@click.option(
-    "--option",
-    "options",
-    metavar="KEY=VALUE",
-    multiple=True,
-    callback=fields_callback,
-    help="A subscription option, such as pubsub#deliver=true; a key given again makes a list.",
-)
+@fields_option("A subscription option, such as pubsub#deliver=true")
 @json_option
 def subscribe(account: str, service: str, node: str, options: dict[str, tuple[str, Any]], as_json: bool) -> None:
     """Subscribe the account to a node at its service.

@@ -14,11 +14,6 @@ from ..rows import NodeRow
 from ..transaction import Transaction, committed_revision
 
 
-def revision(conn: Connection) -> int:
-    """The daemon's revision."""
-    return committed_revision(conn)
-
-
 def reset(tx: Transaction) -> list[NodeRow]:
     """Remove all nodes, items, tombstones and flags, and what was observed of services; the nodes.
 
