@@ -183,6 +183,10 @@ class Timeout(PubSubCachedError):
     dbus_name = PREFIX + "Timeout"
 
 
+class NoAnswer(Timeout):
+    """No answer of a service, which may be away; what else takes too long says nothing of it."""
+
+
 class Cancelled(PubSubCachedError):
     """A job was cancelled."""
 

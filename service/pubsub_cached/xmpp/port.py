@@ -203,7 +203,7 @@ class Listener(Protocol):
 class Session(Protocol):
     """One account's session.
 
-    Every request raises StanzaError (the service refused), Timeout (no answer) or Offline (no
+    Every request raises StanzaError (the service refused), NoAnswer (a Timeout) or Offline (no
     stream, or it went away meanwhile); none is ever sent later.
     """
 

@@ -70,7 +70,7 @@ class Requests:
             async with asyncio.timeout(timeout):
                 return await reply
         except TimeoutError:
-            raise errors.Timeout(
+            raise errors.NoAnswer(
                 f"{service} did not answer within {timeout:g} seconds when asked for {subject}."
             ) from None
         finally:

@@ -44,7 +44,7 @@ def failed(error: errors.PubSubCachedError) -> Task:
     return fail
 
 
-timed_out = failed(errors.Timeout("There was no answer."))
+timed_out = failed(errors.NoAnswer("There was no answer."))
 broken = failed(errors.StanzaError("internal-server-error"))
 offline = failed(errors.Offline("There is no session."))
 forbidden = failed(errors.StanzaError("forbidden"))

@@ -12,6 +12,7 @@ from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import Definition
 from pubsub_cached.analysers.item import Item
+from pubsub_cached.cache.jobs import JobFailed
 from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Service, World
 from pubsub_cached.xmpp.port import BounceEvent, DeleteEvent, ItemsEvent
@@ -27,6 +28,26 @@ async def unsubscribing(service: Service) -> None:
     """Return once a service that is held was asked to end a subscription."""
     while "unsubscribe" not in [request.kind for request in service.held]:
         await service.holding(len(service.held) + 1)
+
+
+async def test_a_node_that_never_rests_says_nothing_of_the_others_of_its_service(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    service.create_node("other")
+    service.publish("other", "first", ENTRY.format("first"))
+    service.hold()
+    ended = asyncio.ensure_future(cache.house.sync.job(BLOG, full=True).wait())
+    while not ended.done():
+        asked = asyncio.ensure_future(service.holding(1))
+        await asyncio.wait({ended, asked}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        service.purge(MICROBLOG)
+        await cache.house.events.settled()
+        service.release(1)
+    with pytest.raises(JobFailed, match="changed as a whole 5 times"):
+        await ended
+    service.release()
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "stale"
+    assert await cache.ids(PUBSUB, "other") == ["first"]
 
 
 async def test_a_forgotten_node_that_is_read_again_is_subscribed_to_again(cached: Make) -> None:

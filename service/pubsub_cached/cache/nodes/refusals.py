@@ -40,7 +40,7 @@ def meaning(error: errors.PubSubCachedError) -> Meaning:
     """What a failed read says about the node."""
     if isinstance(error, errors.Offline):
         return "offline"
-    if isinstance(error, errors.Timeout):
+    if isinstance(error, errors.NoAnswer):
         return "unreachable"
     if isinstance(error, errors.NoSuchNode):
         return "gone"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...errors import StanzaError, Timeout
+from ...errors import NoAnswer, StanzaError
 
 if TYPE_CHECKING:
     from .service import Service
@@ -39,7 +39,7 @@ class Call:
 
     def expire(self) -> None:
         """No reply arrived in time."""
-        self.fail(Timeout(f"{self.request.service} did not answer within {self.timeout:g} seconds."))
+        self.fail(NoAnswer(f"{self.request.service} did not answer within {self.timeout:g} seconds."))
 
 
 class Door:

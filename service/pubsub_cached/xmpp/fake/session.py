@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ...errors import AuthenticationFailed, Offline, Timeout
+from ...errors import AuthenticationFailed, NoAnswer, Offline
 from ...jid import bare, normalise
 from ..port import Endpoint, Event, Listener, PasswordSource, RosterEvent, SessionState
 from ..roster import differing
@@ -260,6 +260,6 @@ class FakeSession(Asking):
             async with asyncio.timeout(timeout if self.world.real_timeouts else None):
                 return await future
         except TimeoutError:
-            raise Timeout(f"{service} did not answer within {timeout:g} seconds.") from None
+            raise NoAnswer(f"{service} did not answer within {timeout:g} seconds.") from None
         finally:
             self._calls.discard(call)
