@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import cast
 
 import pytest
 
 from pubsub_cached import errors
+from pubsub_cached.analysers.definition import Analysis, Definition, Subject
 from pubsub_cached.cache.jobs import JobFailed
 from pubsub_cached.cache.options import PurgeFilter, SearchOptions
 from pubsub_cached.cache.revalidation import unwritten
@@ -132,6 +134,29 @@ async def test_a_new_node_is_looked_at(cached: Make) -> None:
     own.create_node(MICROBLOG, owner=ALICE)
     own.publish(MICROBLOG, "first", ENTRY.format("first"), publisher=ALICE)
     await recovered(cache)
+    assert await cache.ids(ALICE, MICROBLOG, policy="cache") == ["first"]
+
+
+async def test_a_new_node_is_looked_at_where_the_database_works_again_before_that_is_noted(cached: Make) -> None:
+    world = World()
+    cache: Cached = await cached(world)
+    recovering: list[asyncio.Task[None]] = []
+
+    def match(subject: Subject, analysis: Analysis) -> None:
+        if subject.namespace and not recovering:
+            # What was found out is handed to the database before this, and that it was refused after it.
+            recovering.append(asyncio.create_task(refuse(cache, everything=False)))
+
+    definition = Definition(name="x", type="x", node=MICROBLOG, exact=True, priority=1, to_sync=True, match=match)
+    cache.house.analysers.register(definition, "builtin")
+    await cache.house.analysing.settled()
+    own = world.accounts[ALICE].pep
+    await refuse(cache, everything=True)
+    own.create_node(MICROBLOG, owner=ALICE)
+    own.publish(MICROBLOG, "first", ENTRY.format("first"), publisher=ALICE)
+    await cache.idle()
+    await cache.house.unwritten.settled()
+    await cache.idle()
     assert await cache.ids(ALICE, MICROBLOG, policy="cache") == ["first"]
 
 

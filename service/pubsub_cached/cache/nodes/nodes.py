@@ -225,7 +225,10 @@ class Nodes:
             case "offline":
                 await self._interrupted(address)
             case _:
-                await self._failing(address, "stale", refusals.reason(error))
+                noted = await self._failing(address, "stale", refusals.reason(error))
+                if noted is None and isinstance(error, errors.STORAGE):
+                    # It was the database that failed, and no row says that the service is to be asked again.
+                    self.unwritten(address)
 
     async def gone(self, address: Address, redirect: str = "") -> None:
         """The node was deleted: its items are erased, its row stays for a while with the redirect."""
@@ -283,7 +286,7 @@ class Nodes:
 
         await self.decide(address, due)
 
-    async def _failing(self, address: Address, state: str, reason: str) -> None:
+    async def _failing(self, address: Address, state: str, reason: str) -> NodeRow | None:
         now = self._clock()
 
         def failing(node: NodeRow) -> Columns | None:
@@ -294,7 +297,7 @@ class Nodes:
             again = retry_at(now, failures, self._jitter)
             return {"state": state, "reason": still(node, reason), "failures": failures, "next_sync": again}
 
-        await self.decide(address, failing)
+        return await self.decide(address, failing)
 
 
 def _log_failure(written: asyncio.Future[NodeRow]) -> None:
