@@ -248,3 +248,27 @@ async def test_a_look_at_a_node_does_not_settle_what_is_to_be_parsed_again(cache
     await found.house.nodes.discover(found.house.accounts.get(ALICE).session, THINGS)
     found.house.analysers.register(by_version(2), "bus", ":1.1")
     assert (await until(found, by_the_second)).keys() == {f"t{number}" for number in range(COUNT)}
+
+
+async def test_what_is_left_out_while_it_is_suspended_is_parsed_though_it_is_resumed_before_the_node_is_done(
+    cached: Make, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coroutine, "SECONDS", 0.05)
+    found = await cached(world)
+    await parsed_by_the_first(found)
+    go = asyncio.Event()
+
+    async def parse(item: Item) -> dict[str, Any]:
+        if item.context.id != "t0":
+            await go.wait()
+        return {"version": 2}
+
+    def resume(*told: object) -> None:
+        entry = found.house.analysers.entry("x")
+        if entry is not None and entry.state == "suspended":
+            go.set()
+            found.house.resume("x")
+
+    found.house.changes.on_items.append(resume)
+    found.house.analysers.register(definition(parse, version=2), "bus", ":1.1")
+    await until(found, lambda there: all(item.get("data") == '{"version":2}' for item in there.values()))

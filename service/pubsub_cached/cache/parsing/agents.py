@@ -212,11 +212,12 @@ class Agents:
             node = await self._store.read(node_store.by_id, node_id)
             if node is None or node.analyser != name:
                 continue
-            rows = await self._store.read(stored_items.of_node, node_id)
+            rows, skip = await self._store.read(stored_items.of_node, node_id), worker.skip
             for start in range(0, len(rows), BATCH):
                 if parser.usable:
                     await self._parse_all(worker, rows[start : start + BATCH], again=True)
-            if parser.usable:
+            # If it was resumed meanwhile, some were left out.
+            if parser.usable and worker.skip is skip:
                 await self._current(node, version)
                 self._parsed(name, len(rows))
         while parser.usable:
