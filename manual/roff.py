@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import textwrap
 from collections.abc import Iterable, Iterator
 
@@ -16,7 +17,7 @@ def escape(text: str) -> str:
 
 def paragraphs(text: str) -> Iterator[tuple[list[str], bool]]:
     """The paragraphs of a help text, and whether each is to be kept as it is: click's ``\\b`` stands before it."""
-    for paragraph in textwrap.dedent(text).strip().split("\n\n"):
+    for paragraph in inspect.cleandoc(text).strip().split("\n\n"):
         lines = paragraph.split("\n")
         kept = lines[0].strip() == "\b"
         yield lines[kept:], kept
