@@ -249,11 +249,16 @@ class Service(Door):
         sent = item if node.deliver_payloads else Item(item.id, publisher=item.publisher)
         return ItemsEvent(service=self.jid, node=node.name, items=(sent,))
 
-    def admit(self, name: str, jid: str) -> Node:
-        """The node, for an account that may read it; raises StanzaError."""
+    def existing(self, name: str, jid: str) -> Node:
+        """The node that an account asks for; raises StanzaError where there is none."""
         node = self.nodes.get(name)
         if node is None:
             raise access.denial_of_absent(self.world, self.profile.hides_absent, self.owner, jid)
+        return node
+
+    def admit(self, name: str, jid: str) -> Node:
+        """The node, for an account that may read it; raises StanzaError."""
+        node = self.existing(name, jid)
         if error := access.refusal(self.world, node, jid):
             raise error
         return node

@@ -79,8 +79,8 @@ class World:
         self.accounts: dict[str, Account] = {}
         self.services: dict[str, Service] = {}
         self.requests: list[Request] = []
-        # Whether threads are at work that code under test waits for; set by whoever has some.
         self.clock: Callable[[], int] = lambda: 0
+        # Whether threads are at work that code under test waits for; set by whoever has some.
         self.at_work: Callable[[], bool] = lambda: False
         self._queue: deque[Callable[[], object]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None

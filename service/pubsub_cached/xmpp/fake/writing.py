@@ -6,7 +6,6 @@ from typing import Any
 
 from ...errors import StanzaError
 from ..port import Affiliation, Fields, FormField
-from . import access
 from .node import Node
 from .service import Service
 
@@ -32,12 +31,9 @@ def publish(service: Service, jid: str, name: str, item_id: str, payload: str, o
     """Publish an item; the event goes out before the reply."""
     if refused := service.profile.refused_options.intersection(options):
         raise StanzaError("resource-constraint", f"Unknown field '{min(refused)}'", subject=name)
-    node = service.nodes.get(name)
-    if node is None and service.owner == jid:
-        node = service.create_node(name, owner=jid)
-        _apply(service, node, options)
-    if node is None:
-        raise access.denial_of_absent(service.world, service.profile.hides_absent, service.owner, jid)
+    if name not in service.nodes and service.owner == jid:
+        _apply(service, service.create_node(name, owner=jid), options)
+    node = service.existing(name, jid)
     if node.publish_model != "open" and _affiliation(node, jid) not in ("owner", "publisher", "publish-only"):
         raise StanzaError("forbidden", subject=name)
     if any(_values(node, field) != list(values) for field, values in options.items() if field in _config(service)):
@@ -48,7 +44,7 @@ def publish(service: Service, jid: str, name: str, item_id: str, payload: str, o
 
 def retract(service: Service, jid: str, name: str, item_id: str, notify: bool) -> None:
     """Retract an item."""
-    node = _found(service, jid, name)
+    node = service.existing(name, jid)
     if _affiliation(node, jid) not in ("owner", "publisher"):
         raise StanzaError("forbidden", subject=name)
     if item_id not in node.entries:
@@ -98,14 +94,8 @@ def affiliations(service: Service, jid: str) -> tuple[Affiliation, ...]:
     return tuple(Affiliation(name, affiliation) for name, affiliation in found if affiliation != "none")
 
 
-def _found(service: Service, jid: str, name: str) -> Node:
-    if name not in service.nodes:
-        raise access.denial_of_absent(service.world, service.profile.hides_absent, service.owner, jid)
-    return service.nodes[name]
-
-
 def _owned(service: Service, jid: str, name: str) -> Node:
-    node = _found(service, jid, name)
+    node = service.existing(name, jid)
     if _affiliation(node, jid) != "owner":
         raise StanzaError("forbidden", subject=name)
     return node
