@@ -178,7 +178,8 @@ class Events:
                     # An owner let the account in (XEP-0060 8.6): worth a try, even if it was denied before, or is yet.
                     self._sync.begin_anew(address)
             case _ if node is None or node.state in ("unknown", "gone"):
-                self._announced(address)
+                # It has spoken: look at it, and keep it if it is wanted.
+                self._sync.in_background(address)
             case _ if node.state == "denied":
                 # A denied read outranks every event: only a successful read shows the node again, and may be tried.
                 log.debug("%s is denied; its event is not applied", address)
@@ -186,7 +187,7 @@ class Events:
                 await self._follow(account, node, event)
             case _ if node.state == "discovered" and not node.analyser:
                 # A node that was empty, or that nobody claimed, is matched again at its first item.
-                self._announced(address)
+                self._sync.in_background(address)
             case _:
                 log.debug("%s is not kept; its event is not applied", address)
 
@@ -297,10 +298,6 @@ class Events:
         if not isinstance(error, errors.NoSuchNode):
             # A row that went has nothing that could be doubted.
             log.error("what an event made doubtful could not be written down: %s", error)
-
-    def _announced(self, address: Address) -> None:
-        """A node that is not known, or was thought gone, has spoken: look at it, and keep it if it is wanted."""
-        self._sync.in_background(address)
 
 
 def _write(

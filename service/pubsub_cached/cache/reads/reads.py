@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
@@ -85,13 +86,10 @@ class Reads:
         """With what waits to be sent to the node."""
         node = await self._nodes.find(address)
 
-        async def get(options: ReadOptions) -> Answer:
-            answer = self._get(address, options)
-            return answer if isinstance(answer, tuple) else await answer
-
         async def records(items: Sequence[Item]) -> list[ItemRecord]:
             return await self._parsing.records(address, node, items)
 
+        get = functools.partial(self._again, address)
         return await pending.Overlay(address, waiting, get, records).read(options)
 
     def _get(

@@ -302,7 +302,7 @@ class Revalidation:
     async def _validate(self, address: Address) -> asyncio.Task[NodeRow] | None:
         """Begin to synchronise a node that is still due; the task, None where it is not or can't be."""
         now = self._clock()
-        if not any(account.online for account in self._accounts.list() if account.jid == address.account):
+        if not self._accounts.online(address.account):
             # It stays due, and the next session finds it.
             return None
         node = await self._store.read(node_store.find, address)
