@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from pubsub_cached.store.items import items
-from pubsub_cached.store.rows import ItemsQuery, NodeRow, StoredItem
+from sqlalchemy import Connection
+
+from pubsub_cached.store.accounts import nodes
+from pubsub_cached.store.items import pages
+from pubsub_cached.store.rows import ItemsQuery, ItemsSlice, NodeRow, StoredItem
 
 from .conftest import Database
 
@@ -13,21 +16,26 @@ def item(id_: str, text: str = "", **more: object) -> StoredItem:
     return StoredItem(id_, payload=f"<entry>{text or id_}</entry>", **more)  # type: ignore[arg-type]
 
 
+def slice_of(conn: Connection, node_id: int, query: ItemsQuery) -> ItemsSlice:
+    """Items of the node of this id."""
+    return pages.page(conn, nodes.must(nodes.by_id(conn, node_id)), query)
+
+
 def listed(db: Database, node: NodeRow, order: str = "modified") -> list[str]:
     """All ids, oldest first."""
-    found = db.read(items.page, node.id, ItemsQuery(limit=10_000, order=((order, False),)))
+    found = db.read(slice_of, node.id, ItemsQuery(limit=10_000, order=((order, False),)))
     return [record["id"] for record in found.items]
 
 
 def contents(db: Database, node: NodeRow) -> dict[str, str]:
     """Every id and its payload."""
-    found = db.read(items.page, node.id, ItemsQuery(limit=10_000))
+    found = db.read(slice_of, node.id, ItemsQuery(limit=10_000))
     return {record["id"]: record.get("payload", "") for record in found.items}
 
 
 def revisions(db: Database, node: NodeRow) -> dict[str, int]:
     """Every id and its revision."""
-    found = db.read(items.page, node.id, ItemsQuery(limit=10_000))
+    found = db.read(slice_of, node.id, ItemsQuery(limit=10_000))
     return {record["id"]: record["revision"] for record in found.items}
 
 

@@ -11,7 +11,7 @@ from pubsub_cached.store.upkeep import maintenance
 from tests.support.stored import publish, retract
 
 from .conftest import ACCOUNT, Database
-from .content import item
+from .content import item, slice_of
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def node(db: Database) -> NodeRow:
 
 
 def flags(db: Database, node: NodeRow) -> dict[str, list[str]]:
-    found = db.read(items.page, node.id, ItemsQuery(limit=100)).items
+    found = db.read(slice_of, node.id, ItemsQuery(limit=100)).items
     return {record["id"]: record["flags"] for record in found}
 
 

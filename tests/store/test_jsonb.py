@@ -6,11 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from pubsub_cached.store import indexes
-from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import ItemsQuery
 from tests.support.stored import publish
 
 from .conftest import Database
+from .content import slice_of
 from .searching import ids, parsed, served
 
 pytestmark = pytest.mark.postgresql
@@ -28,7 +28,7 @@ def test_what_has_no_room_in_jsonb_is_found_all_the_same(db: Database) -> None:
     }
     stored = [parsed(id_) for id_ in written]
     db.write(publish, node.id, [replace(one, data=written[one.id]) for one in stored])
-    found = db.read(items.page, node.id, ItemsQuery(limit=10)).items
+    found = db.read(slice_of, node.id, ItemsQuery(limit=10)).items
     assert {record["id"]: record["data"] for record in found} == written
     assert ids(db, wanted={"where": [["title", "=", "a\0b"]]}) == ["nul"]
     assert ids(db, wanted={"where": [["title", "=", "a\\u0000b"]]}) == ["backslash"]

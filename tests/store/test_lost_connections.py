@@ -12,7 +12,6 @@ import pytest
 from pubsub_cached.address import Address
 from pubsub_cached.errors import DatabaseError
 from pubsub_cached.store.accounts import accounts, nodes
-from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import ItemsQuery
 from pubsub_cached.store.store import Store
 from pubsub_cached.store.transaction import committed_revision
@@ -20,7 +19,7 @@ from tests.support.postgresql import PostgreSQL
 from tests.support.stored import publish
 
 from .conftest import ACCOUNT
-from .content import item
+from .content import item, slice_of
 
 pytestmark = pytest.mark.postgresql
 
@@ -62,7 +61,7 @@ async def test_a_server_that_is_away_is_an_error_and_nothing_acknowledged_is_los
         with pytest.raises(DatabaseError, match="can't be reached"):
             await store.write(publish, node.id, [item("b")])
     own.start()
-    found = await store.read(items.page, node.id, ItemsQuery())
+    found = await store.read(slice_of, node.id, ItemsQuery())
     assert [record["id"] for record in found.items] == ["a"]
     assert (await store.write(publish, node.id, [item("c")])).revision > acknowledged.revision
     assert store.revision == await store.read(committed_revision)
@@ -84,7 +83,7 @@ async def test_a_write_that_was_under_way_is_undone_whole(server: PostgreSQL, na
         await store.write(cut)
     assert store.revision == before
     assert (await store.write(publish, node.id, [item("b")])).changed == ["b"]
-    found = await store.read(items.page, node.id, ItemsQuery())
+    found = await store.read(slice_of, node.id, ItemsQuery())
     assert [record["id"] for record in found.items] == ["b"]
     await store.close()
 
@@ -105,7 +104,7 @@ async def test_a_connection_that_breaks_in_a_commit_is_made_again_to_see_what_be
             with pytest.raises(DatabaseError, match="can't be reached"):
                 await written
         assert (await store.write(publish, node.id, [item("b")])).changed == ["b"]
-        found = await store.read(items.page, node.id, ItemsQuery())
+        found = await store.read(slice_of, node.id, ItemsQuery())
         assert [record["id"] for record in found.items] == (["b", "a"] if reaches else ["b"])
         await store.close()
 

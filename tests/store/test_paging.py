@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from pubsub_cached.address import Address
 from pubsub_cached.errors import InvalidArgs, InvalidCursor, NoSuchItem
 from pubsub_cached.records import ITEM
-from pubsub_cached.store.items import items, pages
+from pubsub_cached.store.items import pages
 from pubsub_cached.store.items.pages import read_items
 from pubsub_cached.store.rows import ItemsQuery, ItemsSlice, NodeRow, Order, StoredItem
 from pubsub_cached.store.transaction import committed_revision
 from tests.support.stored import publish
 
 from .conftest import Database
-from .content import item
+from .content import item, slice_of
 
 OLDEST_FIRST = (("modified", False),)
 
@@ -31,7 +31,7 @@ def node(db: Database) -> NodeRow:
 
 
 def page(db: Database, node: NodeRow, **query: object) -> ItemsSlice:
-    return db.read(items.page, node.id, ItemsQuery(**query))  # type: ignore[arg-type]
+    return db.read(slice_of, node.id, ItemsQuery(**query))  # type: ignore[arg-type]
 
 
 def ids(found: ItemsSlice) -> str:

@@ -17,7 +17,7 @@ from pubsub_cached.store.transaction import Transaction
 from tests.support.stored import publish, retract
 
 from .conftest import ACCOUNT, Database, url_of
-from .content import contents, item, listed, revisions, tombstones
+from .content import contents, item, listed, revisions, slice_of, tombstones
 
 
 def test_every_new_item_has_a_revision_of_its_own_and_the_node_that_of_the_last(db: Database) -> None:
@@ -40,7 +40,7 @@ def test_an_overwrite_changes_content_and_modification_and_keeps_creation(db: Da
     delta = db.write(publish, node.id, [item("a", "new")])
     assert delta.changed == ["a"]
     assert contents(db, node)["a"] == "<entry>new</entry>"
-    record = db.read(items.page, node.id, ItemsQuery(ids=("a",))).items[0]
+    record = db.read(slice_of, node.id, ItemsQuery(ids=("a",))).items[0]
     assert (record["created"], record["modified"]) == (created, db.now)
     assert listed(db, node, "modified") == ["b", "a"]
     assert listed(db, node, "created") == ["a", "b"]
@@ -58,7 +58,7 @@ def test_the_same_content_moves_without_a_revision(db: Database) -> None:
     assert revisions(db, node) == before
     assert db.again(node) == row
     assert listed(db, node) == ["b", "a"]
-    assert db.read(items.page, node.id, ItemsQuery(ids=("a",))).items[0]["modified"] == db.now - 60_000
+    assert db.read(slice_of, node.id, ItemsQuery(ids=("a",))).items[0]["modified"] == db.now - 60_000
 
 
 def test_the_newest_item_published_again_writes_nothing(db: Database) -> None:
@@ -82,7 +82,7 @@ def test_a_better_parser_is_a_change_without_a_modification(db: Database) -> Non
     db.now += 60_000
     delta = db.write(publish, node.id, [item("a", data='{"title": "A"}', type="blog")])
     assert delta.changed == ["a"]
-    record = db.read(items.page, node.id, ItemsQuery()).items[0]
+    record = db.read(slice_of, node.id, ItemsQuery()).items[0]
     assert (record["data"], record["type"], record["modified"]) == ('{"title": "A"}', "blog", stored)
     assert record["payload"] == "<entry>a</entry>"
 
@@ -90,15 +90,15 @@ def test_a_better_parser_is_a_change_without_a_modification(db: Database) -> Non
 def test_an_item_without_payload_never_replaces_content(db: Database) -> None:
     node = db.node()
     db.write(publish, node.id, [item("a", data="{}", type="blog")])
-    before = db.read(items.page, node.id, ItemsQuery()).items
+    before = db.read(slice_of, node.id, ItemsQuery()).items
     assert not db.write(publish, node.id, [StoredItem("a")])
-    assert db.read(items.page, node.id, ItemsQuery()).items == before
+    assert db.read(slice_of, node.id, ItemsQuery()).items == before
 
 
 def test_an_item_that_was_never_seen_with_a_payload_is_stored_and_filled_later(db: Database) -> None:
     node = db.node()
     assert db.write(publish, node.id, [StoredItem("a")]).changed == ["a"]
-    assert "payload" not in db.read(items.page, node.id, ItemsQuery()).items[0]
+    assert "payload" not in db.read(slice_of, node.id, ItemsQuery()).items[0]
     assert db.write(publish, node.id, [item("a")]).changed == ["a"]
     assert contents(db, node) == {"a": "<entry>a</entry>"}
 

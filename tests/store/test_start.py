@@ -15,7 +15,6 @@ import pytest
 from pubsub_cached.errors import BadConfiguration, DatabaseError, NewerDatabase
 from pubsub_cached.store import migrate
 from pubsub_cached.store.accounts import accounts, nodes
-from pubsub_cached.store.items import items
 from pubsub_cached.store.migrate import Migrations, prepare
 from pubsub_cached.store.rows import ItemsQuery, NodesQuery
 from pubsub_cached.store.sqlite import start
@@ -23,7 +22,7 @@ from pubsub_cached.store.store import Store
 from tests.support.stored import publish
 
 from .conftest import Database, url_of, with_later
-from .content import item
+from .content import item, slice_of
 
 pytestmark = pytest.mark.sqlite
 
@@ -321,6 +320,6 @@ async def test_what_was_stored_is_served_after_a_restart(filled: Path) -> None:
     store = Store.open(url_of(filled))
     (node,) = store.read_now(nodes.listing, NodesQuery())
     assert node.address.service == "pubsub.example.org"
-    found = store.read_now(items.page, node.id, ItemsQuery())
+    found = store.read_now(slice_of, node.id, ItemsQuery())
     assert [record["id"] for record in found.items] == ["c", "b", "a"]
     await store.close()

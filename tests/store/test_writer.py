@@ -15,7 +15,6 @@ from pubsub_cached.address import Address
 from pubsub_cached.errors import DatabaseError, StorageFull
 from pubsub_cached.store import migrate
 from pubsub_cached.store.accounts import accounts, nodes
-from pubsub_cached.store.items import items
 from pubsub_cached.store.items.changes import since
 from pubsub_cached.store.items.pages import read_items
 from pubsub_cached.store.rows import ItemsQuery
@@ -26,7 +25,7 @@ from pubsub_cached.store.writer import GROUP_ITEMS
 from tests.support.stored import publish
 
 from .conftest import milliseconds, url_of
-from .content import item
+from .content import item, slice_of
 
 
 class Gate:
@@ -174,7 +173,7 @@ async def test_a_failed_commit_fails_everything_in_it(
     assert [type(result) for result in results] == [DatabaseError] * 3
     assert store.revision == before
     assert (await store.write(publish, node.id, [item("b")])).changed == ["b"]
-    found = await store.read(items.page, node.id, ItemsQuery())
+    found = await store.read(slice_of, node.id, ItemsQuery())
     assert [record["id"] for record in found.items] == ["b"]
 
 
@@ -189,7 +188,7 @@ async def test_a_full_disk_is_said_and_undoes_the_write(store: Store, address: A
     await store.write(fill)
     with pytest.raises(StorageFull, match="full"):
         await store.write(publish, node.id, [item(str(n), "x" * 5000) for n in range(50)])
-    assert (await store.read(items.page, node.id, ItemsQuery())).items == []
+    assert (await store.read(slice_of, node.id, ItemsQuery())).items == []
     await store.write(lambda tx: tx.connection.exec_driver_sql("PRAGMA max_page_count=1000000"))
     assert (await store.write(publish, node.id, [item("a")])).changed == ["a"]
 
@@ -406,7 +405,7 @@ async def test_damage_met_while_running_is_looked_at_at_the_next_start(url: str,
     assert migrate.prepare(url) == ""
     store = Store.open(url)
     with pytest.raises(DatabaseError, match="malformed"):
-        await store.read(items.page, node.id, ItemsQuery(limit=200))
+        await store.read(slice_of, node.id, ItemsQuery(limit=200))
     await store.close()
     store = Store.open(url)
     assert ".damaged-" in store.recovered_from

@@ -6,7 +6,7 @@ name is made from the path, so what there is can be read from the database itsel
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from hashlib import blake2b
 
 from sqlalchemy import Connection
@@ -19,45 +19,26 @@ from .transaction import Transaction
 PREFIX = "ix_data_"
 
 
-def ensure(tx: Transaction, written: Iterable[str]) -> list[str]:
-    """Make the indexes that are missing; the paths that got one. With many items that takes seconds.
+def ensure(tx: Transaction, written: Collection[str]) -> None:
+    """Make the indexes that are missing. With many items that takes seconds.
 
     Raises ValueError for what is no path, or leads to many places.
     """
-    wanted = {text_: parse(text_) for text_ in written}
-    there = names(tx.connection)
-    made: list[str] = []
-    for text_, path in wanted.items():
-        if name(path) not in there:
-            there.add(name(path))
-            made.append(text_)
-            dialect.of(tx.connection).create_path_index(tx.connection, name(path), path.steps)
-    return made
+    wanted, there = _named(written), names(tx.connection)
+    for called, path in wanted.items():
+        if called not in there:
+            dialect.of(tx.connection).create_path_index(tx.connection, called, path.steps)
 
 
-def drop(tx: Transaction, written: Iterable[str]) -> list[str]:
-    """Remove indexes; the paths that had one. Raises ValueError."""
-    there = names(tx.connection)
-    dropped: list[str] = []
-    for text_ in dict.fromkeys(written):
-        if (called := name(parse(text_))) in there:
-            there.remove(called)
-            dropped.append(text_)
-            dialect.of(tx.connection).drop_path_index(tx.connection, called)
-    return dropped
-
-
-def keep(tx: Transaction, written: Iterable[str]) -> None:
+def keep(tx: Transaction, written: Collection[str]) -> None:
     """Make these and remove all others: what the analysers that there are ask for. Raises ValueError.
 
     Beside other daemons, which may have other analysers, nothing is removed.
     """
-    wanted = list(written)
-    ensure(tx, wanted)
-    if not tx.is_alone:
-        return
-    for called in names(tx.connection) - {name(parse(text_)) for text_ in wanted}:
-        dialect.of(tx.connection).drop_path_index(tx.connection, called)
+    ensure(tx, written)
+    if tx.is_alone:
+        for called in names(tx.connection) - _named(written).keys():
+            dialect.of(tx.connection).drop_path_index(tx.connection, called)
 
 
 def among(conn: Connection, candidates: Iterable[Path]) -> frozenset[Path]:
@@ -75,6 +56,10 @@ def parse(written: str) -> Path:
     if not path.single:
         raise ValueError(f"'{written}' leads to many places, and an index holds one of each item")
     return path
+
+
+def _named(written: Collection[str]) -> dict[str, Path]:
+    return {name(path): path for path in map(parse, written)}
 
 
 def name(path: Path) -> str:

@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 
 EVENT = "{http://jabber.org/protocol/pubsub#event}"
 DELAY = "{urn:xmpp:delay}delay"
-CLIENT = stanzas.CLIENT
 _ITEM = EVENT + "item"
 _RETRACT = EVENT + "retract"
 

@@ -10,12 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection
-
 from ..accounts import nodes
-from ..rows import Delta, ItemsQuery, ItemsSlice, NodeRow, StoredItem
+from ..rows import Delta, NodeRow, StoredItem
 from ..transaction import Transaction
-from . import pages
 from .batch import Batch, all_held, held, last_of_each, newest_place, published_again
 from .flags import set_flags
 from .removal import drop, evict, shorten, surplus
@@ -27,16 +24,10 @@ __all__ = [
     "erase",
     "evict",
     "follow",
-    "page",
     "replace",
     "set_flags",
     "surplus",
 ]
-
-
-def page(conn: Connection, node_id: int, query: ItemsQuery) -> ItemsSlice:
-    """A slice of the node's items. Raises NoSuchItem for an unknown ``after`` or ``before``, and NoSuchNode."""
-    return pages.page(conn, nodes.must(nodes.by_id(conn, node_id)), query)
 
 
 class Followed(NamedTuple):
