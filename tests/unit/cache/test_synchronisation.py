@@ -380,6 +380,27 @@ async def test_what_a_restart_interrupted_goes_on_after_it(cached: Make, known: 
     assert await freshness(cache) == "live"
 
 
+async def test_what_an_event_made_doubtful_is_validated_though_the_client_whose_job_it_joined_gives_up(
+    cached: Make,
+) -> None:
+    cache, service = await followed(cached, World())
+    service.hold()
+    job = cache.house.sync.job(BLOG, full=True)
+    await service.holding(1)
+    service.publish(MICROBLOG, "missed", ENTRY.format("missed"), notify=False)
+    cache.world.inject(ALICE, BounceEvent(service=PUBSUB, node=MICROBLOG))
+    await cache.world.settle()
+    await cache.house.events.settled()
+    assert await freshness(cache) == "stale"
+    job.cancel()
+    with pytest.raises(errors.Cancelled):
+        await job.wait()
+    service.release()
+    await cache.idle()
+    assert await freshness(cache) == "live"
+    assert "missed" in await local(cache)
+
+
 async def test_a_read_that_joined_a_cancelled_synchronisation_gets_an_answer(cached: Make) -> None:
     world = World()
     cache, service = await followed(cached, world)

@@ -44,6 +44,11 @@ class Running:
         # For the turnstile of its domain.
         self.ticket = Ticket()
 
+    @property
+    def in_vain(self) -> bool:
+        """Whether it ends without a result: its row went, or all that waited for it gave up."""
+        return self.forgotten or (self.task is not None and self.task.cancelling() > 0)
+
     async def ended(self) -> None:
         """Wait for the end, whatever it is."""
         assert self.task is not None

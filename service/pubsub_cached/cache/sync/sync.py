@@ -91,13 +91,14 @@ class Sync:
     def in_background(self, address: Address) -> asyncio.Task[NodeRow]:
         """Synchronise without anybody waiting; a failure is written down in the node. The task that does it."""
         running = self._running.get(address)
-        if running is not None and running.forgotten:
-            self.begin_anew(address)
-        elif running is None:
+        if running is None:
             running = self._begin(address, Running(urgent=False, pin=False, full=False))
-            running.waiters += 1
             assert running.task is not None
             running.task.add_done_callback(_log_failure)
+        elif running.in_vain:
+            self.begin_anew(address)
+        # Never given up, whoever else waits for it and does so no more.
+        running.waiters += 1
         assert running.task is not None
         return running.task
 
@@ -118,8 +119,8 @@ class Sync:
         self, address: Address, *, pin: bool = False, full: bool = False, progress: Progress | None = None
     ) -> NodeRow:
         """Synchronise now and wait; ``full``: fetch everything. Raises what a read would raise."""
-        while (running := self._running.get(address)) is not None and running.forgotten:
-            # It ends in vain, and writes down first what it made at the service.
+        while (running := self._running.get(address)) is not None and running.in_vain:
+            # First it writes down what it made at the service.
             await running.ended()
         if running is None:
             running = self._begin(address, Running(urgent=True, pin=pin, full=full))
@@ -137,7 +138,7 @@ class Sync:
         except asyncio.CancelledError:
             mine = asyncio.current_task()
             if running.task.cancelled() and mine is not None and not mine.cancelling():
-                # Joined in the moment in which whoever waited before gave up.
+                # The daemon stops.
                 raise errors.Cancelled(f"The synchronisation of {address} was cancelled.") from None
             if running.waiters == 1:
                 running.task.cancel()
@@ -150,7 +151,7 @@ class Sync:
     def running(self, address: Address) -> bool:
         """Whether the node is being synchronised."""
         running = self._running.get(address)
-        return running is not None and not running.forgotten
+        return running is not None and not running.in_vain
 
     async def ended(self, address: Address) -> None:
         """Wait until the node is not being synchronised."""
