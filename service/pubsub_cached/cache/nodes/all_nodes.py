@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable
 
 from ... import jid
 from ...pace import Pace
 from ...store.accounts import nodes as node_store
 from ...store.rows import NodeRow, NodesQuery
+from ...store.search.query import Query
 from ...store.store import Store
 from ..options import ReanalyseFilter
 
@@ -27,20 +28,12 @@ async def all_nodes(store: Store, *, run: bool) -> AsyncIterator[NodeRow]:
 
 def fitting(chosen: ReanalyseFilter) -> Callable[[NodeRow], bool]:
     """Whether a node fits all lists; accounts by their JIDs, the service "" is the account's own. Raises InvalidJid."""
-    services = {jid.normalise(name) if name else "" for name in chosen.services}
+    services = tuple(jid.normalise(name) if name else "" for name in chosen.services)
+    named = Query(accounts=chosen.accounts, services=services, nodes=chosen.nodes)
 
     def fits(row: NodeRow) -> bool:
-        address = row.address
-        return (
-            _in(address.account, chosen.accounts)
-            and (_in(address.service, services) or (address.own and "" in services))
-            and _in(address.node, chosen.nodes)
-            and _in(row.type, chosen.types)
-            and _in(row.subtype, chosen.subtypes)
-        )
+        is_of_type = not chosen.types or row.type in chosen.types
+        is_of_subtype = not chosen.subtypes or row.subtype in chosen.subtypes
+        return is_of_type and is_of_subtype and named.names(row.address)
 
     return fits
-
-
-def _in(value: str, chosen: Collection[str]) -> bool:
-    return not chosen or value in chosen

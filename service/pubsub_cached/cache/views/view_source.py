@@ -30,9 +30,8 @@ class ViewSource:
         self._store = store
         self._count_seconds = count_seconds
         self._members = Members(search, store.dialect)
-        query = search.matching.query
+        self._query = search.matching.query
         self.independent = not self._members.ranked
-        self._accounts, self._services, self._nodes = query.accounts, query.services, query.nodes
         # By rank only some of very many are looked at: then anything that changes may let others in.
         self._all_looked_at = True
 
@@ -65,11 +64,7 @@ class ViewSource:
 
     def concerns(self, address: Address) -> bool:
         """See ``view.Source``."""
-        return (
-            (not self._accounts or address.account in self._accounts)
-            and (not self._services or address.service in self._services or (address.own and "" in self._services))
-            and (not self._nodes or address.node in self._nodes)
-        )
+        return self._query.names(address)
 
     def _among(self, conn: Connection, touched: Touched, limit: int) -> list[Member]:
         found: list[Member] = []
