@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from . import paths
 from .errors import BadConfiguration, InvalidJid
-from .jid import normalise
+from .jid import domain, normalise
 from .mistakes import explain
 
 if TYPE_CHECKING:
@@ -228,12 +228,12 @@ def _accounts(file: Path, accounts: tuple[Account, ...]) -> tuple[Account, ...]:
 
 def _account(file: Path, key: str, account: Account) -> Account:
     jid = _jid(file, f"{key}.jid", account.jid)
-    host = account.host or (jid.rpartition("@")[2] if account.port else "")
+    host = account.host or (domain(jid) if account.port else "")
     if host and not is_host(host):
         raise _bad(
             file, f"{key}.host", f"'{host}' is neither the name of a host nor an address; the port is of its own"
         )
-    if account.tls == "none" and not is_loopback(host or jid.rpartition("@")[2]):
+    if account.tls == "none" and not is_loopback(host or domain(jid)):
         raise _bad(file, f"{key}.tls", f"'none' only towards loopback, not towards '{host or jid}'")
     if account.password_file and account.password_command:
         raise _bad(file, f"{key}.password-command", "there is a password-file as well; give one of the two")

@@ -121,7 +121,7 @@ class Cache(Served):
     def GetItems(
         self, account: str, service: str, node: str, options: Mapping[str, Variant]
     ) -> MadeReply | Awaitable[MadeReply]:
-        wanted = read_options(GET_ITEMS, options, LIMIT_AT_MOST)
+        wanted = read_options(GET_ITEMS, options)
         address = self.address(account, service, node)
         return then(self.seen(address, self.house.reads.get_made(address, wanted, RECORDS)), _made_reply)
 
@@ -178,12 +178,12 @@ class Cache(Served):
         return self.house.exports.start(text, query, output, sender=caller(), **given).path
 
 
-def read_options(table: Table, options: Mapping[str, Variant], most: int) -> ReadOptions:
-    """What GetItems and its like are asked for, ``most`` items at most."""
+def read_options(table: Table, options: Mapping[str, Variant]) -> ReadOptions:
+    """What GetItems and its like are asked for."""
     given = table.read(options)
     if "ids" in given:
         # All that were asked for: there is no second page of them.
-        given.setdefault("limit", most)
+        given.setdefault("limit", LIMIT_AT_MOST)
     return ReadOptions(**given)
 
 

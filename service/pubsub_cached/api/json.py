@@ -8,7 +8,7 @@ from typing import ClassVar
 import msgspec
 
 from ..bus import Variant, caller
-from ..cache.options import BULK_AT_MOST, BULK_BYTES, LIMIT_AT_MOST, NodesFilter, ReadOptions, SearchOptions
+from ..cache.options import BULK_AT_MOST, BULK_BYTES, NodesFilter, ReadOptions, SearchOptions
 from ..cache.reads.pages import Form, MadeAnswer
 from ..documents import document, pieces, record
 from ..records import ItemRecord, NodeRecord
@@ -47,7 +47,7 @@ class Json(Served):
     def GetItems(
         self, account: str, service: str, node: str, options: Mapping[str, Variant]
     ) -> ItemsReply | Awaitable[ItemsReply]:
-        wanted = cache.read_options(cache.GET_ITEMS, options, LIMIT_AT_MOST)
+        wanted = cache.read_options(cache.GET_ITEMS, options)
         address = self.address(account, service, node)
         return then(
             self.seen(address, self.house.reads.get_items(address, wanted)),
@@ -75,7 +75,7 @@ class Json(Served):
     def ReadItems(
         self, account: str, service: str, node: str, options: Mapping[str, Variant]
     ) -> LinesReply | Awaitable[LinesReply]:
-        wanted = cache.read_options(READ_ITEMS, options, LIMIT_AT_MOST)
+        wanted = cache.read_options(READ_ITEMS, options)
         wanted = msgspec.structs.replace(wanted, max_bytes=BULK_BYTES)
         address = self.address(account, service, node)
         return then(self.seen(address, self.house.reads.get_made(address, wanted, LINES)), _kept_lines_reply)

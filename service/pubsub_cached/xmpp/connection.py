@@ -12,6 +12,7 @@ from typing import Protocol
 
 from .. import errors
 from ..config import is_loopback
+from ..jid import domain
 from ..threads import in_thread
 from . import sasl
 from .client import Client, Ending
@@ -296,7 +297,7 @@ def _tls(endpoint: Endpoint) -> ssl.SSLContext | None:
 
     Raises Refused.
     """
-    target = endpoint.host or endpoint.jid.rpartition("@")[2]
+    target = endpoint.host or domain(endpoint.jid)
     if endpoint.tls == "none":
         if is_loopback(target):
             return None
