@@ -7,11 +7,15 @@ what was undone may stay in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import msgspec
 
 from ..address import Address
+
+# So many nodes as a whole are a part.
+WHOLE = 4
 
 
 class TouchedNode(msgspec.Struct):
@@ -38,6 +42,21 @@ class Touched:
     def count(self) -> int:
         """How many items are named."""
         return sum(len(node.ids) for node in self.nodes.values())
+
+    def parts(self, most: int) -> Iterator[Touched]:
+        """The same nodes and items in parts of at most so many items; a node as a whole counts as some."""
+        part, room = Touched(), most
+        for node_id, node in self.nodes.items():
+            ids, whole = iter(node.ids), node.whole
+            while (some := set(islice(ids, room))) or whole:
+                part.nodes[node_id] = TouchedNode(node.address, some, whole)
+                room -= len(some) + (most // WHOLE if whole else 0)
+                whole = False
+                if room <= 0:
+                    yield part
+                    part, room = Touched(), most
+        if part:
+            yield part
 
     def keys(self) -> set[str]:
         """The keys of the items that are named (``Address.key``)."""

@@ -80,7 +80,7 @@ def _write(element: ET.Element, inherited: str, out: list[str], depth: int) -> N
     uri, name = _split(element.tag)
     out.append("<" + name)
     if uri != inherited:
-        out.append(f' xmlns="{_attribute(uri)}"')
+        out.append(_declaration(uri))
     if element.attrib:
         _attributes(element, out)
     text = element.text
@@ -100,17 +100,28 @@ def _write(element: ET.Element, inherited: str, out: list[str], depth: int) -> N
 def _attributes(element: ET.Element, out: list[str]) -> None:
     prefixes: dict[str, str] = {}
     attributes = element.attrib
-    for key in sorted(attributes) if len(attributes) > 1 else attributes:
-        value = attributes[key]
-        uri, name = _split(key)
-        if uri == XML:
-            name = "xml:" + name
-        elif uri:
-            if uri not in prefixes:
-                prefixes[uri] = f"ns{len(prefixes) + 1}"
-                out.append(f' xmlns:{prefixes[uri]}="{_attribute(uri)}"')
-            name = f"{prefixes[uri]}:{name}"
-        out.append(f' {name}="{_attribute(value)}"')
+    for name in sorted(attributes) if len(attributes) > 1 else attributes:
+        value = attributes[name]
+        if name[0] == "{":
+            name = _prefixed(*_split(name), prefixes, out)
+        out.append(f' {name}="{_attribute(value)}"' if value else f' {name}=""')
+
+
+def _prefixed(uri: str, name: str, prefixes: dict[str, str], out: list[str]) -> str:
+    """The name of an attribute in a namespace, of which the prefix is declared the first time."""
+    if uri == XML:
+        return "xml:" + name
+    if not uri:
+        return name
+    if uri not in prefixes:
+        prefixes[uri] = f"ns{len(prefixes) + 1}"
+        out.append(_declaration(uri, ":" + prefixes[uri]))
+    return f"{prefixes[uri]}:{name}"
+
+
+@lru_cache(maxsize=256)
+def _declaration(uri: str, prefix: str = "") -> str:
+    return f' xmlns{prefix}="{_attribute(uri)}"'
 
 
 @lru_cache(maxsize=4096)

@@ -18,6 +18,7 @@ from typing import Literal, Protocol
 
 from ... import errors
 from ...address import Address
+from ...pace import Pace
 from ...records import ItemRecord
 from ...store.search.members import Member, Place
 from ...store.touched import Touched
@@ -36,6 +37,8 @@ BATCH_BYTES = 900_000
 PAUSE_SECONDS = 0.1
 # With more items touched than this the owner begins anew.
 PENDING_AT_MOST = 2000
+# So many of them are looked at before everybody else has their turn.
+AT_ONCE = 256
 # As far as this the members are counted before the owner is told that the window is all there.
 COUNTED_AT_MOST = 20_000
 # Waits after a reading that failed, seconds.
@@ -260,31 +263,41 @@ class View:
         """Bring the window to what is stored."""
         touched, self._touched = self._touched, Touched()
         self._woken.clear()
-        at = touched.keys()
-        self._changed |= at
+        pace, parts = Pace(), list[tuple[Touched, set[str]]]()
+        for part in touched.parts(AT_ONCE):
+            parts.append((part, part.keys()))
+            self._changed |= parts[-1][1]
+            await pace.kept()
         if self._window.size != self._size:
             self._window.resize(self._size)
             self._owes_ready = True
         many = touched.count > PENDING_AT_MOST
         if not many and not touched.everything:
-            await self._look(touched, at)
+            # The window may be of another size, and nothing touched.
+            for part, at in parts or [(touched, set[str]())]:
+                if await self._look(part, at):
+                    return
+                await pace.kept()
+            while lacking := self._window.lacking:
+                self._window.extend(*await self._source.following(self._window.bound, lacking))
             return
         self._window = await self._first()
         if many and self._differs():
             self._forget()
 
-    async def _look(self, touched: Touched, at: set[str]) -> None:
+    async def _look(self, touched: Touched, at: set[str]) -> bool:
+        """Look at a part of what was touched; True where the window was read anew instead, with all that was."""
         whole = {node_id for node_id, node in touched.nodes.items() if node.whole}
         at.update(self._window.of_nodes(whole))
         # One more than fit of a node, so that a window which they fill is known not to be all.
         found = await self._source.among(touched, self._size + 1)
-        if found is None or not self._source.independent:
-            if found != [] or self._window.lacking or any(key in self._window for key in at):
-                self._window = await self._first()
-            return
-        self._window.look(at, found)
-        while lacking := self._window.lacking:
-            self._window.extend(*await self._source.following(self._window.bound, lacking))
+        if found is not None and self._source.independent:
+            self._window.look(at, found)
+            return False
+        anew = found != [] or self._window.lacking > 0 or any(key in self._window for key in at)
+        if anew:
+            self._window = await self._first()
+        return anew
 
     def _differs(self) -> bool:
         keys = self._window.keys
@@ -306,10 +319,12 @@ class View:
 
     async def _tell(self) -> bool:
         """Bring what the owner holds to what the window is; False when so much waits that it begins anew instead."""
+        pace = Pace()
         while self._touched.count <= PENDING_AT_MOST:
             await self.listener.attentive()
             if not await self._batch():
                 return True
+            await pace.kept()
         return False
 
     async def _batch(self) -> bool:
