@@ -10,6 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from pubsub_cached import garbage
+from pubsub_cached.store.items.batch import Held
+from pubsub_cached.store.items.outline import Line
+from pubsub_cached.store.search.members import Member, Place
 
 
 class Cycle:
@@ -40,6 +43,20 @@ async def test_what_was_in_use_for_long_goes_as_well(interpreter: None) -> None:
     async with asyncio.timeout(10):
         await gone.wait()
     collecting.cancel()
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        Line("id", "hash", 1),
+        Held(1, "id", 1, 1, 1, "hash", "", "", "", "", "", None),
+        Member("key", Place((1,), (True,)), 1, 1),
+        Place((1,), (True,)),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_what_there_may_be_for_each_item_is_not_looked_through(one: object) -> None:
+    assert not gc.is_tracked(one)
 
 
 def test_what_takes_long_to_look_through_is_looked_through_seldom() -> None:

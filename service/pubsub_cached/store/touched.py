@@ -19,11 +19,21 @@ WHOLE = 4
 
 
 class TouchedNode(msgspec.Struct):
-    """Items of one node by their ids; ``whole``: any of them, for the node is shown or hidden as one."""
+    """Items of one node by their ids; ``whole``: any of them, for the node is shown or hidden as one.
+
+    shared: the ids are somebody else's as well, to be copied before some are added.
+    """
 
     address: Address
     ids: set[str] = msgspec.field(default_factory=set)
     whole: bool = False
+    shared: bool = False
+
+    def add(self, ids: Iterable[str]) -> None:
+        """These as well."""
+        if self.shared:
+            self.ids, self.shared = set(self.ids), False
+        self.ids.update(ids)
 
 
 class Touched:
@@ -64,7 +74,7 @@ class Touched:
 
     def items(self, node_id: int, address: Address, ids: Iterable[str]) -> None:
         """These items are new, different, elsewhere or gone."""
-        self._node(node_id, address).ids.update(ids)
+        self._node(node_id, address).add(ids)
 
     def node(self, node_id: int, address: Address) -> None:
         """All items of the node came into sight or went out of it."""
@@ -75,9 +85,12 @@ class Touched:
         self.everything = True
 
     def merge(self, node_id: int, node: TouchedNode) -> None:
-        """What was touched of one node later, too."""
+        """What was touched of one node later, too, and will not change any more: hundreds may want to keep it."""
         mine = self._node(node_id, node.address)
-        mine.ids |= node.ids
+        if mine.ids:
+            mine.add(node.ids)
+        else:
+            mine.ids, mine.shared = node.ids, True
         mine.whole |= node.whole
 
     def _node(self, node_id: int, address: Address) -> TouchedNode:

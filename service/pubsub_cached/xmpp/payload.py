@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Iterable
 from functools import lru_cache
 
 # Deeper payloads are no content; parsers of later stages stop at 256.
@@ -49,10 +50,13 @@ def stanza(element: ET.Element, stream: str) -> str:
 
 def check(element: ET.Element) -> None:
     """Raises Unwritable for a text or attribute that would break the stream."""
-    for each in element.iter():
-        for text in (each.text, each.tail, *each.attrib.values()):
-            if text and (found := _UNWRITABLE.search(text)):
-                raise Unwritable(f"The character U+{ord(found[0]):04X} in '{text}' can't be sent over XMPP.")
+    texts: Iterable[str] = (value for each in element.iter() for value in each.attrib.values())
+    # All texts in one go: an item may have tens of thousands.
+    if _UNWRITABLE.search("".join(element.itertext())):
+        texts = element.itertext()
+    for text in texts:
+        if found := _UNWRITABLE.search(text):
+            raise Unwritable(f"The character U+{ord(found[0]):04X} in '{text}' can't be sent over XMPP.")
 
 
 def namespace(element: ET.Element) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +24,7 @@ from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.store.upkeep import maintenance
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, Cached, Make
+from tests.support.callbacks import watched
 from tests.support.stored import publish, retract
 from tests.support.viewed import Owner
 
@@ -115,6 +117,28 @@ async def test_a_change_past_the_window_tells_nothing(shelf: Shelf) -> None:
     await shelf.retract("8")
     await owner.settled()
     assert owner.told == before
+
+
+@pytest.mark.sqlite
+async def test_much_that_changed_is_looked_at_and_told_in_slices(shelf: Shelf) -> None:
+    """Processor time, as a part of what all callbacks took: what else the machine does changes nothing."""
+    count = view_module.PENDING_AT_MOST
+    await shelf.fill(count)
+    owner = await shelf.owner(size=500)
+    # Statements are compiled once.
+    await shelf.fill(count, "plum")
+    await owner.settled()
+    other = [stored(str(number), "pear") for number in range(count)]
+    gc.collect()
+    gc.disable()
+    try:
+        with watched() as found:
+            await shelf.put(*other)
+            await owner.settled()
+    finally:
+        gc.enable()
+    assert len(owner.held) == 500
+    assert found.longest[0].seconds < found.total / 4, str(found)
 
 
 @pytest.mark.sqlite

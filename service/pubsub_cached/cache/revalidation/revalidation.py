@@ -274,12 +274,16 @@ class Revalidation:
 
     async def _look(self, now: int) -> int | None:
         """Hand on what is due; when there is something to do next, ms, or None."""
+        # With thousands of nodes each of these takes a while.
+        pace = Pace()
         async with self._looking:
             online = {account.jid: account for account in self._accounts.list() if account.online}
             for entry in await self._due(now):
                 if entry.address.account in online:
                     self._backlog.add(entry.address)
+            await pace.kept()
             asked = await self._silence.look(online, now)
+            await pace.kept()
             await self._removal.tidy(now)
             again = self._unsubscribing.look(online, now)
             due = await self._store.read(schedule.next_due, now)

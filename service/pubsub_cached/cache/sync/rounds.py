@@ -44,6 +44,8 @@ POLL_MS = 15 * 60_000
 SILENCE_MS = 6 * 3_600_000
 # How long a node's metadata counts as read: services hardly ever tell that it changed.
 DESCRIBED_MS = 24 * 3_600_000
+# The outline of so many items is read where nobody waits for it, some 10 ms.
+OUTLINED_AT_ONCE = 4_000
 
 Parse = Callable[[Sequence[Item]], Awaitable[list[StoredItem]]]
 
@@ -105,7 +107,8 @@ class Rounds:
         asked_at = self._clock()
         await self.caught_up()
         running.touched_since.clear()
-        before = await self._store.read(outline, node.id)
+        read = self._store.read_all if node.item_count > OUTLINED_AT_ONCE else self._store.read
+        before = await read(outline, node.id)
         found = None if whole else await self._climb(session, node, before, running, followed=followed)
         if found is not None:
             columns = await self._describe(session, node, whole)

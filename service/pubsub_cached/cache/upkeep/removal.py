@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from ... import errors
 from ...address import Address
+from ...pace import Pace
 from ...store.accounts import nodes as node_store
 from ...store.accounts import schedule
 from ...store.items import items as item_store
@@ -107,7 +108,9 @@ class Removal:
 
     async def tidy(self, now: int) -> None:
         """What is done from time to time: hidden nodes, old tombstones, the total size."""
+        pace = Pace()
         await self.erase_hidden(now - GRACE)
+        await pace.kept()
         await self._let_go_unread(now - UNREAD)
         await self._store.write(maintenance.expire_tombstones, now - TOMBSTONES_LAST)
         await self._shrink()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
@@ -23,7 +23,8 @@ from . import flags
 _ROWS_AT_ONCE = 16
 
 
-class Held(NamedTuple):
+# As many as a node has items, and the collector looks at every named tuple, but at no struct of texts and numbers.
+class Held(msgspec.Struct, frozen=True):
     """What a write compares with: an item as it is stored, without its payload."""
 
     id: int
@@ -40,7 +41,7 @@ class Held(NamedTuple):
     data: str | None
 
 
-_HELD = select(*(getattr(Item, name) for name in Held._fields))
+_HELD = select(*(getattr(Item, name) for name in Held.__struct_fields__))
 _SOME = Several(lambda ids: _HELD.where(Item.node_id == bindparam("node"), Item.item_id.in_(ids)))
 _ALL = Prepared(_HELD.where(Item.node_id == bindparam("node")).order_by(Item.modified))
 _NEWEST = Prepared(select(func.max(Item.modified)).where(Item.node_id == bindparam("node")))
