@@ -14,10 +14,10 @@ from pubsub_cached.cache.jobs import Job
 from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.store.accounts import nodes as node_store
 from pubsub_cached.xmpp.fake import Service, World
-from pubsub_cached.xmpp.port import ConfigurationEvent
+from pubsub_cached.xmpp.port import ConfigurationEvent, Subscription
 from tests.support.cached import ALICE, Cached, Make
 
-from .blog import PUBSUB, reaching
+from .blog import PUBSUB, reaching, writer_busy
 
 NODE = "things"
 THINGS = Address(ALICE, PUBSUB, NODE)
@@ -305,3 +305,23 @@ class TestOfANodeWhoseRowGoes:
         await scene.cache.restart()
         await scene.settled()
         assert (scene.followed, scene.asked) == (False, 2)
+
+
+@pytest.mark.sqlite
+async def test_a_subscription_that_was_made_since_another_ended_is_not_taken_for_that(scene: Scene) -> None:
+    scene.service.hold()
+    scene.becomes("excluded")
+    await reaching(scene.service, "unsubscribe")
+    row = await scene.cache.house.nodes.find(THINGS)
+    assert row is not None
+    with writer_busy(scene.cache):
+        scene.service.release(1)
+        await scene.cache.world.settle()
+        # As of a node that was kept again, subscribed to anew, and is kept no more.
+        scene.service.add_subscription(NODE, ALICE)
+        scene.cache.house.sync.subscriptions.remember(THINGS, Subscription(NODE, ALICE, "subscribed"))
+        again = scene.cache.store.write(node_store.update, row.id, subscribed=True, own_subscription=True)
+    await again
+    scene.service.release()
+    await scene.settled()
+    assert (scene.followed, scene.asked) == (False, 2)

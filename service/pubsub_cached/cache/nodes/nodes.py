@@ -244,6 +244,10 @@ class Nodes:
             await self._changes.after(self._store.write(transitions.gone, address, redirect, self._clock()), tell)
         await self._forgotten(address)
 
+    async def given_up(self, address: Address) -> None:
+        """The service has ended the subscription that the daemon made to a node which is kept no more."""
+        await self._changes.after(self._store.write(transitions.given_up, address), self.told)
+
     def in_use(self, node: NodeRow, now: int) -> None:
         """A client reads the node; nobody waits for that to be written down."""
         if node.last_read is not None and now - node.last_read <= IN_USE_MS:

@@ -154,6 +154,12 @@ def leave(tx: Transaction, made: NodeRow) -> None:
         node_store.update(tx, row.id, **subscriptions.made(made.subid))
 
 
+def given_up(tx: Transaction, address: Address) -> Written:
+    """The daemon's own subscription has ended, unless the node is kept again, and with that subscribed to anew."""
+    subscriptions.ended(tx, address)
+    return decide(tx, address, lambda row: UNSUBSCRIBED if is_followed_in_vain(row) else None)
+
+
 def shown_again(node: NodeRow) -> Columns | None:
     return {"reason": "configuration"} if node.reason == UNPROVED else None
 

@@ -20,7 +20,6 @@ from ...store.rows import NodeRow
 from ...store.store import Store
 from ..jitter import Jitter
 from ..nodes.nodes import Nodes, retry_at
-from ..nodes.transitions import UNSUBSCRIBED, Columns, is_followed_in_vain
 from .sync import Sync
 from .turnstile import Turnstile
 
@@ -125,8 +124,7 @@ class Unsubscribing:
             if subid is None:
                 self._forget(address)
             elif await self._ask(address, subid, claims):
-                await self._store.write(subscriptions.ended, address)
-                await self._nodes.decide(address, _given_up)
+                await self._nodes.given_up(address)
 
     async def _ask(self, address: Address, subid: str, claims: int) -> bool:
         """Whether the service has ended it; else it is asked again."""
@@ -149,8 +147,3 @@ class Unsubscribing:
     def _later(self, address: Address) -> None:
         failures = self._again.get(address, _Again(0, 0)).failures + 1
         self._again[address] = _Again(failures, retry_at(self._clock(), failures, self._jitter))
-
-
-def _given_up(row: NodeRow) -> Columns | None:
-    """The daemon's own subscription has ended, unless the node is kept again, and with that subscribed to anew."""
-    return UNSUBSCRIBED if is_followed_in_vain(row) else None
