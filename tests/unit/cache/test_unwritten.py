@@ -21,7 +21,7 @@ from pubsub_cached.xmpp.port import BounceEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make, answered
 from tests.support.viewed import Owner
 
-from .blog import BLOG, MICROBLOG, PUBSUB, followed, purge, reaching
+from .blog import BLOG, MICROBLOG, PUBSUB, followed, purge, reaching, writer_busy
 from .test_pages import COPIES, Copied
 
 pytestmark = pytest.mark.sqlite
@@ -274,6 +274,25 @@ async def test_a_node_that_was_forgotten_while_it_was_subscribed_to_is_not_made_
     await cache.idle()
     assert await cache.house.nodes.find(BLOG) is None
     assert not service.node(MICROBLOG).subscriptions
+
+
+async def test_nothing_is_suspected_of_what_was_written_down_though_its_reader_gave_up(cached: Make) -> None:
+    world = World()
+    cache: Cached = await cached(world)
+    own = world.accounts[ALICE].pep
+    own.create_node(MICROBLOG, owner=ALICE)
+    await cache.read(ALICE, MICROBLOG)
+    await cache.idle()
+    own.delete(MICROBLOG, notify=False)
+    with writer_busy(cache):
+        read = asyncio.ensure_future(cache.read(ALICE, MICROBLOG, policy="network"))
+        await world.settle()
+        assert [*cache.house.nodes.suspected] == [BLOG._replace(service=ALICE)]
+        read.cancel()
+        await asyncio.wait([read])
+    await cache.idle()
+    assert (await cache.node(ALICE, MICROBLOG))["state"] == "gone"
+    assert not [*cache.house.nodes.suspected]
 
 
 @pytest.mark.parametrize("how", ["forget", "reset"])

@@ -94,6 +94,12 @@ class Nodes:
         decided = await self._changes.after(written, self.told)
         return decided[1] if decided is not None else None
 
+    async def suspect(self, address: Address, choose: Choose) -> None:
+        """As ``decide``, of what readers are to believe at once, and for as long as it can't be written down."""
+        written = self._store.write(transitions.decide, address, choose)
+        self.suspected.until(address, written)
+        await self._changes.after(written, self.told)
+
     def tell(self, before: NodeRow | None, after: NodeRow) -> None:
         """The signal that the change of a row owes, or its making."""
         self.privacy.note(after)
@@ -240,8 +246,9 @@ class Nodes:
 
         # Believed by readers at once, and for as long as it can't be written down; what was asked before says nothing.
         self._proofs.doubt(address)
-        with self.suspected.writing(address):
-            await self._changes.after(self._store.write(transitions.gone, address, redirect, self._clock()), tell)
+        written = self._store.write(transitions.gone, address, redirect, self._clock())
+        self.suspected.until(address, written)
+        await self._changes.after(written, tell)
         await self._forgotten(address)
 
     async def given_up(self, address: Address) -> None:
@@ -266,9 +273,9 @@ class Nodes:
 
         # As of one that is gone.
         self._proofs.doubt(address)
-        with self.suspected.writing(address):
-            written = self._store.write(transitions.deny, address, reason, private, self._clock())
-            await self._changes.after(written, self.told)
+        written = self._store.write(transitions.deny, address, reason, private, self._clock())
+        self.suspected.until(address, written)
+        await self._changes.after(written, self.told)
         await self._forgotten(address)
 
     async def _forgotten(self, address: Address) -> None:

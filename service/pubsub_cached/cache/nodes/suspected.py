@@ -6,13 +6,18 @@ all. Source: the coherence model, "Unit and states" and "What the protocol force
 
 from __future__ import annotations
 
+import asyncio
+import functools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from typing import Any
 
 from ... import errors
 from ...address import Address
 from ...store.database import AccountInUse
 from .proofs import Proofs
+
+# There is nothing to be written down, at least not by this daemon.
+_NOTHING = (errors.NoSuchNode, errors.NoSuchAccount, AccountInUse)
 
 
 class Suspected:
@@ -36,20 +41,16 @@ class Suspected:
         """Those of which nothing is to be shown until a read succeeds."""
         return frozenset(address for address in self._nodes if self._proofs.in_doubt(address))
 
-    @contextmanager
-    def writing(self, address: Address) -> Iterator[None]:
-        """What has come up of a node is written down, or it is suspected for as long as it is not."""
+    def until(self, address: Address, written: asyncio.Future[Any]) -> None:
+        """Until what has come up of a node is written down, whoever waits for that, or for as long as it is not."""
         suspicion = self._nodes[address] = object()
-        try:
-            yield
-        except (errors.NoSuchNode, errors.NoSuchAccount, AccountInUse):
-            # There is nothing to be written down, at least not by this daemon.
-            self.discard(address)
-            raise
-        except BaseException:
+        written.add_done_callback(functools.partial(self._written, address, suspicion))
+
+    def _written(self, address: Address, suspicion: object, written: asyncio.Future[Any]) -> None:
+        error = None if written.cancelled() else written.exception()
+        if error is not None and not isinstance(error, _NOTHING):
             self._tell()
-            raise
-        if self._nodes.get(address) is suspicion:
+        elif self._nodes.get(address) is suspicion:
             # Else another came up meanwhile.
             self.discard(address)
 

@@ -80,9 +80,7 @@ class Distrust:
             reason = UNPROVED
         self._sync.disturbed(address)
         if node.completeness != "none":
-            # Believed by readers at once, and for as long as it can't be written down.
-            with self._nodes.suspected.writing(address):
-                await self._nodes.decide(address, functools.partial(_doubtful, reason=reason))
+            await self._nodes.suspect(address, functools.partial(_doubtful, reason=reason))
         self._sync.in_background(address)
 
     async def _bounced(self, account: str, event: BounceEvent) -> None:
