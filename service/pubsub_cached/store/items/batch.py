@@ -34,7 +34,6 @@ class Held(msgspec.Struct, frozen=True):
     modified_at: int
     hash: str
     namespace: str
-    publisher: str
     type: str
     subtype: str
     errors: str
