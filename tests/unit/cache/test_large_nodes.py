@@ -1,25 +1,38 @@
-"""Nodes with very many items: what is stored of one is compared with what the service has, and nobody waits for it."""
+"""Nodes with very many items, and very many nodes: whatever is done with them, nobody waits for all of it."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from pubsub_cached.address import Address
-from pubsub_cached.store.accounts import nodes
+from pubsub_cached.store.accounts import nodes, schedule
 from pubsub_cached.store.items.outline import outline
 from pubsub_cached.store.rows import StoredItem
+from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.xmpp.fake import World
-from tests.support.cached import ALICE, ENTRY, Make
+from tests.support.cached import ALICE, ENTRY, Cached, Make
 from tests.support.callbacks import watched
 from tests.support.stored import publish
 
 from .blog import PUBSUB
 
 ITEMS = 20_000
+NODES = 4_000
 ADDRESS = Address(ALICE, PUBSUB, "blog")
+
+
+@pytest.fixture(autouse=True)
+def _no_collector() -> Iterator[None]:
+    """What the collector takes falls on whoever is running, and is the more the more tests have run."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.mark.sqlite
@@ -36,16 +49,50 @@ async def test_the_outline_of_a_large_node_keeps_nobody_waiting(cached: Make) ->
     node = await store.read(nodes.find, ADDRESS)
     stored = [StoredItem(str(number), payload="<entry/>") for number in range(ITEMS)]
     await store.write(publish, node.id, stored)
-    gc.collect()
-    gc.disable()
-    try:
-        begun = time.thread_time()
-        assert len(store.read_now(outline, node.id).lines) == ITEMS + 1
-        alone = time.thread_time() - begun
-        with watched() as found:
-            cache.house.sync.in_background(ADDRESS)
-            await cache.idle()
-    finally:
-        gc.enable()
+    begun = time.thread_time()
+    assert len(store.read_now(outline, node.id).lines) == ITEMS + 1
+    alone = time.thread_time() - begun
+    with watched() as found:
+        cache.house.sync.in_background(ADDRESS)
+        await cache.idle()
     assert (await store.read(nodes.find, ADDRESS)).item_count == 1
     assert found.longest[0].seconds < alone / 2, str(found)
+
+
+async def many(cached: Make) -> Cached:
+    """A cache that follows very many nodes and is offline."""
+
+    def follow(tx: Transaction) -> None:
+        for number in range(NODES):
+            node = nodes.ensure(tx, ADDRESS._replace(node=f"blog-{number}"))
+            nodes.update(tx, node.id, state="live", subscribed=True)
+
+    world = World()
+    world.service(PUBSUB)
+    cache: Cached = await cached(world, online=False)
+    await cache.store.write(follow)
+    return cache
+
+
+@pytest.mark.sqlite
+async def test_a_check_of_many_nodes_keeps_nobody_waiting(cached: Make) -> None:
+    """Against what reading those that are subscribed to takes in the same run."""
+    cache = await many(cached)
+    # Statements are compiled once.
+    await cache.house.upkeep.check().wait()
+    begun = time.thread_time()
+    assert len(cache.store.read_now(schedule.subscribed)) == NODES
+    alone = time.thread_time() - begun
+    with watched() as found:
+        await asyncio.create_task(cache.house.upkeep.check().wait())
+    assert found.longest[0].seconds < alone / 2, str(found)
+
+
+@pytest.mark.sqlite
+async def test_a_reset_of_many_nodes_keeps_nobody_waiting(cached: Make) -> None:
+    """Against what all of it takes in the same run."""
+    cache = await many(cached)
+    with watched() as found:
+        await asyncio.create_task(cache.house.removal.reset().wait())
+    assert found.longest[0].seconds < found.total / 4, str(found)
+    assert await cache.store.read(schedule.subscribed) == []

@@ -77,7 +77,7 @@ class Silence:
         return min(self._due.values(), default=None)
 
     async def _ask(self, account: Account, service: str, now: int) -> None:
-        live = await self._store.read(schedule.followed, account.jid, service)
+        live = await self._store.read_all(schedule.followed, account.jid, service)
         silent = [address for entry in live if self.last_heard(address := entry.address) <= now - LISTED_MS]
         if not silent:
             return

@@ -88,9 +88,11 @@ class Removal:
 
         async def work(job: Job) -> str:
             rows = [row async for row in all_nodes(self._store, run=True)]
+            pace = Pace()
             for number, row in enumerate(rows, 1):
                 await self._forsake(row)
                 job.progress(number, len(rows))
+                await pace.kept()
             self._sync.all_disturbed()
             removed = await self._changes.after(self._store.write(maintenance.reset), self._all_removed)
             for row in removed:
@@ -127,7 +129,7 @@ class Removal:
                 )
                 said = True
             evicted = 0
-            for entry in await self._store.read(schedule.largest_unread, SHRUNK_AT_ONCE):
+            for entry in await self._store.read_all(schedule.largest_unread, SHRUNK_AT_ONCE):
                 evicted += await self._store.write(item_store.evict, entry.id, entry.item_count // 2)
                 self._changes.node(entry.address, "updated")
             if not evicted:

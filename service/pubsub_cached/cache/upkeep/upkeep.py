@@ -143,7 +143,7 @@ class Upkeep:
     async def _subscribed(self) -> list[tuple[Account, str, list[Entry]]]:
         """Nodes that count as subscribed, by account and service; of accounts that are online."""
         found: dict[tuple[str, str], list[Entry]] = {}
-        for entry in await self._store.read(schedule.subscribed):
+        for entry in await self._store.read_all(schedule.subscribed):
             found.setdefault((entry.address.account, entry.address.service), []).append(entry)
         online = {account.jid: account for account in self._accounts.list() if account.online}
         return [(online[jid], service, entries) for (jid, service), entries in sorted(found.items()) if jid in online]
