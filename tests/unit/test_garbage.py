@@ -49,7 +49,7 @@ async def test_what_was_in_use_for_long_goes_as_well(interpreter: None) -> None:
     "one",
     [
         Line("id", "hash", 1),
-        Held(1, "id", 1, 1, 1, "hash", "", "", "", "", "", None),
+        Held(1, "id", 1, 1, 1, "hash", "", "", "", "", None),
         Member("key", Place((1,), (True,)), 1, 1),
         Place((1,), (True,)),
     ],
