@@ -22,7 +22,7 @@ from tests.support.stored import publish
 from .blog import PUBSUB
 
 ITEMS = 20_000
-NODES = 4_000
+NODES = 8_000
 ADDRESS = Address(ALICE, PUBSUB, "blog")
 
 
@@ -85,7 +85,7 @@ async def test_a_check_of_many_nodes_keeps_nobody_waiting(cached: Make) -> None:
     alone = time.thread_time() - begun
     with watched() as found:
         await asyncio.create_task(cache.house.upkeep.check().wait())
-    assert found.longest[0].seconds < alone / 2, str(found)
+    assert found.longest[0].seconds < alone * 0.6, str(found)
 
 
 @pytest.mark.sqlite
