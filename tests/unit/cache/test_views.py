@@ -17,9 +17,14 @@ from pubsub_cached.analysers.definition import from_mapping
 from pubsub_cached.cache.house import House
 from pubsub_cached.cache.options import ViewOptions
 from pubsub_cached.cache.views import view as view_module
+from pubsub_cached.cache.views.view_source import ViewSource
 from pubsub_cached.store.accounts import accounts, nodes
 from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import StoredItem
+from pubsub_cached.store.search.members import Member
+from pubsub_cached.store.search.search import Search
+from pubsub_cached.store.store import Store
+from pubsub_cached.store.touched import Touched
 from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.store.upkeep import maintenance
 from pubsub_cached.xmpp.fake import World
@@ -71,6 +76,21 @@ class Shelf:
         await owner.view.start()
         await owner.settled()
         return owner
+
+
+class Asked(ViewSource):
+    """A source that says what was touched once it ``answers``."""
+
+    def __init__(self, store: Store, search: Search) -> None:
+        super().__init__(store, search)
+        self.asked = asyncio.Event()
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    async def among(self, touched: Touched, limit: int) -> list[Member] | None:
+        self.asked.set()
+        await self.answers.wait()
+        return await super().among(touched, limit)
 
 
 @pytest.fixture
@@ -239,6 +259,24 @@ async def test_a_window_of_another_size_begins_with_it(shelf: Shelf) -> None:
     await starting
     assert await owner.settled() == await owner.fresh()
     assert len(owner.held) == 6
+    assert told(owner)[-1] == "ready"
+
+
+async def test_a_window_that_grows_while_it_is_read_anew_is_ready_again(shelf: Shelf) -> None:
+    await shelf.fill(9)
+    owner = await shelf.owner("apple", size=2)
+    search = Search(matching=shelf.house.searches.matching("apple", ""))
+    source = Asked(shelf.house.store, search)
+    owner.view.look_again(source)
+    await owner.settled()
+    del owner.told[:]
+    source.answers.clear()
+    await shelf.put(stored("9"))
+    await source.asked.wait()
+    owner.resize(5)
+    source.answers.set()
+    assert await owner.settled() == await owner.fresh()
+    assert told(owner).count("ready") == 1
     assert told(owner)[-1] == "ready"
 
 

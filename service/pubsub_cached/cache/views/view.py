@@ -281,7 +281,7 @@ class View:
             while lacking := self._window.lacking:
                 self._window.extend(*await self._source.following(self._window.bound, lacking))
             return
-        self._window = await self._first()
+        await self._read_anew()
         if many and self._differs():
             self._forget()
 
@@ -296,8 +296,14 @@ class View:
             return False
         anew = found != [] or self._window.lacking > 0 or any(key in self._window for key in at)
         if anew:
-            self._window = await self._first()
+            await self._read_anew()
         return anew
+
+    async def _read_anew(self) -> None:
+        window = await self._first()
+        # It may have been resized since this began.
+        self._owes_ready |= window.size != self._window.size
+        self._window = window
 
     def _differs(self) -> bool:
         keys = self._window.keys
