@@ -12,10 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from pubsub_cached.bus import Connection, RemoteError, Variant
-from pubsub_cached.cache.parsing.parsing import LARGE
+from pubsub_cached.address import Address
+from pubsub_cached.bus import Connection, RemoteError
+from pubsub_cached.store.accounts import nodes
+from pubsub_cached.store.rows import StoredItem
+from pubsub_cached.store.store import Store, Transaction
 from tests.support.bus import PrivateBus
 from tests.support.daemon import NAME, ROOT, Daemon
+from tests.support.stored import publish
 
 # A plugin whose parser reads what nobody writes.
 HANGING = """
@@ -28,6 +32,13 @@ def register(registry):
 def parse(item):
     return {{"text": Path("{}").read_text()}}
 """
+
+
+def store_unparsed(tx: Transaction) -> None:
+    """An item of a node that is to be parsed again by its analyser."""
+    node = nodes.ensure(tx, Address("alice@example.org", "pubsub.example.org", "things"))
+    nodes.update(tx, node.id, state="stale", analyser="hanging", type="thing", namespace="urn:x")
+    publish(tx, node.id, [StoredItem("1", "<x xmlns='urn:x'/>", "urn:x")])
 
 
 async def status(daemon: Daemon, *arguments: str) -> tuple[int, str]:
@@ -65,15 +76,14 @@ async def test_a_plugin_s_parser_that_hangs_does_not_hold_it_up(
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), *sys.path]))
     await daemon.start()
     await daemon.call("Manager", "AddAccount", "sa{sv}", "alice@example.org", {})
-    payload = f"<x xmlns='urn:x'>{'y' * LARGE}</x>"
-    options = {"queue": Variant("b", True)}
-    arguments = ("", "pubsub.example.org", "things", "", payload, options)
-    publishing = asyncio.create_task(daemon.call("PubSub", "Publish", "sssssa{sv}", *arguments))
+    await daemon.end()
+    store = Store.open(f"sqlite:///{daemon.database}")
+    await store.write(store_unparsed)
+    await store.close()
+    await daemon.start()
     # The parser is at work once it reads.
     with await asyncio.to_thread(hanging.open, "w"):
         assert await daemon.end() == 0
-    with pytest.raises(RemoteError, match="stop"):
-        await publishing
 
 
 @pytest.mark.parametrize(
