@@ -60,7 +60,7 @@ class Interface:
 
     _places: tuple[Place, ...] = ()
     # What whoever watches it knows of the properties whose change is signalled.
-    _told: Mapping[str, Variant] = MappingProxyType({})
+    _last_told: Mapping[str, Variant] = MappingProxyType({})
 
     @classmethod
     def describe(cls) -> Description:
@@ -117,8 +117,8 @@ class Interface:
         """
         if not self._places:
             return False
-        told, self._told = self._told, self._signalled()
-        different = {name: value for name, value in self._told.items() if value != told.get(name)}
+        told, self._last_told = self._last_told, self._signalled_values()
+        different = {name: value for name, value in self._last_told.items() if value != told.get(name)}
         described = self.describe().properties
         invalidated = [name for name in different if described[name].emits == "invalidates"]
         values = {name: value for name, value in different.items() if name not in invalidated}
@@ -155,7 +155,7 @@ class Interface:
         """All properties that can be read, of an object that is managed; what can't be is left out, and logged."""
         return self._read(prop for prop in self.describe().properties.values() if prop.readable)
 
-    def _signalled(self) -> dict[str, Variant]:
+    def _signalled_values(self) -> dict[str, Variant]:
         return self._read(prop for prop in self.describe().properties.values() if prop.signalled)
 
     def _read(self, properties: Iterable[Property]) -> dict[str, Variant]:
@@ -177,7 +177,7 @@ class Interface:
     def exported(self, place: Place) -> None:
         """Notes a place; called by the tree."""
         if not self._places:
-            self._told = self._signalled()
+            self._last_told = self._signalled_values()
         self._places = (*self._places, place)
 
     def withdrawn(self, connection: Connection, path: str) -> None:
