@@ -332,3 +332,60 @@ async def test_a_subscription_that_was_made_meanwhile_is_the_daemons(cached: Mak
     row = await cache.house.nodes.find(BLOG)
     assert row is not None
     assert (row.state, row.subscribed, row.own_subscription) == ("live", True, True)
+
+
+async def test_a_service_is_asked_again_though_whoever_heard_its_answer_gave_up(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    closed(service)
+    with writer_busy(cache):
+        refused = asyncio.ensure_future(refuse(cache, everything=True))
+        await asyncio.sleep(0)
+        read = asyncio.ensure_future(cache.read(PUBSUB, MICROBLOG, policy="network"))
+        await cache.world.settle()
+        assert [*cache.house.nodes.suspected] == [BLOG]
+        read.cancel()
+        await asyncio.wait([read])
+    await refused
+    await recovered(cache)
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
+    assert not [*cache.house.nodes.suspected]
+
+
+async def test_a_view_shows_again_what_was_proved_meanwhile(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    owner = await Owner.create(cache.house)
+    await owner.view.start()
+    closed(service)
+    await refuse(cache, everything=True)
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG, policy="network")
+    await owner.view.settled()
+    assert owner.ids == []
+    service.configure(MICROBLOG, notify=False, access_model="open")
+    await cache.read(PUBSUB, MICROBLOG, policy="network")
+    assert len(await owner.fresh()) == 3
+    await owner.view.settled()
+    assert owner.plain() == await owner.fresh()
+
+
+async def test_what_was_fetched_before_a_refusal_does_not_show_it_again(
+    cached: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, service = await followed(cached, World())
+    monkeypatch.setattr(unwritten, "AGAIN", 60.0)
+    service.hold()
+    synchronised = cache.house.sync.job(BLOG, full=True)
+    # It has all items, and asks for no more than the metadata.
+    await reaching(service, "disco_info")
+    closed(service)
+    await refuse(cache, everything=True)
+    read = asyncio.ensure_future(cache.read(PUBSUB, MICROBLOG, policy="network"))
+    await service.holding(2)
+    service.release(request="get_items")
+    with pytest.raises(errors.Denied):
+        await read
+    await refuse(cache, everything=False)
+    service.release()
+    await synchronised.wait()
+    items, *_ = await answered(cache.house.searches.search("", "", SearchOptions()))
+    assert items == []

@@ -62,6 +62,8 @@ class Nodes:
         self.privacy = privacy
         self._jitter = jitter
         self.suspected = Suspected(proofs)
+        # What failed reads mean, being written down.
+        self._noting: set[asyncio.Task[None]] = set()
         # Has an agent say what a node is; set by whoever asks agents.
         self.ask: Callable[[Address], None]
         # Gives up what the daemon subscribed to for a node that is kept no more; set by whoever asks services to.
@@ -194,6 +196,7 @@ class Nodes:
         proved = self._proofs.prove(address, doubts)
         if proved:
             self._negatives.clear(address)
+            self.suspected.tell()
         return proved
 
     async def proved(self, node: NodeRow, doubts: int) -> NodeRow:
@@ -205,6 +208,14 @@ class Nodes:
     async def failed(self, address: Address, error: errors.PubSubCachedError) -> errors.PubSubCachedError:
         """Write down what a failed read means, once the database works; the result is what a reader is told."""
         told = refusals.for_reader(error, address)
+        # Whoever asked may give up meanwhile.
+        noting = asyncio.create_task(self._note(address, error, told), name=f"failure of {address}")
+        self._noting.add(noting)
+        noting.add_done_callback(self._noting.discard)
+        await asyncio.shield(noting)
+        return told
+
+    async def _note(self, address: Address, error: errors.PubSubCachedError, told: errors.PubSubCachedError) -> None:
         try:
             await self._write_down(address, error, told)
         except (errors.DatabaseError, errors.StorageFull, errors.Timeout) as failure:
@@ -212,7 +223,6 @@ class Nodes:
             # Until then it is not what its row says.
             self.suspected.add(address)
             self.unwritten(address)
-        return told
 
     async def _write_down(
         self, address: Address, error: errors.PubSubCachedError, told: errors.PubSubCachedError

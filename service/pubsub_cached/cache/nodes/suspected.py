@@ -49,7 +49,7 @@ class Suspected:
     def _written(self, address: Address, suspicion: object, written: asyncio.Future[Any]) -> None:
         error = None if written.cancelled() else written.exception()
         if error is not None and not isinstance(error, _NOTHING):
-            self._tell()
+            self.tell()
         elif self._nodes.get(address) is suspicion:
             # Else another came up meanwhile.
             self.discard(address)
@@ -57,14 +57,15 @@ class Suspected:
     def add(self, address: Address) -> None:
         """It could not be written down."""
         self._nodes[address] = object()
-        self._tell()
+        self.tell()
 
     def discard(self, address: Address) -> None:
         """It was written down, or is true no more."""
         if self._nodes.pop(address, None) is not None:
-            self._tell()
+            self.tell()
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """What is in doubt may be different, and with that what is not to be shown."""
         hidden = self.hidden
         if hidden != self._told:
             self._told = hidden

@@ -286,9 +286,8 @@ class Rounds:
         if finished is None:
             return
         delta, row = finished
-        self._nodes.readable(node.address, running.doubts)
-        if not running.disturbed:
-            # What came up meanwhile is not written down yet.
+        if self._nodes.readable(node.address, running.doubts) and not running.disturbed:
+            # Else what came up meanwhile is not written down yet.
             self._nodes.suspected.discard(node.address)
         self._changes.items(node.address, delta)
         self._nodes.tell(node, row)
