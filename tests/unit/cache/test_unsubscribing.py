@@ -312,6 +312,7 @@ async def test_a_subscription_that_was_made_since_another_ended_is_not_taken_for
     scene.service.hold()
     scene.becomes("excluded")
     await reaching(scene.service, "unsubscribe")
+    await scene.cache.house.analysing.settled()
     row = await scene.cache.house.nodes.find(THINGS)
     assert row is not None
     with writer_busy(scene.cache):
@@ -321,6 +322,7 @@ async def test_a_subscription_that_was_made_since_another_ended_is_not_taken_for
         scene.service.add_subscription(NODE, ALICE)
         scene.cache.house.sync.subscriptions.remember(THINGS, Subscription(NODE, ALICE, "subscribed"))
         again = scene.cache.store.write(node_store.update, row.id, subscribed=True, own_subscription=True)
+        scene.cache.house.unsubscribing.begin(THINGS)
     await again
     scene.service.release()
     await scene.settled()

@@ -47,11 +47,15 @@ class Unsubscribing:
         self._turnstile = Turnstile(AT_ONCE_A_DOMAIN)
         self._running: dict[Address, asyncio.Task[None]] = {}
         self._again: dict[Address, _Again] = {}
+        self._once_more: set[Address] = set()
         self._closed = False
 
     def begin(self, address: Address) -> None:
         """A node that has a subscription is kept no more; nobody waits until that is given up."""
-        if address not in self._again:
+        if address in self._running:
+            # It may have been subscribed to anew since that began.
+            self._once_more.add(address)
+        elif address not in self._again:
             self._begin(address)
 
     def _begin(self, address: Address) -> None:
@@ -62,6 +66,9 @@ class Unsubscribing:
 
     def _ended(self, address: Address, task: asyncio.Task[None]) -> None:
         del self._running[address]
+        if address in self._once_more:
+            self._once_more.remove(address)
+            self.begin(address)
 
     async def session_began(self, account: str) -> None:
         """Begin with all that earlier sessions left."""
