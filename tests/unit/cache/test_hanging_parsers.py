@@ -290,3 +290,34 @@ async def test_where_a_coroutine_parses_the_node_it_holds_nobody_up_either(scene
             await told.get()
     assert (await scene.items())["hang"]["errors"] == ["The parser of 't' did not end within 0.5 s."]
     assert scene.parser.asked == ["hang", "hang"]
+
+
+@pytest.mark.parametrize("coroutine", [False, True], ids=["function", "coroutine"])
+async def test_what_a_suspended_one_took_over_on_others_nodes_stays(scene: Scene, coroutine: bool) -> None:
+    async def later(item: Item) -> dict[str, Any]:
+        return {"new": item.context.id}
+
+    registry = scene.cache.house.analysers
+    taken = frozenset({"urn:t"})
+    registry.register(
+        Definition(name="t", type="taken", namespace="urn:t", takes_over=taken, parser=scene.parser), "plugin"
+    )
+    for name in ("fine", "hang1", "hang2", "hang3"):
+        scene.service.publish(NODE, name, f'<t xmlns="urn:t">{name}</t>')
+    await scene.published("last")
+    before = await scene.items()
+    entry = registry.entry("t")
+    assert entry is not None
+    assert entry.state == "suspended"
+    registry.unregister("x")
+    parser = later if coroutine else lambda item: {"new": item.context.id}
+    told: asyncio.Queue[list[str]] = asyncio.Queue()
+    scene.cache.house.changes.on_items.append(lambda address, changed, *_: told.put_nowait(changed))
+    registry.register(
+        Definition(name="x", type="thing", namespace="urn:x", to_sync=True, version=2, parser=parser), "plugin"
+    )
+    async with asyncio.timeout(20):
+        while (await scene.items())["last"].get("data") != '{"new":"last"}':
+            await told.get()
+    after = await scene.items()
+    assert {name: after[name] for name in ("fine", "hang1")} == {name: before[name] for name in ("fine", "hang1")}

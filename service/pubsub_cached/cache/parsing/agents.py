@@ -278,6 +278,8 @@ class Agents:
         if made.errors or not made.deferred:
             # Another analyser's, which takes what has this namespace over.
             skip.add(item.row)
+            if again and made.deferred and self._parsing.suspended(worker.parser.name, item.namespace) is not None:
+                return None
             return stored(context, msgspec.structs.replace(made, deferred=False))
         try:
             parsed = await worker.parser.parse(context, made)

@@ -100,10 +100,11 @@ class Parsing:
             return self._registry.parse(analyser, context)
         return await self._functions.parse(name, analyser, context)
 
-    def suspended(self, analyser: str, namespace: str) -> bool:
-        """Whether what has this namespace, of a node with this analyser, is given to no parser for now."""
-        entry = self._registry.entry(self._registry.parser(analyser, namespace))
-        return entry is not None and entry.state == "suspended"
+    def suspended(self, analyser: str, namespace: str) -> str | None:
+        """Whose parser gets what has this namespace, of a node with this analyser, if it gets nothing for now."""
+        name = self._registry.parser(analyser, namespace)
+        entry = self._registry.entry(name)
+        return name if entry is not None and entry.state == "suspended" else None
 
     def resume(self, name: str) -> None:
         """Give a suspended parser items again."""

@@ -235,14 +235,18 @@ class Reanalysis:
         # What was parsed before this, and is not committed yet, is among them.
         await self._store.write(lambda tx: None)
         rows = await self._store.read(stored_items.of_node, row.id, created_before, modified_before)
-        start, suspended = 0, False
+        start, count, suspended = 0, 0, False
         while start < len(rows) and not suspended:
             pace, parsed, version = Pace(), [], self._registry.version
             for stored in await self._store.read(stored_items.these, rows[start : start + PAGE]):
                 item = Item(stored.id, stored.payload, stored.namespace, stored.publisher)
                 made = await self._parsing.one(row.address, row, item)
-                if suspended := made.deferred and self._parsing.suspended(row.analyser, item.namespace):
+                by = self._parsing.suspended(row.analyser, item.namespace) if made.deferred else None
+                if suspended := by is not None and by == row.analyser:
                     break
+                if by is not None:
+                    # What it takes over on nodes of others says nothing of these.
+                    continue
                 if not self._parsing.by(row).missing:
                     # It may be of an earlier version, or another analyser's.
                     made = msgspec.structs.replace(made, deferred=False)
@@ -254,8 +258,9 @@ class Reanalysis:
                 continue
             of = row.analyser, row.type, row.subtype
             await self._changes.items_after(row.address, self._store.write(stored_items.write, row.id, parsed, *of))
-            start += len(parsed) if suspended else PAGE
-        return min(start, len(rows)), suspended
+            count += len(parsed)
+            start += PAGE
+        return count, suspended
 
     async def _unmatched(self, asked: Collection[str]) -> AsyncIterator[NodeRow]:
         """Nodes that no analyser has which is registered, and those that agents of these may have to say of."""
