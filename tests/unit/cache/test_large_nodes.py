@@ -71,6 +71,8 @@ async def many(cached: Make) -> Cached:
     world.service(PUBSUB)
     cache: Cached = await cached(world, online=False)
     await cache.store.write(follow)
+    # All of them are looked through at the start, for analysers that came.
+    await cache.house.analysing.settled()
     return cache
 
 

@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sqlalchemy import Connection
+
 from ... import errors
 from ...store.accounts import nodes as node_store
 from ...store.accounts import schedule
@@ -142,9 +144,7 @@ class Upkeep:
 
     async def _subscribed(self) -> list[tuple[Account, str, list[Entry]]]:
         """Nodes that count as subscribed, by account and service; of accounts that are online."""
-        found: dict[tuple[str, str], list[Entry]] = {}
-        for entry in await self._store.read_all(schedule.subscribed):
-            found.setdefault((entry.address.account, entry.address.service), []).append(entry)
+        found = await self._store.read_all(_by_service)
         online = {account.jid: account for account in self._accounts.list() if account.online}
         return [(online[jid], service, entries) for (jid, service), entries in sorted(found.items()) if jid in online]
 
@@ -195,3 +195,10 @@ def _vanished(service: str, count: int, failed: int) -> str:
 
 def _rows(count: int) -> str:
     return "There was 1 row" if count == 1 else f"There were {count} rows"
+
+
+def _by_service(conn: Connection) -> dict[tuple[str, str], list[Entry]]:
+    found: dict[tuple[str, str], list[Entry]] = {}
+    for entry in schedule.subscribed(conn):
+        found.setdefault((entry.address.account, entry.address.service), []).append(entry)
+    return found
