@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.support.ejabberd",
     "tests.support.postgresql",
     "tests.support.cached",
+    "tests.support.callbacks",
     "tests.support.daemon",
     "tests.support.usermanager",
     "tests.support.sandboxed",

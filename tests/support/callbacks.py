@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -61,3 +62,15 @@ def watched() -> Iterator[Callbacks]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(asyncio.Handle, "_run", measured)
         yield found
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Nobody looks for cycles meanwhile: what goes goes by itself, and what a look takes falls on no callback.
+
+    It is the more the more tests have run.
+    """
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()

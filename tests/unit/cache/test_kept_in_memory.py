@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import weakref
-from collections.abc import Iterator
 
 import pytest
 
@@ -26,15 +24,6 @@ from .blog import BLOG, MICROBLOG, PUBSUB, followed
 # It counts what was touched, of so many nodes (below).
 COUNTED = {"Versions._counted"}
 BOB = "bob@example.org"
-
-
-@pytest.fixture
-def uncollected() -> Iterator[None]:
-    """What goes meanwhile goes by itself, not because somebody looked for cycles."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 async def test_nothing_is_kept_of_a_node_that_was_forgotten(cached: Make) -> None:

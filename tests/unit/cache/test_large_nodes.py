@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -21,18 +19,11 @@ from tests.support.stored import publish
 
 from .blog import PUBSUB
 
+pytestmark = pytest.mark.usefixtures("uncollected")
+
 ITEMS = 20_000
 NODES = 8_000
 ADDRESS = Address(ALICE, PUBSUB, "blog")
-
-
-@pytest.fixture(autouse=True)
-def _no_collector() -> Iterator[None]:
-    """What the collector takes falls on whoever is running, and is the more the more tests have run."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 @pytest.mark.sqlite

@@ -48,6 +48,24 @@ async def recovered(cache: Cached) -> None:
     await cache.idle()
 
 
+async def refused(cache: Cached, service: Service) -> None:
+    """Have the service refuse a read, and the database what that means."""
+    service.configure(MICROBLOG, notify=False, access_model="whitelist")
+    await refuse(cache, everything=True)
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG, policy="network")
+
+
+async def out_of_sight(cache: Cached, service: Service) -> Owner:
+    """Have a view lose all its items by that."""
+    owner = await Owner.create(cache.house)
+    await owner.view.start()
+    await refused(cache, service)
+    await owner.view.settled()
+    assert owner.ids == []
+    return owner
+
+
 async def is_live(cache: Cached, service: Service) -> bool:
     """Whether the cache has what the service has, and says so."""
     items, _, info = await cache.read(PUBSUB, MICROBLOG, policy="cache")
@@ -162,10 +180,7 @@ async def test_a_new_node_is_looked_at_where_the_database_works_again_before_tha
 
 async def test_a_reader_is_told_what_the_service_said(cached: Make) -> None:
     cache, service = await followed(cached, World())
-    service.configure(MICROBLOG, notify=False, access_model="whitelist")
-    await refuse(cache, everything=True)
-    with pytest.raises(errors.Denied):
-        await cache.read(PUBSUB, MICROBLOG, policy="network")
+    await refused(cache, service)
     await recovered(cache)
     assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
     assert not [*cache.house.nodes.suspected]
@@ -216,23 +231,13 @@ async def test_a_page_of_a_search_in_memory_is_not_shown_any_more(cached: Make) 
         return cast("Copied", answer[0]).items
 
     assert await found()
-    closed(service)
-    await refuse(cache, everything=True)
-    with pytest.raises(errors.Denied):
-        await cache.read(PUBSUB, MICROBLOG, policy="network")
+    await refused(cache, service)
     assert await found() == []
 
 
 async def test_what_was_hidden_in_vain_is_shown_again(cached: Make) -> None:
     cache, service = await followed(cached, World())
-    owner = await Owner.create(cache.house)
-    await owner.view.start()
-    closed(service)
-    await refuse(cache, everything=True)
-    with pytest.raises(errors.Denied):
-        await cache.read(PUBSUB, MICROBLOG, policy="network")
-    await owner.view.settled()
-    assert owner.ids == []
+    owner = await out_of_sight(cache, service)
     service.configure(MICROBLOG, notify=False, access_model="open")
     await recovered(cache)
     assert await owner.settled() == await owner.fresh()
@@ -241,10 +246,7 @@ async def test_what_was_hidden_in_vain_is_shown_again(cached: Make) -> None:
 
 async def test_it_stays_hidden_until_the_service_was_asked_again(cached: Make) -> None:
     cache, service = await followed(cached, World())
-    closed(service)
-    await refuse(cache, everything=True)
-    with pytest.raises(errors.Denied):
-        await cache.read(PUBSUB, MICROBLOG, policy="network")
+    await refused(cache, service)
     service.hold()
     await refuse(cache, everything=False)
     await cache.house.unwritten.settled()
@@ -353,14 +355,7 @@ async def test_a_service_is_asked_again_though_whoever_heard_its_answer_gave_up(
 
 async def test_a_view_shows_again_what_was_proved_meanwhile(cached: Make) -> None:
     cache, service = await followed(cached, World())
-    owner = await Owner.create(cache.house)
-    await owner.view.start()
-    closed(service)
-    await refuse(cache, everything=True)
-    with pytest.raises(errors.Denied):
-        await cache.read(PUBSUB, MICROBLOG, policy="network")
-    await owner.view.settled()
-    assert owner.ids == []
+    owner = await out_of_sight(cache, service)
     service.configure(MICROBLOG, notify=False, access_model="open")
     await cache.read(PUBSUB, MICROBLOG, policy="network")
     assert len(await owner.fresh()) == 3

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +14,8 @@ from pubsub_cached.xmpp.port import Endpoint
 from pubsub_cached.xmpp.session import Session
 from tests.support.callbacks import watched
 from tests.support.recorder import Recorder
+
+pytestmark = pytest.mark.usefixtures("uncollected")
 
 ACCOUNT = "alice@localhost"
 ITEMS = 2_000
@@ -76,15 +76,6 @@ class Answered(Client):
 
     def request(self, kind: str, to: str, id_: str, child: ET.Element) -> None:
         self._server.say(REPLY.format(id_, self._answer))
-
-
-@pytest.fixture(autouse=True)
-def _no_collector() -> Iterator[None]:
-    """What the collector takes falls on whoever is running, and is the more the more tests have run."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def answered(answer: str) -> Session:

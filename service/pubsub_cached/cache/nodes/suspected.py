@@ -1,7 +1,8 @@
 """Nodes that are not what their rows say, of which that is not written down yet: the database may fail for hours.
 
-Readers believe it at once. What is only doubtful is stale; what a service has refused, or has no more, is not shown at
-all. Source: the coherence model, "Unit and states" and "What the protocol forces".
+Readers believe it at once. What is only doubtful is stale, and so is an own node that is gone; what another's service
+has refused, or has no more, is not shown at all. Source: the coherence model, "Unit and states" and "What the protocol
+forces".
 """
 
 from __future__ import annotations
