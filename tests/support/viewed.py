@@ -7,7 +7,8 @@ from typing import Any
 
 from pubsub_cached.cache.house import House
 from pubsub_cached.cache.options import SearchOptions, ViewOptions
-from pubsub_cached.cache.views.view import Change, View
+from pubsub_cached.cache.views.telling import Change
+from pubsub_cached.cache.views.view import View
 from pubsub_cached.records import ItemRecord
 
 from .cached import answered

@@ -13,7 +13,7 @@ from ..records import ITEM, ItemRecord
 from .options import Table
 
 if TYPE_CHECKING:
-    from ..cache.views.view import Change
+    from ..cache.views.telling import Change
     from ..cache.views.view import View as CachedView
 
 RANGE_AT_MOST = 500

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pubsub_cached.cache.views.window import Holding, Window
+from pubsub_cached.cache.views.telling import Holding
+from pubsub_cached.cache.views.window import Window
 from pubsub_cached.store.search.members import Member, Place
 
 

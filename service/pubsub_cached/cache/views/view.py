@@ -1,9 +1,8 @@
 """A view: a query whose first items its owner holds, kept what a fresh search would find.
 
 What is committed says which items it touched (``store.touched``); of these alone the database is asked whether they
-are members and where they stand (``window``). What the owner holds (``Holding``) is then brought to what the window
-is, in steps: what left, what changed or moved, what is new. Records are read when they are told, so what is told is
-never older than the reason for telling it, and how much waits is bounded by the window.
+are members and where they stand (``window``). What the owner holds is then brought to what the window is
+(``telling``), so that how much waits is bounded by the window.
 
 A reading may see commits that nothing was said of yet. That does no harm: what they touched is looked at again when
 it is said, and everything else is as the reading shows it.
@@ -13,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable
 from typing import Literal, Protocol
 
 from ... import errors
@@ -22,17 +21,13 @@ from ...pace import Pace
 from ...records import ItemRecord
 from ...store.search.members import Member, Place
 from ...store.touched import Touched
-from ..replies import fitting
-from .window import Holding, Window
+from .telling import Listener, Records, Telling
+from .window import Window
 
 log = logging.getLogger(__name__)
 
 ViewState = Literal["stopped", "starting", "running"]
-Change = Literal["added", "changed"]
 
-# Items of one signal, and their bytes: as a reply.
-BATCH = 100
-BATCH_BYTES = 900_000
 # The first change is told at once, those of the next so many seconds together.
 PAUSE_SECONDS = 0.1
 # With more items touched than this the owner begins anew.
@@ -46,7 +41,7 @@ RETRY_FIRST = 1.0
 RETRY_LONGEST = 60.0
 
 
-class Source(Protocol):
+class Source(Records, Protocol):
     """The members of a query in their order. All may raise Timeout and DatabaseError.
 
     independent: an item's place depends on nothing but the item. Otherwise there is nothing ``following`` but the
@@ -64,12 +59,6 @@ class Source(Protocol):
         None: any change may make others members, so begin anew.
         """
 
-    async def records(self, rows: Sequence[int], max_bytes: int) -> tuple[dict[str, ItemRecord], int]:
-        """Items of the first rows by key, as far as they are there to be shown, and how many rows these are.
-
-        max_bytes: of their texts, unless it is one item.
-        """
-
     async def range(self, offset: int, count: int) -> list[ItemRecord]:
         """Members from a position on, each with its ``index``."""
 
@@ -78,25 +67,6 @@ class Source(Protocol):
 
     def concerns(self, address: Address) -> bool:
         """Whether an item of this node may be a member at all."""
-
-
-class Listener(Protocol):
-    """The owner of a view, at the other end of the bus."""
-
-    def items(self, change: Change, items: list[ItemRecord]) -> None:
-        """Each is to be taken out if it is held, and put in at its ``index``, one after the other."""
-
-    def removed(self, keys: list[str]) -> None:
-        """These are to be taken out."""
-
-    def ready(self, total: int) -> None:
-        """All of the window was told."""
-
-    def reset(self) -> None:
-        """All are to be taken out."""
-
-    async def attentive(self) -> None:
-        """Return once the owner has read enough of what it was sent to be sent more."""
 
 
 class View:
@@ -115,8 +85,7 @@ class View:
         self._size = size
         self._pause = pause
         self._window = Window(size)
-        self._holding = Holding()
-        self._changed: set[str] = set()
+        self._telling = Telling()
         self._touched = Touched()
         self._woken = asyncio.Event()
         self._told = asyncio.Event()
@@ -266,7 +235,7 @@ class View:
         pace, parts = Pace(), list[tuple[Touched, set[str]]]()
         for part in touched.parts(AT_ONCE):
             parts.append((part, part.keys()))
-            self._changed |= parts[-1][1]
+            self._telling.changed |= parts[-1][1]
             await pace.kept()
         if self._window.size != self._size:
             self._window.resize(self._size)
@@ -282,7 +251,7 @@ class View:
                 self._window.extend(*await self._source.following(self._window.bound, lacking))
             return
         await self._read_anew()
-        if many and self._differs():
+        if many and self._telling.differs(self._window):
             self._forget()
 
     async def _look(self, touched: Touched, at: set[str]) -> bool:
@@ -305,17 +274,10 @@ class View:
         self._owes_ready |= window.size != self._window.size
         self._window = window
 
-    def _differs(self) -> bool:
-        keys = self._window.keys
-        return keys != self._holding.keys or not self._changed.isdisjoint(keys)
-
     def _forget(self) -> None:
-        self._holding = Holding()
-        self._changed.clear()
+        self._telling.forget()
         self._owes_ready = True
         self.listener.reset()
-
-    # Telling
 
     async def _say_ready(self) -> None:
         total = len(self._window) if self._window.complete else await self._count(COUNTED_AT_MOST)
@@ -328,46 +290,7 @@ class View:
         pace = Pace()
         while self._touched.count <= PENDING_AT_MOST:
             await self.listener.attentive()
-            if not await self._batch():
+            if not await self._telling.batch(self._window, self._source, self.listener):
                 return True
             await pace.kept()
         return False
-
-    async def _batch(self) -> bool:
-        """Tell one signal; False when there is nothing to tell."""
-        wanted = self._window.keys
-        if gone := self._holding.remove(frozenset(wanted), BATCH):
-            self._changed.difference_update(gone)
-            self.listener.removed(gone)
-            return True
-        held = frozenset(self._holding.keys)
-        self._changed &= held
-        if changes := self._holding.changes(wanted, self._changed):
-            await self._send("changed", wanted, changes[:BATCH], changes)
-            return True
-        new = [key for key in wanted if key not in held]
-        if new:
-            await self._send("added", wanted, new[:BATCH], ())
-        return bool(new)
-
-    async def _send(
-        self,
-        change: Change,
-        wanted: Sequence[str],
-        keys: Sequence[str],
-        waiting: Collection[str],
-    ) -> None:
-        found, looked = await self._source.records([self._window.row(key) for key in keys], BATCH_BYTES)
-        keys = keys[:looked]
-        for key in keys:
-            if key not in found:
-                # Gone since, which will be said in a moment.
-                self._window.drop(key)
-        sent = [key for key in keys if key in found]
-        sent = sent[: fitting([found[key] for key in sent], BATCH_BYTES)]
-        self._changed.difference_update(sent)
-        placed = self._holding.put(wanted, frozenset(sent), frozenset(waiting))
-        for key, index in placed:
-            found[key]["index"] = index
-        if placed:
-            self.listener.items(change, [found[key] for key, _ in placed])

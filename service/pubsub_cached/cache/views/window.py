@@ -1,7 +1,6 @@
-"""The window of a view: the first members of a query in order, by their places alone; and what its owner holds.
+"""The window of a view: the first members of a query in order, by their places alone.
 
-Neither knows a database or the bus. Invariants, which hold between any two calls, for all items that are not still to
-be looked at:
+It knows no database. Invariants, which hold between any two calls, for all items that are not still to be looked at:
 
 - every item in the window is a member, and at its place;
 - every member that is not in the window comes after ``bound``, and there is none when ``bound`` is None;
@@ -97,53 +96,6 @@ class Window:
         while len(self._members) > self.size:
             del self._held[self._members.pop().key]
             self.bound = self._members[-1].place
-
-
-class Holding:
-    """What the owner holds once it has applied all that it was told, in order: a list of keys."""
-
-    def __init__(self) -> None:
-        self.keys: list[str] = []
-
-    def remove(self, wanted: Collection[str], most: int) -> list[str]:
-        """Take out up to ``most`` keys that are not wanted; those to tell as removed."""
-        gone = [key for key in self.keys if key not in wanted][:most]
-        leaving = frozenset(gone)
-        self.keys = [key for key in self.keys if key not in leaving]
-        return gone
-
-    def changes(self, wanted: Sequence[str], changed: Collection[str]) -> list[str]:
-        """The keys to tell as changed, in their order, when all it holds is wanted.
-
-        Those that changed, and those that stand elsewhere: what changed is all that moves by itself, so the
-        others are compared only where that does not explain the order.
-        """
-        held = frozenset(self.keys)
-        there = [key for key in wanted if key in held]
-        if [key for key in there if key not in changed] != [key for key in self.keys if key not in changed]:
-            moved = {key for key, other in zip(there, self.keys, strict=True) if key != other}
-            return [key for key in there if key in moved or key in changed]
-        return [key for key in there if key in changed]
-
-    def put(self, wanted: Sequence[str], placed: Collection[str], waiting: Collection[str]) -> list[tuple[str, int]]:
-        """Have the keys ``placed`` stand where they are wanted; each with the index to insert it at, in their order.
-
-        Each is taken out first where it is held. waiting: keys that are held, but not yet where they are wanted.
-        """
-        held = set(self.keys)
-        told: list[tuple[str, int]] = []
-        before: str | None = None
-        for key in wanted:
-            if key in placed:
-                if key in held:
-                    self.keys.remove(key)
-                index = 0 if before is None else self.keys.index(before) + 1
-                self.keys.insert(index, key)
-                told.append((key, index))
-                before = key
-            elif key in held and key not in waiting:
-                before = key
-        return told
 
 
 def _place(member: Member) -> Place:
