@@ -91,15 +91,32 @@ def test_any_nodes(db: Database, seed: int) -> None:
         assert set(found) == {part for part in told if part.account in ACCOUNTS[1:]}
 
 
-def steps(conn: Connection) -> list[str]:
-    """How the database goes about all nodes."""
+def heard(conn: Connection, shown: Shown) -> tuple[str, Any]:
+    """What the database is asked about all nodes, with its arguments."""
     Prepared.heard[conn] = ran = []
     try:
-        scope._all(Shown(tuple(KEPT))).all(conn)
+        scope._all(shown).all(conn)
     finally:
         del Prepared.heard[conn]
     ((statement, given),) = ran
+    return statement, given
+
+
+def steps(conn: Connection) -> list[str]:
+    """How the database goes about all nodes."""
+    statement, given = heard(conn, Shown(tuple(KEPT)))
     return dialect.of(conn).plan(conn, statement, explain.arguments(given))
+
+
+def test_a_statement_is_no_longer_where_many_nodes_are_hidden(db: Database) -> None:
+    """While the database fails that may be thousands, and more than it takes parameters."""
+
+    def asked(count: int) -> tuple[str, int]:
+        hidden = frozenset(Address(ACCOUNTS[0], "s", f"n{number}") for number in range(count))
+        statement, given = db.read(heard, Shown(tuple(KEPT), None, hidden))
+        return statement, len(given)
+
+    assert asked(3000) == asked(1)
 
 
 @pytest.mark.parametrize("states", [("live",), STATES], ids=["one state", "several"])

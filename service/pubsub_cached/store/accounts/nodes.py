@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, func, insert, or_, select
 from sqlalchemy import update as change
 
 from ... import errors
 from ...address import Address
 from .. import whose
+from ..listed import rows
 from ..models import Account, Counter, Item, Node
 from ..rows import KEPT, UNPROVED, NodeRow, NodesQuery
 from ..statement import Prepared, Row
@@ -123,6 +124,13 @@ def listing(conn: Connection, query: NodesQuery) -> list[NodeRow]:
     if query.after_id is not None:
         statement = statement.where(Node.id > query.after_id)
     return [_node(row) for row in conn.execute(statement.order_by(Node.id).limit(query.limit))]
+
+
+def among(addresses: Collection[Address]) -> ColumnElement[bool]:
+    """Whether a node is at one of these addresses."""
+    account, service, node = (given := rows(sorted(addresses), 3)).c
+    here = select(Node.id).select_from(given).join(Account, Account.jid == account)
+    return Node.id.in_(here.join(Node, and_(Node.account_id == Account.id, Node.service == service, Node.node == node)))
 
 
 def run(conn: Connection) -> list[NodeRow]:

@@ -13,7 +13,6 @@ from sqlalchemy import (
     Connection,
     Select,
     Text,
-    and_,
     bindparam,
     case,
     column,
@@ -27,6 +26,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from ...address import Address
 from .. import dialect, whose
+from ..accounts import nodes as node_store
 from ..database import TooMuch
 from ..models import Account, Node
 from ..rows import UNPROVED
@@ -234,14 +234,7 @@ def shown(nodes: Shown) -> tuple[Truth, ...]:
     )
     if nodes.analysers is not None:
         conditions += (Node.analyser.in_(_each(nodes.analysers)),)
-    return (*conditions, Node.id.not_in(_at(nodes.hidden))) if nodes.hidden else conditions
-
-
-def _at(addresses: Iterable[Address]) -> Select[Any]:
-    """The nodes at these addresses."""
-    named = constants(column("jid", Text), column("service", Text), column("node", Text)).data(sorted(addresses)).cte()
-    same = (Account.jid == named.c.jid, Node.service == named.c.service, Node.node == named.c.node)
-    return select(Node.id).join(Account, Account.id == Node.account_id).join(named, and_(*same))
+    return (*conditions, ~node_store.among(nodes.hidden)) if nodes.hidden else conditions
 
 
 def _each(values: Iterable[str]) -> list[BindParameter[str]]:
