@@ -1,22 +1,19 @@
-"""All analysers in one place: which one a node has, and an item through its parser."""
+"""All analysers in one place: which one a node has, and whose parser an item gets."""
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import logging
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
 
-from .. import documents
 from ..errors import Conflict, NotRegistered
 from ..records import AnalyserRecord
 from . import matching, xml
 from .definition import Analysis, Definition, Subject, checked
 from .item import Item, ItemContext, Parsed
+from .parse import Begun, InHand, finish
 from .scrubs import Scrubs
 
 __all__ = ["Definition", "ItemContext", "Matched", "Origin", "Parsed", "Registry", "Subject"]
@@ -32,8 +29,6 @@ Definitions = list[Definition]
 Callbacks = list[Callable[[str, bool], None]]
 StateCallbacks = list[Callable[[str], None]]
 Entries = list["Entry"]
-# An item in the hands of its parser, or what is stored of one that nothing reads.
-Begun = Parsed | tuple[Definition | None, Item]
 
 
 class Matched(msgspec.Struct, frozen=True):
@@ -204,44 +199,7 @@ class Registry:
 
         analyser: a name, "" for a node that has none.
         """
-        return self.finish(self.begin(analyser, context))
-
-    def finish(self, begun: Begun) -> Parsed:
-        """What is begun through its parser, as by ``parse``."""
-        if isinstance(begun, Parsed):
-            return begun
-        definition, item = begun
-        if definition is None or definition.parser is None or definition.name in self._deferred:
-            return item.parsed(deferred=definition is not None and definition.name in self._deferred)
-        try:
-            return item.parsed(_encoded(definition.parser(item)))
-        except KeyboardInterrupt:
-            raise
-        # A library in Rust that panics, or a plugin that calls sys.exit, raises no Exception.
-        except BaseException as error:
-            return _failed(definition, item, error)
-
-    async def parse_deferred(self, analyser: str, context: ItemContext, most: int) -> Parsed:
-        """An item through a parser that is a coroutine; raises nothing but CancelledError.
-
-        most: bytes that the document may have.
-        """
-        begun = self.begin(analyser, context)
-        if isinstance(begun, Parsed):
-            return begun
-        definition, item = begun
-        if definition is None or definition.parser is None:
-            return item.parsed()
-        try:
-            result = definition.parser(item)
-            data = _encoded(await result if inspect.isawaitable(result) else result)
-            if data is not None and len(data.encode()) > most:
-                raise OverflowError(f"a parser returns at most {most} bytes")
-            return item.parsed(data)
-        except (KeyboardInterrupt, asyncio.CancelledError):
-            raise
-        except BaseException as error:
-            return _failed(definition, item, error)
+        return finish(self.begin(analyser, context))
 
     def parser(self, analyser: str, namespace: str) -> str:
         """The name of the analyser whose parser gets such an item of a node that has this one; "" for none."""
@@ -266,8 +224,8 @@ class Registry:
             definition, type, subtype = taken, taken.type, taken.subtype
         elif definition is not None:
             type, subtype = context.type or definition.type, context.subtype or definition.subtype
+        deferred = definition is not None and definition.name in self._deferred
         if scrub is None and (definition is None or definition.parser is None):
-            deferred = definition is not None and definition.name in self._deferred
             return Parsed(payload=context.payload, type=type, subtype=subtype, deferred=deferred)
         try:
             element = xml.parse(context.payload)
@@ -279,7 +237,7 @@ class Registry:
         if scrub is not None and scrub(element):
             item.scrubbed = True
             item.payload = xml.serialise(element)
-        return definition, item
+        return InHand(definition, item, deferred)
 
     def _definitions(self) -> Definitions:
         return [entry.definition for entry in self._entries.values() if entry.definition is not None]
@@ -313,33 +271,6 @@ class Registry:
 def _may_replace(before: Entry, origin: Origin, owner: str) -> bool:
     """Whether a name changes hands: only on the bus, to its owner, or when it has none."""
     return before.origin == "bus" and origin == "bus" and before.owner in ("", owner)
-
-
-def _failed(definition: Definition, item: Item, error: BaseException) -> Parsed:
-    """An item whose parser failed, which concerns nothing but this item."""
-    # The message may quote the payload, so the log gets neither it nor a traceback with it.
-    stack = traceback.extract_tb(error.__traceback__)
-    log.warning(
-        "the parser of analyser '%s' failed: %s in line %s of %s",
-        definition.name,
-        type(error).__name__,
-        stack[-1].lineno,
-        stack[-1].filename,
-    )
-    log.debug("the calls that led there: %s", "".join(stack.format()))
-    item.error(f"The parser of '{definition.name}' failed: {type(error).__name__}.")
-    return item.parsed()
-
-
-def _encoded(result: object) -> str | None:
-    if result is None:
-        return None
-    if inspect.iscoroutine(result):
-        result.close()
-        raise TypeError("a parser that gives a coroutine is declared with 'async def'")
-    if not isinstance(result, (msgspec.Struct, Mapping)):
-        raise TypeError(f"a parser returns a mapping or a struct, not {type(result).__name__}")
-    return documents.stored(result)
 
 
 def _record(entry: Entry) -> AnalyserRecord:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from ...analysers.item import ItemContext, Parsed
+from ...analysers.parse import finish_deferred
 from ...analysers.registry import Registry
 from .deferred import RESULT_AT_MOST, SECONDS, Deferred, Unanswered
 
@@ -31,7 +32,7 @@ class Coroutine(Deferred):
         async with self.slots:
             if not self.usable:
                 raise Unanswered(tried=False)
-            task = asyncio.create_task(self._registry.parse_deferred(self.name, context, RESULT_AT_MOST))
+            task = asyncio.create_task(finish_deferred(self._registry.begin(self.name, context), RESULT_AT_MOST))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
             try:

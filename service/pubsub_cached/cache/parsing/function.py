@@ -7,7 +7,8 @@ import logging
 from collections import defaultdict
 
 from ...analysers.item import ItemContext, Parsed
-from ...analysers.registry import Begun, Registry
+from ...analysers.parse import Begun, finish
+from ...analysers.registry import Registry
 from ...threads import in_thread
 from .deferred import AT_ONCE, FAILURES_AT_MOST, SECONDS
 
@@ -64,7 +65,7 @@ class Functions:
             def work() -> Parsed:
                 begun.append(self._registry.begin(analyser, context))
                 if is_asked:
-                    return self._registry.finish(begun[0])
+                    return finish(begun[0])
                 return _unread(begun, f"The parser of '{name}' is suspended; Reanalyse parses this once it is active.")
 
             running = in_thread(work, "parser")
@@ -103,6 +104,6 @@ def _unread(begun: list[Begun], error: str) -> Parsed:
         return Parsed(payload="", errors=(error,))
     if isinstance(begun[0], Parsed):
         return begun[0]
-    _, item = begun[0]
+    item = begun[0].item
     item.error(error)
     return item.parsed(deferred=True)

@@ -121,7 +121,7 @@ class Parsing:
         analyser = matched.definition.name if matched.definition is not None else ""
         context = ItemContext(address, "", payload, namespace)
         begun = self._registry.begin(analyser, context)
-        kept = begun if isinstance(begun, Parsed) else begun[1]
+        kept = begun if isinstance(begun, Parsed) else begun.item
         if kept.payload != payload:
             raise NotSupported(
                 "The payload holds a password, which is never stored, so it can't wait; publish without 'queue'."
