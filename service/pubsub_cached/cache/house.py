@@ -200,7 +200,7 @@ class House:
             self.proofs,
             clock,
         )
-        self.node_reads = NodeReads(store, self.changes)
+        self.node_reads = NodeReads(store, self.changes, self.nodes.suspected)
         self.discovery = Discovery(self.accounts)
         self.searches = Searches(store, self.accounts, clock, self.reads.pages, self.nodes.suspected)
         self.exports = Exports(store, self.searches, self.jobs)

@@ -174,13 +174,14 @@ class NodesWanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodesQuery(NodesWanted, frozen=True, kw_only=True):
-    """Which nodes to list. analysers: only nodes of these, None for all.
+    """Which nodes to list. analysers: only nodes of these, None for all. doubtful: those of any state.
 
     run: only those of accounts that are run, else of all that the daemon has (``whose``).
     """
 
     limit: int = 500
     analysers: frozenset[str] | None = None
+    doubtful: frozenset[Address] = frozenset()
     after_id: int | None = None
     run: bool = False
 

@@ -11,7 +11,7 @@ import pytest
 from pubsub_cached import errors
 from pubsub_cached.analysers.definition import Analysis, Definition, Subject
 from pubsub_cached.cache.jobs import JobFailed
-from pubsub_cached.cache.options import PurgeFilter, SearchOptions
+from pubsub_cached.cache.options import NodesFilter, PurgeFilter, SearchOptions
 from pubsub_cached.cache.revalidation import unwritten
 from pubsub_cached.records import ItemRecord
 from pubsub_cached.store.search import search as store_search
@@ -221,6 +221,45 @@ async def test_no_search_view_or_export_shows_it(cached: Make, happens: Callable
         assert len(rows) == 1
     await recovered(cache)
     assert owner.ids == ["other"]
+
+
+@pytest.mark.parametrize("happens", [closed, deleted])
+async def test_its_node_says_so(cached: Make, happens: Callable[[Service], None]) -> None:
+    cache, service = await followed(cached, World())
+    reads, before = cache.house.node_reads, await cache.node(PUBSUB, MICROBLOG)
+    happens(service)
+    await refuse(cache, everything=True)
+    cache.told.clear()
+    with pytest.raises(errors.PubSubCachedError):
+        await cache.read(PUBSUB, MICROBLOG, policy="network")
+    assert cache.told == [(BLOG, "updated")]
+    said = await cache.node(PUBSUB, MICROBLOG)
+    assert said == before | {"state": "stale", "reason": "unproved"}
+    for filter_, listed in (
+        (NodesFilter(), [said]),
+        (NodesFilter(state="live"), []),
+        (NodesFilter(state="stale"), [said]),
+    ):
+        assert await reads.listing(filter_) == (listed, "")
+    assert (await reads.changes(BLOG, 0, 500))[::3] == ([], False)
+    await recovered(cache)
+    after = await cache.node(PUBSUB, MICROBLOG)
+    assert await reads.listing(NodesFilter(state=after["state"])) == ([after], "")
+    assert after["state"] in ("denied", "gone")
+    assert cache.told[-1] == (BLOG, after["state"])
+
+
+async def test_a_node_is_stale_of_which_an_event_could_not_be_stored(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    await refuse(cache, everything=True)
+    cache.told.clear()
+    service.publish(MICROBLOG, "new", ENTRY.format("new"))
+    with pytest.raises(errors.DatabaseError):
+        await cache.idle()
+    assert cache.told == [(BLOG, "updated")]
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "stale"
+    await recovered(cache)
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "live"
 
 
 async def test_a_page_of_a_search_in_memory_is_not_shown_any_more(cached: Make) -> None:

@@ -61,7 +61,7 @@ class Nodes:
         self._clock = clock
         self.privacy = privacy
         self._jitter = jitter
-        self.suspected = Suspected(proofs)
+        self.suspected = Suspected(proofs, changes)
         # What failed reads mean, being written down.
         self._noting: set[asyncio.Task[None]] = set()
         # Has an agent say what a node is; set by whoever asks agents.

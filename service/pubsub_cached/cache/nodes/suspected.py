@@ -1,8 +1,8 @@
 """Nodes that are not what their rows say, of which that is not written down yet: the database may fail for hours.
 
 Readers believe it at once. What is only doubtful is stale, and so is an own node that is gone; what another's service
-has refused, or has no more, is not shown at all. Source: the coherence model, "Unit and states" and "What the protocol
-forces".
+has refused, or has no more, is unproved: nothing of it is shown. Source: the coherence model, "Unit and states" and
+"What the protocol forces".
 """
 
 from __future__ import annotations
@@ -12,9 +12,13 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from msgspec.structs import replace
+
 from ... import errors
 from ...address import Address
 from ...store.database import AccountInUse
+from ...store.rows import KEPT, UNPROVED, NodeRow
+from ..changes import Changes
 from .proofs import Proofs
 
 # There is nothing to be written down, at least not by this daemon.
@@ -24,12 +28,14 @@ _NOTHING = (errors.NoSuchNode, errors.NoSuchAccount, AccountInUse)
 class Suspected:
     """Those nodes; on_hidden: called with all that are not to be shown, where these are others for longer."""
 
-    def __init__(self, proofs: Proofs) -> None:
+    def __init__(self, proofs: Proofs, changes: Changes) -> None:
         self.on_hidden: list[Callable[[frozenset[Address]], None]] = []
         self._proofs = proofs
+        self._changes = changes
         # Each with the last that came up of it.
         self._nodes: dict[Address, object] = {}
-        self._told = frozenset[Address]()
+        # Those of which everybody was told, and whether they were hidden.
+        self._told: dict[Address, bool] = {}
 
     def __contains__(self, address: Address) -> bool:
         return address in self._nodes
@@ -41,6 +47,14 @@ class Suspected:
     def hidden(self) -> frozenset[Address]:
         """Those of which nothing is to be shown until a read succeeds."""
         return frozenset(address for address in self._nodes if self._proofs.in_doubt(address))
+
+    def seen(self, node: NodeRow) -> NodeRow:
+        """A row as it is shown to readers."""
+        if node.address not in self._nodes or node.state not in KEPT - {"syncing"}:
+            return node
+        if self._proofs.in_doubt(node.address):
+            return replace(node, state="stale", reason=UNPROVED)
+        return replace(node, state="stale") if node.state in ("live", "polled") else node
 
     def until(self, address: Address, written: asyncio.Future[Any]) -> None:
         """Until what has come up of a node is written down, whoever waits for that, or for as long as it is not."""
@@ -67,8 +81,11 @@ class Suspected:
 
     def tell(self) -> None:
         """What is in doubt may be different, and with that what is not to be shown."""
+        before, self._told = self._told, {address: self._proofs.in_doubt(address) for address in self._nodes}
         hidden = self.hidden
-        if hidden != self._told:
-            self._told = hidden
+        if hidden != frozenset(address for address, was_hidden in before.items() if was_hidden):
             for callback in self.on_hidden:
                 callback(hidden)
+        for address in before | self._told:
+            if before.get(address) != self._told.get(address):
+                self._changes.node(address, "updated")

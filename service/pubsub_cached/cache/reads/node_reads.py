@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection
@@ -17,22 +18,24 @@ from ...store.store import Store
 from .. import cursor as cursors
 from ..changes import Changes
 from ..nodes import refusals
+from ..nodes.suspected import Suspected
 from ..options import NodesFilter
 
 
 class NodeReads:
     """Answers reads of nodes."""
 
-    def __init__(self, store: Store, changes: Changes) -> None:
+    def __init__(self, store: Store, changes: Changes, suspected: Suspected) -> None:
         self._store = store
         self._changes = changes
+        self._suspected = suspected
 
     async def get(self, address: Address) -> NodeRecord:
         """One node. Raises NoSuchNode when there is no row of it."""
         found = await self._store.read(_one, address)
         if found is None:
             raise errors.NoSuchNode(f"The cache knows no node {address}; read it with GetItems first.")
-        return record(*found)
+        return self._record(*found)
 
     async def listing(self, chosen: NodesFilter) -> tuple[list[NodeRecord], str]:
         """Nodes in a stable order, and a cursor, "" at the end. Raises InvalidCursor, InvalidJid."""
@@ -40,22 +43,27 @@ class NodeReads:
         after = cursors.decode(purpose, chosen.cursor) if chosen.cursor else None
         if after is not None and not isinstance(after, int):
             raise cursors.invalid(chosen.cursor)
-        rows = await self._store.read(_many, _query(chosen, after))
+        rows = await self._store.read(_many, _query(chosen, after, frozenset(self._suspected)))
         more = len(rows) > chosen.limit
         rows = rows[: chosen.limit]
         cursor = cursors.encode(purpose, rows[-1][0].id) if more else ""
-        return [record(*found) for found in rows], cursor
+        found = [self._record(*found) for found in rows]
+        # Of those that are not what their rows say some are in another state.
+        return [each for each in found if chosen.state in (None, each["state"])], cursor
 
     async def changes(self, address: Address, since: int, limit: int) -> tuple[list[str], list[str], int, bool]:
         """Ids changed and removed after a revision, the revision reached, and whether that is all.
 
         Raises NoSuchNode, Denied.
         """
-        return await self._store.read(_changed, address, since, limit)
+        return await self._store.read(_changed, address, since, limit, self._suspected.seen)
 
     async def set_flags(self, address: Address, ids: list[str], add: list[str], remove: list[str]) -> None:
         """Set and clear local marks of items. Raises InvalidArgs for a flag that is no word."""
         await self._changes.items_after(address, self._store.write(item_store.set_flags, address, ids, add, remove))
+
+    def _record(self, row: NodeRow, unread: int) -> NodeRecord:
+        return record(self._suspected.seen(row), unread)
 
 
 def record(row: NodeRow, unread: int) -> NodeRecord:
@@ -88,8 +96,11 @@ def record(row: NodeRow, unread: int) -> NodeRecord:
     return known
 
 
-def _changed(connection: Connection, address: Address, since: int, limit: int) -> change_store.Changes:
+def _changed(
+    connection: Connection, address: Address, since: int, limit: int, seen: Callable[[NodeRow], NodeRow]
+) -> change_store.Changes:
     row = node_store.find(connection, address)
+    row = None if row is None else seen(row)
     if row is not None and row.state in ("denied", "gone"):
         raise refusals.of_node(row)
     found = change_store.since(connection, address, since, limit)
@@ -112,9 +123,9 @@ def _wanted(chosen: NodesFilter) -> dict[str, Any]:
     return {name: getattr(chosen, name) for name in NodesWanted.__struct_fields__}
 
 
-def _query(chosen: NodesFilter, after: int | None) -> NodesQuery:
+def _query(chosen: NodesFilter, after: int | None, doubtful: frozenset[Address]) -> NodesQuery:
     wanted = _wanted(chosen) | {
         "account": jid.bare(chosen.account) if chosen.account else None,
         "service": jid.normalise(chosen.service) if chosen.service else None,
     }
-    return NodesQuery(**wanted, analysers=chosen.analysers, limit=chosen.limit + 1, after_id=after)
+    return NodesQuery(**wanted, analysers=chosen.analysers, doubtful=doubtful, limit=chosen.limit + 1, after_id=after)

@@ -108,12 +108,14 @@ def listing(conn: Connection, query: NodesQuery) -> list[NodeRow]:
         Node.type: query.type,
         Node.subtype: query.subtype,
         Node.analyser: query.analyser,
-        Node.state: query.state,
         Node.subscribed: query.subscribed,
     }
     for column, wanted in equal.items():
         if wanted is not None:
             statement = statement.where(column == wanted)
+    if query.state is not None:
+        state = Node.state == query.state
+        statement = statement.where(or_(state, among(query.doubtful)) if query.doubtful else state)
     if query.analysers is not None:
         statement = statement.where(Node.analyser.in_(query.analysers))
     if query.node_prefix:
