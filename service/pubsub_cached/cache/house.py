@@ -212,7 +212,7 @@ class House:
         store, clock = self.store, self._clock
         self.writing = Writing(store, self.accounts, self.nodes, self.events, self.distrust, self.sync, self._negatives)
         self.subscribing = Subscribing(
-            store, self.accounts, self.nodes, self.sync, self.changes, self._negatives, clock
+            store, self.accounts, self.nodes, self.sync, self.changes, self.distrust, self._negatives, clock
         )
         self.outbox = Outbox(
             store, self.accounts, self.writing, self._parsing, self.changes, self.jobs, clock, self.privacy
@@ -285,6 +285,7 @@ class House:
         await self.privacy.close()
         await self.jobs.close()
         await self.revalidation.close()
+        await self.subscribing.close()
         await self.unwritten.close()
         await self.sync.close()
         await self.events.close()
@@ -298,6 +299,7 @@ class House:
         self._negatives.clear_account(account.jid)
         self.sync.forget_account(account.jid)
         self.unsubscribing.forget_account(account.jid)
+        self.subscribing.forget_account(account.jid)
         self.revalidation.forget_account(account)
         self.elsewhere.forget(account)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -31,16 +32,18 @@ async def beginning(cached: Make) -> tuple[Cached, Service]:
     return cache, service
 
 
-class TestSubscriptions:
-    async def other(self, cached: Make, profile: Profile = PROSODY, **config: Any) -> tuple[Cached, Service, Address]:
-        cache, service = await owned(cached, World(), profile)
-        service.create_node("other", **config)
-        service.publish("other", "o", "<o xmlns='urn:o'/>")
-        return cache, service, Address(ALICE, PUBSUB, "other")
+async def unkept(cached: Make, profile: Profile = PROSODY, **config: Any) -> tuple[Cached, Service, Address]:
+    """A cache, and a node that it does not know."""
+    cache, service = await owned(cached, World(), profile)
+    service.create_node("other", **config)
+    service.publish("other", "o", "<o xmlns='urn:o'/>")
+    return cache, service, Address(ALICE, PUBSUB, "other")
 
+
+class TestSubscriptions:
     @PROFILES
     async def test_a_subscription_is_shown_by_the_node(self, cached: Make, profile: Profile) -> None:
-        cache, service, other = await self.other(cached, profile)
+        cache, service, other = await unkept(cached, profile)
         assert await cache.house.subscribing.subscribe(other, {}) == "subscribed"
         assert (await cache.node(PUBSUB, "other"))["subscribed"] is True
         assert service.node("other").subscribed(ALICE)
@@ -65,7 +68,7 @@ class TestSubscriptions:
         assert service.node(MICROBLOG).subscribed(ALICE)
 
     async def test_pending_is_told_and_followed_by_the_approval(self, cached: Make) -> None:
-        cache, service, other = await self.other(cached, access_model="authorize", node_type=FEED)
+        cache, service, other = await unkept(cached, access_model="authorize", node_type=FEED)
         assert await cache.house.subscribing.subscribe(other, {}) == "pending"
         assert (await cache.node(PUBSUB, "other"))["subscribed"] is False
         with pytest.raises(errors.Denied):
@@ -77,7 +80,7 @@ class TestSubscriptions:
         assert (node["subscribed"], node["state"]) == (True, "live")
 
     async def test_an_approval_outlives_a_refusal_that_was_on_its_way(self, cached: Make) -> None:
-        cache, service, other = await self.other(cached, access_model="authorize", node_type=FEED)
+        cache, service, other = await unkept(cached, access_model="authorize", node_type=FEED)
         assert await cache.house.subscribing.subscribe(other, {}) == "pending"
         await cache.idle()
         service.hold()
@@ -93,7 +96,7 @@ class TestSubscriptions:
         assert (await cache.node(PUBSUB, "other"))["state"] == "live"
 
     async def test_an_approval_outlives_a_look_of_which_the_answer_does_not_count(self, cached: Make) -> None:
-        cache, service, other = await self.other(cached, access_model="authorize", node_type=FEED)
+        cache, service, other = await unkept(cached, access_model="authorize", node_type=FEED)
         assert await cache.house.subscribing.subscribe(other, {}) == "pending"
         await cache.idle()
         service.hold()
@@ -183,7 +186,7 @@ class TestSubscriptions:
         assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "live"
 
     async def test_a_refusal_is_told(self, cached: Make) -> None:
-        cache, _, other = await self.other(cached, EJABBERD, access_model="whitelist")
+        cache, _, other = await unkept(cached, EJABBERD, access_model="whitelist")
         with pytest.raises(errors.StanzaError) as caught:
             await cache.house.subscribing.subscribe(other, {})
         assert caught.value.name == "im.pubsubcache1.Error.PubSub.ClosedNode"
@@ -251,3 +254,74 @@ class TestAClientSubscribes:
         node = await cache.node(PUBSUB, MICROBLOG)
         assert (node["subscribed"], node["state"]) == (True, "live")
         assert service.node(MICROBLOG).subscribed(ALICE)
+
+
+class TestWithoutAnAnswer:
+    """The service does what a client asks for, and the client is not told so: what is then so is shown."""
+
+    async def subscribe(self, cache: Cached, service: Service, node: Address, how: str) -> None:
+        await self._unheard(cache, service, cache.house.subscribing.subscribe(node, {}), "subscribe", how)
+
+    async def unsubscribe(self, cache: Cached, service: Service, node: Address, how: str) -> None:
+        await self._unheard(cache, service, cache.house.subscribing.unsubscribe(node), "unsubscribe", how)
+
+    async def _unheard(self, cache: Cached, service: Service, act: Awaitable[object], kind: str, how: str) -> None:
+        if how == "timeout":
+            service.lose_next(request=kind)
+            with pytest.raises(errors.Timeout):
+                await act
+        else:
+            service.hold()
+            asked = asyncio.ensure_future(act)
+            await service.holding(1)
+            cache.world.cut(ALICE)
+            with pytest.raises(errors.Offline):
+                await asked
+            service.release()
+            cache.world.restore(ALICE)
+        await cache.idle()
+        await cache.house.subscribing.settled()
+        await cache.idle()
+
+    @pytest.fixture(params=["timeout", "lost stream"])
+    def how(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    @PROFILES
+    @pytest.mark.parametrize("known", [False, True], ids=["unknown", "known"])
+    async def test_of_a_node_that_nobody_keeps(self, cached: Make, profile: Profile, how: str, known: bool) -> None:
+        cache, service, other = await unkept(cached, profile)
+        if known:
+            await cache.read(PUBSUB, "other")
+        await self.subscribe(cache, service, other, how)
+        assert service.node("other").subscribed(ALICE)
+        assert (await cache.node(PUBSUB, "other"))["subscribed"] is True
+        assert cache.signals("updated" if known else "added")
+
+    @PROFILES
+    async def test_of_a_node_that_nobody_keeps_and_is_unsubscribed_from(
+        self, cached: Make, profile: Profile, how: str
+    ) -> None:
+        cache, service, other = await unkept(cached, profile)
+        await cache.house.subscribing.subscribe(other, {})
+        await self.unsubscribe(cache, service, other, how)
+        assert not service.node("other").subscribed(ALICE)
+        assert (await cache.node(PUBSUB, "other"))["subscribed"] is False
+
+    @PROFILES
+    async def test_of_a_node_that_was_unsubscribed_from(self, cached: Make, profile: Profile, how: str) -> None:
+        cache, service = await followed(cached, profile=profile)
+        await cache.house.subscribing.unsubscribe(BLOG)
+        await cache.idle()
+        await self.subscribe(cache, service, BLOG, how)
+        assert service.node(MICROBLOG).subscribed(ALICE)
+        node = await cache.node(PUBSUB, MICROBLOG)
+        assert (node["subscribed"], node["state"]) == (True, "live")
+
+    @PROFILES
+    async def test_a_node_is_not_live_without_its_subscription(self, cached: Make, profile: Profile, how: str) -> None:
+        cache, service = await followed(cached, profile=profile)
+        await self.unsubscribe(cache, service, BLOG, how)
+        node = await cache.node(PUBSUB, MICROBLOG)
+        assert node["subscribed"] is service.node(MICROBLOG).subscribed(ALICE)
+        assert (node["state"] == "live") is node["subscribed"]

@@ -239,6 +239,12 @@ class Subscriptions:
             return again.nodes.get(address.node) if again.nodes is not None else None
         return next((found for found in alone if found.jid.split("/")[0] == address.account), None)
 
+    async def find_out(self, session: Session, address: Address) -> Subscription | None:
+        """What the service says of the subscription now, None where it does not. Raises Offline."""
+        self.unsure(address)
+        found = await self._look_up(session, address, anew=False)
+        return found or (Subscription(address.node, address.account, "none") if self._lists(address) else None)
+
     async def look(self, session: Session, account: str, service: str) -> dict[str, Subscription] | None:
         """The account's subscriptions as the service lists them now, by node; None if it does not. Raises Offline."""
         return (await self._list(session, (account, service))).nodes
@@ -288,14 +294,14 @@ class Subscriptions:
                 await session.unsubscribe(address.service, address.node, subid)
             except errors.PubSubCachedError as error:
                 if not _has_ended(error):
-                    self._unsure(address, ended)
+                    self.unsure(address, ended)
                     raise
         return True
 
-    def _unsure(self, address: Address, supposed: Subscription) -> None:
-        """What was taken for granted was not said by the service, which is asked anew."""
-        if self._known.get(address, (0, None))[1] is supposed:
-            del self._known[address]
+    def unsure(self, address: Address, supposed: Subscription | None = None) -> None:
+        """What was taken for granted, or whatever was, was not said by the service, which is asked anew."""
+        if supposed is None or self._known.get(address, (0, None))[1] is supposed:
+            self._known.pop(address, None)
         self._listed.pop((address.account, address.service), None)
 
     def _lists(self, address: Address) -> bool:

@@ -6,6 +6,8 @@ subscribed to by the daemon until a client does. Source: dbus-api.md "PubSub", c
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -21,9 +23,10 @@ from ..changes import Changes
 from ..nodes.negatives import Negatives
 from ..nodes.nodes import Nodes
 from ..nodes.transitions import UNSUBSCRIBED
+from ..revalidation.distrust import Distrust
 from ..sync.rounds import POLL_MS
 from ..sync.sync import Sync
-from .writing import TIMEOUT
+from .writing import TIMEOUT, UNANSWERED
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,7 @@ class Subscribing:
         nodes: Nodes,
         sync: Sync,
         changes: Changes,
+        distrust: Distrust,
         negatives: Negatives,
         clock: Callable[[], int],
     ) -> None:
@@ -49,8 +53,29 @@ class Subscribing:
         self._nodes = nodes
         self._sync = sync
         self._changes = changes
+        self._distrust = distrust
         self._negatives = negatives
         self._clock = clock
+        # What a service did not answer, until it is known what came of it.
+        self._finding_out: dict[Address, asyncio.Task[None]] = {}
+
+    def forget_account(self, account: str) -> None:
+        """The account is no more."""
+        for address, task in self._finding_out.items():
+            if address.account == account:
+                task.cancel()
+
+    async def settled(self) -> None:
+        """Wait until all is known that can be, while there is a session."""
+        while self._finding_out:
+            await asyncio.wait([*self._finding_out.values()])
+
+    async def close(self) -> None:
+        """Stop; what is not known is shown once the node is synchronised."""
+        tasks = [*self._finding_out.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def subscribe(self, address: Address, options: Fields) -> str:
         """Subscribe the account's bare JID; the state: subscribed, pending, unconfigured or none."""
@@ -58,18 +83,25 @@ class Subscribing:
         # Before the request, for the first event may come before its reply.
         self._sync.subscriptions.solicit(address.account, address.service)
         with self._sync.subscriptions.claiming(address):
-            found = await session.subscribe(address.service, address.node, options=options, timeout=TIMEOUT)
-            self._negatives.clear(address)
-            self._sync.subscriptions.remember(address, found)
-            if await self._nodes.find(address) is None:
-                await self._learn(session, address)
-            self._sync.subscriptions.claim(address)
-            written = self._store.write(_subscribed, address, found)
-            before, node = await self._changes.after(written, self._nodes.told)
+            try:
+                found = await session.subscribe(address.service, address.node, options=options, timeout=TIMEOUT)
+            except UNANSWERED:
+                self._find_out(address)
+                raise
+            await self._made(session, address, found)
+        return found.state
+
+    async def _made(self, session: Session, address: Address, found: Subscription) -> None:
+        self._negatives.clear(address)
+        self._sync.subscriptions.remember(address, found)
+        if await self._nodes.find(address) is None:
+            await self._learn(session, address)
+        self._sync.subscriptions.claim(address)
+        written = self._store.write(_subscribed, address, found)
+        before, node = await self._changes.after(written, self._nodes.told)
         following = before is not None and before.state == "live" and before.subscribed
         if not (following and found.state == "subscribed") and node.state in _WORTH_A_LOOK:
             self._sync.in_background(address)
-        return found.state
 
     async def unsubscribe(self, address: Address, subid: str = "") -> None:
         """Unsubscribe the account's bare JID; by ``subid``, or the one that the cache knows."""
@@ -81,6 +113,9 @@ class Subscribing:
         with self._sync.declining(address):
             try:
                 await session.unsubscribe(address.service, address.node, known, timeout=TIMEOUT)
+            except UNANSWERED:
+                self._find_out(address)
+                raise
             except errors.StanzaError as refusal:
                 if refusal.pubsub_condition == "not-subscribed":
                     await self._unsubscribed(address, account.interests, session)
@@ -97,6 +132,50 @@ class Subscribing:
         # A synchronisation under way took the subscription for granted: it begins again.
         self._sync.disturbed(address)
         await self._changes.after(written, self._nodes.told)
+
+    def _find_out(self, address: Address) -> None:
+        """Whether the service did what it was asked is not known: what it then has is shown as soon as it says so."""
+        self._sync.subscriptions.unsure(address)
+        if (earlier := self._finding_out.get(address)) is not None:
+            earlier.cancel()
+        task = asyncio.create_task(self._guarded(address), name=f"subscription to {address}")
+        self._finding_out[address] = task
+        task.add_done_callback(functools.partial(self._found_out, address))
+
+    def _found_out(self, address: Address, task: asyncio.Task[None]) -> None:
+        if self._finding_out.get(address) is task:
+            del self._finding_out[address]
+
+    async def _guarded(self, address: Address) -> None:
+        try:
+            # A node that is kept is looked at as a whole.
+            await self._distrust.of(address, "subscription")
+            node = await self._nodes.find(address)
+            if node is None or node.state not in KEPT:
+                await self._ask(address)
+        except errors.PubSubCachedError as error:
+            log.warning("Whether %s is subscribed to could not be found out: %s", address, error)
+
+    async def _ask(self, address: Address) -> None:
+        account, subscriptions = self._accounts.get(address.account), self._sync.subscriptions
+        while True:
+            session = await account.session_at_last()
+            with subscriptions.claiming(address):
+                acts = subscriptions.claims(address), subscriptions.declines(address)
+                try:
+                    found = await subscriptions.find_out(session, address)
+                except errors.Offline:
+                    continue
+                node = await self._nodes.find(address)
+                if found is None or acts != (subscriptions.claims(address), subscriptions.declines(address)):
+                    # Or a client has done something since, which says more.
+                    return
+                subscribed = node is not None and node.subscribed
+                if found.state == "none" and subscribed:
+                    await self._nodes.decide(address, lambda _: UNSUBSCRIBED)
+                elif found.state != "none" and not subscribed:
+                    await self._made(session, address, found)
+                return
 
     async def _learn(self, session: Session, address: Address) -> None:
         """Find out what can be learnt of a node that was not known."""

@@ -35,7 +35,7 @@ TIMEOUT = 20.0
 # For what is asked after a write is done, which a caller waits for.
 FOLLOW_TIMEOUT = 4.0
 # What leaves open whether the service did what it was asked.
-_UNANSWERED = (errors.Timeout, errors.Offline, asyncio.CancelledError)
+UNANSWERED = (errors.Timeout, errors.Offline, asyncio.CancelledError)
 
 
 class Writing:
@@ -71,7 +71,7 @@ class Writing:
                 id_ = await session.publish(
                     address.service, address.node, item_id, payload, options=options, timeout=TIMEOUT
                 )
-            except _UNANSWERED:
+            except UNANSWERED:
                 await self._distrust.of(address, "write")
                 raise
             if await self._followed(address):
@@ -87,7 +87,7 @@ class Writing:
                 for id_ in dict.fromkeys(ids):
                     await session.retract(address.service, address.node, id_, notify=notify, timeout=TIMEOUT)
                     done.append(id_)
-            except _UNANSWERED:
+            except UNANSWERED:
                 await self._distrust.of(address, "write")
                 raise
             except errors.StanzaError as refusal:

@@ -51,6 +51,7 @@ class Door:
         self._waiting: list[Call] = []
         self._arrived = asyncio.Event()
         self._planned: list[tuple[str, StanzaError | None]] = []
+        self._unheard: list[str] = []
         self._down: StanzaError | None = None
         self._answering = True
 
@@ -113,6 +114,10 @@ class Door:
         """The next requests of this kind ("" any) are never answered."""
         self._planned += [(request, None)] * times
 
+    def lose_next(self, *, request: str) -> None:
+        """The reply to the next request of this kind is lost, once the service has done what was asked."""
+        self._unheard.append(request)
+
     @property
     def planned(self) -> int:
         """How many requests are still to be refused or ignored."""
@@ -143,7 +148,11 @@ class Door:
         except Unanswered:
             self.world.never(call)
         else:
-            self.world.enqueue(call.resolve, result)
+            if call.request.kind in self._unheard:
+                self._unheard.remove(call.request.kind)
+                self.world.never(call)
+            else:
+                self.world.enqueue(call.resolve, result)
 
     def _obstruct(self, kind: str) -> None:
         """Raise what was planned for this request, or what the service's state brings."""
