@@ -262,6 +262,28 @@ class TestNodes:
         _, _, info = await cache.read(PUBSUB, MICROBLOG)
         assert (info["source"], info["freshness"]) == ("cache", "live")
 
+    @PROFILES
+    @pytest.mark.parametrize("kind", ["delete_node", "purge_node", "configure_node"])
+    async def test_without_an_answer_the_node_is_looked_at(self, cached: Make, profile: Profile, kind: str) -> None:
+        profile = msgspec.structs.replace(profile, told=frozenset(), told_on_request=frozenset())
+        cache, service = await owned(cached, World(), profile)
+        writing = cache.house.writing
+        asked = {
+            "delete_node": lambda: writing.delete(BLOG),
+            "purge_node": lambda: writing.purge(BLOG),
+            "configure_node": lambda: writing.configure(BLOG, {"pubsub#title": ["Other"]}),
+        }
+        service.lose_next(request=kind)
+        with pytest.raises(errors.Timeout):
+            await asked[kind]()
+        await cache.idle()
+        node = await cache.node(PUBSUB, MICROBLOG)
+        if kind == "delete_node":
+            assert node["state"] == "gone"
+        else:
+            assert (node["state"], node["items"]) == ("live", len(service.items(MICROBLOG)))
+            assert node.get("title", "") == service.node(MICROBLOG).title
+
     async def test_a_node_is_made_with_its_configuration_and_shown_again(self, cached: Make) -> None:
         cache, service = await owned(cached, World())
         things = Address(ALICE, PUBSUB, "things")

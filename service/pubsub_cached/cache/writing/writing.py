@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 
 from ... import errors
 from ...address import Address
@@ -67,13 +67,10 @@ class Writing:
         """Publish an item ("" lets the service choose its id); the id, "" where the service does not tell."""
         account, session = await self._session(address)
         with self._events.watch(address) as watch:
-            try:
+            async with self._answered(address):
                 id_ = await session.publish(
                     address.service, address.node, item_id, payload, options=options, timeout=TIMEOUT
                 )
-            except UNANSWERED:
-                await self._distrust.of(address, "write")
-                raise
             if await self._followed(address):
                 await self._published(account, session, address, Item(id_, payload, xml.namespace_of(payload)), watch)
         return id_
@@ -84,12 +81,10 @@ class Writing:
         done: list[str] = []
         with self._events.watch(address) as watch:
             try:
-                for id_ in dict.fromkeys(ids):
-                    await session.retract(address.service, address.node, id_, notify=notify, timeout=TIMEOUT)
-                    done.append(id_)
-            except UNANSWERED:
-                await self._distrust.of(address, "write")
-                raise
+                async with self._answered(address):
+                    for id_ in dict.fromkeys(ids):
+                        await session.retract(address.service, address.node, id_, notify=notify, timeout=TIMEOUT)
+                        done.append(id_)
             except errors.StanzaError as refusal:
                 if refusal.condition == "item-not-found":
                     # What the cache may still hold.
@@ -115,7 +110,8 @@ class Writing:
         """Change fields of a node's configuration; the node is looked at anew."""
         account, session = await self._session(address)
         with self._events.watch(address) as watch:
-            await session.configure_node(address.service, address.node, config, timeout=TIMEOUT)
+            async with self._answered(address):
+                await session.configure_node(address.service, address.node, config, timeout=TIMEOUT)
             node = await self._nodes.find(address)
             if node is not None and node.state == "discovered":
                 # Another analyser may want it now.
@@ -128,7 +124,8 @@ class Writing:
         """Delete a node; it is gone."""
         account, session = await self._session(address)
         with self._events.watch(address) as watch:
-            await session.delete_node(address.service, address.node, timeout=TIMEOUT)
+            async with self._answered(address):
+                await session.delete_node(address.service, address.node, timeout=TIMEOUT)
             self._negatives.clear(address)
             if DeleteEvent not in watch.kinds:
                 self._events.put(account, DeleteEvent(service=address.service, node=address.node))
@@ -138,10 +135,20 @@ class Writing:
         """Remove all items of a node."""
         account, session = await self._session(address)
         with self._events.watch(address) as watch:
-            await session.purge_node(address.service, address.node, timeout=TIMEOUT)
+            async with self._answered(address):
+                await session.purge_node(address.service, address.node, timeout=TIMEOUT)
             if await self._followed(address) and PurgeEvent not in watch.kinds:
                 self._events.put(account, PurgeEvent(service=address.service, node=address.node))
         await self._events.applied()
+
+    @asynccontextmanager
+    async def _answered(self, address: Address) -> AsyncIterator[None]:
+        """What is asked of a service; of a node of which it is then not known whether it did so nothing is sure."""
+        try:
+            yield
+        except UNANSWERED:
+            await self._distrust.of(address, "write")
+            raise
 
     async def _session(self, address: Address) -> tuple[Account, Session]:
         account = self._accounts.get(address.account)
