@@ -24,6 +24,7 @@ from ...store.items import items as item_store
 from ...store.items.outline import overwritten
 from ...store.rows import KEPT, Delta, NodeRow, StoredItem
 from ...store.store import Store, Transaction
+from ...tasks import Tasks, end
 from ...xmpp.port import (
     BounceEvent,
     ConfigurationEvent,
@@ -94,20 +95,17 @@ class Events:
         self._max_items = MaxItems(store, nodes, changes)
         self._arrivals = Arrivals()
         self._written: asyncio.Future[_Applied] | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._working: set[asyncio.Task[None]] = set()
+        self._applying = Tasks()
+        self._working = Tasks()
         self._watches = Watches()
 
     def start(self) -> None:
         """Begin to apply what comes."""
-        self._task = asyncio.create_task(self._run(), name="events")
+        self._applying.begin(self._run(), "events")
 
     async def close(self) -> None:
         """Stop; what was not applied is found by the next validation."""
-        tasks = [*self._working, *([self._task] if self._task else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._working | self._applying)
 
     async def caught_up(self) -> None:
         """Wait until everything that has come so far is handed to the store."""
@@ -117,8 +115,7 @@ class Events:
         """Wait until everything that has come is applied."""
         await self._arrivals.exhausted()
         await self._barrier()
-        if self._working:
-            await asyncio.wait(self._working)
+        await self._working.settled()
 
     def put(self, account: Account, event: Event) -> None:
         """An event that was let in."""
@@ -287,17 +284,13 @@ class Events:
         self._sync.ask(question, applied.youngest if applied is not None and applied.delta.changed else "")
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._working.add(task)
-        task.add_done_callback(self._ended)
+        self._working.begin(work).add_done_callback(_log_failure)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._working.discard(task)
-        if task.cancelled() or (error := task.exception()) is None:
-            return
-        if not isinstance(error, errors.NoSuchNode):
-            # A row that went has nothing that could be doubted.
-            log.error("what an event made doubtful could not be written down: %s", error)
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, errors.NoSuchNode):
+        # A row that went has nothing that could be doubted.
+        log.error("what an event made doubtful could not be written down: %s", error)
 
 
 def _write(

@@ -15,6 +15,7 @@ from ...store.accounts import nodes as node_store
 from ...store.database import AccountInUse
 from ...store.rows import KEPT, UNPROVED, Delta, NodeRow
 from ...store.store import Store
+from ...tasks import Tasks
 from ...xmpp.port import DiscoInfo, Item, Session
 from ..changes import Changes
 from ..jitter import Jitter
@@ -63,7 +64,7 @@ class Nodes:
         self._jitter = jitter
         self.suspected = Suspected(proofs, changes)
         # What failed reads mean, being written down.
-        self._noting: set[asyncio.Task[None]] = set()
+        self._noting = Tasks()
         # Has an agent say what a node is; set by whoever asks agents.
         self.ask: Callable[[Address], None]
         # Gives up what the daemon subscribed to for a node that is kept no more; set by whoever asks services to.
@@ -209,10 +210,7 @@ class Nodes:
         """Write down what a failed read means, once the database works; the result is what a reader is told."""
         told = refusals.for_reader(error, address)
         # Whoever asked may give up meanwhile.
-        noting = asyncio.create_task(self._note(address, error, told), name=f"failure of {address}")
-        self._noting.add(noting)
-        noting.add_done_callback(self._noting.discard)
-        await asyncio.shield(noting)
+        await asyncio.shield(self._noting.begin(self._note(address, error, told), f"failure of {address}"))
         return told
 
     async def _note(self, address: Address, error: errors.PubSubCachedError, told: errors.PubSubCachedError) -> None:

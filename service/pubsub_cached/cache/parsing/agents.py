@@ -25,6 +25,7 @@ from ...store.items import parsing as stored_items
 from ...store.items.parsing import Stored
 from ...store.rows import NodeRow, StoredItem
 from ...store.store import Store
+from ...tasks import Tasks
 from ..changes import Changes
 from ..nodes.nodes import Nodes
 from ..nodes.transitions import Columns
@@ -74,7 +75,7 @@ class Agents:
         self._peers = peers
         self._workers: dict[str, _Worker] = {}
         self._held: Counter[str] = Counter()
-        self._ended: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     def start(self) -> None:
         """Follow the registry and what is stored."""
@@ -88,7 +89,7 @@ class Agents:
         """Stop; what was not parsed is found again."""
         for name in list(self._workers):
             self.changed(name, False)
-        await asyncio.gather(*self._ended, return_exceptions=True)
+        await self._tasks.settled()
 
     def changed(self, name: str, registered: bool) -> None:
         """An analyser came, went, or has another owner: its agent is a new one."""
@@ -112,9 +113,7 @@ class Agents:
         self._workers[name] = worker
         worker.woken.set()
         self._begin(name)
-        worker.task = asyncio.create_task(self._work(worker), name=f"agent {name}")
-        self._ended.add(worker.task)
-        worker.task.add_done_callback(self._ended.discard)
+        worker.task = self._tasks.begin(self._work(worker), f"agent {name}")
 
     @contextmanager
     def held(self, name: str) -> Iterator[None]:

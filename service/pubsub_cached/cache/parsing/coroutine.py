@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ...analysers.item import ItemContext, Parsed
 from ...analysers.parse import finish_deferred
 from ...analysers.registry import Registry
+from ...tasks import Tasks
 from .deferred import RESULT_AT_MOST, SECONDS, Deferred, Unanswered
 
 
@@ -16,7 +17,7 @@ class Coroutine(Deferred):
 
     def __init__(self, name: str, registry: Registry, usable: Callable[[], None]) -> None:
         super().__init__(name, registry, usable)
-        self._running: set[asyncio.Task[Parsed]] = set()
+        self._running = Tasks()
 
     async def watch(self) -> None:
         """There from the beginning."""
@@ -32,9 +33,7 @@ class Coroutine(Deferred):
         async with self.slots:
             if not self.usable:
                 raise Unanswered(tried=False)
-            task = asyncio.create_task(finish_deferred(self._registry.begin(self.name, context), RESULT_AT_MOST))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            task = self._running.begin(finish_deferred(self._registry.begin(self.name, context), RESULT_AT_MOST))
             try:
                 # Not wait_for, which also waits for one that ignores that it is cancelled.
                 await asyncio.wait([task], timeout=SECONDS)

@@ -9,6 +9,7 @@ from collections import defaultdict
 from ...analysers.item import ItemContext, Parsed
 from ...analysers.parse import Begun, finish
 from ...analysers.registry import Registry
+from ...tasks import Tasks
 from ...threads import in_thread
 from .deferred import AT_ONCE, FAILURES_AT_MOST, SECONDS
 
@@ -32,7 +33,7 @@ class Functions:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._calls: defaultdict[str, _Calls] = defaultdict(_Calls)
-        self._waiting: set[asyncio.Task[Parsed]] = set()
+        self._tasks = Tasks()
         # Another definition is another parser.
         registry.on_change.append(lambda name, _: self._forget(name))
 
@@ -41,10 +42,7 @@ class Functions:
 
         name: of the analyser whose parser it is. What is begun is watched over also where nobody waits for it any more.
         """
-        task = asyncio.create_task(self._parse(name, analyser, context))
-        self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
-        return await asyncio.shield(task)
+        return await asyncio.shield(self._tasks.begin(self._parse(name, analyser, context)))
 
     def resume(self, name: str) -> None:
         """Call a suspended parser again, whatever became of the calls before."""

@@ -20,6 +20,7 @@ from ...store.items import items as item_store
 from ...store.items import parsing as stored_items
 from ...store.rows import KEPT, NodeRow
 from ...store.store import Store, Transaction
+from ...tasks import end
 from ...xmpp.port import Item
 from ..changes import Changes
 from ..jobs import Job, Jobs
@@ -151,10 +152,7 @@ class Reanalysis:
 
     async def close(self) -> None:
         """Ask and parse no more."""
-        asking = [*self._asking.values(), *self._parsing_again.values()]
-        for task in asking:
-            task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
+        await end([*self._asking.values(), *self._parsing_again.values()])
 
     async def match(self, row: NodeRow) -> NodeRow | None:
         """Match a node by what is stored of it; the row as it is then, None when there is none any more.

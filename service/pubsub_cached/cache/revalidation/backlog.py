@@ -14,6 +14,7 @@ from typing import Any
 
 from ...address import Address
 from ...pace import Pace
+from ...tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +46,7 @@ class Backlog:
 
     async def close(self) -> None:
         """Hand nothing on any more."""
-        workers = [*self._workers.values()]
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+        await end(self._workers.values())
 
     async def _work(self, domain: str) -> None:
         waiting = self._waiting[domain]

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Generic, Self, TypeVar
 
+from ...tasks import end
+
 T = TypeVar("T")
 
 
@@ -35,6 +37,4 @@ class Ahead(Generic[T]):
         """Wait no more for what is under way."""
         given_up = [*self._under_way]
         self._under_way.clear()
-        for request in given_up:
-            request.cancel()
-        await asyncio.gather(*given_up, return_exceptions=True)
+        await end(given_up)

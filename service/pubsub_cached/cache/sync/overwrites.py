@@ -7,7 +7,6 @@ service. Source: the coherence model, "What the protocol forces".
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
@@ -15,6 +14,7 @@ from contextlib import suppress
 
 from ... import errors
 from ...address import Address
+from ...tasks import Tasks, end
 from ...xmpp.port import Session
 from ..nodes import refusals
 from ..nodes.facts import Facts
@@ -56,7 +56,7 @@ class Overwrites:
         self._since: dict[Address, set[str]] = {}
         # Of windows the last item that the service gave.
         self._last: dict[Address, str] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     def forget_account(self, account: str) -> None:
         """The account was removed."""
@@ -110,20 +110,15 @@ class Overwrites:
         """The event overwrote an item that was not the last; ``youngest`` was made last."""
         self._asked[question.address.account, question.address.service] += 1
         question.sure |= youngest == self._last.get(question.address)
-        task = asyncio.create_task(self._ask(session, question, youngest), name=f"overwrite at {question.address}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.begin(self._ask(session, question, youngest), f"overwrite at {question.address}")
 
     async def settled(self) -> None:
         """Wait until nothing is being asked."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.settled()
 
     async def close(self) -> None:
         """Ask no more."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
 
     async def _ask(self, session: Session, question: Question, youngest: str) -> None:
         address = question.address

@@ -16,6 +16,7 @@ from ...address import Address
 from ...store.accounts import schedule
 from ...store.rows import KEPT, UNPROVED, NodeRow
 from ...store.store import Store
+from ...tasks import end
 from ..accounts.accounts import Accounts
 from ..jobs import Job, Jobs
 from ..nodes import transitions
@@ -238,10 +239,7 @@ class Sync:
     async def close(self) -> None:
         """Stop what runs; the old content stays."""
         self._closed = True
-        tasks = [running.task for running in self._running.values() if running.task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end([running.task for running in self._running.values() if running.task is not None])
         await self.overwrites.close()
 
     def _begin(self, address: Address, running: Running) -> Running:

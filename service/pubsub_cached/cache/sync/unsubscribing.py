@@ -18,6 +18,7 @@ from ...address import Address
 from ...store.accounts import subscriptions
 from ...store.rows import NodeRow
 from ...store.store import Store
+from ...tasks import end
 from ..jitter import Jitter
 from ..nodes.nodes import Nodes, retry_at
 from .sync import Sync
@@ -108,10 +109,7 @@ class Unsubscribing:
     async def close(self) -> None:
         """Stop; what is left is given up in the next session."""
         self._closed = True
-        tasks = [*self._running.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._running.values())
 
     async def _guarded(self, address: Address) -> None:
         try:

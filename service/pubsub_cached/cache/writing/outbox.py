@@ -20,6 +20,7 @@ from ...store.accounts.outbox import Action, Bases, Entry
 from ...store.items.pages import read_items
 from ...store.rows import KEPT, ItemsQuery, digest
 from ...store.store import Store
+from ...tasks import Tasks
 from ...xmpp.port import Fields, Item, Session
 from ..accounts.accounts import Accounts
 from ..changes import Changes
@@ -64,7 +65,7 @@ class Outbox:
         self._turns: dict[Address, asyncio.Lock] = {}
         self._started: dict[Address, list[Job]] = {}
         self._connected: dict[str, asyncio.Event] = {}
-        self._endings: set[asyncio.Task[None]] = set()
+        self._endings = Tasks()
         self._adding = asyncio.Lock()
         self._closing = asyncio.Event()
         # Accounts whose entries stay where they are.
@@ -215,21 +216,15 @@ class Outbox:
     def _cancelled_unbegun(self, entry: Entry, job: Job) -> None:
         """Clear up after a job that was cancelled before its work could begin, and so could not end."""
         if job in self._started.get(entry.address, ()):
-            self._ending(entry, job, self._kept(entry.address))
+            self._endings.begin(self._ended(entry, job, self._kept(entry.address)))
 
     async def _end(self, entry: Entry, job: Job, kept: bool) -> None:
         """Clear up after an entry; whoever cancels its job by now comes too late."""
-        ending = self._ending(entry, job, kept)
+        ending = self._endings.begin(self._ended(entry, job, kept))
         while not ending.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([ending])
         await ending
-
-    def _ending(self, entry: Entry, job: Job, kept: bool) -> asyncio.Task[None]:
-        ending = asyncio.create_task(self._ended(entry, job, kept))
-        self._endings.add(ending)
-        ending.add_done_callback(self._endings.discard)
-        return ending
 
     async def _ended(self, entry: Entry, job: Job, kept: bool) -> None:
         """An entry was sent, refused or cancelled, or goes on at the next start."""
