@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from pubsub_cached.bus import Match, Signal, Variant
-from pubsub_cached.cache.revalidation.revalidation import AT_ONCE
+from pubsub_cached.cache.revalidation.new_sessions import AT_ONCE
 from tests.support.daemon import NAME, ROOT, Daemon
 from tests.support.publisher import PUBSUB, Publisher
 

@@ -35,6 +35,7 @@ from .reads.reads import Reads
 from .reanalysis.analysing import Analysing
 from .reanalysis.reanalysis import Reanalysis
 from .revalidation.distrust import Distrust
+from .revalidation.new_sessions import NewSessions
 from .revalidation.revalidation import Revalidation
 from .revalidation.silence import Silence
 from .revalidation.unwritten import Unwritten
@@ -139,39 +140,47 @@ class House:
         self._make_validation(subscriptions, pushes)
 
     def _make_validation(self, subscriptions: Subscriptions, pushes: Pushes) -> None:
-        """What applies events, and looks after what they may have missed."""
+        """What looks after what events may have missed."""
         store, clock, jitter = self.store, self._clock, self._jitter
         silence = Silence(store, subscriptions, jitter, clock)
-        self.revalidation = Revalidation(
+        self.sessions = NewSessions(
             store,
-            self.accounts,
             self._parsing,
             self.sync,
             self.unsubscribing,
-            self.removal,
             self.changes,
             self._negatives,
             pushes,
             silence,
-            clock=clock,
-            jitter=jitter,
+            clock,
+            jitter,
+        )
+        self.revalidation = Revalidation(
+            store,
+            self.accounts,
+            self.sync,
+            self.unsubscribing,
+            self.removal,
+            silence,
+            self.sessions,
+            clock,
+            jitter,
             audit_ms=self._audit_ms,
         )
+        self.nodes.due = self.revalidation.due
+        self._make_events(silence)
+
+    def _make_events(self, silence: Silence) -> None:
+        """What applies events, and what they make doubtful."""
+        store = self.store
         self.unwritten = Unwritten()
         self.distrust = Distrust(store, self.nodes, self.sync, self._negatives, self.proofs, self.unwritten)
         self.events = Events(
-            store,
-            self.nodes,
-            self._recognition,
-            self._parsing,
-            self.sync,
-            self.changes,
-            self._negatives,
-            self.distrust,
+            store, self.nodes, self._recognition, self._parsing, self.sync, self.changes, self._negatives, self.distrust
         )
         self.sync.caught_up = self.events.caught_up
         silence.distrust = self.distrust.of
-        self.nodes.due, self.nodes.unwritten = self.revalidation.due, self.distrust.of_answer
+        self.nodes.unwritten = self.distrust.of_answer
 
     def _make_analysis(self) -> None:
         """What says of nodes what they are, and parses their items again."""
@@ -244,7 +253,7 @@ class House:
         """Everything that a first cached read needs; nothing here touches the network."""
         await self.accounts.find()
         await self._load()
-        await self.revalidation.daemon_started()
+        await self.sessions.daemon_started()
         await self.analysing.load()
         await self.accounts.load(self, self.analysers.interests())
         self.events.start()
@@ -300,7 +309,7 @@ class House:
         self.sync.forget_account(account.jid)
         self.unsubscribing.forget_account(account.jid)
         self.subscribing.forget_account(account.jid)
-        self.revalidation.forget_account(account)
+        self.sessions.forget_account(account)
         self.elsewhere.forget(account)
 
     # A Follower of accounts
@@ -331,7 +340,7 @@ class House:
     async def taken(self, account: Account) -> None:
         """See ``account.Follower``."""
         await self._load(account.jid)
-        await self.revalidation.taken(account)
+        await self.sessions.taken(account)
         await self.outbox.taken(account.jid)
         self.store.changed_elsewhere()
 

@@ -9,7 +9,7 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.cache.nodes import nodes
-from pubsub_cached.cache.revalidation import revalidation
+from pubsub_cached.cache.revalidation import new_sessions, revalidation
 from pubsub_cached.store.accounts import schedule
 from pubsub_cached.xmpp.fake import Profile, World
 from tests.support.cached import ALICE, ENTRY, Make
@@ -119,7 +119,7 @@ class TestGaps:
     ) -> None:
         world = World()
         cache, service = await followed(cached, world)
-        monkeypatch.setattr(revalidation, "AGAIN", 0)
+        monkeypatch.setattr(new_sessions, "AGAIN", 0)
         fails_once(monkeypatch, "of_account")
         world.cut(ALICE)
         service.publish(MICROBLOG, "missed", ENTRY.format("missed"))

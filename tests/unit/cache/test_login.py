@@ -9,7 +9,7 @@ import pytest
 
 from pubsub_cached.address import Address
 from pubsub_cached.cache.revalidation.backlog import AHEAD
-from pubsub_cached.cache.revalidation.revalidation import AT_ONCE, PUSHED_WITHIN, SPREAD
+from pubsub_cached.cache.revalidation.new_sessions import AT_ONCE, PUSHED_WITHIN, SPREAD
 from pubsub_cached.store.accounts import nodes as node_store
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
@@ -97,8 +97,7 @@ async def test_nodes_in_use_go_first_and_those_read_lately_next(cached: Make) ->
     cache, world = await follows(cached, EJABBERD, 6, 1)
     for number in (4, 2):
         cache.clock.advance(hours=2)
-        await cache.read(PUBSUB, f"{MICROBLOG}/{number}")
-        await cache.idle()
+        await cache.keep(PUBSUB, f"{MICROBLOG}/{number}")
     before = len(world.requests)
     await login(cache, world)
     order = [request.node for request in world.requests[before:] if request.kind == "get_items"]
@@ -191,8 +190,7 @@ class TestPushes:
         bob.pep.publish(AVATAR, "a" * 40, INFO.format("a" * 40))
         cache: Cached = await cached(world)
         await cache.idle()
-        await cache.read(BOB, AVATAR)
-        await cache.idle()
+        await cache.keep(BOB, AVATAR)
         assert (await cache.node(BOB, AVATAR))["state"] == "live"
         cache.told.clear()
         return cache, world
