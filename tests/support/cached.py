@@ -119,6 +119,11 @@ class Cached:
     ) -> tuple[list[ItemRecord], str, InfoRecord]:
         return await answered(self.house.reads.get_items(Address(account, service, node), ReadOptions(**options)))
 
+    async def keep(self, service: str, node: str = "blog", **options: Any) -> None:
+        """Read a node, and wait until it is kept."""
+        await self.read(service, node, **options)
+        await self.idle()
+
     async def ids(self, service: str, node: str = "blog", **options: Any) -> list[str]:
         items, *_ = await self.read(service, node, **options)
         return [item["id"] for item in items]

@@ -40,8 +40,7 @@ async def followed(
     for number in range(count):
         service.publish(MICROBLOG, f"i{number}", ENTRY.format(number), publisher=owner)
     cache: Cached = await cached(world, **limits)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     cache.told.clear()
     return cache, service
 

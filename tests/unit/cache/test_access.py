@@ -24,8 +24,7 @@ async def followed(cached: Make, world: World, access_model: str, profile: Profi
     service.set_affiliation(MICROBLOG, ALICE, "member")
     service.publish(MICROBLOG, "i0", ENTRY.format(0))
     cache: Cached = await cached(world)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     return cache, service
 
 
@@ -256,8 +255,7 @@ async def test_doubt_outlasts_failures_and_restarts(cached: Make) -> None:
     with pytest.raises(errors.PubSubCachedError):
         await cache.read(PUBSUB, MICROBLOG)
     service.up()
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     assert await found(cache) == ["i0"]
 
 
@@ -266,8 +264,7 @@ async def test_ones_own_nodes_are_never_in_doubt(cached: Make) -> None:
     pep = world.account(ALICE).pep
     pep.publish(MICROBLOG, "own", ENTRY.format(0))
     cache: Cached = await cached(world)
-    await cache.read(ALICE, MICROBLOG)
-    await cache.idle()
+    await cache.keep(ALICE, MICROBLOG)
     pep.hold()
     world.inject(ALICE, ConfigurationEvent(service=ALICE, node=MICROBLOG))
     await world.settle()

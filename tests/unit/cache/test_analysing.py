@@ -111,8 +111,7 @@ async def test_a_node_of_ones_own_is_announced_once_an_analyser_keeps_it(cached:
 async def test_a_node_excluded_since_keeps_no_payload(cached: Make, world: World) -> None:
     found = await cached(world)
     found.house.analysers.register(from_mapping(RULES))
-    await found.read(SERVICE, "things")
-    await found.idle()
+    await found.keep(SERVICE, "things")
     assert (await found.node(SERVICE, "things"))["items"] == 1
     found.house.analysers.unregister("x")
     excluding = msgspec.structs.replace(from_mapping(RULES), name="never", excluded=True)
@@ -125,8 +124,7 @@ async def test_a_node_excluded_since_keeps_no_payload(cached: Make, world: World
 async def test_what_was_parsed_by_an_earlier_version_is_parsed_again_at_the_start(cached: Make, world: World) -> None:
     found = await cached(world)
     await found.house.analysing.register("x", {**RULES, "persist": True}, "")
-    await found.read(SERVICE, "things")
-    await found.idle()
+    await found.keep(SERVICE, "things")
     items, *_ = await found.read(SERVICE, "things")
     assert json.loads(items[0]["data"]) == {"title": "A"}
     text = from_mapping({**RULES, "persist": True, "version": 2, "fields": {"t": FIELDS["title"]}}).to_json()
@@ -157,8 +155,7 @@ async def test_its_nodes_are_kept_though_the_database_failed_when_it_came(
 ) -> None:
     monkeypatch.setattr(analysing, "AGAIN", 0)
     found = await cached(world)
-    await found.read(SERVICE, "things")
-    await found.idle()
+    await found.keep(SERVICE, "things")
     original, failures = getattr(*broken), [errors.DatabaseError("It has gone."), errors.StorageFull("No room.")]
 
     def fails_twice(*arguments: Any) -> Any:
@@ -204,8 +201,7 @@ async def test_what_a_match_decides_counts_for_the_items_too(cached: Make, world
 async def test_a_higher_version_may_give_another_type(cached: Make, world: World) -> None:
     found = await cached(world)
     await found.house.analysing.register("x", RULES, "")
-    await found.read(SERVICE, "things")
-    await found.idle()
+    await found.keep(SERVICE, "things")
     await found.house.analysing.register("x", {**RULES, "type": "gadget", "version": 2}, "")
     await found.house.analysing.settled()
     assert (await found.node(SERVICE, "things"))["type"] == "gadget"
@@ -214,8 +210,7 @@ async def test_a_higher_version_may_give_another_type(cached: Make, world: World
 
 async def test_reanalyse_leaves_what_comes_out_the_same(cached: Make, world: World) -> None:
     found = await cached(world)
-    await found.read(SERVICE)
-    await found.idle()
+    await found.keep(SERVICE)
     *_, before = await found.read(SERVICE)
     job = found.house.reanalysis.job(ReanalyseFilter())
     assert await job.wait() == "1 nodes were matched and 1 items parsed again."
@@ -296,8 +291,7 @@ async def test_what_became_known_of_a_node_while_others_were_matched_counts(cach
     service.create_node("new")
     found = await cached(world)
     address = Address(ALICE, SERVICE, "new")
-    await found.read(SERVICE, "new")
-    await found.idle()
+    await found.keep(SERVICE, "new")
     row = await found.house.nodes.find(address)
     assert row is not None
     service.publish("new", "1", ENTRY.format(1))

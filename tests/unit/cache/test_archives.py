@@ -221,8 +221,7 @@ class TestWhoIsBelieved:
                 service.publish(MICROBLOG, f"i{number}", post(number))
         cache: Cached = await cached(world)
         for jid in (BOB, ALICE):
-            await cache.read(jid, MICROBLOG)
-            await cache.idle()
+            await cache.keep(jid, MICROBLOG)
         world.cut(ALICE)
         world.restore(ALICE)
         await cache.idle()

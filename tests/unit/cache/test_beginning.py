@@ -64,8 +64,7 @@ async def test_policy_cache_waits_for_nobody(cached: Make, world: World) -> None
 
 async def test_a_copy_is_served_at_once(cached: Make, world: World) -> None:
     cache: Cached = await cached(world)
-    await cache.read(PUBSUB)
-    await cache.idle()
+    await cache.keep(PUBSUB)
     await cache.restart(online=False)
     cache.house.begin()
     *_, info = await cache.read(PUBSUB, policy="refresh")
@@ -136,8 +135,7 @@ REFUSED = (
 async def test_a_session_that_can_not_be_written_down_is_used_once_it_can(cached: Make, world: World) -> None:
     world.services[PUBSUB].create_node("urn:xmpp:microblog:0")
     cache: Cached = await cached(world)
-    await cache.read(PUBSUB, "urn:xmpp:microblog:0")
-    await cache.idle()
+    await cache.keep(PUBSUB, "urn:xmpp:microblog:0")
     await cache.store.write(lambda tx: tx.connection.exec_driver_sql(REFUSED))
     world.cut(ALICE)
     await world.settle()

@@ -44,8 +44,7 @@ async def test_what_was_told_of_a_burst_makes_what_is_read(cached: Make, seed: i
     service.create_node(MICROBLOG, max_items=1000)
     service.publish(MICROBLOG, "a", ENTRY.format("a"))
     cache: Cached = await cached(world)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     replica, since = await seen(cache)
     for burst in range(5):
         cache.told.clear()

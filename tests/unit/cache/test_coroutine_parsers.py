@@ -39,8 +39,7 @@ def definition(parser: Callable[[Item], Awaitable[Any]], **keys: Any) -> Definit
 async def kept(found: Cached, parser: Callable[[Item], Awaitable[Any]], **keys: Any) -> None:
     """The node kept and its items stored, with an analyser of this parser."""
     found.house.analysers.register(definition(parser, **keys), "plugin")
-    await found.read(SERVICE, "things")
-    await found.idle()
+    await found.keep(SERVICE, "things")
 
 
 async def items(found: Cached) -> dict[str, Any]:

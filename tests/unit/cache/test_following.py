@@ -232,8 +232,7 @@ class TestSubscriptions:
         service.add_subscription(MICROBLOG, ALICE)
         service.publish(MICROBLOG, "i0", ENTRY.format(0))
         cache: Cached = await cached(world)
-        await cache.read(PUBSUB, MICROBLOG)
-        await cache.idle()
+        await cache.keep(PUBSUB, MICROBLOG)
         assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "live"
         await purge(cache, forget=True)
         assert world.count("unsubscribe") == 0
@@ -245,8 +244,7 @@ class TestSubscriptions:
         service.publish(MICROBLOG, "i0", ENTRY.format(0))
         service.fail_next("not-allowed", pubsub_condition="unsupported", request="subscribe")
         cache: Cached = await cached(world)
-        await cache.read(PUBSUB, MICROBLOG)
-        await cache.idle()
+        await cache.keep(PUBSUB, MICROBLOG)
         *_, info = await cache.read(PUBSUB, MICROBLOG)
         assert (info["source"], info["freshness"]) == ("cache", "validated")
         cache.clock.advance(hours=1)

@@ -40,8 +40,7 @@ async def test_a_clock_set_back_makes_nothing_fresh(cached: Make) -> None:
     service.publish(MICROBLOG, "i0", ENTRY.format(0))
     service.fail_next("not-allowed", pubsub_condition="unsupported", request="subscribe", times=9)
     cache: Cached = await cached(world)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     cache.clock.advance(days=-1)
     assert await freshness(cache) == "stale"
 
@@ -57,8 +56,7 @@ async def test_what_can_not_be_written_down_is_not_called_live(cached: Make) -> 
     await asyncio.wait_for(cache.house.events.settled(), 10)
     assert await freshness(cache) == "stale"
     await cache.store.maintain(lambda driver: driver.execute("PRAGMA query_only=OFF").fetchall())
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     assert "new" in await local(cache)
     assert await freshness(cache) == "live"
 
@@ -83,8 +81,7 @@ async def test_a_session_lost_while_access_is_proved_leaves_an_offline_reader_wh
     service.set_affiliation(MICROBLOG, ALICE, "member")
     service.publish(MICROBLOG, "i0", ENTRY.format(0))
     cache: Cached = await cached(world)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     cache.clock.advance(hours=7)
     service.hold()
     read = asyncio.create_task(cache.read(PUBSUB, MICROBLOG))

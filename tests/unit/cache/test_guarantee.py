@@ -36,8 +36,7 @@ async def test_a_live_node_that_may_hold_what_is_gone_is_not_called_strong(
     """Every service removes something without a word, so that live says of none that no removal was missed."""
     world, service = stage(profile, place)
     cache: Cached = await cached(world)
-    await cache.read(service.jid, MICROBLOG)
-    await cache.idle()
+    await cache.keep(service.jid, MICROBLOG)
     service.expire_items(MICROBLOG, "a")
     service.publish(MICROBLOG, "d", ENTRY.format("d"))
     await cache.idle()
@@ -53,7 +52,6 @@ async def test_events_that_only_presence_brings_are_weak(cached: Make, place: st
     world, service = stage(PROSODY, place)
     service.fail_next("forbidden", request="subscribe", times=9)
     cache: Cached = await cached(world)
-    await cache.read(service.jid, MICROBLOG)
-    await cache.idle()
+    await cache.keep(service.jid, MICROBLOG)
     node = await cache.node(service.jid, MICROBLOG)
     assert (node["state"], node["subscribed"], node["guarantee"]) == ("live", False, "weak")

@@ -128,8 +128,7 @@ async def scene(cached: Make, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     cache = await cached(world)
     made = Scene(cache, service, Hanging())
     made.register()
-    await cache.read(SERVICE, NODE)
-    await cache.idle()
+    await cache.keep(SERVICE, NODE)
     made.parser.asked.clear()
     yield made
     made.parser.release.set()

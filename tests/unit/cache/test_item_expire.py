@@ -35,8 +35,7 @@ async def expiring(cached: Make, profile: Profile = REMOVING, expire: str = "60"
     cache: Cached = await cached(world)
     world.clock = cache.clock
     service.publish(MICROBLOG, "before", ENTRY.format("before"))
-    await cache.read(ALICE, MICROBLOG)
-    await cache.idle()
+    await cache.keep(ALICE, MICROBLOG)
     service.retract(MICROBLOG, "before")
     await cache.house.sync.run(Address(ALICE, ALICE, MICROBLOG))
     service.publish(MICROBLOG, "i0", ENTRY.format(0))
@@ -234,8 +233,7 @@ async def test_what_disco_info_says_to_everybody_counts_as_well(cached: Make) ->
     cache: Cached = await cached(world)
     world.clock = cache.clock
     service.publish(MICROBLOG, "i0", ENTRY.format(0))
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     assert await served(cache, PUBSUB) == (["i0"], "validated")
     await pass_(cache, seconds=60)
     assert await served(cache, PUBSUB) == ([], "validated")

@@ -25,8 +25,7 @@ async def test_a_node_whose_new_configuration_nobody_keeps_is_answered_by_the_se
     service.create_node("calendar", node_type=EVENTS)
     service.publish("calendar", "e1", "<thing xmlns='urn:example'/>")
     cache: Cached = await cached(world)
-    await cache.read(PUBSUB, "calendar")
-    await cache.idle()
+    await cache.keep(PUBSUB, "calendar")
     assert (await cache.node(PUBSUB, "calendar"))["state"] == "live"
     service.configure("calendar", node_type="urn:example:other")
     world.inject(ALICE, ConfigurationEvent(service=PUBSUB, node="calendar"))
@@ -45,8 +44,7 @@ async def test_a_node_that_is_forgotten_while_its_event_is_applied_is_no_failure
     cache, _ = await followed(cached, world)
     address = Address(ALICE, PUBSUB, MICROBLOG)
     for turns in range(12):
-        await cache.read(PUBSUB, MICROBLOG)
-        await cache.idle()
+        await cache.keep(PUBSUB, MICROBLOG)
         node = await cache.store.read(node_store.find, address)
         assert node is not None
         account = cache.house.accounts.get(ALICE)

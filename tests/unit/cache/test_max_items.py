@@ -18,8 +18,7 @@ async def full(cached: Make, profile: Profile = PROSODY) -> tuple[Cached, Servic
     for number in range(3):
         service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
     cache: Cached = await cached(world)
-    await cache.read(ALICE, MICROBLOG)
-    await cache.idle()
+    await cache.keep(ALICE, MICROBLOG)
     cache.told.clear()
     return cache, service
 

@@ -42,8 +42,7 @@ async def test_what_became_due_while_the_machine_slept_is_validated_when_it_wake
     service.publish(MICROBLOG, "old", ENTRY.format("old"))
     service.fail_next("not-allowed", request="subscribe", times=9)
     cache: Cached = await cached(world)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "polled"
     service.publish(MICROBLOG, "new", ENTRY.format("new"))
     cache.clock.advance(hours=8)

@@ -96,8 +96,7 @@ async def scene(cached: Make, profile: Profile) -> Scene:
     for number in range(2):
         service.publish(MICROBLOG, f"i{number}", post(number))
     cache: Cached = await cached(world)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     found = Scene(world, cache, service)
     await found.cut()
     cache.told.clear()

@@ -40,8 +40,7 @@ class Scene:
             service.publish(node, name, payload.format(name))
         cache: Cached = await cached(world, items_per_node=kept or 500)
         scene = cls(cache, service, node)
-        await cache.read(PUBSUB, node)
-        await cache.idle()
+        await cache.keep(PUBSUB, node)
         if again:
             service.publish(node, again, payload.format("again"))
             await cache.idle()

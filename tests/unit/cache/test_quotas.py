@@ -17,8 +17,7 @@ async def test_a_payload_beyond_the_limit_is_left_at_the_service(cached: Make) -
     service.publish(MICROBLOG, "large", ENTRY.format("x" * 5000))
     service.publish(MICROBLOG, "small", ENTRY.format("x"))
     cache: Cached = await cached(world, payload_limit=1000)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     items, *_ = await cache.read(PUBSUB, MICROBLOG, policy="cache")
     assert [item["id"] for item in items] == ["small", "large"]
     assert "payload" not in items[1]
@@ -31,8 +30,7 @@ async def test_a_large_payload_is_fetched_when_it_is_named(cached: Make) -> None
     service.create_node(MICROBLOG)
     service.publish(MICROBLOG, "large", ENTRY.format("x" * 5000))
     cache: Cached = await cached(world, payload_limit=1000)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     items, _, info = await cache.read(PUBSUB, MICROBLOG, ids=("large",))
     assert info["source"] == "network"
     assert "x" * 5000 in items[0]["payload"]
@@ -44,8 +42,7 @@ async def test_an_item_that_grows_beyond_the_limit_does_not_keep_its_old_content
     service.create_node(MICROBLOG)
     service.publish(MICROBLOG, "post", ENTRY.format("old"))
     cache: Cached = await cached(world, payload_limit=1000)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     service.publish(MICROBLOG, "post", ENTRY.format("x" * 5000))
     await cache.idle()
     items, *_ = await cache.read(PUBSUB, MICROBLOG, policy="cache")
@@ -63,8 +60,7 @@ async def test_a_full_cache_evicts_the_oldest_of_what_nobody_reads(cached: Make)
             service.publish(f"{MICROBLOG}/{node}", f"i{number}", ENTRY.format(text))
     cache: Cached = await cached(world, total_size=1_200_000)
     for node in ("unread", "read"):
-        await cache.read(PUBSUB, f"{MICROBLOG}/{node}")
-        await cache.idle()
+        await cache.keep(PUBSUB, f"{MICROBLOG}/{node}")
         cache.clock.advance(hours=2)
         await cache.read(PUBSUB, f"{MICROBLOG}/{node}")
     cache.house.revalidation.wake()

@@ -9,12 +9,10 @@ import pytest
 from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.cache.options import PurgeFilter
-from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
+from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import MICROBLOG, PUBSUB
-
-PROFILES = pytest.mark.parametrize("profile", [PROSODY, EJABBERD, LIBERVIA], ids=["prosody", "ejabberd", "libervia"])
+from .blog import MICROBLOG, PROFILES, PUBSUB, followed
 
 
 def blog(world: World, count: int = 3, profile: Profile = PROSODY, node: str = MICROBLOG) -> Service:
@@ -93,10 +91,7 @@ class TestFirstRead:
 class TestSecondRead:
     async def test_comes_from_the_cache_and_is_live(self, cached: Make) -> None:
         world = World()
-        blog(world)
-        cache: Cached = await cached(world)
-        await cache.read(PUBSUB, MICROBLOG)
-        await cache.idle()
+        cache, _ = await followed(cached, world)
         asked = world.count()
         items, _, info = await cache.read(PUBSUB, MICROBLOG)
         assert [item["id"] for item in items] == ["i2", "i1", "i0"]
@@ -106,10 +101,7 @@ class TestSecondRead:
 
     async def test_says_offline_without_a_session(self, cached: Make) -> None:
         world = World()
-        blog(world)
-        cache: Cached = await cached(world)
-        await cache.read(PUBSUB, MICROBLOG)
-        await cache.idle()
+        cache, _ = await followed(cached, world)
         world.cut(ALICE)
         await cache.idle()
         items, _, info = await cache.read(PUBSUB, MICROBLOG)
@@ -118,21 +110,14 @@ class TestSecondRead:
 
     async def test_with_policy_network_asks_the_service(self, cached: Make) -> None:
         world = World()
-        blog(world)
-        cache: Cached = await cached(world)
-        await cache.read(PUBSUB, MICROBLOG)
-        await cache.idle()
+        cache, _ = await followed(cached, world)
         asked = world.count("get_items")
         *_, info = await cache.read(PUBSUB, MICROBLOG, policy="network")
         assert info["source"] == "network"
         assert world.count("get_items") == asked + 1
 
     async def test_with_policy_refresh_is_validated_once_a_minute(self, cached: Make) -> None:
-        world = World()
-        service = blog(world)
-        cache: Cached = await cached(world)
-        await cache.read(PUBSUB, MICROBLOG)
-        await cache.idle()
+        cache, service = await followed(cached)
         service.retract(MICROBLOG, "i1", notify=False)
         assert await cache.ids(PUBSUB, MICROBLOG, policy="refresh") == ["i2", "i1", "i0"]
         cache.clock.advance(seconds=61)
@@ -141,11 +126,7 @@ class TestSecondRead:
     async def test_with_policy_refresh_is_the_service_s_where_the_node_is_forgotten_meanwhile(
         self, cached: Make
     ) -> None:
-        world = World()
-        service = blog(world)
-        cache: Cached = await cached(world)
-        await cache.read(PUBSUB, MICROBLOG)
-        await cache.idle()
+        cache, service = await followed(cached)
         cache.clock.advance(seconds=61)
         service.hold()
         reading = asyncio.create_task(cache.read(PUBSUB, MICROBLOG, policy="refresh"))
@@ -174,10 +155,7 @@ class TestWithoutASession:
 
     async def test_policy_network_is_always_offline(self, cached: Make) -> None:
         world = World()
-        blog(world)
-        cache: Cached = await cached(world)
-        await cache.read(PUBSUB, MICROBLOG)
-        await cache.idle()
+        cache, _ = await followed(cached, world)
         world.cut(ALICE)
         await cache.idle()
         with pytest.raises(errors.Offline):
@@ -319,22 +297,14 @@ class TestWindow:
     """Of a long log only the newest are kept, and that never looks like all there is."""
 
     async def test_says_that_it_is_a_window(self, cached: Make) -> None:
-        world = World()
-        blog(world, 30)
-        cache: Cached = await cached(world, items_per_node=20)
-        await cache.read(PUBSUB, MICROBLOG)
-        await cache.idle()
+        cache, _ = await followed(cached, count=30, items_per_node=20)
         items, _, info = await cache.read(PUBSUB, MICROBLOG)
         assert (len(items), info["completeness"]) == (20, "window")
         assert "total" not in info
 
     @pytest.mark.parametrize("profile", [PROSODY, EJABBERD], ids=["prosody", "ejabberd"])
     async def test_is_continued_by_the_service_without_a_seam(self, cached: Make, profile: Profile) -> None:
-        world = World()
-        blog(world, 30, profile)
-        cache: Cached = await cached(world, items_per_node=20)
-        await cache.read(PUBSUB, MICROBLOG)
-        await cache.idle()
+        cache, _ = await followed(cached, count=30, profile=profile, items_per_node=20)
         seen: list[str] = []
         sources: list[str] = []
         cursor = ""
@@ -349,22 +319,14 @@ class TestWindow:
         assert sources[-1] == "network"
 
     async def test_ends_at_its_end_under_policy_cache(self, cached: Make) -> None:
-        world = World()
-        blog(world, 30)
-        cache: Cached = await cached(world, items_per_node=20)
-        await cache.read(PUBSUB, MICROBLOG)
-        await cache.idle()
+        cache, _ = await followed(cached, count=30, items_per_node=20)
         items, cursor, info = await cache.read(PUBSUB, MICROBLOG, limit=50, policy="cache")
         assert (len(items), cursor, info["completeness"]) == (20, "", "window")
 
 
 class TestPlaces:
     async def test_an_unknown_item_to_page_from_is_named(self, cached: Make) -> None:
-        world = World()
-        blog(world)
-        cache: Cached = await cached(world)
-        await cache.read(PUBSUB, MICROBLOG)
-        await cache.idle()
+        cache, _ = await followed(cached)
         with pytest.raises(errors.NoSuchItem, match="'nothing'"):
             await cache.read(PUBSUB, MICROBLOG, after="nothing")
 
@@ -403,8 +365,7 @@ class TestPlaces:
         for number in range(12):
             service.publish(MICROBLOG, f"i{number}", ENTRY.format("x" * 100_000))
         cache: Cached = await cached(world)
-        await cache.read(PUBSUB, MICROBLOG)
-        await cache.idle()
+        await cache.keep(PUBSUB, MICROBLOG)
         seen: list[str] = []
         cursor = ""
         for _ in range(12):
@@ -423,8 +384,7 @@ class TestPlaces:
         for number in range(12):
             service.publish(node, f"i{number}", ENTRY.format("x" * 100_000))
         cache: Cached = await cached(world)
-        await cache.read(PUBSUB, node, limit=1)
-        await cache.idle()
+        await cache.keep(PUBSUB, node, limit=1)
         wanted = tuple(f"i{number}" for number in range(10))
         items, cursor, _ = await cache.read(PUBSUB, node, ids=wanted)
         seen = {item["id"] for item in items}

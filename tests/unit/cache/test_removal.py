@@ -45,8 +45,7 @@ async def test_a_filter_may_name_the_accounts_own_service_by_an_empty_string(cac
     own.create_node(MICROBLOG)
     own.publish(MICROBLOG, "i0", ENTRY.format(0))
     cache, _ = await followed(cached, world)
-    await cache.read(ALICE, MICROBLOG)
-    await cache.idle()
+    await cache.keep(ALICE, MICROBLOG)
     await cache.house.removal.purge(PurgeFilter(services=("",))).wait()
     assert (await cache.node(ALICE, MICROBLOG))["items"] == 0
     assert (await cache.node(PUBSUB, MICROBLOG))["items"] == 3
@@ -71,8 +70,7 @@ async def test_a_log_keeps_its_newest_when_events_pass_its_limit(cached: Make) -
     for number in range(5):
         service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
     cache: Cached = await cached(world, items_per_node=5)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     service.publish(MICROBLOG, "new", ENTRY.format("new"))
     await cache.idle()
     items, _, info = await cache.read(PUBSUB, MICROBLOG, policy="cache")
@@ -111,8 +109,7 @@ async def test_what_may_be_seen_again_is_not_erased_with_what_was_hidden_for_lon
     for name in names:
         service.create_node(name)
         service.publish(name, "i0", ENTRY.format(0))
-        await cache.read(PUBSUB, name)
-        await cache.idle()
+        await cache.keep(PUBSUB, name)
     rows = [row for name in names if (row := await nodes.find(Address(ALICE, PUBSUB, name)))]
     first, second = [await nodes.update(row, state=state, gone_at=cache.clock.now) for row in rows]
     with writer_busy(cache):

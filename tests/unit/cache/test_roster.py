@@ -29,8 +29,7 @@ def contact(world: World, profile: Profile, access_model: str, groups: tuple[str
 async def read(cached: Make, world: World) -> Cached:
     """A cache that has read the node and follows it."""
     cache: Cached = await cached(world)
-    await cache.read(BOB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(BOB, MICROBLOG)
     return cache
 
 

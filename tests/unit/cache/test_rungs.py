@@ -66,8 +66,7 @@ async def shelf(
     for number in range(count):
         service.publish(MICROBLOG, f"i{number:02}", post(number, long=long))
     cache: Cached = await cached(world, **limits)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     for number in range(30, 30 + ENOUGH if known else 30):
         service.publish(MICROBLOG, f"i{number}", post(f"edited {number}", long=long))
         await cache.idle()

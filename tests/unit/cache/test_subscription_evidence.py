@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
-from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
+from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import MICROBLOG, PUBSUB
-
-PROFILES = pytest.mark.parametrize("profile", [PROSODY, EJABBERD, LIBERVIA], ids=["prosody", "ejabberd", "libervia"])
+from .blog import MICROBLOG, PROFILES, PUBSUB
 
 
 def made(service: Service) -> None:
@@ -31,13 +27,11 @@ async def test_a_node_that_was_deleted_and_made_again_is_subscribed_to_again(cac
     service = world.service(PUBSUB, profile=profile)
     made(service)
     cache: Cached = await cached(world)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     service.delete(MICROBLOG)
     await cache.idle()
     made(service)
-    await cache.read(PUBSUB, MICROBLOG, policy="network")
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG, policy="network")
     await is_followed(cache, service)
 
 
@@ -49,8 +43,7 @@ async def test_a_node_that_was_made_again_while_nobody_looked_is_subscribed_to_a
     service = world.service(PUBSUB, profile=profile)
     made(service)
     cache: Cached = await cached(world)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     await cache.stop()
     service.delete(MICROBLOG)
     made(service)
@@ -64,8 +57,7 @@ async def test_a_subscription_that_was_there_is_not_taken_for_the_daemon_s_own_b
     made(service)
     service.add_subscription(MICROBLOG, ALICE)
     cache: Cached = await cached(world)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     assert world.count("subscribe") == 1
     node = await cache.house.nodes.find(cache.house.accounts.resolve(ALICE, PUBSUB, MICROBLOG))
     assert node is not None
@@ -78,8 +70,7 @@ async def test_a_validation_looks_at_the_subscription_again(cached: Make, profil
     service = world.service(PUBSUB, profile=profile)
     made(service)
     cache: Cached = await cached(world)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     service.drop_subscription(MICROBLOG, ALICE)
     job = await cache.house.sync.start(cache.house.accounts.resolve(ALICE, PUBSUB, MICROBLOG), True, "", "")
     await cache.idle()
@@ -93,6 +84,5 @@ async def test_a_subscription_with_an_id_of_its_own_is_not_made_twice(cached: Ma
     made(service)
     service.add_subscription(MICROBLOG, ALICE)
     cache: Cached = await cached(world)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     assert world.count("subscribe") == 0

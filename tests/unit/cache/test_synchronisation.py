@@ -53,8 +53,7 @@ async def test_a_node_that_never_rests_says_nothing_of_the_others_of_its_service
 async def test_a_forgotten_node_that_is_read_again_is_subscribed_to_again(cached: Make) -> None:
     cache, service = await followed(cached, World())
     await purge(cache, forget=True)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     service.publish(MICROBLOG, "new", ENTRY.format("new"))
     await cache.idle()
     assert "new" in await local(cache)
@@ -65,8 +64,7 @@ async def test_after_a_reset_a_node_that_is_read_again_is_subscribed_to_again(ca
     cache.told.clear()
     await cache.house.removal.reset().wait()
     assert cache.told == [(ADDRESS, "updated"), (ADDRESS, "removed")]
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     service.publish(MICROBLOG, "new", ENTRY.format("new"))
     await cache.idle()
     assert "new" in await local(cache)
@@ -78,8 +76,7 @@ async def test_a_node_made_again_is_subscribed_to_again(cached: Make) -> None:
     await cache.idle()
     service.create_node(MICROBLOG)
     service.publish(MICROBLOG, "first", ENTRY.format("first"))
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     service.publish(MICROBLOG, "new", ENTRY.format("new"))
     await cache.idle()
     assert "new" in await local(cache)
@@ -92,8 +89,7 @@ async def test_a_node_shown_again_is_subscribed_to_again(cached: Make) -> None:
     with pytest.raises(errors.Denied):
         await cache.read(PUBSUB, MICROBLOG, policy="network")
     service.configure(MICROBLOG, access_model="open")
-    await cache.read(PUBSUB, MICROBLOG, policy="network")
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG, policy="network")
     service.publish(MICROBLOG, "new", ENTRY.format("new"))
     await cache.idle()
     assert "new" in await local(cache)
@@ -176,8 +172,7 @@ async def test_a_subscription_made_while_other_nodes_are_forgotten_is_given_up_w
     cache, service = await followed(cached, world)
     other = world.service("other.example.net")
     other.create_node("notes")
-    await cache.read("other.example.net", "notes")
-    await cache.idle()
+    await cache.keep("other.example.net", "notes")
     service.hold()
     removal = cache.house.removal.purge(PurgeFilter(accounts=(ALICE,), forget=True))
     await unsubscribing(service)
@@ -219,8 +214,7 @@ async def test_an_old_item_overwritten_in_its_place_just_before_the_fetch_stays_
     for id_ in "abcdef":
         service.publish(MICROBLOG, id_, ENTRY.format(id_))
     cache: Cached = await cached(world, items_per_node=3)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     service.hold()
     job = cache.house.sync.job(ADDRESS, full=True)
     await service.holding(1)
@@ -439,8 +433,7 @@ async def test_a_service_that_cuts_its_replies_short_loses_nothing(cached: Make)
     for number in range(8):
         service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
     cache: Cached = await cached(world)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     assert sorted(await local(cache)) == [f"i{number}" for number in range(8)]
 
 
@@ -452,8 +445,7 @@ async def test_a_metadata_number_of_any_size_breaks_nothing(cached: Make) -> Non
     node.metadata = lambda: real() | {"pubsub#max_items": ["9" * 40]}  # type: ignore[method-assign]
     service.publish(MICROBLOG, "i0", ENTRY.format(0))
     cache: Cached = await cached(world)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     assert await freshness(cache) == "live"
 
 

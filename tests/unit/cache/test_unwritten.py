@@ -322,8 +322,7 @@ async def test_nothing_is_suspected_of_what_was_written_down_though_its_reader_g
     cache: Cached = await cached(world)
     own = world.accounts[ALICE].pep
     own.create_node(MICROBLOG, owner=ALICE)
-    await cache.read(ALICE, MICROBLOG)
-    await cache.idle()
+    await cache.keep(ALICE, MICROBLOG)
     own.delete(MICROBLOG, notify=False)
     with writer_busy(cache):
         read = asyncio.ensure_future(cache.read(ALICE, MICROBLOG, policy="network"))

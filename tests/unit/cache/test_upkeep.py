@@ -54,8 +54,7 @@ async def test_a_busy_cache_is_sound(cache: Any, world: World) -> None:
     service.purge("other")
     await cache.idle()
     await cache.house.removal.purge(PurgeFilter(nodes=("blog",))).wait()
-    await cache.read(SERVICE, "blog")
-    await cache.idle()
+    await cache.keep(SERVICE, "blog")
 
     assert await checked(cache) == "Nothing is wrong."
 

@@ -61,8 +61,7 @@ async def again(cache: Cached, service: Service, id_: str) -> None:
 
 async def test_what_was_published_again_before_the_first_page_is_not_missed(cached: Make) -> None:
     cache, service = await begin(cached, EJABBERD, "abcdefgh")
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     await again(cache, service, "b")
     items, cursor, _ = await cache.read(PUBSUB, MICROBLOG, limit=2, policy="network")
     assert [item["id"] for item in items] == ["h", "g"]

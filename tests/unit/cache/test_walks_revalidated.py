@@ -30,8 +30,7 @@ async def begin(cached: Make, profile: Profile, ids: str, window: int = 500) -> 
     service.create_node(MICROBLOG, max_items=1000)
     publish(service, ids)
     cache: Cached = await cached(world, items_per_node=window)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     return cache, service
 
 
@@ -247,8 +246,7 @@ async def test_what_only_looks_made_last_in_a_window_is_no_witness_of_what_moved
     service.create_node(second.node, max_items=1000)
     for id_ in "abcdefgh":
         service.publish(second.node, id_, ENTRY.format(id_))
-    await cache.read(PUBSUB, second.node)
-    await cache.idle()
+    await cache.keep(PUBSUB, second.node)
     for node in (MICROBLOG, second.node):
         service.retract(node, "h")
         await cache.idle()

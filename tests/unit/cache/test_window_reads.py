@@ -28,8 +28,7 @@ async def window(
     for number in range(count):
         service.publish(MICROBLOG, ids.format(number), ENTRY.format(number))
     cache: Cached = await cached(world, items_per_node=5)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     return cache, service
 
 
@@ -267,8 +266,7 @@ async def test_marks_are_shown_of_items_that_are_not_stored(cached: Make) -> Non
         service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
     cache: Cached = await cached(world, items_per_node=5)
     for node, marked in ((MICROBLOG, "i1"), ("strange", "x")):
-        await cache.read(PUBSUB, node)
-        await cache.idle()
+        await cache.keep(PUBSUB, node)
         await cache.house.node_reads.set_flags(Address(ALICE, PUBSUB, node), [marked], ["starred"], [])
     items, *_ = await cache.read(PUBSUB, MICROBLOG, after="i3")
     assert {item["id"]: item["flags"] for item in items} == {"i2": [], "i1": ["starred"], "i0": []}
@@ -287,8 +285,7 @@ async def test_an_item_older_than_the_window_that_is_overwritten_in_its_place_is
     for id_ in "abcdef":
         service.publish(MICROBLOG, id_, ENTRY.format(id_))
     cache: Cached = await cached(world, items_per_node=3)
-    await cache.read(PUBSUB, MICROBLOG)
-    await cache.idle()
+    await cache.keep(PUBSUB, MICROBLOG)
     service.publish(MICROBLOG, "a", ENTRY.format("edited"))
     await cache.idle()
     service.retract(MICROBLOG, "e", notify=False)
@@ -317,8 +314,7 @@ async def test_a_walk_past_a_window_shows_what_was_overwritten_in_its_place_once
     for id_ in "abcdefgh":
         service.publish(MICROBLOG, id_, ENTRY.format(id_))
     cache: Cached = await cached(world, items_per_node=3)
-    await cache.read(service.jid, MICROBLOG)
-    await cache.idle()
+    await cache.keep(service.jid, MICROBLOG)
     for id_ in "bg":
         service.publish(MICROBLOG, id_, ENTRY.format(f"{id_} edited"))
         await cache.idle()

@@ -315,8 +315,7 @@ class TestNodes:
         cache, service = await owned(cached, World(), profile)
         service.create_node("diary", owner=ALICE)
         diary = Address(ALICE, PUBSUB, "diary")
-        await cache.read(PUBSUB, "diary")
-        await cache.idle()
+        await cache.keep(PUBSUB, "diary")
         assert (await cache.node(PUBSUB, "diary"))["state"] == "discovered"
         await cache.house.writing.configure(diary, {"pubsub#title": ["My diary"], "pubsub#type": [FEED]})
         await cache.idle()
