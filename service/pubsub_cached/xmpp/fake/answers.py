@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...errors import StanzaError
-from ..port import ArchivePage, DiscoInfo, DiscoItem, DiscoPage, ItemsPage, Rsm, Subscription
+from ..port import ArchivePage, DiscoInfo, DiscoItem, DiscoPage, Fields, ItemsPage, Rsm, Subscription
 from .door import Unanswered
 from .profile import PUBSUB
 from .service import Service
@@ -78,16 +78,16 @@ def listing_page(service: Service, jid: str, name: str, rsm: Rsm) -> DiscoPage:
     return DiscoPage(page, rsm=True, last=keys[start + len(page) - 1] if page else None)
 
 
-def subscribe(service: Service, jid: str, name: str) -> Subscription:
-    """Subscribe the bare JID (XEP-0060 6.1)."""
+def subscribe(service: Service, jid: str, name: str, options: Fields | None) -> Subscription:
+    """Subscribe the bare JID (XEP-0060 6.1); the options change nothing."""
     node = service.nodes.get(name)
     if node is not None and node.access_model == "authorize" and node.affiliations.get(jid) != "outcast":
         return service.take_subscription(node, jid)
     return service.take_subscription(service.admit(name, jid), jid)
 
 
-def unsubscribe(service: Service, jid: str, name: str) -> None:
-    """Unsubscribe the bare JID (XEP-0060 6.2)."""
+def unsubscribe(service: Service, jid: str, name: str, subid: str) -> None:
+    """Unsubscribe the bare JID (XEP-0060 6.2), which has one subscription, whatever its id."""
     service.ghosts.discard((name, jid))
     node = service.nodes.get(name)
     if node is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar
 
 from ...errors import AuthenticationFailed, NoAnswer, Offline
 from ...jid import bare, normalise
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .service import Service
     from .world import World
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -247,13 +248,20 @@ class FakeSession(Asking):
         return service == self.jid or service in self.contacts or self.listener.solicited(service)
 
     async def _ask(
-        self, kind: str, service: str, node: str, timeout: float, answer: Callable[[Service], T], **arguments: Any
+        self,
+        kind: str,
+        service: str,
+        node: str,
+        timeout: float,
+        answer: Callable[Concatenate[Service, str, str, P], T],
+        *args: P.args,
+        **arguments: P.kwargs,
     ) -> T:
         if not self._online:
             raise Offline(f"{self.jid} is not connected.")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         request = self.world.log(self.jid, kind, normalise(service), node, arguments)
-        call = Call(request, answer, future, timeout)
+        call = Call(request, lambda asked: answer(asked, self.jid, node, *args, **arguments), future, timeout)
         self._calls.add(call)
         self.world.enqueue(self.world.route, call)
         try:

@@ -88,7 +88,7 @@ def purge(service: Service, jid: str, name: str) -> None:
     service.purge(name)
 
 
-def affiliations(service: Service, jid: str) -> tuple[Affiliation, ...]:
+def affiliations(service: Service, jid: str, _name: str) -> tuple[Affiliation, ...]:
     """What the account is to the nodes to which it is something."""
     found = ((name, _affiliation(node, jid)) for name, node in service.nodes.items())
     return tuple(Affiliation(name, affiliation) for name, affiliation in found if affiliation != "none")
