@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -23,6 +25,25 @@ class Tasks(set[asyncio.Task[Any]]):
         """Wait until all have ended, those that are begun meanwhile as well."""
         while self:
             await asyncio.wait(self)
+
+
+class TasksByKey(dict[K, asyncio.Task[Any]]):
+    """Those that have not ended, of each key that which was begun last."""
+
+    def begin(self, key: K, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Begin with something."""
+        task = self[key] = asyncio.create_task(work, name=name)
+        task.add_done_callback(functools.partial(self._ended, key))
+        return task
+
+    def _ended(self, key: K, task: asyncio.Task[Any]) -> None:
+        if self.get(key) is task:
+            del self[key]
+
+    async def settled(self) -> None:
+        """Wait until all have ended, those that are begun meanwhile as well."""
+        while self:
+            await asyncio.wait(self.values())
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from ..errors import BusLost, Timeout
+from ..tasks import TasksByKey
 from . import sandbox
 from .errors import RemoteError
 from .owners import Owners
@@ -32,16 +33,15 @@ class Clients:
         self._connection = connection
         self._allow = frozenset(allow)
         self._owners = Owners(connection)
-        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._asking: TasksByKey[str] = TasksByKey()
 
     def identify(self, name: str, identified: Callable[[str], None]) -> None:
         """Has ``identified(name)`` called once the client is known; again and again is once."""
         if name not in self._asking:
-            self._asking[name] = task = asyncio.create_task(self._identify(name, identified), name=f"identify {name}")
+            task = self._asking.begin(name, self._identify(name, identified), f"identify {name}")
             task.add_done_callback(lambda ended: self._ended(name, identified, ended))
 
     def _ended(self, name: str, identified: Callable[[str], None], ended: asyncio.Task[None]) -> None:
-        del self._asking[name]
         if not ended.cancelled():
             # One that left the bus meanwhile is not known any more, and may have calls that came since.
             identified(name)

@@ -20,7 +20,7 @@ from ...store.items import items as item_store
 from ...store.items import parsing as stored_items
 from ...store.rows import KEPT, NodeRow
 from ...store.store import Store, Transaction
-from ...tasks import end
+from ...tasks import TasksByKey, end
 from ...xmpp.port import Item
 from ..changes import Changes
 from ..jobs import Job, Jobs
@@ -59,8 +59,8 @@ class Reanalysis:
         self._sync = sync
         self._changes = changes
         self._jobs = jobs
-        self._asking: dict[Address, asyncio.Task[None]] = {}
-        self._parsing_again: dict[Address, asyncio.Task[None]] = {}
+        self._asking: TasksByKey[Address] = TasksByKey()
+        self._parsing_again: TasksByKey[Address] = TasksByKey()
         # Nodes of which something was stored since that has begun.
         self._once_more: set[Address] = set()
 
@@ -119,25 +119,17 @@ class Reanalysis:
         asking = self._asking.get(address)
         # One that has just ended may not be noted yet, and what it wrote is what somebody else has just undone.
         if asking is None or asking.done():
-            task = asyncio.create_task(self._ask(address), name=f"match {address}")
-            self._asking[address] = task
-            task.add_done_callback(functools.partial(self._asked, address))
-
-    def _asked(self, address: Address, task: asyncio.Task[None]) -> None:
-        if self._asking.get(address) is task:
-            del self._asking[address]
+            self._asking.begin(address, self._ask(address), f"match {address}")
 
     def parse_again(self, address: Address) -> None:
         """Have a node's items parsed that were stored as what it was before; nobody waits for that."""
         if address in self._parsing_again:
             self._once_more.add(address)
             return
-        task = asyncio.create_task(self._parse_again(address), name=f"parse {address}")
-        self._parsing_again[address] = task
+        task = self._parsing_again.begin(address, self._parse_again(address), f"parse {address}")
         task.add_done_callback(functools.partial(self._parsed_again, address))
 
     def _parsed_again(self, address: Address, task: asyncio.Task[None]) -> None:
-        del self._parsing_again[address]
         if address in self._once_more:
             self._once_more.discard(address)
             if not task.cancelled():

@@ -7,8 +7,6 @@ or the next. Source: the coherence model, "Synchronisation".
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import logging
 from collections.abc import Callable, Collection
 from typing import NamedTuple
@@ -18,7 +16,7 @@ from ...address import Address
 from ...store.accounts import subscriptions
 from ...store.rows import NodeRow
 from ...store.store import Store
-from ...tasks import end
+from ...tasks import TasksByKey, end
 from ..jitter import Jitter
 from ..nodes.nodes import Nodes, retry_at
 from .sync import Sync
@@ -46,7 +44,7 @@ class Unsubscribing:
         self._clock = clock
         self._jitter = jitter
         self._turnstile = Turnstile(AT_ONCE_A_DOMAIN)
-        self._running: dict[Address, asyncio.Task[None]] = {}
+        self._running: TasksByKey[Address] = TasksByKey()
         self._again: dict[Address, _Again] = {}
         self._once_more: set[Address] = set()
         self._closed = False
@@ -61,12 +59,10 @@ class Unsubscribing:
 
     def _begin(self, address: Address) -> None:
         if address not in self._running and not self._closed:
-            task = asyncio.create_task(self._guarded(address), name=f"unsubscribe {address}")
-            self._running[address] = task
-            task.add_done_callback(functools.partial(self._ended, address))
+            task = self._running.begin(address, self._guarded(address), f"unsubscribe {address}")
+            task.add_done_callback(lambda _: self._ended(address))
 
-    def _ended(self, address: Address, task: asyncio.Task[None]) -> None:
-        del self._running[address]
+    def _ended(self, address: Address) -> None:
         if address in self._once_more:
             self._once_more.remove(address)
             self.begin(address)
@@ -103,8 +99,7 @@ class Unsubscribing:
 
     async def settled(self) -> None:
         """Wait until no service is asked."""
-        while self._running:
-            await asyncio.wait([*self._running.values()])
+        await self._running.settled()
 
     async def close(self) -> None:
         """Stop; what is left is given up in the next session."""

@@ -6,8 +6,6 @@ subscribed to by the daemon until a client does. Source: dbus-api.md "PubSub", c
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +15,7 @@ from ...address import Address
 from ...store.accounts import nodes as node_store
 from ...store.rows import KEPT, NodeRow
 from ...store.store import Store, Transaction
+from ...tasks import TasksByKey, end
 from ...xmpp.port import Fields, Session, Subscription
 from ..accounts.accounts import Accounts
 from ..changes import Changes
@@ -57,7 +56,7 @@ class Subscribing:
         self._negatives = negatives
         self._clock = clock
         # What a service did not answer, until it is known what came of it.
-        self._finding_out: dict[Address, asyncio.Task[None]] = {}
+        self._finding_out: TasksByKey[Address] = TasksByKey()
 
     def forget_account(self, account: str) -> None:
         """The account is no more."""
@@ -67,15 +66,11 @@ class Subscribing:
 
     async def settled(self) -> None:
         """Wait until all is known that can be, while there is a session."""
-        while self._finding_out:
-            await asyncio.wait([*self._finding_out.values()])
+        await self._finding_out.settled()
 
     async def close(self) -> None:
         """Stop; what is not known is shown once the node is synchronised."""
-        tasks = [*self._finding_out.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._finding_out.values())
 
     async def subscribe(self, address: Address, options: Fields) -> str:
         """Subscribe the account's bare JID; the state: subscribed, pending, unconfigured or none."""
@@ -138,13 +133,7 @@ class Subscribing:
         self._sync.subscriptions.unsure(address)
         if (earlier := self._finding_out.get(address)) is not None:
             earlier.cancel()
-        task = asyncio.create_task(self._guarded(address), name=f"subscription to {address}")
-        self._finding_out[address] = task
-        task.add_done_callback(functools.partial(self._found_out, address))
-
-    def _found_out(self, address: Address, task: asyncio.Task[None]) -> None:
-        if self._finding_out.get(address) is task:
-            del self._finding_out[address]
+        self._finding_out.begin(address, self._guarded(address), f"subscription to {address}")
 
     async def _guarded(self, address: Address) -> None:
         try:
