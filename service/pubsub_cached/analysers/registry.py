@@ -48,7 +48,8 @@ class Matched(msgspec.Struct, frozen=True):
 class Entry(msgspec.Struct):
     """A registered name. definition: None for a file that can't be used.
 
-    pending: items that wait to be parsed. failures: time-outs of its agent since it last answered.
+    pending: items that wait to be parsed. failures: time-outs of its agent since it last answered. resumed: how often
+    it was active again.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Entry(msgspec.Struct):
     reason: str = ""
     pending: int = 0
     failures: int = 0
+    resumed: int = 0
 
 
 class Registry:
@@ -137,9 +139,10 @@ class Registry:
             return
         now = (state, reason, entry.owner if owner is None else owner, failures)
         if now != (entry.state, entry.reason, entry.owner, entry.failures):
-            usable = self.on_usable if state == "active" and entry.state != "active" else ()
+            is_usable = state == "active" and entry.state != "active"
             entry.state, entry.reason, entry.owner, entry.failures = now
-            for callback in (*self.on_state, *usable):
+            entry.resumed += is_usable
+            for callback in (*self.on_state, *(self.on_usable if is_usable else ())):
                 callback(name)
 
     def list(self) -> Records:

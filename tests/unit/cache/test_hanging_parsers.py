@@ -21,11 +21,12 @@ from pubsub_cached.records import ItemRecord
 from pubsub_cached.xmpp.fake import Service, World
 from tests.support.cached import ALICE, Cached, Make
 
+from .blog import writer_busy
+
 SERVICE = "pubsub.example.org"
 NODE = "things"
 THINGS = Address(ALICE, SERVICE, NODE)
 LATE = "The parser of 'x' did not end within 0.5 s."
-SUSPENDED = "The parser of 'x' is suspended; Reanalyse parses this once it is active."
 
 
 def thing(text: str, size: int = 1) -> str:
@@ -154,7 +155,7 @@ async def test_the_item_is_kept_without_its_secrets(scene: Scene) -> None:
     found = await scene.items()
     names = [f"hang{number}" for number in range(1, 5)]
     assert [found[name]["payload"] for name in names] == [freed(name) for name in names]
-    assert [found[name]["errors"] for name in names] == [[LATE], [LATE], [LATE], [SUSPENDED]]
+    assert [found[name].get("errors") for name in names] == [[LATE], [LATE], [LATE], None]
     assert {found[name]["type"] for name in names} == {"thing"}
 
 
@@ -169,6 +170,54 @@ async def test_with_three_that_hang_it_is_suspended_until_one_ends(scene: Scene)
     found = await scene.items()
     assert len(found) == 5
     assert all(found[name]["data"] == f'{{"text":"{name}"}}' for name in found)
+
+
+@pytest.mark.parametrize("how", ["one ends", "resumed", "restart"])
+async def test_what_came_while_it_was_suspended_is_parsed_once_it_is_active(scene: Scene, how: str) -> None:
+    await scene.published("hang1", "hang2", "hang3", "fine", "hang4", "last")
+    found = await scene.items()
+    assert [found[name].keys() & {"data", "errors"} for name in ("fine", "hang4", "last")] == [set()] * 3
+    scene.parser.release.set()
+    if how == "one ends":
+        await scene.state("active")
+    elif how == "resumed":
+        scene.cache.house.resume("x")
+    else:
+        await scene.cache.restart(online=False)
+        scene.register()
+    await scene.cache.house.analysing.settled()
+    found = await scene.items()
+    assert [found[name].get("data") for name in ("fine", "hang4", "last")] == [
+        f'{{"text":"{name}"}}' for name in ("fine", "hang4", "last")
+    ]
+    assert found["hang1"]["errors"] == [LATE], "it was asked"
+
+
+@pytest.mark.sqlite
+async def test_what_is_stored_after_that_is_parsed_too(scene: Scene) -> None:
+    await scene.published("hang1", "hang2", "hang3")
+    told: asyncio.Queue[list[str]] = asyncio.Queue()
+    scene.cache.house.changes.on_items.append(lambda address, changed, *_: told.put_nowait(changed))
+    with writer_busy(scene.cache):
+        scene.service.publish(NODE, "fine", thing("fine"))
+        await scene.cache.world.settle()
+        await scene.cache.house.events.caught_up()
+        scene.parser.release.set()
+        scene.cache.house.resume("x")
+        await scene.cache.house.analysing.settled()
+    async with asyncio.timeout(20):
+        while "data" not in (await scene.items()).get("fine", {}):
+            await told.get()
+
+
+async def test_what_came_meanwhile_and_hangs_is_asked_for_once(scene: Scene) -> None:
+    await scene.published("hang1", "hang2", "hang3", "hang4", "fine")
+    scene.cache.house.resume("x")
+    await scene.cache.house.analysing.settled()
+    found = await scene.items()
+    assert found["hang4"]["errors"] == [LATE]
+    assert found["fine"]["data"] == '{"text":"fine"}'
+    assert scene.parser.asked == ["hang1", "hang2", "hang3", "hang4", "fine"]
 
 
 async def test_it_can_be_resumed_while_they_hang(scene: Scene) -> None:

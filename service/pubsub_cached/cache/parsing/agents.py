@@ -277,7 +277,7 @@ class Agents:
         if made.errors or not made.deferred:
             # Another analyser's, which takes what has this namespace over.
             skip.add(item.row)
-            if again and made.deferred and self._parsing.suspended(worker.parser.name, item.namespace) is not None:
+            if again and self._parsing.suspended(worker.parser.name, item.namespace, made) is not None:
                 return None
             return stored(context, msgspec.structs.replace(made, deferred=False))
         try:

@@ -64,6 +64,9 @@ class Functions:
                 begun.append(self._registry.begin(analyser, context))
                 if is_asked:
                     return finish(begun[0])
+                if name == analyser and self._registry.may_hang(name):
+                    # As of one that has not been asked yet: it is, once it is active.
+                    return _unread(begun)
                 return _unread(begun, f"The parser of '{name}' is suspended; Reanalyse parses this once it is active.")
 
             running = in_thread(work, "parser")
@@ -96,12 +99,13 @@ class Functions:
         self._registry.set_state(name, "suspended", reason, failures=failures)
 
 
-def _unread(begun: list[Begun], error: str) -> Parsed:
-    """An item of which nothing is made, for a reason; of what may have secrets yet nothing is stored."""
+def _unread(begun: list[Begun], error: str = "") -> Parsed:
+    """An item of which nothing is made, for a reason or yet; of what may have secrets yet nothing is stored."""
     if not begun:
         return Parsed(payload="", errors=(error,))
     if isinstance(begun[0], Parsed):
         return begun[0]
     item = begun[0].item
-    item.error(error)
+    if error:
+        item.error(error)
     return item.parsed(deferred=True)

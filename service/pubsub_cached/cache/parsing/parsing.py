@@ -31,12 +31,16 @@ LARGE = 16 * 1024
 
 
 class By(NamedTuple):
-    """What decides what is made of a node's items: its analyser, by name and as it is, and what that said it is."""
+    """What decides what is made of a node's items: its analyser, by name and as it is, and what that said it is.
+
+    resumed: how often a function was given items again that had none for a while.
+    """
 
     analyser: str
     definition: Definition | None
     type: str
     subtype: str
+    resumed: int = 0
 
     @property
     def missing(self) -> bool:
@@ -55,8 +59,11 @@ class Parsing:
 
     def by(self, node: NodeRow) -> By:
         """What items of the node are parsed by now; once it is something else, they are to be parsed again."""
-        definition = self._registry.get(node.analyser) if node.analyser else None
-        return By(node.analyser, definition, node.type, node.subtype)
+        entry = self._registry.entry(node.analyser) if node.analyser else None
+        if entry is None:
+            return By(node.analyser, None, node.type, node.subtype)
+        resumed = entry.resumed if self._registry.may_hang(entry.name) else 0
+        return By(node.analyser, entry.definition, node.type, node.subtype, resumed)
 
     def kind(self, analyser: str) -> str:
         """The analyser's kind: log, map or last."""
@@ -100,9 +107,14 @@ class Parsing:
             return self._registry.parse(analyser, context)
         return await self._functions.parse(name, analyser, context)
 
-    def suspended(self, analyser: str, namespace: str) -> str | None:
-        """Whose parser gets what has this namespace, of a node with this analyser, if it gets nothing for now."""
+    def suspended(self, analyser: str, namespace: str, made: Parsed | StoredItem) -> str | None:
+        """Whose parser was to make this of what has this namespace, of this analyser's nodes, if it is suspended."""
         name = self._registry.parser(analyser, namespace)
+        if not made.deferred:
+            return None
+        if name == analyser and self._registry.may_hang(name):
+            # By now it may be active again.
+            return None if made.errors else name
         entry = self._registry.entry(name)
         return name if entry is not None and entry.state == "suspended" else None
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import logging
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 
 import msgspec
 
@@ -113,6 +114,22 @@ class Reanalysis:
             moved = again is not None and (again.type, again.subtype) != (row.type, row.subtype)
             if again is not None and (moved or not definition.deferred):
                 await self.parse(again)
+        if self._registry.may_hang(name):
+            await self._parse_waiting(name)
+
+    async def _parse_waiting(self, name: str) -> None:
+        """Parse what came while a function was suspended."""
+        seen: set[int] = set()
+        while rows := await self._store.read(stored_items.unparsed, name, seen, PAGE):
+            seen.update(rows)
+            items = await self._store.read(stored_items.these, rows)
+            for node_id, of in itertools.groupby(items, key=lambda item: item.node_id):
+                row = await self._store.read(node_store.by_id, node_id)
+                if row is None or row.analyser != name:
+                    continue
+                _, suspended = await self._parse_rows(row, [item.row for item in of])
+                if suspended:
+                    return
 
     def ask(self, address: Address) -> None:
         """Have the agent of a node's analyser say what it is; nobody waits for that."""
@@ -206,7 +223,10 @@ class Reanalysis:
                 await self._store.write(node_store.ask_to_parse, row.id)
                 self._agents.changed_nodes()
                 return 0
-            count, suspended = await self._parse_all(row, created_before, modified_before)
+            # What was parsed before this, and is not committed yet, is among them.
+            await self._store.write(lambda tx: None)
+            rows = await self._store.read(stored_items.of_node, row.id, created_before, modified_before)
+            count, suspended = await self._parse_rows(row, rows)
             whole = created_before is None and modified_before is None
             if suspended:
                 # What is left is parsed once the parser is active again.
@@ -218,20 +238,15 @@ class Reanalysis:
             return 0
         return count
 
-    async def _parse_all(
-        self, row: NodeRow, created_before: int | None, modified_before: int | None
-    ) -> tuple[int, bool]:
-        """How many were parsed, and whether the others are left as they were, for their parser is suspended."""
-        # What was parsed before this, and is not committed yet, is among them.
-        await self._store.write(lambda tx: None)
-        rows = await self._store.read(stored_items.of_node, row.id, created_before, modified_before)
+    async def _parse_rows(self, row: NodeRow, rows: Sequence[int]) -> tuple[int, bool]:
+        """How many items were parsed, and whether the others are left as they were, for their parser is suspended."""
         start, count, suspended = 0, 0, False
         while start < len(rows) and not suspended:
             pace, parsed, version = Pace(), [], self._registry.version
             for stored in await self._store.read(stored_items.these, rows[start : start + PAGE]):
                 item = Item(stored.id, stored.payload, stored.namespace, stored.publisher)
                 made = await self._parsing.one(row.address, row, item)
-                by = self._parsing.suspended(row.analyser, item.namespace) if made.deferred else None
+                by = self._parsing.suspended(row.analyser, item.namespace, made)
                 if suspended := by is not None and by == row.analyser:
                     break
                 if by is not None:
