@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
+from collections.abc import Callable
+
 import pytest
 
-from pubsub_cached.store.items import batch, items
-from pubsub_cached.store.rows import NodeRow
+from pubsub_cached.store.items import batch, items, pages
+from pubsub_cached.store.rows import ItemsQuery, NodeRow
 
 from .conftest import Database
-from .content import item, listed
+from .content import item, listed, slice_of
 from .searching import ids, parsed, served
 from .test_search_text import check_index
 
@@ -68,3 +72,34 @@ def test_they_go_in_and_out_by_few_statements(db: Database) -> None:
     driver.set_trace_callback(None)
     assert len([sql for sql in ran if sql.startswith("INSERT INTO item (")]) == 10
     assert len([sql for sql in ran if sql.startswith("DELETE FROM item ")]) == 1
+
+
+READS: dict[str, Callable[[Database, NodeRow, list[str]], object]] = {
+    "by id": lambda db, node, wanted: db.read(slice_of, node.id, ItemsQuery(ids=tuple(wanted))).items,
+    "search": lambda db, node, wanted: ids(db, wanted={"ids": wanted}),
+    "write": lambda db, node, wanted: db.write(batch.held, node.id, wanted),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_a_statement_that_names_many_is_made_as_one_that_names_few(
+    db: Database, read: Callable[[Database, NodeRow, list[str]], object]
+) -> None:
+    """The first of its kind made a parameter for each name, which took longer than all else that a read by ids does."""
+    node, ran = served(db), Counter[str]()
+    fill(db, node, names(1))
+
+    def parameters(count: int) -> int:
+        ran.clear()
+        sys.setprofile(lambda frame, kind, _: ran.update([frame.f_code.co_name]) if kind == "call" else None)
+        try:
+            assert read(db, node, names(count))
+        finally:
+            sys.setprofile(None)
+        return ran["visit_bindparam"]
+
+    pages.statement.cache_clear()
+    batch._SOME._prepared.clear()
+    # What is made once for any number.
+    parameters(1)
+    assert parameters(500) == parameters(3) > 0

@@ -21,7 +21,7 @@ _FIRST_ROWS = 16
 _MORE_ROWS = 64
 # So many are named in one statement.
 _AT_ONCE = 512
-_NAMES = [f"named_{number}" for number in range(_AT_ONCE)]
+_NAMES = [f"named_{number}" for number in range(1, _AT_ONCE + 1)]
 
 _TYPES: dict[type, type[TypeEngine[Any]]] = {str: Text, int: BigInteger, float: Double}
 
@@ -77,9 +77,18 @@ def made(function: Callable[..., Any], type_: type[TypeEngine[Any]], first: Slot
     return bindparam(None, _Made((first.number, *(slot.number for slot in more)), function), type_)
 
 
-def each(slots: Iterable[Slot]) -> list[BindParameter[Any]]:
-    """A parameter for each."""
-    return [bound(slot) for slot in slots]
+def each(slots: Sequence[Slot]) -> BindParameter[Any]:
+    """What stands for all of them behind IN; they are of one kind, where the database looks at that."""
+    kind = _TYPES[slots[0].kind] if slots else None
+    return bindparam(None, [_Made((slot.number,), None) for slot in slots], kind, expanding=True)
+
+
+def several(name: str, count: int) -> BindParameter[Any]:
+    """So many parameters behind IN, ``name_1`` and so on.
+
+    The library writes them in a loop: made one by one, 512 of them take it ten times as long.
+    """
+    return bindparam(name, [None] * count, expanding=True)
 
 
 class Prepared:
@@ -167,19 +176,17 @@ class Prepared:
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
             assert isinstance(self._statement, ClauseElement)
-            compiled = self._compiled[dialect.name] = _Compiled(
-                self._statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
-            )
+            compiled = self._compiled[dialect.name] = _Compiled(self._statement.compile(dialect=dialect))
         return compiled
 
 
 class Several:
     """A statement about as many as are named, of which few forms are kept: each list is filled up to a power of two.
 
-    make: from the parameters for what is named.
+    make: from what stands for all that is named behind IN.
     """
 
-    def __init__(self, make: Callable[[Sequence[BindParameter[Any]]], Executable]) -> None:
+    def __init__(self, make: Callable[[BindParameter[Any]], Executable]) -> None:
         self._make = make
         self._prepared: dict[int, Prepared] = {}
 
@@ -200,10 +207,10 @@ class Several:
             yield self.form(len(some)), {**values, **dict(zip(_NAMES, some, strict=False))}
 
     def form(self, count: int) -> Prepared:
-        """The statement about so many, whose parameters are ``named_0`` and so on."""
+        """The statement about so many, whose parameters are ``named_1`` and so on."""
         prepared = self._prepared.get(count)
         if prepared is None:
-            prepared = self._prepared[count] = Prepared(self._make([bindparam(name) for name in _NAMES[:count]]))
+            prepared = self._prepared[count] = Prepared(self._make(several("named", count)))
         return prepared
 
 
@@ -211,9 +218,11 @@ class _Compiled:
     """SQL, and the order of its arguments."""
 
     def __init__(self, compiled: Any) -> None:
-        self.sql: str = compiled.string
-        self._names: list[str] | None = compiled.positiontup if compiled.positional else None
-        params = compiled.params.items()
+        # With as many parameters as there are in each list; values come later.
+        expanded = compiled.construct_expanded_state({**compiled.params})
+        self.sql: str = expanded.statement
+        self._names: list[str] | None = expanded.positiontup
+        params = expanded.parameters.items()
         self._made = [(name, *value) for name, value in params if isinstance(value, _Made)]
         self._literals = {name: value for name, value in params if value is not None and not isinstance(value, _Made)}
 

@@ -17,7 +17,7 @@ from ..accounts import nodes
 from ..given import Given
 from ..models import Item
 from ..rows import ItemsQuery, ItemsSlice, NodeRow
-from ..statement import Prepared, Row, filled
+from ..statement import Prepared, Row, filled, several
 from .records import FIELDS, fitting, of_rows, uri_before_id
 
 # Further in than this the index of a page is not counted.
@@ -171,7 +171,7 @@ def _first(
 
 
 def _numbered(ids: Sequence[str]) -> dict[str, str]:
-    return {f"id_{number}": id_ for number, id_ in enumerate(ids)}
+    return {f"id_{number}": id_ for number, id_ in enumerate(ids, 1)}
 
 
 def _slice(node: NodeRow, rows: list[Row], query: ItemsQuery) -> ItemsSlice:
@@ -264,7 +264,7 @@ def statement(shape: Shape) -> Prepared:
         query = query.where(_beyond(shape.key, shape.descending))
     if shape.ids:
         # Not ordered here: that would have the planner walk the whole node in its order, looking for them.
-        return Prepared(query.where(Item.item_id.in_([bindparam(f"id_{number}") for number in range(shape.ids)])))
+        return Prepared(query.where(Item.item_id.in_(several("id", shape.ids))))
     query = query.order_by(column.desc() if shape.descending else column.asc()).limit(bindparam("most"))
     if shape.offset:
         query = query.offset(bindparam("offset"))

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 from sqlalchemy import (
-    BindParameter,
     ColumnElement,
     Connection,
     Select,
     Text,
-    bindparam,
     case,
     column,
     func,
@@ -227,19 +224,14 @@ def accounts(conn: Connection) -> dict[int, str]:
 def shown(nodes: Shown) -> tuple[Truth, ...]:
     """What has to hold of a node whose items may be shown."""
     conditions: tuple[Truth, ...] = (
-        Node.state.in_(_each(nodes.states)),
+        Node.state.in_(sorted(nodes.states)),
         Node.completeness != "none",
         Node.reason != UNPROVED,
         Node.account_id.in_(select(Account.id).where(whose.has())),
     )
     if nodes.analysers is not None:
-        conditions += (Node.analyser.in_(_each(nodes.analysers)),)
+        conditions += (Node.analyser.in_(sorted(nodes.analysers)),)
     return (*conditions, ~node_store.among(nodes.hidden)) if nodes.hidden else conditions
-
-
-def _each(values: Iterable[str]) -> list[BindParameter[str]]:
-    """One parameter for each, which unlike one for all can be compiled beforehand; in an order of its own."""
-    return [bindparam(None, value, Text) for value in sorted(values)]
 
 
 def named(query: Query, values: Values) -> Named:

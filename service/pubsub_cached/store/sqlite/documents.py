@@ -111,7 +111,7 @@ def narrowed(steps: Sequence[Step], operator: str, given: Any) -> Truth:
     if operator == "in":
         return value.in_(each(given))
     if operator == "between":
-        least, most = each(given)
+        least, most = map(bound, given)
         return value.between(least, most)
     return COMPARED[operator](value, bound(given))
 
