@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from lxml.etree import _Element
@@ -14,6 +14,8 @@ from msgspec import UNSET, UnsetType
 
 from . import xml
 from .item import Item
+
+T = TypeVar("T")
 
 _DATE = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]((?:[01][0-9]|2[0-3]):[0-5][0-9]):([0-5][0-9]|60)(?:[.,][0-9]+)?"
@@ -80,22 +82,13 @@ def parsed_boolean(text: str) -> bool | None:
 
 def date(item: Item, what: str, text: str | None) -> str:
     """A normalised date; "" when there is none, or when it is unreadable and named."""
-    if not text:
-        return ""
-    if (value := normalised_date(text)) is None:
-        item.unreadable(what, text.strip(), "date and time with a time zone")
-        return ""
-    return value
+    return _read(item, what, text, normalised_date, "date and time with a time zone") or ""
 
 
 def integer(item: Item, what: str, text: str | None) -> int | UnsetType:
     """A whole number; UNSET when there is none, or when it is unreadable and named."""
-    if not text:
-        return UNSET
-    if (value := parsed_integer(text)) is None:
-        item.unreadable(what, text.strip(), "whole number")
-        return UNSET
-    return value
+    value = _read(item, what, text, parsed_integer, "whole number")
+    return UNSET if value is None else value
 
 
 def natural(item: Item, what: str, text: str | None) -> int | UnsetType:
@@ -109,21 +102,21 @@ def natural(item: Item, what: str, text: str | None) -> int | UnsetType:
 
 def decimal(item: Item, what: str, text: str | None) -> float | UnsetType:
     """A number; UNSET when there is none, or when it is unreadable and named."""
-    if not text:
-        return UNSET
-    if (value := parsed_decimal(text)) is None:
-        item.unreadable(what, text.strip(), "number")
-        return UNSET
-    return value
+    value = _read(item, what, text, parsed_decimal, "number")
+    return UNSET if value is None else value
 
 
 def boolean(item: Item, what: str, text: str | None) -> bool:
     """A boolean; False when there is none, or when it is unreadable and named."""
+    return _read(item, what, text, parsed_boolean, "boolean") or False
+
+
+def _read(item: Item, what: str, text: str | None, parse: Callable[[str], T | None], kind: str) -> T | None:
+    """What a text says; None when there is none, or when it is unreadable and named."""
     if not text:
-        return False
-    if (value := parsed_boolean(text)) is None:
-        item.unreadable(what, text.strip(), "boolean")
-        return False
+        return None
+    if (value := parse(text)) is None:
+        item.unreadable(what, text.strip(), kind)
     return value
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -50,12 +50,8 @@ class Client:
 
         A dictionary in ``body`` holds a pair of D-Bus type and value for each key; None is left out.
         """
-        try:
-            return await self.ask(NAME, path, f"{NAME}.{interface}", member, signature, *body, seconds=seconds)
-        except PubSubCachedError as error:
-            if error.name in _UNSERVED:
-                raise Failure(Status.REFUSED, await self._unserved(f"{interface}.{member}")) from None
-            raise explain(error) from None
+        asked = self.ask(NAME, path, f"{NAME}.{interface}", member, signature, *body, seconds=seconds)
+        return await self._served(f"{interface}.{member}", asked)
 
     async def pages(
         self,
@@ -126,11 +122,15 @@ class Client:
             raise explain(error) from None
 
     async def _properties(self, member: str, signature: str, *body: Any, path: str) -> list[Any]:
+        return await self._served(".".join(body[:2]), self.ask(NAME, path, PROPERTIES, member, signature, *body))
+
+    async def _served(self, member: str, asked: Awaitable[list[Any]]) -> list[Any]:
+        """What the daemon answers, if it has such a member."""
         try:
-            return await self.ask(NAME, path, PROPERTIES, member, signature, *body)
+            return await asked
         except PubSubCachedError as error:
             if error.name in _UNSERVED:
-                raise Failure(Status.REFUSED, await self._unserved(".".join(body[:2]))) from None
+                raise Failure(Status.REFUSED, await self._unserved(member)) from None
             raise explain(error) from None
 
     async def _unserved(self, member: str) -> str:

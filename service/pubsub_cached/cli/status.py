@@ -75,15 +75,10 @@ async def look(client: Client) -> dict[str, Any]:
 
 async def _jobs(client: Client) -> list[dict[str, Any]]:
     """The jobs that the root lists, those that run first."""
-    from ..errors import PubSubCachedError
     from ..object_path import ROOT
     from .client import NAME
-    from .failure import explain
 
-    try:
-        (objects,) = await client.ask(NAME, ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
-    except PubSubCachedError as error:
-        raise explain(error) from None
+    (objects,) = await client.ask(NAME, ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
     jobs = [
         {"path": path, **{_key(name): value for name, value in interfaces[f"{NAME}.Job"].items()}}
         for path, interfaces in objects.items()
