@@ -14,6 +14,7 @@ from . import garbage
 from .api.agents import Peers
 from .api.exports import Exports
 from .bus import Connection, Tree
+from .clock import clock
 from .config import Config
 from .errors import BusLost
 from .network import Network
@@ -50,7 +51,7 @@ class Daemon:
         *,
         connector: Connector | None = None,
         address: str | None = None,
-        clock: Callable[[], int] | None = None,
+        clock: Callable[[], int] = clock,
     ) -> None:
         self._config = config
         self._connector = connector
@@ -121,7 +122,7 @@ class Daemon:
         from .analysers import files, plugins
         from .analysers.builtin import registry
         from .analysers.watching import Watching
-        from .cache.house import House, clock
+        from .cache.house import House
         from .heap import share
         from .secrets import Secrets
 
@@ -138,7 +139,7 @@ class Daemon:
             analysers,
             self._connector or _real_connector,
             Secrets(),
-            self._clock or clock,
+            self._clock,
             Peers(self._connection),
         )
         await self.house.start()

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
-from pubsub_cached.cache.house import clock
+from pubsub_cached.clock import clock
 from pubsub_cached.records import InfoRecord, ItemRecord
 from tests.support.cached import ENTRY
 from tests.support.ejabberd import Ejabberd

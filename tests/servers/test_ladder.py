@@ -13,9 +13,9 @@ from uuid import uuid4
 import pytest
 
 from pubsub_cached.address import Address
-from pubsub_cached.cache.house import clock
 from pubsub_cached.cache.revalidation.silence import LISTED_MS
 from pubsub_cached.cache.sync.rounds import POLL_MS, SILENCE_MS
+from pubsub_cached.clock import clock
 from tests.support.cached import ENTRY
 from tests.support.ejabberd import Ejabberd
 from tests.support.following import Following

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -213,7 +212,3 @@ def address() -> Address:
 
 def url_of(path: Path) -> str:
     return f"sqlite:///{path}"
-
-
-def milliseconds() -> int:
-    return time.time_ns() // 1_000_000

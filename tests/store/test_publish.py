@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pubsub_cached.clock import clock
 from pubsub_cached.store import migrate
 from pubsub_cached.store.accounts import accounts, nodes
 from pubsub_cached.store.items import items
@@ -143,9 +143,9 @@ def test_no_two_changes_share_a_revision(db: Database) -> None:
 
 
 def test_the_revision_of_a_new_database_starts_at_the_clock(tmp_path: Path) -> None:
-    url, before = url_of(tmp_path / "new.sqlite3"), int(time.time() * 1000)
+    url, before = url_of(tmp_path / "new.sqlite3"), clock()
     migrate.prepare(url)
-    after = int(time.time() * 1000)
+    after = clock()
     with closing(Database(url)) as db:
         db.write(accounts.ensure, ACCOUNT)
         node = db.node()

@@ -10,12 +10,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from pubsub_cached.clock import clock
 from pubsub_cached.errors import BadConfiguration, DatabaseError, NewerDatabase
 from pubsub_cached.store.migrate import Migrations, prepare
 from pubsub_cached.store.postgresql import locks
 from tests.support.postgresql import PASSWORD, USER, PostgreSQL
-
-from .conftest import milliseconds
 
 pytestmark = pytest.mark.postgresql
 
@@ -28,10 +27,10 @@ def tables(server: PostgreSQL, name: str) -> set[str]:
 
 def test_the_revision_of_a_new_database_starts_at_the_clock(server: PostgreSQL) -> None:
     name = server.create()
-    before = milliseconds()
+    before = clock()
     assert prepare(server.url(name)) == ""
     (found,) = server.execute("SELECT value FROM counter WHERE name = 'revision'", name)
-    assert before <= found[0] <= milliseconds()
+    assert before <= found[0] <= clock()
     assert prepare(server.url(name)) == ""
     server.drop(name)
 

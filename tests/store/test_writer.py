@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Connection
 
 from pubsub_cached.address import Address
+from pubsub_cached.clock import clock
 from pubsub_cached.errors import DatabaseError, StorageFull
 from pubsub_cached.store import migrate
 from pubsub_cached.store.accounts import accounts, nodes
@@ -24,7 +25,7 @@ from pubsub_cached.store.transaction import Transaction, committed_revision
 from pubsub_cached.store.writer import GROUP_ITEMS
 from tests.support.stored import publish
 
-from .conftest import milliseconds, url_of
+from .conftest import url_of
 from .content import item, slice_of
 
 
@@ -281,7 +282,7 @@ async def test_revisions_that_a_power_failure_took_back_are_not_given_again(path
     lost = await store.write(publish, node.id, [item(str(number)) for number in range(20)])
     await store.close()
     path.write_bytes(before)
-    later = milliseconds() + 1000
+    later = clock() + 1000
     store = Store.open(url_of(path), clock=lambda: later)
     assert not (await store.read(since, address, lost.revision)).complete
     again = await store.write(publish, node.id, [item("a")])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pubsub_cached import config, errors
-from pubsub_cached.cache.house import clock
+from pubsub_cached.clock import clock
 from pubsub_cached.xmpp.session import connect
 
 from .cached import Cached

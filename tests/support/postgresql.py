@@ -18,6 +18,7 @@ from typing import Any, Self
 import psycopg
 import pytest
 
+from pubsub_cached.clock import clock
 from pubsub_cached.store import migrate
 
 from .server import free_ports
@@ -107,11 +108,10 @@ class PostgreSQL:
         """Take everything out of a database of the store, and everybody."""
         self.disconnect(name)
         indexes = self.execute("SELECT indexname FROM pg_indexes WHERE indexname LIKE 'ix_data%'", name)
-        now = time.time_ns() // 1_000_000
         statements = (
             *(f"DELETE FROM {table}" for table in ("account", "flag", "analyser")),
             *(f"DROP INDEX {index}" for (index,) in indexes),
-            f"UPDATE counter SET value = CASE name WHEN 'revision' THEN {now} ELSE 0 END",
+            f"UPDATE counter SET value = CASE name WHEN 'revision' THEN {clock()} ELSE 0 END",
         )
         self.execute("; ".join(statements), name)
 

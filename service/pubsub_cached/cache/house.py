@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable
 from typing import Literal
 
 from ..analysers.agent import Peers
 from ..analysers.registry import Registry
+from ..clock import clock
 from ..config import Config
 from ..secrets import Secrets
 from ..store.accounts import nodes as node_store
@@ -55,11 +55,6 @@ from .writing.subscribing import Subscribing
 from .writing.writing import Writing
 
 State = Literal["starting", "running", "stopping"]
-
-
-def clock() -> int:
-    """Milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 class House:

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import click
 
 from .. import __version__, config, paths
+from ..clock import clock
 from ..errors import BadConfiguration, BusLost, PubSubCachedError
 from . import times
 from .account import accounts
@@ -185,7 +186,7 @@ async def _database(client: Client) -> Findings:
 
 async def _clock(newest: int | None) -> Findings:
     """newest: the latest time that the cache wrote down."""
-    if newest is not None and newest > times.now() + SET_AT_MOST:
+    if newest is not None and newest > clock() + SET_AT_MOST:
         yield Finding(
             "problem",
             "clock",
@@ -200,7 +201,7 @@ async def _clock(newest: int | None) -> Findings:
             "timedatectl set-ntp true",
         )
     else:
-        yield Finding("ok", "clock", f"{times.moment(times.now())}.")
+        yield Finding("ok", "clock", f"{times.moment(clock())}.")
 
 
 async def _synchronised() -> bool | None:

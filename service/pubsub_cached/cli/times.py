@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from datetime import datetime
+
+from ..clock import clock
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _STEPS = (("days", _UNITS["d"]), ("h", _UNITS["h"]), ("min", _UNITS["m"]))
 _AGE = re.compile(r"(\d{1,9})([smhdw])")
-
-
-def now() -> int:
-    """The clock."""
-    return time.time_ns() // 1_000_000
 
 
 def moment(time_ms: int) -> str:
@@ -26,7 +22,7 @@ def moment(time_ms: int) -> str:
 
 def relative(time_ms: int, at: int | None = None) -> str:
     """``5 min ago``, ``in 2 h``; what is more than a week off as date and time."""
-    seconds = ((now() if at is None else at) - time_ms) / 1000
+    seconds = ((clock() if at is None else at) - time_ms) / 1000
     size = abs(seconds)
     if size < 60:
         return "just now" if seconds >= 0 else "in a moment"
@@ -45,7 +41,7 @@ def parse(text: str) -> int:
     """
     age = _AGE.fullmatch(text.strip())
     if age is not None:
-        return now() - int(age[1]) * _UNITS[age[2]] * 1000
+        return clock() - int(age[1]) * _UNITS[age[2]] * 1000
     return int(datetime.fromisoformat(text.strip()).timestamp() * 1000)
 
 

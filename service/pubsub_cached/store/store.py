@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
+from ..clock import clock
 from ..errors import DatabaseError, PubSubCachedError
 from . import migrate
 from .aside import SECONDS, Aside
@@ -32,10 +33,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _clock() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class Store:
     """An open database.
 
@@ -43,7 +40,7 @@ class Store:
     the loop's thread, for a hop to another costs more than a bounded read does.
     """
 
-    def __init__(self, database: Database, recovered_from: str = "", clock: Callable[[], int] = _clock) -> None:
+    def __init__(self, database: Database, recovered_from: str = "", clock: Callable[[], int] = clock) -> None:
         self.recovered_from = recovered_from
         self.inline = database.inline
         self._database = database
@@ -58,7 +55,7 @@ class Store:
         self._writer.on_commit.append(lambda touched: database.wrote(touched.count))
 
     @classmethod
-    def open(cls, url: str, *, clock: Callable[[], int] = _clock) -> Store:
+    def open(cls, url: str, *, clock: Callable[[], int] = clock) -> Store:
         """Open the database, made, upgraded or recovered as it needs.
 
         Raises BadConfiguration, NewerDatabase, DatabaseError, InUse, StorageFull.
