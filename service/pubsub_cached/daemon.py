@@ -133,6 +133,8 @@ class Daemon:
         plugins.load(analysers)
         self._files = Watching(lambda: files.load(analysers))
         files.load(analysers)
+        # A name that somebody else had may be that of a file.
+        analysers.on_change.append(lambda name, registered: None if registered else self._files.again())
         self.house = House(
             self._config,
             self._store,

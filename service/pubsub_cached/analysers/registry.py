@@ -23,6 +23,13 @@ log = logging.getLogger(__name__)
 Origin = Literal["builtin", "plugin", "file", "bus"]
 State = Literal["active", "waiting", "suspended", "invalid"]
 
+_HOLDERS: dict[Origin, str] = {
+    "builtin": "the daemon itself",
+    "plugin": "a plugin",
+    "file": "a file",
+    "bus": "a client that has left it behind, until somebody unregisters it",
+}
+
 # The method ``list`` hides the type within the class.
 Records = list[AnalyserRecord]
 Definitions = list[Definition]
@@ -91,7 +98,7 @@ class Registry:
         definition = checked(definition)
         before = self._entries.get(definition.name)
         if before is not None and before.definition is not None and not _may_replace(before, origin, owner):
-            holder = before.owner or {"file": "a file", "plugin": "a plugin"}.get(before.origin, "the daemon itself")
+            holder = before.owner or _HOLDERS[before.origin]
             raise Conflict(f"The analyser '{definition.name}' is taken by {holder}; choose another name.")
         self._entries[definition.name] = Entry(definition.name, origin, owner, definition)
         self._index()

@@ -56,6 +56,11 @@ class Watching:
             await asyncio.sleep(SECONDS)
             self.look()
 
+    def again(self) -> None:
+        """Have what there is read once more, for it may count now."""
+        self._seen = {}
+        asyncio.get_running_loop().call_soon(self.look)
+
     def look(self) -> None:
         """Compare with what there was."""
         if (now := self._look()) != self._seen:
