@@ -15,17 +15,24 @@ NODES_AT_MOST = 4096
 
 
 class Versions:
-    """Counts the commits that touched each node, and those that may have touched any.
+    """Counts all commits, those that touched each node, and those that may have touched any.
 
     Only the writer's thread counts, before a commit and after it, so that a number is odd exactly while the commit may
     or may not be seen. Whoever has seen the same even version before reading some rows and now may keep what was made
-    of these rows.
+    of these rows. What another process commits is not counted.
     """
 
     def __init__(self) -> None:
+        self._commits = 0
         # Of an era: one value, as others read it meanwhile.
         self._counted: tuple[int, dict[Address, int]] = (0, {})
         self._all = 0
+
+    @property
+    def everything(self) -> int | None:
+        """The version of the whole database; None while something is being committed."""
+        commits = self._commits
+        return None if commits & 1 else commits
 
     def of(self, address: Address) -> Version | None:
         """The version of a node's items; None while they are being changed."""
@@ -47,6 +54,7 @@ class Versions:
             self._count(addresses, touched.everything)
 
     def _count(self, addresses: list[Address], everything: bool) -> None:
+        self._commits += 1
         _, nodes = self._counted
         for address in addresses:
             nodes[address] = nodes.get(address, 0) + 1

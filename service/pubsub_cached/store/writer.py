@@ -157,7 +157,9 @@ class Writer:
             self._tell([_Outcome(queued.future)], Touched())
             return
         try:
-            outcome = _Outcome(queued.future, queued.work(self._session))
+            # Whatever it writes is written before it returns.
+            with self.versions.changing(Touched()):
+                outcome = _Outcome(queued.future, queued.work(self._session))
         except Exception as error:
             outcome = _Outcome(queued.future, error=self._translated(error))
         self._tell([outcome], Touched())

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,15 +22,21 @@ from pubsub_cached.cache.options import PurgeFilter, ReadOptions, SearchOptions
 from pubsub_cached.cache.place import Place
 from pubsub_cached.cache.reads import pages as kept
 from pubsub_cached.cache.reads.pages import Form, MadeAnswer
+from pubsub_cached.cache.reads.rows import Rows
 from pubsub_cached.cache.reads.shelf import Shelf
 from pubsub_cached.errors import PubSubCachedError
 from pubsub_cached.records import ItemRecord
 from pubsub_cached.store import dialect, indexes
+from pubsub_cached.store.accounts import nodes as node_store
 from pubsub_cached.store.items import items as item_store
+from pubsub_cached.store.items import removal
 from pubsub_cached.store.items.pages import read_items
+from pubsub_cached.store.statement import Prepared
+from pubsub_cached.store.store import Store
 from pubsub_cached.store.touched import Touched
 from pubsub_cached.store.transaction import committed_revision
 from pubsub_cached.store.versions import Versions
+from pubsub_cached.store.writer import Work
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make, answered
 
@@ -293,6 +303,9 @@ async def compare(cache: Cached) -> None:
         assert found is not None
         assert page.items == found.items  # type: ignore[attr-defined]
         assert info["revision"] == revision
+        assert info["completeness"] == node.completeness
+        assert info.get("validated-at") == node.validated_at
+        assert info.get("total") == (node.item_count if node.completeness == "full" else None)
     for text, query, sought in SEARCHES * 2:
         before = None
         # What was refused is hidden before that is committed.
@@ -365,6 +378,83 @@ async def test_a_page_beside_a_writer_is_that_of_its_revision(cached: Make) -> N
         assert found == wanted
 
 
+# Rows that are not read again
+
+
+async def test_a_nodes_row_is_read_once_until_something_is_committed(cached: Make) -> None:
+    cache = await follows(cached)
+    await ask(cache)
+    # That it was read has been written down then.
+    await cache.store.write(lambda tx: None)
+    await ask(cache)
+    with heard(cache) as statements:
+        await ask(cache)
+        await ask(cache, ReadOptions(limit=2))
+        assert [asks_for_node(sql) for sql, _ in statements] == [False]
+        await cache.store.write(lambda tx: None)
+        await ask(cache)
+        assert [asks_for_node(sql) for sql, _ in statements] == [False, True]
+
+
+async def test_what_a_row_says_is_what_was_committed_last(cached: Make) -> None:
+    cache = await follows(cached)
+    node = await cache.house.nodes.find(BLOG)
+    assert node is not None
+    for at in range(1, 4):
+        # That is bookkeeping: neither the revision nor the node's items change.
+        await cache.store.write(node_store.update, node.id, validated_at=at)
+        for options in (ReadOptions(), ReadOptions(limit=at)):
+            assert (await ask(cache, options))[2]["validated-at"] == at
+
+
+async def test_a_commit_between_row_and_items_has_both_read_again(cached: Make) -> None:
+    cache = await follows(cached)
+    query = Place.of(BLOG, ReadOptions()).query(ReadOptions())
+    late = Late(cache.store)
+    rows = Rows(late)  # type: ignore[arg-type]
+    node, *_ = rows.read_items(BLOG, query)
+    assert node is not None
+    late.work = lambda tx: removal.evict(tx, node.id, 3)
+    node, revision, found = rows.read_items(BLOG, query)
+    assert (node, revision, found) == cache.store.read_now(read_items, BLOG, query)
+    assert node is not None
+    assert found is not None
+    assert (node.item_count, len(found.items)) == (3, 3)
+
+
+def asks_for_node(sql: str) -> bool:
+    return "FROM node" in sql
+
+
+@contextmanager
+def heard(cache: Cached) -> Iterator[list[tuple[str, object]]]:
+    """The statements that the loop reads with, as they come."""
+    connection = cache.store.read_now(lambda conn: conn)
+    statements = Prepared.heard[connection] = []
+    try:
+        yield statements
+    finally:
+        del Prepared.heard[connection]
+
+
+class Late:
+    """A store into which something is written just before it is read, once."""
+
+    def __init__(self, store: Store) -> None:
+        self.versions = store.versions
+        self.work: Work | None = None
+        self._store = store
+
+    def read_now(self, fn: Callable[..., Any], *arguments: object) -> Any:
+        work, self.work = self.work, None
+        if work is not None:
+            committed = threading.Event()
+            self._store.write(work)
+            self._store.maintain(lambda driver: committed.set())
+            committed.wait()
+        return self._store.read_now(fn, *arguments)
+
+
 # Versions
 
 
@@ -383,6 +473,22 @@ def test_a_version_is_none_while_a_commit_is_under_way() -> None:
         assert versions.of(BLOG) is None
         assert versions.of(other) is not None
     assert versions.of(BLOG) not in (None, before)
+
+
+def test_every_commit_is_a_new_version_of_everything() -> None:
+    versions = Versions()
+    before = versions.everything
+    with versions.changing(Touched()):
+        assert versions.everything is None
+    assert versions.everything not in (None, before)
+
+
+async def test_what_is_done_between_transactions_is_a_new_version_of_everything(cached: Make) -> None:
+    cache = await follows(cached)
+    versions = cache.store.versions
+    before = versions.everything
+    assert await cache.store.maintain(lambda driver: versions.everything) is None
+    assert versions.everything not in (None, before)
 
 
 def test_a_commit_that_failed_is_a_new_version_as_well() -> None:

@@ -1,8 +1,8 @@
 """Pages as they are sent: what was made of a page comes again for as long as nothing of its node has changed.
 
-Nothing is served from here that the database would not say: each answer reads the node's row, decides by it, and takes
-a page only if the node's items are in that very moment what they were when it was read. A page of a search is taken
-only if nothing at all was committed since.
+Nothing is served from here that the database would not say: each answer is decided by the node's row as it is (``rows``),
+and takes a page only if the node's items are in that very moment what they were when it was read. A page of a search is
+taken only if nothing at all was committed since.
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ class WantedItems(Wanted):
         self._version = versions.of(address)
 
     def find_of(self, node: NodeRow) -> ItemsSlice | None:
-        """The page that answers it, of a row that was read in a transaction that goes on."""
+        """The page that answers it, of a row that was read just now."""
         found: ItemsSlice | None = self.find((self._versions.of(node.address), node.id, node.revision))
         return found
 

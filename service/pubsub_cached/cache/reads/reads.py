@@ -14,7 +14,7 @@ from ... import errors
 from ...address import Address
 from ...records import InfoRecord, ItemRecord
 from ...store.accounts.outbox import Entry
-from ...store.items.pages import read_items, read_kept
+from ...store.items.pages import read_items
 from ...store.rows import ItemsQuery, ItemsSlice, NodeRow
 from ...store.store import Store
 from ...xmpp.port import Item
@@ -32,6 +32,7 @@ from ..sync.sync import Sync
 from . import completeness, pending
 from .pages import Answer, Form, MadeAnswer, Pages, WantedItems, answered
 from .pass_through import PassThrough
+from .rows import Rows
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Reads:
         self._proofs = proofs
         self._clock = clock
         self.pages = Pages(store.versions)
+        self._rows = Rows(store)
         # What waits to be sent, by node; set by whoever sends it.
         self.waiting: Mapping[Address, Sequence[Entry]] = {}
 
@@ -100,7 +102,8 @@ class Reads:
             # Which of them are there is looked at afterwards; what another daemon writes has no version here.
             wanted = None
         if wanted is not None and wanted.is_held:
-            node, revision, kept = self._store.read_now(read_kept, address, wanted.find_of)
+            node, revision = self._rows.row(address)
+            kept = wanted.find_of(node) if node is not None else None
             if kept is not None:
                 return self._answer(address, options, place, wanted, node, revision, kept)
         query = place.query(options)
@@ -108,7 +111,7 @@ class Reads:
             return self._read_elsewhere(address, options, place, query, wanted)
         # Others wait meanwhile, so bulk is read here only where it would fit into a reply.
         brief = place.query(msgspec.structs.replace(options, max_bytes=REPLY_BYTES)) if options.is_bulk else query
-        found = self._store.read_now(read_items, address, brief)
+        found = self._rows.read_items(address, brief)
         if options.is_bulk and completeness.was_cut(options, found[2]):
             return self._read_elsewhere(address, options, place, query, wanted)
         return self._answer(address, options, place, wanted, *found)

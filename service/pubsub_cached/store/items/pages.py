@@ -25,6 +25,9 @@ COUNTED_AT_MOST = 5000
 
 _FARTHEST = 2**63
 
+# A node's row, or None, and the daemon's revision of the same moment.
+RowHeld = tuple[NodeRow | None, int]
+
 _KEYS: dict[str, InstrumentedAttribute[Any]] = {
     "created": Item.created,
     "modified": Item.modified,
@@ -48,27 +51,21 @@ class Shape(msgspec.Struct, frozen=True):
     fields: frozenset[str] | None = None
 
 
-def read_items(conn: Connection, address: Address, query: ItemsQuery) -> tuple[NodeRow | None, int, ItemsSlice | None]:
+def read_items(
+    conn: Connection, address: Address, query: ItemsQuery, held: RowHeld | None = None
+) -> tuple[NodeRow | None, int, ItemsSlice | None]:
     """The node's row, the daemon's revision and the items, all of one moment.
 
     The node is None when it has no row; the slice is None then, and when ``after`` or ``before``
-    is no item of it.
+    is no item of it. held: row and revision, where they are known.
     """
-    node, revision = nodes.find_with_revision(conn, address)
+    node, revision = held or nodes.find_with_revision(conn, address)
     if node is None:
         return None, revision, None
     try:
         return node, revision, page(conn, node, query)
     except NoSuchItem:
         return node, revision, None
-
-
-def read_kept(
-    conn: Connection, address: Address, find: Callable[[NodeRow], ItemsSlice | None]
-) -> tuple[NodeRow | None, int, ItemsSlice | None]:
-    """The same with a page that somebody kept: ``find`` gives it, if it is what would be read now."""
-    node, revision = nodes.find_with_revision(conn, address)
-    return node, revision, None if node is None else find(node)
 
 
 def page(conn: Connection, node: NodeRow, query: ItemsQuery) -> ItemsSlice:
