@@ -1,7 +1,7 @@
 """Pages as they are sent: what was made of a page comes again for as long as nothing of its node has changed.
 
-Nothing is served from here that the database would not say: each answer is decided by the node's row as it is (``rows``),
-and takes a page only if the node's items are in that very moment what they were when it was read. A page of a search is
+Nothing is served from here that the database would not say: each answer is decided by the node's row as it is, and
+takes a page only if the node's items are in that very moment what they were when it was read. A page of a search is
 taken only if nothing at all was committed since.
 """
 
