@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from logging.config import fileConfig
 
@@ -12,6 +12,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine
 
 from pubsub_cached import paths
+from pubsub_cached.errors import BadConfiguration
 from pubsub_cached.store.database import InUse
 from pubsub_cached.store.models import Base, for_postgresql
 from pubsub_cached.store.sqlite import engine as engines
@@ -64,16 +65,15 @@ def _engine(url: str) -> Iterator[Engine]:
         yield create_engine(server)
         return
     path = path_of(url)
-    try:
-        with alone(path):
-            engines.create_private(path)
-            yield engines.engine(path, begin="BEGIN IMMEDIATE")
-    except InUse as error:
-        raise CommandError(error.message) from error
+    with alone(path):
+        engines.create_private(path)
+        yield engines.engine(path, begin="BEGIN IMMEDIATE")
 
 
 def _offline() -> None:
-    context.configure(url=_url(), target_metadata=Base.metadata, literal_binds=True, render_as_batch=True)
+    named = _url()
+    url = server_of(named) or named
+    context.configure(url=url, target_metadata=Base.metadata, literal_binds=True, render_as_batch=True)
     with context.begin_transaction():
         context.run_migrations()
 
@@ -89,8 +89,20 @@ def _online() -> None:
         return
     if context.config.config_file_name is not None:
         fileConfig(context.config.config_file_name, disable_existing_loggers=False)
+    _by_hand(_named)
+
+
+def _named() -> None:
     with _engine(_url()) as engine:
         _connected(engine)
+
+
+def _by_hand(run: Callable[[], None]) -> None:
+    """For an operator, who is told in a line what is wrong with the database that is named, or in the way."""
+    try:
+        run()
+    except (BadConfiguration, InUse) as error:
+        raise CommandError(str(error)) from error
 
 
 def _connected(engine: Engine) -> None:
@@ -99,6 +111,6 @@ def _connected(engine: Engine) -> None:
 
 
 if context.is_offline_mode():
-    _offline()
+    _by_hand(_offline)
 else:
     _online()

@@ -103,6 +103,22 @@ def test_an_operator_works_on_the_users_own_database_without_a_url(tmp_path: Pat
     assert "item" in tables(tmp_path / "pubsub-cached" / "cache.sqlite3")
 
 
+@pytest.mark.parametrize("more", [(), ("--sql",)], ids=["at once", "as SQL"])
+def test_a_url_that_can_not_be_used_is_told_in_a_line(tmp_path: Path, more: tuple[str, ...]) -> None:
+    done = typed(tmp_path, "-x", "url=mysql://host/cache", "upgrade", "head", *more)
+    assert done.returncode != 0
+    assert "The database URL 'mysql://host/cache' is of a database that is not known" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_can_not_be_used_is_told_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = typed(tmp_path, "-x", f"url=sqlite:///{tmp_path}/file/cache.sqlite3", "upgrade", "head")
+    assert done.returncode != 0
+    assert f"The database {tmp_path}/file/cache.sqlite3 can't be used" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
 def test_nothing_is_done_to_the_file_of_a_daemon_that_runs(tmp_path: Path) -> None:
     path = tmp_path / "cache.sqlite3"
     migrate.prepare(f"sqlite:///{path}")
