@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from pubsub_cached.address import Address
 from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.cache.writing import payloads
+from pubsub_cached.store.aside import THREADS
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
@@ -89,3 +91,21 @@ def writer_busy(cache: Cached) -> Iterator[None]:
         yield
     finally:
         gate.set()
+
+
+@contextmanager
+def readers_busy(cache: Cached) -> Iterator[Callable[[], None]]:
+    """Where threads read, whatever is read meanwhile waits; once what this gives is called it is read in order."""
+    gates = [threading.Event() for _ in range(0 if cache.store.inline else THREADS)]
+
+    async def wait(gate: threading.Event) -> None:
+        await cache.store.read(lambda _: gate.wait(30))
+
+    reads = [asyncio.ensure_future(wait(gate)) for gate in gates]
+    try:
+        yield gates[0].set if gates else lambda: None
+    finally:
+        for gate in gates:
+            gate.set()
+        for read in reads:
+            read.add_done_callback(lambda done: done.cancelled() or done.exception())

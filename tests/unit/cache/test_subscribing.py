@@ -16,7 +16,7 @@ from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from pubsub_cached.xmpp.port import SubscriptionEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, followed, owned, purge, reaching, writer_busy
+from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, followed, owned, purge, reaching, readers_busy, writer_busy
 
 FEED = "urn:xmpp:pubsub-social-feed:1"
 
@@ -223,6 +223,24 @@ class TestAClientSubscribes:
         service.release(1, request="subscriptions")
         await service.holding(2)
         await self.done(cache, service, subscribing)
+
+    async def test_while_that_of_a_synchronisation_is_about_to_be_written_down(self, cached: Make) -> None:
+        cache, service = await beginning(cached)
+        service.hold()
+        await reaching(service, "subscriptions")
+        subscribing = asyncio.create_task(cache.house.subscribing.subscribe(BLOG, {}))
+        await service.holding(2)
+        service.release(1, request="subscriptions")
+        await service.holding(2)
+        with readers_busy(cache) as read_on:
+            service.release()
+            for _ in range(50):
+                await asyncio.sleep(0)
+            read_on()
+            assert await subscribing == "subscribed"
+        await cache.idle()
+        await purge(cache, forget=True)
+        assert service.node(MICROBLOG).subscribed(ALICE)
 
     async def test_while_the_node_is_forgotten(self, cached: Make) -> None:
         cache, service = await followed(cached)

@@ -191,16 +191,20 @@ class Rounds:
             session, node, account.interests, anew=not running.subscribed, declines=running.declines
         )
         running.subscribed = True
-        own = evidence.own and self._subscriptions.claims(node.address) == running.claims
-        # Written at once: a subscription that this daemon made must not look like an older one after a crash.
-        made = {"subscribed": evidence.subscribed, "own_subscription": own, "subid": evidence.subid}
-        running.made = msgspec.structs.replace(node, **made)
-        with self._subscriptions.writing(node.address, own=own):
-            return await self._found(node, **made, guarantee=evidence.guarantee), evidence.live
 
-    async def _found(self, node: NodeRow, **columns: Any) -> NodeRow:
+        def made() -> Columns:
+            own = evidence.own and self._subscriptions.claims(node.address) == running.claims
+            return {"subscribed": evidence.subscribed, "own_subscription": own, "subid": evidence.subid}
+
+        # Written at once: a subscription that this daemon made must not look like an older one after a crash.
+        running.made = msgspec.structs.replace(node, **made())
+        with self._subscriptions.writing(node.address, own=running.made.own_subscription):
+            now = await self._nodes.find(node.address)
+            # A client may have claimed it meanwhile.
+            return await self._found(node, now, **made(), guarantee=evidence.guarantee), evidence.live
+
+    async def _found(self, node: NodeRow, now: NodeRow | None, **columns: Any) -> NodeRow:
         """The row with these columns; written only where it has others, as it hardly ever has after a login."""
-        now = await self._nodes.find(node.address)
         if now is not None and now.id == node.id and all(getattr(now, name) == columns[name] for name in columns):
             return now
         return await self._nodes.update(node, **columns)
