@@ -38,6 +38,18 @@ class PubSubCachedError(Exception):
         return other
 
 
+class Named(PubSubCachedError):
+    """An error of another, told again under the name that it has there."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+
 class Internal(PubSubCachedError):
     """Something that should not happen; the traceback is in the log."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ..errors import PubSubCachedError
+from ..errors import Named, PubSubCachedError
 
 STANDARD = "org.freedesktop.DBus.Error."
 
@@ -41,16 +41,8 @@ class PropertyReadOnly(PubSubCachedError):
     dbus_name = STANDARD + "PropertyReadOnly"
 
 
-class RemoteError(PubSubCachedError):
+class RemoteError(Named):
     """Another program answered a call of ours with an error; ``name`` is the D-Bus name it gave."""
-
-    def __init__(self, name: str, message: str) -> None:
-        super().__init__(message)
-        self._name = name
-
-    @property
-    def name(self) -> str:
-        return self._name
 
 
 DISCONNECTED = STANDARD + "Disconnected"

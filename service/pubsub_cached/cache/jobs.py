@@ -119,16 +119,8 @@ class Job:
             callback()
 
 
-class JobFailed(errors.PubSubCachedError):
+class JobFailed(errors.Named):
     """A job's own error, told again to whoever waits for it."""
-
-    def __init__(self, name: str, message: str) -> None:
-        super().__init__(message)
-        self._name = name
-
-    @property
-    def name(self) -> str:
-        return self._name
 
 
 class Jobs:

@@ -60,16 +60,8 @@ class Subscriber(Protocol):
         """An IQ came; whether it was for somebody."""
 
 
-class Refused(errors.PubSubCachedError):
+class Refused(errors.Named):
     """The account can't connect as it is set up; trying again would not help."""
-
-    def __init__(self, ending: Ending) -> None:
-        super().__init__(ending.message)
-        self._name = ending.error
-
-    @property
-    def name(self) -> str:
-        return self._name
 
 
 class Connection:
@@ -124,7 +116,7 @@ class Connection:
                 ending = await attempt.run()
                 self._attempt = None
                 if ending.final:
-                    raise Refused(ending)
+                    raise Refused(ending.error, ending.message)
                 resumption = attempt.resumption()
                 self._failures = 0 if attempt.lasted else self._failures + 1
                 await self._pause(ending, self._failures)
@@ -302,10 +294,10 @@ def _tls(endpoint: Endpoint) -> ssl.SSLContext | None:
         if is_loopback(target):
             return None
         message = f"tls 'none' is possible towards loopback only, not towards '{target}'; use 'starttls' or 'direct'."
-        raise Refused(Ending(True, errors.InvalidArgs.dbus_name, message))
+        raise Refused(errors.InvalidArgs.dbus_name, message)
     try:
         return ssl.create_default_context(cafile=endpoint.ca_file or None)
     except OSError as problem:
         reason = problem.strerror or str(problem)
         message = f"The ca-file '{endpoint.ca_file}' of {endpoint.jid} can't be used: {reason}."
-        raise Refused(Ending(True, errors.InvalidArgs.dbus_name, message)) from None
+        raise Refused(errors.InvalidArgs.dbus_name, message) from None

@@ -24,18 +24,6 @@ _UNREACHABLE = frozenset({"remote-server-not-found", "remote-server-timeout", "s
 _NOT_ABSENT = frozenset({"not-subscribed", "invalid-subid"})
 
 
-class Refused(errors.PubSubCachedError):
-    """A stanza error of a read that has no name of its own: ``Error.Xmpp.<Condition>``."""
-
-    def __init__(self, error: errors.StanzaError, address: Address) -> None:
-        super().__init__(f"A read of {address} was answered with {_said(error)}.")
-        self._name = error.xmpp_name
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-
 def meaning(error: errors.PubSubCachedError) -> Meaning:
     """What a failed read says about the node."""
     if isinstance(error, errors.Offline):
@@ -65,7 +53,7 @@ def for_reader(error: errors.PubSubCachedError, address: Address) -> errors.PubS
         case "denied":
             return errors.Denied(f"{address.account} may not read {address} ({_said(error)}).")
         case _:
-            return Refused(error, address)
+            return errors.Named(error.xmpp_name, f"A read of {address} was answered with {_said(error)}.")
 
 
 def of_node(node: NodeRow) -> errors.PubSubCachedError:
