@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, insert, select, update
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Select, delete, insert, select, update
 
 from ... import errors
 from ..models import Account, Flag
 from ..rows import AccountRow
 from ..transaction import Transaction
 
-_COLUMNS = (
-    Account.id,
-    Account.jid,
-    Account.origin,
-    Account.enabled,
-    Account.host,
-    Account.port,
-    Account.tls,
-    Account.ca_file,
-    Account.resource,
+_ALL: Select[Any] = select(*(getattr(Account, name) for name in AccountRow.__struct_fields__)).where(
+    Account.removed.is_(False)
 )
 
 
 def all(conn: Connection) -> list[AccountRow]:
     """Every account, in the order they were added; not those removed with their cache kept."""
-    rows = conn.execute(select(*_COLUMNS).where(Account.removed.is_(False)).order_by(Account.id))
-    return [AccountRow(*row) for row in rows]
+    return [AccountRow(*row) for row in conn.execute(_ALL.order_by(Account.id))]
 
 
 def find(conn: Connection, jid: str) -> AccountRow | None:
     """The account of a bare JID, or None."""
-    row = conn.execute(select(*_COLUMNS).where(Account.jid == jid, Account.removed.is_(False))).first()
+    row = conn.execute(_ALL.where(Account.jid == jid)).first()
     return AccountRow(*row) if row else None
 
 
@@ -42,38 +36,19 @@ def own(tx: Transaction, jid: str, *, lasting: bool = False) -> int | None:
     return id_
 
 
-def ensure(
-    tx: Transaction,
-    jid: str,
-    *,
-    origin: str = "bus",
-    enabled: bool = True,
-    host: str = "",
-    port: int = 0,
-    tls: str = "starttls",
-    ca_file: str = "",
-    resource: str = "",
-) -> AccountRow:
+def ensure(tx: Transaction, /, jid: str, **columns: Any) -> AccountRow:
     """The account with these values, new or changed; one removed with its cache kept comes back to it.
 
-    Raises AccountInUse.
+    columns: of ``AccountRow``, which has the others. Raises AccountInUse.
     """
-    values: dict[str, object] = {
-        "origin": origin,
-        "enabled": enabled,
-        "host": host,
-        "port": port,
-        "tls": tls,
-        "ca_file": ca_file,
-        "resource": resource,
-        "removed": False,
-    }
+    values = msgspec.structs.asdict(AccountRow(0, jid, **columns)) | {"removed": False}
+    del values["id"]
     conn = tx.connection
     own(tx, jid)
     # One that was removed comes back into sight with its cache.
     tx.touched.all()
     if not conn.execute(update(Account).where(Account.jid == jid).values(values)).rowcount:
-        conn.execute(insert(Account).values(jid=jid, **values))
+        conn.execute(insert(Account).values(values))
     row = find(conn, jid)
     assert row is not None
     return row

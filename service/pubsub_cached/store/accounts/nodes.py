@@ -198,9 +198,8 @@ def ensure(tx: Transaction, address: Address) -> NodeRow:
 def update(tx: Transaction, node_id: int, **columns: Any) -> NodeRow:
     """Change columns; the row as it is now.
 
-    A new revision only if something that a client can see changed: not for validated_at, last_read, last_sync,
-    next_sync, proof_at, failures, whole_at, described_at and item_expire. Raises NoSuchNode when the row is gone
-    meanwhile.
+    A new revision only if something that a client can see changed: not for ``_BOOKKEEPING``. Raises NoSuchNode when the
+    row is gone meanwhile.
     """
     if unknown := columns.keys() - _WRITABLE:
         raise TypeError(f"no column of a node that may be set: {', '.join(sorted(unknown))}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from collections.abc import Iterable
+from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Select, delete, insert, select, update
 
 from ... import errors
 from ...address import Address
@@ -38,42 +39,17 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 0
 
 
+# The columns of an Entry after ``address``; those of JSON.
+_REST = Entry.__struct_fields__[2:]
+_JSON: dict[str, Any] = {"options": dict[str, list[str]], "items": Bases}
+_ALL: Select[Any] = select(
+    Outbox.id, Account.jid, Outbox.service, Outbox.node, *(getattr(Outbox, name) for name in _REST)
+).join(Account, Account.id == Outbox.account_id)
+
+
 def all(conn: Connection) -> list[Entry]:
     """Everything of the accounts that are run that waits, the oldest first."""
-    rows = conn.execute(
-        select(
-            Outbox.id,
-            Account.jid,
-            Outbox.service,
-            Outbox.node,
-            Outbox.action,
-            Outbox.payload,
-            Outbox.options,
-            Outbox.notify,
-            Outbox.items,
-            Outbox.path,
-            Outbox.queued_at,
-            Outbox.attempts,
-        )
-        .join(Account, Account.id == Outbox.account_id)
-        .where(whose.runs())
-        .order_by(Outbox.id)
-    )
-    return [
-        Entry(
-            id=id_,
-            address=Address(jid, service, node),
-            action=cast("Action", action),
-            payload=payload,
-            options=msgspec.json.decode(options, type=dict[str, list[str]]),
-            notify=notify,
-            items=msgspec.json.decode(items, type=Bases),
-            path=path,
-            queued_at=queued_at,
-            attempts=attempts,
-        )
-        for id_, jid, service, node, action, payload, options, notify, items, path, queued_at, attempts in rows
-    ]
+    return [_entry(row) for row in conn.execute(_ALL.where(whose.runs()).order_by(Outbox.id))]
 
 
 def add(tx: Transaction, entry: Entry) -> Entry:
@@ -85,19 +61,7 @@ def add(tx: Transaction, entry: Entry) -> Entry:
         raise errors.NoSuchAccount(f"There is no account {entry.address.account}.")
     id_ = conn.scalar(
         insert(Outbox)
-        .values(
-            account_id=account_id,
-            service=entry.address.service,
-            node=entry.address.node,
-            action=entry.action,
-            payload=entry.payload,
-            options=msgspec.json.encode(entry.options).decode(),
-            notify=entry.notify,
-            items=msgspec.json.encode(entry.items).decode(),
-            path=entry.path,
-            queued_at=entry.queued_at,
-            attempts=entry.attempts,
-        )
+        .values(account_id=account_id, service=entry.address.service, node=entry.address.node, **_columns(entry, _REST))
         .returning(Outbox.id)
     )
     assert id_ is not None
@@ -107,14 +71,23 @@ def add(tx: Transaction, entry: Entry) -> Entry:
 def tried(tx: Transaction, entry: Entry) -> None:
     """Write down an entry's attempts and what is known of its items, before it is sent."""
     accounts.own(tx, entry.address.account)
-    tx.connection.execute(
-        update(Outbox)
-        .where(Outbox.id == entry.id)
-        .values(attempts=entry.attempts, items=msgspec.json.encode(entry.items).decode())
-    )
+    columns = _columns(entry, ("attempts", "items"))
+    tx.connection.execute(update(Outbox).where(Outbox.id == entry.id).values(columns))
 
 
 def remove(tx: Transaction, entry: Entry) -> None:
     """An entry is done with; one that is not there is no error. Raises AccountInUse."""
     accounts.own(tx, entry.address.account)
     tx.connection.execute(delete(Outbox).where(Outbox.id == entry.id))
+
+
+def _columns(entry: Entry, names: Iterable[str]) -> dict[str, Any]:
+    columns = {name: getattr(entry, name) for name in names}
+    return columns | {name: msgspec.json.encode(columns[name]).decode() for name in _JSON.keys() & columns.keys()}
+
+
+def _entry(row: Iterable[Any]) -> Entry:
+    id_, account, service, node, *rest = row
+    columns = dict(zip(_REST, rest, strict=True))
+    columns |= {name: msgspec.json.decode(columns[name], type=kind) for name, kind in _JSON.items()}
+    return Entry(id=id_, address=Address(account, service, node), **columns)

@@ -31,16 +31,8 @@ class Entry(msgspec.Struct, frozen=True):
     next_sync: int | None
 
 
-_ENTRY: Select[int, str, str, str, str, int | None, int, str, int | None] = select(
-    Node.id,
-    Account.jid,
-    Node.service,
-    Node.node,
-    Node.state,
-    Node.last_read,
-    Node.item_count,
-    Node.analyser,
-    Node.next_sync,
+_ENTRY: Select[Any] = select(
+    Node.id, Account.jid, Node.service, Node.node, *(getattr(Node, name) for name in Entry.__struct_fields__[2:])
 ).join(Account, Account.id == Node.account_id)
 
 

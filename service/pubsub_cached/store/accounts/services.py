@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Literal
 
 import msgspec
 from sqlalchemy import Connection, delete, insert, select
@@ -35,9 +35,7 @@ def all(conn: Connection) -> dict[tuple[str, str], Observed]:
             Account, Account.id == Service.account_id
         )
     )
-    return {
-        (row.jid, row.service): Observed(row.moved, row.kept, cast(Paging, row.paging), row.archived) for row in rows
-    }
+    return {(jid, service): Observed(*observed) for jid, service, *observed in rows}
 
 
 def put(tx: Transaction, account: str, service: str, observed: Observed) -> None:
