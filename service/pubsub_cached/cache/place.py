@@ -9,6 +9,7 @@ window it goes on at the service, and is not given again what the window holds.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -43,8 +44,9 @@ class Place(msgspec.Struct, frozen=True):
     given: Given | None = None
 
     @classmethod
+    @lru_cache(maxsize=16)
     def of(cls, address: Address, options: ReadOptions) -> Place:
-        """The place that the options name. Raises InvalidCursor."""
+        """The place that the options name; those of the last reads are kept. Raises InvalidCursor."""
         order = ",".join(f"{key} {descending:d}" for key, descending in options.order)
         purpose = "\0".join(("GetItems", *address, order))
         if not options.cursor:
