@@ -369,3 +369,36 @@ async def test_what_a_suspended_one_took_over_on_others_nodes_stays(scene: Scene
             await told.get()
     after = await scene.items()
     assert {name: after[name] for name in ("fine", "hang1")} == {name: before[name] for name in ("fine", "hang1")}
+
+
+async def test_what_ends_late_says_nothing_of_what_another_analyser_has_made_meanwhile(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(function, "SECONDS", 30.0)
+    house, told = scene.cache.house, asyncio.Queue[list[str]]()
+    house.changes.on_items.append(lambda address, changed, *_: told.put_nowait(changed))
+
+    async def moved(version: int) -> None:
+        """Register an analyser before which no other comes, and wait for what it makes."""
+
+        async def parse(item: Item) -> dict[str, Any]:
+            return {"version": version}
+
+        rules: dict[str, Any] = {"name": "y", "type": "other", "namespace": "urn:x", "to_sync": True, "priority": 9}
+        house.analysers.register(Definition(**rules, version=version, parser=parse), "plugin")
+        if version == 1:
+            await scene.reanalysed()
+        async with asyncio.timeout(20):
+            while any(item.get("data") != f'{{"version":{version}}}' for item in (await scene.items()).values()):
+                await told.get()
+
+    scene.parser.release.set()
+    await scene.published("hang")
+    scene.parser = Hanging()
+    scene.register(version=7)
+    assert await scene.parser.hung.get() == "hang"
+    await moved(1)
+    scene.parser.release.set()
+    await house.analysing.settled()
+    house.analysers.unregister("y")
+    await moved(2)

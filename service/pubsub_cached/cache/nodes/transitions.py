@@ -164,6 +164,16 @@ def shown_again(node: NodeRow) -> Columns | None:
     return {"reason": "configuration"} if node.reason == UNPROVED else None
 
 
+def all_parsed(node: NodeRow, version: int) -> Choose:
+    """A version has parsed all of a node; what it became meanwhile, and what was asked for meanwhile, is yet to be."""
+    by = _parsed_by(node)
+    return lambda row: {"analyser_version": version} if _parsed_by(row) == by else None
+
+
+def _parsed_by(node: NodeRow) -> tuple[int, str, str, str, int]:
+    return node.id, node.analyser, node.type, node.subtype, node.analyser_version
+
+
 def gone(tx: Transaction, address: Address, redirect: str, now: int) -> tuple[Delta, Written]:
     """Erase what is stored. Who finds a node absent that was deleted knows of no redirect, and takes none away."""
     node = node_store.find(tx.connection, address)

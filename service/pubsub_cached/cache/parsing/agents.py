@@ -23,12 +23,12 @@ from ...analysers.registry import Matched, Registry, Subject
 from ...store.accounts import nodes as node_store
 from ...store.items import parsing as stored_items
 from ...store.items.parsing import Stored
-from ...store.rows import NodeRow, StoredItem
+from ...store.rows import StoredItem
 from ...store.store import Store
 from ...tasks import Tasks
 from ..changes import Changes
+from ..nodes import transitions
 from ..nodes.nodes import Nodes
-from ..nodes.transitions import Columns
 from .agent import Agent, document
 from .coroutine import Coroutine
 from .deferred import AT_ONCE, Failed, Unanswered
@@ -217,7 +217,7 @@ class Agents:
                     await self._parse_all(worker, rows[start : start + BATCH], again=True)
             # If it was resumed meanwhile, some were left out.
             if parser.usable and worker.skip is skip:
-                await self._current(node, version)
+                await self._nodes.decide(node.address, transitions.all_parsed(node, version))
                 self._parsed(name, len(rows))
         while parser.usable:
             rows = await self._store.read(stored_items.unparsed, name, worker.skip, BATCH)
@@ -231,13 +231,6 @@ class Agents:
         """So many less are pending; they are counted anew at the end only, for there may be many."""
         if (entry := self._registry.entry(name)) is not None:
             entry.pending = max(0, entry.pending - count)
-
-    async def _current(self, node: NodeRow, version: int) -> None:
-        def choose(row: NodeRow) -> Columns | None:
-            # What it became meanwhile, and what was asked for meanwhile, is parsed next.
-            return {"analyser_version": version} if _parsed_as(row) == _parsed_as(node) else None
-
-        await self._nodes.decide(node.address, choose)
 
     async def _parse_all(self, worker: _Worker, rows: Sequence[int], *, again: bool) -> int:
         """A few at a time; of how many something was made.
@@ -292,10 +285,6 @@ class Agents:
             empty = f"The parser of '{worker.parser.name}' made nothing of it."
             parsed = msgspec.structs.replace(parsed, errors=(empty,))
         return stored(context, parsed)
-
-
-def _parsed_as(row: NodeRow) -> tuple[str, str, str, int]:
-    return row.analyser, row.type, row.subtype, row.analyser_version
 
 
 class _Analysis(msgspec.Struct, rename="kebab"):

@@ -27,7 +27,7 @@ from ..changes import Changes
 from ..jobs import Job, Jobs
 from ..nodes.all_nodes import all_nodes, fitting
 from ..nodes.nodes import Nodes
-from ..nodes.transitions import DISCOVERED, EXCLUDED, Written, analysis, asks, subject
+from ..nodes.transitions import DISCOVERED, EXCLUDED, Written, all_parsed, analysis, asks, subject
 from ..options import ReanalyseFilter
 from ..parsing.agents import Agents
 from ..parsing.parsing import Parsing
@@ -232,7 +232,7 @@ class Reanalysis:
                 # What is left is parsed once the parser is active again.
                 await self._store.write(node_store.ask_to_parse, row.id)
             elif whole and definition is not None and self._registry.get(row.analyser) == definition:
-                await self._nodes.update(row, analyser_version=definition.version)
+                await self._nodes.decide(row.address, all_parsed(row, definition.version))
         except errors.NoSuchNode:
             log.debug("%s was forgotten while it was parsed again", row.address)
             return 0
