@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from ..address import Address
+from ..pace import SLICE
 from ..store.rows import Delta
 
 WINDOW_SECONDS = 0.05
@@ -47,6 +49,10 @@ class Changes:
         self.on_items: list[ItemsCallback] = []
         self.on_node: list[NodeCallback] = []
         self._bursts: dict[Address, _Burst] = {}
+        # What waits for its turn to be told, before anything else of its node.
+        self._later: dict[Address, Callable[[Address], None]] = {}
+        self._told = asyncio.Event()
+        self._told.set()
         self._closed = False
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -55,6 +61,7 @@ class Changes:
         """Items were committed; nothing is told of an empty delta."""
         if not delta.changed and not delta.removed:
             return
+        self._catch_up(address)
         burst = self._bursts.get(address)
         if burst is not None:
             burst.add(delta)
@@ -78,8 +85,21 @@ class Changes:
         for callback in self.on_node:
             callback(address, change)
 
+    def in_turns(self, addresses: Iterable[Address], tell: Callable[[Address], None]) -> None:
+        """Tell something of very many nodes, a few at a time, but of each before anything else is told of it."""
+        for address in addresses:
+            self._catch_up(address)
+            self._later[address] = tell
+        self._told.clear()
+        self._take_turn()
+
+    async def told(self) -> None:
+        """Wait until all was told that is told in turns."""
+        await self._told.wait()
+
     def flush(self, address: Address) -> None:
         """Tell what waits for this node now; order towards a node's own signals is kept by it."""
+        self._catch_up(address)
         burst = self._bursts.get(address)
         if burst is not None and (burst.changed or burst.removed):
             self._bursts[address] = _Burst()
@@ -92,10 +112,25 @@ class Changes:
     def close(self) -> None:
         """Tell all that waits; what is committed from now on is told at once."""
         self._closed = True
-        for address in list(self._bursts):
+        for address in [*self._later, *self._bursts]:
             self.flush(address)
         self._bursts.clear()
         self._quiet.set()
+
+    def _catch_up(self, address: Address) -> None:
+        if (tell := self._later.pop(address, None)) is not None:
+            tell(address)
+
+    def _take_turn(self) -> None:
+        until = time.monotonic() + SLICE
+        try:
+            while self._later and (self._closed or time.monotonic() < until):
+                self._catch_up(next(iter(self._later)))
+        finally:
+            if self._later:
+                asyncio.get_running_loop().call_soon(self._take_turn)
+            else:
+                self._told.set()
 
     def _open(self, address: Address) -> None:
         self._bursts[address] = _Burst()

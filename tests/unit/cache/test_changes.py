@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from pubsub_cached.address import Address
 from pubsub_cached.cache.changes import IDS_AT_MOST, Changes
 from pubsub_cached.errors import StorageFull
+from pubsub_cached.pace import SLICE
 from pubsub_cached.store.rows import Delta
 
 BLOG = Address("alice@example.org", "pubsub.example.net", "blog")
@@ -123,3 +125,52 @@ async def test_what_is_committed_after_the_end_is_told_at_once(changes: Changes,
 
     assert [told[1] for told in heard.all] == [["a"], ["b"], ["c"], ["d"]]
     await changes.settled()
+
+
+class InTurns:
+    """Two nodes are forgotten, and to tell of the first of them takes as long as others may have to wait."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        changes.in_turns([BLOG, OTHER], self._tell)
+
+    def _tell(self, address: Address) -> None:
+        self._changes.node(address, "removed")
+        until = time.monotonic() + SLICE
+        while time.monotonic() <= until:
+            pass
+
+
+async def test_of_very_many_nodes_is_told_in_turns(changes: Changes, heard: Heard) -> None:
+    InTurns(changes)
+    assert heard.all == [(BLOG, "removed")]
+    await changes.told()
+    assert heard.all == [(BLOG, "removed"), (OTHER, "removed")]
+
+
+async def test_what_waits_for_its_turn_comes_before_a_change_of_the_node(changes: Changes, heard: Heard) -> None:
+    InTurns(changes)
+    changes.node(OTHER, "added")
+    await changes.told()
+    assert heard.all == [(BLOG, "removed"), (OTHER, "removed"), (OTHER, "added")]
+
+
+async def test_what_waits_for_its_turn_comes_before_a_change_of_items(changes: Changes, heard: Heard) -> None:
+    InTurns(changes)
+    changes.items(OTHER, Delta(["a"], [], 1))
+    await changes.told()
+    assert heard.all == [(BLOG, "removed"), (OTHER, "removed"), (OTHER, ["a"], [], 1)]
+
+
+async def test_what_waits_for_its_turn_comes_after_what_items_did_before(changes: Changes, heard: Heard) -> None:
+    changes.items(OTHER, Delta(["a"], [], 1))
+    changes.items(OTHER, Delta(["b"], [], 2))
+    InTurns(changes)
+    await changes.told()
+    assert heard.all[1:] == [(BLOG, "removed"), (OTHER, ["b"], [], 2), (OTHER, "removed")]
+
+
+async def test_nothing_that_waits_for_its_turn_is_lost_at_the_end(changes: Changes, heard: Heard) -> None:
+    InTurns(changes)
+    changes.close()
+    assert heard.all == [(BLOG, "removed"), (OTHER, "removed")]

@@ -55,6 +55,21 @@ async def test_a_node_that_turns_out_private_while_all_are_looked_at_is_private(
     assert privacy.private(BLOG)
 
 
+@pytest.mark.parametrize("analyser", ["bookmarks", "blog"])
+async def test_a_private_node_that_is_forgotten_is_private_until_that_was_told(cached: Make, analyser: str) -> None:
+    """And the same node, if it is known anew before that, is whatever it is now."""
+    cache, _ = await followed(cached, World())
+    privacy = cache.house.privacy
+    row = await cache.house.nodes.find(BLOG)
+    assert row is not None
+    privacy.note(msgspec.structs.replace(row, analyser="bookmarks"))
+    privacy.forget(BLOG)
+    privacy.note(msgspec.structs.replace(row, analyser=analyser))
+    assert privacy.known(BLOG)
+    privacy.told(BLOG)
+    assert privacy.known(BLOG) is (analyser == "bookmarks")
+
+
 async def test_none_is_shown_while_it_can_t_be_read_which_became_private(
     cached: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,8 @@ class Privacy:
         self._store = store
         self._registry = registry
         self._private: set[Address] = set()
+        # Those that have no row any more, of which clients are still to be told that.
+        self._leaving: set[Address] = set()
         # The public analysers when all nodes were looked at.
         self._looked = frozenset[str]()
         # The public analysers are others by now.
@@ -79,16 +81,22 @@ class Privacy:
             self._private.add(row.address)
 
     def forget(self, address: Address) -> None:
-        """There is no row of the node any more, and everybody who may was told so."""
-        self._private.discard(address)
+        """There is no row of the node any more, of which only who may see it is to hear."""
+        if address in self._private:
+            self._private.discard(address)
+            self._leaving.add(address)
+
+    def told(self, address: Address) -> None:
+        """Everybody who may was told that the node is forgotten."""
+        self._leaving.discard(address)
 
     def private(self, address: Address) -> bool:
         """Whether a node is private, by what is known of it, or by its name alone."""
         return self.known(address) or self._by_name(address)
 
     def known(self, address: Address) -> bool:
-        """Whether a node that has a row is private."""
-        return self._unsure or address in self._private
+        """Whether a node that has a row, or had one until now, is private."""
+        return self._unsure or address in self._private or address in self._leaving
 
     def _by_name(self, address: Address) -> bool:
         definition = self._registry.match(Subject(address, None, None, {})).definition

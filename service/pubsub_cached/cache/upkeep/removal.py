@@ -64,8 +64,9 @@ class Removal:
         self._negatives = negatives
         self._jobs = jobs
         self._total_size = total_size
-        # Called with a node whose row was removed, once that was told.
+        # Called with a node whose row was removed, and once that was told.
         self.on_forgotten: list[Callable[[Address], object]] = []
+        self.on_told: list[Callable[[Address], object]] = []
 
     def purge(self, chosen: PurgeFilter, sender: str = "", token: str = "") -> Job:
         """A job that drops the items of the chosen nodes. Raises InvalidArgs for an empty filter, InvalidJid."""
@@ -98,15 +99,20 @@ class Removal:
             for row in removed:
                 # What was kept, or followed anew, since its turn above; and what could not be given up then.
                 self._left(row)
+            await self._changes.told()
             return f"{len(removed)} nodes were forgotten."
 
         return self._jobs.start("reset", work, sender, token)
 
     def _all_removed(self, rows: list[NodeRow]) -> None:
-        for row in rows:
+        def tell(address: Address) -> None:
             # Its items are to be read again, and the cache knows it no more.
-            self._changes.node(row.address, "updated")
-            self._forgotten(row.address)
+            self._changes.node(address, "updated")
+            self._tell_forgotten(address)
+
+        for row in rows:
+            self._forget_all_of(row.address)
+        self._changes.in_turns([row.address for row in rows], tell)
 
     async def tidy(self, now: int) -> None:
         """What is done from time to time: hidden nodes, old tombstones, the total size."""
@@ -194,9 +200,17 @@ class Removal:
             self._unsubscribing.begin(row.address)
 
     def _forgotten(self, address: Address) -> None:
+        self._forget_all_of(address)
+        self._tell_forgotten(address)
+
+    def _forget_all_of(self, address: Address) -> None:
         self._sync.forgotten(address)
-        self._changes.node(address, "removed")
         for callback in self.on_forgotten:
+            callback(address)
+
+    def _tell_forgotten(self, address: Address) -> None:
+        self._changes.node(address, "removed")
+        for callback in self.on_told:
             callback(address)
 
     async def _forsake(self, row: NodeRow) -> None:
