@@ -11,15 +11,12 @@ from uuid import uuid4
 import pytest
 
 from pubsub_cached.bus import Variant
+from tests.support.cached import ENTRY
 from tests.support.daemon import Daemon
 from tests.support.prosody import Prosody
 from tests.support.publisher import Publisher
 
 NODE = "urn:xmpp:microblog:0/"
-ENTRY = (
-    "<entry xmlns='http://www.w3.org/2005/Atom'><id>tag:{0}</id><title>Post {0}</title>"
-    "<updated>2026-11-01T00:00:00Z</updated></entry>"
-)
 
 
 async def burst(publisher: Publisher, service: str, node: str, number: int) -> None:

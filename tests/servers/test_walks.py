@@ -9,16 +9,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from pubsub_cached.bus import Variant
+from tests.support.cached import ENTRY
 from tests.support.daemon import Daemon
 from tests.support.publisher import Publisher, befriend
 from tests.support.server import Server
 
 from .conftest import OpenPublisher
 
-ENTRY = (
-    "<entry xmlns='http://www.w3.org/2005/Atom'><id>tag:{0}</id><title type='text'>Post {0}</title>"
-    "<updated>2026-11-01T00:00:00Z</updated></entry>"
-)
 NODE = "urn:xmpp:microblog:0"
 
 

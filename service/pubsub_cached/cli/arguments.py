@@ -34,23 +34,12 @@ def service_argument(command: F) -> F:
     return account_option(argument(command))
 
 
-account_option = click.option(
-    "--account",
-    "-a",
-    metavar="JID",
-    default="",
-    shell_complete=completing.accounts,
-    help="The account; needed only when several are enabled.",
-)
+def _account_option(said: str) -> Callable[[F], F]:
+    return click.option("--account", "-a", metavar="JID", default="", shell_complete=completing.accounts, help=said)
 
-any_account_option = click.option(
-    "--account",
-    "-a",
-    metavar="JID",
-    default="",
-    shell_complete=completing.accounts,
-    help="Only as this account sees them.",
-)
+
+account_option = _account_option("The account; needed only when several are enabled.")
+any_account_option = _account_option("Only as this account sees them.")
 
 
 def chosen_options(command: F) -> F:
