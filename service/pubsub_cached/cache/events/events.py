@@ -21,7 +21,7 @@ from ...pace import Pace
 from ...store.accounts import nodes as node_store
 from ...store.items import changes as change_store
 from ...store.items import items as item_store
-from ...store.items.outline import overwritten
+from ...store.items.outline import youngest_beside
 from ...store.rows import KEPT, Delta, NodeRow, StoredItem
 from ...store.store import Store, Transaction
 from ...tasks import Tasks, end
@@ -311,8 +311,8 @@ def _write(
     node = node_store.by_id(tx.connection, node_id)
     if node is None or node.state not in KEPT:
         return _Applied(Delta())
-    youngest = overwritten(tx.connection, node_id, stored[0].id) if asked else ""
-    delta, evicted, after = item_store.follow(tx, node, stored, retracted, keep, in_place=in_place)
+    delta, evicted, after, again = item_store.follow(tx, node, stored, retracted, keep, in_place=in_place)
+    youngest = youngest_beside(tx.connection, node_id, stored[0].id) if asked and again else ""
     if behind and stored and node.analyser_version:
         node_store.update(tx, node_id, analyser_version=0)
     unknown = [id_ for id_ in retracted if id_ not in delta.removed]

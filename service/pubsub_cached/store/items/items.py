@@ -31,11 +31,15 @@ __all__ = [
 
 
 class Followed(NamedTuple):
-    """What an event changed; ``node`` is the row as it is now. evicted: how many items made room for others."""
+    """What an event changed; ``node`` is the row as it is now.
+
+    evicted: how many items made room for others. again: whether one was published again that had not been the last.
+    """
 
     delta: Delta
     evicted: int
     node: NodeRow
+    again: bool
 
 
 def follow(
@@ -56,9 +60,11 @@ def follow(
     another content.
     """
     published = removed = Delta()
+    again = False
     if items:
         batch = Batch(tx, node)
-        published, node = _published(batch, tx, items, in_place), batch.node
+        again = _publish(batch, tx, items, in_place)
+        published, node = batch.write(), batch.node
     if retracted:
         batch = Batch(tx, node)
         removed, node = _retracted(batch, tx, retracted), batch.node
@@ -66,7 +72,7 @@ def follow(
     if keep is not None and published.changed:
         node = shorten(tx, node, keep)
     delta = Delta(published.changed, removed.removed, max(published.revision, removed.revision))
-    return Followed(delta, before - node.item_count, node)
+    return Followed(delta, before - node.item_count, node, again)
 
 
 def erase(tx: Transaction, node_id: int) -> Delta:
@@ -78,7 +84,9 @@ def erase(tx: Transaction, node_id: int) -> Delta:
     return batch.write()
 
 
-def _published(batch: Batch, tx: Transaction, items: Sequence[StoredItem], in_place: bool) -> Delta:
+def _publish(batch: Batch, tx: Transaction, items: Sequence[StoredItem], in_place: bool) -> bool:
+    """Have items stored; whether one of them was there and becomes the newest."""
+    again = False
     last = last_of_each(items)
     stored = held(tx, batch.node.id, [item.id for item in last])
     # Where nothing is there yet, nothing is compared with it.
@@ -91,9 +99,10 @@ def _published(batch: Batch, tx: Transaction, items: Sequence[StoredItem], in_pl
         elif before.modified == newest or (in_place and not published_again(before, item)):
             batch.store(item, before, before.created, before.modified)
         else:
+            again = True
             newest = tx.next_place()
             batch.store(item, before, before.created, newest)
-    return batch.write()
+    return again
 
 
 def _retracted(batch: Batch, tx: Transaction, ids: Sequence[str]) -> Delta:

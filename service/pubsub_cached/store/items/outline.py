@@ -29,10 +29,9 @@ _NEWEST = (
 )
 _HEAVIEST = Prepared(select(func.max(_NEWEST.c.weight)))
 
-_IDS = select(Item.item_id).where(Item.node_id == bindparam("node")).limit(1)
-_LAST = Prepared(_IDS.order_by(Item.modified.desc()))
-_YOUNGEST = Prepared(_IDS.order_by(Item.created.desc()))
-_THERE = Prepared(select(Item.id).where(Item.node_id == bindparam("node"), Item.item_id == bindparam("item")))
+_YOUNGEST = Prepared(
+    select(Item.item_id).where(Item.node_id == bindparam("node")).order_by(Item.created.desc()).limit(1)
+)
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -66,10 +65,8 @@ def outline(conn: Connection, node_id: int) -> Outline:
     return Outline(lines, _HEAVIEST.value(conn, node=node_id) or 0)
 
 
-def overwritten(conn: Connection, node_id: int, item_id: str) -> str:
-    """The item made last, if it is another one than this, which is there and was not published last; else ""."""
-    if _THERE.first(conn, node=node_id, item=item_id) is None or item_id == _LAST.value(conn, node=node_id):
-        return ""
+def youngest_beside(conn: Connection, node_id: int, item_id: str) -> str:
+    """The item that was made last, or "" where that is this one."""
     youngest = str(_YOUNGEST.value(conn, node=node_id))
     return youngest if youngest != item_id else ""
 
