@@ -125,7 +125,7 @@ class Registry:
         self._tell(name, False)
 
     def get(self, name: str) -> Definition | None:
-        """The definition of that name, if it can be used."""
+        """The definition of that name, if it can be used; none of "", the analyser of a node that has none."""
         entry = self._entries.get(name.strip().lower())
         return entry.definition if entry is not None else None
 
@@ -225,7 +225,7 @@ class Registry:
 
     def begin(self, analyser: str, context: ItemContext) -> Begun:
         """An item in the hands of its parser, without its secrets; what is stored of it where nothing reads it here."""
-        definition = self.get(analyser) if analyser else None
+        definition = self.get(analyser)
         if not context.payload or (definition is not None and definition.excluded):
             return Parsed(payload=context.payload)
         scrub = self._scrubs.of(definition, context)

@@ -67,7 +67,7 @@ class Parsing:
 
     def kind(self, analyser: str) -> str:
         """The analyser's kind: log, map or last."""
-        definition = self._registry.get(analyser) if analyser else None
+        definition = self._registry.get(analyser)
         return definition.kind if definition is not None else "log"
 
     def keep(self, analyser: str) -> int | None:
@@ -76,7 +76,7 @@ class Parsing:
 
     def on_demand(self, analyser: str) -> bool:
         """Whether nodes of the analyser are kept only once a client has read them."""
-        definition = self._registry.get(analyser) if analyser else None
+        definition = self._registry.get(analyser)
         return definition is not None and definition.to_sync and definition.demand
 
     def all_on_demand(self) -> list[str]:

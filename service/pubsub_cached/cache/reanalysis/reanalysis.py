@@ -88,7 +88,7 @@ class Reanalysis:
         """
         came = [definition for name in names if (definition := self._registry.get(name)) is not None]
         async for row in self._unmatched([definition.name for definition in came if _has_match(definition)]):
-            definition = self._registry.get(row.analyser) if row.analyser else None
+            definition = self._registry.get(row.analyser)
             if definition is None and row.state not in ("gone", "unknown"):
                 # Whatever else there is was tried before.
                 if not any(matching.examine(each, subject(row))[0] for each in came):
@@ -216,7 +216,7 @@ class Reanalysis:
 
     async def parse(self, row: NodeRow, created_before: int | None = None, modified_before: int | None = None) -> int:
         """Parse a node's items again; how many. Those for an agent are handed to it, all of them."""
-        definition = self._registry.get(row.analyser) if row.analyser else None
+        definition = self._registry.get(row.analyser)
         try:
             if definition is not None and definition.deferred:
                 # The node is told once it is parsed.
