@@ -12,17 +12,21 @@ import pytest
 from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.builtin import registry
+from pubsub_cached.cache.jitter import Jitter
 from pubsub_cached.cache.nodes import privacy as privacies
 from pubsub_cached.cache.nodes import transitions
+from pubsub_cached.cache.nodes.negatives import Negatives
+from pubsub_cached.cache.nodes.nodes import Nodes
 from pubsub_cached.cache.nodes.privacy import Privacy
 from pubsub_cached.cache.nodes.transitions import Choose, Written
+from pubsub_cached.cache.revalidation.distrust import Distrust
 from pubsub_cached.store.accounts import nodes
 from pubsub_cached.store.store import Store
 from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, Cached, Make
 
-from .blog import BLOG, MICROBLOG, PUBSUB, followed, writer_busy
+from .blog import BLOG, MICROBLOG, PUBSUB, followed, reaching, writer_busy
 
 pytestmark = pytest.mark.sqlite
 
@@ -33,6 +37,9 @@ class Slow:
     def __init__(self, store: Store) -> None:
         self.reads: list[asyncio.Event] = []
         self._store = store
+
+    def write(self, fn: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
+        return self._store.write(fn, *arguments)
 
     async def read(self, fn: Callable[..., Any], *arguments: Any) -> Any:
         found = self._store.read_now(fn, *arguments)
@@ -175,3 +182,38 @@ async def test_a_doubt_that_can_t_be_written_down_is_believed_beside_one_that_ca
     await asyncio.gather(first, validated, second)
     *_, info = await cache.read(PUBSUB, MICROBLOG, policy="cache")
     assert info["freshness"] == "stale"
+
+
+async def test_a_doubt_counts_of_what_was_fetched_for_the_first_time_while_the_row_was_read(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG)
+    service.publish(MICROBLOG, "i0", "<x xmlns='urn:x'/>")
+    cache: Cached = await cached(world)
+    house, slow = cache.house, Slow(cache.store)
+    slowly = Nodes(
+        cast("Store", slow),
+        house.analysers,
+        house.changes,
+        Negatives(cache.clock),
+        house.proofs,
+        cache.clock,
+        house.privacy,
+        Jitter(),
+    )
+    slowly.due = slowly.unwritten = slowly.unsubscribe = lambda _: None
+    distrust = Distrust(cache.store, slowly, house.sync, Negatives(cache.clock), house.proofs, house.unwritten)
+    service.hold()
+    job = house.sync.job(BLOG, pin=True)
+    await reaching(service, "subscribe")
+    doubting = asyncio.create_task(distrust.of(BLOG, "event"))
+    while not slow.reads:
+        await asyncio.sleep(0)
+    service.release()
+    await job.wait()
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "live"
+    service.hold()
+    slow.reads[0].set()
+    await doubting
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "stale"
+    service.release()

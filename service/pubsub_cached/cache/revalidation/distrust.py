@@ -79,8 +79,7 @@ class Distrust:
             # A refusal, or that the node is gone, which could not be written down itself.
             reason = UNPROVED
         self._sync.disturbed(address)
-        if node.completeness != "none":
-            await self._nodes.suspect(address, functools.partial(_doubtful, reason=reason))
+        await self._nodes.suspect(address, functools.partial(_doubtful, reason=reason))
         self._sync.in_background(address)
 
     async def _bounced(self, account: str, event: BounceEvent) -> None:
@@ -105,8 +104,8 @@ class Distrust:
 
 
 def _doubtful(node: NodeRow, reason: str) -> Columns | None:
-    if node.state not in KEPT:
-        # A refusal, or that the node is gone, outranks what is only doubtful.
+    if not servable(node):
+        # A refusal, or that the node is gone, outranks what is only doubtful; without a copy nothing is.
         return None
     doubt = {} if reason in _MISSED else {"whole_at": None}
     return {"state": "stale", "reason": still(node, reason), **doubt}
