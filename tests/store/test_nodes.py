@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from pubsub_cached.address import Address
@@ -9,7 +11,7 @@ from pubsub_cached.errors import NoSuchAccount, NoSuchNode
 from pubsub_cached.store.accounts import accounts, nodes, schedule
 from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import KEPT, NodeRow, NodesQuery
-from pubsub_cached.store.transaction import committed_revision
+from pubsub_cached.store.transaction import Transaction, committed_revision
 from pubsub_cached.store.upkeep import maintenance
 from tests.support.stored import publish, retract
 
@@ -65,6 +67,16 @@ def test_a_row_that_is_gone(db: Database) -> None:
         update(db, node, state="live")
     with pytest.raises(NoSuchNode):
         db.write(publish, node.id, [item("a")])
+
+
+@pytest.mark.parametrize("forget", [lambda tx, id_: nodes.forget(tx, id_), lambda tx, _: maintenance.reset(tx)])
+def test_the_id_of_a_row_that_went_is_no_other_s(
+    db: Database, address: Address, forget: Callable[[Transaction, int], object]
+) -> None:
+    """Whoever waited with it would write into a node of somebody else."""
+    node = db.node()
+    db.write(forget, node.id)
+    assert db.write(nodes.ensure, address._replace(node="another")).id > node.id
 
 
 def test_demotion_changes_those_that_events_kept_right_and_tells_which(db: Database) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from pubsub_cached import errors
@@ -13,9 +14,10 @@ from pubsub_cached.cache.upkeep.removal import GRACE
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import MICROBLOG, PUBSUB, followed, purge, reaching, writer_busy
+from .blog import BLOG, MICROBLOG, PUBSUB, followed, purge, reaching, writer_busy
 
 FEED = "urn:xmpp:pubsub-social-feed:1"
+OTHER = f"{MICROBLOG}/other"
 
 
 async def test_purged_items_are_not_told_as_removed(cached: Make) -> None:
@@ -61,6 +63,52 @@ async def test_reset_forgets_all_nodes_and_no_account(cached: Make) -> None:
     assert [account.jid for account in cache.house.accounts.list()] == [ALICE]
     assert cache.house.revision >= revision
     assert len(await cache.ids(PUBSUB, MICROBLOG)) == 3
+
+
+async def test_what_two_purges_forget_is_told_as_removed_once(cached: Make) -> None:
+    """And only to those who may know of it: what was forgotten is not known to be private any more."""
+    cache, _ = await followed(cached)
+    row = await cache.house.nodes.find(BLOG)
+    assert row is not None
+    cache.house.privacy.note(msgspec.structs.replace(row, analyser="bookmarks"))
+    private: list[bool] = []
+    cache.house.changes.on_node.append(lambda address, _: private.append(cache.house.privacy.known(address)))
+    await asyncio.gather(purge(cache, forget=True), purge(cache, forget=True))
+    assert [change for _, change in cache.signals() if change != "updated"] == ["removed"]
+    assert all(private)
+
+
+@pytest.mark.parametrize("meanwhile", [FEED, OTHER], ids=["the same", "another"])
+async def test_what_a_purge_forgets_is_what_it_chose(cached: Make, meanwhile: str) -> None:
+    """As it is in its turn, whatever row was forgotten meanwhile, and whatever came."""
+    cache, service = await followed(cached)
+    for name in (FEED, OTHER):
+        service.create_node(name)
+        service.publish(name, "1", ENTRY.format(1))
+    await cache.keep(PUBSUB, FEED)
+    service.hold()
+    purging = cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG, FEED), forget=True))
+    await reaching(service, "unsubscribe")
+    assert service.held[0].node == MICROBLOG
+    forgetting = cache.house.removal.purge(PurgeFilter(nodes=(FEED,), forget=True))
+    while not forgetting.finished:
+        await cache.world.settle()
+        service.release(1, node=FEED)
+    reading = asyncio.create_task(cache.read(PUBSUB, meanwhile))
+    while not service.node(meanwhile).subscribed(ALICE):
+        await cache.world.settle()
+        service.release(1, node=meanwhile)
+        service.release(1, request="subscriptions")
+    service.release()
+    await reading
+    await purging.wait()
+    await cache.idle()
+    with pytest.raises(errors.NoSuchNode):
+        await cache.node(PUBSUB, FEED)
+    assert not service.node(FEED).subscribed(ALICE)
+    assert service.node(OTHER).subscribed(ALICE) is (meanwhile == OTHER)
+    if meanwhile == OTHER:
+        assert (await cache.node(PUBSUB, OTHER))["state"] == "live"
 
 
 async def test_a_log_keeps_its_newest_when_events_pass_its_limit(cached: Make) -> None:

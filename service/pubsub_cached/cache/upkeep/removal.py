@@ -180,19 +180,20 @@ class Removal:
         dropped = await self._changes.after(self._store.write(drop, row.id), tell)
         if chosen.forget:
             await self._forsake(row)
-            await self._forget(row)
+            await self._forget(row.address)
             self._negatives.clear(row.address)
         return dropped
 
-    async def _forget(self, row: NodeRow) -> None:
+    async def _forget(self, address: Address) -> None:
         """Remove a row. A synchronisation under way ends in vain, and one that is asked for now begins anew."""
 
         def tell(last: NodeRow | None) -> None:
-            self._forgotten(row.address)
+            # Else somebody else has removed it, and told that.
             if last is not None:
+                self._forgotten(address)
                 self._left(last)
 
-        await self._changes.after(self._store.write(node_store.forget, row.id), tell)
+        await self._changes.after(self._store.write(_forget, address), tell)
 
     def _left(self, row: NodeRow) -> None:
         """A row went, and may have left a subscription: one that ``_forsake`` did not end, or that was made since."""
@@ -219,6 +220,12 @@ class Removal:
         # It may have been subscribed to since the row was read.
         now = await self._store.read(node_store.find, row.address)
         await self._unsubscribing.forsake(now or row, claims)
+
+
+def _forget(tx: Transaction, address: Address) -> NodeRow | None:
+    """Forget a node as it is now, which may be known anew; its subscription was given up. None where there is none."""
+    row = node_store.find(tx.connection, address)
+    return row and node_store.forget(tx, row.id)
 
 
 def _erase(tx: Transaction, node_id: int, state: str, before: int) -> bool:

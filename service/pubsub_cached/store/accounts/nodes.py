@@ -175,7 +175,8 @@ def unproved(conn: Connection, account: str = "") -> list[Address]:
 def ensure(tx: Transaction, address: Address) -> NodeRow:
     """The node's row, made in state ``unknown`` if there is none. Raises NoSuchAccount.
 
-    A subscription that an earlier row has left is the new one's.
+    Its id is no other's, not even that of a row that went: who holds one longer than the row is writes to none. A
+    subscription that an earlier row has left is the new one's.
     """
     row = find(tx.connection, address)
     if row is not None:
@@ -189,7 +190,13 @@ def ensure(tx: Transaction, address: Address) -> NodeRow:
     left = subscriptions.made(subid) if subid is not None else {}
     tx.connection.execute(
         insert(Node).values(
-            account_id=account_id, service=address.service, node=address.node, floor=revision, revision=revision, **left
+            id=revision,
+            account_id=account_id,
+            service=address.service,
+            node=address.node,
+            floor=revision,
+            revision=revision,
+            **left,
         )
     )
     return must(find(tx.connection, address))
