@@ -107,6 +107,7 @@ class Changes:
 
     async def settled(self) -> None:
         """Wait until nothing waits to be told."""
+        await self._told.wait()
         await self._quiet.wait()
 
     def close(self) -> None:

@@ -148,6 +148,12 @@ async def test_of_very_many_nodes_is_told_in_turns(changes: Changes, heard: Hear
     assert heard.all == [(BLOG, "removed"), (OTHER, "removed")]
 
 
+async def test_it_is_quiet_once_all_was_told_in_turns(changes: Changes, heard: Heard) -> None:
+    InTurns(changes)
+    await changes.settled()
+    assert heard.all == [(BLOG, "removed"), (OTHER, "removed")]
+
+
 async def test_what_waits_for_its_turn_comes_before_a_change_of_the_node(changes: Changes, heard: Heard) -> None:
     InTurns(changes)
     changes.node(OTHER, "added")
