@@ -57,7 +57,7 @@ def test_every_time_of_the_bus_can_be_shown(moment: int) -> None:
 
 
 def test_times_are_read_as_local_and_ages_back_from_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(times, "now", lambda: NOW)
+    monkeypatch.setattr(times, "clock", lambda: NOW)
 
     assert times.parse("2026-09-21T16:13:20") == 1_790_000_000_000
     assert times.parse("2026-09-21T14:13:20Z") == 1_790_000_000_000
