@@ -178,6 +178,27 @@ class TestSubscriptions:
         node = await cache.node(PUBSUB, MICROBLOG)
         assert (node["subscribed"], node["state"]) == (False, "polled")
 
+    @PROFILES
+    async def test_unsubscribing_while_a_new_subscription_s_node_is_looked_at_wins(
+        self, cached: Make, profile: Profile
+    ) -> None:
+        cache, service, other = await unkept(cached, profile)
+        service.hold()
+        subscribing = asyncio.create_task(cache.house.subscribing.subscribe(other, {}))
+        await reaching(service, "subscribe")
+        service.release(1)
+        await service.holding(1)
+        unsubscribing = asyncio.create_task(cache.house.subscribing.unsubscribe(other))
+        while not any(call.kind == "unsubscribe" for call in service.held):
+            await service.holding(len(service.held) + 1)
+        service.release(1, request="unsubscribe")
+        await unsubscribing
+        service.release()
+        assert await subscribing == "subscribed"
+        await cache.idle()
+        assert not service.node("other").subscribed(ALICE)
+        assert (await cache.node(PUBSUB, "other"))["subscribed"] is False
+
     async def test_the_service_ends_a_subscription(self, cached: Make) -> None:
         world = World()
         cache, _ = await owned(cached, world)

@@ -108,6 +108,11 @@ class Subscriptions:
         if found.state == "none":
             self._unwritten.discard(address)
 
+    def has_ended(self, address: Address) -> bool:
+        """Whether the last that a client or the service changed is that there is no subscription."""
+        _, known = self._known.get(address, (0, None))
+        return known is not None and known.state == "none"
+
     def _note(self, address: Address, found: Subscription) -> None:
         listing = self._listed.get((address.account, address.service))
         if listing is not None and listing.nodes is not None:

@@ -91,6 +91,9 @@ class Subscribing:
         self._sync.subscriptions.remember(address, found)
         if await self._nodes.find(address) is None:
             await self._learn(session, address)
+            if self._sync.subscriptions.has_ended(address):
+                # A client has unsubscribed meanwhile, or the service has ended it.
+                return
         self._sync.subscriptions.claim(address)
         written = self._store.write(_subscribed, address, found)
         before, node = await self._changes.after(written, self._nodes.told)
