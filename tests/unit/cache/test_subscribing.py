@@ -358,9 +358,22 @@ class TestWithoutAnAnswer:
         assert (node["subscribed"], node["state"]) == (True, "live")
 
     @PROFILES
-    async def test_a_node_is_not_live_without_its_subscription(self, cached: Make, profile: Profile, how: str) -> None:
+    async def test_what_was_given_up_is_not_made_again(self, cached: Make, profile: Profile, how: str) -> None:
         cache, service = await followed(cached, profile=profile)
         await self.unsubscribe(cache, service, BLOG, how)
+        assert not service.node(MICROBLOG).subscribed(ALICE)
         node = await cache.node(PUBSUB, MICROBLOG)
-        assert node["subscribed"] is service.node(MICROBLOG).subscribed(ALICE)
-        assert (node["state"] == "live") is node["subscribed"]
+        assert (node["subscribed"], node["state"]) == (False, "polled")
+
+    @PROFILES
+    async def test_what_the_service_did_not_end_goes_on(self, cached: Make, profile: Profile) -> None:
+        cache, service = await followed(cached, profile=profile)
+        service.ignore_next(request="unsubscribe")
+        with pytest.raises(errors.Timeout):
+            await cache.house.subscribing.unsubscribe(BLOG)
+        await cache.idle()
+        await cache.house.subscribing.settled()
+        await cache.idle()
+        assert service.node(MICROBLOG).subscribed(ALICE)
+        node = await cache.node(PUBSUB, MICROBLOG)
+        assert (node["subscribed"], node["state"]) == (True, "live")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from ... import errors
@@ -81,7 +82,7 @@ class Subscribing:
             try:
                 found = await session.subscribe(address.service, address.node, options=options, timeout=TIMEOUT)
             except UNANSWERED:
-                self._find_out(address)
+                self._find_out(address, given_up=False)
                 raise
             await self._made(session, address, found)
         return found.state
@@ -112,7 +113,7 @@ class Subscribing:
             try:
                 await session.unsubscribe(address.service, address.node, known, timeout=TIMEOUT)
             except UNANSWERED:
-                self._find_out(address)
+                self._find_out(address, given_up=True)
                 raise
             except errors.StanzaError as refusal:
                 if refusal.pubsub_condition == "not-subscribed":
@@ -131,24 +132,29 @@ class Subscribing:
         self._sync.disturbed(address)
         await self._changes.after(written, self._nodes.told)
 
-    def _find_out(self, address: Address) -> None:
-        """Whether the service did what it was asked is not known: what it then has is shown as soon as it says so."""
+    def _find_out(self, address: Address, *, given_up: bool) -> None:
+        """Whether the service did what it was asked is not known: what it then has is shown as soon as it says so.
+
+        given_up: it was asked to end the subscription. If it did, that is a client's, and stays so.
+        """
         self._sync.subscriptions.unsure(address)
         if (earlier := self._finding_out.get(address)) is not None:
             earlier.cancel()
-        self._finding_out.begin(address, self._guarded(address), f"subscription to {address}")
+        self._finding_out.begin(address, self._guarded(address, given_up), f"subscription to {address}")
 
-    async def _guarded(self, address: Address) -> None:
+    async def _guarded(self, address: Address, given_up: bool) -> None:
         try:
-            # A node that is kept is looked at as a whole.
-            await self._distrust.of(address, "subscription")
-            node = await self._nodes.find(address)
-            if node is None or node.state not in KEPT:
-                await self._ask(address)
+            # No synchronisation subscribes again before it is known.
+            with self._sync.declining(address) if given_up else nullcontext():
+                # A node that is kept is looked at as a whole.
+                await self._distrust.of(address, "subscription")
+                node = await self._nodes.find(address)
+                if given_up or node is None or node.state not in KEPT:
+                    await self._ask(address, given_up)
         except errors.PubSubCachedError as error:
             log.warning("Whether %s is subscribed to could not be found out: %s", address, error)
 
-    async def _ask(self, address: Address) -> None:
+    async def _ask(self, address: Address, given_up: bool) -> None:
         account, subscriptions = self._accounts.get(address.account), self._sync.subscriptions
         while True:
             session = await account.session_at_last()
@@ -163,7 +169,9 @@ class Subscribing:
                     # Or a client has done something since, which says more.
                     return
                 subscribed = node is not None and node.subscribed
-                if found.state == "none" and subscribed:
+                if found.state == "none" and given_up:
+                    await self._unsubscribed(address, account.interests, session)
+                elif found.state == "none" and subscribed:
                     await self._nodes.decide(address, lambda _: UNSUBSCRIBED)
                 elif found.state != "none" and not subscribed:
                     await self._made(session, address, found)
