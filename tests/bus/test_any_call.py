@@ -26,6 +26,8 @@ WARM = 200
 
 # Made with the first record of each kind, which may come late, and never again.
 ONCE = frozenset({"_Entry"})
+# What a finished job is made of, which stays a while.
+OF_A_JOB = frozenset({"Job", "Handler"})
 
 
 class _Errors(logging.Handler):
@@ -75,10 +77,11 @@ class Stage:
         """Nothing is left of the client once it has gone, nor of what it asked for."""
         self._runner.run(self._leave())
         if self._warm is not None:
-            # A finished job stays a while; nothing else is kept of a call.
-            grown = Footprint().grown(self._warm)
-            most = (self._answered + self._refused - WARM) / 20
-            assert {kind: more for kind, more in grown.items() if more > max(most, 20) and kind not in ONCE} == {}
+            # Nothing else is kept of a call.
+            jobs = len(self.daemon.house.jobs.list())
+            most = max((self._answered + self._refused - WARM) / 20, 20)
+            grown = {kind: more - jobs * (kind in OF_A_JOB) for kind, more in Footprint().grown(self._warm).items()}
+            assert {kind: more for kind, more in grown.items() if more > most and kind not in ONCE} == {}
         assert self._answered > self._refused / 10, "hardly any call was one that can be answered"
 
     async def _begin(self) -> None:
