@@ -290,15 +290,14 @@ class Subscriptions:
         """
         if address in self._claiming or self.claims(address) != claims:
             return False
-        _, known = self._known.get(address, (0, None))
-        if known is None or known.state != "none":
+        if not self.has_ended(address):
             # Before the request, for whoever subscribes meanwhile does so after it.
             ended = Subscription(address.node, address.account, "none")
             self.remember(address, ended)
             try:
                 await session.unsubscribe(address.service, address.node, subid)
             except errors.PubSubCachedError as error:
-                if not _has_ended(error):
+                if not _says_none(error):
                     self.unsure(address, ended)
                     raise
         return True
@@ -314,7 +313,7 @@ class Subscriptions:
         return listing is not None and listing.nodes is not None
 
 
-def _has_ended(error: errors.PubSubCachedError) -> bool:
+def _says_none(error: errors.PubSubCachedError) -> bool:
     """Whether a refused unsubscription says that there is no subscription (XEP-0060 6.2.3)."""
     if not isinstance(error, errors.StanzaError):
         return False
