@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import BindParameter, ColumnElement, Connection, Select, Text, and_, bindparam, func, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, Select, and_, bindparam, func, or_, select
 
 from ...address import Address
 from .. import whose
@@ -43,7 +43,7 @@ def of_account(conn: Connection, account: str, states: frozenset[str], after: in
 
 @lru_cache(maxsize=8)
 def _of_account(states: frozenset[str]) -> Prepared:
-    mine = (Account.jid == bindparam("jid"), Node.id > bindparam("after"), Node.state.in_(_each(states)))
+    mine = (Account.jid == bindparam("jid"), Node.id > bindparam("after"), Node.state.in_(sorted(states)))
     return Prepared(_ENTRY.where(*mine).order_by(Node.id).limit(bindparam("most")))
 
 
@@ -93,7 +93,7 @@ def due(conn: Connection, since: tuple[int, int], now: int, states: frozenset[st
 def _due(states: frozenset[str]) -> Prepared:
     at: BindParameter[int] = bindparam("at")
     later = and_(Node.next_sync >= at, or_(Node.next_sync > at, Node.id > bindparam("row")))
-    come = (later, Node.next_sync <= bindparam("now"), Node.state.in_(_each(states)), whose.runs())
+    come = (later, Node.next_sync <= bindparam("now"), Node.state.in_(sorted(states)), whose.runs())
     return Prepared(_ENTRY.where(*come).order_by(Node.next_sync, Node.id).limit(bindparam("most")))
 
 
@@ -144,7 +144,3 @@ def _entries(conn: Connection, *conditions: ColumnElement[bool]) -> list[Entry]:
 def _entry(row: Row) -> Entry:
     id_, account, service, node, *rest = row
     return Entry(id_, Address(account, service, node), *rest)
-
-
-def _each(states: Iterable[str]) -> list[Any]:
-    return [bindparam(None, state, Text) for state in sorted(states)]
