@@ -130,7 +130,7 @@ class Registry:
         return entry.definition if entry is not None else None
 
     def entry(self, name: str) -> Entry | None:
-        """What is registered under a name, whether or not it can be used."""
+        """What is registered under a name, whether or not it can be used; nothing is under ""."""
         return self._entries.get(name.strip().lower())
 
     def entries(self) -> Entries:

@@ -59,7 +59,7 @@ class Parsing:
 
     def by(self, node: NodeRow) -> By:
         """What items of the node are parsed by now; once it is something else, they are to be parsed again."""
-        entry = self._registry.entry(node.analyser) if node.analyser else None
+        entry = self._registry.entry(node.analyser)
         if entry is None:
             return By(node.analyser, None, node.type, node.subtype)
         resumed = entry.resumed if self._registry.may_hang(entry.name) else 0
