@@ -235,7 +235,8 @@ class TestAClientSubscribes:
         await service.holding(2)
         await self.done(cache, service, subscribing)
 
-    async def test_while_a_synchronisation_makes_it(self, cached: Make) -> None:
+    async def making(self, cached: Make) -> tuple[Cached, Service, asyncio.Task[str]]:
+        """A client is subscribing, and so is a synchronisation; the service holds both."""
         cache, service = await beginning(cached)
         service.hold()
         await reaching(service, "subscriptions")
@@ -243,16 +244,13 @@ class TestAClientSubscribes:
         await service.holding(2)
         service.release(1, request="subscriptions")
         await service.holding(2)
-        await self.done(cache, service, subscribing)
+        return cache, service, subscribing
+
+    async def test_while_a_synchronisation_makes_it(self, cached: Make) -> None:
+        await self.done(*await self.making(cached))
 
     async def test_while_that_of_a_synchronisation_is_about_to_be_written_down(self, cached: Make) -> None:
-        cache, service = await beginning(cached)
-        service.hold()
-        await reaching(service, "subscriptions")
-        subscribing = asyncio.create_task(cache.house.subscribing.subscribe(BLOG, {}))
-        await service.holding(2)
-        service.release(1, request="subscriptions")
-        await service.holding(2)
+        cache, service, subscribing = await self.making(cached)
         with readers_busy(cache) as read_on:
             service.release()
             for _ in range(50):
