@@ -193,7 +193,9 @@ class House:
     def _make_reads(self) -> None:
         """What answers reads, and tells who watches."""
         store, clock = self.store, self._clock
-        pass_through = PassThrough(store, self.nodes, self._recognition, self._parsing, self.sync, clock)
+        pass_through = PassThrough(
+            store, self.nodes, self._recognition, self._parsing, self.sync, clock, self.distrust.of
+        )
         self.reads = Reads(
             store,
             self.accounts,

@@ -144,17 +144,16 @@ class Parsing:
 
         made: where it is looked up, and written down, what was made of this node's items before.
         """
-        stored: list[StoredItem] = []
-        named = self.named(node.analyser, items)
         made = {} if made is None else made
         pace = Pace()
-        for item in named:
-            key = self._registry.version, item
-            if key not in made:
-                made[key] = await self.one(node.address, node, item)
-                await pace.kept()
-            stored.append(made[key])
-        return stored
+        return [await self._made(node.address, node, item, made, pace) for item in self.named(node.analyser, items)]
+
+    async def _made(self, address: Address, node: NodeRow | None, item: Item, made: Made, pace: Pace) -> StoredItem:
+        key = self._registry.version, item
+        if key not in made:
+            made[key] = await self.one(address, node, item)
+            await pace.kept()
+        return made[key]
 
     def named(self, analyser: str, items: Sequence[Item]) -> list[Item]:
         """Items with an id, or of a node that counts only its newest and can do without."""
@@ -165,33 +164,32 @@ class Parsing:
             if item.id or last
         ]
 
-    async def records(self, address: Address, node: NodeRow | None, items: Sequence[Item]) -> list[ItemRecord]:
-        """Items that are passed through without being stored."""
-        found: list[ItemRecord] = []
+    async def records(
+        self, address: Address, node: NodeRow | None, items: Sequence[Item], made: Made | None = None
+    ) -> list[ItemRecord]:
+        """Items that are passed through without being stored; made: see ``all``."""
+        made = {} if made is None else made
         pace = Pace()
-        for item in items:
-            found.append(await self._record(address, node, item))
-            await pace.kept()
-        return found
+        return [_record(address, item, await self._made(address, node, item, made, pace)) for item in items]
 
-    async def _record(self, address: Address, node: NodeRow | None, item: Item) -> ItemRecord:
-        stored = await self.one(address, node, item)
-        record: ItemRecord = {"id": item.id, "payload": item.payload if not stored.payload else stored.payload}
-        if item.id:
-            record["uri"] = address.uri(item.id)
-        if stored.data is not None:
-            record["data"] = stored.data
-        if stored.type:
-            record["type"] = stored.type
-        if stored.subtype:
-            record["subtype"] = stored.subtype
-        if stored.errors:
-            record["errors"] = list(stored.errors)
-        if stored.publisher:
-            record["publisher"] = stored.publisher
-        if stored.namespace:
-            record["namespace"] = stored.namespace
-        return record
+
+def _record(address: Address, item: Item, stored: StoredItem) -> ItemRecord:
+    record: ItemRecord = {"id": item.id, "payload": item.payload if not stored.payload else stored.payload}
+    if item.id:
+        record["uri"] = address.uri(item.id)
+    if stored.data is not None:
+        record["data"] = stored.data
+    if stored.type:
+        record["type"] = stored.type
+    if stored.subtype:
+        record["subtype"] = stored.subtype
+    if stored.errors:
+        record["errors"] = list(stored.errors)
+    if stored.publisher:
+        record["publisher"] = stored.publisher
+    if stored.namespace:
+        record["namespace"] = stored.namespace
+    return record
 
 
 def stored(context: ItemContext, parsed: Parsed) -> StoredItem:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -18,13 +19,15 @@ from ..accounts.account import Account
 from ..nodes import refusals
 from ..nodes.nodes import Nodes
 from ..options import LIMIT_AT_MOST, ReadOptions
-from ..parsing.parsing import Parsing
+from ..parsing.parsing import Made, Parsing
 from ..parsing.recognition import Recognition
 from ..place import Place
 from ..policy import expired, servable
 from ..sync.sync import Sync
 from . import service_reads
+from .contradiction import contradicts, is_believed
 from .pages import Answer
+from .service_reads import ServicePage
 
 
 class PassThrough:
@@ -38,19 +41,22 @@ class PassThrough:
         parsing: Parsing,
         sync: Sync,
         clock: Callable[[], int],
+        distrust: Callable[[Address, str], Awaitable[None]],
     ) -> None:
+        """distrust: says that what is stored of a node may be wrong, and why, and has it synchronised."""
         self._store = store
         self._nodes = nodes
         self._recognition = recognition
         self._parsing = parsing
         self._sync = sync
         self._clock = clock
+        self._distrust = distrust
 
     async def read(
         self, account: Account, address: Address, options: ReadOptions, place: Place, node: NodeRow | None
     ) -> Answer:
         """What the service says; node: its row, if there is one. Raises what ``Reads.get_items`` does."""
-        session, doubts = account.require_session(), self._nodes.doubts
+        session, doubts, before = account.require_session(), self._nodes.doubts, node
         begun, known = self._store.revision, node is not None
         # The cursor goes on: too much in one request may cost the service its stream.
         options = msgspec.structs.replace(options, limit=min(options.limit, LIMIT_AT_MOST))
@@ -80,13 +86,30 @@ class PassThrough:
             if unknown or not servable(node) or (node.completeness == "window" and not node.item_count):
                 self.validate(node, info)
             self._nodes.in_use(node, self._clock())
-        records = await self._parsing.records(address, node, page.items)
+        made: Made = {}
+        records = await self._parsing.records(address, node, page.items, made)
+        if before is not None and is_believed(before) and await self._contradicted(before, page, place, made):
+            await self._distrust(address, "disagreement")
+            info["job"] = self._sync.job(address).path
         # Marks are local, and of items that are not stored as well.
         marks = await self._store.read(flags.of, address, [record["id"] for record in records])
         for record in records:
             record["flags"] = marks.get(record["id"], [])
         past_window = bool(held) or place.past_window
         return service_reads.answer(records, page, options, place, info, past_window=past_window)
+
+    async def _contradicted(self, before: NodeRow, page: ServicePage, place: Place, made: Made) -> bool:
+        """Whether the service does not have what is stored, and events said nothing of it.
+
+        before: the row when the service was asked.
+        """
+        items = await self._parsing.all(before, page.items, made)
+        found = functools.partial(contradicts, before=before, items=items, page=page, place=place)
+        if not await self._store.read(found):
+            return False
+        # What came before the answer may not be written yet.
+        await self._sync.caught_up()
+        return await self._store.write(lambda tx: found(tx.connection))
 
     async def _recognised(self, session: Session, node: NodeRow, newest: Item, doubts: int) -> NodeRow:
         """The row as the newest item shows it."""

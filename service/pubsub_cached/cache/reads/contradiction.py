@@ -1,0 +1,55 @@
+"""Contradictions: what a service answered, held against the copy that stands for what it has.
+
+Services remove without a word, so whoever reads past the cache may be the first to see it. An answer shows only so
+much: what it leaves open contradicts nothing. Source: the coherence model, "Unit and states"; server-facts, "Events".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from ...store.accounts import nodes as node_store
+from ...store.items.outline import outline
+from ...store.rows import NodeRow, StoredItem, content
+from ..place import Place
+from ..policy import servable
+from .service_reads import ServicePage
+
+# A copy in another state is believed by nobody.
+_BELIEVED = frozenset({"live", "polled"})
+
+
+def is_believed(node: NodeRow | None) -> bool:
+    """Whether readers are told that the copy is what the service has."""
+    return node is not None and node.state in _BELIEVED and servable(node)
+
+
+def contradicts(
+    conn: Connection, before: NodeRow, items: Sequence[StoredItem], page: ServicePage, place: Place
+) -> bool:
+    """Whether an answer shows that the service does not have what is stored.
+
+    before: the node's row when the service was asked. items: those of the page as they would be stored.
+    """
+    row = node_store.find(conn, before.address)
+    if row is None or row.revision != before.revision or not is_believed(row):
+        # What came meanwhile may be newer than the answer.
+        return False
+    stored = {line.id: line.hash for line in outline(conn, row.id).lines}
+    if any(_differs(stored.get(item.id, ""), content(item)) for item in items):
+        return True
+    given = {item.id for item in items}
+    if place.ids is not None and not page.more and not stored.keys().isdisjoint(set(place.ids) - given):
+        return True
+    if row.completeness != "full":
+        return False
+    # Items without an id are counted by the service and not stored.
+    countable = place.ids is None and page.total is not None and len(items) == len(page.items)
+    return not given <= stored.keys() or (countable and page.total != len(stored))
+
+
+def _differs(one: str, other: str) -> bool:
+    """Of contents, "" is unknown."""
+    return one != "" and other != "" and one != other
