@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from pubsub_cached import errors
@@ -122,6 +123,20 @@ class TestSecondRead:
         assert await cache.ids(PUBSUB, MICROBLOG, policy="refresh") == ["i2", "i1", "i0"]
         cache.clock.advance(seconds=61)
         assert await cache.ids(PUBSUB, MICROBLOG, policy="refresh") == ["i2", "i0"]
+
+    @pytest.mark.parametrize("expires", ["max", "3600"], ids=["live", "polled"])
+    async def test_with_policy_refresh_is_said_to_be_stale_where_the_service_does_not_answer_in_time(
+        self, cached: Make, expires: str
+    ) -> None:
+        cache, service = await followed(cached, profile=msgspec.structs.replace(PROSODY, shows_expire=True))
+        service.configure(MICROBLOG, item_expire=expires, notify=True)
+        await cache.idle()
+        assert (await cache.node(PUBSUB, MICROBLOG))["state"] == ("live" if expires == "max" else "polled")
+        cache.clock.advance(seconds=61)
+        service.hold()
+        items, _, info = await cache.read(PUBSUB, MICROBLOG, policy="refresh", timeout=0.05)
+        assert (len(items), info["source"], info["freshness"]) == (3, "cache", "stale")
+        service.release()
 
     async def test_with_policy_refresh_is_the_service_s_where_the_node_is_forgotten_meanwhile(
         self, cached: Make

@@ -221,6 +221,7 @@ class Reads:
 
     async def _validated(self, address: Address, options: ReadOptions) -> Answer:
         """Service first; where it can't answer, the cache, which then says that it is stale."""
+        validated = msgspec.structs.replace(options, policy="validated")
         try:
             async with asyncio.timeout(options.timeout * 0.9):
                 await self._sync.run(address)
@@ -228,8 +229,13 @@ class Reads:
             raise
         except (errors.PubSubCachedError, TimeoutError) as error:
             log.info("%s could not be validated: %s", address, error)
+            items, cursor, info = await self._again(address, validated)
+            if info["freshness"] in ("live", "validated") and info["source"] == "cache":
+                # No event says otherwise, but whoever asked wants the service's word.
+                info["freshness"] = "stale"
+            return items, cursor, info
         # What is kept no more, or not all of what was asked for, is the service's to answer.
-        return await self._again(address, msgspec.structs.replace(options, policy="validated"))
+        return await self._again(address, validated)
 
     async def _again(self, address: Address, options: ReadOptions) -> Answer:
         answer = self._get(address, options)
