@@ -35,7 +35,7 @@ class Watching:
     def __init__(self, changed: Callable[[], None], where: Callable[[], list[Path]] = files.directories) -> None:
         self._changed = changed
         self._where = where
-        self._seen = self._look()
+        self._seen: Seen | None = self._look()
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -58,7 +58,7 @@ class Watching:
 
     def again(self) -> None:
         """Have what there is read once more, for it may count now."""
-        self._seen = {}
+        self._seen = None
         asyncio.get_running_loop().call_soon(self.look)
 
     def look(self) -> None:

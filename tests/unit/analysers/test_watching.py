@@ -99,3 +99,13 @@ async def test_a_file_that_another_one_replaces_is_told(
         replace(tmp_path / ".one.new", tmp_path / "one.toml")
         while await told_next(told) != ["one.toml"]:
             pass
+
+
+async def test_the_last_file_that_goes_while_all_are_to_be_read_again_is_told(tmp_path: Path) -> None:
+    file, told = tmp_path / "one.toml", asyncio.Event()
+    file.write_text("1")
+    watching = Watching(told.set, lambda: [tmp_path])
+    file.unlink()
+    watching.again()
+    async with asyncio.timeout(10):
+        await told.wait()
