@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from lxml.etree import _Element
+from sqlalchemy import Engine, event
 
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import Definition
@@ -17,7 +18,9 @@ from pubsub_cached.analysers.registry import Entry
 from pubsub_cached.cache.options import ReanalyseFilter
 from pubsub_cached.cache.parsing import function
 from pubsub_cached.cache.parsing.parsing import LARGE
+from pubsub_cached.cache.reanalysis import reanalysis
 from pubsub_cached.records import ItemRecord
+from pubsub_cached.store.models import UNPARSED
 from pubsub_cached.xmpp.fake import Service, World
 from tests.support.cached import ALICE, Cached, Make
 
@@ -220,6 +223,30 @@ async def test_what_came_meanwhile_and_hangs_is_asked_for_once(scene: Scene) -> 
     assert scene.parser.asked == ["hang1", "hang2", "hang3", "hang4", "fine"]
 
 
+async def test_what_came_meanwhile_is_looked_for_once_however_much_it_is(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reanalysis, "PAGE", 2)
+    names = [f"fine{number}" for number in range(7)]
+    await scene.published("hang1", "hang2", "hang3", *names)
+    looked = []
+
+    def heard(*told: Any) -> None:
+        statement = told[2]
+        if UNPARSED.text in statement:
+            looked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", heard)
+    try:
+        scene.cache.house.resume("x")
+        await scene.cache.house.analysing.settled()
+    finally:
+        event.remove(Engine, "before_cursor_execute", heard)
+    found = await scene.items()
+    assert [found[name].get("data") for name in names] == [f'{{"text":"{name}"}}' for name in names]
+    assert len(looked) == 1
+
+
 async def test_it_can_be_resumed_while_they_hang(scene: Scene) -> None:
     await scene.published("hang1", "hang2", "hang3")
     assert scene.entry.state == "suspended"
@@ -271,6 +298,34 @@ async def test_while_it_is_suspended_reanalyse_leaves_what_there_is(scene: Scene
     assert await scene.items() == before
     assert before["first"]["data"] == '{"text":"first"}'
     assert scene.parser.asked == asked
+
+
+@pytest.mark.sqlite
+async def test_what_reanalyse_left_is_parsed_if_it_is_active_again_before_that_is_written_down(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scene.published("hang1", "hang2", "hang3")
+    monkeypatch.setattr(function, "SECONDS", 30.0)
+    house, loop, told = scene.cache.house, asyncio.get_running_loop(), asyncio.Queue[list[str]]()
+    house.changes.on_items.append(lambda address, changed, *_: told.put_nowait(changed))
+    begun, goes_on = asyncio.Event(), threading.Event()
+
+    def wait(_: _Element) -> bool:
+        loop.call_soon_threadsafe(begun.set)
+        return not goes_on.wait(30)
+
+    house.analysers.register(Definition(name="slow", type="t", node="none", scrubs={"urn:x": wait}), "plugin")
+    await house.analysing.settled()
+    job = house.reanalysis.job(ReanalyseFilter(nodes=(NODE,)))
+    await asyncio.wait_for(begun.wait(), 20)
+    house.resume("x")
+    await house.analysing.settled()
+    scene.parser.release.set()
+    goes_on.set()
+    await job.wait()
+    async with asyncio.timeout(20):
+        while any("data" not in item for item in (await scene.items()).values()):
+            await told.get()
 
 
 async def test_what_a_higher_version_did_not_come_to_is_parsed_once_it_is_resumed(scene: Scene) -> None:

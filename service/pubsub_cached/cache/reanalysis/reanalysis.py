@@ -119,10 +119,9 @@ class Reanalysis:
 
     async def _parse_waiting(self, name: str) -> None:
         """Parse what came while a function was suspended."""
-        seen: set[int] = set()
-        while rows := await self._store.read(stored_items.unparsed, name, seen, PAGE):
-            seen.update(rows)
-            items = await self._store.read(stored_items.these, rows)
+        rows = await self._store.read_all(stored_items.unparsed, name)
+        for start in range(0, len(rows), PAGE):
+            items = await self._store.read(stored_items.these, rows[start : start + PAGE])
             for node_id, of in itertools.groupby(items, key=lambda item: item.node_id):
                 row = await self._store.read(node_store.by_id, node_id)
                 if row is None or row.analyser != name:
@@ -226,11 +225,14 @@ class Reanalysis:
             # What was parsed before this, and is not committed yet, is among them.
             await self._store.write(lambda tx: None)
             rows = await self._store.read(stored_items.of_node, row.id, created_before, modified_before)
+            by = self._parsing.by(row)
             count, suspended = await self._parse_rows(row, rows)
             whole = created_before is None and modified_before is None
             if suspended:
-                # What is left is parsed once the parser is active again.
+                # What is left is parsed once the parser is active again, which it may be by now.
                 await self._store.write(node_store.ask_to_parse, row.id)
+                if self._parsing.by(row) != by:
+                    self.parse_again(row.address)
             elif whole and definition is not None and self._registry.get(row.analyser) == definition:
                 await self._nodes.decide(row.address, all_parsed(row, definition.version))
         except errors.NoSuchNode:

@@ -50,8 +50,8 @@ def of_node(
     return list(conn.scalars(select(Item.id).where(*conditions)))
 
 
-def unparsed(conn: Connection, analyser: str, skip: Collection[int], limit: int) -> list[int]:
-    """Rows of items of an analyser's nodes of which nothing was made yet, but those in ``skip``."""
+def unparsed(conn: Connection, analyser: str, skip: Collection[int] = (), limit: int | None = None) -> list[int]:
+    """Rows of items of an analyser's nodes of which nothing was made yet, but those in ``skip``; all, or so many."""
     return list(conn.scalars(unparsed_statement(analyser, skip).limit(limit)))
 
 
