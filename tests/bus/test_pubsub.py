@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,19 @@ async def test_what_is_published_is_read_at_once_and_told(client: bus.Frontend, 
     assert await items(client) == []
     assert (await client.until("ItemsChanged"))[3:5] == [[], [id_]]
     assert world.services[SERVICE].items("own") == []
+
+
+async def test_what_is_written_behind_a_large_item_comes_to_the_service_behind_it(
+    client: bus.Frontend, world: World
+) -> None:
+    large, small = f"<x xmlns='urn:x'>{'<y/>' * 10_000}</x>", '<x xmlns="urn:x"/>'
+    await asyncio.gather(
+        call(client, "Publish", "sssssa{sv}", *OWN, "gone", large, {}),
+        call(client, "Retract", "sssasa{sv}", *OWN, ["gone"], {}),
+        call(client, "Publish", "sssssa{sv}", *OWN, "stays", large, {}),
+        call(client, "Publish", "sssssa{sv}", *OWN, "stays", small, {}),
+    )
+    assert [(item.id, item.payload) for item in world.services[SERVICE].items("own")] == [("stays", small)]
 
 
 async def test_publish_options_come_in_the_types_that_bindings_send(client: bus.Frontend, world: World) -> None:

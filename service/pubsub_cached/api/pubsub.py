@@ -8,7 +8,6 @@ from typing import ClassVar
 from ..address import Address
 from ..bus import Records, Variant, caller
 from ..cache.options import LIMIT_AT_MOST
-from ..cache.writing import payloads
 from ..errors import InvalidArgs
 from ..records import AFFILIATION, DISCOVERED, SUBSCRIPTION
 from . import fields
@@ -63,7 +62,7 @@ class PubSub(Served):
         given = PUBLISH.read(options)
         queue = _queue("Publish", given)
         address = self._address(account, service, node)
-        checked = payloads.check(payload)
+        checked = await self.house.payloads.check(address, payload)
         if queue:
             token = given.get("token", "")
             return await self.house.outbox.publish(address, item_id, checked, given["fields"], caller(), token)
@@ -74,13 +73,13 @@ class PubSub(Served):
     ) -> None:
         given = RETRACT.read(options)
         queue, notify = _queue("Retract", given), given.get("notify", True)
-        address = self._address(account, service, node)
         if not ids or "" in ids:
             raise InvalidArgs("Retract was given no id, or an empty one; name the items that are to go.")
         if len(ids) > LIMIT_AT_MOST:
             raise InvalidArgs(
                 f"Retract was given {len(ids)} ids, and {LIMIT_AT_MOST} is the most; retract them by parts."
             )
+        address = await self._in_turn(self._address(account, service, node))
         if queue:
             await self.house.outbox.retract(address, ids, notify, caller(), given.get("token", ""))
         else:
@@ -117,7 +116,8 @@ class PubSub(Served):
 
     async def CreateNode(self, account: str, service: str, node: str, config: Mapping[str, Variant]) -> str:
         given = CREATE_NODE.read(config)
-        return await self.house.writing.create(self.address(account, service, node), given["fields"])
+        address = await self._in_turn(self.address(account, service, node))
+        return await self.house.writing.create(address, given["fields"])
 
     async def GetNodeConfig(
         self, account: str, service: str, node: str, options: Mapping[str, Variant]
@@ -127,19 +127,24 @@ class PubSub(Served):
 
     async def ConfigureNode(self, account: str, service: str, node: str, config: Mapping[str, Variant]) -> None:
         given = CONFIGURE_NODE.read(config)
-        await self.house.writing.configure(self._address(account, service, node), given["fields"])
+        await self.house.writing.configure(await self._in_turn(self._address(account, service, node)), given["fields"])
 
     async def DeleteNode(self, account: str, service: str, node: str, options: Mapping[str, Variant]) -> None:
         DELETE_NODE.read(options)
-        await self.house.writing.delete(self._address(account, service, node))
+        await self.house.writing.delete(await self._in_turn(self._address(account, service, node)))
 
     async def DeleteAllItems(self, account: str, service: str, node: str, options: Mapping[str, Variant]) -> None:
         DELETE_ALL_ITEMS.read(options)
-        await self.house.writing.purge(self._address(account, service, node))
+        await self.house.writing.purge(await self._in_turn(self._address(account, service, node)))
 
     def _listed(self, address: Address, node: str) -> bool:
         """Whether a node of this service is there for the caller."""
         return self.visible is None or not self.house.privacy.private(address._replace(node=node))
+
+    async def _in_turn(self, address: Address) -> Address:
+        """A node that is to be changed, once all that is to be published to it before was asked for."""
+        await self.house.payloads.checked(address)
+        return address
 
     def _address(self, account: str, service: str, node: str) -> Address:
         if not node:

@@ -51,6 +51,7 @@ from .upkeep.upkeep import Upkeep
 from .views.views import Views
 from .writing.discovery import Discovery
 from .writing.outbox import Outbox
+from .writing.payloads import Checks
 from .writing.subscribing import Subscribing
 from .writing.writing import Writing
 
@@ -217,6 +218,7 @@ class House:
     def _make_writing(self) -> None:
         """What is asked of services for clients, at once or as soon as there is a session."""
         store, clock = self.store, self._clock
+        self.payloads = Checks()
         self.writing = Writing(store, self.accounts, self.nodes, self.events, self.distrust, self.sync, self._negatives)
         self.subscribing = Subscribing(
             store, self.accounts, self.nodes, self.sync, self.changes, self.distrust, self._negatives, clock

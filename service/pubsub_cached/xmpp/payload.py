@@ -29,6 +29,14 @@ class Unwritable(ValueError):
     """A text holds a character that XML can't carry (XML 1.0 2.2)."""
 
 
+class Written(ET.Element):
+    """What ``serialise`` wrote of an element that has a namespace, as a part of another; not taken apart again."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("written")
+        self.text = text
+
+
 def serialise(element: ET.Element) -> str:
     """The element as text that stands alone, without what follows it.
 
@@ -81,6 +89,9 @@ def quoted(text: str) -> str:
 def _write(element: ET.Element, inherited: str, out: list[str], depth: int) -> None:
     if depth == 0:
         raise TooDeep(f"An element is nested deeper than {MAX_DEPTH}")
+    if isinstance(element, Written):
+        out.append(element.text or "")
+        return
     uri, name = _split(element.tag)
     out.append("<" + name)
     if uri != inherited:

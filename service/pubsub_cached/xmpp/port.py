@@ -287,7 +287,8 @@ class Session(Protocol):
     ) -> str:
         """Publish one item, with publish-options (XEP-0060 7.1).
 
-        item_id: "" lets the service choose. The id; "" where the service chose one and did not tell.
+        payload: as ``payload.serialise`` writes an element with a namespace. item_id: "" lets the service choose.
+        The id; "" where the service chose one and did not tell.
         """
 
     async def retract(

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 
 from ..errors import StanzaError
 from . import forms
+from .payload import Written
 from .port import Affiliation, Fields, FormField
 from .stanzas import PUBSUB
 
@@ -13,12 +14,12 @@ OWNER = "{http://jabber.org/protocol/pubsub#owner}"
 
 
 def publish_request(node: str, item_id: str, payload: str, options: Fields) -> ET.Element:
-    """Publish one item (XEP-0060 7.1); no id lets the service choose. payload: well-formed XML."""
+    """Publish one item (XEP-0060 7.1); no id lets the service choose. payload: as ``serialise`` wrote it."""
     pubsub = ET.Element(PUBSUB + "pubsub")
     item = ET.SubElement(ET.SubElement(pubsub, PUBSUB + "publish", node=node), PUBSUB + "item")
     if item_id:
         item.set("id", item_id)
-    item.append(ET.fromstring(payload))
+    item.append(Written(payload))
     if options:
         container = ET.SubElement(pubsub, PUBSUB + "publish-options")
         container.append(forms.submit(forms.PUBLISH_OPTIONS, options))

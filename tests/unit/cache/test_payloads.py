@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 import pytest
 
 from pubsub_cached import errors
+from pubsub_cached.address import Address
 from pubsub_cached.cache.writing import payloads
+from tests.support.callbacks import watched
+
+NODE = Address("alice@example.org", "pubsub.example.org", "blog")
+# As many elements as there may be.
+LARGE = f"<x xmlns='urn:x'>{'<y/>' * ((payloads.BYTES_AT_MOST - 100) // 4)}</x>"
+SMALL = "<x xmlns='urn:x'/>"
 
 
 @pytest.mark.parametrize(
@@ -36,3 +46,31 @@ def test_what_is_not_one_element_is_refused_and_says_why(text: str, said: str) -
 def test_attributes_of_namespaces_stay_and_declarations_go() -> None:
     given = "<?xml version='1.0'?>\n<!-- x --><q:a xmlns:q='urn:q' q:b='1' c='2'><?pi x?><d/></q:a>"
     assert payloads.check(given) == '<a xmlns="urn:q" c="2" xmlns:ns1="urn:q" ns1:b="1"><d xmlns=""/></a>'
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("text", [LARGE, LARGE * 4], ids=["accepted", "refused"])
+async def test_others_are_answered_while_a_large_one_is_looked_at(text: str) -> None:
+    checks = payloads.Checks()
+    begun = time.thread_time()
+    payloads.check(LARGE)
+    alone = time.thread_time() - begun
+    with watched() as found:
+        await asyncio.gather(asyncio.create_task(checks.check(NODE, text)), return_exceptions=True)
+    assert found.total < alone / 4, str(found)
+
+
+async def test_what_is_asked_of_a_node_after_a_large_one_stays_after_it() -> None:
+    checks, order = payloads.Checks(), list[str]()
+
+    async def check(what: str, node: str, text: str) -> None:
+        await checks.check(NODE._replace(node=node), text)
+        order.append(what)
+
+    async def remove() -> None:
+        await checks.checked(NODE)
+        order.append("removed")
+
+    blog = NODE.node
+    await asyncio.gather(check("large", blog, LARGE), check("small", blog, SMALL), remove(), check("else", "", SMALL))
+    assert order == ["else", "large", "small", "removed"]

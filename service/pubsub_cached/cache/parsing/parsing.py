@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from ...errors import NotSupported
 from ...pace import Pace
 from ...records import ItemRecord
 from ...store.rows import NodeRow, StoredItem, digest
+from ...threads import in_thread
 from ...xmpp import payload as xml
 from ...xmpp.port import Item
 from .function import Functions
@@ -122,7 +124,7 @@ class Parsing:
         """Give a suspended parser items again."""
         self._functions.resume(name)
 
-    def check_storable(self, address: Address, payload: str) -> None:
+    async def check_storable(self, address: Address, payload: str) -> None:
         """Whether a payload that a client gives may wait in the store. Raises NotSupported."""
         namespace = xml.namespace_of(payload)
         matched = self._registry.match(Subject(address, namespace))
@@ -132,7 +134,8 @@ class Parsing:
             )
         analyser = matched.definition.name if matched.definition is not None else ""
         context = ItemContext(address, "", payload, namespace)
-        begun = self._registry.begin(analyser, context)
+        begin = functools.partial(self._registry.begin, analyser, context)
+        begun = begin() if len(payload) < LARGE else await in_thread(begin, "payload")
         kept = begun if isinstance(begun, Parsed) else begun.item
         if kept.payload != payload:
             raise NotSupported(

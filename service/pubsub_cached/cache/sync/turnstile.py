@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import heapq
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 
@@ -42,11 +42,11 @@ class Turnstile:
 
     def __init__(self, at_once: int) -> None:
         self._at_once = at_once
-        self._gates: dict[str, _Gate] = {}
+        self._gates: dict[Hashable, _Gate] = {}
         self._serial = 0
 
     @asynccontextmanager
-    async def pass_(self, key: str, *, urgent: bool, ticket: Ticket | None = None) -> AsyncIterator[None]:
+    async def pass_(self, key: Hashable, *, urgent: bool, ticket: Ticket | None = None) -> AsyncIterator[None]:
         """Hold a place of ``key``; the urgent pass before those that wait without haste."""
         gate = self._gates.setdefault(key, _Gate())
         if gate.inside >= self._at_once:
@@ -74,7 +74,7 @@ class Turnstile:
         self._serial += 1
         heapq.heappush(gate.waiting, (0 if urgent else 1, self._serial, turn))
 
-    def _leave(self, key: str, gate: _Gate) -> None:
+    def _leave(self, key: Hashable, gate: _Gate) -> None:
         self._next(gate)
         if gate.inside == 0 and self._gates.get(key) is gate:
             del self._gates[key]

@@ -112,7 +112,7 @@ class Outbox:
         fields = {name: list(values) for name, values in options.items()}
         # They wait in the order in which they were given, however long each is looked at.
         async with self._adding:
-            self._parsing.check_storable(address, payload)
+            await self._parsing.check_storable(address, payload)
             base = await self._base(address, id_) if item_id else ""
             await self._add(address, "publish", {id_: base}, sender, token, payload=payload, options=fields)
         return id_
