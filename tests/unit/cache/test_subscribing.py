@@ -212,6 +212,20 @@ class TestSubscriptions:
             await cache.house.subscribing.subscribe(other, {})
         assert caught.value.name == "im.pubsubcache1.Error.PubSub.ClosedNode"
 
+    @PROFILES
+    async def test_who_is_refused_may_not_read_what_is_kept_any_more_either(
+        self, cached: Make, profile: Profile
+    ) -> None:
+        """server-facts, Events: access → whitelist"""
+        cache, service = await followed(cached, profile=profile)
+        service.configure(MICROBLOG, access_model="whitelist", notify=False)
+        service.drop_subscription(MICROBLOG, ALICE)
+        with pytest.raises(errors.StanzaError):
+            await cache.house.subscribing.subscribe(BLOG, {})
+        assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "stale"
+        await cache.idle()
+        assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
+
 
 class TestAClientSubscribes:
     """While the daemon does something about its own subscription: from then on that is the client's."""

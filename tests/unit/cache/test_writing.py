@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
+from pubsub_cached.cache.house import House
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from pubsub_cached.xmpp.port import ItemsEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
@@ -238,6 +239,32 @@ class TestRetract:
             await cache.house.writing.retract(BLOG, ["i0", "nothing", "i1"])
         await cache.idle()
         assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["i1"]
+
+
+# Whatever is asked of a node.
+ASKED: dict[str, Callable[[House], Awaitable[object]]] = {
+    "publish": lambda house: house.writing.publish(BLOG, "new", post("new"), {}),
+    "retract": lambda house: house.writing.retract(BLOG, ["i0"]),
+    "configure": lambda house: house.writing.configure(BLOG, {"pubsub#title": ["New"]}),
+    "configuration": lambda house: house.writing.configuration(BLOG),
+    "delete": lambda house: house.writing.delete(BLOG),
+    "purge": lambda house: house.writing.purge(BLOG),
+    "subscribe": lambda house: house.subscribing.subscribe(BLOG, {}),
+}
+
+
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
+async def test_a_node_that_the_service_says_to_be_absent_is_looked_at(
+    cached: Make, ask: Callable[[House], Awaitable[object]]
+) -> None:
+    cache, service = await owned(cached, World())
+    service.delete(MICROBLOG, notify=False)
+    with pytest.raises(errors.StanzaError, match="item-not-found"):
+        await ask(cache.house)
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "stale"
+    await cache.idle()
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "gone"
+    assert sorted(cache.removed()) == ["i0", "i1"]
 
 
 class TestNodes:

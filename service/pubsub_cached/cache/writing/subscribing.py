@@ -20,6 +20,7 @@ from ...tasks import TasksByKey, end
 from ...xmpp.port import Fields, Session, Subscription
 from ..accounts.accounts import Accounts
 from ..changes import Changes
+from ..nodes import refusals
 from ..nodes.negatives import Negatives
 from ..nodes.nodes import Nodes
 from ..nodes.transitions import UNSUBSCRIBED
@@ -83,6 +84,10 @@ class Subscribing:
                 found = await session.subscribe(address.service, address.node, options=options, timeout=TIMEOUT)
             except UNANSWERED:
                 self._find_out(address, given_up=False)
+                raise
+            except errors.StanzaError as refusal:
+                if refusals.meaning(refusal) in ("gone", "denied"):
+                    await self._distrust.of(address, "subscription")
                 raise
             await self._made(session, address, found)
         return found.state

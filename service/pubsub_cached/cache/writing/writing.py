@@ -23,6 +23,7 @@ from ..accounts.account import Account
 from ..accounts.accounts import Accounts
 from ..events.events import Events
 from ..events.watches import Watch
+from ..nodes import refusals
 from ..nodes.negatives import Negatives
 from ..nodes.nodes import Nodes
 from ..revalidation.distrust import Distrust
@@ -85,11 +86,6 @@ class Writing:
                     for id_ in dict.fromkeys(ids):
                         await session.retract(address.service, address.node, id_, notify=notify, timeout=TIMEOUT)
                         done.append(id_)
-            except errors.StanzaError as refusal:
-                if refusal.condition == "item-not-found":
-                    # What the cache may still hold.
-                    await self._distrust.of(address, "write")
-                raise
             finally:
                 if done and await self._followed(address):
                     await self._retracted(account, address, done, watch)
@@ -104,7 +100,8 @@ class Writing:
     async def configuration(self, address: Address) -> tuple[FormField, ...]:
         """A node's configuration, as its owner sees it."""
         _, session = await self._session(address)
-        return await session.node_configuration(address.service, address.node, timeout=TIMEOUT)
+        async with self._answered(address):
+            return await session.node_configuration(address.service, address.node, timeout=TIMEOUT)
 
     async def configure(self, address: Address, config: Fields) -> None:
         """Change fields of a node's configuration; the node is looked at anew."""
@@ -148,6 +145,11 @@ class Writing:
             yield
         except UNANSWERED:
             await self._distrust.of(address, "write")
+            raise
+        except errors.StanzaError as refusal:
+            if refusals.meaning(refusal) == "gone":
+                # The node or an item of it, which the cache may still hold.
+                await self._distrust.of(address, "write")
             raise
 
     async def _session(self, address: Address) -> tuple[Account, Session]:
