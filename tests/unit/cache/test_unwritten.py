@@ -422,3 +422,39 @@ async def test_what_was_fetched_before_a_refusal_does_not_show_it_again(
     await synchronised.wait()
     items, *_ = await answered(cache.house.searches.search("", "", SearchOptions()))
     assert items == []
+
+
+async def test_a_view_that_is_made_while_a_refusal_is_written_down_shows_the_node_once_it_may_be_read(
+    cached: Make,
+) -> None:
+    cache, service = await followed(cached, World())
+    service.configure(MICROBLOG, notify=False, access_model="whitelist")
+    with writer_busy(cache):
+        read = asyncio.ensure_future(cache.read(PUBSUB, MICROBLOG, policy="network"))
+        await cache.world.settle()
+        owner = await Owner.create(cache.house)
+    with pytest.raises(errors.Denied):
+        await read
+    await owner.view.start()
+    assert await owner.settled() == []
+    service.configure(MICROBLOG, notify=False, access_model="open")
+    await cache.read(PUBSUB, MICROBLOG, policy="network")
+    await cache.idle()
+    assert await owner.settled() == await owner.fresh()
+    assert len(owner.ids) == 3
+
+
+async def test_what_is_being_written_down_of_a_node_is_told_once_whatever_is_read_of_others(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    service.create_node(OTHER.node)
+    await cache.house.sync.run(OTHER, pin=True)
+    service.configure(MICROBLOG, notify=False, access_model="whitelist")
+    cache.told.clear()
+    with writer_busy(cache):
+        read = asyncio.ensure_future(cache.read(PUBSUB, MICROBLOG, policy="network"))
+        await cache.world.settle()
+        assert [*cache.house.nodes.suspected] == [BLOG]
+        assert cache.house.nodes.readable(OTHER, cache.house.nodes.doubts)
+    with pytest.raises(errors.Denied):
+        await read
+    assert [told for told in cache.told if told[0] == BLOG] == [(BLOG, "denied")]

@@ -197,7 +197,7 @@ class Nodes:
         proved = self._proofs.prove(address, doubts)
         if proved:
             self._negatives.clear(address)
-            self.suspected.tell()
+            self.suspected.proved(address)
         return proved
 
     async def proved(self, node: NodeRow, doubts: int) -> NodeRow:

@@ -64,7 +64,7 @@ class Suspected:
     def _written(self, address: Address, suspicion: object, written: asyncio.Future[Any]) -> None:
         error = None if written.cancelled() else written.exception()
         if error is not None and not isinstance(error, _NOTHING):
-            self.tell()
+            self._tell(address)
         elif self._nodes.get(address) is suspicion:
             # Else another came up meanwhile.
             self.discard(address)
@@ -72,20 +72,27 @@ class Suspected:
     def add(self, address: Address) -> None:
         """It could not be written down."""
         self._nodes[address] = object()
-        self.tell()
+        self._tell(address)
+
+    def proved(self, address: Address) -> None:
+        """A read has succeeded: nothing is in doubt but what is stored."""
+        if address in self._told:
+            self._tell(address)
 
     def discard(self, address: Address) -> None:
         """It was written down, or is true no more."""
         if self._nodes.pop(address, None) is not None:
-            self.tell()
+            self._tell(address)
 
-    def tell(self) -> None:
-        """What is in doubt may be different, and with that what is not to be shown."""
-        before, self._told = self._told, {address: self._proofs.in_doubt(address) for address in self._nodes}
-        hidden = self.hidden
-        if hidden != frozenset(address for address, was_hidden in before.items() if was_hidden):
+    def _tell(self, address: Address) -> None:
+        """What a node is to readers may be different, and whether it is to be shown."""
+        before = self._told.pop(address, None)
+        if (now := self._proofs.in_doubt(address) if address in self._nodes else None) is not None:
+            self._told[address] = now
+        if bool(now) != bool(before) or now is None:
+            # Also what was made while it was written down does not show it.
+            hidden = frozenset(each for each, is_hidden in self._told.items() if is_hidden)
             for callback in self.on_hidden:
                 callback(hidden)
-        for address in before | self._told:
-            if before.get(address) != self._told.get(address):
-                self._changes.node(address, "updated")
+        if now != before:
+            self._changes.node(address, "updated")
