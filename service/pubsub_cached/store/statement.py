@@ -67,9 +67,9 @@ class _Made(NamedTuple):
     function: Callable[..., Any] | None
 
 
-def bound(slot: Slot, type_: TypeEngine[Any] | type[TypeEngine[Any]] | None = None) -> BindParameter[Any]:
+def bound(slot: Slot) -> BindParameter[Any]:
     """A parameter of a statement that is filled from a slot."""
-    return bindparam(None, _Made((slot.number,), None), type_ or _TYPES[slot.kind])
+    return bindparam(None, _Made((slot.number,), None), _TYPES[slot.kind])
 
 
 def made(function: Callable[..., Any], type_: type[TypeEngine[Any]], first: Slot, *more: Slot) -> BindParameter[Any]:
