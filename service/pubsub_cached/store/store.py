@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
 from ..clock import clock
 from ..errors import DatabaseError, PubSubCachedError
+from ..threads import in_thread
 from . import migrate
 from .aside import SECONDS, Aside
 from .database import Database, TooMuch
@@ -66,7 +66,7 @@ class Store:
     @staticmethod
     async def free(url: str) -> None:
         """Return once no other daemon uses the database."""
-        await _as_long_as_it_takes(lambda: migrate.wait_until_free(url))
+        await in_thread(partial(migrate.wait_until_free, url), "store-free")
 
     @property
     def shared(self) -> bool:
@@ -95,7 +95,7 @@ class Store:
 
     async def released(self, account_id: int) -> None:
         """Return once no other daemon runs an account, or that can't be told any more."""
-        await _as_long_as_it_takes(lambda: self._database.wait_for(account_id))
+        await in_thread(partial(self._database.wait_for, account_id), "store-free")
 
     @property
     def dialect(self) -> Dialect:
@@ -227,17 +227,3 @@ class Store:
         """A file that turns out to be damaged is looked at closely at the next start."""
         if self._database.is_damage(error):
             self._database.suspect()
-
-
-async def _as_long_as_it_takes(wait: Callable[[], None]) -> None:
-    """Return once a function has, on a thread that nobody has to wait for at the end of the process."""
-    loop = asyncio.get_running_loop()
-    done = asyncio.Event()
-
-    def run() -> None:
-        wait()
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(done.set)
-
-    threading.Thread(target=run, name="store-free", daemon=True).start()
-    await done.wait()
