@@ -49,16 +49,10 @@ def replace(
     given = {item.id: item for item in last_of_each(items) if item.id in stored or item.id not in there}
     others = [row for row in stored.values() if row.item_id not in given and row.item_id not in kept]
     removed, beyond = _swept(stored, given, others, kept, there, full=full, moves=moves)
-    staying = {row.item_id: row for row in stored.values()}
+    staying = {**stored}
     for row in (*removed, *beyond):
         del staying[row.item_id]
-    came = _came(staying, kept)
-    placed = [id_ for id_ in given if id_ not in there]
-    line = order = _line(staying, placed, kept, came)
-    if not (_by_publication(staying, placed, kept) if moves is None else moves):
-        changed = {id_ for id_ in staying if id_ not in kept and published_again(staying[id_], given.get(id_))}
-        own = sorted(staying, key=lambda id_: staying[id_].modified)
-        order = _as_seen(line, own, changed, there, came, window=node.completeness == "window")
+    line, order = _orders(staying, given, kept, there, moves, window=node.completeness == "window")
     if keep is not None and len(order) > keep:
         surplus = frozenset(order[:-keep])
         beyond += [staying.pop(id_) for id_ in surplus & staying.keys()]
@@ -105,6 +99,26 @@ def _swept(
     unclear = [row for row in others if (row.modified >= oldest.modified) != (row.created >= oldest.created)]
     removed = [row for row in newer if row.item_id not in there]
     return removed, unclear + [row for row in newer if row.item_id in there]
+
+
+def _orders(
+    staying: dict[str, Held],
+    given: dict[str, StoredItem],
+    kept: frozenset[str],
+    there: frozenset[str],
+    moves: bool | None,
+    *,
+    window: bool,
+) -> tuple[list[str], list[str]]:
+    """All ids, the oldest first: as the service has them, and as they were published."""
+    came = _came(staying, kept)
+    placed = [id_ for id_ in given if id_ not in there]
+    line = _line(staying, placed, kept, came)
+    if _by_publication(staying, placed, kept) if moves is None else moves:
+        return line, line
+    own = sorted(staying, key=lambda id_: staying[id_].modified)
+    changed = {id_ for id_ in staying if id_ not in kept and published_again(staying[id_], given.get(id_))}
+    return line, _as_seen(line, own, changed, there, came, window=window)
 
 
 def _came(staying: dict[str, Held], kept: frozenset[str]) -> list[str]:
