@@ -9,6 +9,7 @@ import base64
 import hashlib
 import xml.etree.ElementTree as ET
 
+from ..recent import Recent
 from .port import PRESENCE_PRIORITY
 
 CAPS = "{http://jabber.org/protocol/caps}"
@@ -27,7 +28,7 @@ class Capabilities:
     """The features of the session, by hash."""
 
     def __init__(self) -> None:
-        self._known: dict[str, frozenset[str]] = {}
+        self._known: Recent[str, frozenset[str]] = Recent(REMEMBERED)
         self.interests: frozenset[str] = frozenset()
         self.announce(frozenset())
 
@@ -36,10 +37,7 @@ class Capabilities:
         self.interests = interests
         features = FEATURES | {node + "+notify" for node in interests}
         self.hash = verification(features)
-        self._known.pop(self.hash, None)
         self._known[self.hash] = features
-        while len(self._known) > REMEMBERED:
-            del self._known[next(iter(self._known))]
 
     def presence(self) -> list[ET.Element]:
         """The children of a presence: its priority and the hash."""
