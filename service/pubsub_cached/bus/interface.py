@@ -144,12 +144,9 @@ class Interface:
         prop.check(found)
         return Variant(prop.tree, found, False)
 
-    def answers(self) -> dict[str, Variant] | Awaitable[dict[str, Variant]]:
-        """All properties that can be read, of which some may take their time."""
-        found = {prop.name: self.answer(prop) for prop in self.describe().properties.values() if prop.readable}
-        now = {name: value for name, value in found.items() if isinstance(value, Variant)}
-        later = {name: value for name, value in found.items() if not isinstance(value, Variant)}
-        return _completed(now, later) if later else now
+    def answers(self) -> dict[str, Variant | Awaitable[Variant]]:
+        """The values of all properties that can be read, of which some may take their time."""
+        return {prop.name: self.answer(prop) for prop in self.describe().properties.values() if prop.readable}
 
     def values(self) -> dict[str, Variant]:
         """All properties that can be read, of an object that is managed; what can't be is left out, and logged."""
@@ -189,7 +186,3 @@ class Interface:
     def _require(self, member: str, missing: bool) -> None:
         if missing:
             raise TypeError(f"{type(self).__name__} lacks {member}, which {self.name}.xml has.")
-
-
-async def _completed(now: dict[str, Variant], later: dict[str, Awaitable[Variant]]) -> dict[str, Variant]:
-    return now | {name: await value for name, value in later.items()}

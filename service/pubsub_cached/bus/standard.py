@@ -159,9 +159,9 @@ class Standard:
         if name in self.names(path):
             return {}
         if name == "":
-            own = found.interfaces.values() if found is not None else ()
-            return _together([interface.answers() for interface in own])
-        return _required(found, path).interface(name).answers()
+            own = _required(found, path).interfaces.values()
+            return _completed({prop: value for interface in own for prop, value in interface.answers().items()})
+        return _completed(_required(found, path).interface(name).answers())
 
     def _property(self, path: str, name: str, member: str) -> tuple[Interface, Property]:
         """A property by name; without an interface name the first object's property that is called so."""
@@ -190,20 +190,13 @@ def _required(found: Object | None, path: str) -> Object:
     return found if found is not None else Object(path, False, None)
 
 
-def _together(
-    answers: list[dict[str, Variant] | Awaitable[dict[str, Variant]]],
+def _completed(
+    found: dict[str, Variant | Awaitable[Variant]],
 ) -> dict[str, Variant] | Awaitable[dict[str, Variant]]:
-    """All properties of several interfaces, now if they are there."""
-    now: dict[str, Variant] = {}
-    for answer in answers:
-        if not isinstance(answer, dict):
-            return _awaited(answers)
-        now |= answer
-    return now
+    """All values, now if they are there."""
+    now = {name: value for name, value in found.items() if isinstance(value, Variant)}
+    return now if len(now) == len(found) else _awaited(found)
 
 
-async def _awaited(answers: list[dict[str, Variant] | Awaitable[dict[str, Variant]]]) -> dict[str, Variant]:
-    found: dict[str, Variant] = {}
-    for answer in answers:
-        found |= answer if isinstance(answer, dict) else await answer
-    return found
+async def _awaited(found: dict[str, Variant | Awaitable[Variant]]) -> dict[str, Variant]:
+    return {name: value if isinstance(value, Variant) else await value for name, value in found.items()}
