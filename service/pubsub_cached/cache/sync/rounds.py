@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,7 +24,7 @@ from ..nodes import metadata
 from ..nodes.facts import Facts, learnt
 from ..nodes.nodes import Nodes
 from ..nodes.transitions import Columns
-from ..parsing.parsing import Parsing
+from ..parsing.parsing import By, Parsing
 from ..parsing.recognition import Recognition
 from . import fetch
 from .ahead import Ahead
@@ -48,6 +48,19 @@ DESCRIBED_MS = 24 * 3_600_000
 OUTLINED_AT_ONCE = 4_000
 
 Parse = Callable[[Sequence[Item]], Awaitable[list[StoredItem]]]
+
+
+class _Seen(NamedTuple):
+    """What a look at a service showed.
+
+    node: the row, as its newest item shows it where nothing else does. by: what its items are parsed by. columns: of
+    its metadata, where they were read.
+    """
+
+    node: NodeRow
+    by: By
+    found: Found
+    columns: dict[str, Any]
 
 
 class Rounds:
@@ -109,39 +122,17 @@ class Rounds:
         running.touched_since.clear()
         read = self._store.read_all if node.item_count > OUTLINED_AT_ONCE else self._store.read
         before = await read(outline, node.id)
-        found = None if whole else await self._climb(session, node, before, running, followed=followed)
-        if found is not None:
-            columns = await self._describe(session, node, whole)
-        else:
-            shown, fetched, parse = await self._fetch(session, node, running)
-            if shown is not node:
-                node, by = shown, self._parsing.by(shown)
-            found, columns = await self._parse(session, node, fetched, parse, whole)
-            await self._compare_archive(session, node, found, running)
-        seen = found
-        running.last = found.newest[-1].id if found.newest else ""
-        if found.full is False and not self._facts.moves(node.address):
-            found = await look_up(session, node.address, before, found, functools.partial(self._parsing.all, node))
-        # Events that came before the last reply are older than it, and must not be applied on top of it.
-        await self.caught_up()
-        # Of what events told before the service was asked, its answer says where it stands.
-        running.touched -= found.there - running.touched_since
-        if running.disturbed or (running.full and not found.whole):
+        seen = await self._look(session, node, before, by, running, whole=whole, followed=followed)
+        found = await self._complete(session, seen.node, before, seen.found, running)
+        if found is None:
             return None
-        if found.whole and node.whole_at is not None:
-            self._learn(node, before, seen, running)
-        expire = columns.get("item_expire", node.item_expire) is not None
-        live = followed and account.epoch == epoch and not expire
-        columns |= self._validated(node, live, asked_at, whole=found.whole) | completeness(found)
-        columns["pinned"] = node.pinned or running.pin
-        if found.newest and self._parsing.by(node).missing:
-            columns["analyser_version"] = 0
-        if found.newest and found.newest[-1].namespace:
-            columns["namespace"] = found.newest[-1].namespace
+        expires = seen.columns.get("item_expire", seen.node.item_expire) is not None
+        live = followed and account.epoch == epoch and not expires
+        columns = seen.columns | self._outcome(seen.node, found, running, live, asked_at)
         unchanged = found.full is None and as_it_was(before, found)
-        finished = await self._write(node, None if unchanged else found, running, columns)
+        finished = await self._write(seen.node, None if unchanged else found, running, columns)
         if finished is not None:
-            if self._parsing.by(finished) != by:
+            if self._parsing.by(finished) != seen.by:
                 self._nodes.parse_again(node.address)
             running.whole = found.whole
             log.info("%s: %d items by rung %d, now %s", node.address, finished.item_count, found.rung, finished.state)
@@ -176,8 +167,7 @@ class Rounds:
         at = self._pushes.came(account, node.address)
         if running.disturbed or at is None:
             return None
-        columns = self._validated(node, node.item_expire is None, at, whole=False)
-        columns["pinned"] = node.pinned or running.pin
+        columns = self._validated(node, running, node.item_expire is None, at, whole=False)
         finished = await self._write(node, None, running, columns)
         if finished is not None:
             log.info("%s: its last item was pushed, now %s", node.address, finished.state)
@@ -216,6 +206,38 @@ class Rounds:
             return {}
         info = await metadata.describe(session, node.address)
         return metadata.columns(info) | ({"described_at": now} if info != DiscoInfo() else {})
+
+    async def _look(
+        self, session: Session, node: NodeRow, before: Outline, by: By, running: Running, *, whole: bool, followed: bool
+    ) -> _Seen:
+        """What the ladder finds, or else a fetch."""
+        found = None if whole else await self._climb(session, node, before, running, followed=followed)
+        if found is not None:
+            return _Seen(node, by, found, await self._describe(session, node, whole))
+        shown, fetched, parse = await self._fetch(session, node, running)
+        if shown is not node:
+            node, by = shown, self._parsing.by(shown)
+        found, columns = await self._parse(session, node, fetched, parse, whole)
+        await self._compare_archive(session, node, found, running)
+        return _Seen(node, by, found, columns)
+
+    async def _complete(
+        self, session: Session, node: NodeRow, before: Outline, seen: Found, running: Running
+    ) -> Found | None:
+        """What was seen, with what it lacks; None for a pass in vain: see ``run``."""
+        found = seen
+        running.last = found.newest[-1].id if found.newest else ""
+        if found.full is False and not self._facts.moves(node.address):
+            found = await look_up(session, node.address, before, found, functools.partial(self._parsing.all, node))
+        # Events that came before the last reply are older than it, and must not be applied on top of it.
+        await self.caught_up()
+        # Of what events told before the service was asked, its answer says where it stands.
+        running.touched -= found.there - running.touched_since
+        if running.disturbed or (running.full and not found.whole):
+            return None
+        if found.whole and node.whole_at is not None:
+            self._learn(node, before, seen, running)
+        return found
 
     async def _climb(
         self, session: Session, node: NodeRow, before: Outline, running: Running, *, followed: bool
@@ -296,7 +318,16 @@ class Rounds:
         self._changes.items(node.address, delta)
         self._nodes.tell(node, row)
 
-    def _validated(self, node: NodeRow, live: bool, asked_at: int, *, whole: bool) -> dict[str, Any]:
+    def _outcome(self, node: NodeRow, found: Found, running: Running, live: bool, asked_at: int) -> dict[str, Any]:
+        """The columns that say what was found, beside those of the metadata."""
+        columns = self._validated(node, running, live, asked_at, whole=found.whole) | completeness(found)
+        if found.newest and self._parsing.by(node).missing:
+            columns["analyser_version"] = 0
+        if found.newest and found.newest[-1].namespace:
+            columns["namespace"] = found.newest[-1].namespace
+        return columns
+
+    def _validated(self, node: NodeRow, running: Running, live: bool, asked_at: int, *, whole: bool) -> dict[str, Any]:
         """The columns of a node that is as its service has it."""
         now = self._clock()
         whole_at = asked_at if whole else node.whole_at or asked_at
@@ -314,4 +345,5 @@ class Rounds:
             "whole_at": whole_at,
             "failures": 0,
             "gone_at": None,
+            "pinned": node.pinned or running.pin,
         }
