@@ -7,18 +7,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from . import output
 from .arguments import wait_option
 from .failure import Failure, Status
-from .running import run
+from .running import run_job
 from .search import query_options
-
-if TYPE_CHECKING:
-    from .client import Client
 
 
 @click.command()
@@ -34,15 +30,8 @@ def export(text: str, query: str, file: str, order: str | None, seconds: float) 
     A FILE is replaced when the export is complete, and left as it was otherwise.
     """
     options = {"order": ("s", order)}
-
-    async def work(client: Client, descriptor: int) -> str:
-        from .jobs import follow
-
-        (path,) = await client.call("Cache", "Export", "ssa{sv}h", text, query, options, descriptor)
-        return await follow(client, path, "Export", seconds)
-
     with _opened(file) as descriptor:
-        said = run(lambda client: work(client, descriptor))
+        said = run_job(seconds, "Cache", "Export", "ssa{sv}h", text, query, options, descriptor)
     output.note(said)
 
 

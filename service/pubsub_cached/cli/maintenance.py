@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from . import output
 from .arguments import wait_option
-from .running import run
-
-if TYPE_CHECKING:
-    from .client import Client
+from .running import run_job
 
 
 @click.command()
@@ -22,7 +17,7 @@ def check(seconds: float) -> None:
     The file itself, rows that belong to nothing, counts, revisions and the search index; of accounts that are online
     also subscriptions that the services no longer list. Reading goes on meanwhile.
     """
-    output.say(run(lambda client: _job(client, "Check", seconds)))
+    output.say(run_job(seconds, "Debug", "Check"))
 
 
 @click.command()
@@ -32,11 +27,4 @@ def compact(seconds: float) -> None:
 
     Reading goes on meanwhile; changes are stored when it is done.
     """
-    output.say(run(lambda client: _job(client, "Compact", seconds)))
-
-
-async def _job(client: Client, member: str, seconds: float) -> str:
-    from .jobs import follow
-
-    (path,) = await client.call("Debug", member)
-    return await follow(client, path, member, seconds)
+    output.say(run_job(seconds, "Debug", "Compact"))

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from . import output
 from .arguments import chosen_options, time_callback, wait_option
-from .running import run
-
-if TYPE_CHECKING:
-    from .client import Client
+from .running import run_job
 
 
 @click.command()
@@ -48,14 +45,8 @@ def purge(
     }
     if all(value is None for _, value in wanted.values()):
         raise click.UsageError("Say what to remove with at least one option; for everything there is 'reset'.")
-
-    async def work(client: Client) -> str:
-        from .jobs import follow
-
-        (path,) = await client.call("Cache", "Purge", "a{sv}", wanted | {"forget": ("b", forget)})
-        return await follow(client, path, "Purge", seconds)
-
-    output.say(run(work))
+    options = wanted | {"forget": ("b", forget)}
+    output.say(run_job(seconds, "Cache", "Purge", "a{sv}", options))
 
 
 @click.command()
@@ -70,11 +61,4 @@ def reset(yes: bool, seconds: float) -> None:
         if not sys.stdin.isatty():
             raise click.UsageError("Nobody can be asked here: add --yes to remove all nodes, items and flags.")
         click.confirm("Remove all nodes, items and flags from the cache?", abort=True, err=True)
-
-    async def work(client: Client) -> str:
-        from .jobs import follow
-
-        (path,) = await client.call("Cache", "Reset", "a{sv}", {})
-        return await follow(client, path, "Reset", seconds)
-
-    output.say(run(work))
+    output.say(run_job(seconds, "Cache", "Reset", "a{sv}", {}))

@@ -26,6 +26,18 @@ def run(work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
     return run_alone(connected())
 
 
+def run_job(seconds: float, interface: str, member: str, signature: str = "", *body: Any) -> str:
+    """The closing message of the job that a method begins, which is waited for. Raises Failure."""
+
+    async def work(client: Client) -> str:
+        from .jobs import follow
+
+        (path,) = await client.call(interface, member, signature, *body)
+        return await follow(client, path, member, seconds)
+
+    return run(work)
+
+
 def run_alone(work: Coroutine[Any, Any, T]) -> T:
     """What ``work`` returns, for work that opens the bus itself. Raises Failure."""
     import asyncio
