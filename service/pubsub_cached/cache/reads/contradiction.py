@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from ...store.accounts import nodes as node_store
-from ...store.items.outline import outline
+from ...store.items.outline import digests
 from ...store.rows import NodeRow, StoredItem, content
 from ..place import Place
 from ..policy import servable
@@ -37,17 +37,18 @@ def contradicts(
     if row is None or row.revision != before.revision or not is_believed(row):
         # What came meanwhile may be newer than the answer.
         return False
-    stored = {line.id: line.hash for line in outline(conn, row.id).lines}
+    given = {item.id for item in items}
+    asked = given.union(place.ids or ())
+    stored = digests(conn, row.id, asked)
     if any(_differs(stored.get(item.id, ""), content(item)) for item in items):
         return True
-    given = {item.id for item in items}
-    if place.ids is not None and not page.more and not stored.keys().isdisjoint(set(place.ids) - given):
+    if place.ids is not None and not page.more and not stored.keys() <= given:
         return True
     if row.completeness != "full":
         return False
     # Items without an id are counted by the service and not stored.
     countable = place.ids is None and page.total is not None and len(items) == len(page.items)
-    return not given <= stored.keys() or (countable and page.total != len(stored))
+    return not given <= stored.keys() or (countable and page.total != row.item_count)
 
 
 def _differs(one: str, other: str) -> bool:

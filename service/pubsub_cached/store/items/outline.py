@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, func, select
 
 from ..models import Item
 from ..rows import Delta, StoredItem
-from ..statement import Prepared
+from ..statement import Prepared, Several
 from ..transaction import Transaction
 from .batch import all_held
 from .replace import replace
@@ -19,6 +19,9 @@ WEIGHED = 20
 
 _LINES = Prepared(
     select(Item.item_id, Item.hash, Item.created).where(Item.node_id == bindparam("node")).order_by(Item.modified)
+)
+_DIGESTS = Several(
+    lambda ids: select(Item.item_id, Item.hash).where(Item.node_id == bindparam("node"), Item.item_id.in_(ids))
 )
 _NEWEST = (
     select(func.length(Item.payload).label("weight"))
@@ -63,6 +66,11 @@ def outline(conn: Connection, node_id: int) -> Outline:
     """What is stored of a node."""
     lines = tuple(Line(*row) for row in _LINES.all(conn, node=node_id))
     return Outline(lines, _HEAVIEST.value(conn, node=node_id) or 0)
+
+
+def digests(conn: Connection, node_id: int, ids: Collection[str]) -> dict[str, str]:
+    """Of these items those that are stored, each with the digest of its content, "" while that is unknown."""
+    return dict(_DIGESTS.all(conn, [*ids], node=node_id))
 
 
 def youngest_beside(conn: Connection, node_id: int, item_id: str) -> str:
