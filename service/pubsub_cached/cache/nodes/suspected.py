@@ -34,8 +34,9 @@ class Suspected:
         self._changes = changes
         # Each with the last that came up of it.
         self._nodes: dict[Address, object] = {}
-        # Those of which everybody was told, and whether they were hidden.
-        self._told: dict[Address, bool] = {}
+        # Those of which everybody was told, and those of them that were hidden.
+        self._told: set[Address] = set()
+        self._hidden: set[Address] = set()
 
     def __contains__(self, address: Address) -> bool:
         return address in self._nodes
@@ -86,13 +87,15 @@ class Suspected:
 
     def _tell(self, address: Address) -> None:
         """What a node is to readers may be different, and whether it is to be shown."""
-        before = self._told.pop(address, None)
-        if (now := self._proofs.in_doubt(address) if address in self._nodes else None) is not None:
-            self._told[address] = now
-        if bool(now) != bool(before) or now is None:
+        before = address in self._told, address in self._hidden
+        is_told = address in self._nodes
+        is_hidden = is_told and self._proofs.in_doubt(address)
+        for told, holds in ((self._told, is_told), (self._hidden, is_hidden)):
+            (told.add if holds else told.discard)(address)
+        if is_hidden != before[1] or not is_told:
             # Also what was made while it was written down does not show it.
-            hidden = frozenset(each for each, is_hidden in self._told.items() if is_hidden)
+            hidden = frozenset(self._hidden)
             for callback in self.on_hidden:
                 callback(hidden)
-        if now != before:
+        if (is_told, is_hidden) != before:
             self._changes.node(address, "updated")
