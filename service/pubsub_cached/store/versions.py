@@ -47,16 +47,17 @@ class Versions:
         era, nodes = self._counted
         if len(nodes) > NODES_AT_MOST:
             self._counted = era + 1, {}
-        self._count(addresses, touched.everything)
+        self._count(addresses, touched.everything, 0)
         try:
             yield
         finally:
-            self._count(addresses, touched.everything)
+            self._count(addresses, touched.everything, 1)
 
-    def _count(self, addresses: list[Address], everything: bool) -> None:
-        self._commits += 1
+    def _count(self, addresses: list[Address], everything: bool, more: int) -> None:
+        # Odd whatever it was before: counting may have failed half-way.
+        self._commits = (self._commits | 1) + more
         _, nodes = self._counted
         for address in addresses:
-            nodes[address] = nodes.get(address, 0) + 1
+            nodes[address] = (nodes.get(address, 0) | 1) + more
         if everything:
-            self._all += 1
+            self._all = (self._all | 1) + more

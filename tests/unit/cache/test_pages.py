@@ -499,6 +499,18 @@ def test_a_commit_that_failed_is_a_new_version_as_well() -> None:
     assert versions.of(BLOG) not in (None, before)
 
 
+def test_what_could_not_be_counted_lets_no_later_commit_pass_for_none() -> None:
+    versions = Versions()
+    uncountable: Any = BLOG._replace(node=[])
+    with pytest.raises(TypeError), versions.changing(touched(BLOG, uncountable)):
+        pass
+    with versions.changing(touched(BLOG)):
+        assert versions.of(BLOG) is None
+        assert versions.everything is None
+    assert versions.of(BLOG) is not None
+    assert versions.everything is not None
+
+
 def test_what_may_have_changed_anything_changes_every_version() -> None:
     versions = Versions()
     everything = Touched()
