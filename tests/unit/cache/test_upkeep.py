@@ -157,3 +157,22 @@ async def test_one_that_is_made_again_while_another_is_checked_is_still_the_daem
     await checking.wait()
     await cache.house.removal.purge(PurgeFilter(nodes=("other",), forget=True)).wait()
     assert not service.node("other").subscribed(ALICE)
+
+
+async def test_one_that_a_synchronisation_makes_again_while_its_service_is_asked_is_still_there(
+    cache: Any, world: World
+) -> None:
+    service = world.services[SERVICE]
+    service.drop_subscription("other", ALICE)
+    service.hold()
+    syncing = await cache.house.sync.start(Address(ALICE, SERVICE, "other"), False, "", "")
+    await reaching(service, "subscribe")
+    checking = cache.house.upkeep.check()
+    await service.holding(2)
+    service.release(1, request="subscriptions")
+    service.release()
+    await syncing.wait()
+    await checking.wait()
+    assert (await cache.node(SERVICE, "other"))["subscribed"]
+    await cache.house.removal.purge(PurgeFilter(nodes=("other",), forget=True)).wait()
+    assert not service.node("other").subscribed(ALICE)

@@ -157,7 +157,9 @@ class Upkeep:
             # It would be taken for true until the next session.
             self._sync.subscriptions.forget(account.jid)
         # All of them at once, for one may be subscribed to again while another is synchronised.
-        for written in await self._store.write(_unsubscribe, [entry.id for entry in vanished]):
+        # Whoever synchronises one may have made it again since, and is joined below.
+        ended = [entry.id for entry in vanished if not self._sync.running(entry.address)]
+        for written in await self._store.write(_unsubscribe, ended):
             self._nodes.told(written)
         failed = 0
         for entry in vanished:
