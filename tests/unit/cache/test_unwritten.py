@@ -249,6 +249,20 @@ async def test_its_node_says_so(cached: Make, happens: Callable[[Service], None]
     assert cache.told[-1] == (BLOG, after["state"])
 
 
+async def test_no_page_of_nodes_that_are_in_another_state_is_empty_before_the_last(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    service.create_node(OTHER.node)
+    await cache.house.sync.run(OTHER, pin=True)
+    await refuse(cache, everything=True)
+    service.publish(MICROBLOG, "new", ENTRY.format("new"))
+    with pytest.raises(errors.DatabaseError):
+        await cache.idle()
+    listed, cursor = await cache.house.node_reads.listing(NodesFilter(state="live", limit=1))
+    assert [node["node"] for node in listed] == [OTHER.node]
+    assert cursor == ""
+    await recovered(cache)
+
+
 async def test_a_node_is_stale_of_which_an_event_could_not_be_stored(cached: Make) -> None:
     cache, service = await followed(cached, World())
     await refuse(cache, everything=True)

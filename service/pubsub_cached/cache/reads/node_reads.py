@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from ... import errors, jid
@@ -39,6 +40,13 @@ class NodeReads:
 
     async def listing(self, chosen: NodesFilter) -> tuple[list[NodeRecord], str]:
         """Nodes in a stable order, and a cursor, "" at the end. Raises InvalidCursor, InvalidJid."""
+        found, cursor = await self._page(chosen)
+        while cursor and not found:
+            # Whoever sees an empty page may take it for the end.
+            found, cursor = await self._page(replace(chosen, cursor=cursor))
+        return found, cursor
+
+    async def _page(self, chosen: NodesFilter) -> tuple[list[NodeRecord], str]:
         purpose = "\0".join(["ListNodes", *map(str, _wanted(chosen).values())])
         after = cursors.decode(purpose, chosen.cursor) if chosen.cursor else None
         if after is not None and not isinstance(after, int):
