@@ -182,6 +182,7 @@ INVALID = {
     '{"where":[["a","~",1]]}': 'where[0] has the operator "~"; it may be =, !=',
     '{"where":[["a","=",[]]]}': "where[0]: the value of '=' is [] and has to be a string, a number",
     '{"where":[["a","<",true]]}': "where[0]: the value of '<' is true",
+    '{"where":[["a",">",1%s]]}' % ("0" * 309): "where[0]: the value of '>' is 1000",
     '{"where":[["a","between",[1]]]}': "where[0]: the value of 'between' is [1]",
     '{"where":[["a","between",[1,"b"]]]}': "both have to be strings, or both numbers",
     '{"where":[["a","in",1]]}': "where[0]: the value of 'in' is 1 and has to be a list",

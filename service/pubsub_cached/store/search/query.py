@@ -235,20 +235,23 @@ def _test(where: str, given: list[Any]) -> Condition:
 def _scalar(what: str, value: Any) -> Any:
     if isinstance(value, (list, dict)):
         raise InvalidQuery(f"{what} is {_shown(value)} and has to be a string, a number, true, false or null.")
-    return _fitting(value)
+    return _fitting(what, value)
 
 
 def _ordered(what: str, value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise InvalidQuery(f"{what} is {_shown(value)} and has to be a string or a number.")
-    return _fitting(value)
+    return _fitting(what, value)
 
 
-def _fitting(value: Any) -> Any:
+def _fitting(what: str, value: Any) -> Any:
     """The database knows whole numbers of 64 bits; a larger one is compared as it is stored, as a float."""
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+    if not isinstance(value, int) or -(2**63) <= value < 2**63:
+        return value
+    try:
         return float(value)
-    return value
+    except OverflowError:
+        raise InvalidQuery(f"{what} is {_shown(value)}, which is out of the range of numbers.") from None
 
 
 def _range(what: str, value: Any) -> tuple[Any, Any]:
