@@ -10,6 +10,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from functools import lru_cache
 
+from ..errors import InvalidArgs
+
 # Deeper payloads are no content; parsers of later stages stop at 256.
 MAX_DEPTH = 128
 # What stands around a payload in a stanza.
@@ -23,10 +25,6 @@ _UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 
 class TooDeep(ValueError):
     """An element is nested deeper than MAX_DEPTH."""
-
-
-class Unwritable(ValueError):
-    """A text holds a character that XML can't carry (XML 1.0 2.2)."""
 
 
 class Written(ET.Element):
@@ -57,14 +55,18 @@ def stanza(element: ET.Element, stream: str) -> str:
 
 
 def check(element: ET.Element) -> None:
-    """Raises Unwritable for a text or attribute that would break the stream."""
-    texts: Iterable[str] = (value for each in element.iter() for value in each.attrib.values())
+    """Raises InvalidArgs for a text or attribute that would break the stream."""
     # All texts in one go: an item may have tens of thousands.
     if _UNWRITABLE.search("".join(element.itertext())):
-        texts = element.itertext()
+        check_texts(element.itertext())
+    check_texts(value for each in element.iter() for value in each.attrib.values())
+
+
+def check_texts(texts: Iterable[str]) -> None:
+    """Raises InvalidArgs for a character that XML can't carry (XML 1.0 2.2)."""
     for text in texts:
         if found := _UNWRITABLE.search(text):
-            raise Unwritable(f"The character U+{ord(found[0]):04X} in '{text}' can't be sent over XMPP.")
+            raise InvalidArgs(f"The character U+{ord(found[0]):04X} in '{text}' can't be sent over XMPP.")
 
 
 def namespace(element: ET.Element) -> str:

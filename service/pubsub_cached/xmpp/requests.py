@@ -56,10 +56,7 @@ class Requests:
         subject = subject or service
         if self._write is None:
             raise _offline(self._account, subject)
-        try:
-            payload.check(child)
-        except payload.Unwritable as problem:
-            raise errors.InvalidArgs(str(problem)) from None
+        payload.check(child)
         id_ = uuid4().hex
         reply: asyncio.Future[ET.Element] = asyncio.get_running_loop().create_future()
         # A reply without "from" speaks for the account itself, and for nobody else (RFC 6120 8.1.2.1).

@@ -269,6 +269,20 @@ async def test_more_than_eight_may_wait_but_not_without_end(scene: Scene) -> Non
     waiting[BLOG] = waiting[BLOG][:20]
 
 
+async def test_what_xml_can_t_carry_is_refused_before_it_waits(scene: Scene) -> None:
+    refused = (
+        scene.publish("x\x01"),
+        scene.publish("x", **{"pubsub#title": ["\x01"]}),
+        scene.publish("x", **{"pubsub#\x01": ["1"]}),
+        scene.retract("b", "x\x01"),
+        scene.cache.house.outbox.publish(BLOG._replace(node="\x01"), "x", post("new"), {}, CLIENT, ""),
+    )
+    for call in refused:
+        with pytest.raises(errors.InvalidArgs, match=r"U\+0001"):
+            await call
+    assert scene.jobs == []
+
+
 @pytest.mark.parametrize("keep_cache", [True, False])
 async def test_nothing_of_a_removed_account_is_sent(scene: Scene, keep_cache: bool) -> None:
     await scene.publish("mine", token="mine")

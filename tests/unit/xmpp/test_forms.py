@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from pubsub_cached.errors import StanzaError
+from pubsub_cached.errors import InvalidArgs, StanzaError
 from pubsub_cached.xmpp import forms, payload, writing
 from pubsub_cached.xmpp.port import Affiliation, FormField
 
@@ -86,7 +86,7 @@ def test_affiliations_are_read() -> None:
 def test_characters_that_would_break_the_stream_are_found(character: str) -> None:
     for element in (ET.Element("x", a=f"1{character}"), ET.Element("x")):
         ET.SubElement(element, "y").tail = "" if element.attrib else character
-        with pytest.raises(payload.Unwritable, match=f"U\\+{ord(character):04X}"):
+        with pytest.raises(InvalidArgs, match=f"U\\+{ord(character):04X}"):
             payload.check(element)
 
 

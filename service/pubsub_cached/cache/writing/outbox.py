@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Callable, Sequence
 from uuid import uuid4
@@ -21,6 +22,7 @@ from ...store.items.pages import read_items
 from ...store.rows import KEPT, ItemsQuery, digest
 from ...store.store import Store
 from ...tasks import Tasks
+from ...xmpp.payload import check_texts
 from ...xmpp.port import Fields, Item, Session
 from ..accounts.accounts import Accounts
 from ..changes import Changes
@@ -106,10 +108,11 @@ class Outbox:
     ) -> str:
         """Publish an item when that is possible; its id, made up where it is "".
 
-        Raises Conflict, LimitExceeded, and NotSupported for what is never stored.
+        Raises Conflict, LimitExceeded, InvalidArgs for what can't be sent, NotSupported for what is never stored.
         """
         id_ = item_id or uuid4().hex
         fields = {name: list(values) for name, values in options.items()}
+        check_texts((address.node, id_, *fields, *itertools.chain(*fields.values())))
         # They wait in the order in which they were given, however long each is looked at.
         async with self._adding:
             await self._parsing.check_storable(address, payload)
@@ -118,7 +121,8 @@ class Outbox:
         return id_
 
     async def retract(self, address: Address, ids: Sequence[str], notify: bool, sender: str, token: str) -> None:
-        """Retract items when that is possible. Raises Conflict, LimitExceeded."""
+        """Retract items when that is possible. Raises Conflict, LimitExceeded, InvalidArgs."""
+        check_texts((address.node, *ids))
         async with self._adding:
             bases: Bases = {}
             pace = Pace()
