@@ -49,6 +49,33 @@ class TestSubscriptions:
         assert service.node("other").subscribed(ALICE)
         assert cache.signals("added")
 
+    async def test_an_end_that_came_before_it_does_not_undo_it(self, cached: Make) -> None:
+        cache, service, other = await unkept(cached)
+        await cache.house.subscribing.subscribe(other, {})
+        with writer_busy(cache):
+            # What comes later waits until this is committed.
+            service.publish(MICROBLOG, "new", ENTRY.format("new"))
+            service.drop_subscription("other", ALICE, notify=True)
+            subscribing = asyncio.create_task(cache.house.subscribing.subscribe(other, {}))
+            await cache.world.settle()
+        assert await subscribing == "subscribed"
+        await cache.idle()
+        assert service.node("other").subscribed(ALICE)
+        assert (await cache.node(PUBSUB, "other"))["subscribed"] is True
+
+    async def test_an_approval_that_came_before_its_end_does_not_undo_that(self, cached: Make) -> None:
+        cache, service, other = await unkept(cached, access_model="authorize")
+        assert await cache.house.subscribing.subscribe(other, {}) == "pending"
+        with writer_busy(cache):
+            service.publish(MICROBLOG, "new", ENTRY.format("new"))
+            service.approve("other", ALICE)
+            unsubscribing = asyncio.create_task(cache.house.subscribing.unsubscribe(other))
+            await cache.world.settle()
+        await unsubscribing
+        await cache.idle()
+        assert not service.node("other").subscribed(ALICE)
+        assert (await cache.node(PUBSUB, "other"))["subscribed"] is False
+
     async def test_one_made_by_a_client_is_not_given_up_by_the_daemon(self, cached: Make) -> None:
         cache, service = await owned(cached, World())
         assert await cache.house.subscribing.subscribe(BLOG, {}) == "subscribed"

@@ -93,6 +93,8 @@ class Subscribing:
         return found.state
 
     async def _made(self, session: Session, address: Address, found: Subscription) -> None:
+        # What events have said so far is older, and must not be written on top of it.
+        await self._sync.caught_up()
         self._negatives.clear(address)
         self._sync.subscriptions.remember(address, found)
         if await self._nodes.find(address) is None:
@@ -127,6 +129,7 @@ class Subscribing:
             await self._unsubscribed(address, account.interests, session)
 
     async def _unsubscribed(self, address: Address, interests: frozenset[str], session: Session) -> None:
+        await self._sync.caught_up()
         self._negatives.clear(address)
         self._sync.subscriptions.remember(address, Subscription(address.node, address.account, "none"))
         # Presence brings the events of PEP nodes all the same (XEP-0163 4.3).
