@@ -32,6 +32,7 @@ logging.getLogger("slixmpp").setLevel(logging.CRITICAL)
 
 CLIENT = "{jabber:client}"
 MESSAGE = CLIENT + "message"
+IQ = CLIENT + "iq"
 ASKED = "{urn:xmpp:sm:3}r"
 SASL = "{urn:ietf:params:xml:ns:xmpp-sasl}"
 STREAM_ERRORS = "{urn:ietf:params:xml:ns:xmpp-streams}"
@@ -110,7 +111,7 @@ class Client(Stream):
         for name in ("IM", "IMError", "Presence", "Stream Error", "Roster Update", "SASL Failure"):
             self.remove_handler(name)
         for name, tag, callback in (
-            ("iq", CLIENT + "iq", self._iq),
+            ("iq", IQ, self._iq_left),
             ("presence", CLIENT + "presence", lambda _: None),
             ("stream error", STREAM + "error", self._stream_error),
             ("SASL failure", SASL + "failure", self._sasl_failure),
@@ -266,15 +267,18 @@ class Client(Stream):
     # Stanzas
 
     def _spawn_event(self, xml: ET.Element) -> None:
-        """The library's own, but for what every event is: a message, and the question how much has come.
+        """The library's own, but for messages, IQs that somebody takes, and the question how much has come.
 
-        It makes an object of each stanza, and then looks at it once for each of its handlers.
+        It makes an object of each stanza, of each contact in a roster another, and then looks at it once for each of
+        its handlers.
         """
         if self.authenticated and xml.tag == MESSAGE:
             self.management.count()
             self._message(xml)
         elif self.authenticated and xml.tag == ASKED:
             self.management.asked()
+        elif self.authenticated and xml.tag == IQ and self._iq(xml):
+            self.management.count()
         else:
             super()._spawn_event(xml)
 
@@ -284,11 +288,18 @@ class Client(Stream):
         except Exception as problem:
             self.exception(problem)
 
-    # The library answers a handler's exception with an error to whoever sent the stanza.
-
-    def _iq(self, stanza: Any) -> None:
+    def _iq(self, xml: ET.Element) -> bool:
+        """Whether somebody took it."""
         try:
-            if not self._owner.iq(stanza.xml) and self.authenticated and stanza["type"] in ("get", "set"):
+            return self._owner.iq(xml)
+        except Exception as problem:
+            self.exception(problem)
+            return True
+
+    def _iq_left(self, stanza: Any) -> None:
+        # The library answers a handler's exception with an error to whoever sent the stanza.
+        try:
+            if self.authenticated and stanza["type"] in ("get", "set"):
                 stanza.unhandled()
         except Exception as problem:
             self.exception(problem)

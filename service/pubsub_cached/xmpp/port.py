@@ -6,7 +6,7 @@ JIDs are normalised strings, payloads are serialised XML, times are milliseconds
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Literal, Protocol
 
 import msgspec
@@ -212,7 +212,7 @@ class Session(Protocol):
         """Whether requests can be made now."""
 
     @property
-    def contacts(self) -> frozenset[str]:
+    def contacts(self) -> Set[str]:
         """Bare JIDs of the roster whose presence the account receives (``to`` or ``both``)."""
 
     def groups(self, contact: str) -> frozenset[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from . import stanzas
 
@@ -21,12 +21,12 @@ class Roster:
 
     def __init__(self, account: str) -> None:
         self._account = account
-        self.entries: Mapping[str, frozenset[str]] = {}
+        self.entries: dict[str, frozenset[str]] = {}
 
     @property
-    def contacts(self) -> frozenset[str]:
-        """Bare JIDs whose presence the account receives."""
-        return frozenset(self.entries)
+    def contacts(self) -> Set[str]:
+        """Bare JIDs whose presence the account receives, as of now."""
+        return self.entries.keys()
 
     def request(self) -> ET.Element:
         """Ask for the whole roster (RFC 6121 2.1.3)."""
@@ -38,26 +38,33 @@ class Roster:
         if iq is not None:
             self._apply(iq)
 
-    def pushed(self, iq: ET.Element) -> bool:
-        """Apply a roster push (RFC 6121 2.1.6); False when it is none, or not from the account's own server."""
+    def pushed(self, iq: ET.Element) -> Mapping[str, frozenset[str] | None] | None:
+        """Apply a roster push (RFC 6121 2.1.6): what was known of each contact that it changed, None of a new one.
+
+        None when it is no push, or not from the account's own server.
+        """
         if iq.find(ROSTER + "query") is None:
-            return False
+            return None
         sender = iq.get("from", "")
         if sender and stanzas.bare(sender) != self._account:
             log.warning("A roster push from %s is ignored", sender)
-            return False
-        self._apply(iq)
-        return True
+            return None
+        return self._apply(iq)
 
-    def _apply(self, iq: ET.Element) -> None:
-        entries = dict(self.entries)
+    def _apply(self, iq: ET.Element) -> dict[str, frozenset[str] | None]:
+        """What was known before of the contacts that changed; a push looks at no others, for thousands may come."""
+        before: dict[str, frozenset[str] | None] = {}
         for item in iq.iterfind(f"{ROSTER}query/{ROSTER}item"):
             contact = stanzas.bare(item.get("jid", ""))
+            known, groups = self.entries.get(contact), None
             if item.get("subscription") in ("to", "both") and contact:
-                entries[contact] = frozenset(group.text or "" for group in item.iterfind(f"{ROSTER}group"))
+                groups = frozenset(group.text or "" for group in item.iterfind(f"{ROSTER}group"))
+                self.entries[contact] = groups
             else:
-                entries.pop(contact, None)
-        self.entries = entries
+                self.entries.pop(contact, None)
+            if groups != known:
+                before.setdefault(contact, known)
+        return before
 
 
 def differing(one: Mapping[str, frozenset[str]], other: Mapping[str, frozenset[str]]) -> list[str]:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import xml.etree.ElementTree as ET
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Sequence, Set
 from typing import TYPE_CHECKING, TypeVar
 
 from .. import errors, jid
@@ -66,7 +66,7 @@ class Session(Asking):
     # What is known
 
     @property
-    def contacts(self) -> frozenset[str]:
+    def contacts(self) -> Set[str]:
         """Bare JIDs whose presence the account receives."""
         return self._roster.contacts
 
@@ -190,15 +190,15 @@ class Session(Asking):
         return False
 
     def _roster_push(self, client: Client, xml: ET.Element) -> bool:
-        before = self._roster.entries
-        if not self._roster.pushed(xml):
+        before = self._roster.pushed(xml)
+        if before is None:
             return False
         client.answer(xml)
         if self._online:
-            if self._roster.contacts - before.keys():
+            if None in before.values():
                 # Some servers learned our interests from a presence that came before they would listen.
                 self._announce()
-            self._tell_moved(differing(before, self._roster.entries))
+            self._tell_moved(sorted(before))
         return True
 
     def _tell_moved(self, contacts: Sequence[str]) -> None:

@@ -1,14 +1,16 @@
-"""Replies of megabytes: from the socket to records in slices, between which everybody else has their turn."""
+"""Replies and rosters that are large: nobody waits for them longer than for a slice of what they take."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 import xml.etree.ElementTree as ET
 from typing import Any
 
 import pytest
 
 from benchmarks import content
+from pubsub_cached.xmpp import payload
 from pubsub_cached.xmpp.client import Client
 from pubsub_cached.xmpp.port import Endpoint
 from pubsub_cached.xmpp.session import Session
@@ -19,6 +21,8 @@ pytestmark = pytest.mark.usefixtures("uncollected")
 
 ACCOUNT = "alice@localhost"
 ITEMS = 2_000
+CONTACTS = 5_000
+PUSHES = 200
 # Of the processor's time for the whole, one callback may take this part.
 PART = 1 / 6
 # What a transport hands on at once.
@@ -27,7 +31,9 @@ GREETING = (
     b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' id='1' from='localhost' "
     b"version='1.0'>"
 )
-REPLY = "<iq type='result' id='{}' from='" + ACCOUNT + "'>{}</iq>"
+ROSTER = "<query xmlns='jabber:iq:roster'>{}</query>"
+CONTACT = "<item jid='contact-{}@localhost' name='Contact' subscription='both'><group>{}</group></item>"
+REPLY = "<iq type='result' id='{}' from='{}'>{}</iq>"
 
 
 class Transport(asyncio.Transport):
@@ -41,7 +47,7 @@ class Transport(asyncio.Transport):
 
     def say(self, text: str) -> None:
         said = text.encode()
-        self._left = [said[start : start + READ] for start in range(0, len(said), READ)]
+        self._left += [said[start : start + READ] for start in range(0, len(said), READ)]
         self.resume_reading()
 
     def pause_reading(self) -> None:
@@ -65,7 +71,7 @@ class Transport(asyncio.Transport):
 
 
 class Answered(Client):
-    """A client whose server gives the same answer to every request."""
+    """A client whose server gives the same answer to every request in its namespace, and an empty one to others."""
 
     def __init__(self, session: Session, answer: str) -> None:
         super().__init__(Endpoint(ACCOUNT, "localhost", tls="none"), "", None, session)  # type: ignore[arg-type]
@@ -73,17 +79,39 @@ class Answered(Client):
         self._server = Transport(self)
         self.connection_made(self._server)
         self.data_received(GREETING)
+        self.authenticated = True
 
     def request(self, kind: str, to: str, id_: str, child: ET.Element) -> None:
-        self._server.say(REPLY.format(id_, self._answer))
+        said = self._answer if payload.namespace(child) in self._answer else ""
+        self._server.say(REPLY.format(id_, to, said))
 
 
 def answered(answer: str) -> Session:
-    """A session that gets the same answer to every request."""
+    """A session that gets the same answer to every request in its namespace."""
     session = Session(Endpoint(ACCOUNT, "localhost", tls="none"), lambda: "", Recorder())
     session.attached(Answered(session, answer))
     session.up(True)
     return session
+
+
+def roster(contacts: int) -> str:
+    """A roster of so many."""
+    return ROSTER.format("".join(CONTACT.format(number, "Friends") for number in range(contacts)))
+
+
+async def pushing(contacts: int) -> float:
+    """Seconds of the processor that pushes take in a roster of so many."""
+    session = answered(roster(contacts))
+    await session.prepare()
+    pushes = [
+        ET.fromstring(f"<iq type='set' id='{number}'>{ROSTER.format(CONTACT.format(0, number))}</iq>")
+        for number in range(PUSHES)
+    ]
+    begun = time.thread_time()
+    assert all(session.iq(push) for push in pushes)
+    took = time.thread_time() - begun
+    assert session.groups("contact-0@localhost") == {str(PUSHES - 1)}
+    return took
 
 
 async def test_all_items_of_a_node_are_read_in_slices() -> None:
@@ -95,3 +123,28 @@ async def test_all_items_of_a_node_are_read_in_slices() -> None:
     assert found.longest[0].seconds < found.total * PART, str(found)
     assert [item.id for item in page.items] == [str(number) for number in range(ITEMS)]
     assert all(item.payload for item in page.items)
+
+
+async def test_the_library_makes_no_object_of_what_was_asked_for() -> None:
+    """It would make one of each contact in a roster as well."""
+    seen: list[Any] = []
+
+    def see(stanza: Any) -> Any:
+        seen.append(stanza)
+        return stanza
+
+    session = Session(Endpoint(ACCOUNT, "localhost", tls="none"), lambda: "", Recorder())
+    client = Answered(session, roster(2))
+    client.add_filter("in", see)
+    session.attached(client)
+    await session.prepare()
+    assert session.contacts == {"contact-0@localhost", "contact-1@localhost"}
+    assert not seen
+    client.data_received(b"<iq type='get' id='1' from='localhost'><query xmlns='jabber:iq:version'/></iq>")
+    assert [stanza["id"] for stanza in seen] == ["1"]
+
+
+async def test_a_push_of_a_contact_looks_at_no_others() -> None:
+    """Thousands come where a group of the server's is shared. Against a small roster in the same run."""
+    small = await pushing(1)
+    assert await pushing(CONTACTS) < small * 4

@@ -146,13 +146,16 @@ class TestRoster:
     def test_presence_and_groups_are_what_differs(self) -> None:
         roster = Roster(ACCOUNT)
         roster.replace(self.push("<item jid='a@x' subscription='to'/><item jid='b@x' subscription='both'/>"))
-        before = roster.entries
-        roster.pushed(self.push("<item jid='a@x' subscription='both' name='A'/>"))
+        before = dict(roster.entries)
+        assert roster.pushed(self.push("<item jid='a@x' subscription='both' name='A'/>")) == {}
         assert differing(before, roster.entries) == []
-        roster.pushed(self.push("<item jid='a@x' subscription='to'><group>friends</group></item>"))
-        roster.pushed(self.push("<item jid='b@x' subscription='from'/>"))
+        pushed = roster.pushed(self.push("<item jid='a@x' subscription='to'><group>friends</group></item>"))
+        assert pushed == {"a@x": frozenset()}
+        assert roster.pushed(self.push("<item jid='b@x' subscription='from'/>")) == {"b@x": frozenset()}
+        assert roster.pushed(self.push("<item jid='c@x' subscription='none'/>")) == {}
         assert roster.entries == {"a@x": {"friends"}}
         assert differing(before, roster.entries) == ["a@x", "b@x"]
+        assert roster.pushed(self.push("<item jid='c@x' subscription='to'/>")) == {"c@x": None}
 
     @pytest.mark.parametrize("sender", ["mallory@example.org", "example.org", "alice@example.com"])
     def test_pushes_of_others_are_refused(self, sender: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar
 
 from ...errors import AuthenticationFailed, NoAnswer, Offline
@@ -55,9 +55,9 @@ class FakeSession(Asking):
         return self._online
 
     @property
-    def contacts(self) -> frozenset[str]:
+    def contacts(self) -> Set[str]:
         """Bare JIDs whose presence the account receives."""
-        return frozenset(self._roster)
+        return self._roster.keys()
 
     def groups(self, contact: str) -> frozenset[str]:
         """The groups in which a contact stands."""
