@@ -119,15 +119,19 @@ class Daemon:
         self._collecting = asyncio.create_task(garbage.collect(), name="garbage")
 
     async def _load(self) -> None:
+        from .heap import share
+        from .threads import in_thread
+
+        share()
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        # Whoever had the daemon started can look at it meanwhile.
+        await in_thread(_modules, "modules")
         from .analysers import files, plugins
         from .analysers.builtin import registry
         from .analysers.watching import Watching
         from .cache.house import House
-        from .heap import share
         from .secrets import Secrets
 
-        share()
-        sys.setswitchinterval(SWITCH_INTERVAL)
         self._store = await self._opened()
         analysers = registry()
         plugins.load(analysers)
@@ -204,6 +208,17 @@ class Daemon:
         await self._store.close()
         self._alone.close()
         await self._connection.close()
+
+
+def _modules() -> None:
+    """Import what the first answer needs. It takes long, so it is for a thread."""
+    from . import secrets
+    from .analysers import builtin, files, plugins, watching
+    from .cache import house
+    from .store import database, store, urls
+    from .store.sqlite import alone
+
+    del secrets, builtin, files, plugins, watching, house, database, store, urls, alone
 
 
 def _real_connector(endpoint: Endpoint, password: PasswordSource, listener: Listener) -> Session:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,22 @@ from pubsub_cached.bus import Tree
 from tests.bus import api_service as bus
 from tests.bus.api_service import MANAGER
 from tests.bus.sample import INTROSPECTABLE, PROPERTIES, Client
+from tests.support.daemon import Daemon
 
 LOG_CONTROL = "org.freedesktop.LogControl1"
+# The interpreter imports it at its start: a module of the daemon is found once the pipe was read to its end.
+SLOW = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Slow(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "pubsub_cached.cache.house":
+            with open({pipe!r}) as pipe:
+                pipe.read()
+
+sys.meta_path.insert(0, Slow())
+"""
 
 
 async def test_a_starting_daemon_can_be_looked_at(tree: Tree, client: Client) -> None:
@@ -24,6 +39,21 @@ async def test_a_starting_daemon_can_be_looked_at(tree: Tree, client: Client) ->
     assert await client.get("SyslogIdentifier", LOG_CONTROL, f"/{LOG_CONTROL.replace('.', '/')}") == "pubsub-cached"
     (served,) = await client.call("Introspect", interface=INTROSPECTABLE)
     assert '<method name="GetItems">' in served
+
+
+async def test_a_daemon_is_looked_at_while_it_imports(
+    daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "sitecustomize.py").write_text(SLOW.format(pipe=str(pipe)))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    daemon.launch()
+    # It is opened once the daemon imports, with the name owned.
+    with await asyncio.to_thread(pipe.open, "w"):
+        async with asyncio.timeout(20):
+            assert await daemon.get("Manager", "State") == "starting"
+    assert await daemon.call("Cache", "ListNodes", "a{sv}", {}) == [[], ""]
 
 
 async def test_the_state_is_told_until_the_end(
