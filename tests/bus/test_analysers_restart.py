@@ -52,7 +52,7 @@ async def test_a_file_takes_a_name_once_it_is_free(daemon: Daemon) -> None:
     (directory / "mine.toml").write_text('name = "ticket"\ntype = "of-a-file"\nnode = "ticket"\n')
     (directory / "second.toml").write_text('name = "ticket"\ntype = "second"\nnode = "ticket"\n')
     await told("second")
-    assert "taken by a client that has left it behind" in (await listed())["mine"]["reason"]
+    assert "taken by a client, until somebody unregisters it" in (await listed())["mine"]["reason"]
     daemon.busctl("call", NAME, ROOT, f"{NAME}.Analysers", "Unregister", "s", "ticket")
     await told("ticket")
     found = await listed()

@@ -27,7 +27,7 @@ _HOLDERS: dict[Origin, str] = {
     "builtin": "the daemon itself",
     "plugin": "a plugin",
     "file": "a file",
-    "bus": "a client that has left it behind, until somebody unregisters it",
+    "bus": "a client, until somebody unregisters it",
 }
 
 # The method ``list`` hides the type within the class.
@@ -98,7 +98,8 @@ class Registry:
         definition = checked(definition)
         before = self._entries.get(definition.name)
         if before is not None and before.definition is not None and not _may_replace(before, origin, owner):
-            holder = before.owner or _HOLDERS[before.origin]
+            # A file may wait for longer than a client stays.
+            holder = before.owner if origin == "bus" and before.owner else _HOLDERS[before.origin]
             raise Conflict(f"The analyser '{definition.name}' is taken by {holder}; choose another name.")
         self._entries[definition.name] = Entry(definition.name, origin, owner, definition)
         self._index()

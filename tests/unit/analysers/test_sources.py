@@ -98,6 +98,13 @@ class TestFiles:
         assert listed(registry)["blog.toml"] == ("file", "invalid")
         assert "taken by the daemon itself" in reason(registry, "blog.toml")
 
+    def test_the_reason_stays_true_when_a_client_leaves_its_name_behind(self, registry, here):
+        registry.register(Definition(name="mine", type="x", namespace="urn:x", persist=True), "bus", ":1.5")
+        (here / "file.toml").write_text(TICKET.replace("Ticket", "mine"))
+        files.load(registry, [here])
+        registry.set_state("mine", "active", owner="")
+        assert "taken by a client, until somebody unregisters it" in reason(registry, "file")
+
     def test_a_file_whose_name_is_taken_is_listed_under_its_stem(self, here):
         registry = builtin.registry()
         (here / "Mine.toml").write_text(TICKET.replace("Ticket", "blog"))
