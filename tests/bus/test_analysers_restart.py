@@ -46,7 +46,7 @@ async def test_a_file_takes_a_name_once_it_is_free(daemon: Daemon) -> None:
         directory.mkdir()
         (directory / "mine.toml").write_text('name = "ticket"\ntype = "of-a-file"\nnode = "tickets"\n')
         await told("mine")
-        assert f"taken by {other.unique_name}" in (await listed())["mine"]["reason"]
+        assert "taken by a client, until somebody unregisters it" in (await listed())["mine"]["reason"]
     finally:
         await other.close()
     (directory / "mine.toml").write_text('name = "ticket"\ntype = "of-a-file"\nnode = "ticket"\n')
