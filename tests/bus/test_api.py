@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import xml.etree.ElementTree as ET
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,13 +25,8 @@ def world() -> World:
 
 
 @pytest.fixture
-async def client(
-    world: World, bus_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[bus.Frontend]:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", bus_address)
-    async with bus.daemon(world, bus_address, tmp_path), bus.frontend(bus_address) as client:
-        yield client
+def client(frontend: bus.Frontend) -> bus.Frontend:
+    return frontend
 
 
 # Options

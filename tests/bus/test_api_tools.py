@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import shlex
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,13 +28,8 @@ def world() -> World:
 
 
 @pytest.fixture
-async def client(
-    world: World, private_bus: PrivateBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[bus.Frontend]:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", private_bus.address)
-    async with bus.daemon(world, private_bus.address, tmp_path), bus.frontend(private_bus.address) as client:
-        yield client
+def client(frontend: bus.Frontend) -> bus.Frontend:
+    return frontend
 
 
 @pytest.fixture

@@ -144,15 +144,13 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(private_bus: PrivateBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", private_bus.address)
+async def stage(private_bus: PrivateBus, session_bus: str, tmp_path: Path) -> AsyncIterator[Stage]:
     world = bus.world(0)
     for node, count, size in ((SMALL, 20, 1500), (LARGE, ITEMS, 1500), (HEAVY, HEAVY_ITEMS, HEAVY_BYTES)):
         world.services[SERVICE].create_node(node, node_type="urn:xmpp:microblog:0", max_items=10_000)
         fill(world, node, count, size=size)
     kept = config.Cache(items_per_node=10_000)
-    async with bus.daemon(world, private_bus.address, tmp_path, cache=kept), bus.frontend(private_bus.address):
+    async with bus.daemon(world, session_bus, tmp_path, cache=kept), bus.frontend(session_bus):
         yield Stage(world, private_bus.address)
 
 

@@ -6,7 +6,6 @@ import asyncio
 import fcntl
 import json
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +29,11 @@ def world() -> World:
 
 
 @pytest.fixture
-async def client(
-    world: World, private_bus: PrivateBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[bus.Frontend]:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", private_bus.address)
-    async with bus.daemon(world, private_bus.address, tmp_path), bus.frontend(private_bus.address) as client:
-        await client.synchronised()
-        # The connection that searches use stays open from the first one on.
-        await client.cache("Search", "ssa{sv}", "", "", {})
-        yield client
+async def client(frontend: bus.Frontend) -> bus.Frontend:
+    await frontend.synchronised()
+    # The connection that searches use stays open from the first one on.
+    await frontend.cache("Search", "ssa{sv}", "", "", {})
+    return frontend
 
 
 async def lines(client: bus.Frontend, member: str, signature: str, *body: Any) -> tuple[list[Any], str, Any]:
