@@ -152,7 +152,7 @@ def test_0277_10_a_feed_of_comments_names_the_post_it_belongs_to():
     assert feed.data["start"] == {"service": ROMEO, "node": MICROBLOG, "item": POST}
 
 
-def test_0277_11_a_geotagged_post_has_numbers_for_its_place():
+def test_0277_11_0472_7_a_geotagged_post_has_numbers_for_its_place():
     payload = entry(AUTHOR_ROMEO, "<title type='text'>Is lost in the forest. Need help!</title>", GEOLOC)
     assert read(MICROBLOG, payload, service=ROMEO).data["geoloc"] == BRITTANY
 
@@ -195,11 +195,6 @@ def test_0472_6_a_repeated_post_names_a_node_of_a_service():
     assert post.data["repeat_of"] == {"service": "rnews.montague.lit", "node": "montague-family", "item": POST}
     # Here the author is the publisher.
     assert post.data["author_verified"] is True
-
-
-def test_0472_7_a_geotagged_post():
-    payload = entry(AUTHOR_ROMEO, "<title type='text'>Is lost in the forest. Need help!</title>", GEOLOC)
-    assert read(MICROBLOG, payload, service=ROMEO).data["geoloc"] == BRITTANY
 
 
 def test_0472_8_a_picture_in_a_gallery():

@@ -18,7 +18,6 @@ PASSWORD = "correct horse"
 MECHANISMS = "<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{}</mechanisms>"
 SCRAM = MECHANISMS.format("<mechanism>SCRAM-SHA-256</mechanism>")
 PLAIN = MECHANISMS.format("<mechanism>PLAIN</mechanism><mechanism>DIGEST-MD5</mechanism>")
-BIND = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>"
 MANAGEMENT = "<sm xmlns='urn:xmpp:sm:3'/>"
 SUCCESS = "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>"
 EVENT = (
