@@ -97,3 +97,8 @@ async def open_publisher() -> AsyncIterator[OpenPublisher]:
     yield opened
     for publisher in publishers:
         await publisher.close()
+
+
+@pytest.fixture
+async def alice(server: Server, open_publisher: OpenPublisher) -> Publisher:
+    return await open_publisher(server, "alice")

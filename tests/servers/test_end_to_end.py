@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
@@ -19,21 +18,6 @@ ENTRY = (
     "<entry xmlns='http://www.w3.org/2005/Atom'><id>tag:{0}</id><title type='text'>Post {0}</title>"
     "<updated>2026-11-01T00:00:00Z</updated></entry>"
 )
-
-
-@pytest.fixture(
-    params=[pytest.param("prosody", marks=pytest.mark.prosody), pytest.param("ejabberd", marks=pytest.mark.ejabberd)]
-)
-def server(request: pytest.FixtureRequest) -> Server:
-    found: Server = request.getfixturevalue(request.param)
-    return found
-
-
-@pytest.fixture
-async def alice(server: Server) -> AsyncIterator[Publisher]:
-    publisher = await Publisher.open(server, "alice")
-    yield publisher
-    await publisher.close()
 
 
 @pytest.fixture
@@ -53,6 +37,13 @@ async def running(daemon: Daemon, server: Server, user: str = "bob") -> Daemon:
     await daemon.start()
     await daemon.state(server.jid(user), "online")
     return daemon
+
+
+async def following(daemon: Daemon, server: Server, node: str) -> None:
+    """The daemon keeps the node for bob."""
+    await running(daemon, server)
+    await daemon.items(server.pubsub, node)
+    await daemon.settled(server.pubsub, node, "live")
 
 
 async def test_the_call_that_came_before_the_session_is_answered_by_the_service(
@@ -86,9 +77,7 @@ async def test_a_publish_becomes_a_signal_and_is_there_when_it_comes(
     daemon: Daemon, server: Server, alice: Publisher, node: str
 ) -> None:
     await filled(alice, server, node)
-    await running(daemon, server)
-    await daemon.items(server.pubsub, node)
-    await daemon.settled(server.pubsub, node, "live")
+    await following(daemon, server, node)
     await alice.publish(server.pubsub, node, "new", ENTRY.format("new"))
     heard = await daemon.until(lambda heard: heard.member == "ItemsChanged" and heard.body[3] == ["new"])
     account, service, name, changed, removed, revision = heard.body
@@ -102,9 +91,7 @@ async def test_a_retraction_and_a_deletion_are_followed(
     daemon: Daemon, server: Server, alice: Publisher, node: str
 ) -> None:
     await filled(alice, server, node)
-    await running(daemon, server)
-    await daemon.items(server.pubsub, node)
-    await daemon.settled(server.pubsub, node, "live")
+    await following(daemon, server, node)
     await alice.retract(server.pubsub, node, "i1", notify=True)
     await daemon.until(lambda heard: heard.member == "ItemsChanged" and heard.body[4] == ["i1"])
     await alice.configure(server.pubsub, node, {"notify_delete": True})
@@ -120,9 +107,7 @@ async def test_a_larger_node_is_fetched_whole_in_the_services_order(
 ) -> None:
     await filled(alice, server, node, 130)
     await alice.publish(server.pubsub, node, "i5", ENTRY.format("five again"))
-    await running(daemon, server)
-    await daemon.items(server.pubsub, node)
-    await daemon.settled(server.pubsub, node, "live")
+    await following(daemon, server, node)
     wanted = list(await alice.items(server.pubsub, node))
     items, _, info = await daemon.items(server.pubsub, node, limit=Variant("u", 500))
     assert [item["id"] for item in items] == wanted[::-1]
@@ -146,9 +131,7 @@ async def test_what_was_stored_is_served_after_a_kill(
     daemon: Daemon, server: Server, alice: Publisher, node: str
 ) -> None:
     await filled(alice, server, node)
-    await running(daemon, server)
-    await daemon.items(server.pubsub, node)
-    await daemon.settled(server.pubsub, node, "live")
+    await following(daemon, server, node)
     await daemon.end(signal.SIGKILL)
     with sqlite3.connect(daemon.database) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

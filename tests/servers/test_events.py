@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from pubsub_cached.xmpp.port import DeleteEvent, Event, Item, ItemsEvent, PurgeEvent, RosterEvent
 from pubsub_cached.xmpp.session import Session
 from tests.support.publisher import ROSTER, Publisher, befriend
@@ -22,17 +20,20 @@ X = "<x xmlns='urn:x'/>"
 PRESENCE = {"access_model": "presence"}
 
 
-@pytest.fixture
-async def alice(server: Server, open_publisher: OpenPublisher) -> Publisher:
-    return await open_publisher(server, "alice")
+async def subscriber(
+    server: Server, alice: Publisher, open_session: OpenSession, node: str
+) -> tuple[Session, Recorder]:
+    """Bob's session, subscribed to a node that alice has just created."""
+    await alice.create(server.pubsub, node, CONFIG)
+    session, recorder = await open_session(server, "bob")
+    await session.subscribe(server.pubsub, node)
+    return session, recorder
 
 
 async def test_a_subscriber_hears_of_every_change_in_order(
     server: Server, alice: Publisher, open_session: OpenSession, node: str
 ) -> None:
-    await alice.create(server.pubsub, node, CONFIG)
-    session, recorder = await open_session(server, "bob")
-    await session.subscribe(server.pubsub, node)
+    _, recorder = await subscriber(server, alice, open_session, node)
     await alice.publish(server.pubsub, node, "1", X)
     await alice.publish(server.pubsub, node, "1", "<y xmlns='urn:y'/>")
     await alice.publish(server.pubsub, node, "2", X)
@@ -52,9 +53,7 @@ async def test_a_subscriber_hears_of_every_change_in_order(
 async def test_the_publisher_is_told_where_the_service_tells_it(
     server: Server, alice: Publisher, open_session: OpenSession, node: str
 ) -> None:
-    await alice.create(server.pubsub, node, CONFIG)
-    session, recorder = await open_session(server, "bob")
-    await session.subscribe(server.pubsub, node)
+    _, recorder = await subscriber(server, alice, open_session, node)
     await alice.publish(server.pubsub, node, "1", X)
     event = await recorder.event_of(ItemsEvent, node)
     said = {"prosody": "alice@localhost", "ejabberd": ""}
@@ -64,9 +63,7 @@ async def test_the_publisher_is_told_where_the_service_tells_it(
 async def test_a_service_that_was_not_asked_for_is_not_heard(
     server: Server, alice: Publisher, open_session: OpenSession, node: str
 ) -> None:
-    await alice.create(server.pubsub, node, CONFIG)
-    session, recorder = await open_session(server, "bob")
-    await session.subscribe(server.pubsub, node)
+    session, recorder = await subscriber(server, alice, open_session, node)
     recorder.services.clear()
     await alice.publish(server.pubsub, node, "silent", X)
     await session.disco_info(server.pubsub)  # what came before the answer was handled before it
@@ -91,6 +88,15 @@ async def test_events_sent_by_a_user_are_no_services_events(
     assert recorder.events == []
 
 
+async def contacts(
+    server: Server, users: tuple[str, str], open_publisher: OpenPublisher
+) -> tuple[Publisher, Publisher]:
+    """The users, who see each other's presence."""
+    publisher, friend = [await open_publisher(server, user) for user in users]
+    await befriend(publisher, friend)
+    return publisher, friend
+
+
 async def until_notified(publisher: Publisher, session: Session, recorder: Recorder, node: str) -> None:
     """Publish until the session hears of it: by then the server knows what the session's hash means."""
     async with asyncio.timeout(20):
@@ -102,10 +108,8 @@ async def until_notified(publisher: Publisher, session: Session, recorder: Recor
 async def test_the_newest_item_of_a_contact_comes_with_the_first_presence(
     server: Server, users: tuple[str, str], open_publisher: OpenPublisher, open_session: OpenSession
 ) -> None:
-    writer, reader = users
-    publisher = await open_publisher(server, writer)
-    friend = await open_publisher(server, reader)
-    await befriend(publisher, friend)
+    publisher, friend = await contacts(server, users, open_publisher)
+    reader = users[1]
     await friend.close()
     wanted = frozenset({"urn:wanted"})
     if server.name == "ejabberd":
@@ -125,11 +129,8 @@ async def test_the_newest_item_of_a_contact_comes_with_the_first_presence(
 async def test_changed_interests_take_effect(
     server: Server, users: tuple[str, str], open_publisher: OpenPublisher, open_session: OpenSession
 ) -> None:
-    writer, reader = users
-    publisher = await open_publisher(server, writer)
-    friend = await open_publisher(server, reader)
-    await befriend(publisher, friend)
-    session, recorder = await open_session(server, reader, interests=frozenset({"urn:first"}))
+    publisher, _ = await contacts(server, users, open_publisher)
+    session, recorder = await open_session(server, users[1], interests=frozenset({"urn:first"}))
     await until_notified(publisher, session, recorder, "urn:first")
     session.set_interests(frozenset({"urn:second"}))
     await until_notified(publisher, session, recorder, "urn:second")
@@ -164,11 +165,8 @@ async def test_a_new_contact_is_one_at_once(
 async def test_a_contact_that_goes_is_told_in_its_place_in_the_stream(
     server: Server, users: tuple[str, str], open_publisher: OpenPublisher, open_session: OpenSession
 ) -> None:
-    writer, reader = users
-    publisher = await open_publisher(server, writer)
-    friend = await open_publisher(server, reader)
-    await befriend(publisher, friend)
-    session, recorder = await open_session(server, reader)
+    publisher, friend = await contacts(server, users, open_publisher)
+    session, recorder = await open_session(server, users[1])
     assert session.contacts == {publisher.jid}
     await friend.iq("set", f"<query xmlns='{ROSTER}'><item jid='{publisher.jid}' subscription='remove'/></query>")
     told = await recorder.next(lambda each: isinstance(each, RosterEvent))

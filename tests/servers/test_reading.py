@@ -23,11 +23,6 @@ async def filled(publisher: Publisher, service: str, node: str, count: int = 5) 
         await publisher.publish(service, node, f"i{number}", ENTRY.format(number))
 
 
-@pytest.fixture
-async def alice(server: Server, open_publisher: OpenPublisher) -> Publisher:
-    return await open_publisher(server, "alice")
-
-
 async def test_items_come_oldest_first_as_they_were_published(
     server: Server, alice: Publisher, open_session: OpenSession, node: str
 ) -> None:
