@@ -13,6 +13,17 @@ def made(service: Service) -> None:
     service.publish(MICROBLOG, "first", ENTRY.format("first"))
 
 
+async def kept(cached: Make, world: World, profile: Profile, *subscribed: str) -> tuple[Cached, Service]:
+    """A cache that keeps a node of the service, which these are subscribed to already."""
+    service = world.service(PUBSUB, profile=profile)
+    made(service)
+    for jid in subscribed:
+        service.add_subscription(MICROBLOG, jid)
+    cache: Cached = await cached(world)
+    await cache.keep(PUBSUB, MICROBLOG)
+    return cache, service
+
+
 async def is_followed(cache: Cached, service: Service) -> None:
     """What is published comes by itself, and is called live."""
     service.publish(MICROBLOG, "new", ENTRY.format("new"))
@@ -23,11 +34,7 @@ async def is_followed(cache: Cached, service: Service) -> None:
 
 @PROFILES
 async def test_a_node_that_was_deleted_and_made_again_is_subscribed_to_again(cached: Make, profile: Profile) -> None:
-    world = World()
-    service = world.service(PUBSUB, profile=profile)
-    made(service)
-    cache: Cached = await cached(world)
-    await cache.keep(PUBSUB, MICROBLOG)
+    cache, service = await kept(cached, World(), profile)
     service.delete(MICROBLOG)
     await cache.idle()
     made(service)
@@ -39,11 +46,7 @@ async def test_a_node_that_was_deleted_and_made_again_is_subscribed_to_again(cac
 async def test_a_node_that_was_made_again_while_nobody_looked_is_subscribed_to_again(
     cached: Make, profile: Profile
 ) -> None:
-    world = World()
-    service = world.service(PUBSUB, profile=profile)
-    made(service)
-    cache: Cached = await cached(world)
-    await cache.keep(PUBSUB, MICROBLOG)
+    cache, service = await kept(cached, World(), profile)
     await cache.stop()
     service.delete(MICROBLOG)
     made(service)
@@ -53,11 +56,7 @@ async def test_a_node_that_was_made_again_while_nobody_looked_is_subscribed_to_a
 
 async def test_a_subscription_that_was_there_is_not_taken_for_the_daemon_s_own_by_asking_again(cached: Make) -> None:
     world = World()
-    service = world.service(PUBSUB, profile=PROSODY)
-    made(service)
-    service.add_subscription(MICROBLOG, ALICE)
-    cache: Cached = await cached(world)
-    await cache.keep(PUBSUB, MICROBLOG)
+    cache, _ = await kept(cached, world, PROSODY, ALICE)
     assert world.count("subscribe") == 1
     node = await cache.house.nodes.find(cache.house.accounts.resolve(ALICE, PUBSUB, MICROBLOG))
     assert node is not None
@@ -66,11 +65,7 @@ async def test_a_subscription_that_was_there_is_not_taken_for_the_daemon_s_own_b
 
 @PROFILES
 async def test_a_validation_looks_at_the_subscription_again(cached: Make, profile: Profile) -> None:
-    world = World()
-    service = world.service(PUBSUB, profile=profile)
-    made(service)
-    cache: Cached = await cached(world)
-    await cache.keep(PUBSUB, MICROBLOG)
+    cache, service = await kept(cached, World(), profile)
     service.drop_subscription(MICROBLOG, ALICE)
     job = await cache.house.sync.start(cache.house.accounts.resolve(ALICE, PUBSUB, MICROBLOG), True, "", "")
     await cache.idle()
@@ -80,9 +75,5 @@ async def test_a_validation_looks_at_the_subscription_again(cached: Make, profil
 
 async def test_a_subscription_with_an_id_of_its_own_is_not_made_twice(cached: Make) -> None:
     world = World()
-    service = world.service(PUBSUB, profile=EJABBERD)
-    made(service)
-    service.add_subscription(MICROBLOG, ALICE)
-    cache: Cached = await cached(world)
-    await cache.keep(PUBSUB, MICROBLOG)
+    await kept(cached, world, EJABBERD, ALICE)
     assert world.count("subscribe") == 0
