@@ -95,7 +95,7 @@ class Daemon:
         self._connection = await Connection.open(self._address)
         self._tree = Tree(self._connection, allow=self._config.sandbox.allow)
         # Whoever had the daemon started by a call can look at it before the first method is answered.
-        self._exports = Exports(self._tree, features=self._config.database.features)
+        self._exports = Exports(self._tree, self._config.database.features)
         async with contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(self._connection.close)
             undo.callback(self._alone.close)

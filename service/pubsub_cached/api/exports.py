@@ -32,12 +32,12 @@ LOG_CONTROL = "/org/freedesktop/LogControl1"
 
 
 class Exports:
-    """Puts a house on the bus: its objects now, and those that come and go.
+    """Puts a house on the bus: its objects, and those that come and go.
 
-    Without a house there is what can be looked at while the daemon is starting; ``open`` adds the rest.
+    Before ``open`` there is what can be looked at while the daemon is starting.
     """
 
-    def __init__(self, tree: Tree, house: House | None = None, features: Sequence[str] = ()) -> None:
+    def __init__(self, tree: Tree, features: Sequence[str] = ()) -> None:
         """features: what ``Manager.Features`` says beside what every daemon can do."""
         self._tree = tree
         self._manager = Manager(features)
@@ -48,8 +48,6 @@ class Exports:
         self._debug = Debug()
         tree.export(ROOT, self._manager, self._cache, self._pubsub, self._analysers, self._json, self._debug)
         tree.export(LOG_CONTROL, LogControl())
-        if house is not None:
-            self.open(house)
 
     def open(self, house: House) -> None:
         """Serve this house from now on."""
