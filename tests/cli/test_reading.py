@@ -283,7 +283,7 @@ async def test_analysers_are_listed(ctl: Command, running: Daemon) -> None:
     lines = (await ctl.ok("analysers")).out.splitlines()
     records = (await ctl.ok("analysers", "--json")).records
 
-    known = {analyser["name"] for analyser in running.house.analysers.list()}
+    known = {analyser["name"] for analyser in running.house.analysers.records()}
     assert {record["name"] for record in records} == known
     assert {line.split()[1] for line in lines[1:]} == known
 

@@ -116,4 +116,4 @@ def _list_invalid(registry: Registry, bad: dict[str, str]) -> None:
 
 def _of_files(registry: Registry) -> dict[str, str]:
     """The names of what comes from files, with the reasons why it can't be used."""
-    return {record["name"]: record["reason"] for record in registry.list() if record["origin"] == "file"}
+    return {record["name"]: record["reason"] for record in registry.records() if record["origin"] == "file"}

@@ -30,13 +30,6 @@ _HOLDERS: dict[Origin, str] = {
     "bus": "a client, until somebody unregisters it",
 }
 
-# The method ``list`` hides the type within the class.
-Records = list[AnalyserRecord]
-Definitions = list[Definition]
-Callbacks = list[Callable[[str, bool], None]]
-StateCallbacks = list[Callable[[str], None]]
-Entries = list["Entry"]
-
 
 class Matched(msgspec.Struct, frozen=True):
     """What the analysers say of a node; ``definition`` is None when none of them matches.
@@ -84,9 +77,9 @@ class Registry:
         self._takes_over: dict[str, Definition] = {}
         self._deferred: frozenset[str] = frozenset()
         self._scrubs = Scrubs()
-        self.on_change: Callbacks = []
-        self.on_state: StateCallbacks = []
-        self.on_usable: StateCallbacks = []
+        self.on_change: list[Callable[[str, bool], None]] = []
+        self.on_state: list[Callable[[str], None]] = []
+        self.on_usable: list[Callable[[str], None]] = []
 
     def register(self, definition: Definition, origin: Origin = "builtin", owner: str = "") -> Definition:
         """Add an analyser; the result has its normalised name.
@@ -134,7 +127,7 @@ class Registry:
         """What is registered under a name, whether or not it can be used; nothing is under ""."""
         return self._entries.get(name.strip().lower())
 
-    def entries(self) -> Entries:
+    def entries(self) -> list[Entry]:
         """Everything that is registered, sorted by name."""
         return [self._entries[name] for name in sorted(self._entries)]
 
@@ -153,9 +146,9 @@ class Registry:
             for callback in (*self.on_state, *(self.on_usable if is_usable else ())):
                 callback(name)
 
-    def list(self) -> Records:
+    def records(self) -> list[AnalyserRecord]:
         """A record of each name, sorted."""
-        return [_record(self._entries[name]) for name in sorted(self._entries)]
+        return [_record(entry) for entry in self.entries()]
 
     def match(self, subject: Subject) -> Matched:
         """What a node is: the first definition that matches, in order."""
@@ -250,7 +243,7 @@ class Registry:
             item.payload = xml.serialise(element)
         return InHand(definition, item, deferred)
 
-    def _definitions(self) -> Definitions:
+    def _definitions(self) -> list[Definition]:
         return [entry.definition for entry in self._entries.values() if entry.definition is not None]
 
     def _analyse(self, definition: Definition, subject: Subject, why: dict[str, str]) -> Analysis:

@@ -74,7 +74,7 @@ class Analysers(Served):
 
     def List(self) -> Records:
         visible = self.visible
-        found = self.house.analysers.list()
+        found = self.house.analysers.records()
         return Records([one for one in found if visible is None or one["name"] in visible], ANALYSER)
 
     async def Match(

@@ -13,7 +13,7 @@ from pubsub_cached.analysers.registry import ItemContext, Parsed
 
 from .reading import REGISTRY, namespace_of
 
-ANALYSERS = [record["name"] for record in REGISTRY.list()]
+ANALYSERS = [record["name"] for record in REGISTRY.records()]
 NAMESPACES = sorted(
     {definition.namespace or definition.node for name in ANALYSERS if (definition := REGISTRY.get(name))}
     | {"http://www.w3.org/2005/Atom", "http://www.w3.org/1999/xhtml", "http://purl.org/syndication/thread/1.0"}

@@ -185,17 +185,17 @@ class TestRegistering:
 
     def test_a_broken_file_is_listed_and_gives_way_to_a_working_definition(self, registry):
         registry.register_invalid("a", "no TOML")
-        record = registry.list()[0]
+        record = registry.records()[0]
         assert (record["name"], record["state"], record["reason"]) == ("a", "invalid", "no TOML")
         assert registry.get("a") is None
         registry.register(made("a", node="n"), "file")
         registry.register_invalid("a", "no TOML")
-        assert registry.list()[0]["state"] == "active"
+        assert registry.records()[0]["state"] == "active"
 
     def test_records_are_sorted_and_complete(self, registry):
         registry.register(made("b", node="n", to_sync=True, priority=-1, parser=lambda item: None), "plugin")
         registry.register(made("a", node="n"), "bus", ":1.5")
-        assert registry.list() == [
+        assert registry.records() == [
             {
                 **{"name": "a", "type": "thing", "origin": "bus", "owner": ":1.5", "state": "active", "reason": ""},
                 **{"priority": 0, "to-sync": False, "has-parser": False, "pending": 0},

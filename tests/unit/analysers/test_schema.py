@@ -14,7 +14,7 @@ SHAPES = {name: shape for module in builtin.READING for name, shape in module.SH
 
 
 def test_every_kind_of_item_has_one():
-    for record in builtin.registry().list():
+    for record in builtin.registry().records():
         definition = builtin.registry().get(record["name"])
         if not definition.excluded and definition.subtype:
             assert f"{definition.type}/{definition.subtype}" in SCHEMAS

@@ -35,11 +35,11 @@ def here(tmp_path):
 
 
 def listed(registry):
-    return {record["name"]: (record["origin"], record["state"]) for record in registry.list()}
+    return {record["name"]: (record["origin"], record["state"]) for record in registry.records()}
 
 
 def reason(registry, name):
-    return next(record["reason"] for record in registry.list() if record["name"] == name)
+    return next(record["reason"] for record in registry.records() if record["name"] == name)
 
 
 class TestFiles:
@@ -52,7 +52,7 @@ class TestFiles:
 
     def test_what_does_not_exist_is_no_trouble(self, registry, here):
         files.load(registry, [here / "nothing", here])
-        assert registry.list() == []
+        assert registry.records() == []
 
     @pytest.mark.parametrize(
         ("content", "said"),
@@ -192,13 +192,13 @@ class TestPlugins:
 
     def test_a_plugin_that_fails_leaves_nothing_behind_and_says_why(self):
         registry = builtin.registry()
-        before = len(registry.list())
+        before = len(registry.records())
         plugins.load(registry, [point("register_badly"), point("register_two", "good")])
         assert listed(registry)["mine"] == ("plugin", "invalid")
         assert "'blog' is taken" in reason(registry, "mine")
         assert registry.get("half") is None
         assert registry.get("one") is not None
-        assert len(registry.list()) == before + 3
+        assert len(registry.records()) == before + 3
 
     def test_what_of_any_item_is_stored_is_not_for_a_plugin_to_say(self, registry):
         plugins.load(registry, [point("register_scrubs")])
