@@ -23,7 +23,8 @@ class Running:
     """
 
     def __init__(self, *, urgent: bool, pin: bool, full: bool) -> None:
-        self.task: asyncio.Task[NodeRow] | None = None
+        # Set by whoever begins it.
+        self.task: asyncio.Task[NodeRow]
         self.waiters = 0
         self.urgent = urgent
         self.pin = pin
@@ -47,11 +48,10 @@ class Running:
     @property
     def in_vain(self) -> bool:
         """Whether it ends without a result: its row went, or all that waited for it gave up."""
-        return self.forgotten or (self.task is not None and self.task.cancelling() > 0)
+        return self.forgotten or self.task.cancelling() > 0
 
     async def ended(self) -> None:
         """Wait for the end, whatever it is."""
-        assert self.task is not None
         await asyncio.wait([self.task])
 
     def say(self, done: int, total: int) -> None:

@@ -94,13 +94,11 @@ class Sync:
         running = self._running.get(address)
         if running is None:
             running = self._begin(address, Running(urgent=False, pin=False, full=False))
-            assert running.task is not None
             running.task.add_done_callback(_log_failure)
         elif running.in_vain:
             self.begin_anew(address)
         # Never given up, whoever else waits for it and does so no more.
         running.waiters += 1
-        assert running.task is not None
         return running.task
 
     def begin_anew(self, address: Address) -> None:
@@ -109,7 +107,6 @@ class Sync:
         if running is None:
             self.in_background(address)
         else:
-            assert running.task is not None
             running.task.add_done_callback(functools.partial(self._anew, address))
 
     def _anew(self, address: Address, ended: asyncio.Task[NodeRow]) -> None:
@@ -130,7 +127,6 @@ class Sync:
             running.full |= full
             running.urgent = True
             running.ticket.hurry()
-        assert running.task is not None
         if progress is not None:
             running.progress.append(progress)
         running.waiters += 1
@@ -232,14 +228,14 @@ class Sync:
 
     async def settled(self) -> None:
         """Wait until no synchronisation runs."""
-        while tasks := [running.task for running in self._running.values() if running.task is not None]:
-            await asyncio.wait(tasks)
+        while self._running:
+            await asyncio.wait([running.task for running in self._running.values()])
         await self.overwrites.settled()
 
     async def close(self) -> None:
         """Stop what runs; the old content stays."""
         self._closed = True
-        await end([running.task for running in self._running.values() if running.task is not None])
+        await end([running.task for running in self._running.values()])
         await self.overwrites.close()
 
     def _begin(self, address: Address, running: Running) -> Running:
