@@ -72,6 +72,12 @@ def test_words_quotes_minus_and_star(full: Database, text: str, expected: list[s
     assert sorted(ids(full, text)) == sorted(expected)
 
 
+def test_capitals_of_any_script_and_accents_of_latin_make_no_difference(db: Database) -> None:
+    titled(db, served(db), one="Việt Nam", two="Σίσυφος", three="Ёлка")
+    assert [ids(db, text) for text in ("VIET", "ΣΊΣΥΦΟΣ", "ёлка")] == [["one"], ["two"], ["three"]]
+    assert [ids(db, text) for text in ("σισυφος", "елка")] == [[], []]
+
+
 @pytest.mark.parametrize("text", ["", " ", "-", "*", '"', '""', "!? &", "- * \" '", "()"])
 def test_what_has_no_words_is_no_constraint(full: Database, text: str) -> None:
     assert len(ids(full, text)) == len(TITLES)

@@ -1,7 +1,8 @@
 """What a user types to find text: words, "words in this order", -not, begin*; anything else is what it is.
 
-Nothing is a syntax error. A word is a run of letters and digits; capitals and accents make no difference. The order
-``rank`` is made here too, from a text alone: so an item keeps its rank while others come and go, and cursors hold.
+Nothing is a syntax error. A word is a run of letters and digits; capitals make no difference, nor do accents of Latin
+letters (of which alone the index of SQLite takes them off). The order ``rank`` is made here too, from a text alone: so
+an item keeps its rank while others come and go, and cursors hold.
 """
 
 from __future__ import annotations
