@@ -42,6 +42,7 @@ class Job:
         self.on_progress: list[Callable[[], object]] = []
         self.on_finished: list[Callable[[Job], None]] = []
         self._task: asyncio.Task[None] | None = None
+        self._settled = False
         self._finished = asyncio.Event()
 
     @property
@@ -56,9 +57,13 @@ class Job:
         for callback in self.on_progress:
             callback()
 
+    def settle(self) -> None:
+        """What is left to do can't be taken back: whoever cancels comes too late."""
+        self._settled = True
+
     def cancel(self) -> None:
-        """End the work; does nothing to one that is over."""
-        if self._task is not None and not self.finished:
+        """End the work; does nothing to one that is over, or ``settled``."""
+        if self._task is not None and not self.finished and not self._settled:
             self._task.cancel()
 
     async def wait(self) -> str:

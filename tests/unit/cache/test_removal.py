@@ -65,6 +65,14 @@ async def test_reset_forgets_all_nodes_and_no_account(cached: Make) -> None:
     assert len(await cache.ids(PUBSUB, MICROBLOG)) == 3
 
 
+async def test_a_reset_that_is_cancelled_once_all_is_gone_is_done(cached: Make) -> None:
+    cache, _ = await followed(cached)
+    cache.house.changes.on_node.append(lambda *_: job.cancel())
+    job = cache.house.removal.reset()
+    assert await job.wait() == "1 nodes were forgotten."
+    assert cache.signals() == [(BLOG, "updated"), (BLOG, "removed")]
+
+
 async def test_what_two_purges_forget_is_told_as_removed_once(cached: Make) -> None:
     """And only to those who may know of it: what was forgotten is not known to be private any more."""
     cache, _ = await followed(cached)

@@ -95,6 +95,7 @@ class Removal:
                 job.progress(number, len(rows))
                 await pace.kept()
             self._sync.all_disturbed()
+            job.settle()
             removed = await self._changes.after(self._store.write(maintenance.reset), self._all_removed)
             for row in removed:
                 # What was kept, or followed anew, since its turn above; and what could not be given up then.
