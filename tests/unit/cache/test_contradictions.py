@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Any
 
 import pytest
 
+from pubsub_cached.cache.reads.contradiction import contradicts
+from pubsub_cached.cache.reads.service_reads import ServicePage
 from pubsub_cached.xmpp.fake import Profile, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import MICROBLOG, PROFILES, PUBSUB, followed, freshness
+from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, followed, freshness, writer_busy
 
 # Reads that show that one of three items is gone.
 SHOWN: dict[str, dict[str, Any]] = {
@@ -50,12 +53,32 @@ async def test_what_a_read_shows_to_be_gone_is_live_no_more(
 
 
 @PROFILES
-async def test_what_a_read_shows_to_be_there_is_there(cached: Make, profile: Profile) -> None:
-    cache, service = await followed(cached, profile=profile)
-    service.publish(MICROBLOG, "i3", ENTRY.format("missed"), notify=False)
+@pytest.mark.parametrize("kept", [3, 500], ids=["window", "full"])
+async def test_what_a_read_shows_to_be_there_is_there(cached: Make, profile: Profile, kept: int) -> None:
+    cache, service = await followed(cached, profile=profile, count=4, items_per_node=kept)
+    service.publish(MICROBLOG, "i4", ENTRY.format("missed"), notify=False)
     assert await network(cache, limit=1)
     await cache.idle()
-    assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["i3", "i2", "i1", "i0"]
+    assert (await cache.ids(PUBSUB, MICROBLOG, policy="cache"))[:3] == ["i4", "i3", "i2"]
+
+
+@PROFILES
+@pytest.mark.parametrize("missed", ["a publication", "the removal of all"])
+async def test_what_a_proof_of_access_shows_is_looked_into(cached: Make, profile: Profile, missed: str) -> None:
+    world = World()
+    world.service(PUBSUB, profile=profile).create_node(MICROBLOG, access_model="whitelist", owner=ALICE)
+    world.services[PUBSUB].publish(MICROBLOG, "i0", ENTRY.format(0))
+    cache: Cached = await cached(world)
+    await cache.keep(PUBSUB, MICROBLOG)
+    if missed == "a publication":
+        world.services[PUBSUB].publish(MICROBLOG, "i1", ENTRY.format(1), notify=False)
+    else:
+        world.services[PUBSUB].expire_items(MICROBLOG, "i0")
+    cache.clock.advance(hours=7)
+    items, _, info = await cache.read(PUBSUB, MICROBLOG)
+    assert ([item["id"] for item in items], info["source"], info["freshness"]) == (["i0"], "cache", "stale")
+    await cache.idle()
+    assert await cache.ids(PUBSUB, MICROBLOG) == [item.id for item in reversed(world.services[PUBSUB].items(MICROBLOG))]
 
 
 @PROFILES
@@ -87,18 +110,27 @@ async def test_what_is_stored_otherwise_than_it_is_published_is_no_contradiction
     assert "job" not in info
 
 
-@pytest.mark.parametrize("first", ["event", "answer"])
-async def test_what_comes_while_the_service_answers_is_no_contradiction(cached: Make, first: str) -> None:
+async def test_what_came_before_the_answer_and_is_not_written_yet_is_no_contradiction(cached: Make) -> None:
     cache, service = await followed(cached)
     service.hold()
     reading = asyncio.create_task(network(cache))
     await service.holding(1)
-    if first == "event":
+    with writer_busy(cache):
         service.publish(MICROBLOG, "i3", ENTRY.format("new"))
         service.release()
-    else:
-        service.release()
-        service.publish(MICROBLOG, "i3", ENTRY.format("new"))
+        await cache.world.settle()
     assert not await reading
     await cache.idle()
     assert not cache.signals("stale")
+
+
+async def test_what_came_since_the_service_was_asked_is_not_contradicted(cached: Make) -> None:
+    cache, service = await followed(cached)
+    before = await cache.house.nodes.find(BLOG)
+    assert before is not None
+    nothing = ServicePage((), more=False, total=0)
+    found = functools.partial(contradicts, before=before, items=(), page=nothing, ids=None)
+    assert await cache.store.read(found)
+    service.publish(MICROBLOG, "i3", ENTRY.format("new"))
+    await cache.idle()
+    assert not await cache.store.read(found)

@@ -13,7 +13,6 @@ from sqlalchemy import Connection
 from ...store.accounts import nodes as node_store
 from ...store.items.outline import digests
 from ...store.rows import NodeRow, StoredItem, content
-from ..place import Place
 from ..policy import servable
 from .service_reads import ServicePage
 
@@ -27,27 +26,28 @@ def is_believed(node: NodeRow | None) -> bool:
 
 
 def contradicts(
-    conn: Connection, before: NodeRow, items: Sequence[StoredItem], page: ServicePage, place: Place
+    conn: Connection, before: NodeRow, items: Sequence[StoredItem], page: ServicePage, ids: Sequence[str] | None
 ) -> bool:
     """Whether an answer shows that the service does not have what is stored.
 
-    before: the node's row when the service was asked. items: those of the page as they would be stored.
+    before: the node's row when the service was asked. items: those of the page as they would be stored. ids: all that
+    were asked for by name.
     """
     row = node_store.find(conn, before.address)
     if row is None or row.revision != before.revision or not is_believed(row):
         # What came meanwhile may be newer than the answer.
         return False
     given = {item.id for item in items}
-    asked = given.union(place.ids or ())
-    stored = digests(conn, row.id, asked)
+    newest = {page.newest.id} if page.newest is not None and page.newest.id else set()
+    stored = digests(conn, row.id, given.union(newest, ids or ()))
     if any(_differs(stored.get(item.id, ""), content(item)) for item in items):
         return True
-    if place.ids is not None and not page.more and not stored.keys() <= given:
+    if ids is not None and not page.more and not stored.keys() <= given:
         return True
     if row.completeness != "full":
-        return False
+        return not newest <= stored.keys()
     # Items without an id are counted by the service and not stored.
-    countable = place.ids is None and page.total is not None and len(items) == len(page.items)
+    countable = ids is None and page.total is not None and len(items) == len(page.items)
     return not given <= stored.keys() or (countable and page.total != row.item_count)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
 from ... import errors
 from ...address import Address
-from ...records import InfoRecord
+from ...records import InfoRecord, ItemRecord
 from ...store.items import flags
 from ...store.items.outline import ids_of
 from ...store.rows import KEPT, NodeRow
@@ -87,29 +87,39 @@ class PassThrough:
                 self.validate(node, info)
             self._nodes.in_use(node, self._clock())
         made: Made = {}
-        records = await self._parsing.records(address, node, page.items, made)
-        if before is not None and is_believed(before) and await self._contradicted(before, page, place, made):
-            await self._distrust(address, "disagreement")
+        records = await self._records(address, node, page, made)
+        if await self.compare(before, page, place.ids, made):
             info["job"] = self._sync.job(address).path
+        past_window = bool(held) or place.past_window
+        return service_reads.answer(records, page, options, place, info, past_window=past_window)
+
+    async def _records(self, address: Address, node: NodeRow, page: ServicePage, made: Made) -> list[ItemRecord]:
+        records = await self._parsing.records(address, node, page.items, made)
         # Marks are local, and of items that are not stored as well.
         marks = await self._store.read(flags.of, address, [record["id"] for record in records])
         for record in records:
             record["flags"] = marks.get(record["id"], [])
-        past_window = bool(held) or place.past_window
-        return service_reads.answer(records, page, options, place, info, past_window=past_window)
+        return records
 
-    async def _contradicted(self, before: NodeRow, page: ServicePage, place: Place, made: Made) -> bool:
-        """Whether the service does not have what is stored, and events said nothing of it.
+    async def compare(
+        self, before: NodeRow | None, page: ServicePage, ids: Sequence[str] | None = None, made: Made | None = None
+    ) -> bool:
+        """Hold an answer against what is stored; whether that was found to be wrong, and is looked into.
 
-        before: the row when the service was asked.
+        before: the row when the service was asked. ids: what was asked for by name. made: see ``Parsing.all``.
         """
+        if before is None or not is_believed(before):
+            return False
         items = await self._parsing.all(before, page.items, made)
-        found = functools.partial(contradicts, before=before, items=items, page=page, place=place)
-        if not await self._store.read(found):
+        contradicted = functools.partial(contradicts, before=before, items=items, page=page, ids=ids)
+        if not await self._store.read(contradicted):
             return False
         # What came before the answer may not be written yet.
         await self._sync.caught_up()
-        return await self._store.write(lambda tx: found(tx.connection))
+        if not await self._store.write(lambda tx: contradicted(tx.connection)):
+            return False
+        await self._distrust(before.address, "disagreement")
+        return True
 
     async def _recognised(self, session: Session, node: NodeRow, newest: Item, doubts: int) -> NodeRow:
         """The row as the newest item shows it."""

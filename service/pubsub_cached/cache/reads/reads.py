@@ -29,7 +29,7 @@ from ..parsing.parsing import Parsing
 from ..place import Place
 from ..policy import Decision, decide, freshness
 from ..sync.sync import Sync
-from . import completeness, pending
+from . import completeness, pending, service_reads
 from .pages import Answer, Form, MadeAnswer, Pages, WantedItems, answered
 from .pass_through import PassThrough
 from .rows import Rows
@@ -184,7 +184,7 @@ class Reads:
                 assert node is not None
                 raise refusals.of_node(node)
             case Decision.PROVE:
-                await self._prove(account, address)
+                await self._prove(account, address, node)
                 return await self._again(address, options)
             case Decision.VALIDATE:
                 return await self._validated(address, options)
@@ -202,11 +202,11 @@ class Reads:
             return self._proofs.doubted(account, node)
         return self._proofs.missing(account, node)
 
-    async def _prove(self, account: Account, address: Address) -> None:
+    async def _prove(self, account: Account, address: Address, before: NodeRow | None) -> None:
         """One item shows that the account may still read the node."""
         doubts = self._nodes.doubts
         try:
-            await self._nodes.newest(account.require_session(), address)
+            newest = await self._nodes.newest(account.require_session(), address)
         except errors.PubSubCachedError as error:
             told = await self._nodes.failed(address, error)
             if isinstance(error, errors.Offline):
@@ -218,6 +218,7 @@ class Reads:
             return
         if (node := await self._nodes.find(address)) is not None:
             await self._nodes.proved(node, doubts)
+            await self._pass_through.compare(before, service_reads.only(newest))
 
     async def _validated(self, address: Address, options: ReadOptions) -> Answer:
         """Service first; where it can't answer, the cache, which then says that it is stale."""

@@ -33,6 +33,13 @@ class ServicePage(msgspec.Struct, frozen=True):
     total: int | None = None
 
 
+def only(newest: Item | None) -> ServicePage:
+    """The newest item, or a node without any."""
+    if newest is None:
+        return ServicePage((), more=False, total=0)
+    return ServicePage((newest,), more=True, newest=newest, index=0)
+
+
 async def read(
     session: Session,
     address: Address,
