@@ -171,7 +171,7 @@ class Daemon:
         until = now() + (ENDING if server_of(url) is None else math.inf)
         while True:
             try:
-                return self._open(url)
+                return await self._open(url)
             except InUse as error:
                 if now() >= until:
                     raise
@@ -191,15 +191,17 @@ class Daemon:
                 for task in waiting:
                     task.cancel()
 
-    def _open(self, url: str) -> Store:
+    async def _open(self, url: str) -> Store:
         """Raises InUse; of a file, which has one daemon, before anything of it is read."""
         from .store.sqlite.alone import alone
         from .store.store import Store
         from .store.urls import path_of, server_of
+        from .threads import in_thread
 
         if server_of(url) is None:
             self._alone.enter_context(alone(path_of(url)))
-        return Store.open(url)
+        # An upgrade may take long.
+        return await in_thread(lambda: Store.open(url), "database")
 
     async def close(self) -> None:
         """Answer the running calls, end the sessions, close the store, leave the bus."""

@@ -16,14 +16,14 @@ from tests.bus.sample import INTROSPECTABLE, PROPERTIES, Client
 from tests.support.daemon import Daemon
 
 LOG_CONTROL = "org.freedesktop.LogControl1"
-# The interpreter imports it at its start: a module of the daemon is found once the pipe was read to its end.
+# The interpreter imports it at its start: a module is found once the pipe was read to its end.
 SLOW = """
 import sys
 from importlib.abc import MetaPathFinder
 
 class Slow(MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name == "pubsub_cached.cache.house":
+        if name == {module!r}:
             with open({pipe!r}) as pipe:
                 pipe.read()
 
@@ -41,15 +41,17 @@ async def test_a_starting_daemon_can_be_looked_at(tree: Tree, client: Client) ->
     assert '<method name="GetItems">' in served
 
 
-async def test_a_daemon_is_looked_at_while_it_imports(
-    daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+# The second is imported to make a database or upgrade it.
+@pytest.mark.parametrize("module", ["pubsub_cached.cache.house", "alembic"])
+async def test_a_daemon_is_looked_at_while_it_loads(
+    daemon: Daemon, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    (tmp_path / "sitecustomize.py").write_text(SLOW.format(pipe=str(pipe)))
+    (tmp_path / "sitecustomize.py").write_text(SLOW.format(pipe=str(pipe), module=module))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    daemon.launch()
-    # It is opened once the daemon imports, with the name owned.
+    daemon.launch("--database", f"sqlite:///{tmp_path / 'new.sqlite3'}")
+    # It is opened once the daemon imports that, with the name owned.
     with await asyncio.to_thread(pipe.open, "w"):
         async with asyncio.timeout(20):
             assert await daemon.get("Manager", "State") == "starting"
