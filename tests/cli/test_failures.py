@@ -80,6 +80,20 @@ async def test_a_command_line_that_can_t_be_used_is_refused(ctl: Command, comman
     assert "Usage: pubsub-cachectl" in done.err
 
 
+@pytest.mark.parametrize(
+    ("command", "wanted"),
+    [
+        (("get", SERVICE, "blog", "--limit", "few"), "'few' is not a valid whole number."),
+        (("watch", "--timeout", "long"), "'long' is not a valid number."),
+    ],
+)
+async def test_what_is_no_number_is_refused_in_words(ctl: Command, command: tuple[str, ...], wanted: str) -> None:
+    done = await ctl(*command)
+
+    assert done.status == 2
+    assert done.err.endswith(f"{wanted}\n")
+
+
 # A daemon that is older, or stuck
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import completing, output
-from .arguments import json_option
+from .arguments import Number, WholeNumber, json_option
 from .failure import Failure, Status
 from .output import Column
 from .running import run
@@ -32,7 +32,7 @@ _seconds = click.option(
     "--wait",
     "seconds",
     metavar="SECONDS",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=20.0,
     show_default=True,
     help="Wait so long for the session; 0 does not wait.",
@@ -63,7 +63,7 @@ def list_(as_json: bool) -> None:
 @account.command()
 @_jid
 @click.option("--host", help="Where to connect; what DNS says (SRV) when absent.")
-@click.option("--port", metavar="PORT", type=click.IntRange(1, 65535), help="The TCP port.")
+@click.option("--port", metavar="PORT", type=WholeNumber(1, 65535), help="The TCP port.")
 @click.option("--tls", type=click.Choice(["starttls", "direct", "none"]), help="none is for a loopback host only.")
 @click.option("--ca-file", type=click.Path(exists=True, dir_okay=False), help="Certificates to trust (PEM).")
 @click.option("--resource", help="The resource to ask for.")

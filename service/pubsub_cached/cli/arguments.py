@@ -15,6 +15,18 @@ OWN = "."
 """What stands for the account's own PEP service where a SERVICE is asked for."""
 
 
+class WholeNumber(click.IntRange):
+    """A whole number within a range; what is none is called that, and not "an integer range"."""
+
+    name = "whole number"
+
+
+class Number(click.FloatRange):
+    """A number within a range."""
+
+    name = "number"
+
+
 def service_of(given: str) -> str:
     """The service as the daemon takes it."""
     return "" if given == OWN else given
@@ -64,7 +76,7 @@ wait_option = click.option(
     "--wait",
     "seconds",
     metavar="SECONDS",
-    type=click.FloatRange(min=0.1),
+    type=Number(min=0.1),
     default=3600.0,
     show_default=True,
     help="Wait so long for the end; after that the job goes on by itself.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import output, times
-from .arguments import json_option, node_arguments
+from .arguments import WholeNumber, json_option, node_arguments
 from .headline import date, document, headline
 from .output import Column
 from .running import run
@@ -27,7 +27,7 @@ COLUMNS = (
 )
 
 limit_option = click.option(
-    "--limit", "-n", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many."
+    "--limit", "-n", metavar="N", type=WholeNumber(min=1), default=20, show_default=True, help="At most so many."
 )
 all_option = click.option("--all", "everything", is_flag=True, help="All of them, however many.")
 
@@ -40,7 +40,7 @@ all_option = click.option("--all", "everything", is_flag=True, help="All of them
 @click.option("--order", metavar="ORDER", help="Such as 'created, id desc'; the newest first when absent.")
 @click.option("--policy", type=click.Choice(POLICIES), default="default", help="Whether to ask cache or service.")
 @click.option(
-    "--timeout", metavar="SECONDS", type=click.IntRange(1, 3600), default=20, show_default=True, help="For a service."
+    "--timeout", metavar="SECONDS", type=WholeNumber(1, 3600), default=20, show_default=True, help="For a service."
 )
 @click.option("--full", is_flag=True, help="Print all that is known of each item; the default when IDs are given.")
 @click.option("--payload", is_flag=True, help="Print only the XML of each item.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import completing, output
-from .arguments import any_account_option, json_option, service_of
+from .arguments import Number, WholeNumber, any_account_option, json_option, service_of
 from .failure import Failure, Status
 from .headline import headline
 from .running import run
@@ -25,8 +25,8 @@ TITLES_AT_MOST = 20
 @click.argument("service", required=False, shell_complete=completing.services)
 @click.argument("node", required=False, shell_complete=completing.nodes)
 @any_account_option
-@click.option("--count", metavar="N", type=click.IntRange(min=1), help="End after so many changes.")
-@click.option("--timeout", metavar="SECONDS", type=click.FloatRange(min=0.1), help="End after so long, with status 4.")
+@click.option("--count", metavar="N", type=WholeNumber(min=1), help="End after so many changes.")
+@click.option("--timeout", metavar="SECONDS", type=Number(min=0.1), help="End after so long, with status 4.")
 @json_option
 def watch(
     service: str | None, node: str | None, account: str, count: int | None, timeout: float | None, as_json: bool
