@@ -53,6 +53,15 @@ def test_a_row_that_goes_leaves_it_until_it_has_ended(db: Database, goes: Any) -
     assert (db.read(subscriptions.in_vain, ACCOUNT), db.read(subscriptions.find, node.address)) == ([], None)
 
 
+def test_that_of_an_account_that_went_is_not_that_of_the_next(db: Database) -> None:
+    node = db.node(**OWN)
+    db.write(accounts.remove, ACCOUNT)
+    # SQLite gives the same id again.
+    db.write(accounts.ensure, "other@example.org")
+    db.write(subscriptions.leave, node)
+    assert db.read(subscriptions.in_vain, "other@example.org") == []
+
+
 @GOING
 def test_what_somebody_else_made_is_not_left(db: Database, goes: Any) -> None:
     node = db.node(**OWN | {"own_subscription": False})

@@ -35,11 +35,8 @@ _KEY = (
 _TAKEN = Prepared(select(Subscription.subid).where(*_KEY))
 _REMOVED = Prepared(delete(Subscription).where(*_KEY))
 _MADE = Prepared(
-    insert(Subscription).from_select(
-        ["account_id", "service", "node", "subid"],
-        select(Account.id, bindparam("service"), bindparam("name"), bindparam("id")).where(
-            Account.id == bindparam("row")
-        ),
+    insert(Subscription).values(
+        account_id=bindparam("row"), service=bindparam("service"), node=bindparam("name"), subid=bindparam("id")
     )
 )
 
@@ -63,9 +60,12 @@ def find(conn: Connection, address: Address) -> str | None:
 
 def leave(tx: Transaction, row: NodeRow) -> None:
     """Remember the subscription that the daemon made to a node without a row; nothing where the account went."""
-    take(tx, row.account_id, row.address)
-    _, service, node = row.address
-    _MADE.run(tx.connection, row=row.account_id, service=service, name=node, id=row.subid)
+    account, service, node = row.address
+    # By its name: whoever holds a row of an account that went may hold the id of another one.
+    account_id = accounts.own(tx, account)
+    if account_id is not None:
+        take(tx, account_id, row.address)
+        _MADE.run(tx.connection, row=account_id, service=service, name=node, id=row.subid)
 
 
 def take(tx: Transaction, account_id: int, address: Address) -> str | None:
