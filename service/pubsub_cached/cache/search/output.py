@@ -1,23 +1,21 @@
 """A descriptor of a client that is written to, at the pace at which somebody reads it.
 
 The client holds the other end and may stall or leave. The loop does not write then, and neither does a pool that
-others wait for: each output has a thread, which ends with it. The descriptor's own mode is left alone, for the client
-shares it.
+others wait for: it has a thread to itself meanwhile. The descriptor's own mode is left alone, for the client shares it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import fcntl
 import os
 import select
 import stat
 import threading
-from queue import SimpleQueue
-from typing import NamedTuple
+from functools import partial
 
 from ... import errors
+from ...threads import in_thread
 
 # What a pipe that has room takes without blocking (pipe(7)), and a file at a time.
 _PIPE_BYTES = select.PIPE_BUF
@@ -25,11 +23,6 @@ _FILE_BYTES = 1 << 20
 
 _GONE = frozenset({errno.EPIPE, errno.ECONNRESET})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
-
-class _Chunk(NamedTuple):
-    data: bytes
-    written: asyncio.Future[None]
 
 
 class Output:
@@ -41,66 +34,48 @@ class Output:
         self._descriptor = os.dup(descriptor)
         self._at_once = _FILE_BYTES if stat.S_ISREG(os.fstat(descriptor).st_mode) else _PIPE_BYTES
         self._end = os.eventfd(0, os.EFD_CLOEXEC)
-        self._chunks: SimpleQueue[_Chunk | None] = SimpleQueue()
         self._ended = threading.Event()
-        self._loop = asyncio.get_running_loop()
-        threading.Thread(target=self._run, name="output", daemon=True).start()
+        # Held by who writes, though nobody may wait for that any more.
+        self._writing = threading.Lock()
 
     async def write(self, data: bytes) -> None:
         """Return once everything was written.
 
         Raises Cancelled when the reader is gone, StorageFull, InvalidArgs for any other fault of the descriptor.
         """
-        written: asyncio.Future[None] = self._loop.create_future()
-        self._chunks.put(_Chunk(data, written))
-        await written
+        await in_thread(partial(self._write, data), "output")
 
     def close(self) -> None:
         """Give up what is not written yet; the reader meets the end."""
         if not self._ended.is_set():
             self._ended.set()
             os.eventfd_write(self._end, 1)
-            self._chunks.put(None)
+            in_thread(self._close, "output")
 
-    def _run(self) -> None:
-        try:
-            while (chunk := self._chunks.get()) is not None:
-                self._tell(chunk.written, self._write(chunk.data))
-        finally:
+    def _close(self) -> None:
+        with self._writing:
             os.close(self._descriptor)
             os.close(self._end)
 
-    def _write(self, data: bytes) -> errors.PubSubCachedError | None:
-        """What went wrong, if anything did."""
+    def _write(self, data: bytes) -> None:
         rest = memoryview(data)
-        poller = select.poll()
-        poller.register(self._descriptor, select.POLLOUT)
-        poller.register(self._end, select.POLLIN)
-        try:
+        with self._writing:
+            if self._ended.is_set():
+                return
+            poller = select.poll()
+            poller.register(self._descriptor, select.POLLOUT)
+            poller.register(self._end, select.POLLIN)
             while rest:
                 poller.poll()
                 if self._ended.is_set():
-                    return None
+                    return
                 try:
                     rest = rest[os.write(self._descriptor, rest[: self._at_once]) :]
                 except BlockingIOError:
                     # The client's own mode: there was less room than asked for, and no sign of when there is more.
                     self._ended.wait(0.01)
-        except OSError as error:
-            return _explained(error)
-        return None
-
-    def _tell(self, written: asyncio.Future[None], error: errors.PubSubCachedError | None) -> None:
-        def tell() -> None:
-            if written.done():
-                return
-            if error is not None:
-                written.set_exception(error)
-            else:
-                written.set_result(None)
-
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(tell)
+                except OSError as error:
+                    raise _explained(error) from None
 
 
 def _explained(error: OSError) -> errors.PubSubCachedError:
