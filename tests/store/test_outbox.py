@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -56,3 +58,14 @@ def test_an_account_takes_its_entries_with_it(db: Database) -> None:
     assert db.rows("SELECT count(*) FROM outbox") == [(0,)]
     with pytest.raises(NoSuchAccount):
         db.write(outbox.add, entry(2))
+
+
+@pytest.mark.parametrize("change", [outbox.tried, outbox.remove])
+def test_an_entry_that_went_with_its_account_is_not_the_next_one(db: Database, change: Any) -> None:
+    went = db.write(outbox.add, entry(1))
+    db.write(accounts.remove, ACCOUNT)
+    db.write(accounts.ensure, "other@example.org")
+    # SQLite gives the same id again.
+    other = db.write(outbox.add, entry(2, address=BLOG._replace(account="other@example.org")))
+    db.write(change, msgspec.structs.replace(went, attempts=1))
+    assert db.read(outbox.all) == [other]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, Select, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, insert, select, update
 
 from ... import errors
 from ...address import Address
@@ -72,13 +72,18 @@ def tried(tx: Transaction, entry: Entry) -> None:
     """Write down an entry's attempts and what is known of its items, before it is sent."""
     accounts.own(tx, entry.address.account)
     columns = _columns(entry, ("attempts", "items"))
-    tx.connection.execute(update(Outbox).where(Outbox.id == entry.id).values(columns))
+    tx.connection.execute(update(Outbox).where(*_is(entry)).values(columns))
 
 
 def remove(tx: Transaction, entry: Entry) -> None:
     """An entry is done with; one that is not there is no error. Raises AccountInUse."""
     accounts.own(tx, entry.address.account)
-    tx.connection.execute(delete(Outbox).where(Outbox.id == entry.id))
+    tx.connection.execute(delete(Outbox).where(*_is(entry)))
+
+
+def _is(entry: Entry) -> tuple[ColumnElement[bool], ...]:
+    """That of this entry: its id may be another one's once it went with its account, as SQLite gives it again."""
+    return Outbox.id == entry.id, Outbox.path == entry.path
 
 
 def _columns(entry: Entry, names: Iterable[str]) -> dict[str, Any]:
