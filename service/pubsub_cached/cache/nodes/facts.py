@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from bisect import bisect_right
 from collections.abc import Collection, Sequence
 
 import msgspec
@@ -129,17 +130,41 @@ def learnt(before: Outline, after: Sequence[StoredItem], touched: Collection[str
     contents = {item.id: content(item) for item in after}
     there = [line for line in before.lines if line.id in places and line.id not in touched and line.hash]
     verdict: bool | None = None
-    for number, line in enumerate(there):
+    witnesses = _Witnesses()
+    for line in reversed(there):
         if contents[line.id] == line.hash:
+            witnesses.add(line.created, places[line.id])
             continue
-        witnesses = [
-            other for other in there[number + 1 :] if contents[other.id] == other.hash and other.created > line.created
-        ]
-        if any(places[other.id] > places[line.id] for other in witnesses):
+        last = witnesses.last_place(line.created)
+        if last is not None and last > places[line.id]:
             return False
-        if witnesses:
+        if last is not None:
             verdict = True
     return verdict
+
+
+class _Witnesses:
+    """Of items that stayed as they were those behind which no other stands that was also made later."""
+
+    def __init__(self) -> None:
+        # Made one after the other, each of them standing before the one that was made before it.
+        self._created: list[int] = []
+        self._places: list[int] = []
+
+    def add(self, created: int, place: int) -> None:
+        at = bisect_right(self._created, created)
+        if at < len(self._places) and self._places[at] >= place:
+            return
+        first = at
+        while first and self._places[first - 1] <= place:
+            first -= 1
+        self._created[first:at] = [created]
+        self._places[first:at] = [place]
+
+    def last_place(self, created: int) -> int | None:
+        """The last place of one that was made later."""
+        at = bisect_right(self._created, created)
+        return self._places[at] if at < len(self._places) else None
 
 
 def _key(address: Address) -> tuple[str, str]:
