@@ -137,14 +137,8 @@ class Daemon:
         plugins.load(analysers)
         self._files = Watching(lambda: files.load(analysers))
         files.load(analysers)
-
-        def read_again(name: str, *_: object) -> None:
-            # A name that somebody else had may be that of a file, which else says who has it.
-            if (entry := analysers.entry(name)) is None or entry.origin == "bus":
-                self._files.again()
-
-        analysers.on_change.append(read_again)
-        analysers.on_state.append(read_again)
+        # A name that somebody else had may be that of a file.
+        analysers.on_change.append(lambda name, registered: None if registered else self._files.again())
         self.house = House(
             self._config,
             self._store,

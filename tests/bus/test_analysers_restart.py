@@ -49,16 +49,6 @@ async def test_a_file_takes_a_name_once_it_is_free(daemon: Daemon) -> None:
         assert "taken by a client, until somebody unregisters it" in (await listed())["mine"]["reason"]
     finally:
         await other.close()
-    await told("mine")
-    assert "taken by a client that has left it behind" in (await listed())["mine"]["reason"]
-    other = await Connection.open(daemon.bus.address)
-    try:
-        await other.call(NAME, ROOT, f"{NAME}.Analysers", "Register", "sa{sv}", ["ticket", rules])
-        await told("mine")
-        assert f"taken by {other.unique_name}" in (await listed())["mine"]["reason"]
-    finally:
-        await other.close()
-    await told("mine")
     (directory / "mine.toml").write_text('name = "ticket"\ntype = "of-a-file"\nnode = "ticket"\n')
     (directory / "second.toml").write_text('name = "ticket"\ntype = "second"\nnode = "ticket"\n')
     await told("second")
