@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -12,10 +13,15 @@ from pubsub_cached.analysers.agent import Reply
 from pubsub_cached.analysers.definition import from_mapping
 from pubsub_cached.analysers.item import ItemContext
 from pubsub_cached.analysers.registry import Registry
+from pubsub_cached.bus import RemoteError
 from pubsub_cached.cache.parsing import agent as agents
+from pubsub_cached.cache.parsing import agents as workers
 from pubsub_cached.cache.parsing.agent import Agent
 from pubsub_cached.cache.parsing.deferred import Unanswered
+from pubsub_cached.xmpp.fake import World
+from tests.support.cached import Make
 
+SERVICE = "pubsub.example.org"
 RULES = {"name": "x", "type": "x", "node": "n", "agent": "/a", "bus-name": "org.example.A", "callbacks": ["parse"]}
 ITEM = ItemContext(Address("a@example.org", "a@example.org", "n"), "1", "<x/>")
 
@@ -27,6 +33,9 @@ class Bus:
         self.asked: list[str] = []
         self.starting = Reply("answered")
         self.calling = Reply("answered", "{}")
+        # How often the bus takes no more rules.
+        self.full = 0
+        self.watched: list[str] = []
         self.tell: Callable[[bool], None]
 
     async def call(self, destination: str, path: str, member: str, body: Sequence[str], seconds: float) -> Reply:
@@ -41,11 +50,18 @@ class Bus:
         return self.starting
 
     async def gone(self, name: str, callback: Callable[[str], None]) -> None:
-        raise AssertionError("nobody is to be watched")
+        self._take_rule()
+        self.watched.append(name)
 
     async def follow(self, name: str, callback: Callable[[bool], None]) -> Callable[[], None]:
+        self._take_rule()
         self.tell = callback
         return lambda: None
+
+    def _take_rule(self) -> None:
+        if self.full:
+            self.full -= 1
+            raise RemoteError("org.freedesktop.DBus.Error.LimitsExceeded", "Too many match rules.")
 
 
 class Made:
@@ -154,3 +170,41 @@ async def test_what_it_gives_is_nested_no_deeper_than_every_database_can_read(ma
     parsed = await made.agent.parse(ITEM, made.registry.parse("x", ITEM))
     assert (parsed.data, parsed.deferred) == (None, False)
     assert parsed.errors == ("The document is nested deeper than 128.",)
+
+
+async def test_where_the_bus_takes_no_rule_for_a_while_all_is_parsed_after_it(
+    cached: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "AGAIN", 0)
+    world = World()
+    world.service(SERVICE).create_node("n")
+    world.services[SERVICE].publish("n", "1", "<x xmlns='urn:x'/>")
+    found = await cached(world)
+    bus = found.house.agents._peers = Bus()
+    bus.full = 2
+    bus.calling = Reply("answered", '{"parsed": true}')
+    parsed = asyncio.Event()
+    found.house.changes.on_items.append(lambda *_: parsed.set())
+    found.house.analysers.register(from_mapping({**RULES, "namespace": "urn:x", "to-sync": True}), "file")
+    await found.keep(SERVICE, "n")
+    async with asyncio.timeout(10):
+        while "data" not in (items := (await found.read(SERVICE, "n"))[0])[0]:
+            await parsed.wait()
+            parsed.clear()
+    assert json.loads(items[0]["data"]) == {"parsed": True}
+    assert bus.full == 0
+    bus.tell(True)
+
+
+async def test_an_analyser_whose_owner_can_not_be_watched_is_not_registered(cached: Make) -> None:
+    """Else it would stay for ever: nobody tells when its owner leaves the bus."""
+    found = await cached(World())
+    bus = found.house.analysing._peers = Bus()
+    bus.full = 1
+    keys = {"type": "x", "node": "n"}
+    with pytest.raises(RemoteError, match="Too many match rules"):
+        await found.house.analysing.register("mine", keys, ":1.7")
+    assert found.house.analysers.get("mine") is None
+    await found.house.analysing.register("mine", keys, ":1.7")
+    assert bus.watched == [":1.7"]
+    assert found.house.analysers.get("mine") is not None

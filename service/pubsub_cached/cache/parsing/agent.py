@@ -47,7 +47,7 @@ class Agent(Deferred):
 
     async def watch(self) -> None:
         """Notice when what has the well-known name appears."""
-        if self._bus_name and not self._owner:
+        if self._bus_name and not self._owner and self._watching is None:
             self._watching = await self._peers.follow(self._bus_name, self._followed)
             if self.closed:
                 self._watching()

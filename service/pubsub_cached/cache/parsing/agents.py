@@ -184,21 +184,23 @@ class Agents:
 
     async def _work(self, worker: _Worker) -> None:
         await worker.begun.wait()
-        await worker.parser.watch()
         while True:
             await worker.woken.wait()
             worker.woken.clear()
-            definition = self._registry.get(worker.parser.name)
-            if definition is None or not definition.deferred:
-                continue
             try:
-                await self._count(worker, definition.version)
-                await self._drain(worker, definition.version)
+                await worker.parser.watch()
+                await self._parse_what_waits(worker)
             except errors.PubSubCachedError as error:
                 log.warning("items of the analyser '%s' could not be parsed: %s", worker.parser.name, error.message)
                 asyncio.get_running_loop().call_later(AGAIN, worker.woken.set)
             except Exception:
                 log.exception("items of the analyser '%s' could not be parsed", worker.parser.name)
+
+    async def _parse_what_waits(self, worker: _Worker) -> None:
+        definition = self._registry.get(worker.parser.name)
+        if definition is not None and definition.deferred:
+            await self._count(worker, definition.version)
+            await self._drain(worker, definition.version)
 
     async def _count(self, worker: _Worker, version: int) -> None:
         entry = self._registry.entry(worker.parser.name)

@@ -56,7 +56,7 @@ class Deferred(ABC):
 
     @abstractmethod
     async def watch(self) -> None:
-        """Notice when what is to be called appears."""
+        """Notice when what is to be called appears; again and again is once."""
 
     def close(self) -> None:
         """Forget it."""

@@ -115,6 +115,7 @@ class Analysing:
     async def _register(self, definition: Definition, sender: str) -> None:
         self._registry.register(definition, "bus", sender)
         try:
+            await self._watch(sender)
             if definition.persist:
                 await self._store.write(analyser_store.put, definition.name, definition.to_json())
             else:
@@ -123,9 +124,17 @@ class Analysing:
             if self._registry.get(definition.name) is not None:
                 self._registry.unregister(definition.name)
             raise
-        if self._peers is not None and sender not in self._owners:
-            self._owners.add(sender)
-            await self._peers.gone(sender, self._owner_gone)
+
+    async def _watch(self, owner: str) -> None:
+        if self._peers is None or owner in self._owners:
+            return
+        self._owners.add(owner)
+        try:
+            await self._peers.gone(owner, self._owner_gone)
+        except BaseException:
+            # Its end would be told to nobody.
+            self._owner_gone(owner)
+            raise
 
     async def unregister(self, name: str, sender: str) -> None:
         """Remove an analyser; its nodes stay as they are until they are matched again.
