@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import msgspec
@@ -393,6 +394,28 @@ async def test_what_an_event_made_doubtful_is_validated_though_the_client_whose_
     await cache.idle()
     assert await freshness(cache) == "live"
     assert "missed" in await local(cache)
+
+
+async def test_a_failure_that_is_left_to_nobody_but_the_daemon_is_looked_at(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    service.hold()
+    job = cache.house.sync.job(BLOG, full=True)
+    await service.holding(1)
+    cache.world.inject(ALICE, BounceEvent(service=PUBSUB, node=MICROBLOG))
+    await cache.world.settle()
+    await cache.house.events.settled()
+    job.cancel()
+    with pytest.raises(errors.Cancelled):
+        await job.wait()
+    unheard: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    service.down()
+    service.release()
+    await cache.idle()
+    # It holds the error it answers with.
+    service.up()
+    gc.collect()
+    assert unheard == []
 
 
 async def test_a_read_that_joined_a_cancelled_synchronisation_gets_an_answer(cached: Make) -> None:

@@ -94,7 +94,6 @@ class Sync:
         running = self._running.get(address)
         if running is None:
             running = self._begin(address, Running(urgent=False, pin=False, full=False))
-            running.task.add_done_callback(_log_failure)
         elif running.in_vain:
             self.begin_anew(address)
         # Never given up, whoever else waits for it and does so no more.
@@ -241,6 +240,8 @@ class Sync:
     def _begin(self, address: Address, running: Running) -> Running:
         self._running[address] = running
         running.task = asyncio.create_task(self._guarded(address, running), name=f"sync {address}")
+        # Whoever waits for it may give up, and leave it to those that do not.
+        running.task.add_done_callback(_log_failure)
         return running
 
     async def _guarded(self, address: Address, running: Running) -> NodeRow:
