@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import pytest
@@ -58,6 +59,17 @@ async def test_others_are_answered_while_a_large_one_is_looked_at(text: str) -> 
     with watched() as found:
         await asyncio.gather(asyncio.create_task(checks.check(NODE, text)), return_exceptions=True)
     assert found.total < alone / 4, str(found)
+
+
+async def test_large_ones_of_many_nodes_are_looked_at_one_after_the_other() -> None:
+    """The interpreter runs one thread at a time, and who answers the others had to wait for all of them."""
+    checks = payloads.Checks()
+    waiting = {asyncio.create_task(checks.check(NODE._replace(node=str(number)), LARGE)) for number in range(4)}
+    at_once: set[int] = set()
+    while waiting:
+        _, waiting = await asyncio.wait(waiting, timeout=0.001)
+        at_once.add(sum(thread.name == "payload" for thread in threading.enumerate()))
+    assert max(at_once) == 1
 
 
 async def test_what_is_asked_of_a_node_after_a_large_one_stays_after_it() -> None:

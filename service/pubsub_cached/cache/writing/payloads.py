@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import xml.etree.ElementTree as ET
 from typing import Any
@@ -37,11 +38,16 @@ class Checks:
 
     def __init__(self) -> None:
         self._turnstile = Turnstile(1)
+        # The interpreter runs one thread at a time: the loop would have its turn after as many as there are.
+        self._large = asyncio.Lock()
 
     async def check(self, address: Address, text: str) -> str:
         """As the function, of what is to be published to a node."""
         async with self._turnstile.pass_(address, urgent=False):
-            return check(text) if len(text) < LARGE else await in_thread(functools.partial(check, text), "payload")
+            if len(text) < LARGE:
+                return check(text)
+            async with self._large:
+                return await in_thread(functools.partial(check, text), "payload")
 
     async def checked(self, address: Address) -> None:
         """Wait until everything that was given for a node so far was looked at."""
