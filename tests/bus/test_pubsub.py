@@ -121,6 +121,17 @@ async def test_what_is_written_behind_a_large_item_comes_to_the_service_behind_i
     assert [(item.id, item.payload) for item in world.services[SERVICE].items("own")] == [("stays", small)]
 
 
+@pytest.mark.parametrize("member", ["Subscribe", "GetNodeConfig"])
+async def test_a_node_that_a_large_item_makes_is_there_for_what_is_asked_of_it_behind_that(
+    client: bus.Frontend, member: str
+) -> None:
+    large, node = f"<x xmlns='urn:x'>{'<y/>' * 10_000}</x>", ("", "", "made")
+    await asyncio.gather(
+        call(client, "Publish", "sssssa{sv}", *node, "x", large, {}),
+        call(client, member, "sssa{sv}", *node, {}),
+    )
+
+
 async def test_publish_options_come_in_the_types_that_bindings_send(client: bus.Frontend, world: World) -> None:
     options = {
         "pubsub#access_model": Variant("s", "open"),

@@ -87,11 +87,13 @@ class PubSub(Served):
 
     async def Subscribe(self, account: str, service: str, node: str, options: Mapping[str, Variant]) -> str:
         given = SUBSCRIBE.read(options)
-        return await self.house.subscribing.subscribe(self._address(account, service, node), given["fields"])
+        address = await self._in_turn(self._address(account, service, node))
+        return await self.house.subscribing.subscribe(address, given["fields"])
 
     async def Unsubscribe(self, account: str, service: str, node: str, options: Mapping[str, Variant]) -> None:
         given = UNSUBSCRIBE.read(options)
-        await self.house.subscribing.unsubscribe(self._address(account, service, node), given.get("subid", ""))
+        address = await self._in_turn(self._address(account, service, node))
+        await self.house.subscribing.unsubscribe(address, given.get("subid", ""))
 
     async def ListSubscriptions(
         self, account: str, service: str, options: Mapping[str, Variant]
@@ -123,7 +125,8 @@ class PubSub(Served):
         self, account: str, service: str, node: str, options: Mapping[str, Variant]
     ) -> dict[str, Variant]:
         GET_NODE_CONFIG.read(options)
-        return fields.variants(await self.house.writing.configuration(self._address(account, service, node)))
+        address = await self._in_turn(self._address(account, service, node))
+        return fields.variants(await self.house.writing.configuration(address))
 
     async def ConfigureNode(self, account: str, service: str, node: str, config: Mapping[str, Variant]) -> None:
         given = CONFIGURE_NODE.read(config)
@@ -142,7 +145,7 @@ class PubSub(Served):
         return self.visible is None or not self.house.privacy.private(address._replace(node=node))
 
     async def _in_turn(self, address: Address) -> Address:
-        """A node that is to be changed, once all that is to be published to it before was asked for."""
+        """A node of which something is asked, once all that is to be published to it before was asked for."""
         await self.house.payloads.checked(address)
         return address
 
