@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -88,3 +90,27 @@ async def test_one_that_gives_up_leaves_its_place_to_the_next(crowd: Crowd) -> N
     await crowd.enter("e")
     await crowd.enter("f")
     assert crowd.inside == ["e", "f"]
+
+
+async def test_nothing_is_kept_of_a_gate_that_nobody_is_at_any_more() -> None:
+    class Key:
+        """Something that can be looked after."""
+
+    turnstile, key, out = Turnstile(1), Key(), asyncio.Event()
+
+    async def visit(key: Key) -> None:
+        async with turnstile.pass_(key, urgent=False):
+            await out.wait()
+        # It gives up in the same moment in which it is given its place.
+        visits[1].cancel()
+
+    visits = [asyncio.create_task(visit(key)) for _ in range(2)]
+    await asyncio.sleep(0)
+    out.set()
+    await asyncio.wait(visits)
+    assert visits[1].cancelled()
+    kept = weakref.ref(key)
+    visits.clear()
+    del key
+    gc.collect()
+    assert kept() is None

@@ -50,7 +50,7 @@ class Turnstile:
         """Hold a place of ``key``; the urgent pass before those that wait without haste."""
         gate = self._gates.setdefault(key, _Gate())
         if gate.inside >= self._at_once:
-            await self._wait(gate, urgent, ticket or Ticket())
+            await self._wait(key, gate, urgent, ticket or Ticket())
         else:
             gate.inside += 1
         try:
@@ -58,7 +58,7 @@ class Turnstile:
         finally:
             self._leave(key, gate)
 
-    async def _wait(self, gate: _Gate, urgent: bool, ticket: Ticket) -> None:
+    async def _wait(self, key: Hashable, gate: _Gate, urgent: bool, ticket: Ticket) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._line_up(gate, turn, urgent)
         try:
@@ -67,7 +67,7 @@ class Turnstile:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 # The place was given in the same moment: pass it on.
-                self._next(gate)
+                self._leave(key, gate)
             raise
 
     def _line_up(self, gate: _Gate, turn: asyncio.Future[None], urgent: bool) -> None:
