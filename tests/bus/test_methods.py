@@ -40,6 +40,24 @@ async def test_a_list_of_other_variants_is_no_list_of_strings(sample: Sample, cl
     assert (await client.error("Texts", "av", [Variant("s", "a")]))[0] == INVALID
 
 
+@pytest.mark.parametrize(("kind", "number"), [("i", 2), ("x", 3), ("t", 2), ("y", 2), ("n", 0), ("d", 2.0)])
+async def test_a_number_may_come_in_any_type_that_holds_it(
+    sample: Sample, client: Client, kind: str, number: float
+) -> None:
+    """Some bindings of Qt have one for all of them."""
+    assert await client.call("Texts", f"as{kind}", ["a"], number) == [["a" * int(number)]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [("i", -1), ("x", 2**32), ("d", 1.5), ("d", float("inf")), ("d", float("nan")), ("b", True), ("s", "2")],
+)
+async def test_what_is_no_such_number_is_refused(sample: Sample, client: Client, kind: str, number: object) -> None:
+    name, text = await client.error("Texts", f"as{kind}", ["a"], number)
+    assert name == INVALID
+    assert f"'asu', not 'as{kind}'" in text
+
+
 async def test_rows_are_sent_as_records(sample: Sample, client: Client) -> None:
     (rows,) = await client.call("Rows", "uu", 2, 3)
     assert [{key: value.value for key, value in row.items()} for row in rows] == [

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..bus import Variant
+from ..bus import INTEGERS, Variant
 from ..errors import InvalidArgs
 from ..xmpp.port import FormField
-from .options import INTEGERS, Option, Table, listed
+from .options import Option, Table, listed
 
 PUBSUB = "pubsub#"
 

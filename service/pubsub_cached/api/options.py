@@ -11,12 +11,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..bus import Variant
+from ..bus import INTEGERS, Variant
 from ..config import is_host, unreadable
 from ..errors import InvalidArgs, InvalidJid
 from ..jid import normalise
-
-INTEGERS = frozenset("ynqiuxt")
 
 UINT16 = 2**16 - 1
 UINT32 = 2**32 - 1

@@ -8,9 +8,10 @@ from .marshalling import Record, Records, Written
 from .matches import Match, Signal, Subscription
 from .owners import Owners
 from .tree import Tree
-from .values import Variant
+from .values import INTEGERS, Variant
 
 __all__ = [
+    "INTEGERS",
     "UNSANDBOXED",
     "Connection",
     "Interface",

@@ -13,7 +13,7 @@ from .errors import UnknownInterface, UnknownMethod
 from .interface import Handler
 from .objects import Object, Objects
 from .standard import PREFIX, Standard
-from .values import with_texts
+from .values import fitted
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +39,13 @@ class Methods:
         if handler is None:
             handler = self._search(call)
         if call.signature != handler.method.signature:
-            fitted = with_texts(call.body, call.signature, handler.method.signature)
-            if fitted is None:
+            body = fitted(call.body, call.signature, handler.method.signature)
+            if body is None:
                 raise InvalidArgs(
                     f"{call.member} takes arguments of the signature '{handler.method.signature}', "
                     f"not '{call.signature}'."
                 )
-            call.body = fitted
+            call.body = body
         if not handler.sandboxed and sandboxed():
             raise self._denied(call)
         return handler

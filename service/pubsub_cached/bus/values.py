@@ -10,30 +10,36 @@ from dbus_fast.signature import SignatureTree, SignatureType, Variant, get_signa
 from ..object_path import is_object_path
 from .marshalling import Record, Records, Written
 
-__all__ = ["Check", "SignatureTree", "Variant", "check_for", "signature_tree", "with_texts"]
+__all__ = ["INTEGERS", "Check", "SignatureTree", "Variant", "check_for", "fitted", "signature_tree"]
 
 signature_tree = get_signature_tree
 
 Check = Callable[[Any], object]
 
+INTEGERS = frozenset("ynqiuxt")
+# Of the types that arguments have.
+_MOST = {"u": 2**32 - 1, "t": 2**64 - 1}
 
-def with_texts(body: Sequence[Any], given: str, wanted: str) -> list[Any] | None:
-    """Arguments of the signature ``given`` as ``wanted`` ones, where they differ in lists of strings alone, else None.
 
-    Bindings of Qt send a list as ``av`` unless they are told its type.
+def fitted(body: Sequence[Any], given: str, wanted: str) -> list[Any] | None:
+    """Arguments of the signature ``given`` as ``wanted`` ones, where only bindings of Qt made them differ, else None.
+
+    These send a list as ``av`` unless they are told its type, and some have one type for all numbers.
     """
     gets, wants = ([kind.signature for kind in get_signature_tree(types).types] for types in (given, wanted))
     if len(gets) != len(wants):
         return None
-    fitted: list[Any] = []
+    found: list[Any] = []
     for value, get, want in zip(body, gets, wants, strict=True):
         if get == want:
-            fitted.append(value)
+            found.append(value)
         elif (get, want) == ("av", "as") and all(one.signature == "s" for one in value):
-            fitted.append([one.value for one in value])
+            found.append([one.value for one in value])
+        elif want in _MOST and (get in INTEGERS or (get == "d" and value.is_integer())) and 0 <= value <= _MOST[want]:
+            found.append(int(value))
         else:
             return None
-    return fitted
+    return found
 
 
 def check_path(value: object) -> None:
