@@ -81,6 +81,18 @@ async def test_what_a_proof_of_access_shows_is_looked_into(cached: Make, profile
     assert await cache.ids(PUBSUB, MICROBLOG) == [item.id for item in reversed(world.services[PUBSUB].items(MICROBLOG))]
 
 
+async def test_who_gives_up_a_read_that_shows_it_leaves_nothing_stale(cached: Make) -> None:
+    cache, service = await followed(cached)
+    service.expire_items(MICROBLOG, "i1")
+    reading = asyncio.create_task(network(cache))
+    cache.house.changes.on_node.append(lambda *_: reading.cancel())
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    await cache.idle()
+    assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["i2", "i0"]
+    assert await freshness(cache) == "live"
+
+
 @PROFILES
 async def test_what_a_read_shows_to_be_other_is_other(cached: Make, profile: Profile) -> None:
     cache, service = await followed(cached, profile=profile)

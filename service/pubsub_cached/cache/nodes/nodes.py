@@ -97,11 +97,19 @@ class Nodes:
         decided = await self._changes.after(written, self.told)
         return decided[1] if decided is not None else None
 
-    async def suspect(self, address: Address, choose: Choose) -> None:
-        """As ``decide``, of what readers are to believe at once, and for as long as it can't be written down."""
+    async def suspect(self, address: Address, choose: Choose, then: Callable[[], object]) -> None:
+        """As ``decide``, of what readers are to believe at once, and for as long as it can't be written down.
+
+        then: called once it is, even if nobody waits for it any more.
+        """
+
+        def tell(written: Written) -> None:
+            self.told(written)
+            then()
+
         written = self._store.write(transitions.decide, address, choose)
         self.suspected.until(address, written)
-        await self._changes.after(written, self.told)
+        await self._changes.after(written, tell)
 
     def tell(self, before: NodeRow | None, after: NodeRow) -> None:
         """The signal that the change of a row owes, or its making."""

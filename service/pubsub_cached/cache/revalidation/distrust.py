@@ -79,8 +79,8 @@ class Distrust:
             # A refusal, or that the node is gone, which could not be written down itself.
             reason = UNPROVED
         self._sync.disturbed(address)
-        await self._nodes.suspect(address, functools.partial(_doubtful, reason=reason))
-        self._sync.in_background(address)
+        doubtful = functools.partial(_doubtful, reason=reason)
+        await self._nodes.suspect(address, doubtful, functools.partial(self._sync.in_background, address))
 
     async def _bounced(self, account: str, event: BounceEvent) -> None:
         entries = await self._store.read(schedule.at_service, account, event.service, KEPT)
