@@ -267,6 +267,19 @@ async def test_a_node_that_the_service_says_to_be_absent_is_looked_at(
     assert sorted(cache.removed()) == ["i0", "i1"]
 
 
+async def test_a_configuration_that_is_not_answered_says_nothing_of_the_node(cached: Make) -> None:
+    cache, service = await owned(cached, World())
+    service.hold()
+    asking = asyncio.create_task(cache.house.writing.configuration(BLOG))
+    await service.holding(1)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    service.release()
+    await cache.idle()
+    assert not cache.signals("stale")
+
+
 class TestNodes:
     @PROFILES
     async def test_a_deleted_node_is_gone_at_once(self, cached: Make, profile: Profile) -> None:
