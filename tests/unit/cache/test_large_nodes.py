@@ -9,6 +9,7 @@ import pytest
 from dbus_fast import Message, MessageType
 
 from pubsub_cached.address import Address
+from pubsub_cached.cache.options import NodesFilter
 from pubsub_cached.store.accounts import nodes, schedule
 from pubsub_cached.store.items.outline import outline
 from pubsub_cached.store.rows import StoredItem
@@ -124,3 +125,16 @@ async def test_a_reset_of_many_nodes_keeps_nobody_waiting(cached: Make) -> None:
         assert told == ["updated", "removed"] * NODES
     assert found.longest[0].seconds < found.total / 8, str(found)
     assert await cache.store.read(schedule.subscribed) == []
+
+
+@pytest.mark.sqlite
+async def test_a_list_of_nodes_of_which_many_are_in_another_state_keeps_nobody_waiting(cached: Make) -> None:
+    """The database could not take it; nothing of the first pages is shown."""
+    cache = await many(cached)
+    for number in range(NODES // 4):
+        cache.house.nodes.suspected.add(ADDRESS._replace(node=f"blog-{number}"))
+    with watched() as found:
+        listing = asyncio.create_task(cache.house.node_reads.listing(NodesFilter(state="live", limit=100)))
+        listed, _ = await listing
+    assert listed[0]["node"] == f"blog-{NODES // 4}"
+    assert found.longest[0].seconds < found.total / 4, str(found)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from ... import errors, jid
 from ...address import Address
+from ...pace import Pace
 from ...records import NodeRecord
 from ...store.accounts import nodes as node_store
 from ...store.items import changes as change_store
@@ -40,9 +41,11 @@ class NodeReads:
 
     async def listing(self, chosen: NodesFilter) -> tuple[list[NodeRecord], str]:
         """Nodes in a stable order, and a cursor, "" at the end. Raises InvalidCursor, InvalidJid."""
+        pace = Pace()
         found, cursor = await self._page(chosen)
         while cursor and not found:
             # Whoever sees an empty page may take it for the end.
+            await pace.kept()
             found, cursor = await self._page(replace(chosen, cursor=cursor))
         return found, cursor
 
