@@ -43,6 +43,8 @@ class Job:
         self.on_finished: list[Callable[[Job], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._settled = False
+        self._outlives = False
+        self._stays = False
         self._finished = asyncio.Event()
 
     @property
@@ -66,17 +68,23 @@ class Job:
         if self._task is not None and not self.finished and not self._settled:
             self._task.cancel()
 
+    def stop(self) -> None:
+        """The daemon ends: end the work, which is not over where it goes on at the next start."""
+        self._stays = self._outlives
+        self.cancel()
+
     async def wait(self) -> str:
         """The closing message; raises the error the work ended with."""
         await self._finished.wait()
-        if self.state == "cancelled":
-            raise errors.Cancelled(self.error_message)
+        if self.state == "done":
+            return self.message
         if self.state == "failed":
             raise JobFailed(self.error, self.error_message)
-        return self.message
+        raise errors.Cancelled(self.error_message or f"The {self.kind} goes on when the daemon is started again.")
 
     def start(self, work: Work, *, queued: bool = False) -> None:
-        """Begin the work on the running loop; ``queued`` until it calls ``begin`` itself."""
+        """Begin the work on the running loop; ``queued`` until it calls ``begin`` itself, and then over restarts."""
+        self._outlives = queued
         self._task = asyncio.create_task(self._run(work, queued), name=f"{self.kind} {self.path}")
         self._task.add_done_callback(self._never_begun)
 
@@ -92,7 +100,7 @@ class Job:
         try:
             message = await work(self)
         except asyncio.CancelledError:
-            self._end("cancelled", errors.Cancelled(f"The {self.kind} was cancelled."))
+            self._given_up()
         except errors.Cancelled as error:
             self._end("cancelled", error)
         except errors.PubSubCachedError as error:
@@ -106,6 +114,12 @@ class Job:
     def _never_begun(self, task: asyncio.Task[None]) -> None:
         """A task that is cancelled before its first step runs nothing at all."""
         if task.cancelled() and not self.finished:
+            self._given_up()
+
+    def _given_up(self) -> None:
+        if self._stays:
+            self._finished.set()
+        else:
             self._end("cancelled", errors.Cancelled(f"The {self.kind} was cancelled."))
 
     def _end(self, state: JobState, error: errors.PubSubCachedError | None, message: str | None = None) -> None:
@@ -175,10 +189,10 @@ class Jobs:
             callback(job)
 
     async def close(self) -> None:
-        """Cancel what runs and wait until it has ended."""
+        """Stop what runs and wait until it has ended."""
         running = [job for job in self._jobs.values() if not job.finished]
         for job in running:
-            job.cancel()
+            job.stop()
         for job in running:
             await job._finished.wait()
 

@@ -230,6 +230,22 @@ async def test_what_waits_survives_a_restart(scene: Scene) -> None:
     assert scene.sent() == 1
 
 
+@pytest.mark.parametrize("begun", [True, False])
+async def test_that_the_daemon_stops_is_no_end_of_what_waits(scene: Scene, begun: bool) -> None:
+    await scene.publish(token="mine")
+    if begun:
+        await scene.settled()
+    (job,) = scene.jobs
+    told: list[str] = []
+    job.on_finished.append(lambda job: told.append(job.state))
+    job.on_change.append(lambda: told.append(job.state))
+    await scene.cache.restart(online=False)
+    assert told == []
+    assert (job.state, job.error) == ("queued", "")
+    with pytest.raises(errors.Cancelled, match="goes on"):
+        await job.wait()
+
+
 async def test_everything_of_a_node_is_sent_in_order(scene: Scene) -> None:
     ids = [await scene.publish(text=str(number)) for number in range(12)]
     await scene.restore()
