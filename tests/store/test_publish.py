@@ -106,7 +106,7 @@ def test_an_item_that_was_never_seen_with_a_payload_is_stored_and_filled_later(d
 def test_content_too_large_to_keep_replaces_what_is_out_of_date(db: Database) -> None:
     node = db.node()
     db.write(publish, node.id, [item("a")])
-    large = StoredItem("a", withheld=digest("<entry>much</entry>", ""))
+    large = StoredItem("a", hash=digest("<entry>much</entry>", ""))
     assert db.write(publish, node.id, [large]).changed == ["a"]
     assert contents(db, node) == {"a": ""}
     assert not db.write(publish, node.id, [large])

@@ -90,8 +90,9 @@ class StoredItem(msgspec.Struct, frozen=True):
     """An item to write.
 
     payload: XML, or "" when the content is unknown: it then never replaces what is stored.
-    data: the parser's JSON object as text, or None. withheld: for content too large to keep, its
-    ``digest``; with it an empty payload does replace what is stored, for that is out of date.
+    data: the parser's JSON object as text, or None. hash: the ``digest`` of its content, "" while that is unknown.
+    It is given for content too large to keep: with it an empty payload does replace what is stored, for that is out of
+    date.
     deferred: it is parsed later, or was not to the end, so what was made of the same content stays.
     """
 
@@ -103,8 +104,13 @@ class StoredItem(msgspec.Struct, frozen=True):
     type: str = ""
     subtype: str = ""
     errors: tuple[str, ...] = ()
-    withheld: str = ""
+    hash: str = ""
     deferred: bool = False
+
+    def __post_init__(self) -> None:
+        # What a service has is compared in one go, while nothing else may happen; items are made in turns.
+        if self.payload:
+            msgspec.structs.force_setattr(self, "hash", digest(self.payload, self.publisher))
 
 
 class Delta(msgspec.Struct, frozen=True):
@@ -189,10 +195,3 @@ class NodesQuery(NodesWanted, frozen=True, kw_only=True):
 def digest(payload: str, publisher: str) -> str:
     """Tells contents of items apart: 16 bytes of BLAKE2b over payload and publisher, in hexadecimal."""
     return blake2b(f"{publisher}\0{payload}".encode(errors="surrogatepass"), digest_size=16).hexdigest()
-
-
-def content(item: StoredItem) -> str:
-    """The digest of an item's content, "" while that is unknown."""
-    if item.withheld:
-        return item.withheld
-    return digest(item.payload, item.publisher) if item.payload else ""

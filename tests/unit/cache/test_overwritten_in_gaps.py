@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pubsub_cached.cache.nodes.facts import learnt
 from pubsub_cached.store.items.outline import Line, Outline
-from pubsub_cached.store.rows import StoredItem, content
+from pubsub_cached.store.rows import StoredItem
 
 FEW, MANY = 1_000, 8_000
 
@@ -17,7 +17,7 @@ FEW, MANY = 1_000, 8_000
 def gap(created: list[int], order: list[int], overwritten: set[int]) -> tuple[Outline, list[StoredItem]]:
     """A copy whose items were made so, and what the service has now, in its order."""
     after = [StoredItem(str(number), payload=f"<a n='{number in overwritten}'/>") for number in order]
-    as_it_was = content(StoredItem("0", payload="<a n='False'/>"))
+    as_it_was = StoredItem("0", payload="<a n='False'/>").hash
     lines = tuple(Line(str(number), as_it_was, made) for number, made in enumerate(created))
     return Outline(lines, 0), after
 

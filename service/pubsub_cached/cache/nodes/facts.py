@@ -19,7 +19,7 @@ from ...address import Address
 from ...store.accounts import services
 from ...store.accounts.services import Observed, Paging
 from ...store.items.outline import Outline
-from ...store.rows import StoredItem, content
+from ...store.rows import StoredItem
 from ...store.store import Store
 
 log = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ def learnt(before: Outline, after: Sequence[StoredItem], touched: Collection[str
     An item is a witness that stayed as it was, and was both published and made after the overwritten one.
     """
     places = {item.id: number for number, item in enumerate(after)}
-    contents = {item.id: content(item) for item in after}
+    contents = {item.id: item.hash for item in after}
     there = [line for line in before.lines if line.id in places and line.id not in touched and line.hash]
     verdict: bool | None = None
     witnesses = _Witnesses()

@@ -96,7 +96,7 @@ class Parsing:
                 namespace=item.namespace,
                 publisher=publisher,
                 errors=(f"The payload is larger than {self._payload_limit} bytes and was not stored.",),
-                withheld=digest(item.payload, publisher),
+                hash=digest(item.payload, publisher),
             )
         context = ItemContext(address, item.id, item.payload, item.namespace, publisher, type, subtype)
         made = stored(context, await self.parsed(analyser, context))

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from ...store.accounts import nodes as node_store
 from ...store.items.outline import digests
-from ...store.rows import NodeRow, StoredItem, content
+from ...store.rows import NodeRow, StoredItem
 from ..policy import servable
 from .service_reads import ServicePage
 
@@ -40,7 +40,7 @@ def contradicts(
     given = {item.id for item in items}
     newest = {page.newest.id} if page.newest is not None and page.newest.id else set()
     stored = digests(conn, row.id, given.union(newest, ids or ()))
-    if any(_differs(stored.get(item.id, ""), content(item)) for item in items):
+    if any(_differs(stored.get(item.id, ""), item.hash) for item in items):
         return True
     if ids is not None and not page.more and not stored.keys() <= given:
         return True

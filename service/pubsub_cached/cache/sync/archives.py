@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from ... import errors
 from ...address import Address
-from ...store.rows import StoredItem, content
+from ...store.rows import StoredItem
 from ...xmpp.port import MAM, Item, Rsm, Session
 from ..nodes.facts import Facts
 
@@ -71,7 +71,7 @@ class Archives:
         await caught_up()
         if touched:
             return
-        same = [(item.id, content(item)) for item in found] == [(item.id, content(item)) for item in newest]
+        same = [(item.id, item.hash) for item in found] == [(item.id, item.hash) for item in newest]
         self._facts.archive(address, same and list(page.ids) == [item.id for item in found])
 
     async def _announces(self, session: Session, address: Address) -> bool:

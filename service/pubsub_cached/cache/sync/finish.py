@@ -7,7 +7,7 @@ from typing import Any
 from ...store.accounts import nodes as node_store
 from ...store.items import items as item_store
 from ...store.items.outline import Line, Outline, confirm
-from ...store.rows import KEPT, Delta, NodeRow, content
+from ...store.rows import KEPT, Delta, NodeRow, StoredItem
 from ...store.transaction import Transaction
 from ..nodes.item_expire import hasten
 from .rungs import Found
@@ -23,12 +23,12 @@ def as_it_was(before: Outline, found: Found) -> bool:
     return (
         len(newest) == len(found.newest)
         and all(line.id == id_ for line, id_ in zip(before.lines, found.older, strict=False))
-        and all(_same(line, item.id, content(item)) for line, item in zip(newest, found.newest, strict=True))
+        and all(_same(line, item) for line, item in zip(newest, found.newest, strict=True))
     )
 
 
-def _same(line: Line, id_: str, hash_: str) -> bool:
-    return line.id == id_ and line.hash == hash_
+def _same(line: Line, item: StoredItem) -> bool:
+    return line.id == item.id and line.hash == item.hash
 
 
 def finish(

@@ -15,7 +15,7 @@ import msgspec
 from ... import errors
 from ...address import Address
 from ...store.items.outline import Outline
-from ...store.rows import StoredItem, content
+from ...store.rows import StoredItem
 from ...xmpp.port import DiscoItem, Item, ItemsPage, Rsm, Session
 from ..nodes.facts import Facts
 from .fetch import ITEM_OVERHEAD, PAGE_AT_MOST, REPLY_BUDGET, oldest_first, unique
@@ -260,7 +260,7 @@ class Rungs:
         unmoved = 0
         for item in newest:
             place = places.get(item.id)
-            if place is None or place <= last or item.id in self._touched or content(item) != lines[place].hash:
+            if place is None or place <= last or item.id in self._touched or item.hash != lines[place].hash:
                 break
             last = place
             unmoved += 1

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 from .. import dialect
 from ..accounts import nodes
 from ..models import Item, Tombstone
-from ..rows import Delta, NodeRow, StoredItem, content
+from ..rows import Delta, NodeRow, StoredItem
 from ..statement import Prepared, Several
 from ..text import text_of
 from ..transaction import Transaction
@@ -107,7 +107,7 @@ def last_of_each(items: Sequence[StoredItem]) -> list[StoredItem]:
 
 def published_again(row: Held, item: StoredItem | None) -> bool:
     """Whether a row's item has another content than it had; what was not known was not another."""
-    return item is not None and row.hash != "" and content(item) not in ("", row.hash)
+    return item is not None and row.hash != "" and item.hash not in ("", row.hash)
 
 
 class Batch:
@@ -136,18 +136,18 @@ class Batch:
         """
         if before is None:
             self._insert(item, created, modified)
-        elif not item.payload and not item.withheld:
+        elif not item.hash:
             self.move(before, created, modified)
-        elif (hash_ := content(item)) != before.hash:
+        elif item.hash != before.hash:
             self._updated.append(
-                self._values(item, hash_, created, modified)
+                self._values(item, created, modified)
                 | {"row": before.id, "modified_at": self._tx.now, "payload": item.payload}
             )
         elif item.deferred:
             self.move(before, created, modified)
         elif _parsed(item) != (before.namespace, before.type, before.subtype, before.errors, before.data):
             self._reparsed.append(
-                self._values(item, hash_, created, modified) | {"row": before.id, "modified_at": before.modified_at}
+                self._values(item, created, modified) | {"row": before.id, "modified_at": before.modified_at}
             )
         else:
             self.move(before, created, modified)
@@ -202,7 +202,7 @@ class Batch:
     def _insert(self, item: StoredItem, created: int, modified: int) -> None:
         now = self._tx.now
         self._new.append(
-            self._values(item, content(item), created, modified)
+            self._values(item, created, modified)
             | {
                 "node_id": self.node.id,
                 "payload": item.payload,
@@ -211,7 +211,7 @@ class Batch:
             }
         )
 
-    def _values(self, item: StoredItem, hash_: str, created: int, modified: int) -> dict[str, Any]:
+    def _values(self, item: StoredItem, created: int, modified: int) -> dict[str, Any]:
         self._changed.append(item.id)
         self._touched.append(item.id)
         namespace, type_, subtype, errors, data = _parsed(item)
@@ -220,7 +220,7 @@ class Batch:
             "revision": self._tx.next_revision(),
             "created": created,
             "modified": modified,
-            "hash": hash_,
+            "hash": item.hash,
             "namespace": namespace,
             "publisher": item.publisher,
             "type": type_,
