@@ -224,7 +224,8 @@ class Reanalysis:
                 return 0
             # What was parsed before this, and is not committed yet, is among them.
             await self._store.write(lambda tx: None)
-            rows = await self._store.read(stored_items.of_node, row.id, created_before, modified_before)
+            # What says whether there is content is the content.
+            rows = await self._store.read_all(stored_items.of_node, row.id, created_before, modified_before)
             by = self._parsing.by(row)
             count, suspended = await self._parse_rows(row, rows)
             whole = created_before is None and modified_before is None
