@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
 import pytest
 
 from pubsub_cached import errors
@@ -14,7 +13,7 @@ from pubsub_cached.cache.upkeep.removal import GRACE
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import BLOG, MICROBLOG, PUBSUB, followed, purge, reaching, writer_busy
+from .blog import BLOG, MICROBLOG, PUBSUB, followed, freshness, local, purge, reaching, writer_busy
 
 FEED = "urn:xmpp:pubsub-social-feed:1"
 OTHER = f"{MICROBLOG}/other"
@@ -67,10 +66,46 @@ async def test_reset_forgets_all_nodes_and_no_account(cached: Make) -> None:
 
 async def test_a_reset_that_is_cancelled_once_all_is_gone_is_done(cached: Make) -> None:
     cache, _ = await followed(cached)
-    cache.house.changes.on_node.append(lambda *_: job.cancel())
+    cache.house.changes.on_node.append(lambda _, change: job.cancel() if change == "updated" else None)
     job = cache.house.removal.reset()
     assert await job.wait() == "1 nodes were forgotten."
-    assert cache.signals() == [(BLOG, "updated"), (BLOG, "removed")]
+    assert cache.signals() == [(BLOG, "stale"), (BLOG, "updated"), (BLOG, "removed")]
+
+
+@pytest.mark.parametrize("syncing", [False, True], ids=["", "while it is fetched"])
+@pytest.mark.parametrize("how", ["reset", "purge"])
+async def test_a_node_that_stays_after_all_is_not_called_live_without_its_subscription(
+    cached: Make, how: str, syncing: bool
+) -> None:
+    cache, service = await followed(cached)
+    service.create_node(OTHER, node_type=MICROBLOG)
+    service.publish(OTHER, "1", ENTRY.format(1))
+    await cache.keep(PUBSUB, OTHER)
+    service.hold()
+    if syncing:
+        cache.house.sync.job(BLOG, full=True)
+        await reaching(service, "get_items")
+    removal, chosen = cache.house.removal, PurgeFilter(nodes=(MICROBLOG, OTHER), created_before=1, forget=True)
+    job = removal.reset() if how == "reset" else removal.purge(chosen)
+    while not any(request.kind == "unsubscribe" for request in service.held):
+        await cache.world.settle()
+    if how == "reset":
+        # Only the last removes any.
+        service.release(1, request="unsubscribe")
+        await cache.world.settle()
+    job.cancel()
+    with pytest.raises(errors.Cancelled):
+        await job.wait()
+    service.release()
+    await cache.idle()
+    service.publish(MICROBLOG, "later", ENTRY.format("later"))
+    await cache.idle()
+    assert (await freshness(cache) == "live") is ("later" in await local(cache))
+    cache.clock.advance(seconds=61)
+    cache.house.revalidation.wake()
+    await cache.idle()
+    assert await freshness(cache) == "live"
+    assert "later" in await local(cache)
 
 
 async def test_what_two_purges_forget_is_told_as_removed_once(cached: Make) -> None:
@@ -78,11 +113,11 @@ async def test_what_two_purges_forget_is_told_as_removed_once(cached: Make) -> N
     cache, _ = await followed(cached)
     row = await cache.house.nodes.find(BLOG)
     assert row is not None
-    cache.house.privacy.note(msgspec.structs.replace(row, analyser="bookmarks"))
+    await cache.house.nodes.update(row, analyser="bookmarks")
     private: list[bool] = []
     cache.house.changes.on_node.append(lambda address, _: private.append(cache.house.privacy.known(address)))
     await asyncio.gather(purge(cache, forget=True), purge(cache, forget=True))
-    assert [change for _, change in cache.signals() if change != "updated"] == ["removed"]
+    assert [change for _, change in cache.signals() if change != "updated"] == ["stale", "removed"]
     assert all(private)
 
 

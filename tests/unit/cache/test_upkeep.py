@@ -74,6 +74,31 @@ async def test_vanished_subscriptions_are_made_again_and_events_flow(cache: Any,
     assert await checked(cache) == "Nothing is wrong."
 
 
+async def test_where_a_check_is_cancelled_no_node_is_called_live_without_its_subscription(
+    cache: Any, world: World
+) -> None:
+    service = world.services[SERVICE]
+    for node in ("blog", "other"):
+        service.drop_subscription(node, ALICE)
+        service.publish(node, "missed", ENTRY.format("missed"))
+    service.hold()
+    checking = cache.house.upkeep.check()
+    await reaching(service, "subscriptions")
+    service.release(1)
+    await service.holding(1)
+    checking.cancel()
+    with pytest.raises(errors.Cancelled):
+        await checking.wait()
+    for node in ("blog", "other"):
+        assert (await cache.node(SERVICE, node))["state"] == "stale"
+    service.release()
+    cache.house.revalidation.wake()
+    await cache.idle()
+    for node in ("blog", "other"):
+        assert (await cache.node(SERVICE, node))["state"] == "live"
+        assert "missed" in await cache.ids(SERVICE, node, policy="cache")
+
+
 async def test_subscription_that_can_t_be_made_again_is_said(cache: Any, world: World) -> None:
     world.services[SERVICE].configure("other", access_model="whitelist")
 

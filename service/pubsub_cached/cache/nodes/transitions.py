@@ -40,6 +40,11 @@ def still(node: NodeRow, reason: str) -> str:
     return UNPROVED if node.reason == UNPROVED else reason
 
 
+def untold(node: NodeRow, next_sync: int) -> Columns:
+    """What becomes of a node whose subscription has ended: nothing is told of it any more."""
+    return {"state": "stale", "reason": "subscription", "next_sync": next_sync} if node.state == "live" else {}
+
+
 def is_followed_in_vain(node: NodeRow) -> bool:
     """Whether nobody keeps the node, and the daemon has a subscription that it made."""
     return node.own_subscription and node.state in LET_GO

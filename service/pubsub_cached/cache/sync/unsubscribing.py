@@ -19,6 +19,7 @@ from ...store.store import Store
 from ...tasks import TasksByKey, end
 from ..jitter import Jitter
 from ..nodes.nodes import Nodes, retry_at
+from ..nodes.transitions import untold
 from .sync import Sync
 from .turnstile import Turnstile
 
@@ -88,6 +89,10 @@ class Unsubscribing:
         """
         self._forget(row.address)
         if row.own_subscription:
+            again = retry_at(self._clock(), 1, self._jitter)
+            # Should the row stay after all; and a synchronisation under way took the subscription for granted.
+            await self._nodes.decide(row.address, lambda now: untold(now, again))
+            self._sync.disturbed(row.address)
             await self._ask(row.address, row.subid, claims)
 
     def _forget(self, address: Address) -> None:

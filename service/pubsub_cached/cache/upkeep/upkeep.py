@@ -26,7 +26,7 @@ from ..accounts.accounts import Accounts
 from ..changes import Changes
 from ..jobs import Job, Jobs
 from ..nodes.nodes import Nodes
-from ..nodes.transitions import UNSUBSCRIBED
+from ..nodes.transitions import UNSUBSCRIBED, untold
 from ..sync.subscriptions import LISTING_TIMEOUT
 from ..sync.sync import Sync
 
@@ -54,6 +54,7 @@ class Upkeep:
         self._sync = sync
         self._changes = changes
         self._jobs = jobs
+        self._clock = clock
         self._started = clock()
 
     async def statistics(self) -> dict[str, Any]:
@@ -159,7 +160,8 @@ class Upkeep:
         # All of them at once, for one may be subscribed to again while another is synchronised.
         # Whoever synchronises one may have made it again since, and is joined below.
         ended = [entry.id for entry in vanished if not self._sync.running(entry.address)]
-        for written in await self._store.write(_unsubscribe, ended):
+        unsubscribed = await self._store.write(_unsubscribe, ended, self._clock())
+        for written in unsubscribed:
             self._nodes.told(written)
         failed = 0
         for entry in vanished:
@@ -173,10 +175,10 @@ class Upkeep:
         return [_vanished(service, len(vanished), failed)] if vanished else []
 
 
-def _unsubscribe(tx: Transaction, node_ids: Sequence[int]) -> list[tuple[NodeRow, NodeRow]]:
+def _unsubscribe(tx: Transaction, node_ids: Sequence[int], now: int) -> list[tuple[NodeRow, NodeRow]]:
     """Nodes whose subscription ended without a word; their rows before and after."""
     rows = [row for id_ in node_ids if (row := node_store.by_id(tx.connection, id_)) is not None]
-    return [(row, node_store.update(tx, row.id, **UNSUBSCRIBED)) for row in rows]
+    return [(row, node_store.update(tx, row.id, **UNSUBSCRIBED, **untold(row, now))) for row in rows]
 
 
 async def _listed(session: Session, service: str) -> set[str] | None:
