@@ -64,7 +64,7 @@ async def test_after_a_reset_a_node_that_is_read_again_is_subscribed_to_again(ca
     cache, service = await followed(cached, World())
     cache.told.clear()
     await cache.house.removal.reset().wait()
-    assert cache.told == [(ADDRESS, "updated"), (ADDRESS, "removed")]
+    assert cache.told == [(ADDRESS, "stale"), (ADDRESS, "updated"), (ADDRESS, "removed")]
     await cache.keep(PUBSUB, MICROBLOG)
     service.publish(MICROBLOG, "new", ENTRY.format("new"))
     await cache.idle()
@@ -416,6 +416,29 @@ async def test_a_failure_that_is_left_to_nobody_but_the_daemon_is_looked_at(cach
     service.up()
     gc.collect()
     assert unheard == []
+
+
+async def test_a_first_synchronisation_that_a_client_cancels_is_made_up_for(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG)
+    service.publish(MICROBLOG, "i0", ENTRY.format(0))
+    cache: Cached = await cached(world)
+    service.hold()
+    job = await cache.house.sync.start(BLOG, False, ":1.1", "")
+    await reaching(service, "subscribe")
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "syncing"
+    job.cancel()
+    with pytest.raises(errors.Cancelled):
+        await job.wait()
+    service.release()
+    await cache.idle()
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "stale"
+    cache.clock.advance(seconds=61)
+    cache.house.revalidation.wake()
+    await cache.idle()
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "live"
+    assert list(await local(cache)) == ["i0"]
 
 
 async def test_a_read_that_joined_a_cancelled_synchronisation_gets_an_answer(cached: Make) -> None:

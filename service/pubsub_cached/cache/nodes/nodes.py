@@ -246,6 +246,9 @@ class Nodes:
                 await self._failing(address, "unreachable", refusals.reason(error))
             case "offline":
                 await self._interrupted(address)
+            case "cancelled":
+                # What is stored is as it was; a node of which nothing is yet is tried again by itself.
+                await self._failing(address, "stale", refusals.reason(error), of=frozenset({"syncing"}))
             case _:
                 noted = await self._failing(address, "stale", refusals.reason(error))
                 if noted is None and isinstance(error, errors.STORAGE):
@@ -313,11 +316,11 @@ class Nodes:
 
         await self.decide(address, due)
 
-    async def _failing(self, address: Address, state: str, reason: str) -> NodeRow | None:
+    async def _failing(self, address: Address, state: str, reason: str, of: frozenset[str] = KEPT) -> NodeRow | None:
         now = self._clock()
 
         def failing(node: NodeRow) -> Columns | None:
-            if node.state not in KEPT:
+            if node.state not in of:
                 # What was refused, or is gone, is so until a read succeeds.
                 return None
             failures = node.failures + 1

@@ -13,7 +13,7 @@ from ...store.rows import NodeRow
 from ..options import ReadOptions
 from ..place import Place
 
-Meaning = Literal["gone", "denied", "unreachable", "offline", "other"]
+Meaning = Literal["gone", "denied", "unreachable", "offline", "cancelled", "other"]
 
 _DENIED = frozenset({"forbidden", "not-authorized"})
 _DENIED_PUBSUB = frozenset(
@@ -28,6 +28,8 @@ def meaning(error: errors.PubSubCachedError) -> Meaning:
     """What a failed read says about the node."""
     if isinstance(error, errors.Offline):
         return "offline"
+    if isinstance(error, errors.Cancelled):
+        return "cancelled"
     if isinstance(error, errors.NoAnswer):
         return "unreachable"
     if isinstance(error, errors.NoSuchNode):

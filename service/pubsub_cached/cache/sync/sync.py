@@ -255,6 +255,10 @@ class Sync:
             if running.forgotten:
                 raise await self._forgotten(address, running) from error
             raise await self._nodes.failed(address, error) from error
+        except asyncio.CancelledError:
+            if not self._closed:
+                await self._nodes.failed(address, errors.Cancelled(f"Nobody waits for {address} any more."))
+            raise
         finally:
             del self._running[address]
 
