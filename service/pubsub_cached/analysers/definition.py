@@ -81,8 +81,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
 class Definition(Rules, frozen=True, kw_only=True, omit_defaults=True):
     """An analyser; what ``Rules`` does not have is for code within the daemon.
 
-    parser: payload to data, at once, or as a coroutine once the item is stored. match: called once the
-    definition matched. subtype: of node and items.
+    parser: payload to data, at once, or as a coroutine once the item is stored. passes: how often it goes through an
+    item, about. match: called once the definition matched. subtype: of node and items.
     own: matches the account's own PEP service only. excluded: nothing is ever stored; wins over every
     other definition, whatever its priority. takes_over: namespaces of payloads that this parser gets on
     every node. scrubs: callables that take secrets out of a payload before anything is stored, and say
@@ -92,6 +92,7 @@ class Definition(Rules, frozen=True, kw_only=True, omit_defaults=True):
 
     subtype: str = ""
     parser: Parser | CoroutineParser | None = None
+    passes: int = 1
     match: Match | None = None
     own: bool = False
     excluded: bool = False
@@ -165,12 +166,12 @@ def checked(definition: Definition) -> Definition:
             raise InvalidAnalyser(
                 f"'indexes' of '{name}' has '{index}'; a path has 1 to {element_path.LONGEST} characters."
             )
-    try:
-        field_rules.check(definition.fields)
-    except element_path.BadPath as error:
-        raise InvalidAnalyser(f"'fields' of '{name}' {error}") from None
     if definition.fields and definition.parser is None:
-        definition = msgspec.structs.replace(definition, parser=field_rules.parser(definition.fields))
+        try:
+            parser, passes = field_rules.parser(definition.fields)
+        except element_path.BadPath as error:
+            raise InvalidAnalyser(f"'fields' of '{name}' {error}") from None
+        definition = msgspec.structs.replace(definition, parser=parser, passes=passes)
     return definition
 
 

@@ -217,6 +217,11 @@ class Registry:
             return False
         return entry.definition.parser is not None and name not in self._deferred
 
+    def passes(self, name: str) -> int:
+        """How often the analyser's parser goes through an item, about."""
+        definition = self.get(name)
+        return definition.passes if definition is not None else 1
+
     def begin(self, analyser: str, context: ItemContext) -> Begun:
         """An item in the hands of its parser, without its secrets; what is stored of it where nothing reads it here."""
         definition = self.get(analyser)

@@ -27,8 +27,9 @@ Made = dict[tuple[int, Item], StoredItem]
 # Where an item of a node that counts only its newest has no id (XEP-0172's example).
 CURRENT = "current"
 
-# Characters of a payload from which it is parsed on a thread by whatever analyser. The costliest markup takes half a
-# microsecond for each, most of it in libraries that let others go on meanwhile.
+# Characters of a payload from which it is parsed on a thread by whatever analyser; fewer where one goes through it more
+# than once. The costliest markup takes half a microsecond for each, most of it in libraries that let others go on
+# meanwhile.
 LARGE = 16 * 1024
 
 
@@ -105,7 +106,7 @@ class Parsing:
     async def parsed(self, analyser: str, context: ItemContext) -> Parsed:
         """What a parser makes of an item: on a thread where there is much of it, or a plugin's, which may never end."""
         name = self._registry.parser(analyser, context.namespace)
-        if len(context.payload) < LARGE and not self._registry.may_hang(name):
+        if len(context.payload) * self._registry.passes(name) < LARGE and not self._registry.may_hang(name):
             return self._registry.parse(analyser, context)
         return await self._functions.parse(name, analyser, context)
 
