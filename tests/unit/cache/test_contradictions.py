@@ -53,6 +53,19 @@ async def test_what_a_read_shows_to_be_gone_is_live_no_more(
 
 
 @PROFILES
+@pytest.mark.parametrize("there", ["", "i8", "i0 i1 i2 i3 i4 i5 i6 i8"], ids=["none", "fewer", "others"])
+async def test_what_a_read_shows_to_be_gone_of_a_window_is_not_there(
+    cached: Make, profile: Profile, there: str
+) -> None:
+    cache, service = await followed(cached, profile=profile, count=9, items_per_node=3)
+    left = there.split()
+    service.expire_items(MICROBLOG, *({f"i{number}" for number in range(9)} - {*left}))
+    assert await network(cache)
+    await cache.idle()
+    assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == left[:-4:-1]
+
+
+@PROFILES
 @pytest.mark.parametrize("kept", [3, 500], ids=["window", "full"])
 async def test_what_a_read_shows_to_be_there_is_there(cached: Make, profile: Profile, kept: int) -> None:
     cache, service = await followed(cached, profile=profile, count=4, items_per_node=kept)

@@ -44,11 +44,13 @@ def contradicts(
         return True
     if ids is not None and not page.more and not stored.keys() <= given:
         return True
+    # Items without an id are counted by the service and not stored.
+    total = page.total if ids is None and len(items) == len(page.items) else None
+    if total is not None and (total < row.item_count or (total == len(items) and len(stored) < row.item_count)):
+        return True
     if row.completeness != "full":
         return not newest <= stored.keys()
-    # Items without an id are counted by the service and not stored.
-    countable = ids is None and page.total is not None and len(items) == len(page.items)
-    return not given <= stored.keys() or (countable and page.total != row.item_count)
+    return not given <= stored.keys() or total not in (None, row.item_count)
 
 
 def _differs(one: str, other: str) -> bool:
