@@ -92,6 +92,17 @@ async def test_what_an_event_said_is_found_out(cached: Make, happens: Callable[[
     assert await is_live(cache, service)
 
 
+async def test_what_an_answer_shows_to_be_wrong_is_found_out(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    service.expire_items(MICROBLOG, "i1")
+    await refuse(cache, everything=True)
+    items, _, info = await cache.read(PUBSUB, MICROBLOG, policy="network")
+    assert ([item["id"] for item in items], info["freshness"]) == (["i2", "i0"], "validated")
+    assert not await is_live(cache, service)
+    await recovered(cache)
+    assert await is_live(cache, service)
+
+
 @pytest.mark.parametrize(
     ("query", "freshness"),
     [("", "stale"), ('{"services": ["pubsub.example.net"]}', "stale"), ('{"nodes": ["urn:xmpp:other"]}', "live")],

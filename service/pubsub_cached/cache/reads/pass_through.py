@@ -116,10 +116,14 @@ class PassThrough:
             return False
         # What came before the answer may not be written yet.
         await self._sync.caught_up()
-        if not await self._store.write(lambda tx: contradicted(tx.connection)):
-            return False
-        await self._distrust(before.address, "disagreement")
-        return True
+        try:
+            is_wrong = await self._store.write(lambda tx: contradicted(tx.connection))
+        except errors.STORAGE:
+            # Nothing else changes it either.
+            is_wrong = True
+        if is_wrong:
+            await self._distrust(before.address, "disagreement")
+        return is_wrong
 
     async def _recognised(self, session: Session, node: NodeRow, newest: Item, doubts: int) -> NodeRow:
         """The row as the newest item shows it."""
