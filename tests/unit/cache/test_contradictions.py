@@ -6,11 +6,12 @@ import asyncio
 import functools
 from typing import Any
 
+import msgspec
 import pytest
 
 from pubsub_cached.cache.reads.contradiction import contradicts
 from pubsub_cached.cache.reads.service_reads import ServicePage
-from pubsub_cached.xmpp.fake import Profile, World
+from pubsub_cached.xmpp.fake import EJABBERD, Profile, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
 from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, followed, freshness, writer_busy
@@ -122,6 +123,15 @@ async def test_what_a_read_leaves_open_contradicts_nothing(cached: Make, profile
     for options in (*SHOWN.values(), {"limit": 7}, {"after": "i1"}, {"ids": ("i0", "i8", "never")}):
         assert not await network(cache, **options)
     assert await freshness(cache) == "live"
+
+
+async def test_an_answer_that_the_service_has_cut_is_not_all_there_is(cached: Make) -> None:
+    profile = msgspec.structs.replace(EJABBERD, reply_items=5)
+    cache, _ = await followed(cached, profile=profile, count=9)
+    items, cursor, info = await cache.read(PUBSUB, MICROBLOG, policy="network")
+    assert ([item["id"] for item in items], info["total"]) == (["i8", "i7", "i6", "i5", "i4"], 9)
+    assert "job" not in info
+    assert await cache.ids(PUBSUB, MICROBLOG, policy="network", cursor=cursor) == ["i3", "i2", "i1", "i0"]
 
 
 async def test_what_is_stored_otherwise_than_it_is_published_is_no_contradiction(cached: Make) -> None:

@@ -105,7 +105,8 @@ async def _newest(session: Session, address: Address, limit: int) -> ServicePage
     page = await session.get_items(address.service, address.node, max_items=limit + 1)
     items = page.items[::-1]
     newest = items[0] if items else None
-    if len(items) > limit:
+    # A service may have cut its reply, and says so by the count.
+    if len(items) > limit or (page.count or 0) > len(items):
         return ServicePage(items[:limit], True, newest, 0, page.count)
     return ServicePage(items, False, newest, 0, len(items))
 

@@ -31,6 +31,9 @@ def items(
         page = node.page(rsm)
     else:
         page = ItemsPage(items=node.newest(max_items))
+        if service.profile.rsm and len(page.items) < min(max_items or len(node.entries), len(node.entries)):
+            # What was cut is a page, although none was asked for.
+            page = node.page(Rsm(max=len(page.items), before=""))
     service.check_size(page.items)
     return page
 
