@@ -16,7 +16,7 @@ from .api.exports import Exports
 from .bus import Connection, Tree
 from .clock import clock
 from .config import Config
-from .errors import BusLost
+from .errors import BusLost, DatabaseError, Fatal, PubSubCachedError
 from .network import Network
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ class Daemon:
             undo.callback(self._alone.close)
             await self._connection.own(NAME)
             log.info("own %s on the session bus", NAME)
+            undo.push_async_exit(self._not_started)
             await self._load()
             undo.pop_all()
         self.house.begin()
@@ -117,6 +118,12 @@ class Daemon:
         self._watching = asyncio.create_task(self._files.run(), name="files of analysers")
         garbage.begin()
         self._collecting = asyncio.create_task(garbage.collect(), name="garbage")
+
+    async def _not_started(self, _: object, error: BaseException | None, __: object) -> None:
+        """Tell whoever had the daemon started, or has called since, why it does not begin."""
+        why = DatabaseError(str(error)) if isinstance(error, Fatal) else error
+        with contextlib.suppress(BusLost):
+            await self._tree.close(0.0, why if isinstance(why, PubSubCachedError) else None)
 
     async def _load(self) -> None:
         from .heap import share

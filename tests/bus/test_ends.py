@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from pubsub_cached.bus import Connection, RemoteError
 from pubsub_cached.store.accounts import nodes
 from pubsub_cached.store.rows import StoredItem
 from pubsub_cached.store.store import Store, Transaction
+from tests.support import sqlite as sqlite_files
 from tests.support.bus import PrivateBus
 from tests.support.daemon import NAME, ROOT, Daemon
 from tests.support.stored import publish
@@ -121,6 +123,46 @@ async def test_a_newer_database_is_left_alone_with_status_2(daemon: Daemon) -> N
     assert "9999" in said
     with sqlite3.connect(daemon.database) as database:
         assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
+
+
+async def test_who_had_it_started_is_told_why_it_can_not_start(
+    servicedir: Path, make_bus: Callable[..., PrivateBus], tmp_path: Path
+) -> None:
+    path = sqlite_files.place(tmp_path / "newer.sqlite3")
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    command = f"{sys.executable} -m pubsub_cached --database sqlite:///{path}"
+    (servicedir / f"{NAME}.service").write_text(f"[D-BUS Service]\nName={NAME}\nExec={command}\n")
+    bus = make_bus(servicedir=servicedir, environment={"XDG_CONFIG_HOME": str(tmp_path)})
+    client = await Connection.open(bus.address)
+    with pytest.raises(RemoteError, match="has the revision '9999'") as told:
+        await client.call(NAME, ROOT, f"{NAME}.Cache", "ListNodes", "a{sv}", [{}], timeout=30)
+    assert told.value.name == f"{NAME}.Error.DatabaseError"
+    await client.close()
+
+
+async def test_a_call_that_waits_for_the_start_is_answered_when_the_daemon_is_stopped_before(daemon: Daemon) -> None:
+    await daemon.start()
+    with PrivateBus() as other:
+        environment = daemon.environment | {"DBUS_SESSION_BUS_ADDRESS": other.address}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pubsub_cached"], env=environment, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stderr is not None
+        lines = iter(process.stderr.readline, "")
+        await asyncio.to_thread(lambda: next(line for line in lines if "used by another daemon" in line))
+        client = await Connection.open(other.address)
+        call = asyncio.create_task(client.call(NAME, ROOT, f"{NAME}.Cache", "ListNodes", "a{sv}", [{}], timeout=30))
+        await asyncio.sleep(0)
+        # It is read after the call.
+        await client.call(NAME, ROOT, "org.freedesktop.DBus.Properties", "GetAll", "s", [f"{NAME}.Manager"])
+        process.terminate()
+        with pytest.raises(RemoteError, match="is stopping") as told:
+            await call
+        assert told.value.name == f"{NAME}.Error.Cancelled"
+        assert await asyncio.to_thread(process.wait, 20) == 0
+        process.stderr.close()
+        await client.close()
 
 
 async def test_a_second_daemon_says_that_the_name_is_taken_with_status_3(daemon: Daemon) -> None:

@@ -65,6 +65,7 @@ class Dispatcher:
         self._early = early
         self._is_open = False
         self._stopped = False
+        self._ends: PubSubCachedError = Cancelled(_STOPPING)
         self._held: dict[int, tuple[Message, asyncio.TimerHandle]] = {}
         self._parked: dict[str, deque[Message]] = {}
         self._strangers: dict[str, deque[Message]] = {}
@@ -101,14 +102,15 @@ class Dispatcher:
             self._landed(call)
             self.receive(call)
 
-    async def close(self, grace: float) -> None:
-        """Has everything that is in flight answered within about ``grace`` seconds."""
+    async def close(self, grace: float, why: PubSubCachedError | None = None) -> None:
+        """Has everything that is in flight answered within about ``grace`` seconds; why: told to those that wait."""
+        self._ends = why or self._ends
         for call, timer in self._held.values():
             timer.cancel()
-            self._refuse(call, Cancelled(_STOPPING))
+            self._refuse(call, self._ends)
         for waiting in (*self._parked.values(), *self._strangers.values()):
             for call in waiting:
-                self._refuse(call, Cancelled(_STOPPING))
+                self._refuse(call, self._ends)
         self._held.clear()
         self._parked.clear()
         self._strangers.clear()
@@ -125,7 +127,7 @@ class Dispatcher:
 
     def _refusal(self, call: Message) -> PubSubCachedError | None:
         if self._stopped:
-            return Cancelled(_STOPPING)
+            return self._ends
         if self._connection.congested:
             return LimitExceeded("The bus takes answers too slowly; try again later.")
         standard = call.interface is not None and call.interface.startswith(PREFIX)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..errors import PubSubCachedError
 from ..object_path import ROOT, is_object_path
 from .clients import Clients
 from .connection import Connection
@@ -78,13 +79,13 @@ class Tree:
         """Lets the calls in, those first that have waited."""
         self._dispatcher.open()
 
-    async def close(self, grace: float = 2.0) -> None:
+    async def close(self, grace: float = 2.0, why: PubSubCachedError | None = None) -> None:
         """Has the running calls answered: those that take longer than ``grace`` seconds by ``Error.Cancelled``.
 
-        Calls that arrive later are answered so at once.
+        Calls that arrive later are answered so at once, or by ``why``, as are those that wait for ``open``.
         """
         self._connection.hand_on()
-        await self._dispatcher.close(grace)
+        await self._dispatcher.close(grace, why)
 
     def _signal(self, member: str, signature: str, body: list[object], owner: str | None) -> None:
         self._connection.signal(self._root, OBJECT_MANAGER, member, signature, body, owner)
