@@ -201,3 +201,19 @@ async def test_one_that_a_synchronisation_makes_again_while_its_service_is_asked
     assert (await cache.node(SERVICE, "other"))["subscribed"]
     await cache.house.removal.purge(PurgeFilter(nodes=("other",), forget=True)).wait()
     assert not service.node("other").subscribed(ALICE)
+
+
+async def test_one_that_ends_while_a_synchronisation_fetches_its_node_is_made_again(cache: Any, world: World) -> None:
+    service = world.services[SERVICE]
+    service.hold()
+    syncing = await cache.house.sync.start(Address(ALICE, SERVICE, "other"), False, "", "")
+    await reaching(service, "get_items")
+    service.drop_subscription("other", ALICE)
+    checking = cache.house.upkeep.check()
+    await service.holding(2)
+    service.release(1, request="subscriptions")
+    service.release()
+    await syncing.wait()
+    await checking.wait()
+    assert service.node("other").subscribed(ALICE)
+    assert (await cache.node(SERVICE, "other"))["subscribed"]

@@ -157,8 +157,11 @@ class Upkeep:
         if vanished:
             # It would be taken for true until the next session.
             self._sync.subscriptions.forget(account.jid)
+        for entry in vanished:
+            # A synchronisation under way, which is joined below, may have found it before it ended.
+            self._sync.disturbed(entry.address)
         # All of them at once, for one may be subscribed to again while another is synchronised.
-        # Whoever synchronises one may have made it again since, and is joined below.
+        # Whoever synchronises one may have made it again since.
         ended = [entry.id for entry in vanished if not self._sync.running(entry.address)]
         unsubscribed = await self._store.write(_unsubscribe, ended, self._clock())
         for written in unsubscribed:
