@@ -79,6 +79,24 @@ async def test_a_password_that_comes_too_late_is_not_kept(cached: Make) -> None:
     assert not world.account_of(BOB).online
 
 
+async def test_one_that_could_not_be_removed_connects_again(cached: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.account(BOB)
+    cache: Cached = await cached(world)
+    bob = await cache.house.accounts.add(BOB, AccountOptions())
+    await bob.set_password("secret")
+    await cache.idle()
+    assert bob.online
+    file = cache.directory / "secrets.json"
+    kept = file.read_text()
+    file.write_text("damaged")
+    with pytest.raises(errors.PubSubCachedError, match="are damaged"):
+        await bob.remove(keep_cache=False)
+    file.write_text(kept)
+    await cache.idle()
+    assert bob.online
+
+
 async def test_of_two_changes_of_a_property_the_later_one_counts(cached: Make) -> None:
     world = World()
     world.account(BOB)

@@ -231,8 +231,11 @@ class Accounts:
             await account.session.close()
             await in_thread(partial(self._secrets.remove, account.jid), "stored password")
             await self._store.write(account_store.remove, account.jid, keep_cache)
-        except BaseException:
+        except BaseException as error:
             account.removed = False
+            if isinstance(error, errors.PubSubCachedError) and account.enabled and account.wanted:
+                # It stays, and was connected until now.
+                self.connect_with_secret(account)
             raise
         self._forget(account)
         await self._holding.removed(account)
