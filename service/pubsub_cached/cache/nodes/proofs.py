@@ -112,7 +112,8 @@ class Proofs:
 
     def _too_old(self, address: Address) -> bool:
         proved = self._proved.get(address)
-        return proved is None or self._age(address.account) - proved > self._lasts_ms
+        # Where it is from a time to come the clock was set back since.
+        return proved is None or not 0 <= self._age(address.account) - proved <= self._lasts_ms
 
     def _age(self, account: str) -> int:
         """How long the account has been online, ms."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ...address import Address
 from ...pace import Pace
@@ -21,6 +21,7 @@ from ...xmpp.port import Event
 from ..accounts.account import Account
 from ..accounts.accounts import Accounts
 from ..jitter import Jitter
+from ..nodes.nodes import RETRY_LONGEST
 from ..sync.rounds import SILENCE_MS
 from ..sync.sync import Sync
 from ..sync.unsubscribing import Unsubscribing
@@ -39,6 +40,8 @@ LEAST_SLEEP = 1.0
 ANEW = 60_000
 # The wait after a look that failed, ms.
 FAILED = 30_000
+# No node is planned to be looked at later than after this, ms.
+FURTHEST = max(SILENCE_MS, RETRY_LONGEST)
 # What was written while the last look was under way may be due since before it, ms.
 OVERLAP = 1000
 
@@ -166,6 +169,7 @@ class Revalidation:
     async def _due(self, now: int) -> list[Entry]:
         """What has become due, those read last first; now and then what was due before as well, lest one be missed."""
         if not self._looked <= self._handed_on <= now < self._looked + ANEW:
+            await self._plan_anew(now)
             self._looked, self._handed_on = now, 0
         pace, entries = Pace(), list[Entry]()
         since = max(0, self._handed_on - OVERLAP), 0
@@ -176,6 +180,12 @@ class Revalidation:
             await pace.kept()
         entries.sort(key=lambda entry: -(entry.last_read or 0))
         return entries
+
+    async def _plan_anew(self, now: int) -> None:
+        """What is planned later than anything can be was planned before the clock was set back, and is due."""
+        latest = now + FURTHEST
+        if entries := await self._store.read(schedule.later_than, latest):
+            await self._store.write(_hasten, [entry.id for entry in entries], latest, now)
 
     async def _validate(self, address: Address) -> asyncio.Task[NodeRow] | None:
         """Begin to synchronise a node that is still due; the task, None where it is not or can't be."""
@@ -210,7 +220,15 @@ class Revalidation:
 def _heard(tx: Transaction, node_id: int, now: int, wait: int, audit_ms: int) -> bool:
     """Look at a live node later; False where it is to be compared as a whole before that."""
     node = node_store.by_id(tx.connection, node_id)
-    if node is None or node.state != "live" or node.whole_at is None or not now < node.whole_at + audit_ms:
+    if node is None or node.state != "live" or node.whole_at is None or not 0 <= now - node.whole_at < audit_ms:
         return False
     node_store.update(tx, node_id, next_sync=min(now + wait, node.whole_at + audit_ms))
     return True
+
+
+def _hasten(tx: Transaction, node_ids: Sequence[int], latest: int, now: int) -> None:
+    """Look now at those of the nodes that are planned for later than ``latest``."""
+    for node_id in node_ids:
+        node = node_store.by_id(tx.connection, node_id)
+        if node is not None and node.next_sync is not None and node.next_sync > latest:
+            node_store.update(tx, node_id, next_sync=now)

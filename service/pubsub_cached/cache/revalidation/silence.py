@@ -50,7 +50,11 @@ class Silence:
 
     def last_heard(self, address: Address) -> int:
         """When an event of the node came, or would have come had there been one before, ms; 0 for never."""
-        return max(self._heard.get(address, 0), self._resumed.get(address.account, 0))
+        now = self._clock()
+        # Not what was heard before the clock was set back behind it.
+        return max(
+            at if at <= now else 0 for at in (self._heard.get(address, 0), self._resumed.get(address.account, 0))
+        )
 
     def resumed(self, account: Account) -> None:
         """The stream goes on: whatever was said meanwhile is heard now."""
@@ -67,14 +71,17 @@ class Silence:
     async def look(self, accounts: dict[str, Account], now: int) -> int | None:
         """Ask the services that are due; when the next one is, ms, or None."""
         services = await self._store.read(schedule.followed_services)
-        self._due = {
-            key: self._due.get(key, now + self._jitter.within(LISTED_MS)) for key in services if key[0] in accounts
-        }
+        self._due = {key: self._when(key, now) for key in services if key[0] in accounts}
         due = [key for key, at in self._due.items() if at <= now]
         for key in due:
             self._due[key] = now + self._jitter.within(LISTED_MS)
         await asyncio.gather(*(self._ask(accounts[jid], service, now) for jid, service in due))
         return min(self._due.values(), default=None)
+
+    def _when(self, key: tuple[str, str], now: int) -> int:
+        at = self._due.get(key)
+        # Another plan than one for the next hour was made by a clock that was set back since.
+        return at if at is not None and at <= now + LISTED_MS else now + self._jitter.within(LISTED_MS)
 
     async def _ask(self, account: Account, service: str, now: int) -> None:
         live = await self._store.read_all(schedule.followed, account.jid, service)

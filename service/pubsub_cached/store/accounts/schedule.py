@@ -104,6 +104,11 @@ def next_due(conn: Connection, now: int) -> int | None:
     return found
 
 
+def later_than(conn: Connection, at: int) -> list[Entry]:
+    """Nodes whose ``next_sync`` comes after this time."""
+    return _entries(conn, Node.next_sync > at, whose.runs())
+
+
 def next_expiry(conn: Connection, node: NodeRow, after: int) -> int | None:
     """When the next of the node's items gets too old to be at the service, later than this, ms; None for none.
 
