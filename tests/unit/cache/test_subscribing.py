@@ -49,6 +49,7 @@ class TestSubscriptions:
         assert service.node("other").subscribed(ALICE)
         assert cache.signals("added")
 
+    @pytest.mark.sqlite
     async def test_an_end_that_came_before_it_does_not_undo_it(self, cached: Make) -> None:
         cache, service, other = await unkept(cached)
         await cache.house.subscribing.subscribe(other, {})
@@ -63,6 +64,7 @@ class TestSubscriptions:
         assert service.node("other").subscribed(ALICE)
         assert (await cache.node(PUBSUB, "other"))["subscribed"] is True
 
+    @pytest.mark.sqlite
     async def test_an_approval_that_came_before_its_end_does_not_undo_that(self, cached: Make) -> None:
         cache, service, other = await unkept(cached, access_model="authorize")
         assert await cache.house.subscribing.subscribe(other, {}) == "pending"
