@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from dbus_fast import Message, MessageType
 
 from pubsub_cached.address import Address
+from pubsub_cached.analysers.definition import Definition
 from pubsub_cached.cache.options import NodesFilter
 from pubsub_cached.store.accounts import nodes, schedule
 from pubsub_cached.store.items.outline import outline
@@ -108,13 +110,13 @@ async def test_the_items_of_a_large_node_are_found_while_nobody_waits(cached: Ma
     assert found.longest[0].seconds < alone / 2, str(found)
 
 
-async def many(cached: Make) -> Cached:
-    """A cache that follows very many nodes and is offline."""
+async def many(cached: Make, **columns: Any) -> Cached:
+    """A cache that follows very many nodes and is offline. columns: of each of them."""
 
     def follow(tx: Transaction) -> None:
         for number in range(NODES):
             node = nodes.ensure(tx, ADDRESS._replace(node=f"blog-{number}"))
-            nodes.update(tx, node.id, state="live", subscribed=True)
+            nodes.update(tx, node.id, state="live", subscribed=True, **columns)
 
     world = World()
     world.service(PUBSUB)
@@ -123,6 +125,21 @@ async def many(cached: Make) -> Cached:
     # All of them are looked through at the start, for analysers that came.
     await cache.house.analysing.settled()
     return cache
+
+
+@pytest.mark.sqlite
+async def test_very_many_nodes_become_private_while_nobody_waits(cached: Make) -> None:
+    """Their analyser has left. Against what all of it takes in the same run."""
+    cache = await many(cached, analyser="x", analyser_version=1)
+    privacy, analysers = cache.house.privacy, cache.house.analysers
+    analysers.register(Definition(name="x", type="thing", node="blog-", priority=1_000), "bus", ":1.5")
+    await cache.house.analysing.settled()
+    assert not privacy.known(ADDRESS._replace(node="blog-7"))
+    with watched() as found:
+        analysers.unregister("x")
+        while not privacy.known(ADDRESS._replace(node="blog-7")):
+            await asyncio.sleep(0)
+    assert found.longest[0].seconds < found.total / 4, str(found)
 
 
 @pytest.mark.sqlite

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from ... import errors
 from ...address import Address
 from ...analysers.registry import Registry, Subject
+from ...pace import Pace
 from ...store.accounts import nodes as node_store
 from ...store.rows import NodeRow
 from ...store.store import Store
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 # Seconds until it is tried again to look at the nodes, where the database fails.
 AGAIN = 1.0
+# So many nodes are read in one go.
+AT_ONCE = 500
 
 
 class Privacy:
@@ -57,13 +60,24 @@ class Privacy:
             noted: dict[Address, NodeRow] = {}
             self._noted.append(noted)
             try:
-                rows = await self._store.read(node_store.analysed, public)
+                found = [row async for row in self._analysed(public)]
             finally:
                 self._noted.remove(noted)
-            self._private = {address for address, analyser in rows if analyser not in self.public}
+            self._private = {address for address, analyser in found if analyser not in self.public}
             for row in noted.values():
                 self.note(row)
             self._looked, self._unsure = public, False
+
+    async def _analysed(self, public: frozenset[str]) -> AsyncIterator[tuple[Address, str]]:
+        """Every node that has another analyser than these, and which; of many the loop has its turn in between."""
+        pace, after = Pace(), 0
+        while page := await self._store.read(node_store.analysed, public, after, AT_ONCE):
+            for id_, address, analyser in page:
+                yield address, analyser
+                after = id_
+            if len(page) < AT_ONCE:
+                return
+            await pace.kept()
 
     async def close(self) -> None:
         """Look at nothing any more."""

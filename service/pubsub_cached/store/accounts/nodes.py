@@ -157,11 +157,11 @@ def unmatched(
     return [_node(row) for row in conn.execute(statement)]
 
 
-def analysed(conn: Connection, but: Collection[str]) -> list[tuple[Address, str]]:
-    """Every node that has another analyser than these, and which."""
-    statement = select(Account.jid, Node.service, Node.node, Node.analyser).join(Account)
-    statement = statement.where(Node.analyser.not_in(list(but)))
-    return [(Address(jid, service, node), analyser) for jid, service, node, analyser in conn.execute(statement)]
+def analysed(conn: Connection, but: Collection[str], after: int, limit: int) -> list[tuple[int, Address, str]]:
+    """The ids of the next nodes, after this one, that have another analyser than these, and which."""
+    statement = select(Node.id, Account.jid, Node.service, Node.node, Node.analyser).join(Account)
+    statement = statement.where(Node.id > after, Node.analyser.not_in(list(but))).order_by(Node.id).limit(limit)
+    return [(row[0], Address(*row[1:4]), row[4]) for row in conn.execute(statement)]
 
 
 def unproved(conn: Connection, account: str = "") -> list[Address]:
