@@ -246,6 +246,19 @@ async def test_that_the_daemon_stops_is_no_end_of_what_waits(scene: Scene, begun
         await job.wait()
 
 
+async def test_what_is_left_to_another_daemon_is_not_said_to_be_given_up(scene: Scene) -> None:
+    id_ = await scene.publish(token="mine")
+    await scene.settled()
+    job = scene.job("mine")
+    scene.cache.house.outbox.left(ALICE)
+    with pytest.raises(errors.Cancelled, match=f"The publication of '{id_}' .* goes on"):
+        await job.wait()
+    await scene.cache.house.outbox.taken(ALICE)
+    assert scene.job("mine").state == "queued"
+    await scene.restore()
+    assert scene.sent() == 1
+
+
 async def test_everything_of_a_node_is_sent_in_order(scene: Scene) -> None:
     ids = [await scene.publish(text=str(number)) for number in range(12)]
     await scene.restore()

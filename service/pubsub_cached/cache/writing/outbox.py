@@ -208,6 +208,8 @@ class Outbox:
                     return await Sending(self, entry, job).run()
             except asyncio.CancelledError:
                 kept = self._kept(address)
+                if address.account in self._left:
+                    raise errors.Cancelled(f"{described(entry)} goes on in the daemon that runs the account.") from None
                 raise
             finally:
                 await self._end(entry, job, kept)
