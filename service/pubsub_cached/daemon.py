@@ -16,7 +16,7 @@ from .api.exports import Exports
 from .bus import Connection, Tree
 from .clock import clock
 from .config import Config
-from .errors import BusLost, DatabaseError, Fatal, PubSubCachedError
+from .errors import BusLost, DatabaseError, Fatal, Internal, PubSubCachedError
 from .network import Network
 
 if TYPE_CHECKING:
@@ -121,9 +121,15 @@ class Daemon:
 
     async def _not_started(self, _: object, error: BaseException | None, __: object) -> None:
         """Tell whoever had the daemon started, or has called since, why it does not begin."""
-        why = DatabaseError(str(error)) if isinstance(error, Fatal) else error
+        why: PubSubCachedError | None = None
+        if isinstance(error, Fatal):
+            why = DatabaseError(str(error))
+        elif isinstance(error, PubSubCachedError):
+            why = error
+        elif isinstance(error, Exception) and not isinstance(error, _Stopped):
+            why = Internal(str(error))
         with contextlib.suppress(BusLost):
-            await self._tree.close(0.0, why if isinstance(why, PubSubCachedError) else None)
+            await self._tree.close(0.0, why)
 
     async def _load(self) -> None:
         from .heap import share

@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,11 @@ from tests.support.bus import PrivateBus
 from tests.support.daemon import NAME, ROOT, Daemon
 from tests.support.stored import publish
 
+# The interpreter imports it at its start: a module of the daemon is missing.
+BROKEN = """
+import sys
+sys.modules["pubsub_cached.cache.house"] = None
+"""
 # A plugin whose parser reads what nobody writes.
 HANGING = """
 from pathlib import Path
@@ -125,20 +130,45 @@ async def test_a_newer_database_is_left_alone_with_status_2(daemon: Daemon) -> N
         assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
 
 
-async def test_who_had_it_started_is_told_why_it_can_not_start(
+@pytest.fixture
+async def activating(
     servicedir: Path, make_bus: Callable[..., PrivateBus], tmp_path: Path
+) -> AsyncIterator[Callable[..., Awaitable[RemoteError]]]:
+    """Has the bus start the daemon by a call; the error that answers that."""
+    clients: list[Connection] = []
+
+    async def activate(*arguments: str) -> RemoteError:
+        command = " ".join((sys.executable, "-m", "pubsub_cached", *arguments))
+        (servicedir / f"{NAME}.service").write_text(f"[D-BUS Service]\nName={NAME}\nExec={command}\n")
+        environment = {"XDG_CONFIG_HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+        bus = make_bus(servicedir=servicedir, environment=environment)
+        clients.append(await Connection.open(bus.address))
+        with pytest.raises(RemoteError) as told:
+            await clients[0].call(NAME, ROOT, f"{NAME}.Cache", "ListNodes", "a{sv}", [{}], timeout=30)
+        return told.value
+
+    yield activate
+    for client in clients:
+        await client.close()
+
+
+async def test_who_had_it_started_is_told_why_it_can_not_start(
+    activating: Callable[..., Awaitable[RemoteError]], tmp_path: Path
 ) -> None:
     path = sqlite_files.place(tmp_path / "newer.sqlite3")
     with sqlite3.connect(path) as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
-    command = f"{sys.executable} -m pubsub_cached --database sqlite:///{path}"
-    (servicedir / f"{NAME}.service").write_text(f"[D-BUS Service]\nName={NAME}\nExec={command}\n")
-    bus = make_bus(servicedir=servicedir, environment={"XDG_CONFIG_HOME": str(tmp_path)})
-    client = await Connection.open(bus.address)
-    with pytest.raises(RemoteError, match="has the revision '9999'") as told:
-        await client.call(NAME, ROOT, f"{NAME}.Cache", "ListNodes", "a{sv}", [{}], timeout=30)
-    assert told.value.name == f"{NAME}.Error.DatabaseError"
-    await client.close()
+    told = await activating("--database", f"sqlite:///{path}")
+    assert told.name == f"{NAME}.Error.DatabaseError"
+    assert "has the revision '9999'" in told.message
+
+
+async def test_who_had_it_started_is_told_of_a_defect(
+    activating: Callable[..., Awaitable[RemoteError]], tmp_path: Path
+) -> None:
+    """To call again would start it in vain."""
+    (tmp_path / "sitecustomize.py").write_text(BROKEN)
+    assert (await activating()).name == f"{NAME}.Error.Internal"
 
 
 async def test_a_call_that_waits_for_the_start_is_answered_when_the_daemon_is_stopped_before(daemon: Daemon) -> None:
