@@ -122,11 +122,11 @@ class Job:
         else:
             self._end("cancelled", errors.Cancelled(f"The {self.kind} was cancelled."))
 
-    def _end(self, state: JobState, error: errors.PubSubCachedError | None, message: str | None = None) -> None:
+    def _end(self, state: JobState, error: errors.PubSubCachedError | None, message: str = "") -> None:
         self.state = state
         self._finished.set()
-        if message is not None:
-            self.message = message
+        # What it was about to do is not done by one that failed.
+        self.message = message
         if error is not None:
             self.error, self.error_message = error.name, error.message
         self._changed()

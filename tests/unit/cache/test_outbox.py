@@ -272,6 +272,7 @@ async def test_a_cancelled_one_is_never_sent(scene: Scene) -> None:
     job.cancel()
     with pytest.raises(errors.Cancelled):
         await job.wait()
+    assert "waits" not in job.message
     await scene.settled()
     assert scene.cache.signals("updated")
     assert await scene.shown() == [("i1", False), ("i0", False)]
