@@ -16,18 +16,29 @@ from tests.bus.sample import INTROSPECTABLE, PROPERTIES, Client
 from tests.support.daemon import Daemon
 
 LOG_CONTROL = "org.freedesktop.LogControl1"
-# The interpreter imports it at its start: a module is found once the pipe was read to its end.
+# The interpreter imports it at its start: a module is executed once the pipe was read to its end. Whoever looks for a
+# module keeps all others from it, so that this would hold up the codec that the loop looks for.
 SLOW = """
 import sys
-from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder
 
-class Slow(MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        if name == {module!r}:
+class Slow(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name != {module!r}:
+            return None
+        spec = super().find_spec(name, path, target)
+        execute = spec.loader.exec_module
+
+        def execute_later(module):
             with open({pipe!r}) as pipe:
                 pipe.read()
+            execute(module)
 
-sys.meta_path.insert(0, Slow())
+        spec.loader.exec_module = execute_later
+        return spec
+
+sys.meta_path.insert(0, Slow)
 """
 
 
