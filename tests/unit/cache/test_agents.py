@@ -50,6 +50,7 @@ class Bus:
         return self.starting
 
     async def gone(self, name: str, callback: Callable[[str], None]) -> None:
+        await asyncio.sleep(0)
         self._take_rule()
         self.watched.append(name)
 
@@ -208,3 +209,14 @@ async def test_an_analyser_whose_owner_can_not_be_watched_is_not_registered(cach
     await found.house.analysing.register("mine", keys, ":1.7")
     assert bus.watched == [":1.7"]
     assert found.house.analysers.get("mine") is not None
+
+
+async def test_of_several_that_are_registered_at_once_none_counts_whose_owner_can_not_be_watched(cached: Make) -> None:
+    found = await cached(World())
+    bus = found.house.analysing._peers = Bus()
+    bus.full = 1
+    registering = (found.house.analysing.register(name, {"type": "x", "node": name}, ":1.7") for name in ("a", "b"))
+    told = await asyncio.gather(*registering, return_exceptions=True)
+    assert [isinstance(each, RemoteError) for each in told] == [
+        found.house.analysers.get(name) is None for name in ("a", "b")
+    ]

@@ -59,7 +59,8 @@ class Analysing:
         self._agents = agents
         self._reanalysis = reanalysis
         self._peers = peers
-        self._owners: set[str] = set()
+        # What watches the owners of analysers.
+        self._owners: dict[str, asyncio.Future[None]] = {}
         self._indexed: frozenset[str] | None = None
         self._came: set[str] = set()
         self._news = asyncio.Event()
@@ -126,14 +127,18 @@ class Analysing:
             raise
 
     async def _watch(self, owner: str) -> None:
-        if self._peers is None or owner in self._owners:
+        if self._peers is None:
             return
-        self._owners.add(owner)
+        if owner not in self._owners:
+            self._owners[owner] = asyncio.ensure_future(self._peers.gone(owner, self._owner_gone))
+        watched = self._owners[owner]
         try:
-            await self._peers.gone(owner, self._owner_gone)
+            # Whoever registers several at once waits with each.
+            await asyncio.shield(watched)
         except BaseException:
-            # Its end would be told to nobody.
-            self._owner_gone(owner)
+            if self._owners.get(owner) is watched:
+                # Its end would be told to nobody.
+                self._owner_gone(owner)
             raise
 
     async def unregister(self, name: str, sender: str) -> None:
@@ -179,7 +184,7 @@ class Analysing:
             raise errors.LimitExceeded(f"{sender} has {len(mine)} analysers and may have {A_CLIENT}; unregister one.")
 
     def _owner_gone(self, owner: str) -> None:
-        self._owners.discard(owner)
+        self._owners.pop(owner, None)
         for entry in self._registry.entries():
             if entry.origin != "bus" or entry.owner != owner or entry.definition is None:
                 continue
