@@ -148,6 +148,16 @@ async def test_it_is_tried_again_where_it_fails(scene: Scene, answer: str) -> No
     assert scene.asked == 2
 
 
+async def test_it_is_not_waited_for_as_long_as_the_clock_was_wrong(scene: Scene) -> None:
+    scene.service.fail_next("internal-server-error", request="unsubscribe")
+    await scene.pass_(days=200)
+    scene.becomes("discovered")
+    await scene.settled()
+    assert (scene.followed, scene.asked) == (True, 1)
+    await scene.pass_(days=-200)
+    assert (scene.followed, scene.asked) == (False, 2)
+
+
 async def test_that_there_is_none_any_more_is_an_end_too(scene: Scene) -> None:
     scene.service.drop_subscription(NODE, ALICE)
     scene.becomes("discovered")

@@ -18,7 +18,7 @@ from ...store.rows import NodeRow
 from ...store.store import Store
 from ...tasks import TasksByKey, end
 from ..jitter import Jitter
-from ..nodes.nodes import Nodes, retry_at
+from ..nodes.nodes import RETRY_LONGEST, Nodes, retry_at
 from ..nodes.transitions import untold
 from .sync import Sync
 from .turnstile import Turnstile
@@ -77,7 +77,8 @@ class Unsubscribing:
     def look(self, online: Collection[str], now: int) -> int | None:
         """Ask again where that is due; when it is next, ms, or None."""
         waiting = {address: again.at for address, again in self._again.items() if address.account in online}
-        for address in [address for address, at in waiting.items() if at <= now]:
+        # What is planned later than anything can be was planned before the clock was set back.
+        for address in [address for address, at in waiting.items() if not now < at <= now + RETRY_LONGEST]:
             self._begin(address)
             del waiting[address]
         return min(waiting.values(), default=None)
