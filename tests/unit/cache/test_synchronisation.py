@@ -15,6 +15,7 @@ from pubsub_cached.analysers.definition import Definition
 from pubsub_cached.analysers.item import Item
 from pubsub_cached.cache.jobs import JobFailed
 from pubsub_cached.cache.options import PurgeFilter
+from pubsub_cached.tasks import end
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Service, World
 from pubsub_cached.xmpp.port import BounceEvent, DeleteEvent, ItemsEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
@@ -373,6 +374,19 @@ async def test_what_a_restart_interrupted_goes_on_after_it(cached: Make, known: 
     await cache.idle()
     assert await local(cache) == {item.id: item.payload for item in service.items(MICROBLOG)}
     assert await freshness(cache) == "live"
+
+
+@pytest.mark.sqlite
+async def test_what_becomes_doubtful_as_the_daemon_stops_is_left_to_the_next_start(cached: Make) -> None:
+    cache, _ = await followed(cached, World())
+    with writer_busy(cache):
+        doubting = asyncio.create_task(cache.house.distrust.of(BLOG, "write"))
+        while BLOG not in cache.house.nodes.suspected:
+            await asyncio.sleep(0)
+        await end([doubting])
+        await cache.house.close()
+    await cache.store.write(lambda tx: None)
+    assert not cache.house.sync.running(BLOG)
 
 
 async def test_what_an_event_made_doubtful_is_validated_though_the_client_whose_job_it_joined_gives_up(

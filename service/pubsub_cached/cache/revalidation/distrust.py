@@ -80,7 +80,7 @@ class Distrust:
             reason = UNPROVED
         self._sync.disturbed(address)
         doubtful = functools.partial(_doubtful, reason=reason)
-        await self._nodes.suspect(address, doubtful, functools.partial(self._sync.in_background, address))
+        await self._nodes.suspect(address, doubtful, functools.partial(self._sync.in_background_unless_closed, address))
 
     async def _bounced(self, account: str, event: BounceEvent) -> None:
         entries = await self._store.read(schedule.at_service, account, event.service, KEPT)

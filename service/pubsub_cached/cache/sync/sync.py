@@ -6,7 +6,6 @@ What is done in one pass is in ``rounds``. Source: the coherence model, "Synchro
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -106,9 +105,10 @@ class Sync:
         if running is None:
             self.in_background(address)
         else:
-            running.task.add_done_callback(functools.partial(self._anew, address))
+            running.task.add_done_callback(lambda _: self.in_background_unless_closed(address))
 
-    def _anew(self, address: Address, ended: asyncio.Task[NodeRow]) -> None:
+    def in_background_unless_closed(self, address: Address) -> None:
+        """As ``in_background``, for what may come only once the daemon stops."""
         if not self._closed:
             self.in_background(address)
 
