@@ -6,7 +6,7 @@ Source: the coherence model, "Serving". Nothing here touches a database or a str
 from __future__ import annotations
 
 from enum import Enum
-from typing import Literal
+from typing import Literal, Protocol
 
 from ..store.rows import KEPT, NodeRow
 
@@ -35,18 +35,29 @@ class Decision(Enum):
     ANYWAY = "from the cache, flagged, without asking the service"
 
 
+class Known(Protocol):
+    """What is known of a node, or of several that are in the same state."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def validated_at(self) -> int | None: ...
+    @property
+    def next_sync(self) -> int | None: ...
+
+
 def servable(node: NodeRow | None) -> bool:
     """Whether the database holds a copy that some policy may show."""
     return node is not None and node.state in KEPT and node.completeness != "none"
 
 
-def expired(node: NodeRow, now: int) -> bool:
+def expired(node: Known, now: int) -> bool:
     """Whether a polled node's time to live is over; a clock that was set back tells nothing about it."""
     set_back = node.validated_at is not None and node.validated_at > now
     return node.next_sync is None or node.next_sync <= now or set_back
 
 
-def freshness(node: NodeRow, online: bool, now: int) -> Freshness:
+def freshness(node: Known, online: bool, now: int) -> Freshness:
     """What an answer from the cache says of itself."""
     if not online:
         return "offline"

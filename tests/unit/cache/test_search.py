@@ -83,6 +83,16 @@ async def test_what_little_has_to_be_looked_at_for_waits_for_no_thread(cached: M
     assert await later == at_once
 
 
+async def test_a_clock_set_back_makes_nothing_fresh(cached: Make) -> None:
+    world = World()
+    blog(world).fail_next("not-allowed", pubsub_condition="unsupported", request="subscribe", times=9)
+    cache: Cached = await cached(world)
+    await kept(cache, PUBSUB)
+    assert (await search(cache))[2]["freshness"] == "validated"
+    cache.clock.advance(days=-1)
+    assert (await search(cache))[2]["freshness"] == "stale"
+
+
 async def test_an_event_is_found_at_once(cached: Make) -> None:
     world = World()
     service = blog(world)

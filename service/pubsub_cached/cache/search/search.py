@@ -32,7 +32,7 @@ from .. import cursor as cursors
 from ..accounts.accounts import Accounts
 from ..nodes.suspected import Suspected
 from ..options import SearchOptions
-from ..policy import Freshness
+from ..policy import Freshness, freshness
 from ..reads.pages import Answer, Form, MadeAnswer, Pages, Wanted, answered
 from ..sync.turnstile import Turnstile
 
@@ -149,7 +149,9 @@ class Searches:
             return info
         now = self._clock()
         if not any(query.names(address) and self._accounts.online(address.account) for address in self._stale):
-            info["freshness"] = max((self._freshness(part, now) for part in parts), key=_WORST_LAST.index)
+            # One may have been removed while a thread searched.
+            of_each = (freshness(part, self._accounts.online(part.account), now) for part in parts)
+            info["freshness"] = max(of_each, key=_WORST_LAST.index)
         info["completeness"] = "full" if all(part.completeness == "full" for part in parts) else "window"
         validated = [part.validated_at for part in parts]
         if None not in validated:
@@ -160,17 +162,6 @@ class Searches:
     def _stale(self) -> Iterable[Address]:
         """The nodes that are, though their rows do not say so."""
         return frozenset(self._suspected) - self._suspected.hidden
-
-    def _freshness(self, part: Part, now: int) -> Freshness:
-        """As ``policy.freshness``, of nodes that are in the same state."""
-        if not self._accounts.online(part.account):
-            # Or it was removed while a thread searched.
-            return "offline"
-        if part.state == "live":
-            return "live"
-        if part.state == "polled" and part.next_sync is not None and part.next_sync > now:
-            return "validated"
-        return "stale"
 
 
 def _briefly(conn: Connection, search: Search, wanted: Wanted | None) -> Found:
