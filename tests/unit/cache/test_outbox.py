@@ -580,9 +580,12 @@ class TestFailingDatabase:
         self, scene: Scene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await scene.publish("mine", token="mine")
+        told: list[str] = []
+        scene.job("mine").on_finished.append(lambda job: told.append(job.state))
         with failing(monkeypatch, "remove", errors.DatabaseError("It has gone.")):
             await scene.restore()
             await scene.cache.restart()
+        assert told == [], "it goes on"
         await scene.job("mine").wait()
         assert scene.sent() == 1
         assert await scene.cache.store.read(outbox.all) == []

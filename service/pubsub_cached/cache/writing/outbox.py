@@ -96,8 +96,11 @@ class Outbox:
         self._forget(account)
 
     def close(self) -> None:
-        """The jobs that are about to be cancelled go on at the next start."""
+        """End the jobs here; they go on at the next start."""
         self._closing.set()
+        for job in self._jobs.list():
+            if job.kind == KIND:
+                job.stop()
 
     def session_started(self, account: str) -> None:
         """The account can be asked again."""
@@ -253,7 +256,7 @@ class Outbox:
                 return await self.store.write(outbox_store.remove, entry)
             except errors.STORAGE as error:
                 if self._kept(entry.address):
-                    raise
+                    raise asyncio.CancelledError from error
                 log.warning("%s can't be removed from the outbox yet: %s", described(entry), error.message)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), AGAIN)
