@@ -455,6 +455,26 @@ async def test_a_first_synchronisation_that_a_client_cancels_is_made_up_for(cach
     assert list(await local(cache)) == ["i0"]
 
 
+async def test_who_gives_up_a_synchronisation_of_a_node_that_was_forgotten_leaves_no_subscription(
+    cached: Make,
+) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG)
+    cache: Cached = await cached(world)
+    service.hold()
+    job = await cache.house.sync.start(BLOG, False, ":1.1", "")
+    await reaching(service, "subscribe")
+    await cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=True)).wait()
+    job.cancel()
+    with pytest.raises(errors.Cancelled):
+        await job.wait()
+    service.release()
+    await cache.idle()
+    assert world.count("subscribe") == 1
+    assert not service.node(MICROBLOG).subscribed(ALICE)
+
+
 async def test_a_read_that_joined_a_cancelled_synchronisation_gets_an_answer(cached: Make) -> None:
     world = World()
     cache, service = await followed(cached, world)

@@ -136,7 +136,8 @@ class Sync:
             if running.task.cancelled() and mine is not None and not mine.cancelling():
                 # The daemon stops.
                 raise errors.Cancelled(f"The synchronisation of {address} was cancelled.") from None
-            if running.waiters == 1:
+            if running.waiters == 1 and not running.forgotten:
+                # Else what it has made at the service is given up once that has answered.
                 running.task.cancel()
             raise
         finally:
