@@ -229,9 +229,19 @@ async def test_a_node_that_is_forgotten_meanwhile_is_not_made_again_by_what_it_i
     cache: Cached = await cached(world)
     await fetching(cache, pep)
     forgetting = cache.house.removal.purge(PurgeFilter(nodes=("things",), forget=True))
-    await cache.world.settle()
-    pep.release()
+    await pep.holding(2)
+    # While its subscription is being given up the synchronisation, which that disturbed, begins anew.
+    synchronised = asyncio.create_task(cache.house.sync.settled())
+    while not synchronised.done() and "subscribe" not in [request.kind for request in pep.held]:
+        for kind in {request.kind for request in pep.held} - {"unsubscribe"}:
+            pep.release(1, request=kind)
+        asking = asyncio.create_task(pep.holding(2))
+        await asyncio.wait([synchronised, asking], return_when=asyncio.FIRST_COMPLETED)
+        asking.cancel()
+    pep.release(1, request="unsubscribe")
     await forgetting.wait()
+    pep.release()
+    await synchronised
     await cache.idle()
     with pytest.raises(errors.NoSuchNode):
         await cache.node(ALICE, "things")

@@ -180,8 +180,10 @@ class Removal:
 
         dropped = await self._changes.after(self._store.write(drop, row.id), tell)
         if chosen.forget:
-            await self._forsake(row)
-            await self._forget(row.address)
+            # A synchronisation under way would subscribe again, and what a service sends to whoever does make it known.
+            with self._sync.declining(row.address):
+                await self._forsake(row)
+                await self._forget(row.address)
             self._negatives.clear(row.address)
         return dropped
 
