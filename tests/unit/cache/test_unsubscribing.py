@@ -306,15 +306,17 @@ class TestOfANodeWhoseRowGoes:
         job = cache.house.sync.job(THINGS)
         await reaching(service, "subscribe")
         await self.forget(cache, how).wait()
-        service.fail_next("remote-server-timeout", request="unsubscribe")
+        # While Purge forgets the node it is undone at once; what that leaves is given up as what Reset leaves.
+        refused = 2 if how == "forget" else 1
+        service.fail_next("remote-server-timeout", request="unsubscribe", times=refused)
         service.release()
         with pytest.raises(errors.PubSubCachedError):
             await job.wait()
         await scene.settled()
-        assert (scene.followed, scene.asked) == (True, 1)
+        assert (scene.followed, scene.asked) == (True, refused)
         await scene.cache.restart()
         await scene.settled()
-        assert (scene.followed, scene.asked) == (False, 2)
+        assert (scene.followed, scene.asked) == (False, refused + 1)
 
 
 @pytest.mark.sqlite

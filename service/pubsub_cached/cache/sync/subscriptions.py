@@ -12,7 +12,7 @@ import itertools
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import msgspec
 
@@ -123,7 +123,7 @@ class Subscriptions:
 
     @contextmanager
     def declining(self, address: Address) -> Iterator[None]:
-        """A client unsubscribes: no subscription is made before the row says so, one that is being made is undone."""
+        """A client unsubscribes, or has the node forgotten: no subscription is made before the row says so, one that is being made is undone."""
         self._declining[address] += 1
         self._declines[address] = next(self._acts)
         try:
@@ -204,14 +204,20 @@ class Subscriptions:
         return Evidence(weak, False, own, found.subid, "weak")
 
     async def _subscribe(self, session: Session, address: Address) -> Subscription:
-        """What came of it: none when a client unsubscribed meanwhile, whichever of the two the service saw first."""
+        """What came of it: none when a client unsubscribed meanwhile, whichever of the two the service saw first.
+
+        One that can't be undone then is there, and the daemon's to give up.
+        """
         begun = self.declines(address)
         found = await session.subscribe(address.service, address.node)
         self._known.pop(address, None)
         if address not in self._declining and self.declines(address) == begun:
             return found
-        with suppress(errors.StanzaError):
+        try:
             await session.unsubscribe(address.service, address.node, found.subid)
+        except errors.StanzaError as error:
+            if not _says_none(error):
+                return found
         self.remember(address, Subscription(address.node, address.account, "none"))
         return Subscription(address.node, address.account, "none")
 
