@@ -123,7 +123,10 @@ class Subscriptions:
 
     @contextmanager
     def declining(self, address: Address) -> Iterator[None]:
-        """A client unsubscribes, or has the node forgotten: no subscription is made before the row says so, one that is being made is undone."""
+        """A client unsubscribes, or has the node forgotten.
+
+        No subscription is made before the row says so, or is gone, and one that is being made is undone.
+        """
         self._declining[address] += 1
         self._declines[address] = next(self._acts)
         try:

@@ -210,7 +210,7 @@ class Sync:
 
     @contextmanager
     def declining(self, address: Address) -> Iterator[None]:
-        """A client unsubscribes the account, or has the node forgotten: what a synchronisation under way took for granted counts for nothing."""
+        """As the context of ``Subscriptions``; what a synchronisation under way took for granted counts for nothing."""
         with self.subscriptions.declining(address):
             try:
                 yield
