@@ -557,6 +557,7 @@ class TestFailingDatabase:
         await scene.restore()
         assert (scene.job("mine").state, scene.sent()) == ("done", 1)
 
+    @pytest.mark.sqlite
     @pytest.mark.parametrize("cancelled", [False, True], ids=["sent", "cancelled"])
     async def test_it_is_not_over_before_it_is_removed(
         self, scene: Scene, monkeypatch: pytest.MonkeyPatch, cancelled: bool
@@ -576,6 +577,7 @@ class TestFailingDatabase:
         assert job.state == ("cancelled" if cancelled else "done")
         assert await scene.cache.store.read(outbox.all) == []
 
+    @pytest.mark.sqlite
     async def test_the_daemon_ends_though_nothing_can_be_removed(
         self, scene: Scene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
