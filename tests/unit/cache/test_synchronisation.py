@@ -32,6 +32,15 @@ async def unsubscribing(service: Service) -> None:
         await service.holding(len(service.held) + 1)
 
 
+async def beginning(cached: Make) -> tuple[Cached, Service]:
+    """A cache that knows nothing yet, and a service that has one item in the blog."""
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG)
+    service.publish(MICROBLOG, "i0", ENTRY.format(0))
+    return await cached(world), service
+
+
 async def test_a_node_that_never_rests_says_nothing_of_the_others_of_its_service(cached: Make) -> None:
     cache, service = await followed(cached, World())
     service.create_node("other")
@@ -280,11 +289,7 @@ async def test_a_node_found_denied_while_its_last_fetch_is_parsed_stays_hidden(c
 
 
 async def test_what_disturbs_a_first_synchronisation_in_its_last_moment_is_looked_into(cached: Make) -> None:
-    world = World()
-    service = world.service(PUBSUB)
-    service.create_node(MICROBLOG)
-    service.publish(MICROBLOG, "i0", ENTRY.format(0))
-    cache: Cached = await cached(world)
+    cache, service = await beginning(cached)
     job = cache.house.sync.job(ADDRESS, pin=True)
     real = cache.house.sync.caught_up
     doubts: list[asyncio.Future[None]] = []
@@ -353,11 +358,7 @@ async def test_what_was_interrupted_goes_on_when_the_stream_is_resumed(cached: M
 
 @pytest.mark.parametrize("known", [False, True], ids=["first", "later"])
 async def test_what_a_restart_interrupted_goes_on_after_it(cached: Make, known: bool) -> None:
-    world = World()
-    service = world.service(PUBSUB)
-    service.create_node(MICROBLOG)
-    service.publish(MICROBLOG, "i0", ENTRY.format(0))
-    cache: Cached = await cached(world)
+    cache, service = await beginning(cached)
     if known:
         await cache.house.sync.job(ADDRESS, pin=True).wait()
         service.publish(MICROBLOG, "missed", ENTRY.format("missed"), notify=False)
@@ -367,7 +368,7 @@ async def test_what_a_restart_interrupted_goes_on_after_it(cached: Make, known: 
         service.release(len(service.held))
         await asyncio.sleep(0)
     service.release(1)
-    await world.settle()
+    await service.world.settle()
     await cache.stop()
     service.release()
     await cache.start()
@@ -433,11 +434,7 @@ async def test_a_failure_that_is_left_to_nobody_but_the_daemon_is_looked_at(cach
 
 
 async def test_a_first_synchronisation_that_a_client_cancels_is_made_up_for(cached: Make) -> None:
-    world = World()
-    service = world.service(PUBSUB)
-    service.create_node(MICROBLOG)
-    service.publish(MICROBLOG, "i0", ENTRY.format(0))
-    cache: Cached = await cached(world)
+    cache, service = await beginning(cached)
     service.hold()
     job = await cache.house.sync.start(BLOG, False, ":1.1", "")
     await reaching(service, "subscribe")
@@ -530,11 +527,7 @@ async def test_a_metadata_number_of_any_size_breaks_nothing(cached: Make) -> Non
 
 
 async def test_a_node_that_several_readers_find_is_added_once(cached: Make) -> None:
-    world = World()
-    service = world.service(PUBSUB)
-    service.create_node(MICROBLOG)
-    service.publish(MICROBLOG, "i0", ENTRY.format(0))
-    cache: Cached = await cached(world)
+    cache, _ = await beginning(cached)
     await asyncio.gather(*(cache.read(PUBSUB, MICROBLOG) for _ in range(3)))
     await cache.idle()
     assert len(cache.signals("added")) == 1

@@ -10,9 +10,9 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
-from pubsub_cached.cache.jobs import JobFailed
+from pubsub_cached.cache.jobs import Job, JobFailed
 from pubsub_cached.cache.options import PurgeFilter
-from pubsub_cached.xmpp.fake import World
+from pubsub_cached.xmpp.fake import Service, World
 from tests.support.cached import ALICE, ENTRY
 
 from .blog import reaching
@@ -184,6 +184,16 @@ async def test_one_that_is_made_again_while_another_is_checked_is_still_the_daem
     assert not service.node("other").subscribed(ALICE)
 
 
+async def checked_beside(syncing: Job, cache: Any, service: Service) -> None:
+    """Check, whose question for the subscriptions is answered before a synchronisation whose request is held."""
+    checking = cache.house.upkeep.check()
+    await service.holding(2)
+    service.release(1, request="subscriptions")
+    service.release()
+    await syncing.wait()
+    await checking.wait()
+
+
 async def test_one_that_a_synchronisation_makes_again_while_its_service_is_asked_is_still_there(
     cache: Any, world: World
 ) -> None:
@@ -192,12 +202,7 @@ async def test_one_that_a_synchronisation_makes_again_while_its_service_is_asked
     service.hold()
     syncing = await cache.house.sync.start(Address(ALICE, SERVICE, "other"), False, "", "")
     await reaching(service, "subscribe")
-    checking = cache.house.upkeep.check()
-    await service.holding(2)
-    service.release(1, request="subscriptions")
-    service.release()
-    await syncing.wait()
-    await checking.wait()
+    await checked_beside(syncing, cache, service)
     assert (await cache.node(SERVICE, "other"))["subscribed"]
     await cache.house.removal.purge(PurgeFilter(nodes=("other",), forget=True)).wait()
     assert not service.node("other").subscribed(ALICE)
@@ -209,11 +214,6 @@ async def test_one_that_ends_while_a_synchronisation_fetches_its_node_is_made_ag
     syncing = await cache.house.sync.start(Address(ALICE, SERVICE, "other"), False, "", "")
     await reaching(service, "get_items")
     service.drop_subscription("other", ALICE)
-    checking = cache.house.upkeep.check()
-    await service.holding(2)
-    service.release(1, request="subscriptions")
-    service.release()
-    await syncing.wait()
-    await checking.wait()
+    await checked_beside(syncing, cache, service)
     assert service.node("other").subscribed(ALICE)
     assert (await cache.node(SERVICE, "other"))["subscribed"]
