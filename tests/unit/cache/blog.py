@@ -69,6 +69,13 @@ async def freshness(cache: Cached) -> str:
     return info["freshness"]
 
 
+async def later(cache: Cached, *, hours: float) -> None:
+    """Time passes, and what is due by then is done."""
+    cache.clock.advance(hours=hours)
+    cache.house.revalidation.wake()
+    await cache.idle()
+
+
 async def purge(cache: Cached, *, forget: bool = False) -> None:
     await cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=forget)).wait()
     await cache.idle()

@@ -10,7 +10,7 @@ from pubsub_cached import errors
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import BLOG, MICROBLOG, PUBSUB, followed, freshness, local
+from .blog import BLOG, MICROBLOG, PUBSUB, followed, freshness, later, local
 
 
 @pytest.mark.parametrize("seconds", [0, 30, 3600])
@@ -26,12 +26,6 @@ async def test_what_is_written_after_it_is_due_is_looked_at_all_the_same(cached:
     await cache.house.nodes.update(node, state="stale", next_sync=cache.clock.now - 1000 * seconds)
     async with asyncio.timeout(60):
         await live.wait()
-
-
-async def later(cache: Cached, *, hours: float) -> None:
-    cache.clock.advance(hours=hours)
-    cache.house.revalidation.wake()
-    await cache.idle()
 
 
 class TestAClockThatWasSetBack:

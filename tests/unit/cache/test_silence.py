@@ -8,20 +8,14 @@ from pubsub_cached.address import Address
 from pubsub_cached.cache.revalidation.silence import LISTED_MS
 from pubsub_cached.cache.sync.rounds import SILENCE_MS
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, World
-from tests.support.cached import ALICE, ENTRY, Cached, Make
+from tests.support.cached import ALICE, ENTRY, Make
 
-from .blog import MICROBLOG, PUBSUB, followed, freshness, local
+from .blog import MICROBLOG, PUBSUB, followed, freshness, later, local
 
 ADDRESS = Address(ALICE, PUBSUB, MICROBLOG)
 ANY = pytest.mark.parametrize("profile", [PROSODY, EJABBERD, LIBERVIA], ids=["prosody", "ejabberd", "libervia"])
 HOUR = LISTED_MS / 3_600_000
 HOURS = SILENCE_MS / 3_600_000
-
-
-async def later(cache: Cached, *, hours: float) -> None:
-    cache.clock.advance(hours=hours)
-    cache.house.revalidation.wake()
-    await cache.idle()
 
 
 @ANY
