@@ -18,6 +18,7 @@ from .clock import clock
 from .config import Config
 from .errors import BusLost, DatabaseError, Fatal, Internal, PubSubCachedError
 from .network import Network
+from .tasks import Tasks, end
 
 if TYPE_CHECKING:
     from .analysers.watching import Watching
@@ -58,9 +59,7 @@ class Daemon:
         self._address = address
         self._clock = clock
         self._stop = asyncio.Event()
-        self._network: asyncio.Task[None] | None = None
-        self._watching: asyncio.Task[None] | None = None
-        self._collecting: asyncio.Task[None] | None = None
+        self._beside = Tasks()
         self._connection: Connection
         self._tree: Tree
         self._store: Store
@@ -113,11 +112,11 @@ class Daemon:
             # Reads are answered meanwhile.
             await asyncio.to_thread(load)
         await self.house.connect()
-        self._network = asyncio.create_task(Network(self.house.network_changed).run(), name="network")
+        self._beside.begin(Network(self.house.network_changed).run(), "network")
         # It begins with what changed since they were read.
-        self._watching = asyncio.create_task(self._files.run(), name="files of analysers")
+        self._beside.begin(self._files.run(), "files of analysers")
         garbage.begin()
-        self._collecting = asyncio.create_task(garbage.collect(), name="garbage")
+        self._beside.begin(garbage.collect(), "garbage")
 
     async def _not_started(self, _: object, error: BaseException | None, __: object) -> None:
         """Tell whoever had the daemon started, or has called since, why it does not begin."""
@@ -215,10 +214,7 @@ class Daemon:
         self.house.set_state("stopping")
         with contextlib.suppress(BusLost):
             await self._tree.close()
-        for task in (self._network, self._watching, self._collecting):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait([task])
+        await end(self._beside)
         await self.house.close()
         await self._store.close()
         self._alone.close()

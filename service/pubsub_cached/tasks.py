@@ -21,6 +21,11 @@ class Tasks(set[asyncio.Task[Any]]):
         task.add_done_callback(self.discard)
         return task
 
+    @property
+    def under_way(self) -> bool:
+        """Whether one goes on: what has just ended is held for another moment."""
+        return not all(task.done() for task in self)
+
     async def settled(self) -> None:
         """Wait until all have ended, those that are begun meanwhile as well."""
         while self:

@@ -16,6 +16,7 @@ from ...secrets import Secrets
 from ...store.accounts import accounts as account_store
 from ...store.rows import AccountRow
 from ...store.store import Store
+from ...tasks import Tasks, end
 from ...threads import in_thread
 from ...xmpp.port import Connector, Endpoint
 from ..options import AccountOptions
@@ -46,7 +47,7 @@ class Accounts:
         self._adding: set[str] = set()
         # How often an account came or went; and who looks for those that do so elsewhere.
         self._changes = 0
-        self._looking: asyncio.Task[None] | None = None
+        self._looking = Tasks()
         self._interests: frozenset[str] = frozenset()
         self._follower: Follower
         self._rows: dict[str, AccountRow] = {}
@@ -73,7 +74,7 @@ class Accounts:
             if account.waits:
                 self._holding.take(account)
         if self._store.shared:
-            self._looking = asyncio.create_task(self._look_again(), name="accounts of other daemons")
+            self._looking.begin(self._look_again(), "accounts of other daemons")
 
     async def _look_again(self) -> None:
         while True:
@@ -278,8 +279,7 @@ class Accounts:
     async def close(self) -> None:
         """End every session."""
         self._secrets.close()
-        if self._looking is not None:
-            self._looking.cancel()
+        await end(self._looking)
         for account in self.list():
             account.look_no_more()
             if account.taking is not None:

@@ -16,6 +16,7 @@ from ...pace import Pace
 from ...store.accounts import nodes as node_store
 from ...store.rows import NodeRow
 from ...store.store import Store
+from ...tasks import Tasks, end
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Privacy:
         self._noted: list[dict[Address, NodeRow]] = []
         # One at a time, for what was read last counts.
         self._reading = asyncio.Lock()
-        self._loading: asyncio.Task[None] | None = None
+        self._loading = Tasks()
         registry.on_change.append(lambda name, registered: self._analysers_changed())
         self._classify()
 
@@ -81,9 +82,7 @@ class Privacy:
 
     async def close(self) -> None:
         """Look at nothing any more."""
-        if self._loading is not None:
-            self._loading.cancel()
-            await asyncio.wait([self._loading])
+        await end(self._loading)
 
     def note(self, row: NodeRow) -> None:
         """A node is known to be so."""
@@ -128,22 +127,19 @@ class Privacy:
         for callback in self.on_change:
             callback()
         self._outdated = True
-        if self._loading is None:
-            self._loading = asyncio.create_task(self._load_again(), name="private nodes")
+        if not self._loading.under_way:
+            self._loading.begin(self._load_again(), "private nodes")
 
     async def _load_again(self) -> None:
         # Several analysers come at once.
         await asyncio.sleep(0)
-        try:
-            while self._outdated:
-                self._outdated = False
-                try:
-                    await self.load()
-                except errors.PubSubCachedError as error:
-                    self._outdated = True
-                    # Until then none is there, for it may have become private.
-                    self._unsure = not self._looked <= self.public
-                    log.warning("which nodes are private could not be read yet: %s", error.message)
-                    await asyncio.sleep(AGAIN)
-        finally:
-            self._loading = None
+        while self._outdated:
+            self._outdated = False
+            try:
+                await self.load()
+            except errors.PubSubCachedError as error:
+                self._outdated = True
+                # Until then none is there, for it may have become private.
+                self._unsure = not self._looked <= self.public
+                log.warning("which nodes are private could not be read yet: %s", error.message)
+                await asyncio.sleep(AGAIN)

@@ -23,6 +23,7 @@ from ...pace import Pace
 from ...store import indexes
 from ...store.accounts import analysers as analyser_store
 from ...store.store import Store
+from ...tasks import Tasks, end
 from ..accounts.accounts import Accounts
 from ..nodes import metadata
 from ..nodes.nodes import Nodes
@@ -65,7 +66,7 @@ class Analysing:
         self._came: set[str] = set()
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._following = Tasks()
 
     async def load(self) -> None:
         """Register what outlived its client; before anybody else is told of analysers."""
@@ -82,13 +83,11 @@ class Analysing:
         self._registry.on_usable.append(lambda name: self._changed(name, True))
         self._came.update(entry.name for entry in self._registry.entries())
         self._news.set()
-        self._task = asyncio.create_task(self._run(), name="analysing")
+        self._following.begin(self._run(), "analysing")
 
     async def close(self) -> None:
         """Stop; what was not matched or parsed again is found at the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await end(self._following)
         await self._reanalysis.close()
         await self._agents.close()
 

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from ... import errors
 from ...address import Address
 from ...store.database import AccountInUse
+from ...tasks import Tasks, end
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ class Unwritten:
 
     def __init__(self) -> None:
         self._waiting: dict[Key, Work] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._trying = Tasks()
         self._closed = False
 
     async def write(self, key: Key, work: Work) -> None:
@@ -41,8 +42,8 @@ class Unwritten:
     def later(self, key: Key, work: Work) -> None:
         """Do work once the database works again, for it has just failed."""
         self._waiting[key] = work
-        if self._task is None and not self._closed:
-            self._task = asyncio.create_task(self._run(), name="unwritten")
+        if not self._trying.under_way and not self._closed:
+            self._trying.begin(self._run(), "unwritten")
 
     def forget(self, address: Address) -> None:
         """The node's row is no more, and nothing is to be said of it."""
@@ -50,34 +51,28 @@ class Unwritten:
 
     async def settled(self) -> None:
         """Wait until everything is written."""
-        while self._task is not None:
-            await asyncio.wait([self._task])
+        await self._trying.settled()
 
     async def close(self) -> None:
         """Try nothing any more; the next start validates everything."""
         self._closed = True
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await end(self._trying)
 
     async def _run(self) -> None:
         delay = AGAIN
-        try:
-            while self._waiting:
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, AGAIN_LONGEST)
-                for key in [*self._waiting]:
-                    # What fails again is the last: it may be the only one that does.
-                    work = self._waiting.pop(key, None)
-                    if work is None:
-                        # Of a node that was forgotten meanwhile.
-                        continue
-                    await self.write(key, work)
-                    if key in self._waiting:
-                        break
-                    delay = AGAIN
-        finally:
-            self._task = None
+        while self._waiting:
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, AGAIN_LONGEST)
+            for key in [*self._waiting]:
+                # What fails again is the last: it may be the only one that does.
+                work = self._waiting.pop(key, None)
+                if work is None:
+                    # Of a node that was forgotten meanwhile.
+                    continue
+                await self.write(key, work)
+                if key in self._waiting:
+                    break
+                delay = AGAIN
 
     async def _done(self, work: Work) -> bool:
         try:
