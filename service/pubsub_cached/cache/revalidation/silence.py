@@ -12,7 +12,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from ... import errors
 from ...address import Address
 from ...recent import Recent
 from ...store.accounts import nodes as node_store
@@ -88,10 +87,7 @@ class Silence:
         silent = [address for entry in live if self.last_heard(address := entry.address) <= now - LISTED_MS]
         if not silent:
             return
-        try:
-            listed = await self._subscriptions.look(account.session, account.jid, service)
-        except errors.Offline:
-            return
+        listed = await self._subscriptions.look(account.session, account.jid, service)
         if listed is None:
             return
         for address in silent:

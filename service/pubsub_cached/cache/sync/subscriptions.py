@@ -260,8 +260,13 @@ class Subscriptions:
         return found or (Subscription(address.node, address.account, "none") if self._lists(address) else None)
 
     async def look(self, session: Session, account: str, service: str) -> dict[str, Subscription] | None:
-        """The account's subscriptions as the service lists them now, by node; None if it does not. Raises Offline."""
-        return (await self._list(session, (account, service))).nodes
+        """The account's subscriptions as the service lists them from now on, by node; None where it does not."""
+        # What others wait for may be older than what the caller knows.
+        self._asking.pop((account, service), None)
+        try:
+            return (await self._list(session, (account, service))).nodes
+        except errors.Offline:
+            return None
 
     async def _list(self, session: Session, key: tuple[str, str]) -> _Listing:
         """Ask the service, once for all who ask meanwhile."""
@@ -284,7 +289,7 @@ class Subscriptions:
 
     def _asked(self, key: tuple[str, str], asking: asyncio.Future[_Listing]) -> None:
         if self._asking.get(key) is not asking:
-            # A new session has begun meanwhile.
+            # A new session has begun meanwhile, or it was asked anew.
             asking.cancelled() or asking.exception()
             return
         del self._asking[key]

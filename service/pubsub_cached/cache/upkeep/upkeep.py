@@ -20,14 +20,12 @@ from ...store.rows import NodeRow
 from ...store.store import Store, Transaction
 from ...store.upkeep import check as checks
 from ...store.upkeep import maintenance
-from ...xmpp.port import Session
 from ..accounts.account import Account
 from ..accounts.accounts import Accounts
 from ..changes import Changes
 from ..jobs import Job, Jobs
 from ..nodes.nodes import Nodes
 from ..nodes.transitions import UNSUBSCRIBED, untold
-from ..sync.subscriptions import LISTING_TIMEOUT
 from ..sync.sync import Sync
 
 log = logging.getLogger(__name__)
@@ -150,10 +148,11 @@ class Upkeep:
         return [(online[jid], service, entries) for (jid, service), entries in sorted(found.items()) if jid in online]
 
     async def _subscriptions(self, account: Account, service: str, entries: list[Entry]) -> list[str]:
-        listed = await _listed(account.session, service)
+        listed = await self._sync.subscriptions.look(account.session, account.jid, service)
         if listed is None:
             return []
-        vanished = [entry for entry in entries if entry.address.node not in listed]
+        there = {node for node, found in listed.items() if found.state != "none"}
+        vanished = [entry for entry in entries if entry.address.node not in there]
         if vanished:
             # It would be taken for true until the next session.
             self._sync.subscriptions.forget(account.jid)
@@ -182,16 +181,6 @@ def _unsubscribe(tx: Transaction, node_ids: Sequence[int], now: int) -> list[tup
     """Nodes whose subscription ended without a word; their rows before and after."""
     rows = [row for id_ in node_ids if (row := node_store.by_id(tx.connection, id_)) is not None]
     return [(row, node_store.update(tx, row.id, **UNSUBSCRIBED, **untold(row, now))) for row in rows]
-
-
-async def _listed(session: Session, service: str) -> set[str] | None:
-    """Nodes that the service says are subscribed to; None when it does not say."""
-    try:
-        listed = await session.subscriptions(service, timeout=LISTING_TIMEOUT)
-    except errors.PubSubCachedError as error:
-        log.info("%s does not list subscriptions: %s", service, error.message)
-        return None
-    return {found.node for found in listed if found.state != "none"}
 
 
 def _vanished(service: str, count: int, failed: int) -> str:
