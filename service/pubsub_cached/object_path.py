@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container, Iterator
+
+from .errors import Conflict
 
 ROOT = "/im/pubsubcache1"
 
@@ -39,6 +42,17 @@ def decode(element: str) -> str:
 def of_client(kind: str, sender: str, token: str) -> str:
     """Path of a client's own object: ``of_client("job", ":1.42", "t1")`` → ``/im/pubsubcache1/job/1_42/t1``."""
     return f"{ROOT}/{kind}/{sender.lstrip(':').replace('.', '_')}/{token}"
+
+
+def free(kind: str, sender: str, token: str, taken: Container[str], numbers: Iterator[int]) -> str:
+    """As ``of_client``, of an object that is about to be; "" for the next of the numbers. Raises Conflict."""
+    if not token:
+        # A client may have chosen one of them.
+        return next(path for number in numbers if (path := of_client(kind, sender, f"{kind[0]}{number}")) not in taken)
+    path = of_client(kind, sender, token)
+    if path in taken:
+        raise Conflict(f"The token '{token}' is in use by {path}; choose another.")
+    return path
 
 
 def of_name(kind: str, name: str) -> str:

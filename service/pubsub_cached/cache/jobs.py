@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Literal
@@ -151,7 +152,7 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         # By sender, those that ended first first, and what removes them.
         self._ended: dict[str, dict[Job, asyncio.TimerHandle]] = {}
-        self._serial = 0
+        self._numbers = itertools.count(1)
 
     def list(self) -> list[Job]:
         """Running and recently finished jobs, oldest first."""
@@ -199,18 +200,10 @@ class Jobs:
     def path(self, sender: str, token: str) -> str:
         """A path that no running job has. Raises Conflict."""
         owner = sender or DAEMON
-        if not token:
-            self._serial += 1
-            while object_path.of_client("job", owner, f"j{self._serial}") in self._jobs:
-                # A client chose it for another job.
-                self._serial += 1
-            token = f"j{self._serial}"
-        path = object_path.of_client("job", owner, token)
-        if path in self._jobs and not self._jobs[path].finished:
-            raise errors.Conflict(f"The token '{token}' is in use by {path}; choose another.")
-        if path in self._jobs:
-            self._remove(self._jobs[path])
-        return path
+        over = self._jobs.get(object_path.of_client("job", owner, token))
+        if over is not None and over.finished:
+            self._remove(over)
+        return object_path.free("job", owner, token, self._jobs, self._numbers)
 
     def _finished(self, job: Job) -> None:
         """Keep it for a while; of too many, whoever has most loses the oldest, so that others keep theirs."""

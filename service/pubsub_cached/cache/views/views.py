@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 from msgspec.structs import replace
@@ -42,7 +43,7 @@ class Views:
         # What each looks for.
         self._sought: dict[View, Search] = {}
         self._watched: set[str] = set()
-        self._serial = 0
+        self._numbers = itertools.count(1)
         store.on_commit.append(self._committed)
 
     def all(self) -> list[View]:
@@ -59,7 +60,7 @@ class Views:
             raise errors.NotSupported("A view begins with the first item, so it takes no cursor; leave it out.")
         matching = self._searches.matching(text, query, options.analysers)
         search = Search(matching=matching, order=parsed_order(options.order), fields=options.fields)
-        path = self._path(owner, options.token)
+        path = object_path.free("view", owner, options.token, self._views, self._numbers)
         if len(self.of(owner)) >= AT_MOST:
             raise errors.LimitExceeded(f"{owner} has {AT_MOST} views, which is the most; close one.")
         size = min(options.window, options.limit)
@@ -123,15 +124,3 @@ class Views:
     def _committed(self, touched: Touched) -> None:
         for view in self._views.values():
             view.touch(touched)
-
-    def _path(self, owner: str, token: str) -> str:
-        if token:
-            path = object_path.of_client("view", owner, token)
-            if path in self._views:
-                raise errors.Conflict(f"The token '{token}' is in use by {path}; choose another.")
-            return path
-        while True:
-            self._serial += 1
-            path = object_path.of_client("view", owner, f"v{self._serial}")
-            if path not in self._views:
-                return path
