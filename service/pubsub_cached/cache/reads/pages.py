@@ -90,7 +90,7 @@ class Pages:
         return WantedItems(self, self._versions, address, options, form)
 
     def find(self, key: Hashable, stamp: object) -> Any:
-        """The page, None if it may not be any more what it was. stamp: of a transaction that goes on."""
+        """The page, None if it may not be any more what it was. stamp: of this moment."""
         page = self._pages.get(key)
         if page is None:
             return None

@@ -12,12 +12,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
 from msgspec.structs import replace
-from sqlalchemy import Connection
 
 from ... import errors, jid
 from ...address import Address
 from ...records import InfoRecord
-from ...store import dialect, words
+from ...store import words
 from ...store.database import TooMuch
 from ...store.rows import KEPT
 from ...store.search import explain
@@ -27,7 +26,6 @@ from ...store.search.query import Order, Query
 from ...store.search.scope import Part, Shown
 from ...store.search.search import Found, Matching, Search
 from ...store.store import Store
-from ...store.transaction import committed_revision
 from .. import cursor as cursors
 from ..accounts.accounts import Accounts
 from ..nodes.suspected import Suspected
@@ -102,8 +100,19 @@ class Searches:
     def _search(self, asked: _Asked, sender: str, wanted: Wanted | None = None) -> Answer | Awaitable[Answer]:
         if self._store.inline:
             with contextlib.suppress(TooMuch):
-                return self._answer(asked, self._store.read_briefly(_briefly, asked.search, wanted))
+                return self._answer(asked, self._briefly(asked.search, wanted))
         return self._aside(asked, sender)
+
+    def _briefly(self, search: Search, wanted: Wanted | None) -> Found:
+        """The page, with what was made of its items before if nothing was committed since. Raises TooMuch."""
+        version = self._store.versions.everything
+        found: Found | None = wanted.find(version) if wanted is not None else None
+        if found is None:
+            found = self._store.read_briefly(store_search.find, replace(search, briefly=True))
+            if wanted is not None and version is not None:
+                # What was committed between the two has it not come again.
+                wanted.served(version, found)
+        return found
 
     async def _aside(self, asked: _Asked, sender: str) -> Answer:
         async with self._turnstile.pass_(sender, urgent=False):
@@ -162,21 +171,6 @@ class Searches:
     def _stale(self) -> Iterable[Address]:
         """The nodes that are, though their rows do not say so."""
         return frozenset(self._suspected) - self._suspected.hidden
-
-
-def _briefly(conn: Connection, search: Search, wanted: Wanted | None) -> Found:
-    """The page, with what was made of its items before if nothing was committed since. Raises TooMuch."""
-    if wanted is None:
-        return store_search.find(conn, replace(search, briefly=True))
-    # The first read of the transaction, which says what it sees.
-    committed_revision(conn)
-    stamp = dialect.of(conn).version(conn)
-    kept: Found | None = wanted.find(stamp) if wanted.is_held else None
-    if kept is not None:
-        return kept
-    found = store_search.find(conn, replace(search, briefly=True))
-    wanted.served(stamp, found)
-    return found
 
 
 def parsed_order(text: str) -> Order:
