@@ -87,8 +87,8 @@ def configuration(language: Language) -> str:
     page.section("description")
     page.text(
         "A TOML file. Every key may be missing but an account's jid, and so may the file itself. File names may be "
-        "relative to the file's directory or begin with ~. A mistake keeps the daemon from starting: it ends with "
-        "status 2 and names file, key and reason."
+        "relative to the file's directory or begin with ~; the path in url is absolute. A mistake keeps the daemon "
+        "from starting: it ends with status 2 and names file, key and reason."
     )
     (schema,), types = msgspec.json.schema_components([Config], ref_template="{name}")
     whole = types[schema["$ref"]]

@@ -22,12 +22,12 @@ LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 Tls = Literal["starttls", "direct", "none"]
 
 LOG_LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
-_CHOICES = {"log-level": LOG_LEVELS, "tls": get_args(Tls)}
 _Name = Annotated[str, Meta(pattern=r"^[^\x00]*$")]
 _Positive = Annotated[int, Meta(ge=1, le=2**62)]
 
 # SQLAlchemy itself is too slow to import just to look at a URL.
 _DATABASE = re.compile(r"(?:sqlite|postgresql)(?:\+[a-z0-9_]+)?://")
+_RELATIVE = re.compile(r"sqlite(?:\+[a-z0-9_]+)?:///(?!file:)([^/:?][^?]*)")
 
 
 class _Table(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, frozen=True):
@@ -205,13 +205,18 @@ def _convert(file: Path, table: dict[str, Any]) -> Config:
     try:
         return msgspec.convert(table, Config)
     except msgspec.ValidationError as error:
-        key, reason = explain(error, _CHOICES)
+        key, reason = explain(error, Config, table)
+    if key == "account":
+        reason += "; write [[account]] above each"
     raise _bad(file, key, reason)
 
 
 def _check_database(file: Path, url: str) -> None:
     if not is_database_url(url):
         raise _bad(file, "database.url", "not a URL that begins with sqlite:// or postgresql://")
+    # It would be another file for each directory that the daemon may be started in.
+    if relative := _RELATIVE.match(url):
+        raise _bad(file, "database.url", f"'{relative[1]}' is no absolute path; write sqlite:////absolute/path")
 
 
 def _accounts(file: Path, accounts: tuple[Account, ...]) -> tuple[Account, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import msgspec
 from lxml.etree import _Element
@@ -15,7 +15,7 @@ from ..errors import InvalidAnalyser
 from ..mistakes import explain
 from . import element_path
 from . import fields as field_rules
-from .fields import Field, FieldType
+from .fields import Field
 from .item import CoroutineParser, Parser
 
 Kind = Literal["log", "map", "last"]
@@ -28,7 +28,6 @@ MOST_JSON = 65536
 MOST_INDEXES = 16
 _OBJECT_PATH = re.compile(r"/|(?:/[A-Za-z0-9_]+)+")
 _BUS_NAME = re.compile(r"(?=.{1,255}$)[A-Za-z_-][A-Za-z0-9_-]*(?:\.[A-Za-z_-][A-Za-z0-9_-]*)+")
-_CHOICES = {"kind": get_args(Kind), "callbacks": get_args(Callback), "type": get_args(FieldType)}
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -135,7 +134,7 @@ def from_mapping(values: Mapping[str, Any]) -> Definition:
     try:
         rules = msgspec.convert(values, Rules)
     except msgspec.ValidationError as error:
-        raise InvalidAnalyser(_told(error, "")) from None
+        raise InvalidAnalyser(_told(error, Rules, values, "")) from None
     return checked(Definition(**{name: getattr(rules, name) for name in Rules.__struct_fields__}))
 
 
@@ -231,10 +230,10 @@ def _fields(given: Any) -> dict[str, Field]:
         try:
             fields[name] = msgspec.convert(field, Field)
         except msgspec.ValidationError as error:
-            raise InvalidAnalyser(_told(error, f"fields.{name}")) from None
+            raise InvalidAnalyser(_told(error, Field, field, f"fields.{name}")) from None
     return fields
 
 
-def _told(error: msgspec.ValidationError, inside: str) -> str:
-    key, reason = explain(error, _CHOICES)
+def _told(error: msgspec.ValidationError, shape: type, given: object, inside: str) -> str:
+    key, reason = explain(error, shape, given)
     return f"'{'.'.join(part for part in (inside, key) if part) or 'analyser'}': {reason}."
