@@ -18,7 +18,7 @@ from .clock import clock
 from .config import Config
 from .errors import BusLost, DatabaseError, Fatal, Internal, PubSubCachedError
 from .network import Network
-from .tasks import Tasks, end
+from .tasks import Tasks, end, first_of
 
 if TYPE_CHECKING:
     from .analysers.watching import Watching
@@ -78,15 +78,9 @@ class Daemon:
             await self.start()
         except _Stopped:
             return
-        lost = asyncio.create_task(self._connection.lost())
-        stopped = asyncio.create_task(self._stop.wait())
         try:
-            await asyncio.wait({lost, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if lost.done():
-                lost.result()
+            await first_of(self._connection.lost(), self._stop.wait())
         finally:
-            stopped.cancel()
-            lost.cancel()
             await self.close()
 
     async def start(self) -> None:
@@ -182,20 +176,10 @@ class Daemon:
                 if now() >= until:
                     raise
                 log.warning("%s Calls are answered once that is done.", error)
-            waiting = [
-                asyncio.create_task(event) for event in (Store.free(url), self._stop.wait(), self._connection.lost())
-            ]
-            _, _, lost = waiting
-            try:
-                left = None if until == math.inf else until - now()
-                await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                if lost.done():
-                    lost.result()
-                if self._stop.is_set():
-                    raise _Stopped
-            finally:
-                for task in waiting:
-                    task.cancel()
+            left = None if until == math.inf else until - now()
+            await first_of(self._connection.lost(), self._stop.wait(), Store.free(url), seconds=left)
+            if self._stop.is_set():
+                raise _Stopped
 
     async def _open(self, url: str) -> Store:
         """Raises InUse; of a file, which has one daemon, before anything of it is read."""

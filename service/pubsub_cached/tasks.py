@@ -57,3 +57,17 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
     for task in ending:
         task.cancel()
     await asyncio.gather(*ending, return_exceptions=True)
+
+
+async def first_of(*work: Coroutine[Any, Any, T], seconds: float | None = None) -> T | None:
+    """What the first gives that ends, the others are cancelled; None where none has in time.
+
+    Of several that have ended by then the one that is named first. Raises what that raises.
+    """
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        return next((task.result() for task in tasks if task.done()), None)
+    finally:
+        for task in tasks:
+            task.cancel()

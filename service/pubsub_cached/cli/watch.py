@@ -84,18 +84,11 @@ class _Watch:
 
     async def _next(self) -> dict[str, Any]:
         """The next change. Raises BusLost when none can come any more."""
-        import asyncio
+        from ..tasks import first_of
 
-        change = asyncio.create_task(self._queue.get())
-        lost = asyncio.create_task(self._client.connection.lost())
-        try:
-            await asyncio.wait({change, lost}, return_when=asyncio.FIRST_COMPLETED)
-            if not change.done():
-                lost.result()
-            return await change
-        finally:
-            change.cancel()
-            lost.cancel()
+        change = await first_of(self._queue.get(), self._client.connection.lost())
+        assert change is not None, "the connection was closed here"
+        return change
 
     def _cache_signal(self, signal: Signal) -> None:
         names = {
