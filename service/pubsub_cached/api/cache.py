@@ -20,6 +20,7 @@ from ..cache.policy import POLICIES
 from ..cache.reads.pages import Form, MadeAnswer
 from ..cache.reads.shelf import Shelf
 from ..records import INFO, ITEM, NODE, InfoRecord, ItemRecord, NodeRecord
+from ..states import STATES
 from . import flags
 from .options import CHOSEN, UINT32, UINT64, Fields, Flag, Number, Order, Table, Text, Texts, Token
 from .served import Served
@@ -30,18 +31,6 @@ MadeReply = tuple[Written, str, Record]
 NodesReply = tuple[Records, str]
 ChangesReply = tuple[list[str], list[str], int, bool]
 
-STATES = (
-    "unknown",
-    "discovered",
-    "syncing",
-    "live",
-    "polled",
-    "stale",
-    "unreachable",
-    "denied",
-    "gone",
-    "excluded",
-)
 CHANGES_AT_MOST = 500
 TIMEOUT_AT_MOST = 3600
 

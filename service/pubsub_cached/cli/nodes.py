@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..states import STATES
 from . import completing, output, times
 from .arguments import any_account_option, json_option
 from .items import all_option, limit_option
@@ -14,19 +15,6 @@ from .running import run
 
 if TYPE_CHECKING:
     from .client import Client, Pages
-
-STATES = (
-    "unknown",
-    "discovered",
-    "syncing",
-    "live",
-    "polled",
-    "stale",
-    "unreachable",
-    "denied",
-    "gone",
-    "excluded",
-)
 
 COLUMNS = (
     Column("State"),
