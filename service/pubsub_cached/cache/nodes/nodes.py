@@ -224,7 +224,7 @@ class Nodes:
     async def _note(self, address: Address, error: errors.PubSubCachedError, told: errors.PubSubCachedError) -> None:
         try:
             await self._write_down(address, error, told)
-        except (errors.DatabaseError, errors.StorageFull, errors.Timeout) as failure:
+        except (*errors.STORAGE, errors.Timeout) as failure:
             log.error("what %s answered could not be written down yet: %s", address, failure)
             # Until then it is not what its row says.
             self.suspected.add(address)

@@ -21,8 +21,8 @@ from ...store.rows import KEPT, UNPROVED, NodeRow
 from ..changes import Changes
 from .proofs import Proofs
 
-# There is nothing to be written down, at least not by this daemon.
-_NOTHING = (errors.NoSuchNode, errors.NoSuchAccount, AccountInUse)
+# There is nothing to be written down: the row went, or it is another daemon that writes it.
+NOTHING_TO_WRITE = (errors.NoSuchNode, errors.NoSuchAccount, AccountInUse)
 
 
 class Suspected:
@@ -64,7 +64,7 @@ class Suspected:
 
     def _written(self, address: Address, suspicion: object, written: asyncio.Future[Any]) -> None:
         error = None if written.cancelled() else written.exception()
-        if error is not None and not isinstance(error, _NOTHING):
+        if error is not None and not isinstance(error, NOTHING_TO_WRITE):
             self._tell(address)
         elif self._nodes.get(address) is suspicion:
             # Else another came up meanwhile.

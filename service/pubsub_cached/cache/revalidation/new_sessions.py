@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from ... import errors
 from ...address import Address
@@ -102,18 +102,28 @@ class NewSessions:
         self._sync.subscriptions.forget(account.jid)
         self._negatives.clear_account(account.jid)
         self.forget_account(account)
-        if not await self._demoted(account):
+        if not await self._noted(account, self._demote, "the new session of %s can't be used yet: %s"):
             return False
         account.set_ready()
-        epoch = account.epoch
-        while account.epoch == epoch:
-            try:
-                await self._validate_all(account)
-                break
-            except errors.PubSubCachedError as error:
-                log.warning("what is kept of %s can't be validated yet: %s", account.jid, error)
-                await asyncio.sleep(AGAIN)
+        await self._noted(account, self._validate_all, "what is kept of %s can't be validated yet: %s")
         return True
+
+    async def _noted(self, account: Account, note: Callable[[Account], Awaitable[None]], problem: str) -> bool:
+        """Do what writes, as often as it takes; False for a session that is not the last one any more."""
+        epoch = account.epoch
+        while account.epoch == epoch and not account.waits:
+            try:
+                await note(account)
+                return account.epoch == epoch
+            except errors.PubSubCachedError as error:
+                # A full disk does not last for ever, and until then nothing is live.
+                log.warning(problem, account.jid, error)
+                await asyncio.sleep(AGAIN)
+        return False
+
+    async def _demote(self, account: Account) -> None:
+        """Call stale what was live in an earlier session."""
+        await self._tell(await self._store.write(node_store.demote, account.jid, "session"))
 
     async def _validate_all(self, account: Account) -> None:
         """Begin, or plan, what a new session has to look at."""
@@ -141,21 +151,6 @@ class NewSessions:
             await pace.kept()
         entries.sort(key=lambda entry: -(entry.last_read or 0))
         return entries
-
-    async def _demoted(self, account: Account) -> bool:
-        """Call stale what was live in an earlier session; False for a session that is not the last one any more."""
-        epoch = account.epoch
-        while account.epoch == epoch and not account.waits:
-            try:
-                demoted = await self._store.write(node_store.demote, account.jid, "session")
-            except errors.PubSubCachedError as error:
-                # A full disk does not last for ever, and until then nothing is live.
-                log.warning("the new session of %s can't be used yet: %s", account.jid, error)
-                await asyncio.sleep(AGAIN)
-                continue
-            await self._tell(demoted)
-            return account.epoch == epoch
-        return False
 
     async def _tell(self, demoted: Sequence[Address]) -> None:
         """Tell of each what it is by then: of many it takes a while."""

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 
 from ... import errors
 from ...address import Address
-from ...store.database import AccountInUse
 from ...tasks import Tasks, end
+from ..nodes.suspected import NOTHING_TO_WRITE
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +77,7 @@ class Unwritten:
     async def _done(self, work: Work) -> bool:
         try:
             await work()
-        except (errors.NoSuchNode, errors.NoSuchAccount, AccountInUse):
-            # Nothing is to be said of a row that went, and of another daemon's nodes by that daemon.
+        except NOTHING_TO_WRITE:
             return True
         except errors.PubSubCachedError as error:
             log.error("what is known of a node could not be written down yet: %s", error)
