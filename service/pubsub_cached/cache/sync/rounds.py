@@ -115,7 +115,7 @@ class Rounds:
         if not whole and self._pushes.tell(account, node, keep, moves=moves):
             return await self._pushed(account, node, running)
         by = self._parsing.by(node)
-        node, followed = await self._subscribe(account, session, node, running)
+        node, followed = await self._subscribe(account, node, running)
         # What is fetched may be as old as its beginning, whoever joins it later.
         asked_at = self._clock()
         await self.caught_up()
@@ -173,13 +173,10 @@ class Rounds:
             log.info("%s: its last item was pushed, now %s", node.address, finished.state)
         return finished
 
-    async def _subscribe(
-        self, account: Account, session: Session, node: NodeRow, running: Running
-    ) -> tuple[NodeRow, bool]:
+    async def _subscribe(self, account: Account, node: NodeRow, running: Running) -> tuple[NodeRow, bool]:
         """The row, and whether events flow from now on."""
-        evidence = await self._subscriptions.subscribe(
-            session, node, account.interests, anew=not running.subscribed, declines=running.declines
-        )
+        anew, declines = not running.subscribed, running.declines
+        evidence = await self._subscriptions.subscribe(account, node, anew=anew, declines=declines)
         running.subscribed = True
 
         def made() -> Columns:

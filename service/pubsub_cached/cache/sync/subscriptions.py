@@ -21,6 +21,8 @@ from ...address import Address
 from ...recent import Recent
 from ...store.rows import NodeRow
 from ...xmpp.port import Session, Subscription
+from ..accounts.account import Account
+from .pushes import expected
 
 log = logging.getLogger(__name__)
 
@@ -171,18 +173,16 @@ class Subscriptions:
         address = node.address
         return node.declined or address in self._declining or self.declines(address) != declines
 
-    async def subscribe(
-        self, session: Session, node: NodeRow, interests: frozenset[str], *, anew: bool, declines: int
-    ) -> Evidence:
+    async def subscribe(self, account: Account, node: NodeRow, *, anew: bool, declines: int) -> Evidence:
         """Evidence for a node, after subscribing where there was no subscription.
 
         anew: what was known before does not count, for services drop subscriptions without a word. declines: what it
         was before the row was read. Raises Offline and Timeout; a refused subscription is no error.
         """
-        address = node.address
+        address, session = node.address, account.session
         # Before the request, for the first event may come before its reply.
         self.solicit(address.account, address.service)
-        weak = address.node in interests and (address.own or address.service in session.contacts)
+        weak = expected(account, address)
         # What comes late may be a last item that a service sends to each new subscriber: that must come to an end.
         anew = anew and not (node.reason == "delayed-event" and address in self._seen)
         try:

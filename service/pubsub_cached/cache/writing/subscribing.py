@@ -18,6 +18,7 @@ from ...store.rows import KEPT, NodeRow
 from ...store.store import Store, Transaction
 from ...tasks import TasksByKey, end
 from ...xmpp.port import Fields, Session, Subscription
+from ..accounts.account import Account
 from ..accounts.accounts import Accounts
 from ..changes import Changes
 from ..nodes import refusals
@@ -25,6 +26,7 @@ from ..nodes.negatives import Negatives
 from ..nodes.nodes import Nodes
 from ..nodes.transitions import UNSUBSCRIBED
 from ..revalidation.distrust import Distrust
+from ..sync.pushes import expected
 from ..sync.rounds import POLL_MS
 from ..sync.sync import Sync
 from .writing import TIMEOUT, UNANSWERED
@@ -124,16 +126,16 @@ class Subscribing:
                 raise
             except errors.StanzaError as refusal:
                 if refusal.pubsub_condition == "not-subscribed":
-                    await self._unsubscribed(address, account.interests, session)
+                    await self._unsubscribed(account, address)
                 raise
-            await self._unsubscribed(address, account.interests, session)
+            await self._unsubscribed(account, address)
 
-    async def _unsubscribed(self, address: Address, interests: frozenset[str], session: Session) -> None:
+    async def _unsubscribed(self, account: Account, address: Address) -> None:
         await self._sync.caught_up()
         self._negatives.clear(address)
         self._sync.subscriptions.remember(address, Subscription(address.node, address.account, "none"))
         # Presence brings the events of PEP nodes all the same (XEP-0163 4.3).
-        pushed = address.node in interests and (address.own or address.service in session.contacts)
+        pushed = expected(account, address)
         first = self._sync.running(address)
         written = self._store.write(_decline, address, pushed, self._clock() + POLL_MS, first)
         # A synchronisation under way took the subscription for granted: it begins again.
@@ -178,7 +180,7 @@ class Subscribing:
                     return
                 subscribed = node is not None and node.subscribed
                 if found.state == "none" and given_up:
-                    await self._unsubscribed(address, account.interests, session)
+                    await self._unsubscribed(account, address)
                 elif found.state == "none" and subscribed:
                     await self._nodes.decide(address, lambda _: UNSUBSCRIBED)
                 elif found.state != "none" and not subscribed:
