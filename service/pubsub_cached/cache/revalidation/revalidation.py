@@ -116,7 +116,7 @@ class Revalidation:
         await self._backlog.settled()
 
     def event(self, account: Account, event: Event) -> None:
-        """An event came; see ``accounts.Follower``."""
+        """An event came; see ``account.Follower``."""
         self._silence.heard(Address(account.jid, event.service, event.node))
         self._sessions.event(account, event)
 

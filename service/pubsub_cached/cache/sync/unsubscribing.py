@@ -84,7 +84,7 @@ class Unsubscribing:
         return min(waiting.values(), default=None)
 
     async def forsake(self, row: NodeRow, claims: int) -> None:
-        """Give up what there is of a node whose row is about to go; claims: see ``Sync.claims``.
+        """Give up what there is of a node whose row is about to go; claims: see ``Subscriptions.claims``.
 
         So no event makes the node known again. Where it can't be now the row leaves it, to ``begin`` with.
         """
