@@ -7,7 +7,6 @@ up. Source: the coherence model, "Synchronisation" and "Unit and states"; XEP-00
 from __future__ import annotations
 
 import asyncio
-import functools
 import itertools
 import logging
 from collections import Counter
@@ -20,6 +19,7 @@ from ... import errors
 from ...address import Address
 from ...recent import Recent
 from ...store.rows import NodeRow
+from ...tasks import TasksByKey
 from ...xmpp.port import Session, Subscription
 from ..accounts.account import Account
 from .pushes import expected
@@ -58,7 +58,7 @@ class Subscriptions:
 
     def __init__(self) -> None:
         self._listed: dict[tuple[str, str], _Listing] = {}
-        self._asking: dict[tuple[str, str], asyncio.Future[_Listing]] = {}
+        self._asking: TasksByKey[tuple[str, str]] = TasksByKey()
         self._number = 0
         # Made or given up since the listing of that number, which may have been on its way before that.
         self._known: Recent[Address, tuple[int, Subscription]] = Recent(CHANGED_AT_MOST)
@@ -272,29 +272,24 @@ class Subscriptions:
         """Ask the service, once for all who ask meanwhile."""
         asking = self._asking.get(key)
         if asking is None:
-            asking = self._asking[key] = asyncio.ensure_future(self._ask(session, key))
-            asking.add_done_callback(functools.partial(self._asked, key))
+            asking = self._asking.begin(key, self._ask(session, key), f"subscriptions at {key[1]}")
         # The others wait for the same answer, whoever gives up.
-        return await asyncio.shield(asking)
+        listing: _Listing = await asyncio.shield(asking)
+        return listing
 
     async def _ask(self, session: Session, key: tuple[str, str]) -> _Listing:
         self._number += 1
-        number = self._number
+        number, nodes = self._number, None
         try:
             listed = await session.subscriptions(key[1], timeout=LISTING_TIMEOUT)
+            nodes = {found.node: found for found in listed}
         except (errors.StanzaError, errors.Timeout) as refusal:
             log.info("%s does not list subscriptions: %s", key[1], refusal.message)
-            return _Listing(number, None)
-        return _Listing(number, {found.node: found for found in listed})
-
-    def _asked(self, key: tuple[str, str], asking: asyncio.Future[_Listing]) -> None:
-        if self._asking.get(key) is not asking:
-            # A new session has begun meanwhile, or it was asked anew.
-            asking.cancelled() or asking.exception()
-            return
-        del self._asking[key]
-        if not asking.cancelled() and asking.exception() is None:
-            self._listed[key] = asking.result()
+        listing = _Listing(number, nodes)
+        if self._asking.get(key) is asyncio.current_task():
+            # Else a new session has begun meanwhile, or it was asked anew.
+            self._listed[key] = listing
+        return listing
 
     async def give_up(self, session: Session, address: Address, subid: str, claims: int) -> bool:
         """End a subscription that the daemon itself made, unless that was done already.
