@@ -332,14 +332,15 @@ async def test_an_agent_that_answers_twice_is_heard_once(clients: Make) -> None:
 
 
 async def test_an_agent_that_hangs_is_suspended_and_resumed(clients: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agents, "SECONDS", 0.1)
     client = await clients()
     silent = True
     client.serve(lambda call: None if silent else "{}")
     await client.hear()
     await client.items("tickets")
-    await client.register(**with_agent())
-    await client.is_("suspended")
+    with monkeypatch.context() as impatient:
+        impatient.setattr(agents, "SECONDS", 0.1)
+        await client.register(**with_agent())
+        await client.is_("suspended")
     assert (await client.analyser())["pending"] == 3
     assert await client.get("Failures", ANALYSER, path("ticket")) == 3
     assert client.released == ["timeout"]
@@ -453,7 +454,6 @@ async def test_reads_do_not_wait_for_an_agent_that_hangs(clients: Make) -> None:
 async def test_an_item_that_was_not_answered_for_stays_pending_while_the_next_is_asked_for(
     clients: Make, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agents, "SECONDS", 0.5)
     client = await clients()
     unanswered: asyncio.Queue[str] = asyncio.Queue()
 
@@ -467,6 +467,7 @@ async def test_an_item_that_was_not_answered_for_stays_pending_while_the_next_is
     await client.items("tickets")
     await client.register(**with_agent())
     await client.data(3)
+    monkeypatch.setattr(agents, "SECONDS", 0.5)
     for id_ in ("t3", "t4"):
         world.services[SERVICE].publish("tickets", id_, TICKET.format(3))
         if id_ == "t3":

@@ -135,8 +135,9 @@ async def test_progress_is_told_at_most_four_times_a_second(watched: Watched) ->
     async def work(job: CachedJob) -> str:
         began.append(now())
         for step in range(1, steps + 1):
-            job.progress(step, steps, f"Step {step}")
+            # Before the step: of the last one nothing can be told before the end.
             await asyncio.sleep(0.02)
+            job.progress(step, steps, f"Step {step}")
         ended.append(now())
         return "All steps."
 

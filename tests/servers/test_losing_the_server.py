@@ -131,7 +131,6 @@ async def test_a_server_that_says_nothing_any_more_is_left(
         monkeypatch.setattr(session_module, "PING_TIMEOUT", 0.5)
         session.connect()
         await recorder.started()
-        await session.disco_info(server.domain)
         proxy.silent = True
         told = await recorder.state("waiting")
         assert told.error == "im.pubsubcache1.Error.Timeout"
