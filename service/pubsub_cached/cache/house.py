@@ -177,6 +177,7 @@ class House:
         )
         self.sync.caught_up = self.events.caught_up
         silence.distrust = self.distrust.of
+        self.sessions.roster_came = self.distrust.roster_came
         self.nodes.unwritten = self.distrust.of_answer
 
     def _make_analysis(self) -> None:

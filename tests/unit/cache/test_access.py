@@ -65,6 +65,13 @@ async def test_a_node_that_was_closed_in_silence_is_hidden_when_its_proof_is_old
     assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
 
 
+@pytest.mark.parametrize("access_model", ["presence", "roster", "authorize", "whitelist"])
+async def test_what_was_proved_long_ago_is_in_a_search_as_in_a_cached_read(cached: Make, access_model: str) -> None:
+    cache, _ = await followed(cached, World(), access_model)
+    cache.clock.advance(hours=7)
+    assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == await found(cache) == ["i0"]
+
+
 @pytest.mark.parametrize("profile", [PROSODY, EJABBERD, LIBERVIA], ids=["prosody", "ejabberd", "libervia"])
 async def test_a_listed_subscription_proves_nothing(cached: Make, profile: Profile) -> None:
     """Services go on listing that of somebody whom they do not let read any more."""

@@ -11,6 +11,7 @@ from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
 from .blog import MICROBLOG
+from .test_access import found
 
 BOB = "bob@example.org"
 PROFILES = pytest.mark.parametrize("profile", [PROSODY, EJABBERD], ids=["prosody", "ejabberd"])
@@ -119,6 +120,7 @@ async def test_an_entry_lost_while_the_daemon_did_not_run_proves_nothing(cached:
     await cache.house.accounts.get(ALICE).session_when_ready()
     with pytest.raises(errors.NotCached):
         await cache.read(BOB, MICROBLOG, policy="cache")
+    assert await found(cache) == []
     pep.release()
     await cache.idle()
     await refused(cache)

@@ -77,26 +77,20 @@ class Proofs:
         self._proved.pop(address, None)
         self._doubted.pop(address, None)
 
+    def known(self, address: Address) -> bool:
+        """Whether a read has succeeded since the daemon started, however long ago."""
+        return address in self._proved
+
     def in_doubt(self, address: Address) -> bool:
         """Whether something came up against a node that is not the account's own, and no read has succeeded since."""
         return address in self._doubted and not address.own
-
-    def doubted(self, account: Account, node: NodeRow) -> bool:
-        """Whether there is a reason to think that access was tightened."""
-        address = node.address
-        if address.own:
-            return False
-        if self.in_doubt(address):
-            return True
-        left = node.access_model in (PRESENCE, ROSTER) and address.service not in account.session.contacts
-        return account.online and left and self._too_old(address)
 
     def missing(self, account: Account, node: NodeRow) -> bool:
         """Whether the node must be proved before it is served to somebody who is online."""
         address = node.address
         if address.own:
             return False
-        if self.doubted(account, node):
+        if self.in_doubt(address):
             return True
         if not account.online:
             # A proof does not age offline.

@@ -199,7 +199,7 @@ class Reads:
             return False
         if options.policy in ("cache", "validated"):
             # Nothing may be asked, or was just now: what was proved once is shown, unless there is reason to doubt it.
-            return self._proofs.doubted(account, node)
+            return self._proofs.in_doubt(node.address)
         return self._proofs.missing(account, node)
 
     async def _prove(self, account: Account, address: Address, before: NodeRow | None) -> None:
@@ -213,7 +213,7 @@ class Reads:
                 # Without a session a reader keeps what it has.
                 return
             node = await self._nodes.find(address)
-            if refusals.meaning(error) != "unreachable" or node is None or self._proofs.doubted(account, node):
+            if refusals.meaning(error) != "unreachable" or node is None or self._proofs.in_doubt(address):
                 raise told from error
             return
         if (node := await self._nodes.find(address)) is not None:

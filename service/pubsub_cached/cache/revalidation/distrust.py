@@ -9,13 +9,15 @@ import asyncio
 import functools
 
 from ...address import Address
+from ...store.accounts import nodes as node_store
 from ...store.accounts import schedule
 from ...store.rows import KEPT, UNPROVED, NodeRow
 from ...store.store import Store
 from ...xmpp.port import BounceEvent
+from ..accounts.account import Account
 from ..nodes.negatives import Negatives
 from ..nodes.nodes import Nodes
-from ..nodes.proofs import BY_ROSTER, Proofs
+from ..nodes.proofs import BY_ROSTER, PRESENCE, ROSTER, Proofs
 from ..nodes.transitions import Columns, still
 from ..policy import servable
 from ..sync.sync import Sync
@@ -55,6 +57,14 @@ class Distrust:
         """What presence and groups say of a contact's nodes has changed: who may read them, and whether events come."""
         self._negatives.clear_service(account, contact)
         await self._unwritten.write((account, contact), functools.partial(self._roster_changed, account, contact))
+
+    async def roster_came(self, account: Account) -> None:
+        """Whoever is no contact by now may have left while the daemon did not run: what only contacts may read is in
+        doubt, unless a read has succeeded since."""
+        contacts = account.session.contacts
+        for address in await self._store.read_all(node_store.by_access, account.jid, (PRESENCE, ROSTER), KEPT):
+            if not (address.own or address.service in contacts or self._proofs.known(address)):
+                await self.of_access(address, "roster")
 
     def of_answer(self, address: Address) -> None:
         """What a service answered could not be written down: ask it again once the database works."""

@@ -72,6 +72,8 @@ class NewSessions:
         self._jitter = jitter
         # Nodes whose last item should come with the presence.
         self._awaited: set[Address] = set()
+        # Compares what is kept with the roster; set by whoever applies events.
+        self.roster_came: Callable[[Account], Awaitable[None]]
 
     async def daemon_started(self) -> None:
         """Nothing is live in a daemon that has just started."""
@@ -122,7 +124,8 @@ class NewSessions:
         return False
 
     async def _demote(self, account: Account) -> None:
-        """Call stale what was live in an earlier session."""
+        """Call stale what was live in an earlier session, and doubt what a former contact let the account read."""
+        await self.roster_came(account)
         await self._tell(await self._store.write(node_store.demote, account.jid, "session"))
 
     async def _validate_all(self, account: Account) -> None:

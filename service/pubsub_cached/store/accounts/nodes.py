@@ -172,6 +172,13 @@ def unproved(conn: Connection, account: str = "") -> list[Address]:
     return [Address(*row) for row in conn.execute(statement)]
 
 
+def by_access(conn: Connection, account: str, models: Collection[str], states: Collection[str]) -> list[Address]:
+    """An account's nodes with one of these access models, in these states."""
+    statement = select(Account.jid, Node.service, Node.node).join(Account)
+    mine = (Account.jid == account, Node.access_model.in_(list(models)), Node.state.in_(list(states)))
+    return [Address(*row) for row in conn.execute(statement.where(*mine))]
+
+
 def ensure(tx: Transaction, address: Address) -> NodeRow:
     """The node's row, made in state ``unknown`` if there is none. Raises NoSuchAccount.
 
