@@ -91,12 +91,16 @@ async def reaching(service: Service, kind: str) -> None:
 
 @contextmanager
 def writer_busy(cache: Cached) -> Iterator[None]:
-    """Whatever is written meanwhile waits for the end. Where threads read, nothing is settled before that."""
-    gate = threading.Event()
-    cache.store.write(lambda tx: gate.wait(30))
+    """Whatever is written meanwhile waits for the end, and the world is settled without it."""
+    gate, world, store = threading.Event(), cache.world, cache.store
+    store.write(lambda tx: gate.wait(30))
+    at_work = world.at_work
+    if not store.inline:
+        world.at_work = lambda: store._near.at_work or store._aside.at_work
     try:
         yield
     finally:
+        world.at_work = at_work
         gate.set()
 
 

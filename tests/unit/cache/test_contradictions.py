@@ -145,7 +145,6 @@ async def test_what_is_stored_otherwise_than_it_is_published_is_no_contradiction
     assert "job" not in info
 
 
-@pytest.mark.sqlite
 async def test_what_came_before_the_answer_and_is_not_written_yet_is_no_contradiction(cached: Make) -> None:
     cache, service = await followed(cached)
     service.hold()

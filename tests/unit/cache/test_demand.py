@@ -108,7 +108,6 @@ async def test_one_that_is_read_while_it_is_let_go_is_followed_again(cached: Mak
     assert await found.ids(SERVICE, COMMENTS) == ["2", "1"]
 
 
-@pytest.mark.sqlite
 async def test_one_that_was_just_read_keeps_its_subscription(cached: Make, world: World) -> None:
     found = await cached(world)
     service = world.services[SERVICE]

@@ -196,7 +196,6 @@ async def test_what_came_while_it_was_suspended_is_parsed_once_it_is_active(scen
     assert found["hang1"]["errors"] == [LATE], "it was asked"
 
 
-@pytest.mark.sqlite
 async def test_what_is_stored_after_that_is_parsed_too(scene: Scene) -> None:
     await scene.published("hang1", "hang2", "hang3")
     told: asyncio.Queue[list[str]] = asyncio.Queue()

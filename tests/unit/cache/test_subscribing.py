@@ -49,7 +49,6 @@ class TestSubscriptions:
         assert service.node("other").subscribed(ALICE)
         assert cache.signals("added")
 
-    @pytest.mark.sqlite
     async def test_an_end_that_came_before_it_does_not_undo_it(self, cached: Make) -> None:
         cache, service, other = await unkept(cached)
         await cache.house.subscribing.subscribe(other, {})
@@ -64,7 +63,6 @@ class TestSubscriptions:
         assert service.node("other").subscribed(ALICE)
         assert (await cache.node(PUBSUB, "other"))["subscribed"] is True
 
-    @pytest.mark.sqlite
     async def test_an_approval_that_came_before_its_end_does_not_undo_that(self, cached: Make) -> None:
         cache, service, other = await unkept(cached, access_model="authorize")
         assert await cache.house.subscribing.subscribe(other, {}) == "pending"
@@ -317,7 +315,6 @@ class TestAClientSubscribes:
         await cache.idle()
         assert service.node(MICROBLOG).subscribed(ALICE)
 
-    @pytest.mark.sqlite
     async def test_once_the_node_is_as_good_as_forgotten(self, cached: Make) -> None:
         cache, service = await followed(cached)
         service.hold()

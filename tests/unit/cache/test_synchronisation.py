@@ -377,7 +377,6 @@ async def test_what_a_restart_interrupted_goes_on_after_it(cached: Make, known: 
     assert await freshness(cache) == "live"
 
 
-@pytest.mark.sqlite
 async def test_what_becomes_doubtful_as_the_daemon_stops_is_left_to_the_next_start(cached: Make) -> None:
     cache, _ = await followed(cached, World())
     with writer_busy(cache):
@@ -533,7 +532,6 @@ async def test_a_node_that_several_readers_find_is_added_once(cached: Make) -> N
     assert len(cache.signals("added")) == 1
 
 
-@pytest.mark.sqlite
 async def test_a_pin_that_joins_while_the_end_is_written_down_is_kept(cached: Make) -> None:
     cache, service = await followed(cached)
     service.hold()

@@ -319,7 +319,6 @@ class TestOfANodeWhoseRowGoes:
         assert (scene.followed, scene.asked) == (False, refused + 1)
 
 
-@pytest.mark.sqlite
 async def test_a_subscription_that_was_made_since_another_ended_is_not_taken_for_that(scene: Scene) -> None:
     scene.service.hold()
     scene.becomes("excluded")

@@ -208,7 +208,6 @@ class TestRetract:
         assert sorted(cache.removed()) == ["i0", "i1"]
         assert cache.signals() == []
 
-    @pytest.mark.sqlite
     async def test_one_whose_publication_is_not_written_down_yet_is_gone(self, cached: Make) -> None:
         cache, service = await owned(cached, World())
         with writer_busy(cache):
