@@ -212,6 +212,53 @@ async def test_one_that_a_client_made_since_the_row_was_read_stays(scene: Scene)
     assert (scene.followed, scene.asked) == (True, 0)
 
 
+class TestOfOneOfWhichNoReplyCame:
+    """The daemon is killed, or the stream lost, and from then on the service lists what it was asked for before."""
+
+    BREAKS = pytest.mark.parametrize("how", ["killed", "cut"])
+
+    @BREAKS
+    async def test_it_is_the_daemon_s(self, cached: Make, how: str) -> None:
+        scene = await made(cached)
+        await self.break_off(scene, "subscribe", how)
+        assert await scene.node() == {"state": "live", "subscribed": True, "pinned": False, "items": 1}
+        scene.becomes("discovered")
+        await scene.settled()
+        assert not scene.followed
+
+    @BREAKS
+    async def test_an_older_one_is_not(self, cached: Make, how: str) -> None:
+        scene = await made(cached)
+        scene.service.add_subscription(NODE, ALICE)
+        await self.break_off(scene, "subscriptions", how)
+        scene.becomes("discovered")
+        await scene.settled()
+        assert scene.followed
+
+    async def break_off(self, scene: Scene, request: str, how: str) -> None:
+        """What is asked of the service is done, and nobody hears of it; then all goes on."""
+        cache, service = scene.cache, scene.service
+        service.hold()
+        cache.house.sync.in_background(THINGS)
+        await reaching(service, request)
+        if how == "killed":
+            cache.world.kill(ALICE)
+            await cache.stop()
+        else:
+            cache.world.cut(ALICE)
+        service.release()
+        await cache.world.settle()
+        assert scene.followed
+        if how == "killed":
+            await cache.start()
+            cache.house.analysers.register(KEPT, "plugin")
+        else:
+            cache.world.restore(ALICE)
+            await scene.settled()
+        await cache.house.sync.run(THINGS)
+        await scene.settled()
+
+
 FORGETTING = pytest.mark.parametrize("how", ["forget", "reset"])
 
 

@@ -140,7 +140,7 @@ class Rounds:
 
     async def _begin(self, node: NodeRow, running: Running) -> NodeRow | None:
         """The row as it is once the pass has begun; None for a node that was refused or went since it was read."""
-        if node.completeness != "none" and (node.pinned or not running.pin):
+        if (node.completeness != "none" or node.state == "syncing") and (node.pinned or not running.pin):
             return node
         pin = running.pin
 
@@ -175,8 +175,13 @@ class Rounds:
 
     async def _subscribe(self, account: Account, node: NodeRow, running: Running) -> tuple[NodeRow, bool]:
         """The row, and whether events flow from now on."""
+
+        async def intend() -> None:
+            if self._subscriptions.claims(node.address) == running.claims:
+                await self._nodes.decide(node.address, lambda _: {"own_subscription": True})
+
         anew, declines = not running.subscribed, running.declines
-        evidence = await self._subscriptions.subscribe(account, node, anew=anew, declines=declines)
+        evidence = await self._subscriptions.subscribe(account, node, intend, anew=anew, declines=declines)
         running.subscribed = True
 
         def made() -> Columns:

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -173,11 +173,14 @@ class Subscriptions:
         address = node.address
         return node.declined or address in self._declining or self.declines(address) != declines
 
-    async def subscribe(self, account: Account, node: NodeRow, *, anew: bool, declines: int) -> Evidence:
+    async def subscribe(
+        self, account: Account, node: NodeRow, intend: Callable[[], Awaitable[object]], *, anew: bool, declines: int
+    ) -> Evidence:
         """Evidence for a node, after subscribing where there was no subscription.
 
-        anew: what was known before does not count, for services drop subscriptions without a word. declines: what it
-        was before the row was read. Raises Offline and Timeout; a refused subscription is no error.
+        intend: writes down that one is about to be made. anew: what was known before does not count, for services drop
+        subscriptions without a word. declines: what it was before the row was read. Raises Offline and Timeout; a
+        refused subscription is no error.
         """
         address, session = node.address, account.session
         # Before the request, for the first event may come before its reply.
@@ -194,10 +197,13 @@ class Subscriptions:
                     return Evidence(weak, False, False, "", "weak")
                 # A service that lists nothing may still hold the subscription that somebody else made.
                 known = node.subscribed and not node.own_subscription and not self._lists(address)
-                found = await self._subscribe(session, address)
+                if not known and not node.own_subscription and address not in self._claiming:
+                    # Should no reply come, what is listed from then on must not look like an older one.
+                    await intend()
+                found = await self._subscribe(session, address, declines)
                 own = not known
             elif anew and _hearsay(node, found) and not self._is_declined(node, declines):
-                found = await self._subscribe(session, address)
+                found = await self._subscribe(session, address, declines)
         except errors.StanzaError as refusal:
             log.info("%s cannot be subscribed to: %s", address, refusal.message)
             return Evidence(weak, False, False, "", "weak")
@@ -206,15 +212,14 @@ class Subscriptions:
             return Evidence(True, True, own, found.subid, "normal")
         return Evidence(weak, False, own, found.subid, "weak")
 
-    async def _subscribe(self, session: Session, address: Address) -> Subscription:
+    async def _subscribe(self, session: Session, address: Address, declines: int) -> Subscription:
         """What came of it: none when a client unsubscribed meanwhile, whichever of the two the service saw first.
 
         One that can't be undone then is there, and the daemon's to give up.
         """
-        begun = self.declines(address)
         found = await session.subscribe(address.service, address.node)
         self._known.pop(address, None)
-        if address not in self._declining and self.declines(address) == begun:
+        if address not in self._declining and self.declines(address) == declines:
             return found
         try:
             await session.unsubscribe(address.service, address.node, found.subid)

@@ -89,7 +89,8 @@ class Unsubscribing:
         So no event makes the node known again. Where it can't be now the row leaves it, to ``begin`` with.
         """
         self._forget(row.address)
-        if row.own_subscription:
+        # One that is only about to be made is given up once that has ended.
+        if row.own_subscription and row.subscribed:
             again = retry_at(self._clock(), 1, self._jitter)
             # Should the row stay after all; and a synchronisation under way took the subscription for granted.
             await self._nodes.decide(row.address, lambda now: untold(now, again))

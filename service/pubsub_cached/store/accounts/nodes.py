@@ -36,6 +36,7 @@ _BOOKKEEPING = frozenset(
         "whole_at",
         "described_at",
         "item_expire",
+        "own_subscription",
     }
 )
 
