@@ -211,6 +211,8 @@ def error_parts(stanza: ET.Element) -> tuple[str, str, str]:
             text = text or (child.text or "").strip()
         elif child.tag.startswith(STANZAS):
             condition = child.tag[len(STANZAS) :]
+            # Where what is gone went (RFC 6120 8.3.3.5).
+            text = text or (child.text or "").strip()
         elif child.tag.startswith(PUBSUB_ERRORS):
             pubsub = child.tag[len(PUBSUB_ERRORS) :]
             text = text or child.get("feature", "")

@@ -88,8 +88,9 @@ class TestEvents:
         assert (node["state"], node["redirect"], node["items"]) == ("gone", "xmpp:new.example.net?;node=blog", 0)
         assert sorted(cache.removed()) == ["i0", "i1", "i2"]
         assert cache.signals("gone")
-        with pytest.raises(errors.NoSuchNode, match="moved to"):
-            await cache.read(PUBSUB, MICROBLOG, policy="cache")
+        for policy in ("cache", "default", "default", "network"):
+            with pytest.raises(errors.NoSuchNode, match=r"moved to xmpp:new\.example\.net\?;node=blog\."):
+                await cache.read(PUBSUB, MICROBLOG, policy=policy)
 
     async def test_a_node_made_again_is_followed_again(self, cached: Make) -> None:
         cache, service = await followed(cached, World())

@@ -125,5 +125,10 @@ class TestErrors:
         assert read.name == "im.pubsubcache1.Error.PubSub.ClosedNode"
         assert "'n' at x" in read.message
 
+    def test_what_is_gone_says_where_it_went(self) -> None:
+        error = "<error type='cancel'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>xmpp:x?;node=new</gone></error>"
+        read = stanzas.read_error(iq(error, "error"), "'n' at x")
+        assert (read.condition, read.text) == ("gone", "xmpp:x?;node=new")
+
     def test_an_error_may_say_nothing(self) -> None:
         assert stanzas.read_error(iq("", "error"), "it").condition == "undefined-condition"

@@ -214,9 +214,14 @@ class Nodes:
             return node
         return await self.decide(node.address, transitions.shown_again) or node
 
-    async def failed(self, address: Address, error: errors.PubSubCachedError) -> errors.PubSubCachedError:
-        """Write down what a failed read means, once the database works; the result is what a reader is told."""
-        told = refusals.for_reader(error, address)
+    async def failed(
+        self, address: Address, error: errors.PubSubCachedError, redirect: str = ""
+    ) -> errors.PubSubCachedError:
+        """Write down what a failed read means, once the database works; the result is what a reader is told.
+
+        redirect: where the node went, as its row says.
+        """
+        told = refusals.for_reader(error, address, redirect)
         # Whoever asked may give up meanwhile.
         await asyncio.shield(self._noting.begin(self._note(address, error, told), f"failure of {address}"))
         return told

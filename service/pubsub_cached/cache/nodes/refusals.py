@@ -45,13 +45,13 @@ def meaning(error: errors.PubSubCachedError) -> Meaning:
     return "unreachable" if error.condition in _UNREACHABLE else "other"
 
 
-def for_reader(error: errors.PubSubCachedError, address: Address) -> errors.PubSubCachedError:
-    """The error that a read of this node reports."""
+def for_reader(error: errors.PubSubCachedError, address: Address, redirect: str = "") -> errors.PubSubCachedError:
+    """The error that a read of this node reports; redirect: where it went, as far as that is known."""
     if not isinstance(error, errors.StanzaError):
         return error
     match meaning(error):
         case "gone":
-            return errors.NoSuchNode(f"There is no node {address} ({_said(error)}).")
+            return errors.NoSuchNode(f"There is no node {address} ({_said(error)}){_moved(redirect)}.")
         case "denied":
             return errors.Denied(f"{address.account} may not read {address} ({_said(error)}).")
         case _:
@@ -62,8 +62,11 @@ def of_node(node: NodeRow) -> errors.PubSubCachedError:
     """What a read of a node that is denied or gone reports, without asking its service."""
     if node.state == "denied":
         return errors.Denied(f"{node.address.account} may not read {node.address} ({node.reason}).")
-    said = f"; it moved to {node.redirect}" if node.redirect else ""
-    return errors.NoSuchNode(f"{node.address} is gone{said}.")
+    return errors.NoSuchNode(f"{node.address} is gone{_moved(node.redirect)}.")
+
+
+def _moved(redirect: str) -> str:
+    return f"; it moved to {redirect}" if redirect else ""
 
 
 def _said(error: errors.StanzaError) -> str:
