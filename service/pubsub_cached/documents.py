@@ -12,24 +12,38 @@ from .records import ItemRecord
 
 # What nobody writes by hand. Databases refuse to read what is nested 1000 deep, for whoever asks for any of the items.
 NESTED_AT_MOST = 128
+# A longer number is infinite to SQLite, and so as large as any other such one.
+DIGITS_AT_MOST = 308
 
 # So many items make the first piece; how large they are shows how many make the next.
 _FIRST = 32
 _PIECE_BYTES = 1024 * 1024
 
 _encoder = msgspec.json.Encoder()
+# However a longer number stands in a text, three of its digits are so far apart from the beginning of that.
+_APART = DIGITS_AT_MOST // 3 + 1
+_DIGITS = re.compile(r"[0-9]{3}")
+_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|[0-9]+')
 _BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 
 
 def stored(data: object) -> str:
     """What a parser gave, a mapping or a struct, as it is stored.
 
-    Raises OverflowError for what is nested deeper than ``NESTED_AT_MOST``, and what the encoder raises.
+    Raises OverflowError for what is nested deeper than ``NESTED_AT_MOST`` or has a number of more digits than
+    ``DIGITS_AT_MOST``, and what the encoder raises.
     """
     text = _encoder.encode(data).decode()
     if text.count("{") + text.count("[") > NESTED_AT_MOST and _depth(text) > NESTED_AT_MOST:
         raise OverflowError(f"The document is nested deeper than {NESTED_AT_MOST}.")
+    # To look at each character takes a hundred times as long.
+    if _DIGITS.search(text[::_APART]) and _digits(text) > DIGITS_AT_MOST:
+        raise OverflowError(f"The document has a number of more than {DIGITS_AT_MOST} digits; give it as a string.")
     return text
+
+
+def _digits(text: str) -> int:
+    return max((len(found[0]) for found in _NUMBER.finditer(text) if found[0][0] != '"'), default=0)
 
 
 def _depth(text: str) -> int:

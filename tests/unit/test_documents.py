@@ -43,6 +43,18 @@ def test_what_is_nested_too_deep_is_refused() -> None:
         documents.stored(nested(129))
 
 
+@given(st.integers(0, 400), st.integers(300, 320), st.integers(0, 400))
+def test_a_number_that_no_database_can_order_by_is_refused(before: int, digits: int, after: int) -> None:
+    number = 10 ** (digits - 1)
+    texts = {"before": "x" * before, "digits": "1" * 400, "after": "x" * after}
+    assert documents.stored(texts).count("1") == 400
+    if digits <= 308:
+        assert f'"number":{number},' in documents.stored({"before": texts["before"], "number": number} | texts)
+    else:
+        with pytest.raises(OverflowError, match="more than 308 digits"):
+            documents.stored({"before": texts["before"], "number": -number} | texts)
+
+
 @given(st.lists(st.integers(0, 3), max_size=200))
 def test_pieces_together_are_the_lines(sizes: list[int]) -> None:
     items: list[ItemRecord] = [{"id": f"{number}", "payload": "x" * 40_000 * size} for number, size in enumerate(sizes)]

@@ -173,6 +173,14 @@ async def test_what_it_gives_is_nested_no_deeper_than_every_database_can_read(ma
     assert parsed.errors == ("The document is nested deeper than 128.",)
 
 
+@pytest.mark.parametrize("number", ["1" + "0" * 308, "1e309"])
+async def test_what_it_gives_has_no_number_that_is_infinite_to_a_database(made: Made, number: str) -> None:
+    """Items that have such ones can't be told apart, and are lost between the pages of a search."""
+    made.bus.calling = Reply("answered", f'{{"a":{number}}}')
+    parsed = await made.agent.parse(ITEM, made.registry.parse("x", ITEM))
+    assert (parsed.data, parsed.deferred, len(parsed.errors)) == (None, False, 1)
+
+
 async def test_where_the_bus_takes_no_rule_for_a_while_all_is_parsed_after_it(
     cached: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
