@@ -39,7 +39,7 @@ class Methods:
         if handler is None:
             handler = self._search(call)
         if call.signature != handler.method.signature:
-            body = fitted(call.body, call.signature, handler.method.signature)
+            body = fitted(handler.method.name, call.body, call.signature, handler.method.signature)
             if body is None:
                 raise InvalidArgs(
                     f"{call.member} takes arguments of the signature '{handler.method.signature}', "

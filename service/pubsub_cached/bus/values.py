@@ -7,6 +7,7 @@ from typing import Any
 
 from dbus_fast.signature import SignatureTree, SignatureType, Variant, get_signature_tree
 
+from ..errors import InvalidArgs
 from ..object_path import is_object_path
 from .marshalling import Record, Records, Written
 
@@ -21,21 +22,26 @@ INTEGERS = frozenset("ynqiuxt")
 _MOST = {"u": 2**32 - 1, "t": 2**64 - 1}
 
 
-def fitted(body: Sequence[Any], given: str, wanted: str) -> list[Any] | None:
+def fitted(member: str, body: Sequence[Any], given: str, wanted: str) -> list[Any] | None:
     """Arguments of the signature ``given`` as ``wanted`` ones, where only bindings of Qt made them differ, else None.
 
-    These send a list as ``av`` unless they are told its type, and some have one type for all numbers.
+    These send a list as ``av`` unless they are told its type, and some have one type for all numbers. Raises
+    InvalidArgs for a number that the wanted type does not have.
     """
     gets, wants = ([kind.signature for kind in get_signature_tree(types).types] for types in (given, wanted))
     if len(gets) != len(wants):
         return None
     found: list[Any] = []
-    for value, get, want in zip(body, gets, wants, strict=True):
+    for place, (value, get, want) in enumerate(zip(body, gets, wants, strict=True), 1):
         if get == want:
             found.append(value)
         elif (get, want) == ("av", "as") and all(one.signature == "s" for one in value):
             found.append([one.value for one in value])
-        elif want in _MOST and (get in INTEGERS or (get == "d" and value.is_integer())) and 0 <= value <= _MOST[want]:
+        elif want in _MOST and get in INTEGERS | {"d"}:
+            if not 0 <= value <= _MOST[want] or value != int(value):
+                raise InvalidArgs(
+                    f"Argument {place} of {member} is {value}, and has to be a whole number from 0 to {_MOST[want]}."
+                )
             found.append(int(value))
         else:
             return None
