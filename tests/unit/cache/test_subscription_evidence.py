@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
@@ -77,3 +79,15 @@ async def test_a_subscription_with_an_id_of_its_own_is_not_made_twice(cached: Ma
     world = World()
     await kept(cached, world, EJABBERD, ALICE)
     assert world.count("subscribe") == 0
+
+
+async def test_whoever_looks_for_what_is_gone_does_not_go_by_what_a_service_was_asked_before(cached: Make) -> None:
+    world = World()
+    cache, _ = await kept(cached, world, PROSODY)
+    subscriptions, session = cache.house.sync.subscriptions, cache.house.accounts.get(ALICE).session
+    before = world.count("subscriptions")
+    looks = [subscriptions.look(session, ALICE, PUBSUB) for _ in range(2)]
+    for listed in await asyncio.gather(*looks):
+        assert listed is not None
+        assert MICROBLOG in listed
+    assert world.count("subscriptions") == before + 2
