@@ -6,7 +6,9 @@ import json
 import os
 import shlex
 import statistics
+import sys
 import time
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pubsub_cached.bus import Variant
@@ -53,7 +55,9 @@ async def start(scene: Scene, terminal: Terminal) -> None:
     kind = "a private one, started for this demonstration" if scene.private else "the session bus of this desktop"
     terminal.say(f"The bus is {kind}. To follow along in another terminal, paste these lines there first:")
     exports = [f"export {name}={shlex.quote(value)}" for name, value in scene.exports.items()]
-    terminal.commands(f"cd {shlex.quote(os.getcwd())}", *exports)
+    # At the end of the path, for the desktop's own Python comes first.
+    programs = f'export PATH="$PATH:{Path(sys.executable).parent}"'
+    terminal.commands(f"cd {shlex.quote(os.getcwd())}", *exports, programs)
     terminal.say("Now the daemon, with a configuration that names Alice’s account, and no database yet:")
     await terminal.run("cat", f"{scene.exports['XDG_CONFIG_HOME']}/pubsub-cached/config.toml")
     terminal.commands(scene.daemon_line)

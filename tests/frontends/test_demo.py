@@ -112,6 +112,7 @@ def test_it_shows_the_main_job_and_ends_by_itself(run: Run) -> None:
         output,
         "The bus is a private one",
         "export DBUS_SESSION_BUS_ADDRESS=unix:",
+        "export PATH=",
         "$ busctl --user --json=short call im.pubsubcache1",
         "→ source: network – 5 posts",
         "→ source: cache, freshness: live – 5 posts",
@@ -123,6 +124,9 @@ def test_it_shows_the_main_job_and_ends_by_itself(run: Run) -> None:
         ".GetItems",
     )
     assert run.left() == ([], [])
+    pasted = [line.removeprefix("$ ") for line in output.splitlines() if line.startswith(("$ cd ", "$ export "))]
+    script = "\n".join([*pasted, "pubsub-cachectl --version"])
+    assert subprocess.run(["sh", "-c", script], env={"PATH": "/usr/bin:/bin"}).returncode == 0
 
 
 def test_a_session_bus_where_the_name_is_free_is_used(directory: Path, private_bus: PrivateBus) -> None:

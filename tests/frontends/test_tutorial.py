@@ -62,6 +62,9 @@ async def client(made: World, private_bus: PrivateBus, tmp_path: Path) -> AsyncI
         yield client
 
 
+UNTITLED = "<entry xmlns='http://www.w3.org/2005/Atom'><id>urn:x</id></entry>"
+
+
 async def told(process: asyncio.subprocess.Process, last: list[str]) -> None:
     """Return once the program shows this list."""
     assert process.stdout is not None
@@ -77,6 +80,23 @@ async def told(process: asyncio.subprocess.Process, last: list[str]) -> None:
 async def test_reading_shows_the_newest_posts_and_where_they_are_from(program: Program) -> None:
     lines = ["• Number 2", "• Number 1", "• Number 0", "from the cache, live"]
     assert await program.run("read.py", SERVICE, "blog") == (0, lines)
+
+
+async def test_a_post_without_a_title_keeps_nothing_from_being_shown(
+    program: Program, client: Frontend, made: World
+) -> None:
+    made.services[SERVICE].publish("blog", "post-3", UNTITLED)
+    while (await client.until("ItemsChanged"))[3] != ["post-3"]:
+        pass
+
+    lines = ["• (no title)", "• Number 2", "• Number 1", "• Number 0", "from the cache, live"]
+    assert await program.run("read.py", SERVICE, "blog") == (0, lines)
+    process = await program.start("view.py")
+    try:
+        await told(process, ["(no title)", "Number 2", "Number 1", "Number 0"])
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 @pytest.mark.usefixtures("client")
@@ -99,6 +119,21 @@ async def test_the_list_follows_the_node(program: Program, made: World) -> None:
         await told(process, ["Number 3", "Number 2", "Number 0"])
         service.publish("blog", "post-0", entry(0).replace("Number 0", "Zero"))
         await told(process, ["Zero", "Number 3", "Number 2"])
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def test_the_list_is_there_when_the_daemon_comes_and_when_it_comes_again(
+    program: Program, made: World, private_bus: PrivateBus, tmp_path: Path
+) -> None:
+    process = await program.start("view.py")
+    try:
+        for newest in (3, 4):
+            async with daemon(made, private_bus.address, tmp_path), frontend(private_bus.address) as client:
+                await client.synchronised()
+                made.services[SERVICE].publish("blog", f"post-{newest}", entry(newest))
+                await told(process, [f"Number {number}" for number in range(newest, -1, -1)])
     finally:
         process.terminate()
         await process.wait()

@@ -17,8 +17,13 @@ def call(path, interface, method, arguments=None):
 posts = []
 
 
+def title(item):
+    post = json.loads(item.get("data", "{}"))
+    return post["title"][0]["text"] if "title" in post else "(no title)"
+
+
 def show():
-    print("--", *(json.loads(post["data"])["title"][0]["text"] for post in posts), sep="\n", flush=True)
+    print("--", *map(title, posts), sep="\n", flush=True)
 
 
 def told(bus, sender, path, interface, signal, arguments):
@@ -41,8 +46,19 @@ def told(bus, sender, path, interface, signal, arguments):
 query = json.dumps({"types": ["blog"]})
 options = {"window": GLib.Variant("u", 10)}
 arguments = GLib.Variant("(ssa{sv})", (" ".join(sys.argv[1:]), query, options))
-(view,) = call(ROOT, CACHE, "CreateView", arguments)
-bus.signal_subscribe(NAME, VIEW, None, view, None, Gio.DBusSignalFlags.NONE, told)
-call(view, VIEW, "Start")
+
+
+def begin(*_):
+    posts.clear()
+    (view,) = call(ROOT, CACHE, "CreateView", arguments)
+    bus.signal_subscribe(NAME, VIEW, None, view, None, Gio.DBusSignalFlags.NONE, told)
+    call(view, VIEW, "Start")
+
+
+def lost(*_):
+    print("The cache is not running.", flush=True)
+
+
+Gio.bus_watch_name_on_connection(bus, NAME, Gio.BusNameWatcherFlags.AUTO_START, begin, lost)
 GLib.MainLoop().run()
 # --8<-- [end:create]

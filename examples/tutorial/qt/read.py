@@ -26,8 +26,9 @@ items, cursor, info = reply.arguments()
 
 # --8<-- [start:show]
 for item in map(json.loads, items):
-    post = item["data"]
-    print("•", post["title"][0]["text"])
+    # What could not be read is not there: others write the items, and not each of them has a title.
+    post = item.get("data", {})
+    print("•", post["title"][0]["text"] if "title" in post else "(no title)")
 info = json.loads(info)
 print(f"from the {info['source']}, {info['freshness']}")
 # --8<-- [end:show]

@@ -4,7 +4,7 @@ import json
 import sys
 
 from PySide6.QtCore import SLOT, QCoreApplication, QObject, Slot
-from PySide6.QtDBus import QDBusConnection, QDBusInterface
+from PySide6.QtDBus import QDBusConnection, QDBusInterface, QDBusMessage, QDBusServiceWatcher
 
 application = QCoreApplication(sys.argv)
 bus = QDBusConnection.sessionBus()
@@ -12,13 +12,18 @@ NAME, ROOT, CACHE, VIEW = "im.pubsubcache1", "/im/pubsubcache1", "im.pubsubcache
 
 
 # --8<-- [start:list]
+def title(item):
+    post = item.get("data", {})
+    return post["title"][0]["text"] if "title" in post else "(no title)"
+
+
 class Posts(QObject):
     def __init__(self):
         super().__init__()
         self.posts = []
 
     def show(self):
-        print("--", *(post["data"]["title"][0]["text"] for post in self.posts), sep="\n", flush=True)
+        print("--", *map(title, self.posts), sep="\n", flush=True)
 
     @Slot(str, "QStringList")
     def documents(self, change, items):
@@ -41,12 +46,31 @@ class Posts(QObject):
 # --8<-- [start:create]
 query = json.dumps({"types": ["blog"]})
 options = {"window": 10, "json": True}
-reply = QDBusInterface(NAME, ROOT, CACHE, bus).call("CreateView", " ".join(sys.argv[1:]), query, options)
-view = reply.arguments()[0].path()
 posts = Posts()
-bus.connect(NAME, view, VIEW, "Documents", posts, SLOT("documents(QString,QStringList)"))
-bus.connect(NAME, view, VIEW, "Removed", posts, SLOT("removed(QStringList)"))
-bus.connect(NAME, view, VIEW, "Reset", posts, SLOT("reset()"))
-QDBusInterface(NAME, view, VIEW, bus).call("Start")
+
+
+def begin(*_):
+    posts.reset()
+    reply = QDBusInterface(NAME, ROOT, CACHE, bus).call("CreateView", " ".join(sys.argv[1:]), query, options)
+    if reply.type() == QDBusMessage.MessageType.ErrorMessage:
+        sys.exit(f"{reply.errorName()}: {reply.errorMessage()}")
+    view = reply.arguments()[0].path()
+    bus.connect(NAME, view, VIEW, "Documents", posts, SLOT("documents(QString,QStringList)"))
+    bus.connect(NAME, view, VIEW, "Removed", posts, SLOT("removed(QStringList)"))
+    bus.connect(NAME, view, VIEW, "Reset", posts, SLOT("reset()"))
+    QDBusInterface(NAME, view, VIEW, bus).call("Start")
+
+
+def lost(*_):
+    print("The cache is not running.", flush=True)
+
+
+watcher = QDBusServiceWatcher(NAME, bus)
+watcher.serviceRegistered.connect(begin)
+watcher.serviceUnregistered.connect(lost)
+if bus.interface().isServiceRegistered(NAME).value():
+    begin()
+elif not bus.interface().startService(NAME).isValid():
+    lost()
 application.exec()
 # --8<-- [end:create]
