@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pubsub_cached.api.exports import Exports
-from pubsub_cached.bus import Tree
+from pubsub_cached.bus import RemoteError, Tree
 from tests.bus import api_service as bus
 from tests.bus.api_service import MANAGER
 from tests.bus.sample import INTROSPECTABLE, PROPERTIES, Client
@@ -67,6 +67,13 @@ async def test_a_daemon_is_looked_at_while_it_loads(
         async with asyncio.timeout(20):
             assert await daemon.get("Manager", "State") == "starting"
     assert await daemon.call("Cache", "ListNodes", "a{sv}", {}) == [[], ""]
+
+
+async def test_a_person_without_an_account_is_told_how_to_add_one(daemon: Daemon) -> None:
+    await daemon.start()
+    with pytest.raises(RemoteError, match="'pubsub-cachectl account add JID'") as refused:
+        await daemon.call("Cache", "GetItems", "sssa{sv}", "", "pubsub.example.org", "blog", {})
+    assert refused.value.name == "im.pubsubcache1.Error.NoSuchAccount"
 
 
 async def test_the_state_is_told_until_the_end(

@@ -54,6 +54,14 @@ async def installed(ctl: Command, running: Daemon) -> Daemon:
     return running
 
 
+async def test_without_a_user_manager_setup_names_no_command_of_one(ctl: Command) -> None:
+    done = await ctl("setup")
+
+    assert done.status == 0
+    assert "the bus itself will start the daemon." in done.out
+    assert "systemctl" not in done.out
+
+
 async def findings(ctl: Command, *, status: int) -> dict[str, dict[str, str]]:
     """The findings by their subject, without those that are ok."""
     done = await ctl("doctor", "--json")

@@ -27,6 +27,7 @@ ACTIVATION = "im.pubsubcache1.service"
 
 # What systemd refuses in a program's name, however it is quoted, and what is no UTF-8.
 _REFUSED = re.compile(r"[\x00-\x1f\x7f\"'\\\ud800-\udfff]")
+NO_MANAGER = "No systemd user manager is on this bus: the bus itself will start the daemon."
 _UNSAFE = re.compile(r"[^\w@%+=:,./\x80-\U0010ffff-]")
 
 
@@ -47,13 +48,15 @@ def setup(*, uninstall: bool, show: bool) -> None:
         return
     for path, text in files.items():
         click.echo(f"{_write(path, text)}: {path}")
-    for sentence in run_alone(_with_bus(_reload)):
+    said = run_alone(_with_bus(_reload))
+    said.append(f"The daemon now starts when a program first calls it. Its accounts are in {paths.config_file()}.")
+    if NO_MANAGER not in said:
+        said += [
+            "To start it at login as well: systemctl --user enable --now pubsub-cached.service",
+            "After an upgrade:             systemctl --user restart pubsub-cached.service",
+        ]
+    for sentence in said:
         click.echo(sentence)
-    click.echo(
-        f"The daemon now starts when a program first calls it. Its accounts are in {paths.config_file()}.\n"
-        "To start it at login as well: systemctl --user enable --now pubsub-cached.service\n"
-        "After an upgrade:             systemctl --user restart pubsub-cached.service"
-    )
 
 
 def render(directory: Path) -> dict[Path, str]:
@@ -155,7 +158,7 @@ async def _reload(connection: Connection) -> list[str]:
     try:
         await _manager(connection, "Reload")
     except PubSubCachedError:
-        said.append("No systemd user manager is on this bus: the bus itself will start the daemon.")
+        said.append(NO_MANAGER)
     return said
 
 

@@ -297,7 +297,9 @@ class Accounts:
     def _only(self) -> Account:
         enabled = [account for account in self._accounts.values() if account.enabled]
         if not enabled:
-            raise errors.NoSuchAccount("There is no enabled account; add one with AddAccount or in config.toml.")
+            raise errors.NoSuchAccount(
+                "There is no enabled account; add one with 'pubsub-cachectl account add JID', or in config.toml."
+            )
         if len(enabled) > 1:
             names = ", ".join(account.jid for account in enabled)
             raise errors.AmbiguousAccount(f"Several accounts are enabled, so name one of them: {names}.")
