@@ -101,6 +101,7 @@ class House:
         forget = [self.privacy.forget, self.proofs.forget, self.unwritten.forget, self.nodes.suspected.discard]
         self.removal.on_forgotten += forget
         self.removal.on_told.append(self.privacy.told)
+        self.accounts.empty = self.removal.empty_account
         self.accounts.on_removed.append(self._account_removed)
 
     def _make_synchronisation(self) -> None:

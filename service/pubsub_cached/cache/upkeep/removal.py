@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from ... import errors
 from ...address import Address
@@ -39,6 +40,8 @@ TOMBSTONES_LAST = 30 * 24 * 3_600_000
 UNREAD = 30 * 24 * 3_600_000
 # Nodes whose older half is evicted before the size is looked at again.
 SHRUNK_AT_ONCE = 20
+
+EVERYTHING = PurgeFilter()
 
 
 class Removal:
@@ -76,10 +79,13 @@ class Removal:
 
         async def work(job: Job) -> str:
             rows = [row async for row in all_nodes(self._store, run=not chosen.accounts) if fits(row)]
-            dropped = 0
-            for number, row in enumerate(rows, 1):
-                dropped += await self._purge_node(row, chosen)
-                job.progress(number, len(rows))
+            dropped = done = 0
+            for part in item_store.parts(rows):
+                dropped += await self._drop(part, chosen)
+                if chosen.forget:
+                    await self._forget_each(part)
+                done += len(part)
+                job.progress(done, len(rows))
             return f"{dropped} items of {len(rows)} nodes were dropped."
 
         return self._jobs.start("purge", work, sender, token)
@@ -94,8 +100,9 @@ class Removal:
                 await self._forsake(row)
                 job.progress(number, len(rows))
                 await pace.kept()
-            self._sync.all_disturbed()
             job.settle()
+            await self._empty(rows)
+            self._sync.all_disturbed()
             removed = await self._changes.after(self._store.write(maintenance.reset), self._all_removed)
             for row in removed:
                 # What was kept, or followed anew, since its turn above; and what could not be given up then.
@@ -106,14 +113,9 @@ class Removal:
         return self._jobs.start("reset", work, sender, token)
 
     def _all_removed(self, rows: list[NodeRow]) -> None:
-        def tell(address: Address) -> None:
-            # Its items are to be read again, and the cache knows it no more.
-            self._changes.node(address, "updated")
-            self._tell_forgotten(address)
-
         for row in rows:
             self._forget_all_of(row.address)
-        self._changes.in_turns([row.address for row in rows], tell)
+        self._changes.in_turns([row.address for row in rows], self._tell_forgotten)
 
     async def tidy(self, now: int) -> None:
         """What is done from time to time: hidden nodes, old tombstones, the total size."""
@@ -168,35 +170,59 @@ class Removal:
                 # Unless somebody has read it by then, and it is kept.
                 self._unsubscribing.begin(entry.address)
 
-    async def _purge_node(self, row: NodeRow, chosen: PurgeFilter) -> int:
-        self._sync.disturbed(row.address)
+    async def empty_account(self, account: str) -> None:
+        """Drop all items of an account that is about to go."""
+        await self._empty([row async for row in all_nodes(self._store, run=True, account=account)])
+
+    async def _empty(self, rows: list[NodeRow]) -> None:
+        """Nobody else who writes waits for all of them."""
+        for part in item_store.parts(rows):
+            await self._drop(part)
+
+    async def _drop(self, rows: list[NodeRow], chosen: PurgeFilter = EVERYTHING) -> int:
+        """Drop the items that were chosen; their number."""
+        for row in rows:
+            self._sync.disturbed(row.address)
+
+        def tell(dropped: list[int]) -> None:
+            for row, count in zip(rows, dropped, strict=True):
+                if count:
+                    self._changes.node(row.address, "updated")
+
         drop = functools.partial(
-            item_store.drop, created_before=chosen.created_before, modified_before=chosen.modified_before
+            item_store.drop_of_each, created_before=chosen.created_before, modified_before=chosen.modified_before
         )
+        dropped = await self._changes.after(self._store.write(drop, [row.id for row in rows]), tell)
+        return sum(dropped)
 
-        def tell(dropped: int) -> None:
-            if dropped and not chosen.forget:
-                self._changes.node(row.address, "updated")
-
-        dropped = await self._changes.after(self._store.write(drop, row.id), tell)
-        if chosen.forget:
-            # A synchronisation under way would subscribe again, and what a service sends to whoever does make it known.
-            with self._sync.declining(row.address):
-                await self._forsake(row)
-                await self._forget(row.address)
+    async def _forget_each(self, rows: list[NodeRow]) -> None:
+        """A synchronisation under way would subscribe again, and what a service sends to whoever does make it known."""
+        with ExitStack() as declined:
+            for row in rows:
+                declined.enter_context(self._sync.declining(row.address))
+            # No service is to be asked, so that nobody waits.
+            gone = await self._forget([row.address for row in rows], followed=False)
+        for row in rows:
+            if row.address not in gone:
+                with self._sync.declining(row.address):
+                    await self._forsake(row)
+                    await self._forget([row.address])
             self._negatives.clear(row.address)
-        return dropped
 
-    async def _forget(self, address: Address) -> None:
-        """Remove a row. A synchronisation under way ends in vain, and one that is asked for now begins anew."""
+    async def _forget(self, addresses: list[Address], *, followed: bool = True) -> set[Address]:
+        """Remove rows; those that went. A synchronisation under way ends in vain, and one asked for now begins anew.
 
-        def tell(last: NodeRow | None) -> None:
-            # Else somebody else has removed it, and told that.
-            if last is not None:
-                self._forgotten(address)
+        followed: those as well of which the daemon has a subscription.
+        """
+
+        def tell(removed: list[NodeRow]) -> None:
+            # What else there was somebody else has removed, and told that.
+            for last in removed:
+                self._forgotten(last.address)
                 self._left(last)
 
-        await self._changes.after(self._store.write(_forget, address), tell)
+        removed = await self._changes.after(self._store.write(_forget, addresses, followed), tell)
+        return {row.address for row in removed}
 
     def _left(self, row: NodeRow) -> None:
         """A row went, and may have left a subscription: one that ``_forsake`` did not end, or that was made since."""
@@ -225,10 +251,11 @@ class Removal:
         await self._unsubscribing.forsake(now or row, claims)
 
 
-def _forget(tx: Transaction, address: Address) -> NodeRow | None:
-    """Forget a node as it is now, which may be known anew; its subscription was given up. None where there is none."""
-    row = node_store.find(tx.connection, address)
-    return row and node_store.forget(tx, row.id)
+def _forget(tx: Transaction, addresses: list[Address], followed: bool) -> list[NodeRow]:
+    """Forget nodes as they are now, which may be known anew; their rows as they were last."""
+    found = (node_store.find(tx.connection, address) for address in addresses)
+    going = [row for row in found if row is not None and (followed or not row.own_subscription)]
+    return [last for row in going if (last := node_store.forget(tx, row.id)) is not None]
 
 
 def _erase(tx: Transaction, node_id: int, state: str, before: int) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from itertools import pairwise
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import compress, pairwise
 
 from sqlalchemy import bindparam, select
 
@@ -20,6 +20,10 @@ _ALL = Prepared(
     .order_by(Item.modified)
 )
 
+# So many items go at once; what else is done for a node takes as long as so many of them.
+_AT_ONCE = 500
+_NODE_COSTS = 10
+
 
 def drop(
     tx: Transaction,
@@ -34,6 +38,18 @@ def drop(
     The completeness is ``window`` while the newest are left, and ``none`` when nothing is, or when
     what is left has a hole.
     """
+    return drop_of_each(tx, [node_id], ids, created_before=created_before, modified_before=modified_before)[0]
+
+
+def drop_of_each(
+    tx: Transaction,
+    node_ids: Sequence[int],
+    ids: Collection[str] | None = None,
+    *,
+    created_before: int | None = None,
+    modified_before: int | None = None,
+) -> list[int]:
+    """As ``drop``, of several nodes; their numbers. It is the statement that costs, and one removes them all."""
     wanted = None if ids is None else frozenset(ids)
 
     def meets(row: Row) -> bool:
@@ -44,14 +60,29 @@ def drop(
             and (modified_before is None or modified_at < modified_before)
         )
 
-    rows = _ALL.all(tx.connection, node=node_id)
-    dropped = [meets(row) for row in rows]
-    if not any(dropped):
-        return 0
-    from_oldest = not any(later and not earlier for earlier, later in pairwise(dropped))
-    node = nodes.must(nodes.by_id(tx.connection, node_id))
-    _remove(tx, node, [row for row, gone in zip(rows, dropped, strict=True) if gone], from_oldest)
-    return sum(dropped)
+    found = [_ALL.all(tx.connection, node=node_id) for node_id in node_ids]
+    dropped = [[meets(row) for row in rows] for rows in found]
+    going = [[*compress(rows, gone)] for rows, gone in zip(found, dropped, strict=True)]
+    delete_rows(tx, [row[0] for rows in going for row in rows])
+    for node_id, rows, gone in zip(node_ids, going, dropped, strict=True):
+        if rows:
+            from_oldest = not any(later and not earlier for earlier, later in pairwise(gone))
+            _removed(tx, nodes.must(nodes.by_id(tx.connection, node_id)), rows, from_oldest)
+    return [len(rows) for rows in going]
+
+
+def parts(rows: Iterable[NodeRow]) -> Iterator[list[NodeRow]]:
+    """Nodes, as many at a time as are emptied by one write: whoever else writes has a turn in between."""
+    part: list[NodeRow] = []
+    cost = 0
+    for row in rows:
+        part.append(row)
+        cost += _NODE_COSTS + row.item_count
+        if cost >= _AT_ONCE:
+            yield part
+            part, cost = [], 0
+    if part:
+        yield part
 
 
 def evict(tx: Transaction, node_id: int, keep: int) -> int:
@@ -65,7 +96,9 @@ def shorten(tx: Transaction, node: NodeRow, keep: int) -> NodeRow:
     excess = node.item_count - keep
     if excess <= 0:
         return node
-    return _remove(tx, node, _OLDEST.all(tx.connection, node=node.id, most=excess), from_oldest=True)
+    rows = _OLDEST.all(tx.connection, node=node.id, most=excess)
+    delete_rows(tx, [row[0] for row in rows])
+    return _removed(tx, node, rows, from_oldest=True)
 
 
 _SOME = select(Item.id, Item.item_id).where(Item.node_id == bindparam("node")).limit(bindparam("most"))
@@ -96,7 +129,6 @@ def left_of(node: NodeRow, removed: int, from_oldest: bool) -> str:
     return "window"
 
 
-def _remove(tx: Transaction, node: NodeRow, rows: list[Row], from_oldest: bool) -> NodeRow:
-    delete_rows(tx, [row[0] for row in rows])
+def _removed(tx: Transaction, node: NodeRow, rows: list[Row], from_oldest: bool) -> NodeRow:
     tx.touched.items(node.id, node.address, [row[1] for row in rows])
     return nodes.lower(tx, node, len(rows), left_of(node, len(rows), from_oldest))
