@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from dbus_fast import Message, introspection
 from pubsub_cached import paths
 from pubsub_cached.bus import Connection, Tree
 from pubsub_cached.bus.description import read
+from pubsub_cached.bus.interface import Handler
+from pubsub_cached.bus.objects import Object
 from tests.bus.conftest import MakeClient
 from tests.bus.sample import (
     DIRECTORY,
@@ -247,3 +250,12 @@ async def test_busctl_introspects_reads_and_sets(
     assert await run(private_bus, *busctl, "get-property", *target, SAMPLE, "Level") == "u 12\n"
     tree_shown = await run(private_bus, *busctl, "tree", "--list", connection.unique_name)
     assert tree_shown.split() == ["/", "/im", ROOT]
+
+
+def test_nothing_is_made_for_methods_that_nobody_calls() -> None:
+    """A client may have some hundred objects, and all that is made is looked through for cycles."""
+    gc.collect()
+    found = Object(ROOT, managed=False, owner=None)
+    found.add(Sample())
+    assert not [each for each in gc.get_objects() if isinstance(each, Handler)]
+    assert found.handlers("Echo")

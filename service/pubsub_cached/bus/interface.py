@@ -67,22 +67,21 @@ class Interface:
         """The interface as its XML file says."""
         return read(cls.directory or paths.interfaces(), cls.name)
 
-    def handlers(self) -> dict[str, Handler]:
-        """A handler for each method of the XML file.
-
-        Raises TypeError when the class lacks a method or property that the file has.
-        """
+    def check(self) -> None:
+        """Raises TypeError when the class lacks a method or property that the XML file has."""
         description = self.describe()
         for prop in description.properties.values():
             self._require(prop.name, prop.readable and not hasattr(type(self), prop.name))
             self._require(f"set_{prop.name}", prop.writable and not hasattr(self, f"set_{prop.name}"))
-        handlers = {}
         for method in description.methods.values():
-            function = getattr(self, method.name, None)
-            self._require(method.name, not callable(function))
-            assert function is not None
-            handlers[method.name] = Handler(function, method, method.name in self.sandboxed)
-        return handlers
+            self._require(method.name, not callable(getattr(self, method.name, None)))
+
+    def handler(self, member: str | None) -> Handler | None:
+        """What answers a method; made for each call, for there may be thousands of objects that nobody calls."""
+        method = self.describe().methods.get(str(member))
+        if method is None:
+            return None
+        return Handler(getattr(self, method.name), method, method.name in self.sandboxed)
 
     def emit(self, signal: str, *args: object, destination: str | None = None) -> None:
         """Emits a signal of this interface from every path where it is exported.

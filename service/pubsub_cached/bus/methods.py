@@ -32,12 +32,10 @@ class Methods:
         Raises UnknownObject, UnknownInterface, UnknownMethod, InvalidArgs, AccessDenied.
         """
         found = self._objects.by_path.get(call.path)
+        interface = None
         if found is not None and (found.owner is None or found.seen_by(call.sender)):
-            handler = found.handlers.get((call.interface, call.member))
-        else:
-            handler = None
-        if handler is None:
-            handler = self._search(call)
+            interface = found.interfaces.get(str(call.interface))
+        handler = (interface and interface.handler(call.member)) or self._search(call)
         if call.signature != handler.method.signature:
             body = fitted(handler.method.name, call.body, call.signature, handler.method.signature)
             if body is None:
@@ -75,11 +73,7 @@ class Methods:
 
     def _search_all(self, call: Message, found: Object | None) -> Handler:
         """The first method of this name, best one that takes these arguments."""
-        handlers = (
-            []
-            if found is None
-            else [handler for (_, member), handler in found.handlers.items() if member == call.member]
-        )
+        handlers = [] if found is None else found.handlers(call.member)
         for name in self._standard.names(call.path):
             try:
                 handler = self._standard.handler(call.path, name, call.member)

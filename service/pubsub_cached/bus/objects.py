@@ -11,25 +11,27 @@ from .interface import Handler, Interface
 
 
 class Object:
-    """What is at one path. ``handlers`` is looked up by interface and member."""
+    """What is at one path."""
 
-    __slots__ = ("handlers", "interfaces", "managed", "owner", "path")
+    __slots__ = ("interfaces", "managed", "owner", "path")
 
     def __init__(self, path: str, managed: bool, owner: str | None) -> None:
         self.path = path
         self.managed = managed
         self.owner = owner
         self.interfaces: dict[str, Interface] = {}
-        self.handlers: dict[tuple[str | None, str | None], Handler] = {}
 
     def add(self, interface: Interface) -> None:
         """Adds an interface; ValueError when the object has it already."""
         if interface.name in self.interfaces:
             raise ValueError(f"{self.path} has the interface {interface.name} already.")
-        handlers = interface.handlers()
+        interface.check()
         self.interfaces[interface.name] = interface
-        for member, handler in handlers.items():
-            self.handlers[interface.name, member] = handler
+
+    def handlers(self, member: str | None) -> list[Handler]:
+        """What answers a method of this name, of each interface that has one."""
+        found = (interface.handler(member) for interface in self.interfaces.values())
+        return [handler for handler in found if handler is not None]
 
     def seen_by(self, sender: str | None) -> bool:
         """Whether the client, who is calling, may know of it."""

@@ -39,7 +39,7 @@ class AccountRow(msgspec.Struct, frozen=True):
     resource: str = ""
 
 
-class NodeRow(msgspec.Struct, frozen=True):
+class NodeRow(msgspec.Struct, frozen=True, gc=False):
     """A node as one account sees it. Text is "" when unknown, times are milliseconds since the epoch.
 
     floor: changes after an older revision can't be told completely any more. declined: a client gave

@@ -26,7 +26,7 @@ _NAMES = [f"named_{number}" for number in range(1, _AT_ONCE + 1)]
 _TYPES: dict[type, type[TypeEngine[Any]]] = {str: Text, int: BigInteger, float: Double}
 
 
-class Slot(msgspec.Struct, frozen=True):
+class Slot(msgspec.Struct, frozen=True, gc=False):
     """The place of a value that is told when the statement is run. kind: str, int or float."""
 
     number: int

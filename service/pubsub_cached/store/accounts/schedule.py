@@ -19,7 +19,7 @@ from ..statement import Prepared, Row
 PAGE = 256
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A node, as far as a plan needs it."""
 
     id: int

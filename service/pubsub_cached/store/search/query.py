@@ -48,7 +48,7 @@ class Not(msgspec.Struct, frozen=True):
 Clause = Condition | AnyOf | Not
 
 
-class Query(msgspec.Struct, frozen=True, kw_only=True):
+class Query(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an item has to be; an empty list constrains nothing.
 
     subtypes: None is "without". flags: names, and whether the item has to have them or not; all have to fit.

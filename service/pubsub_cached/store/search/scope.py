@@ -37,7 +37,7 @@ _ACCOUNTS = Prepared(select(Account.id, Account.jid))
 _BRIEF = 2500
 
 
-class Shown(msgspec.Struct, frozen=True):
+class Shown(msgspec.Struct, frozen=True, gc=False):
     """Which nodes may be shown: those in one of the states, with one of the analysers (None: any), but for ``hidden``.
 
     hidden: what their rows say is right no more, and could not be written down yet.
@@ -53,7 +53,7 @@ class Shown(msgspec.Struct, frozen=True):
         return self.analysers is None and not self.hidden
 
 
-class Named(msgspec.Struct, frozen=True):
+class Named(msgspec.Struct, frozen=True, gc=False):
     """Which nodes a query names, by slots; all of them where there are none. own: the services of the accounts."""
 
     accounts: tuple[Slot, ...] = ()

@@ -48,7 +48,7 @@ FIRST_ROWS = 8
 _MORE = 4
 
 
-class Search(msgspec.Struct, frozen=True, kw_only=True):
+class Search(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What to look for, and how much of it.
 
     order: empty for the best first when there are words, else the newest. place: what a ``Found`` gave, for the same

@@ -19,7 +19,7 @@ from .query import AnyOf, Clause, Condition, Not, Query
 from .scope import Named, Shown
 
 
-class Matching(msgspec.Struct, frozen=True, kw_only=True):
+class Matching(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an item has to be. shown: its node."""
 
     words: Words = Words()
@@ -33,7 +33,7 @@ def is_all_of_nodes(matching: Matching) -> bool:
     return not (matching.words or query.types or query.subtypes or query.ids or query.flags or query.where)
 
 
-class Shape(msgspec.Struct, frozen=True):
+class Shape(msgspec.Struct, frozen=True, gc=False):
     """A ``Matching`` without its values.
 
     flags: as in ``Query``, None for ``read``. where: its values are slots, and constants of JSON.
