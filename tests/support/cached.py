@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -73,6 +74,8 @@ class Cached:
         self.settings = config.Config(
             cache=config.Cache(**limits), account=tuple(self._account(jid) for jid in accounts or (ALICE,))
         )
+        # Draws waits from the next start on.
+        self.chance: random.Random | None = None
         self.house: House
         self.store: Store
         self._log = _Errors()
@@ -84,7 +87,9 @@ class Cached:
             # Else a test sees what is under way on the loop alone, as it is written for.
             self.world.at_work = lambda: self.store.at_work
         secrets = Secrets(self.directory / "secrets.json")
-        self.house = House(self.settings, self.store, registry(), self.world.connector, secrets, self.clock)
+        self.house = House(
+            self.settings, self.store, registry(), self.world.connector, secrets, self.clock, chance=self.chance
+        )
         self.house.changes.on_items.append(lambda *told: self.told.append(told))
         self.house.changes.on_node.append(lambda *told: self.told.append(told))
         await self.house.start()

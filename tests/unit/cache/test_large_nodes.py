@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -14,6 +16,7 @@ from dbus_fast import Message, MessageType
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import Definition
 from pubsub_cached.cache.options import NodesFilter, PurgeFilter
+from pubsub_cached.pace import SLICE
 from pubsub_cached.store.accounts import nodes, schedule
 from pubsub_cached.store.items.outline import outline
 from pubsub_cached.store.items.parsing import of_node
@@ -112,11 +115,11 @@ async def test_the_items_of_a_large_node_are_found_while_nobody_waits(cached: Ma
     assert found.longest[0].seconds < alone / 2, str(found)
 
 
-async def many(cached: Make, **columns: Any) -> Cached:
+async def many(cached: Make, count: int = NODES, **columns: Any) -> Cached:
     """A cache that follows very many nodes and is offline. columns: of each of them."""
 
     def follow(tx: Transaction) -> None:
-        for number in range(NODES):
+        for number in range(count):
             node = nodes.ensure(tx, ADDRESS._replace(node=f"blog-{number}"))
             nodes.update(tx, node.id, state="live", subscribed=True, **columns)
 
@@ -184,6 +187,38 @@ async def test_a_reset_of_many_nodes_keeps_nobody_waiting(cached: Make) -> None:
         assert told == ["removed"] * NODES
     assert found.longest[0].seconds < found.total / 8, str(found)
     assert await cache.store.read(schedule.subscribed) == []
+
+
+class Slow(random.Random):
+    """Draws, each of which takes as long as everybody else may have to wait, and says in which turn of the loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = 0
+        self.drawn: Counter[int] = Counter()
+
+    def take_turn(self) -> None:
+        self.turn += 1
+        asyncio.get_running_loop().call_soon(self.take_turn)
+
+    def random(self) -> float:
+        until = time.monotonic() + SLICE
+        while time.monotonic() <= until:
+            pass
+        self.drawn[self.turn] += 1
+        return 0.5
+
+
+@pytest.mark.sqlite
+async def test_when_many_nodes_are_looked_at_in_a_new_session_is_drawn_while_nobody_waits(cached: Make) -> None:
+    cache = await many(cached, count=200)
+    cache.chance = chance = Slow()
+    await cache.restart(online=False)
+    chance.take_turn()
+    await cache.house.connect()
+    while chance.drawn.total() < 100:
+        await cache.world.settle()
+    assert max(chance.drawn.values()) < 10
 
 
 async def purged(cache: Cached, *, forget: bool = False) -> None:

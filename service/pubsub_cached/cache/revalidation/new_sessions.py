@@ -132,7 +132,7 @@ class NewSessions:
         """Begin, or plan, what a new session has to look at."""
         entries = await self._entries(account.jid)
         later: list[tuple[int, int]] = []
-        now, begun = self._clock(), 0
+        now, begun, pace = self._clock(), 0, Pace()
         for number, entry in enumerate(entries):
             wait = self._wait(account, entry, number, now)
             if wait == 0 and begun < AT_ONCE:
@@ -140,6 +140,7 @@ class NewSessions:
                 begun += 1
             else:
                 later.append((entry.id, now + wait))
+            await pace.kept()
         if later:
             await self._store.write(_postpone, account.jid, later)
         await self._unsubscribing.session_began(account.jid)
