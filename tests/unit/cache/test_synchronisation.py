@@ -377,6 +377,19 @@ async def test_what_a_restart_interrupted_goes_on_after_it(cached: Make, known: 
     assert await freshness(cache) == "live"
 
 
+async def test_what_is_wanted_while_a_failure_is_written_down_is_synchronised_after_it(cached: Make) -> None:
+    """As by a session that begins just as what was asked in the one before has failed."""
+    cache, service = await followed(cached, World())
+    service.fail_next("internal-server-error")
+    with writer_busy(cache):
+        cache.house.sync.in_background(BLOG)
+        await cache.world.settle()
+        assert not service.planned
+        cache.house.sync.in_background(BLOG)
+    await cache.idle()
+    assert await freshness(cache) == "live"
+
+
 async def test_what_becomes_doubtful_as_the_daemon_stops_is_left_to_the_next_start(cached: Make) -> None:
     cache, _ = await followed(cached, World())
     with writer_busy(cache):

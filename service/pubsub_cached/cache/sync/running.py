@@ -17,9 +17,10 @@ class Running:
     full: everything has to be fetched, whatever is known. whole: everything was, in the last pass. touched: ids that
     events changed meanwhile; touched_since: since the service was first asked for items; since_a_gap: before it began,
     after others may have been missed. disturbed: the whole node changed meanwhile. forgotten: its row was removed from
-    the cache meanwhile, so that nobody joins it any more. subscribed: its subscription was looked at; made: the row
-    with what was found or made. declines, claims: of its subscription, before the row was read. doubts: of access,
-    before the service was asked. last: the last item that the service gave, "" for none.
+    the cache meanwhile, and failed: that is being written down, so that nobody joins it any more. subscribed: its
+    subscription was looked at; made: the row with what was found or made. declines, claims: of its subscription,
+    before the row was read. doubts: of access, before the service was asked. last: the last item that the service
+    gave, "" for none.
     """
 
     def __init__(self, *, urgent: bool, pin: bool, full: bool) -> None:
@@ -35,6 +36,7 @@ class Running:
         self.since_a_gap: frozenset[str] = frozenset()
         self.disturbed = False
         self.forgotten = False
+        self.failed = False
         self.subscribed = False
         self.made: NodeRow | None = None
         self.declines = 0
@@ -47,8 +49,8 @@ class Running:
 
     @property
     def in_vain(self) -> bool:
-        """Whether it ends without a result: its row went, or all that waited for it gave up."""
-        return self.forgotten or self.task.cancelling() > 0
+        """Whether it ends without a result: its row went, it has failed, or all that waited for it gave up."""
+        return self.forgotten or self.failed or self.task.cancelling() > 0
 
     async def ended(self) -> None:
         """Wait for the end, whatever it is."""

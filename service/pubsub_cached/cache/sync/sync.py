@@ -255,6 +255,7 @@ class Sync:
                 raise
             if running.forgotten:
                 raise await self._forgotten(address, running) from error
+            running.failed = True
             raise await self._nodes.failed(address, error) from error
         except asyncio.CancelledError:
             if not self._closed:
