@@ -40,7 +40,8 @@ class AccountRow(msgspec.Struct, frozen=True):
 
 
 class NodeRow(msgspec.Struct, frozen=True, gc=False):
-    """A node as one account sees it. Text is "" when unknown, times are milliseconds since the epoch.
+    """A node as one account sees it; ``id`` 0 of one that is not stored. Text is "" when unknown, times are
+    milliseconds since the epoch.
 
     floor: changes after an older revision can't be told completely any more. declined: a client gave
     the subscription up, so the daemon makes none by itself. whole_at: when all of it was fetched, None when what is
@@ -51,35 +52,35 @@ class NodeRow(msgspec.Struct, frozen=True, gc=False):
     id: int
     account_id: int
     address: Address
-    state: str
-    reason: str
-    completeness: str
-    guarantee: str
-    type: str
-    subtype: str
-    analyser: str
-    analyser_version: int
-    title: str
-    description: str
-    access_model: str
-    node_type: str
-    namespace: str
-    max_items: int | None
-    subscribed: bool
-    own_subscription: bool
-    subid: str
-    pinned: bool
-    redirect: str
-    validated_at: int | None
-    last_sync: int | None
-    next_sync: int | None
-    proof_at: int | None
-    last_read: int | None
-    failures: int
-    gone_at: int | None
-    item_count: int
-    floor: int
-    revision: int
+    state: str = "unknown"
+    reason: str = ""
+    completeness: str = "none"
+    guarantee: str = ""
+    type: str = ""
+    subtype: str = ""
+    analyser: str = ""
+    analyser_version: int = 0
+    title: str = ""
+    description: str = ""
+    access_model: str = ""
+    node_type: str = ""
+    namespace: str = ""
+    max_items: int | None = None
+    subscribed: bool = False
+    own_subscription: bool = False
+    subid: str = ""
+    pinned: bool = False
+    redirect: str = ""
+    validated_at: int | None = None
+    last_sync: int | None = None
+    next_sync: int | None = None
+    proof_at: int | None = None
+    last_read: int | None = None
+    failures: int = 0
+    gone_at: int | None = None
+    item_count: int = 0
+    floor: int = 0
+    revision: int = 0
     declined: bool = False
     whole_at: int | None = None
     described_at: int | None = None

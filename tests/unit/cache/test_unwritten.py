@@ -155,6 +155,29 @@ async def test_what_a_synchronisation_brought_is_fetched_again(cached: Make) -> 
     assert await is_live(cache, service)
 
 
+@pytest.mark.parametrize("private", [False, True])
+@pytest.mark.parametrize("policy", ["default", "network"])
+async def test_a_node_that_nobody_has_read_yet_is_read_at_the_service(cached: Make, policy: str, private: bool) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(OTHER.node)
+    service.publish(OTHER.node, "first", ENTRY.format("first"))
+    cache: Cached = await cached(world)
+    definition = Definition(
+        name="x", type="entry", namespace="http://www.w3.org/2005/Atom", priority=10_000, to_sync=True, private=private
+    )
+    cache.house.analysers.register(definition, "builtin")
+    await cache.house.analysing.settled()
+    await refuse(cache, everything=True)
+    items, _, info = await cache.read(PUBSUB, OTHER.node, policy=policy)
+    assert [(item["id"], item["type"]) for item in items] == [("first", "entry")]
+    assert (info["source"], info["completeness"]) == ("network", "none")
+    assert cache.house.privacy.private(OTHER) == private
+    await recovered(cache)
+    *_, info = await cache.read(PUBSUB, OTHER.node, policy="cache")
+    assert info["freshness"] == "live"
+
+
 async def test_a_new_node_is_looked_at(cached: Make) -> None:
     world = World()
     cache: Cached = await cached(world)

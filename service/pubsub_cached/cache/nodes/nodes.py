@@ -158,12 +158,14 @@ class Nodes:
         asked: bool = True,
         doubts: int | None = None,
         whole: bool = False,
+        anyway: bool = False,
     ) -> tuple[NodeRow, Matched]:
         """Ask what the node is, let the analysers decide, and write it down.
 
         newest: where the caller has it already; doubts: how many there were when it was asked for. asked: a client
         reads it; else it announced itself. whole: all of it is fetched next, whatever it is, which may tell what the
-        newest item would. Raises what the session raises.
+        newest item would. anyway: the row is wanted though the database fails; it is in state ``unknown`` then. Raises
+        what the session raises.
         """
         doubts = self.doubts if doubts is None else doubts
         info, newest = await self._learn(session, address, newest, whole)
@@ -174,9 +176,17 @@ class Nodes:
         written = self._store.write(
             transitions.classify, address, matched, asked, self.registered, columns, proved=proved
         )
-        _, row = await self._changes.after(written, self.told)
-        if asks(matched):
-            self.ask(address)
+        try:
+            _, row = await self._changes.after(written, self.told)
+        except errors.STORAGE as error:
+            if not anyway:
+                raise
+            await self.failed(address, error)
+            row = transitions.unwritten(address, matched, columns)
+            self.privacy.note(row)
+        else:
+            if asks(matched):
+                self.ask(address)
         return await self.proved(row, doubts), matched
 
     async def _learn(

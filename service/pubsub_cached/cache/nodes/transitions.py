@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from ...address import Address
 from ...analysers.registry import Matched, Subject
 from ...store.accounts import nodes as node_store
@@ -63,6 +65,12 @@ def analysis(node: NodeRow, matched: Matched, asked: bool) -> Columns:
     return {"analyser": name, "type": matched.type or "", "subtype": matched.subtype or ""}
 
 
+def unwritten(address: Address, matched: Matched, columns: Columns) -> NodeRow:
+    """What a node is whose row could not be written."""
+    unknown = NodeRow(0, 0, address)
+    return msgspec.structs.replace(unknown, **columns, **analysis(unknown, matched, asked=False))
+
+
 def classify(
     tx: Transaction,
     address: Address,
@@ -77,6 +85,8 @@ def classify(
 
     proved: neither a refusal nor the node's end came after what it was read by.
     """
+    # Whoever gave them may go on with them where nothing comes of this.
+    columns = dict(columns)
     before = node_store.find(tx.connection, address)
     node = before or node_store.ensure(tx, address)
     definition = matched.definition

@@ -65,7 +65,8 @@ class PassThrough:
             page = await service_reads.read(session, address, options, place, held)
             unknown = node is None or node.state in ("unknown", "gone", "denied") or self._wanted(node)
             if unknown:
-                node, _ = await self._nodes.discover(session, address, page.newest, doubts=doubts)
+                # What can't be kept is answered all the same.
+                node, _ = await self._nodes.discover(session, address, page.newest, doubts=doubts, anyway=True)
             elif node is not None and node.state in KEPT and page.newest is not None:
                 node = await self._recognised(session, node, page.newest, doubts)
         except errors.NoSuchItem as gone:
