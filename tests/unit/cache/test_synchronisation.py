@@ -15,6 +15,8 @@ from pubsub_cached.analysers.definition import Definition
 from pubsub_cached.analysers.item import Item
 from pubsub_cached.cache.jobs import JobFailed
 from pubsub_cached.cache.options import PurgeFilter
+from pubsub_cached.store.accounts import nodes
+from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.tasks import end
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Service, World
 from pubsub_cached.xmpp.port import BounceEvent, DeleteEvent, ItemsEvent
@@ -179,6 +181,30 @@ async def test_an_event_after_a_node_was_forgotten_is_looked_into_although_a_fet
 
 
 async def test_a_subscription_made_while_other_nodes_are_forgotten_is_given_up_with_its_node(cached: Make) -> None:
+    """Its turn comes in a later part than theirs."""
+    world = World()
+    cache, service = await followed(cached, world)
+    other = world.service("other.example.net")
+    other.create_node("notes")
+
+    def meet(tx: Transaction) -> None:
+        for number in range(300):
+            nodes.ensure(tx, ADDRESS._replace(node=f"blog-{number}"))
+
+    await cache.store.write(meet)
+    await cache.keep("other.example.net", "notes")
+    service.hold()
+    removal = cache.house.removal.purge(PurgeFilter(accounts=(ALICE,), forget=True))
+    await unsubscribing(service)
+    assert (await cache.node("other.example.net", "notes"))["state"] == "discovered"
+    await (await cache.house.sync.start(Address(ALICE, "other.example.net", "notes"), False, "", "")).wait()
+    assert ALICE in other.node("notes").subscriptions
+    service.release()
+    await removal.wait()
+    assert ALICE not in other.node("notes").subscriptions
+
+
+async def test_a_node_that_is_wanted_again_while_others_are_still_being_forgotten_is_kept(cached: Make) -> None:
     world = World()
     cache, service = await followed(cached, world)
     other = world.service("other.example.net")
@@ -188,10 +214,12 @@ async def test_a_subscription_made_while_other_nodes_are_forgotten_is_given_up_w
     removal = cache.house.removal.purge(PurgeFilter(accounts=(ALICE,), forget=True))
     await unsubscribing(service)
     await (await cache.house.sync.start(Address(ALICE, "other.example.net", "notes"), False, "", "")).wait()
-    assert ALICE in other.node("notes").subscriptions
     service.release()
     await removal.wait()
-    assert ALICE not in other.node("notes").subscriptions
+    await cache.idle()
+    node = await cache.node("other.example.net", "notes")
+    assert (node["state"], node["subscribed"]) == ("live", True)
+    assert ALICE in other.node("notes").subscriptions
 
 
 async def test_a_refused_unsubscription_of_a_forgotten_node_refuses_no_read(cached: Make) -> None:
