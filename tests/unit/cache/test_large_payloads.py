@@ -86,6 +86,7 @@ class Scene:
 
     async def data(self) -> dict[str, str]:
         await self.cache.idle()
+        await self.cache.house.reanalysis.settled()
         items, *_ = await self.cache.read(PUBSUB, NODE, policy="cache")
         return {item["id"]: item["data"] for item in items}
 

@@ -158,6 +158,10 @@ class Reanalysis:
         except errors.PubSubCachedError as error:
             log.warning("%s could not be parsed again: %s", address, error.message)
 
+    async def settled(self) -> None:
+        """Wait until nothing is parsed again that nobody waits for."""
+        await self._parsing_again.settled()
+
     async def close(self) -> None:
         """Ask and parse no more."""
         await end([*self._asking.values(), *self._parsing_again.values()])
