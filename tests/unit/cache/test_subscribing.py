@@ -315,6 +315,21 @@ class TestAClientSubscribes:
         await cache.idle()
         assert service.node(MICROBLOG).subscribed(ALICE)
 
+    async def test_while_that_is_about_to_be_written_down_and_all_is_forgotten(self, cached: Make) -> None:
+        cache, service = await followed(cached)
+        service.hold()
+        subscribing = asyncio.create_task(cache.house.subscribing.subscribe(BLOG, {}))
+        await service.holding(1)
+        with writer_busy(cache):
+            service.release()
+            await cache.world.settle()
+            reset = cache.house.removal.reset()
+            await cache.world.settle()
+        assert await subscribing == "subscribed"
+        await reset.wait()
+        await cache.idle()
+        assert service.node(MICROBLOG).subscribed(ALICE)
+
     async def test_once_the_node_is_as_good_as_forgotten(self, cached: Make) -> None:
         cache, service = await followed(cached)
         service.hold()

@@ -153,7 +153,7 @@ class Subscriptions:
             self._claiming = +self._claiming
 
     def claim(self, address: Address) -> None:
-        """A client has subscribed, and the row is about to say so."""
+        """A client has subscribed, and the row is about to say so, or says so by now."""
         self._unwritten.discard(address)
         self._claims[address] = next(self._acts)
 

@@ -107,6 +107,8 @@ class Subscribing:
         self._sync.subscriptions.claim(address)
         written = self._store.write(_subscribed, address, found)
         before, node = await self._changes.after(written, self._nodes.told)
+        # Once more, for whoever has read meanwhile whose it was.
+        self._sync.subscriptions.claim(address)
         following = before is not None and before.state == "live" and before.subscribed
         if not (following and found.state == "subscribed") and node.state in _WORTH_A_LOOK:
             self._sync.in_background(address)
