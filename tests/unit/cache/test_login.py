@@ -29,12 +29,15 @@ LARGE = {"prosody": 3, "libervia": 2}
 WHOLE = {"prosody": 5, "ejabberd": 3, "libervia": 4}
 
 
-async def follows(cached: Make, profile: Profile, count: int, posts: int, text: str = "") -> tuple[Cached, World]:
+async def follows(
+    cached: Make, profile: Profile, count: int, posts: int, text: str = "", access_model: str = "open"
+) -> tuple[Cached, World]:
     """A cache that follows ``count`` blogs, and knows what the service does."""
     world = World()
     service = world.service(PUBSUB, profile=profile)
     for number in range(count):
-        service.create_node(f"{MICROBLOG}/{number}", max_items=10_000)
+        service.create_node(f"{MICROBLOG}/{number}", max_items=10_000, access_model=access_model)
+        service.set_affiliation(f"{MICROBLOG}/{number}", ALICE, "member")
         for post in range(posts):
             service.publish(f"{MICROBLOG}/{number}", f"i{post}", ENTRY.format(f"{post}{text}"))
     cache: Cached = await cached(world)
@@ -91,6 +94,22 @@ async def test_large_nodes_cost_a_look_at_their_newest(cached: Make, profile: Pr
     asked = await login(cache, world)
     assert asked.total() == 1 + LARGE[profile.name] * count
     assert await states(cache) == {"live": count}
+
+
+@pytest.mark.parametrize("access_model", ["presence", "roster", "whitelist"])
+async def test_the_first_of_a_daemon_asks_a_component_no_more_for_what_its_owners_contacts_may_read(
+    cached: Make, access_model: str
+) -> None:
+    """What stands in the account's own roster says nothing of it."""
+    count = AT_ONCE + 10
+    cache, world = await follows(cached, EJABBERD, count, 1, access_model=access_model)
+    await cache.stop()
+    await cache.start(online=False)
+    before = len(world.requests)
+    await cache.house.connect()
+    await cache.idle()
+    assert await states(cache) == {"live": AT_ONCE, "stale": count - AT_ONCE}
+    assert len(world.requests) - before == 1 + SMALL["ejabberd"] * AT_ONCE
 
 
 async def test_nodes_in_use_go_first_and_those_read_lately_next(cached: Make) -> None:

@@ -60,10 +60,12 @@ class Distrust:
 
     async def roster_came(self, account: Account) -> None:
         """Whoever is no contact by now may have left while the daemon did not run: what only contacts may read is in
-        doubt, unless a read has succeeded since."""
+        doubt, unless a read has succeeded since. At a component they are its owners' contacts, of whom no roster says
+        anything here."""
         contacts = account.session.contacts
         for address in await self._store.read_all(node_store.by_access, account.jid, (PRESENCE, ROSTER), KEPT):
-            if not (address.own or address.service in contacts or self._proofs.known(address)):
+            of_contact = "@" in address.service and not address.own
+            if of_contact and address.service not in contacts and not self._proofs.known(address):
                 await self.of_access(address, "roster")
 
     def of_answer(self, address: Address) -> None:
