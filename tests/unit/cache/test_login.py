@@ -96,7 +96,7 @@ async def test_large_nodes_cost_a_look_at_their_newest(cached: Make, profile: Pr
     assert await states(cache) == {"live": count}
 
 
-@pytest.mark.parametrize("access_model", ["presence", "roster", "whitelist"])
+@pytest.mark.parametrize("access_model", ["presence", "roster"])
 async def test_the_first_of_a_daemon_asks_a_component_no_more_for_what_its_owners_contacts_may_read(
     cached: Make, access_model: str
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
@@ -91,3 +92,25 @@ async def test_whoever_looks_for_what_is_gone_does_not_go_by_what_a_service_was_
         assert listed is not None
         assert MICROBLOG in listed
     assert world.count("subscriptions") == before + 2
+
+
+async def test_a_listing_that_nobody_waits_for_any_more_ends_with_the_session_without_a_complaint(
+    cached: Make,
+) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    world = World()
+    cache, service = await kept(cached, world, PROSODY)
+    subscriptions, session = cache.house.sync.subscriptions, cache.house.accounts.get(ALICE).session
+    service.hold()
+    look = asyncio.create_task(subscriptions.look(session, ALICE, PUBSUB))
+    await service.holding(1)
+    look.cancel()
+    await asyncio.wait([look])
+    # It holds where it waited.
+    del look
+    world.cut(ALICE)
+    service.release()
+    await cache.idle()
+    gc.collect()
+    assert complaints == []

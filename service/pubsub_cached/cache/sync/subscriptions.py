@@ -278,6 +278,8 @@ class Subscriptions:
         asking = self._asking.get(key)
         if asking is None:
             asking = self._asking.begin(key, self._ask(session, key), f"subscriptions at {key[1]}")
+            # Nobody may be left to whom it matters that the session went.
+            asking.add_done_callback(lambda done: done.cancelled() or done.exception())
         # The others wait for the same answer, whoever gives up.
         listing: _Listing = await asyncio.shield(asking)
         return listing
