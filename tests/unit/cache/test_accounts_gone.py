@@ -93,6 +93,9 @@ async def test_one_that_could_not_be_removed_connects_again(cached: Make, monkey
     with pytest.raises(errors.PubSubCachedError, match="are damaged"):
         await bob.remove(keep_cache=False)
     file.write_text(kept)
+    # On a thread, which nobody else waits for.
+    assert bob.looking is not None
+    await bob.looking
     await cache.idle()
     assert bob.online
 

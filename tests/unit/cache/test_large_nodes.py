@@ -234,8 +234,16 @@ async def removed(cache: Cached) -> None:
     await accounts.remove(accounts.get(ALICE), keep_cache=False)
 
 
+async def removed_when_let_go(cache: Cached) -> None:
+    """As one is that was disabled: no daemon runs it."""
+    await cache.house.accounts.let_go(cache.house.accounts.get(ALICE))
+    await removed(cache)
+
+
 @pytest.mark.parametrize(
-    "remove", [purged, partial(purged, forget=True), reset, removed], ids=["purge", "forget", "reset", "remove"]
+    "remove",
+    [purged, partial(purged, forget=True), reset, removed, removed_when_let_go],
+    ids=["purge", "forget", "reset", "remove", "remove when let go"],
 )
 async def test_the_items_of_many_nodes_go_in_few_transactions_and_not_in_one(
     cached: Make, remove: Callable[[Cached], Awaitable[None]]

@@ -113,9 +113,17 @@ class Removal:
         return self._jobs.start("reset", work, sender, token)
 
     def _all_removed(self, rows: list[NodeRow]) -> None:
+        filled = {row.address for row in rows if row.item_count}
+
+        def tell(address: Address) -> None:
+            if address in filled:
+                # What came since its items were dropped is to be read again as well.
+                self._changes.node(address, "updated")
+            self._tell_forgotten(address)
+
         for row in rows:
             self._forget_all_of(row.address)
-        self._changes.in_turns([row.address for row in rows], self._tell_forgotten)
+        self._changes.in_turns([row.address for row in rows], tell)
 
     async def tidy(self, now: int) -> None:
         """What is done from time to time: hidden nodes, old tombstones, the total size."""
@@ -172,7 +180,8 @@ class Removal:
 
     async def empty_account(self, account: str) -> None:
         """Drop all items of an account that is about to go."""
-        await self._empty([row async for row in all_nodes(self._store, run=True, account=account)])
+        # Nobody may run one that is disabled.
+        await self._empty([row async for row in all_nodes(self._store, run=False, account=account)])
 
     async def _empty(self, rows: list[NodeRow]) -> None:
         """Nobody else who writes waits for all of them."""
