@@ -259,6 +259,40 @@ class TestOfOneOfWhichNoReplyCame:
         await scene.settled()
 
 
+@pytest.mark.parametrize("made_again", [False, True])
+async def test_one_that_a_silent_service_could_not_tell_of_is_nobody_s_to_give_up(
+    cached: Make, made_again: bool
+) -> None:
+    """It says neither whether there is one nor, unless it is asked again, what came of another."""
+    scene = await made(cached)
+    scene.service.add_subscription(NODE, ALICE)
+    scene.service.ignore_next(request="subscriptions", times=2)
+    if not made_again:
+        scene.service.ignore_next(request="subscribe")
+        with pytest.raises(errors.NoAnswer):
+            await scene.cache.house.sync.run(THINGS)
+    await scene.cache.house.sync.run(THINGS)
+    assert scene.service.planned == 0
+    assert await scene.node() == {"state": "live", "subscribed": True, "pinned": False, "items": 1}
+    scene.becomes("discovered")
+    await scene.settled()
+    assert (scene.followed, scene.asked) == (True, 0)
+
+
+async def test_one_of_which_no_reply_came_after_another_was_given_up_is_given_up_too(scene: Scene) -> None:
+    scene.becomes("discovered")
+    await scene.settled()
+    assert (scene.followed, scene.asked) == (False, 1)
+    scene.service.lose_next(request="subscribe")
+    scene.is_kept_again()
+    await scene.settled()
+    assert await scene.node() == {"state": "unreachable", "subscribed": False, "pinned": False, "items": 0}
+    assert scene.followed
+    scene.becomes("discovered")
+    await scene.settled()
+    assert (scene.followed, scene.asked) == (False, 2)
+
+
 FORGETTING = pytest.mark.parametrize("how", ["forget", "reset"])
 
 

@@ -190,18 +190,18 @@ class Subscriptions:
         anew = anew and not (node.reason == "delayed-event" and address in self._seen)
         try:
             found = await self._find(session, node, anew)
-            own = found is not None and (node.own_subscription or address in self._unwritten)
+            own = node.own_subscription or address in self._unwritten
             if found is None or found.state in ("none", "unconfigured"):
                 if self._is_declined(node, declines):
                     # A client unsubscribed the account: that is not undone by itself.
                     return Evidence(weak, False, False, "", "weak")
-                # A service that lists nothing may still hold the subscription that somebody else made.
-                known = node.subscribed and not node.own_subscription and not self._lists(address)
-                if not known and not node.own_subscription and address not in self._claiming:
-                    # Should no reply come, what is listed from then on must not look like an older one.
-                    await intend()
+                # Of a service that does not say that there is none it may be somebody else's.
+                if not own and found is not None and found.state == "none":
+                    own = True
+                    if address not in self._claiming:
+                        # Should no reply come, what is listed from then on must not look like an older one.
+                        await intend()
                 found = await self._subscribe(session, address, declines)
-                own = not known
             elif anew and _hearsay(node, found) and not self._is_declined(node, declines):
                 found = await self._subscribe(session, address, declines)
         except errors.StanzaError as refusal:
@@ -210,14 +210,18 @@ class Subscriptions:
         self._note(address, found)
         if found.state == "subscribed":
             return Evidence(True, True, own, found.subid, "normal")
-        return Evidence(weak, False, own, found.subid, "weak")
+        return Evidence(weak, False, own and found.state != "none", found.subid, "weak")
 
     async def _subscribe(self, session: Session, address: Address, declines: int) -> Subscription:
         """What came of it: none when a client unsubscribed meanwhile, whichever of the two the service saw first.
 
         One that can't be undone then is there, and the daemon's to give up.
         """
-        found = await session.subscribe(address.service, address.node)
+        try:
+            found = await session.subscribe(address.service, address.node)
+        except (errors.Offline, errors.Timeout, asyncio.CancelledError):
+            self.unsure(address)
+            raise
         self._known.pop(address, None)
         if address not in self._declining and self.declines(address) == declines:
             return found
@@ -241,13 +245,14 @@ class Subscriptions:
         return self._known[address][1] if address in self._known else found
 
     async def _look_up(self, session: Session, address: Address, anew: bool) -> Subscription | None:
-        key = (address.account, address.service)
+        """The subscription as the service lists it, one of state ``none`` included; None where it does not say."""
+        key, none = (address.account, address.service), Subscription(address.node, address.account, "none")
         listing = self._listed.get(key) or await self._list(session, key)
         claimed = listing.nodes.get(address.node) if listing.nodes is not None else None
         old = anew and self._seen.get(address) == listing.number and claimed is not None and bool(claimed.subid)
         self._seen[address] = listing.number
         if listing.nodes is not None and not old:
-            return claimed
+            return claimed or none
         try:
             alone = await session.subscriptions(address.service, address.node, timeout=ALONE_TIMEOUT)
         except (errors.StanzaError, errors.Timeout):
@@ -255,14 +260,13 @@ class Subscriptions:
                 return None
             # A service that lists all subscriptions and not those to one node.
             again = await self._list(session, key)
-            return again.nodes.get(address.node) if again.nodes is not None else None
-        return next((found for found in alone if found.jid.split("/")[0] == address.account), None)
+            return again.nodes.get(address.node, none) if again.nodes is not None else None
+        return next((found for found in alone if found.jid.split("/")[0] == address.account), none)
 
     async def find_out(self, session: Session, address: Address) -> Subscription | None:
         """What the service says of the subscription now, None where it does not. Raises Offline."""
         self.unsure(address)
-        found = await self._look_up(session, address, anew=False)
-        return found or (Subscription(address.node, address.account, "none") if self._lists(address) else None)
+        return await self._look_up(session, address, anew=False)
 
     async def look(self, session: Session, account: str, service: str) -> dict[str, Subscription] | None:
         """The account's subscriptions as the service lists them from now on, by node; None where it does not."""
@@ -323,10 +327,6 @@ class Subscriptions:
         if supposed is None or self._known.get(address, (0, None))[1] is supposed:
             self._known.pop(address, None)
         self._listed.pop((address.account, address.service), None)
-
-    def _lists(self, address: Address) -> bool:
-        listing = self._listed.get((address.account, address.service))
-        return listing is not None and listing.nodes is not None
 
 
 def _says_none(error: errors.PubSubCachedError) -> bool:
