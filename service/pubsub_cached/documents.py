@@ -23,8 +23,10 @@ _encoder = msgspec.json.Encoder()
 # However a longer number stands in a text, three of its digits are so far apart from the beginning of that.
 _APART = DIGITS_AT_MOST // 3 + 1
 _DIGITS = re.compile(r"[0-9]{3}")
-_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|[0-9]+')
-_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+# Said in this way a long string is run through at once, which takes a hundredth of a look at each character.
+_STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
+_NUMBER = re.compile(_STRING + "|[0-9]+")
+_BRACKET = re.compile(_STRING + r"|[\[\]{}]")
 
 
 def stored(data: object) -> str:
