@@ -107,7 +107,7 @@ class House:
     def _make_synchronisation(self) -> None:
         """What keeps nodes as their services have them."""
         store, clock, jitter = self.store, self._clock, self._jitter
-        subscriptions, facts, pushes = Subscriptions(), Facts(store), Pushes(clock)
+        subscriptions, facts, pushes = Subscriptions(clock), Facts(store), Pushes(clock)
         self._recognition = Recognition(store, self.nodes, self.changes)
         rounds = Rounds(
             store,

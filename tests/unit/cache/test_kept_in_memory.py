@@ -96,7 +96,7 @@ def test_the_commits_of_so_many_nodes_are_counted() -> None:
 
 
 def test_the_last_of_those_who_unsubscribed_or_subscribed_are_known() -> None:
-    subscriptions = Subscriptions()
+    subscriptions = Subscriptions(lambda: 0)
     nodes = [Address(ALICE, PUBSUB, str(number)) for number in range(CHANGED_AT_MOST + 10)]
     for node in nodes:
         before = subscriptions.declines(node), subscriptions.claims(node)

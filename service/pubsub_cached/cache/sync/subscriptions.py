@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 # Some services never answer for all nodes, and those that do answer at once: soon the node alone is asked about.
 LISTING_TIMEOUT = 3.0
 ALONE_TIMEOUT = 10.0
+# For so long a service that lists no subscription to a node is believed, of others that somebody makes meanwhile.
+NONE_MS = 60_000
 # So many nodes are known of which a client changed the subscription: far more than while one is synchronised.
 CHANGED_AT_MOST = 4096
 
@@ -47,16 +49,18 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 class _Listing(msgspec.Struct, frozen=True):
-    """What a service answered: by node, None where it does not say. number: the later the higher."""
+    """What a service answered: by node, None where it does not say. number: the later the higher. at: asked, ms."""
 
     number: int
+    at: int
     nodes: dict[str, Subscription] | None
 
 
 class Subscriptions:
     """The account's subscriptions as the services list them, asked once for all nodes that have to know."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
         self._listed: dict[tuple[str, str], _Listing] = {}
         self._asking: TasksByKey[tuple[str, str]] = TasksByKey()
         self._number = 0
@@ -247,7 +251,9 @@ class Subscriptions:
     async def _look_up(self, session: Session, address: Address, anew: bool) -> Subscription | None:
         """The subscription as the service lists it, one of state ``none`` included; None where it does not say."""
         key, none = (address.account, address.service), Subscription(address.node, address.account, "none")
-        listing = self._listed.get(key) or await self._list(session, key)
+        listing = self._listed.get(key)
+        if listing is None or self._may_lack(listing, address):
+            listing = await self._list(session, key)
         claimed = listing.nodes.get(address.node) if listing.nodes is not None else None
         old = anew and self._seen.get(address) == listing.number and claimed is not None and bool(claimed.subid)
         self._seen[address] = listing.number
@@ -262,6 +268,11 @@ class Subscriptions:
             again = await self._list(session, key)
             return again.nodes.get(address.node, none) if again.nodes is not None else None
         return next((found for found in alone if found.jid.split("/")[0] == address.account), none)
+
+    def _may_lack(self, listing: _Listing, address: Address) -> bool:
+        """Whether somebody may have subscribed to the node since the service was asked."""
+        lacks = listing.nodes is not None and address.node not in listing.nodes
+        return lacks and not 0 <= self._clock() - listing.at < NONE_MS
 
     async def find_out(self, session: Session, address: Address) -> Subscription | None:
         """What the service says of the subscription now, None where it does not. Raises Offline."""
@@ -290,13 +301,13 @@ class Subscriptions:
 
     async def _ask(self, session: Session, key: tuple[str, str]) -> _Listing:
         self._number += 1
-        number, nodes = self._number, None
+        number, at, nodes = self._number, self._clock(), None
         try:
             listed = await session.subscriptions(key[1], timeout=LISTING_TIMEOUT)
             nodes = {found.node: found for found in listed}
         except (errors.StanzaError, errors.Timeout) as refusal:
             log.info("%s does not list subscriptions: %s", key[1], refusal.message)
-        listing = _Listing(number, nodes)
+        listing = _Listing(number, at, nodes)
         if self._asking.get(key) is asyncio.current_task():
             # Else a new session has begun meanwhile, or it was asked anew.
             self._listed[key] = listing
