@@ -178,6 +178,18 @@ async def test_a_node_that_nobody_has_read_yet_is_read_at_the_service(cached: Ma
     assert info["freshness"] == "live"
 
 
+async def test_a_node_that_is_not_proved_is_read_at_the_service(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    service.hold()
+    await cache.house.distrust.of_access(BLOG, "configuration")
+    await refuse(cache, everything=True)
+    service.release()
+    items, *_ = await cache.read(PUBSUB, MICROBLOG, policy="network")
+    assert len(items) == 3
+    await recovered(cache)
+    assert await is_live(cache, service)
+
+
 async def test_a_new_node_is_looked_at(cached: Make) -> None:
     world = World()
     cache: Cached = await cached(world)

@@ -222,7 +222,12 @@ class Nodes:
         """The service has let the account read a node; what was hidden until then is shown again."""
         if not self.readable(node.address, doubts) or node.reason != UNPROVED:
             return node
-        return await self.decide(node.address, transitions.shown_again) or node
+        try:
+            return await self.decide(node.address, transitions.shown_again) or node
+        except errors.STORAGE as error:
+            log.error("%s stays hidden until it can be written down that it may be read: %s", node.address, error)
+            self.unwritten(node.address)
+            return node
 
     async def failed(
         self, address: Address, error: errors.PubSubCachedError, redirect: str = ""
