@@ -23,13 +23,29 @@ FEED = "urn:xmpp:pubsub-social-feed:1"
 
 async def beginning(cached: Make) -> tuple[Cached, Service]:
     """A cache that was just asked for a blog of one post, and is about to follow it."""
+    cache, service = await new(cached)
+    await cache.read(PUBSUB, MICROBLOG)
+    return cache, service
+
+
+async def looking(cached: Make) -> tuple[Cached, Service]:
+    """The same, which is asking what subscriptions there are: the service holds that."""
+    cache, service = await new(cached)
+    # Before the read, for what follows it goes on while that is answered.
+    service.hold()
+    reading = asyncio.create_task(cache.read(PUBSUB, MICROBLOG))
+    await reaching(service, "subscriptions")
+    await reading
+    return cache, service
+
+
+async def new(cached: Make) -> tuple[Cached, Service]:
+    """A cache that knows nothing yet, and a service that has a blog of one post."""
     world = World()
     service = world.service(PUBSUB)
     service.create_node(MICROBLOG)
     service.publish(MICROBLOG, "i0", ENTRY.format(0))
-    cache: Cached = await cached(world)
-    await cache.read(PUBSUB, MICROBLOG)
-    return cache, service
+    return await cached(world), service
 
 
 async def unkept(cached: Make, profile: Profile = PROSODY, **config: Any) -> tuple[Cached, Service, Address]:
@@ -191,9 +207,7 @@ class TestSubscriptions:
         assert (node["subscribed"], node["state"]) == (False, "polled")
 
     async def test_unsubscribing_while_a_synchronisation_looks_for_the_subscription_wins(self, cached: Make) -> None:
-        cache, service = await beginning(cached)
-        service.hold()
-        await reaching(service, "subscriptions")
+        cache, service = await looking(cached)
         unsubscribing = asyncio.create_task(cache.house.subscribing.unsubscribe(BLOG))
         await service.holding(2)
         service.release(1, request="unsubscribe")
@@ -278,9 +292,7 @@ class TestAClientSubscribes:
 
     async def making(self, cached: Make) -> tuple[Cached, Service, asyncio.Task[str]]:
         """A client is subscribing, and so is a synchronisation; the service holds both."""
-        cache, service = await beginning(cached)
-        service.hold()
-        await reaching(service, "subscriptions")
+        cache, service = await looking(cached)
         subscribing = asyncio.create_task(cache.house.subscribing.subscribe(BLOG, {}))
         await service.holding(2)
         service.release(1, request="subscriptions")
