@@ -196,14 +196,14 @@ class House:
     def _make_reads(self) -> None:
         """What answers reads, and tells who watches."""
         store, clock = self.store, self._clock
-        pass_through = PassThrough(
+        self._pass_through = PassThrough(
             store, self.nodes, self._recognition, self._parsing, self.sync, clock, self.distrust.of
         )
         self.reads = Reads(
             store,
             self.accounts,
             self.nodes,
-            pass_through,
+            self._pass_through,
             self._parsing,
             self.sync,
             self._negatives,
@@ -225,8 +225,9 @@ class House:
         self.subscribing = Subscribing(
             store, self.accounts, self.nodes, self.sync, self.changes, self.distrust, self._negatives, clock
         )
+        look = self._pass_through.look
         self.outbox = Outbox(
-            store, self.accounts, self.writing, self._parsing, self.changes, self.jobs, clock, self.privacy
+            store, self.accounts, self.writing, self._parsing, self.changes, self.jobs, clock, self.privacy, look
         )
         self.reads.waiting = self.outbox.waiting
 

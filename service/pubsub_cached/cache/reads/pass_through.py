@@ -94,6 +94,18 @@ class PassThrough:
         past_window = bool(held) or place.past_window
         return service_reads.answer(records, page, options, place, info, past_window=past_window)
 
+    async def look(self, session: Session, address: Address, item_id: str) -> Item | None:
+        """One item as the service has it, None where it has none; what that shows of the node is noted."""
+        before = await self._nodes.find(address)
+        try:
+            items = await service_reads.by_ids(session, address, [item_id])
+        except errors.StanzaError as error:
+            if refusals.meaning(error) in ("gone", "denied"):
+                await self._nodes.failed(address, error)
+            raise
+        await self.compare(before, ServicePage(items, more=False), [item_id])
+        return items[0] if items else None
+
     async def _records(self, address: Address, node: NodeRow, page: ServicePage, made: Made) -> list[ItemRecord]:
         records = await self._parsing.records(address, node, page.items, made)
         # Marks are local, and of items that are not stored as well.

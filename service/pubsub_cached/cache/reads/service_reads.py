@@ -53,7 +53,7 @@ async def read(
     Raises NoSuchItem for an unknown place, and what the session raises.
     """
     if place.ids is not None:
-        found = await _by_ids(session, address, place.ids)
+        found = await by_ids(session, address, place.ids)
         if options.order[0][0] == "id":
             found = tuple(_ordered(found, options))
         return ServicePage(found[: options.limit], more=len(found) > options.limit)
@@ -121,12 +121,12 @@ async def _from_place(
     if ordered is None or ("@" in address.service and fetch.by_id(listed)):
         return None
     ids, more, index = _page(ordered[::-1] if options.newest_first else ordered, options, place, held)
-    items = await _by_ids(session, address, ids)
+    items = await by_ids(session, address, ids)
     newest = probe.items[-1] if probe.items else None
     return ServicePage(items, more, newest, index, len(ordered))
 
 
-async def _by_ids(session: Session, address: Address, ids: Sequence[str]) -> tuple[Item, ...]:
+async def by_ids(session: Session, address: Address, ids: Sequence[str]) -> tuple[Item, ...]:
     """Items in the order of ``ids``, each once; missing ones are left out."""
     ids = [id_ for id_ in dict.fromkeys(ids) if id_]
     if not ids:

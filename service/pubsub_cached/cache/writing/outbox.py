@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import uuid4
 
 from ... import errors
@@ -54,10 +54,13 @@ class Outbox:
         jobs: Jobs,
         clock: Callable[[], int],
         privacy: Privacy,
+        look: Callable[[Session, Address, str], Awaitable[Item | None]],
     ) -> None:
+        """look: see ``PassThrough.look``."""
         self.waiting: dict[Address, list[Entry]] = {}
         self.store = store
         self.writing = writing
+        self.look = look
         self._parsing = parsing
         self._accounts = accounts
         self._changes = changes

@@ -19,7 +19,6 @@ from ...store.rows import digest
 from ...xmpp.port import Session
 from ..jobs import Job
 from ..nodes import refusals
-from .writing import TIMEOUT
 
 if TYPE_CHECKING:
     from .outbox import Outbox
@@ -136,7 +135,7 @@ class Sending:
         """Digests of what the service has under an id, as said and as stored; None where it may not be read."""
         address = self._entry.address
         try:
-            page = await session.get_items(address.service, address.node, ids=[id_], timeout=TIMEOUT)
+            item = await self._outbox.look(session, address, id_)
         except errors.StanzaError as error:
             match refusals.meaning(error):
                 case "gone":
@@ -144,7 +143,6 @@ class Sending:
                 case "denied":
                     return None
             raise
-        item = next((item for item in page.items if item.id == id_), None)
         if item is None:
             return frozenset({NOTHING})
         stored = await self._outbox.as_stored(address, item)
