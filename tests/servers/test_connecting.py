@@ -43,6 +43,17 @@ async def test_close_ends_the_session_and_connect_begins_a_new_one(server: Serve
     assert not (await recorder.started()).resumed
 
 
+async def test_nobody_takes_a_session_that_is_being_closed_for_online(
+    server: Server, open_session: OpenSession
+) -> None:
+    session, recorder = await open_session(server, "bob")
+    closing = asyncio.create_task(session.close())
+    await recorder.next(lambda told: told == "ended")
+    assert not closing.done()
+    assert recorder.states == ["connecting", "online", "offline"]
+    await closing
+
+
 @pytest.mark.parametrize("tls", ["starttls", "direct"])
 async def test_an_untrusted_certificate_is_refused_for_good(
     server: Server, open_session: OpenSession, tmp_path: Path, tls: str

@@ -157,6 +157,9 @@ class Session(Asking):
         self._requests.close()
         if was:
             self._listener.session_ended()
+        if self._connection is not None and not self._connection.wanted:
+            # Not only once the server has closed its side, which may take seconds.
+            self.state("offline")
 
     async def alive(self, quick: bool) -> None:
         """Ask the server for a sign of life (XEP-0199); an error is one."""
