@@ -93,11 +93,12 @@ class Account(_Table, frozen=True):
 
     jid: Annotated[str, Meta(description="The bare JID, such as alice@example.org.")]
     password_file: Annotated[
-        _Name, Meta(description="The file whose first line is the password; it must not be readable by others.")
+        _Name,
+        Meta(description="The file whose first line is the password; it must not be readable by others.", min_length=1),
     ] = ""
     password_command: Annotated[
         tuple[_Name, ...],
-        Meta(description="A program and its arguments whose first line of output is the password."),
+        Meta(description="A program and its arguments whose first line of output is the password.", min_length=1),
     ] = ()
     host: Annotated[str, Meta(description="Where to connect; what the domain's DNS says (SRV) when absent.")] = ""
     port: Annotated[

@@ -51,6 +51,8 @@ def explain(error: msgspec.ValidationError, shape: type[msgspec.Struct], given: 
     if wrong := _WRONG.fullmatch(reason):
         expected, bounds, got = wrong.groups()
         told = _told(place.given) if expected in ("int", "float", "bool") else _TYPES.get(got, got)
+        if not told and place.given in ("", []):
+            told = "empty"
         is_ = f"it is {told} and " if told else ""
         return key, f"{is_}has to be {_TYPES.get(expected, expected)}{bounds}{place.description}"
     return key, reason[:1].lower() + reason[1:]

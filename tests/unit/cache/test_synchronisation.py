@@ -289,9 +289,21 @@ async def test_a_redirect_survives_a_synchronisation_under_way(cached: Make) -> 
     await cache.house.events.settled()
     service.delete(MICROBLOG, notify=False)
     service.release()
-    with pytest.raises(errors.PubSubCachedError, match="no node"):
+    with pytest.raises(errors.PubSubCachedError, match=r"no node .*; it moved to xmpp:new\.example\.net\?;node=blog\."):
         await job.wait()
     assert (await cache.node(PUBSUB, MICROBLOG))["redirect"] == "xmpp:new.example.net?;node=blog"
+
+
+async def test_who_synchronises_a_node_that_is_gone_is_told_where_it_went(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    service.delete(MICROBLOG, redirect="xmpp:new.example.net?;node=blog")
+    await cache.idle()
+    job = await cache.house.sync.start(ADDRESS, False, "", "")
+    with pytest.raises(errors.PubSubCachedError, match=r"; it moved to xmpp:new\.example\.net\?;node=blog\."):
+        await job.wait()
+    # Also who is answered by what is remembered of that.
+    with pytest.raises(errors.NoSuchNode, match=r"; it moved to xmpp:new\.example\.net\?;node=blog\."):
+        await cache.read(PUBSUB, MICROBLOG)
 
 
 async def test_a_node_found_denied_while_its_last_fetch_is_parsed_stays_hidden(cached: Make) -> None:

@@ -229,19 +229,23 @@ class Nodes:
             self.unwritten(node.address)
             return node
 
-    async def failed(
-        self, address: Address, error: errors.PubSubCachedError, redirect: str = ""
-    ) -> errors.PubSubCachedError:
-        """Write down what a failed read means, once the database works; the result is what a reader is told.
-
-        redirect: where the node went, as its row says.
-        """
-        told = refusals.for_reader(error, address, redirect)
+    async def failed(self, address: Address, error: errors.PubSubCachedError) -> errors.PubSubCachedError:
+        """Write down what a failed read means, once the database works; the result is what a reader is told."""
         # Whoever asked may give up meanwhile.
-        await asyncio.shield(self._noting.begin(self._note(address, error, told), f"failure of {address}"))
-        return told
+        return await asyncio.shield(self._noting.begin(self._note(address, error), f"failure of {address}"))
 
-    async def _note(self, address: Address, error: errors.PubSubCachedError, told: errors.PubSubCachedError) -> None:
+    async def _redirect(self, address: Address, error: errors.PubSubCachedError) -> str:
+        """Where a node went that is gone, as far as its row says."""
+        if refusals.meaning(error) != "gone":
+            return ""
+        try:
+            node = await self.find(address)
+        except (*errors.STORAGE, errors.Timeout):
+            return ""
+        return node.redirect if node is not None else ""
+
+    async def _note(self, address: Address, error: errors.PubSubCachedError) -> errors.PubSubCachedError:
+        told = refusals.for_reader(error, address, await self._redirect(address, error))
         try:
             await self._write_down(address, error, told)
         except (*errors.STORAGE, errors.Timeout) as failure:
@@ -249,6 +253,7 @@ class Nodes:
             # Until then it is not what its row says.
             self.suspected.add(address)
             self.unwritten(address)
+        return told
 
     async def _write_down(
         self, address: Address, error: errors.PubSubCachedError, told: errors.PubSubCachedError

@@ -72,7 +72,7 @@ class PassThrough:
         except errors.NoSuchItem as gone:
             raise refusals.no_such_item(options, place) from gone
         except errors.PubSubCachedError as error:
-            raise await self._nodes.failed(address, error, node.redirect if node is not None else "") from error
+            raise await self._nodes.failed(address, error) from error
         assert node is not None
         node = await self._nodes.proved(node, doubts)
         info: InfoRecord = {
