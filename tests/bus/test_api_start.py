@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pubsub_cached import __version__
 from pubsub_cached.api.exports import Exports
 from pubsub_cached.bus import RemoteError, Tree
 from tests.bus import api_service as bus
 from tests.bus.api_service import MANAGER
 from tests.bus.sample import INTROSPECTABLE, PROPERTIES, Client
+from tests.support.command import Command
 from tests.support.daemon import Daemon
 
 LOG_CONTROL = "org.freedesktop.LogControl1"
@@ -52,21 +56,43 @@ async def test_a_starting_daemon_can_be_looked_at(tree: Tree, client: Client) ->
     assert '<method name="GetItems">' in served
 
 
+@pytest.fixture
+def loading(daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Launches a daemon that waits with a module until a pipe, which it reads, was opened and closed."""
+
+    def launch(module: str) -> Path:
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        (tmp_path / "sitecustomize.py").write_text(SLOW.format(pipe=str(pipe), module=module))
+        with monkeypatch.context() as launching:
+            launching.setenv("PYTHONPATH", str(tmp_path))
+            daemon.launch("--database", f"sqlite:///{tmp_path / 'new.sqlite3'}")
+        return pipe
+
+    return launch
+
+
 # The second is imported to make a database or upgrade it.
 @pytest.mark.parametrize("module", ["pubsub_cached.cache.house", "alembic"])
 async def test_a_daemon_is_looked_at_while_it_loads(
-    daemon: Daemon, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    daemon: Daemon, loading: Callable[[str], Path], module: str
 ) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    (tmp_path / "sitecustomize.py").write_text(SLOW.format(pipe=str(pipe), module=module))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    daemon.launch("--database", f"sqlite:///{tmp_path / 'new.sqlite3'}")
     # It is opened once the daemon imports that, with the name owned.
-    with await asyncio.to_thread(pipe.open, "w"):
+    with await asyncio.to_thread(loading(module).open, "w"):
         async with asyncio.timeout(20):
             assert await daemon.get("Manager", "State") == "starting"
     assert await daemon.call("Cache", "ListNodes", "a{sv}", {}) == [[], ""]
+
+
+async def test_doctor_says_what_a_daemon_is_once_it_has_started(daemon: Daemon, loading: Callable[[str], Path]) -> None:
+    with await asyncio.to_thread(loading("pubsub_cached.cache.house").open, "w"):
+        doctor = await Command(daemon.environment).start("doctor", "--json")
+        assert doctor.stdout is not None
+        while json.loads(await doctor.stdout.readline())["subject"] != "unit":
+            continue
+    found = json.loads(await doctor.stdout.readline())
+    await doctor.communicate()
+    assert (found["subject"], found["sentence"]) == ("daemon", f"running, version {__version__}.")
 
 
 async def test_a_person_without_an_account_is_told_how_to_add_one(daemon: Daemon) -> None:

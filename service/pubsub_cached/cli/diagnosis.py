@@ -136,6 +136,8 @@ async def _properties_of_unit(client: Client) -> dict[str, Any]:
 
 async def _daemon(client: Client) -> Findings:
     try:
+        # Answered once it has started, as a property is before.
+        await client.call("Manager", "ListAccounts")
         daemon = await client.get_all("Manager")
     except Failure as failure:
         remedy = "pubsub-cachectl setup" if failure.exit_code == Status.UNREACHABLE else f"See '{LOG}'."
