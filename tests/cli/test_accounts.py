@@ -57,12 +57,52 @@ async def test_an_account_without_a_password_stays_offline_until_it_has_one(ctl:
     assert (await ctl.ok("account", "password", BOB, stdin=SECRET)).out == f"{BOB} is online.\n"
 
 
-async def test_a_wrong_password_ends_with_the_server_s_reason(ctl: Command) -> None:
+async def test_who_adds_an_account_with_a_wrong_password_is_told_that_it_was_kept_and_what_to_do(ctl: Command) -> None:
     done = await ctl("account", "add", BOB, stdin="wrong")
 
-    assert done.status == 1
-    assert "the password is wrong" in done.err
-    assert "wrong\n" not in done.out
+    assert (done.status, done.out) == (1, "")
+    assert done.err == (
+        f"Error: {BOB} has failed: The server refused {BOB}: the password is wrong.\n"
+        f"→ pubsub-cachectl account password {BOB}\n"
+        f"The account was added all the same; to undo that: pubsub-cachectl account remove {BOB}\n"
+    )
+    (_, kept) = (await ctl.ok("account", "list", "--json")).records
+    assert (kept["jid"], kept["state"]) == (BOB, "failed")
+
+
+async def test_a_password_that_can_t_be_stored_leaves_an_account_that_was_added(ctl: Command) -> None:
+    done = await ctl("account", "add", BOB, stdin="a\0b")
+
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith("Error: The secret has a NUL in it.\nThe account was added all the same; to undo that: ")
+
+
+async def test_a_session_that_does_not_begin_in_time_is_no_success(ctl: Command, made: World, running: Daemon) -> None:
+    made.accounts[BOB].reachable = False
+    added = await ctl.ok("account", "add", BOB, "--wait", "0", stdin=SECRET)
+    assert added.out == f"{BOB} is not online yet; 'pubsub-cachectl status' tells more.\n"
+    account, changed = running.house.accounts.get(BOB), asyncio.Event()
+    account.on_change.append(changed.set)
+    async with asyncio.timeout(20):
+        while account.state != "waiting":
+            await changed.wait()
+            changed.clear()
+
+    done = await ctl("account", "connect", BOB, "--wait", "0.01")
+
+    assert (done.status, done.out) == (4, "")
+    assert done.err == (
+        f"Error: {BOB} is not online yet: The server of {BOB} cannot be reached.\n"
+        "→ It is tried again by itself; look at the network and the account's host and port. To try at once: "
+        f"pubsub-cachectl account connect {BOB}\n"
+    )
+
+
+async def test_of_a_disabled_account_no_session_is_waited_for(ctl: Command) -> None:
+    added = await ctl.ok("account", "add", BOB, "--disabled", stdin=SECRET)
+
+    assert added.out == f"{BOB} is disabled; 'pubsub-cachectl account enable {BOB}' has it connect.\n"
+    assert (await ctl.ok("account", "password", BOB, stdin=SECRET)).out == added.out
 
 
 async def test_no_secret_is_in_arguments_log_or_output(

@@ -161,7 +161,7 @@ async def test_nodes_are_listed_with_state_and_counts(ctl: Command) -> None:
     header, line = (await ctl.ok("nodes")).out.splitlines()
 
     assert header.split() == ["State", "Type", "Items", "Unread", "Synchronised", "Service", "Node"]
-    assert line.split() == ["live", "feed", "3", "3", "just", "now", SERVICE, "blog"]
+    assert line.split() == ["live", "blog/feed", "3", "3", "just", "now", SERVICE, "blog"]
 
 
 async def test_nodes_are_chosen_by_options_and_printed_as_json(ctl: Command) -> None:
@@ -172,6 +172,27 @@ async def test_nodes_are_chosen_by_options_and_printed_as_json(ctl: Command) -> 
     assert (node["account"], node["service"], node["node"]) == (ALICE, SERVICE, "blog")
     none = await ctl.ok("nodes", "--not-subscribed", "--json")
     assert (none.out, none.err) == ("", "The cache knows no such node.\n")
+
+
+async def test_where_a_service_is_an_option_a_dot_is_the_account_s_own_as_well(ctl: Command) -> None:
+    await kept(ctl)
+    await ctl.ok("publish", ".", "urn:xmpp:microblog:0", "--id", "own", stdin=entry(1))
+    await ctl.ok("sync", ".", "urn:xmpp:microblog:0")
+
+    for choice in (("nodes", "--service", "."), ("search", "--service", ".")):
+        (found,) = (await ctl.ok(*choice, "--json")).records
+        assert (found["service"], found["node"]) == (ALICE, "urn:xmpp:microblog:0")
+    assert (await ctl.ok("purge", "--service", ".")).out.startswith("1 items of 1 nodes")
+
+
+async def test_of_several_accounts_the_one_whose_service_is_meant_has_to_be_named(ctl: Command) -> None:
+    await ctl.ok("account", "add", "bob@example.org", "--no-password")
+
+    done = await ctl("nodes", "--service", ".")
+
+    assert (done.status, done.out) == (2, "")
+    assert "2 accounts are enabled; say with --account which is meant." in done.err
+    assert (await ctl.ok("nodes", "--service", ".", "--account", ALICE)).err == "The cache knows no such node.\n"
 
 
 async def test_a_cache_that_knows_nothing_says_so(ctl: Command, running: Daemon) -> None:

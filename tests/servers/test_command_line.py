@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
+from tests.support.certificates import self_signed
 from tests.support.command import Command
 from tests.support.daemon import Daemon
 from tests.support.server import Server
@@ -45,3 +47,25 @@ async def test_an_account_a_post_and_its_end(daemon: Daemon, server: Server, use
     assert (await ctl.ok("check")).out == "Nothing is wrong.\n"
     await ctl.ok("account", "remove", jid)
     assert (await ctl.ok("nodes", "--json")).out == ""
+
+
+async def test_who_trusts_another_certificate_is_told_how_to_give_the_right_one(
+    daemon: Daemon, server: Server, users: tuple[str, str], tmp_path: Path
+) -> None:
+    await daemon.start()
+    ctl = Command(daemon.environment)
+    jid, secret = server.jid(users[0]), server.passwords[users[0]]
+    add = ("account", "add", jid, "--host", server.host, "--port", str(server.port), "--ca-file")
+
+    refused = await ctl(*add, str(self_signed(tmp_path).certificate), stdin=secret)
+    assert refused.status == 1
+    assert f"{jid} has failed: The certificate of {server.host} port {server.port} can't be trusted" in refused.err
+    (account,) = (
+        finding for finding in (await ctl("doctor", "--json")).records if finding["subject"] == f"account {jid}"
+    )
+    remove = ("account", "remove", "--keep-cache", jid)
+    assert account["remedy"].startswith(f"pubsub-cachectl {' '.join(remove)}, then add it with the right options;")
+    assert account["remedy"] in refused.err
+
+    await ctl.ok(*remove)
+    assert (await ctl.ok(*add, server.ca_file, stdin=secret)).out == f"{jid} is online.\n"

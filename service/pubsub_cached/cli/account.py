@@ -10,7 +10,7 @@ import click
 
 from . import completing, output
 from .arguments import Number, WholeNumber, json_option
-from .failure import Failure, Status
+from .failure import RESTART, Failure, Status
 from .output import Column
 from .running import run
 
@@ -99,7 +99,11 @@ def add(
         (path,) = await client.call("Manager", "AddAccount", "sa{sv}", jid, options)
         if not secret:
             return f"{jid} was added; it stays offline until 'pubsub-cachectl account password {jid}'."
-        return await _with_password(client, path, jid, secret, 0 if disabled else seconds)
+        try:
+            return await _with_password(client, path, jid, secret, seconds)
+        except Failure as failure:
+            undo = f"The account was added all the same; to undo that: pubsub-cachectl account remove {jid}"
+            raise Failure(Status(failure.exit_code), f"{failure.message}\n{undo}") from None
 
     output.say(run(work))
 
@@ -188,22 +192,56 @@ def _set_enabled(jid: str, enabled: bool) -> None:
 
 async def accounts(client: Client) -> list[dict[str, Any]]:
     """All accounts with their properties, named as records are."""
-    found = []
-    for path in (await client.call("Manager", "ListAccounts"))[0]:
-        properties = await client.get_all("Account", path)
-        found.append(
-            {
-                "jid": properties["Jid"],
-                "state": properties["State"],
-                "enabled": properties["Enabled"],
-                "origin": properties["Origin"],
-                "error": properties["Error"],
-                "error-message": properties["ErrorMessage"],
-                "server-features": properties["ServerFeatures"],
-                "path": path,
-            }
-        )
-    return found
+    return [await _properties(client, path) for path in (await client.call("Manager", "ListAccounts"))[0]]
+
+
+async def _properties(client: Client, path: str) -> dict[str, Any]:
+    properties = await client.get_all("Account", path)
+    return {
+        "jid": properties["Jid"],
+        "state": properties["State"],
+        "enabled": properties["Enabled"],
+        "origin": properties["Origin"],
+        "error": properties["Error"],
+        "error-message": properties["ErrorMessage"],
+        "server-features": properties["ServerFeatures"],
+        "path": path,
+    }
+
+
+async def only_account(client: Client) -> str:
+    """The JID of the account that is meant where none is named. Raises click.UsageError."""
+    enabled = [each["jid"] for each in await accounts(client) if each["enabled"]]
+    if len(enabled) != 1:
+        raise click.UsageError(f"{len(enabled)} accounts are enabled; say with --account which is meant.")
+    return str(enabled[0])
+
+
+def is_another_daemon_s(account: dict[str, Any]) -> bool:
+    """Whether another daemon on the same database runs it."""
+    return account["state"] == "waiting" and str(account["error"]).endswith(".Conflict")
+
+
+def remedy(account: dict[str, Any]) -> str:
+    """What to do about an account that has no session, though it is enabled."""
+    jid, is_configured = account["jid"], account["origin"] == "config"
+    connect = f"pubsub-cachectl account connect {jid}"
+    if is_another_daemon_s(account):
+        return "It is taken over by itself once the other daemon has ended."
+    if account["error"].endswith(".AuthenticationFailed"):
+        if is_configured:
+            return f"Correct the password where the configuration says, then: {RESTART}"
+        return f"pubsub-cachectl account password {jid}"
+    if account["state"] == "offline":
+        return f"pubsub-cachectl account password {jid}, or if it has one: {connect}"
+    if account["state"] == "failed":
+        again = f"or once the server is mended: {connect}"
+        if is_configured:
+            return f"Correct it in the configuration, then: {RESTART}; {again}"
+        return f"pubsub-cachectl account remove --keep-cache {jid}, then add it with the right options; {again}"
+    return (
+        f"It is tried again by itself; look at the network and the account's host and port. To try at once: {connect}"
+    )
 
 
 def show(found: list[dict[str, Any]]) -> None:
@@ -243,7 +281,7 @@ async def _with_password(client: Client, path: str, jid: str, secret: bytes, sec
 
 
 async def _settled(client: Client, path: str, jid: str, seconds: float) -> str:
-    """What became of the session that was just begun; a failed one ends the command."""
+    """What became of the session that was just begun; where there is none in time that ends the command."""
     import asyncio
 
     from .client import PROPERTIES
@@ -252,29 +290,23 @@ async def _settled(client: Client, path: str, jid: str, seconds: float) -> str:
     subscription = await client.hear(
         lambda _: changed.set(), path=path, interface=PROPERTIES, member="PropertiesChanged"
     )
-    state = ""
     try:
+        found = await _properties(client, path)
+        if not found["enabled"]:
+            return f"{jid} is disabled; 'pubsub-cachectl account enable {jid}' has it connect."
         async with asyncio.timeout(seconds):
-            while (state := await client.get("Account", "State", path)) not in ("online", "failed"):
+            while found["state"] not in ("online", "failed"):
                 await changed.wait()
                 changed.clear()
+                found = await _properties(client, path)
     except TimeoutError:
-        if state == "waiting":
-            # It could not be reached so far, and is tried again.
-            found = await client.get_all("Account", path)
-            until = "until the other daemon has ended" if found["Error"].endswith(".Conflict") else "to connect again"
-            return f"{jid} is waiting {until}: {found['ErrorMessage']}"
-        return f"{jid} is {state or 'connecting'}; 'pubsub-cachectl status' tells more."
+        if not seconds:
+            return f"{jid} is not online yet; 'pubsub-cachectl status' tells more."
     finally:
         subscription.cancel()
-    if state == "failed":
-        found = await client.get_all("Account", path)
-        again = f" Set another with 'pubsub-cachectl account password {jid}'." if _is_refused(found) else ""
-        raise Failure(Status.REFUSED, found["ErrorMessage"] + again)
-    return f"{jid} is online."
-
-
-def _is_refused(properties: dict[str, Any]) -> bool:
-    """Whether another password would help that can be set over the bus."""
-    refused: bool = properties["Error"].endswith(".AuthenticationFailed")
-    return refused and properties["Origin"] == "bus"
+    if found["state"] == "online":
+        return f"{jid} is online."
+    failed = found["state"] == "failed"
+    reason = found["error-message"] or f"it is {found['state']}."
+    sentence = f"{jid} {'has failed' if failed else 'is not online yet'}: {reason}"
+    raise Failure(Status.REFUSED if failed else Status.TIMEOUT, f"{sentence}\n→ {remedy(found)}")

@@ -40,9 +40,7 @@ def node_arguments(command: F) -> F:
 
 def service_argument(command: F) -> F:
     """``SERVICE`` and ``--account``."""
-    argument = click.argument(
-        "service", shell_complete=completing.services, callback=lambda ctx, param, value: service_of(value)
-    )
+    argument = click.argument("service", type=service_of, shell_complete=completing.services)
     return account_option(argument(command))
 
 
@@ -56,16 +54,16 @@ any_account_option = _account_option("Only as this account sees them.")
 
 def chosen_options(command: F) -> F:
     """``--account``, ``--service``, ``--node``, ``--type`` and ``--subtype``, as lists."""
-    for names, metavar, complete, said in reversed(
+    for names, metavar, type_, complete, said in reversed(
         (
-            (("--account", "-a", "accounts"), "JID", completing.accounts, "As this account sees them."),
-            (("--service", "services"), "JID", completing.services, "Of nodes at this service."),
-            (("--node", "nodes"), "NODE", completing.nodes, "Of nodes with this name."),
-            (("--type", "types"), "TYPE", None, "Of this type, such as blog."),
-            (("--subtype", "subtypes"), "SUBTYPE", None, "Of this subtype, such as microblog."),
+            (("--account", "-a", "accounts"), "JID", str, completing.accounts, "As this account sees them."),
+            (("--service", "services"), "JID", service_of, completing.services, "Of nodes at this service."),
+            (("--node", "nodes"), "NODE", str, completing.nodes, "Of nodes with this name."),
+            (("--type", "types"), "TYPE", str, None, "Of this type, such as blog."),
+            (("--subtype", "subtypes"), "SUBTYPE", str, None, "Of this subtype, such as microblog."),
         )
     ):
-        option = click.option(*names, metavar=metavar, multiple=True, shell_complete=complete, help=said)
+        option = click.option(*names, metavar=metavar, type=type_, multiple=True, shell_complete=complete, help=said)
         command = option(command)
     return command
 

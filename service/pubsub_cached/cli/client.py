@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..bus import Connection, Match, Signal, Subscription, Variant
 from ..errors import PubSubCachedError
 from ..object_path import ROOT
-from .failure import Failure, Status, explain
+from .failure import RESTART, Failure, Status, explain
 
 NAME = "im.pubsubcache1"
 BUS = "org.freedesktop.DBus"
@@ -140,7 +140,7 @@ class Client:
             version = "unknown"
         return (
             f"The running daemon (version {version}) does not offer {member.removeprefix(NAME + '.')}; "
-            "after an upgrade run 'systemctl --user restart pubsub-cached.service'."
+            f"after an upgrade run '{RESTART}'."
         )
 
 

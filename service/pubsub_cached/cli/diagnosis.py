@@ -11,9 +11,9 @@ from .. import __version__, config, paths
 from ..clock import clock
 from ..errors import BadConfiguration, BusLost, PubSubCachedError
 from . import times
-from .account import accounts
+from .account import accounts, is_another_daemon_s, remedy
 from .client import NAME, PROPERTIES, Client, opened
-from .failure import LOG, Failure, Status
+from .failure import LOG, RESTART, Failure, Status
 from .setup import UNIT, program_directory, render
 from .status import holds, size
 from .subscriptions import listed
@@ -28,8 +28,6 @@ SET_AT_MOST = 5 * 60_000
 # Some services never say what is subscribed to.
 LISTING_SECONDS = 15.0
 NAMED_AT_MOST = 5
-
-RESTART = f"systemctl --user restart {UNIT}"
 
 
 class Finding(NamedTuple):
@@ -105,7 +103,7 @@ async def _activation(client: Client) -> Findings:
 
 async def _unit(client: Client) -> Findings:
     if not (await client.bus("NameHasOwner", "s", SYSTEMD))[0]:
-        yield Finding("ok", "unit", "no systemd user manager is on this bus; the bus itself starts the daemon.")
+        yield Finding("ok", "unit", "no systemd user manager is on this bus, and none is needed.")
         return
     try:
         unit = await _properties_of_unit(client)
@@ -236,20 +234,7 @@ def _account(each: dict[str, Any]) -> Finding:
     if state == "connecting":
         return Finding("note", subject, "connecting; look again in a moment.")
     reason = each["error-message"] or f"it is {state}."
-    if state == "waiting" and each["error"].endswith(".Conflict"):
-        return Finding("note", subject, reason, "It is taken over by itself once the other daemon has ended.")
-    if each["error"].endswith(".AuthenticationFailed") and each["origin"] == "config":
-        return Finding(
-            "problem", subject, reason, f"Correct the password where the configuration says, then: {RESTART}"
-        )
-    if state == "offline" or each["error"].endswith(".AuthenticationFailed"):
-        connect = f"pubsub-cachectl account connect {jid}"
-        remedy = f"pubsub-cachectl account password {jid}, or if it has one: {connect}"
-        return Finding("problem", subject, reason, remedy if state == "offline" else remedy.partition(",")[0])
-    remedy = (
-        f"Look at the network and the account's host and port; to try at once: pubsub-cachectl account connect {jid}"
-    )
-    return Finding("problem", subject, reason, remedy)
+    return Finding("note" if is_another_daemon_s(each) else "problem", subject, reason, remedy(each))
 
 
 async def _subscriptions(client: Client) -> Findings:

@@ -39,6 +39,7 @@ _LATE = frozenset({_STANDARD + "TimedOut", _STANDARD + "Timeout", Timeout.dbus_n
 _NOT_STARTED = (_STANDARD + "Spawn.", "org.freedesktop.systemd1.")
 
 LOG = "journalctl --user -u pubsub-cached.service"
+RESTART = "systemctl --user restart pubsub-cached.service"
 
 
 class Failure(click.ClickException):

@@ -16,6 +16,12 @@ _TAG = re.compile(r"<[^>]*>")
 _EXCERPT = 80
 
 
+def kind(record: Mapping[str, Any]) -> str:
+    """Type and subtype of an item or a node, as options take them; once where both are the same."""
+    type_, subtype = record.get("type", ""), record.get("subtype", "")
+    return f"{type_}/{subtype}" if subtype not in ("", type_) else type_
+
+
 def document(item: Mapping[str, Any]) -> dict[str, Any]:
     """An item as a frontend would see it: ``data`` is an object in it."""
     shown = dict(item)

@@ -9,7 +9,7 @@ import click
 
 from . import output, times
 from .arguments import WholeNumber, json_option, node_arguments
-from .headline import date, document, headline
+from .headline import date, document, headline, kind
 from .output import Column
 from .running import run
 
@@ -93,10 +93,7 @@ def get(
 
 def rows(items: Sequence[dict[str, Any]]) -> list[list[str]]:
     """A row an item."""
-    return [
-        [date(item), item.get("subtype") or item.get("type", ""), headline(item), flags(item), item.get("id", "")]
-        for item in items
-    ]
+    return [[date(item), kind(item), headline(item), flags(item), item.get("id", "")] for item in items]
 
 
 def flags(item: dict[str, Any]) -> str:

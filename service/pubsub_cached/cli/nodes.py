@@ -8,7 +8,9 @@ import click
 
 from ..states import STATES
 from . import completing, output, times
-from .arguments import any_account_option, json_option
+from .account import only_account
+from .arguments import any_account_option, json_option, service_of
+from .headline import kind
 from .items import all_option, limit_option
 from .output import Column
 from .running import run
@@ -31,7 +33,9 @@ COLUMNS = (
 
 @click.command()
 @any_account_option
-@click.option("--service", metavar="JID", shell_complete=completing.services, help="Only those at this service.")
+@click.option(
+    "--service", metavar="JID", type=service_of, shell_complete=completing.services, help="Only those at this service."
+)
 @click.option("--prefix", metavar="TEXT", help="Only those whose name begins so.")
 @click.option("--type", "type_", metavar="TYPE", help="Only those of this type, such as blog.")
 @click.option("--subtype", metavar="SUBTYPE", help="Only those of this subtype.")
@@ -76,6 +80,9 @@ def nodes(
     most = None if everything else limit
 
     async def work(client: Client) -> Pages:
+        if service == "":
+            # Which here is any.
+            options["service"] = ("s", account or await only_account(client))
         return await client.pages("Cache", "ListNodes", "a{sv}", options=options, most=most)
 
     found, more, _ = run(work)
@@ -100,7 +107,7 @@ def _row(node: dict[str, Any], with_account: bool) -> list[str]:
     synchronised = node.get("last-sync")
     return [
         node.get("state", ""),
-        node.get("subtype") or node.get("type", ""),
+        kind(node),
         str(node.get("items", "")),
         str(node.get("unread", "")),
         times.relative(synchronised) if synchronised is not None else "",

@@ -11,7 +11,7 @@ import click
 
 from . import output
 from .arguments import chosen_options, json_option
-from .headline import date, document, headline
+from .headline import date, document, headline, kind
 from .items import all_option, flags, limit_option, told
 from .output import Column
 from .running import run
@@ -123,7 +123,7 @@ def search(
 def _row(item: dict[str, Any]) -> list[str]:
     return [
         date(item),
-        item.get("subtype") or item.get("type", ""),
+        kind(item),
         headline(item),
         _beyond(headline(item), item.get("snippet", "")),
         flags(item),

@@ -22,7 +22,7 @@ TITLES_AT_MOST = 20
 
 
 @click.command()
-@click.argument("service", required=False, shell_complete=completing.services)
+@click.argument("service", required=False, type=service_of, shell_complete=completing.services)
 @click.argument("node", required=False, shell_complete=completing.nodes)
 @any_account_option
 @click.option("--count", metavar="N", type=WholeNumber(min=1), help="End after so many changes.")
@@ -37,7 +37,7 @@ def watch(
 
     JSON: an object a change, with signal (ItemsChanged, NodeChanged or AccountChanged) and the signal's arguments.
     """
-    wanted = (account, None if service is None else service_of(service), node)
+    wanted = (account, service, node)
 
     async def work(client: Client) -> None:
         import asyncio
