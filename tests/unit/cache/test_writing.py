@@ -342,6 +342,18 @@ class TestNodes:
         await cache.idle()
         assert await cache.ids(PUBSUB, MICROBLOG) == ["first"]
 
+    @PROFILES
+    async def test_a_node_that_could_be_made_had_gone_without_a_word(self, cached: Make, profile: Profile) -> None:
+        cache, service = await owned(cached, World(), profile)
+        service.delete(MICROBLOG, notify=False)
+        await cache.house.writing.create(BLOG, {})
+        assert cache.signals("gone")
+        assert await cache.ids(PUBSUB, MICROBLOG) == []
+        await cache.idle()
+        service.publish(MICROBLOG, "theirs", post("theirs"))
+        await cache.idle()
+        assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["theirs"]
+
     async def test_the_service_names_a_node_without_a_name(self, cached: Make) -> None:
         cache, service = await owned(cached, World())
         name = await cache.house.writing.create(Address(ALICE, PUBSUB, ""), {})

@@ -92,9 +92,14 @@ class Writing:
 
     async def create(self, address: Address, config: Fields) -> str:
         """Create a node, "" for one that the service names; its name."""
-        _, session = await self._session(address)
+        account, session = await self._session(address)
         name = await session.create_node(address.service, address.node, config=config, timeout=TIMEOUT)
-        await self._followed(address._replace(node=name))
+        created = address._replace(node=name)
+        if await self._followed(created):
+            # The one of that name before it is gone, though nobody said so.
+            self._events.put(account, DeleteEvent(service=created.service, node=name))
+            await self._events.applied()
+            self._sync.in_background(created)
         return name
 
     async def configuration(self, address: Address) -> tuple[FormField, ...]:
