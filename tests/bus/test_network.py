@@ -15,6 +15,7 @@ from pubsub_cached.network import Network
 from tests.bus import api_service
 from tests.support.bus import PrivateBus
 from tests.support.dbusmock import SystemBus
+from tests.support.passing import passed
 
 CONNECTED_GLOBAL, CONNECTED_LOCAL, CONNECTING, DISCONNECTED = 70, 50, 40, 20
 FULL, LIMITED = 4, 3
@@ -96,14 +97,25 @@ async def test_only_the_services_themselves_are_believed(system_bus: SystemBus, 
 
 
 async def test_many_signals_of_one_change_are_told_twice_at_most(
-    system_bus: SystemBus, heard: Heard, monkeypatch: pytest.MonkeyPatch
+    system_bus: SystemBus, heard: Heard, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(network, "WINDOW", 2.0)
+    caplog.set_level(logging.DEBUG, "pubsub_cached.network")
+    is_up = asyncio.Event()
+
+    def hear(record: logging.LogRecord) -> bool:
+        if record.getMessage() == "The network changed":
+            is_up.set()
+        return True
+
+    caplog.handler.addFilter(hear)
+    monkeypatch.setattr(network, "WINDOW", 3600.0)
     for state in (DISCONNECTED, CONNECTING, CONNECTING, CONNECTED_LOCAL, CONNECTED_GLOBAL):
         await system_bus.network_state(state)
     assert await heard.next() is False
+    await is_up.wait()
     assert heard.nothing
     # The last of them at the end of the window.
+    passed(3600.0, monkeypatch)
     assert await heard.next() is True
     assert heard.nothing
 

@@ -12,6 +12,7 @@ from pubsub_cached.address import Address
 from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
+from tests.support.passing import passed
 
 from .blog import MICROBLOG, PROFILES, PUBSUB, followed
 
@@ -126,7 +127,7 @@ class TestSecondRead:
 
     @pytest.mark.parametrize("expires", ["max", "3600"], ids=["live", "polled"])
     async def test_with_policy_refresh_is_said_to_be_stale_where_the_service_does_not_answer_in_time(
-        self, cached: Make, expires: str
+        self, cached: Make, expires: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         cache, service = await followed(cached, profile=msgspec.structs.replace(PROSODY, shows_expire=True))
         service.configure(MICROBLOG, item_expire=expires, notify=True)
@@ -134,8 +135,11 @@ class TestSecondRead:
         assert (await cache.node(PUBSUB, MICROBLOG))["state"] == ("live" if expires == "max" else "polled")
         cache.clock.advance(seconds=61)
         service.hold()
+        reading = asyncio.create_task(cache.read(PUBSUB, MICROBLOG, policy="refresh", timeout=3600))
+        await service.holding(1)
         # A tenth of that is left for the answer.
-        items, _, info = await cache.read(PUBSUB, MICROBLOG, policy="refresh", timeout=2)
+        passed(3300, monkeypatch)
+        items, _, info = await reading
         assert (len(items), info["source"], info["freshness"]) == (3, "cache", "stale")
         service.release()
 
