@@ -17,7 +17,6 @@ pytest_plugins = [
     "tests.support.ejabberd",
     "tests.support.postgresql",
     "tests.support.cached",
-    "tests.support.callbacks",
     "tests.support.daemon",
     "tests.support.usermanager",
     "tests.support.sandboxed",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 import weakref
 from collections.abc import AsyncIterator
@@ -23,6 +22,7 @@ from pubsub_cached.xmpp.fake import World
 from tests.bus.api_service import CACHE, ERROR, SERVICE, Frontend, daemon, entry, frontend, world
 from tests.bus.sample import ROOT, Held, stop_reading
 from tests.support.bus import PrivateBus
+from tests.support.callbacks import uncollected
 from tests.support.footprint import Footprint
 
 VIEW = "im.pubsubcache1.View"
@@ -105,16 +105,12 @@ async def test_a_view_goes_with_its_window_once_it_is_closed(setting: Setting) -
     await setting.client.call("Start", path=path, interface=VIEW)
     await setting.client.until("Ready", path=path)
     (view,) = [weakref.ref(view) for view in setting.daemon.house.views.all()]
-    gc.collect()
-    gc.disable()
-    try:
+    with uncollected():
         await setting.client.call("Close", path=path, interface=VIEW)
         async with asyncio.timeout(10):
             while view() is not None:
-                # Its task has a few steps to end in, and nobody looks for cycles meanwhile.
+                # Its task has a few steps to end in.
                 await asyncio.sleep(0.01)
-    finally:
-        gc.enable()
 
 
 async def test_no_call_waits_for_ever_for_who_has_left_the_bus(setting: Setting) -> None:

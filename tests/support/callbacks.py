@@ -6,7 +6,7 @@ import asyncio
 import gc
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -46,31 +46,52 @@ class Callbacks:
 
 @contextmanager
 def watched() -> Iterator[Callbacks]:
-    """Measure every callback of the loop that runs in this thread."""
+    """Measure every callback of the loop that runs in this thread, but not what a look for cycles takes.
+
+    What who measures does in its own callback counts until it has seen enough.
+    """
     found = Callbacks()
     thread = threading.get_ident()
     run = asyncio.Handle._run
+    running: list[tuple[asyncio.Handle, float]] = []
 
     def measured(handle: asyncio.Handle) -> None:
         if threading.get_ident() != thread:
             run(handle)
             return
-        begin = time.thread_time()
+        running.append((handle, time.thread_time()))
         run(handle)
-        found.ran(handle, time.thread_time() - begin)
+        ended()
 
-    with pytest.MonkeyPatch.context() as patch:
+    def ended() -> None:
+        if running:
+            handle, began = running.pop()
+            found.ran(handle, time.thread_time() - began)
+
+    with uncollected(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(asyncio.Handle, "_run", measured)
         yield found
+        ended()
 
 
-@pytest.fixture
+def taking(work: Callable[[], object]) -> float:
+    """Seconds of the processor that some work takes, once what it imports and compiles is there."""
+    work()
+    with uncollected():
+        begun = time.thread_time()
+        work()
+        return time.thread_time() - begun
+
+
+@contextmanager
 def uncollected() -> Iterator[None]:
-    """Nobody looks for cycles meanwhile: what goes goes by itself, and what a look takes falls on no callback.
+    """Nobody looks for cycles meanwhile: what goes goes by itself, and what a look takes falls on nothing measured.
 
     It is the more the more tests have run.
     """
     gc.collect()
     gc.disable()
-    yield
-    gc.enable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -17,6 +17,7 @@ from pubsub_cached.store.versions import NODES_AT_MOST, Versions
 from pubsub_cached.xmpp.fake import World
 from pubsub_cached.xmpp.port import ConfigurationEvent, Subscription
 from tests.support.cached import ALICE, ENTRY, Cached, Make
+from tests.support.callbacks import uncollected
 from tests.support.keeping import containers, keepers
 
 from .blog import BLOG, MICROBLOG, PUBSUB, followed
@@ -110,7 +111,7 @@ def test_the_last_of_those_who_unsubscribed_or_subscribed_are_known() -> None:
     assert all(subscriptions.declines(node) and subscriptions.claims(node) for node in nodes[10:])
 
 
-async def test_a_job_goes_with_its_minute(cached: Make, uncollected: None, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_job_goes_with_its_minute(cached: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "KEPT_SECONDS", 0.0)
     cache: Cached = await cached(World())
     removed = asyncio.Event()
@@ -119,8 +120,9 @@ async def test_a_job_goes_with_its_minute(cached: Make, uncollected: None, monke
         job.on_change.append(lambda: job.progress)
         return ""
 
-    job = weakref.ref(cache.house.jobs.start("test", work))
-    cache.house.jobs.on_removed.append(lambda _: removed.set())
-    await removed.wait()
-    await asyncio.sleep(0)
-    assert job() is None
+    with uncollected():
+        job = weakref.ref(cache.house.jobs.start("test", work))
+        cache.house.jobs.on_removed.append(lambda _: removed.set())
+        await removed.wait()
+        await asyncio.sleep(0)
+        assert job() is None
