@@ -186,6 +186,8 @@ def test_an_account_goes_with_everything_of_it(db: Database) -> None:
     db.write(publish, node.id, [item("a"), item("b")])
     db.write(retract, node.id, ["a"])
     assert db.write(accounts.remove, ACCOUNT)
+    while db.write(items.drop_discarded):
+        pass
     for table in ("account", "node", "item", "tombstone"):
         assert db.rows(f"SELECT count(*) FROM {table}") == [(0,)]
     assert not db.write(accounts.remove, ACCOUNT)

@@ -116,6 +116,7 @@ class Cached:
             await self.house.revalidation.validated()
             await self.house.sync.settled()
             await self.house.unsubscribing.settled()
+            await self.house.removal.dropped()
             await self.store.write(lambda tx: None)
         await self.house.changes.settled()
 

@@ -101,7 +101,6 @@ class House:
         forget = [self.privacy.forget, self.proofs.forget, self.unwritten.forget, self.nodes.suspected.discard]
         self.removal.on_forgotten += forget
         self.removal.on_told.append(self.privacy.told)
-        self.accounts.empty = self.removal.empty_account
         self.accounts.on_removed.append(self._account_removed)
 
     def _make_synchronisation(self) -> None:
@@ -302,6 +301,7 @@ class House:
         await self.sync.close()
         await self.events.close()
         await self.unsubscribing.close()
+        await self.removal.close()
         self.reads.pages.close()
         self.changes.close()
 
@@ -314,6 +314,7 @@ class House:
         self.subscribing.forget_account(account.jid)
         self.sessions.forget_account(account)
         self.elsewhere.forget(account)
+        self.removal.discarded()
 
     # A Follower of accounts
 

@@ -54,7 +54,7 @@ class Counter(Base):
 
 
 class Account(Base):
-    """An account. removed: its cache is kept, the account itself is no more."""
+    """An account. removed: its cache is kept, the account itself is no more; or it stands in (``discarded``)."""
 
     __tablename__ = "account"
     __table_args__ = (UniqueConstraint("jid"),)

@@ -21,6 +21,9 @@ KEPT = frozenset({"syncing", "live", "polled", "stale", "unreachable"})
 LET_GO = frozenset({"discovered", "excluded"})
 """States of nodes that the daemon knows, and that nobody keeps."""
 
+DISCARDED = "discarded"
+"""The state of nodes that are no more, whose items are yet to be dropped; and the origin of the account they are in."""
+
 UNPROVED = "unproved"
 """The reason of a node of which nothing is shown until the service has let the account read it again."""
 

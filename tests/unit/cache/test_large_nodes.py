@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -211,33 +210,8 @@ async def test_when_many_nodes_are_looked_at_in_a_new_session_is_drawn_while_nob
     assert max(chance.drawn.values()) < 10
 
 
-async def purged(cache: Cached, *, forget: bool = False) -> None:
-    await cache.house.removal.purge(PurgeFilter(services=(PUBSUB,), forget=forget)).wait()
-
-
-async def reset(cache: Cached) -> None:
-    await cache.house.removal.reset().wait()
-
-
-async def removed(cache: Cached) -> None:
-    accounts = cache.house.accounts
-    await accounts.remove(accounts.get(ALICE), keep_cache=False)
-
-
-async def removed_when_let_go(cache: Cached) -> None:
-    """As one is that was disabled: no daemon runs it."""
-    await cache.house.accounts.let_go(cache.house.accounts.get(ALICE))
-    await removed(cache)
-
-
-@pytest.mark.parametrize(
-    "remove",
-    [purged, partial(purged, forget=True), reset, removed, removed_when_let_go],
-    ids=["purge", "forget", "reset", "remove", "remove when let go"],
-)
-async def test_the_items_of_many_nodes_go_in_few_transactions_and_not_in_one(
-    cached: Make, remove: Callable[[Cached], Awaitable[None]]
-) -> None:
+@pytest.mark.parametrize("forget", [False, True], ids=["purge", "forget"])
+async def test_the_items_of_many_nodes_go_in_few_transactions_and_not_in_one(cached: Make, forget: bool) -> None:
     """One for each node takes many times as long, and everybody else who writes would wait for one that has all."""
     count, each = 100, 20
 
@@ -255,7 +229,7 @@ async def test_the_items_of_many_nodes_go_in_few_transactions_and_not_in_one(
     await cache.house.analysing.settled()
     gone: list[int] = []
     cache.store.on_commit.append(lambda touched: gone.append(touched.count))
-    await remove(cache)
+    await cache.house.removal.purge(PurgeFilter(services=(PUBSUB,), forget=forget)).wait()
     assert sum(gone) == count * each
     assert len(gone) < count / 5
     assert max(gone) < count * each / 4

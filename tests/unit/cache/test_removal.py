@@ -10,12 +10,8 @@ from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.cache.upkeep.removal import GRACE
-from pubsub_cached.store.accounts import nodes
-from pubsub_cached.store.rows import StoredItem
-from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
-from tests.support.stored import publish
 
 from .blog import BLOG, MICROBLOG, PUBSUB, followed, freshness, local, purge, reaching, writer_busy
 
@@ -156,23 +152,6 @@ async def test_what_a_purge_forgets_is_what_it_chose(cached: Make, meanwhile: st
     assert service.node(OTHER).subscribed(ALICE) is (meanwhile == OTHER)
     if meanwhile == OTHER:
         assert (await cache.node(PUBSUB, OTHER))["state"] == "live"
-
-
-async def test_what_comes_while_a_reset_drops_everything_is_told_as_well(cached: Make) -> None:
-    cache, _ = await followed(cached)
-
-    def fill(tx: Transaction) -> None:
-        row = nodes.must(nodes.find(tx.connection, BLOG))
-        publish(tx, row.id, [StoredItem("late", payload=ENTRY.format(1))])
-
-    def once(_: Address, change: str) -> None:
-        if change == "updated":
-            cache.house.changes.on_node.remove(once)
-            cache.store.write(fill)
-
-    cache.house.changes.on_node.append(once)
-    await cache.house.removal.reset().wait()
-    assert [change for _, change in cache.signals()] == ["stale", "updated", "updated", "removed"]
 
 
 async def test_a_log_keeps_its_newest_when_events_pass_its_limit(cached: Make) -> None:

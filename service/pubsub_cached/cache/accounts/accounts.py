@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -50,8 +50,6 @@ class Accounts:
         self._looking = Tasks()
         self._interests: frozenset[str] = frozenset()
         self._follower: Follower
-        # Drops what is kept of one that is about to go, so that nobody waits for all of it; set by whoever drops items.
-        self.empty: Callable[[str], Awaitable[None]]
         self._rows: dict[str, AccountRow] = {}
         self._connecting = False
         self._holding = Holding(store, self._configured)
@@ -233,8 +231,6 @@ class Accounts:
             account.look_no_more()
             await account.session.close()
             await in_thread(partial(self._secrets.remove, account.jid), "stored password")
-            if not keep_cache:
-                await self.empty(account.jid)
             await self._store.write(account_store.remove, account.jid, keep_cache)
         except BaseException as error:
             account.removed = False

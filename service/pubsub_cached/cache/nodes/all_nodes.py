@@ -15,16 +15,11 @@ from ..options import ReanalyseFilter
 _AT_ONCE = 100
 
 
-async def all_nodes(store: Store, *, run: bool, account: str | None = None) -> AsyncIterator[NodeRow]:
-    """In the order in which they were first met.
-
-    run: of the accounts that are run, else of all the daemon has. account: only of this one.
-    """
+async def all_nodes(store: Store, *, run: bool) -> AsyncIterator[NodeRow]:
+    """In the order in which they were first met. run: of the accounts that are run, else of all the daemon has."""
     pace = Pace()
     after: int | None = None
-    while page := await store.read(
-        node_store.listing, NodesQuery(account=account, limit=_AT_ONCE, after_id=after, run=run)
-    ):
+    while page := await store.read(node_store.listing, NodesQuery(limit=_AT_ONCE, after_id=after, run=run)):
         for row in page:
             yield row
         after = page[-1].id

@@ -20,6 +20,7 @@ from ...store.items import items as item_store
 from ...store.rows import KEPT, NodeRow
 from ...store.store import Store, Transaction
 from ...store.upkeep import maintenance
+from ...tasks import Tasks, end
 from ..changes import Changes
 from ..jobs import Job, Jobs
 from ..nodes.all_nodes import all_nodes, fitting
@@ -40,8 +41,6 @@ TOMBSTONES_LAST = 30 * 24 * 3_600_000
 UNREAD = 30 * 24 * 3_600_000
 # Nodes whose older half is evicted before the size is looked at again.
 SHRUNK_AT_ONCE = 20
-
-EVERYTHING = PurgeFilter()
 
 
 class Removal:
@@ -67,6 +66,9 @@ class Removal:
         self._negatives = negatives
         self._jobs = jobs
         self._total_size = total_size
+        # Whether there may be something that was discarded, which an earlier daemon may have left; and who drops it.
+        self._discarded = True
+        self._dropping = Tasks()
         # Called with a node whose row was removed, and once that was told.
         self.on_forgotten: list[Callable[[Address], object]] = []
         self.on_told: list[Callable[[Address], object]] = []
@@ -101,9 +103,9 @@ class Removal:
                 job.progress(number, len(rows))
                 await pace.kept()
             job.settle()
-            await self._empty(rows)
             self._sync.all_disturbed()
             removed = await self._changes.after(self._store.write(maintenance.reset), self._all_removed)
+            self.discarded()
             for row in removed:
                 # What was kept, or followed anew, since its turn above; and what could not be given up then.
                 self._left(row)
@@ -117,7 +119,7 @@ class Removal:
 
         def tell(address: Address) -> None:
             if address in filled:
-                # What came since its items were dropped is to be read again as well.
+                # It is to be read again.
                 self._changes.node(address, "updated")
             self._tell_forgotten(address)
 
@@ -126,7 +128,8 @@ class Removal:
         self._changes.in_turns([row.address for row in rows], tell)
 
     async def tidy(self, now: int) -> None:
-        """What is done from time to time: hidden nodes, old tombstones, the total size."""
+        """What is done from time to time: what was discarded, hidden nodes, old tombstones, the total size."""
+        self._drop_discarded()
         pace = Pace()
         await self.erase_hidden(now - GRACE)
         await pace.kept()
@@ -138,6 +141,10 @@ class Removal:
         """Evict from the oldest end, of the nodes nobody has read for longest, until all fits again."""
         said = False
         while (size := await self._store.read(maintenance.size)) > self._total_size:
+            if self._dropping.under_way:
+                # Which may be enough.
+                await self.dropped()
+                continue
             if not said:
                 log.warning(
                     "the database has %d bytes, 'total-size' is %d: old items that nobody reads go",
@@ -178,17 +185,33 @@ class Removal:
                 # Unless somebody has read it by then, and it is kept.
                 self._unsubscribing.begin(entry.address)
 
-    async def empty_account(self, account: str) -> None:
-        """Drop all items of an account that is about to go."""
-        # Nobody may run one that is disabled.
-        await self._empty([row async for row in all_nodes(self._store, run=False, account=account)])
+    def discarded(self) -> None:
+        """Nodes were discarded: begin to drop what was in them, which nobody waits for."""
+        self._discarded = True
+        self._drop_discarded()
 
-    async def _empty(self, rows: list[NodeRow]) -> None:
-        """Nobody else who writes waits for all of them."""
-        for part in item_store.parts(rows):
-            await self._drop(part)
+    def _drop_discarded(self) -> None:
+        if self._discarded and not self._dropping.under_way:
+            self._dropping.begin(self._drop_parts(), "drop what was discarded")
 
-    async def _drop(self, rows: list[NodeRow], chosen: PurgeFilter = EVERYTHING) -> int:
+    async def _drop_parts(self) -> None:
+        try:
+            # Whoever else writes has a turn in between.
+            while await self._store.write(item_store.drop_discarded):
+                pass
+            self._discarded = False
+        except errors.PubSubCachedError as error:
+            log.warning("What was discarded can't be dropped yet: %s", error)
+
+    async def dropped(self) -> None:
+        """Wait until nothing is being dropped that was discarded."""
+        await self._dropping.settled()
+
+    async def close(self) -> None:
+        """Stop; the next start goes on."""
+        await end(self._dropping)
+
+    async def _drop(self, rows: list[NodeRow], chosen: PurgeFilter) -> int:
         """Drop the items that were chosen; their number."""
         for row in rows:
             self._sync.disturbed(row.address)

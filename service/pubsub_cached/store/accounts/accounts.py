@@ -11,6 +11,7 @@ from ... import errors
 from ..models import Account, Flag
 from ..rows import AccountRow
 from ..transaction import Transaction
+from . import discarded
 
 _ALL: Select[Any] = select(*(getattr(Account, name) for name in AccountRow.__struct_fields__)).where(
     Account.removed.is_(False)
@@ -70,13 +71,15 @@ def remove(tx: Transaction, jid: str, keep_cache: bool = False) -> bool:
     Raises AccountInUse.
     """
     conn = tx.connection
-    if find(conn, jid) is None:
+    row = find(conn, jid)
+    if row is None:
         return False
     own(tx, jid)
-    tx.touched.all()
     if keep_cache:
+        tx.touched.all()
         conn.execute(update(Account).where(Account.jid == jid).values(removed=True))
     else:
+        discarded.discard(tx, row.id)
         conn.execute(delete(Account).where(Account.jid == jid))
         conn.execute(delete(Flag).where(Flag.account == jid))
     return True

@@ -14,7 +14,7 @@ from ...address import Address
 from .. import whose
 from ..listed import rows
 from ..models import Account, Counter, Item, Node
-from ..rows import KEPT, UNPROVED, NodeRow, NodesQuery
+from ..rows import DISCARDED, KEPT, UNPROVED, NodeRow, NodesQuery
 from ..statement import Prepared, Row
 from ..transaction import Transaction, committed_revision
 from . import subscriptions
@@ -54,7 +54,7 @@ _BY_ADDRESS = Prepared(_AT_ADDRESS)
 _WITH_REVISION = Prepared(
     _AT_ADDRESS.add_columns(select(Counter.value).where(Counter.name == "revision").scalar_subquery())
 )
-_BY_ID = Prepared(_SELECT.where(Node.id == bindparam("node")))
+_BY_ID = Prepared(_SELECT.where(Node.id == bindparam("node"), Node.state != DISCARDED))
 _ACCOUNT = Prepared(select(Account.id).where(Account.jid == bindparam("jid")))
 _SEEN = Prepared(select(func.count()).select_from(Item).where(Item.node_id == bindparam("node"), Item.seen.is_(True)))
 _COUNTED = Prepared(
@@ -280,7 +280,7 @@ def forget(tx: Transaction, node_id: int) -> NodeRow | None:
         tx.touched.node(node_id, row.address)
         if row.own_subscription:
             subscriptions.leave(tx, row)
-    tx.connection.execute(delete(Node).where(Node.id == node_id))
+        tx.connection.execute(delete(Node).where(Node.id == node_id))
     return row
 
 

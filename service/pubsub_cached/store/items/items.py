@@ -15,12 +15,13 @@ from ..rows import Delta, NodeRow, StoredItem
 from ..transaction import Transaction
 from .batch import Batch, all_held, held, last_of_each, newest_place, published_again
 from .flags import set_flags
-from .removal import drop, drop_of_each, evict, parts, shorten, surplus
+from .removal import drop, drop_discarded, drop_of_each, evict, parts, shorten, surplus
 from .replace import replace
 
 __all__ = [
     "Followed",
     "drop",
+    "drop_discarded",
     "drop_of_each",
     "erase",
     "evict",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import compress, pairwise
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, delete, select
 
-from ..accounts import nodes
-from ..models import Item
+from ..accounts import discarded, nodes
+from ..models import Account, Item, Node
 from ..rows import NodeRow
-from ..statement import Prepared, Row
+from ..statement import Prepared, Row, Several
 from ..transaction import Transaction
 from .batch import delete_rows
 
@@ -104,6 +104,35 @@ def shorten(tx: Transaction, node: NodeRow, keep: int) -> NodeRow:
 _SOME = select(Item.id, Item.item_id).where(Item.node_id == bindparam("node")).limit(bindparam("most"))
 _OLDEST = Prepared(_SOME.order_by(Item.modified))
 _CREATED_FIRST = Prepared(_SOME.order_by(Item.created))
+_NODES_GONE = Several(lambda ids: delete(Node).where(Node.id.in_(ids)))
+_ACCOUNT_GONE = Prepared(delete(Account).where(Account.id == bindparam("account")))
+
+
+def drop_discarded(tx: Transaction) -> bool:
+    """Drop a part of what was in nodes that were discarded; False when there was nothing left.
+
+    Raises AccountInUse while another daemon does it.
+    """
+    conn = tx.connection
+    account_id = discarded.stand_in(conn)
+    if account_id is None:
+        return False
+    tx.own(account_id)
+    room = _AT_ONCE
+    items: list[int] = []
+    emptied: list[int] = []
+    for node_id in discarded.some(conn, account_id, room // _NODE_COSTS):
+        found = _OLDEST.all(conn, node=node_id, most=room)
+        items += (row[0] for row in found)
+        room -= len(found) + _NODE_COSTS
+        if room <= 0:
+            break
+        emptied.append(node_id)
+    delete_rows(tx, items)
+    _NODES_GONE.run(conn, emptied)
+    if room == _AT_ONCE:
+        _ACCOUNT_GONE.run(conn, account=account_id)
+    return True
 
 
 def surplus(tx: Transaction, node_id: int, most: int) -> list[str] | None:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from ...address import Address
 from .. import dialect, whose
 from ..models import Account, Base, Item, Node, Tombstone
+from ..rows import DISCARDED
 from ..transaction import Transaction, committed_revision, committed_sequence
 
 
@@ -82,7 +83,7 @@ def miscounted(conn: Connection) -> list[Miscounted]:
         .join(Account, Account.id == Node.account_id)
         .outerjoin(items, items.c.node_id == Node.id)
         .outerjoin(removed, removed.c.node_id == Node.id)
-        .where(or_(whose.runs(), Account.removed))
+        .where(or_(whose.runs(), Account.removed), Node.state != DISCARDED)
         .where(or_(Node.item_count != count, *(Node.revision < each for each in revisions[1:])))
         .order_by(Node.id)
     )

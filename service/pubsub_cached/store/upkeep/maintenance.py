@@ -7,37 +7,31 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
 from .. import dialect, whose
+from ..accounts import discarded, subscriptions
 from ..accounts import nodes as node_store
-from ..accounts import subscriptions
 from ..models import Account, Flag, Item, Node, Service, Tombstone
-from ..rows import NodeRow
+from ..rows import DISCARDED, NodeRow
 from ..transaction import Transaction, committed_revision
 
 
 def reset(tx: Transaction) -> list[NodeRow]:
-    """Remove all nodes, items, tombstones and flags, and what was observed of services; the nodes.
+    """Forget all nodes, items, tombstones and flags, and what was observed of services; the nodes.
 
     Those of accounts that are run. The accounts stay, but for those removed with their cache kept, and the revisions
     go on, and so do subscriptions that the daemon made, until it has given them up. Raises AccountInUse.
     """
     conn = tx.connection
-    for id_, jid in conn.execute(select(Account.id, Account.jid).where(Account.removed)).all():
-        tx.own(id_)
-        conn.execute(delete(Account).where(Account.id == id_))
-        conn.execute(delete(Flag).where(Flag.account == jid))
-    mine = select(Account.id).where(whose.runs())
-    nodes = select(Node.id).where(Node.account_id.in_(mine))
     removed = node_store.run(conn)
-    for of_node in (Item, Tombstone):
-        conn.execute(delete(of_node).where(of_node.node_id.in_(nodes)))
-    conn.execute(delete(Flag).where(Flag.account.in_(select(Account.jid).where(whose.runs()))))
-    for of_account in (Node, Service):
-        conn.execute(delete(of_account).where(of_account.account_id.in_(mine)))
+    every = select(Account.id, Account.jid, Account.removed).where(or_(whose.runs(), Account.removed))
+    for id_, jid, is_removed in conn.execute(every.where(Account.origin != DISCARDED)).all():
+        discarded.discard(tx, id_)
+        conn.execute(delete(Flag).where(Flag.account == jid))
+        conn.execute(delete(Service).where(Service.account_id == id_))
+        if is_removed:
+            conn.execute(delete(Account).where(Account.id == id_))
     for row in removed:
         if row.own_subscription:
             subscriptions.leave(tx, row)
-    tx.next_revision()
-    tx.touched.all()
     return removed
 
 
@@ -69,7 +63,7 @@ def statistics(conn: Connection) -> dict[str, Any]:
     """
     counts = {
         "accounts": select(func.count()).select_from(Account).where(Account.removed.is_(False)),
-        "nodes": select(func.count()).select_from(Node),
+        "nodes": select(func.count()).select_from(Node).where(Node.state != DISCARDED),
         "items": select(func.coalesce(func.sum(Node.item_count), 0)),
         "tombstones": select(func.count()).select_from(Tombstone),
         "flags": select(func.count()).select_from(Flag),
