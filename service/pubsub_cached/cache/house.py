@@ -139,7 +139,7 @@ class House:
     def _make_validation(self, subscriptions: Subscriptions, pushes: Pushes) -> None:
         """What looks after what events may have missed."""
         store, clock, jitter = self.store, self._clock, self._jitter
-        silence = Silence(store, subscriptions, jitter, clock)
+        self._silence = Silence(store, subscriptions, jitter, clock)
         self.sessions = NewSessions(
             store,
             self._parsing,
@@ -148,7 +148,7 @@ class House:
             self.changes,
             self._negatives,
             pushes,
-            silence,
+            self._silence,
             clock,
             jitter,
         )
@@ -158,16 +158,16 @@ class House:
             self.sync,
             self.unsubscribing,
             self.removal,
-            silence,
+            self._silence,
             self.sessions,
             clock,
             jitter,
             audit_ms=self._audit_ms,
         )
         self.nodes.due = self.revalidation.due
-        self._make_events(silence)
+        self._make_events()
 
-    def _make_events(self, silence: Silence) -> None:
+    def _make_events(self) -> None:
         """What applies events, and what they make doubtful."""
         store = self.store
         self.unwritten = Unwritten()
@@ -176,7 +176,7 @@ class House:
             store, self.nodes, self._recognition, self._parsing, self.sync, self.changes, self._negatives, self.distrust
         )
         self.sync.caught_up = self.events.caught_up
-        silence.distrust = self.distrust.of
+        self._silence.distrust = self.distrust.of
         self.sessions.roster_came = self.distrust.roster_came
         self.nodes.unwritten = self.distrust.of_answer
 
@@ -210,7 +210,7 @@ class House:
             clock,
         )
         self.node_reads = NodeReads(store, self.changes, self.nodes.suspected)
-        self.discovery = Discovery(self.accounts)
+        self.discovery = Discovery(self.accounts, self._silence)
         self.searches = Searches(store, self.accounts, clock, self.reads.pages, self.nodes.suspected)
         self.exports = Exports(store, self.searches, self.jobs)
         self.views = Views(store, self.searches, self._peers)

@@ -12,7 +12,7 @@ from pubsub_cached.address import Address
 from pubsub_cached.xmpp.fake import PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, Cached, Make
 
-from .blog import PROFILES, PUBSUB
+from .blog import MICROBLOG, PROFILES, PUBSUB, followed, post
 
 
 class TestListing:
@@ -78,6 +78,21 @@ class TestListing:
         pages = await self.pages(lambda **a: cache.house.discovery.affiliations(root, 20, **a))
         assert [len(page) for page in pages] == [20, 5]
         assert pages[0][0] == {"node": "n00", "affiliation": "owner"}
+
+    @PROFILES
+    async def test_a_subscription_that_is_listed_no_more_is_made_anew(self, cached: Make, profile: Profile) -> None:
+        cache, service = await followed(cached, World(), profile)
+        service.drop_subscription(MICROBLOG, ALICE)
+        service.publish(MICROBLOG, "missed", post("missed"))
+        assert await cache.house.discovery.subscriptions(Address(ALICE, PUBSUB, "")) == ([], "")
+        await cache.idle()
+        assert (await cache.ids(PUBSUB, MICROBLOG, policy="cache"))[0] == "missed"
+        assert ALICE in service.node(MICROBLOG).subscriptions
+
+    async def test_one_that_is_listed_is_in_no_doubt(self, cached: Make) -> None:
+        cache, _ = await followed(cached)
+        await cache.house.discovery.subscriptions(Address(ALICE, PUBSUB, ""))
+        assert cache.signals() == []
 
     async def test_a_cursor_of_another_call_is_refused(self, cached: Make) -> None:
         cache, _ = await self.full(cached, PROSODY)

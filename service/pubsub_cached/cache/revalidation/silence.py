@@ -1,22 +1,23 @@
 """Silence: a service may end a subscription without a word, and then a live node's publishes are missed.
 
 So the evidence is looked at again: a service's list of subscriptions after an hour in which it said nothing of one of
-its live nodes, and a live node itself, by the ladder, after several hours (``rounds.SILENCE_MS``). Time without a
-stream is no silence. Source: the coherence model, "Unit and states" (continuity breaks on long silence) and "What the
-protocol forces".
+its live nodes, and whenever a client asks for it; and a live node itself, by the ladder, after several hours
+(``rounds.SILENCE_MS``). Time without a stream is no silence. Source: the coherence model, "Unit and states" (continuity
+breaks on long silence) and "What the protocol forces".
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from ...address import Address
 from ...recent import Recent
 from ...store.accounts import nodes as node_store
 from ...store.accounts import schedule
 from ...store.store import Store
+from ...xmpp.port import Subscription
 from ..accounts.account import Account
 from ..jitter import Jitter
 from ..sync.subscriptions import Subscriptions
@@ -83,14 +84,24 @@ class Silence:
         return at if at is not None and at <= now + LISTED_MS else now + self._jitter.within(LISTED_MS)
 
     async def _ask(self, account: Account, service: str, now: int) -> None:
-        live = await self._store.read_all(schedule.followed, account.jid, service)
-        silent = [address for entry in live if self.last_heard(address := entry.address) <= now - LISTED_MS]
+        live = await self.followed(account.jid, service)
+        silent = [address for address in live if self.last_heard(address) <= now - LISTED_MS]
         if not silent:
             return
         listed = await self._subscriptions.look(account.session, account.jid, service)
-        if listed is None:
-            return
-        for address in silent:
+        if listed is not None:
+            await self.compare(silent, listed)
+
+    async def followed(self, account: str, service: str) -> list[Address]:
+        """An account's nodes of one service that are live because they are subscribed to."""
+        return [entry.address for entry in await self._store.read_all(schedule.followed, account, service)]
+
+    async def compare(self, followed: Iterable[Address], listed: Mapping[str, Subscription]) -> None:
+        """Doubt what is still said to be live and is not subscribed to.
+
+        followed: what was so before the service was asked. listed: what it answered, by node.
+        """
+        for address in followed:
             found = listed.get(address.node)
             node = await self._store.read(node_store.find, address)
             if node is None or node.state != "live" or not node.subscribed:

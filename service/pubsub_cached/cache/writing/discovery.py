@@ -17,6 +17,7 @@ from .. import cursor as cursors
 from ..accounts.accounts import Accounts
 from ..nodes.metadata import first
 from ..options import LIMIT
+from ..revalidation.silence import Silence
 from .writing import TIMEOUT
 
 R = TypeVar("R", SubscriptionRecord, AffiliationRecord)
@@ -33,8 +34,9 @@ PAGE = 100
 class Discovery:
     """Lists what services have. Everything raises Offline, Timeout, StanzaError and InvalidCursor."""
 
-    def __init__(self, accounts: Accounts) -> None:
+    def __init__(self, accounts: Accounts, silence: Silence) -> None:
         self._accounts = accounts
+        self._silence = silence
 
     async def subscriptions(
         self, address: Address, limit: int = LIMIT, cursor: str = ""
@@ -43,8 +45,11 @@ class Discovery:
         purpose = _purpose("ListSubscriptions", address)
         after = _key(purpose, cursor)
         session = await self._session(address)
+        followed = await self._silence.followed(address.account, address.service)
+        listed = await session.subscriptions(address.service, timeout=TIMEOUT)
+        await self._silence.compare(followed, {found.node: found for found in listed})
         records: dict[tuple[str, ...], SubscriptionRecord] = {}
-        for found in await session.subscriptions(address.service, timeout=TIMEOUT):
+        for found in listed:
             record: SubscriptionRecord = {"node": found.node, "jid": found.jid, "state": found.state}
             if found.subid:
                 record["subid"] = found.subid
