@@ -123,3 +123,4 @@ async def test_nothing_starts_the_daemon_before_setup_and_after_uninstall(
         await read(client, "Version")
     assert before.value.name == after.value.name == "org.freedesktop.DBus.Error.ServiceUnknown"
     assert "removed: " in said
+    assert "will start the daemon" not in said

@@ -193,7 +193,7 @@ async def test_account_that_is_offline(ctl: Command) -> None:
 
     found = await findings(ctl, status=5)
 
-    assert f"pubsub-cachectl account connect {ALICE}" in found[f"account {ALICE}"]["remedy"]
+    assert found[f"account {ALICE}"]["remedy"] == f"pubsub-cachectl account connect {ALICE}"
 
 
 @pytest.mark.usefixtures("installed")

@@ -94,6 +94,7 @@ async def test_offline_nothing_is_published_unless_it_is_queued(ctl: Command, ma
     queued = await ctl.ok("publish", SERVICE, "notes", "--id", "later", "--queue", stdin=payload)
 
     assert refused.status == 1
+    assert refused.err == f"Error: {ALICE} is offline. 'pubsub-cachectl doctor' says what to do.\n"
     assert queued.out == "later\n"
     assert [job["kind"] for job in (await ctl.ok("status", "--json")).records[0]["jobs"]] == ["outbox"]
     assert stored(made) == {}

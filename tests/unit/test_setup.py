@@ -134,7 +134,10 @@ def test_uninstall_removes_both_files_and_keeps_the_rest(home: Path, unit: Path,
 
 
 def test_uninstall_without_an_installation_is_no_error(unit: Path) -> None:
-    assert f"not there: {unit}" in run("setup", "--uninstall").output
+    output = run("setup", "--uninstall").output
+
+    assert f"not there: {unit}" in output
+    assert output.count("No session bus is running here") == 1
 
 
 def test_directory_that_can_not_be_written_is_named(home: Path) -> None:

@@ -65,7 +65,11 @@ def list_(as_json: bool) -> None:
 @click.option("--host", help="Where to connect; what DNS says (SRV) when absent.")
 @click.option("--port", metavar="PORT", type=WholeNumber(1, 65535), help="The TCP port.")
 @click.option("--tls", type=click.Choice(["starttls", "direct", "none"]), help="none is for a loopback host only.")
-@click.option("--ca-file", type=click.Path(exists=True, dir_okay=False), help="Certificates to trust (PEM).")
+@click.option(
+    "--ca-file",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Certificates to trust in place of the system's (PEM).",
+)
 @click.option("--resource", help="The resource to ask for.")
 @click.option("--disabled", is_flag=True, help="Do not connect.")
 @click.option("--no-password", is_flag=True, help="Ask for none; 'account password' gives it later.")
@@ -225,15 +229,16 @@ def is_another_daemon_s(account: dict[str, Any]) -> bool:
 def remedy(account: dict[str, Any]) -> str:
     """What to do about an account that has no session, though it is enabled."""
     jid, is_configured = account["jid"], account["origin"] == "config"
-    connect = f"pubsub-cachectl account connect {jid}"
+    connect, password = (f"pubsub-cachectl account {command} {jid}" for command in ("connect", "password"))
     if is_another_daemon_s(account):
         return "It is taken over by itself once the other daemon has ended."
     if account["error"].endswith(".AuthenticationFailed"):
         if is_configured:
-            return f"Correct the password where the configuration says, then: {RESTART}"
-        return f"pubsub-cachectl account password {jid}"
+            where = "Correct the password where the configuration says"
+            return f"{where}, then: {RESTART}; where it says nothing: {password}"
+        return password
     if account["state"] == "offline":
-        return f"pubsub-cachectl account password {jid}, or if it has one: {connect}"
+        return connect if is_configured else f"{password}, or if it has one: {connect}"
     if account["state"] == "failed":
         again = f"or once the server is mended: {connect}"
         if is_configured:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..errors import BusLost, PubSubCachedError, Timeout
+from ..errors import BusLost, Offline, PubSubCachedError, Timeout
 
 
 class Status(IntEnum):
@@ -70,4 +70,6 @@ def explain(error: PubSubCachedError | BusLost) -> Failure:
     if error.name in _ENDED:
         return Failure(Status.UNREACHABLE, f"The daemon ended before it answered; see '{LOG}'.")
     sentence = error.message or f"The daemon answered {error.name}."
+    if error.name == Offline.dbus_name:
+        sentence += " 'pubsub-cachectl doctor' says what to do."
     return Failure(Status.TIMEOUT if error.name in _LATE else Status.REFUSED, sentence)

@@ -52,7 +52,8 @@ def query_options(command: Callable[..., None]) -> Callable[..., None]:
                 nargs=3,
                 metavar="PATH OPERATOR VALUE",
                 multiple=True,
-                help="A condition on data, such as: --where start '>=' 2026-12-01. VALUE is JSON or a word.",
+                help="A condition on data, such as: --where start '>=' 2026-12-01, or --where 'title[*].text' ilike "
+                "'%night%'. VALUE is JSON or a word.",
             ),
         )
     ):

@@ -118,7 +118,8 @@ def _write(path: Path, text: str) -> str:
 
 
 def _uninstall() -> None:
-    for sentence in run_alone(_with_bus(_stop)):
+    said = run_alone(_with_bus(_stop))
+    for sentence in said:
         click.echo(sentence)
     for path in _targets():
         try:
@@ -130,7 +131,8 @@ def _uninstall() -> None:
         else:
             click.echo(f"removed: {path}")
     for sentence in run_alone(_with_bus(_reload)):
-        click.echo(sentence)
+        if sentence not in (*said, NO_MANAGER):
+            click.echo(sentence)
     click.echo(f"Cached data and stored passwords stay in {paths.data_dir()}.")
 
 
