@@ -65,6 +65,18 @@ class TestSubscriptions:
         assert service.node("other").subscribed(ALICE)
         assert cache.signals("added")
 
+    @PROFILES
+    async def test_one_that_had_ended_without_a_word_brings_what_was_missed(
+        self, cached: Make, profile: Profile
+    ) -> None:
+        cache, service = await followed(cached, World(), profile)
+        service.drop_subscription(MICROBLOG, ALICE)
+        for number in (7, 8):
+            service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
+        assert await cache.house.subscribing.subscribe(BLOG, {}) == "subscribed"
+        await cache.idle()
+        assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["i8", "i7", "i2", "i1", "i0"]
+
     async def test_an_end_that_came_before_it_does_not_undo_it(self, cached: Make) -> None:
         cache, service, other = await unkept(cached)
         await cache.house.subscribing.subscribe(other, {})

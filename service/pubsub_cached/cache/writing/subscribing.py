@@ -109,9 +109,12 @@ class Subscribing:
         before, node = await self._changes.after(written, self._nodes.told)
         # Once more, for whoever has read meanwhile whose it was.
         self._sync.subscriptions.claim(address)
-        following = before is not None and before.state == "live" and before.subscribed
-        if not (following and found.state == "subscribed") and node.state in _WORTH_A_LOOK:
-            self._sync.in_background(address)
+        if before is None or before.state != "live" or not before.subscribed or found.state != "subscribed":
+            if node.state in _WORTH_A_LOOK:
+                self._sync.in_background(address)
+        elif not found.subid or found.subid != before.subid:
+            # Where it has no id, or another, the one before may have ended without a word.
+            await self._distrust.of(address, "subscription")
 
     async def unsubscribe(self, address: Address, subid: str = "") -> None:
         """Unsubscribe the account's bare JID; by ``subid``, or the one that the cache knows."""
