@@ -9,7 +9,7 @@ import pytest
 
 from pubsub_cached.errors import NoSuchNode
 from pubsub_cached.store.accounts import accounts, nodes, schedule
-from pubsub_cached.store.items import items
+from pubsub_cached.store.items import items, parsing
 from pubsub_cached.store.rows import KEPT, NodeRow
 from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.store.upkeep import check, maintenance
@@ -51,7 +51,10 @@ def node(db: Database) -> NodeRow:
 @EVERY
 def test_nobody_finds_a_discarded_node(db: Database, node: NodeRow, discard: Discard) -> None:
     assert sorted(ids(db, "word")) == ["0", "1", "2"]
+    unparsed = db.read(parsing.of_node, node.id)
+    assert len(db.read(parsing.these, unparsed)) == 3
     db.write(discard)
+    assert db.read(parsing.these, unparsed) == []
     assert ids(db, "word") == []
     assert db.read(nodes.find, node.address) is None
     assert db.read(nodes.by_id, node.id) is None

@@ -15,7 +15,7 @@ from ...address import Address
 from .. import whose
 from ..accounts import nodes
 from ..models import UNPARSED, Account, Item, Node
-from ..rows import Delta, StoredItem
+from ..rows import DISCARDED, Delta, StoredItem
 from ..transaction import Transaction
 from .batch import Batch, held
 
@@ -81,7 +81,7 @@ def these(conn: Connection, rows: Sequence[int]) -> list[Stored]:
         )
         .join(Node, Node.id == Item.node_id)
         .join(Account, Account.id == Node.account_id)
-        .where(Item.id.in_(rows))
+        .where(Item.id.in_(rows), Node.state != DISCARDED)
         .order_by(Item.id)
     )
     return [
