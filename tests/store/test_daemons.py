@@ -121,6 +121,18 @@ async def test_of_an_account_that_another_daemon_runs_nothing_is_written(server:
         assert await second.read(nodes.find, address) == node
 
 
+async def test_what_one_daemon_forgot_is_dropped_by_several_at_once(server: PostgreSQL, name: str) -> None:
+    url = server.url(name)
+    async with opened(url) as first, opened(url) as second:
+        await run_each(first, second)
+        node = await first.write(nodes.ensure, Address(ACCOUNT, "pubsub.example.org", "blog"))
+        await first.write(publish, node.id, [item(str(number)) for number in range(1200)])
+        await first.write(accounts.remove, ACCOUNT)
+        while any(await asyncio.gather(*(store.write(items.drop_discarded) for store in (first, second)))):
+            pass
+    assert server.execute("SELECT count(*) FROM item UNION ALL SELECT count(*) FROM account", name) == [(0,), (1,)]
+
+
 async def test_what_nobody_runs_can_be_written_but_for_what_is_to_be_sent(server: PostgreSQL, name: str) -> None:
     url = server.url(name)
     async with opened(url) as store:

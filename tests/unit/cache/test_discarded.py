@@ -87,6 +87,16 @@ async def test_what_was_forgotten_is_dropped_after_a_restart(cached: Make) -> No
     assert len(await local(cache)) == 3
 
 
+async def test_what_another_daemon_forgot_and_left_is_dropped(cached: Make) -> None:
+    """It was killed before it could, and may never come again."""
+    cache, _ = await followed(cached)
+    await cache.store.write(fill, BLOG)
+    await cache.store.write(maintenance.reset)
+    cache.house.revalidation.wake()
+    await cache.idle()
+    assert await cache.store.read(stored) == [1, 0, 0]
+
+
 async def test_what_is_compacted_has_nothing_in_it_that_was_forgotten(cached: Make) -> None:
     cache, _ = await followed(cached)
     await cache.store.write(fill, BLOG)

@@ -14,8 +14,8 @@ from contextlib import ExitStack
 from ... import errors
 from ...address import Address
 from ...pace import Pace
+from ...store.accounts import discarded, schedule
 from ...store.accounts import nodes as node_store
-from ...store.accounts import schedule
 from ...store.items import items as item_store
 from ...store.rows import KEPT, NodeRow
 from ...store.store import Store, Transaction
@@ -66,8 +66,7 @@ class Removal:
         self._negatives = negatives
         self._jobs = jobs
         self._total_size = total_size
-        # Whether there may be something that was discarded, which an earlier daemon may have left; and who drops it.
-        self._discarded = True
+        # Of what was discarded.
         self._dropping = Tasks()
         # Called with a node whose row was removed, and once that was told.
         self.on_forgotten: list[Callable[[Address], object]] = []
@@ -129,7 +128,9 @@ class Removal:
 
     async def tidy(self, now: int) -> None:
         """What is done from time to time: what was discarded, hidden nodes, old tombstones, the total size."""
-        self._drop_discarded()
+        if await self._store.read(discarded.stand_in) is not None:
+            # It was left by an earlier daemon or by another one, or there was no room on the disk.
+            self.discarded()
         pace = Pace()
         await self.erase_hidden(now - GRACE)
         await pace.kept()
@@ -187,11 +188,7 @@ class Removal:
 
     def discarded(self) -> None:
         """Nodes were discarded: begin to drop what was in them, which nobody waits for."""
-        self._discarded = True
-        self._drop_discarded()
-
-    def _drop_discarded(self) -> None:
-        if self._discarded and not self._dropping.under_way:
+        if not self._dropping.under_way:
             self._dropping.begin(self._drop_parts(), "drop what was discarded")
 
     async def _drop_parts(self) -> None:
@@ -199,7 +196,6 @@ class Removal:
             # Whoever else writes has a turn in between.
             while await self._store.write(item_store.drop_discarded):
                 pass
-            self._discarded = False
         except errors.PubSubCachedError as error:
             log.warning("What was discarded can't be dropped yet: %s", error)
 

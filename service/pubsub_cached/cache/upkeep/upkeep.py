@@ -16,7 +16,6 @@ from ... import errors
 from ...store.accounts import nodes as node_store
 from ...store.accounts import schedule
 from ...store.accounts.schedule import Entry
-from ...store.database import AccountInUse
 from ...store.items import items as item_store
 from ...store.rows import NodeRow
 from ...store.store import Store, Transaction
@@ -87,10 +86,9 @@ class Upkeep:
         """A job that gives disk space back."""
 
         async def work(job: Job) -> str:
-            with contextlib.suppress(AccountInUse):
-                # What takes room, and is for nobody any more; unless another daemon is dropping it.
-                while await self._store.write(item_store.drop_discarded):
-                    pass
+            # What takes room, and is for nobody any more.
+            while await self._store.write(item_store.drop_discarded):
+                pass
             given = await self._store.maintain(self._store.dialect.compact)
             return f"{max(given, 0)} bytes were given back."
 
