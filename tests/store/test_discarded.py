@@ -84,6 +84,17 @@ def test_who_holds_a_discarded_node_writes_to_none(db: Database, node: NodeRow, 
 
 
 @EVERY
+def test_who_drops_items_of_many_nodes_leaves_out_what_was_discarded(
+    db: Database, node: NodeRow, discard: Discard
+) -> None:
+    """As a Purge does that has begun before."""
+    db.write(discard)
+    again = db.write(nodes.ensure, node.address)
+    db.write(publish, again.id, [item("new")])
+    assert db.write(items.drop_of_each, [node.id, again.id]) == [0, 1]
+
+
+@EVERY
 def test_a_node_that_is_met_again_stays_while_the_one_before_is_dropped(
     db: Database, node: NodeRow, discard: Discard
 ) -> None:

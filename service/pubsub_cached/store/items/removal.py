@@ -49,7 +49,10 @@ def drop_of_each(
     created_before: int | None = None,
     modified_before: int | None = None,
 ) -> list[int]:
-    """As ``drop``, of several nodes; their numbers. It is the statement that costs, and one removes them all."""
+    """As ``drop``, of several nodes; their numbers, 0 of one that is gone by now.
+
+    It is the statement that costs, and one removes them all.
+    """
     wanted = None if ids is None else frozenset(ids)
 
     def meets(row: Row) -> bool:
@@ -60,14 +63,15 @@ def drop_of_each(
             and (modified_before is None or modified_at < modified_before)
         )
 
-    found = [_ALL.all(tx.connection, node=node_id) for node_id in node_ids]
+    held = [nodes.by_id(tx.connection, node_id) for node_id in node_ids]
+    found = [_ALL.all(tx.connection, node=node.id) if node is not None else [] for node in held]
     dropped = [[meets(row) for row in rows] for rows in found]
     going = [[*compress(rows, gone)] for rows, gone in zip(found, dropped, strict=True)]
     delete_rows(tx, [row[0] for rows in going for row in rows])
-    for node_id, rows, gone in zip(node_ids, going, dropped, strict=True):
-        if rows:
+    for node, rows, gone in zip(held, going, dropped, strict=True):
+        if node is not None and rows:
             from_oldest = not any(later and not earlier for earlier, later in pairwise(gone))
-            _removed(tx, nodes.must(nodes.by_id(tx.connection, node_id)), rows, from_oldest)
+            _removed(tx, node, rows, from_oldest)
     return [len(rows) for rows in going]
 
 
