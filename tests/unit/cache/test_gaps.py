@@ -49,6 +49,19 @@ class TestGaps:
         assert await freshness(cache) == "live"
         assert cache.removed() == ["i1"]
 
+    @PROFILES
+    async def test_what_was_missed_was_published_before_what_is_heard_since(
+        self, cached: Make, profile: Profile
+    ) -> None:
+        cache, service = await followed(cached, profile=profile)
+        cache.world.cut(ALICE)
+        await cache.idle()
+        service.publish(MICROBLOG, "i1", ENTRY.format("missed"))
+        cache.world.restore(ALICE)
+        service.publish(MICROBLOG, "i2", ENTRY.format("heard"))
+        await cache.idle()
+        assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["i2", "i1", "i0"]
+
     async def test_a_resumed_stream_goes_on_without_a_single_request(self, cached: Make) -> None:
         """
         coherence, Ladder: 0 stream resumed

@@ -228,7 +228,10 @@ class Events:
         by = self._parsing.by(node)
         stored = await self._parsing.all(node, items)
         retracted = [id_ for id_ in event.retracted if id_]
-        self._sync.touched(address, [item.id for item in items] + retracted, missed=node.state != "live")
+        touched = [item.id for item in items] + retracted
+        # Of a session that has just begun it is not written down yet.
+        missed = node.state != "live" or not account.online
+        self._sync.touched(address, touched, session=account.epoch, missed=missed)
         keep = self._parsing.keep(node.analyser)
         alone = stored[0].id if len(stored) == 1 and not retracted and node.state == "live" else ""
         question = self._sync.overwrites.question(address, alone) if alone else None

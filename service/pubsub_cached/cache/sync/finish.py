@@ -40,11 +40,12 @@ def finish(
     columns: dict[str, Any],
     keep: int | None,
     moves: bool | None,
+    later: frozenset[str],
 ) -> tuple[Delta, NodeRow] | None:
     """None for a node that was denied or went while it was fetched: a refusal outranks what came before it.
 
     found: None where nothing is to be written but the columns. moves: whether the service has what is published again
-    as its newest, None where that is not known.
+    as its newest, None where that is not known. later: see ``replace``.
     """
     before = node_store.must(node_store.by_id(tx.connection, node_id))
     if before.state not in KEPT:
@@ -56,7 +57,15 @@ def finish(
     else:
         most = None if found.full else keep
         delta = item_store.replace(
-            tx, node_id, found.newest, kept=touched, there=found.there, full=found.full, moves=moves, keep=most
+            tx,
+            node_id,
+            found.newest,
+            kept=touched,
+            later=later,
+            there=found.there,
+            full=found.full,
+            moves=moves,
+            keep=most,
         )
     row = node_store.update(tx, node_id, **columns)
     if keep is not None and row.item_count > keep:

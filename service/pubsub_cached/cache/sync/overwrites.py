@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 
 from ... import errors
@@ -52,8 +52,8 @@ class Overwrites:
         self.caught_up: Callable[[], Awaitable[None]]
         self._asked: Counter[tuple[str, str]] = Counter()
         self._open: dict[Address, Question] = {}
-        # Of nodes in which something may have been missed.
-        self._since: dict[Address, set[str]] = {}
+        # Of nodes in which something may have been missed; of each item the session in which it was changed last.
+        self._since: dict[Address, dict[str, int]] = {}
         # Of windows the last item that the service gave.
         self._last: dict[Address, str] = {}
         self._tasks = Tasks()
@@ -69,9 +69,13 @@ class Overwrites:
         self._since.clear()
         self._last.clear()
 
-    def since_a_gap(self, address: Address) -> frozenset[str]:
-        """Items that events changed after some may have been missed: what is stored of them shows nothing of a gap."""
-        return frozenset(self._since.get(address, ()))
+    def since_a_gap(self, address: Address, session: int = 0) -> frozenset[str]:
+        """Items that events changed after some may have been missed: what is stored of them shows nothing of a gap.
+
+        session: the number of the one in which they came, and so after whatever was missed before it.
+        """
+        since = self._since.get(address, {})
+        return frozenset(id_ for id_, number in since.items() if session in (0, number))
 
     def compared(self, address: Address, last: str = "") -> None:
         """What was missed of the node is known, or the node is not kept any more.
@@ -84,10 +88,10 @@ class Overwrites:
         else:
             self._last.pop(address, None)
 
-    def changed(self, address: Address, ids: Iterable[str], *, missed: bool) -> None:
-        """An event published or retracted these items; ``missed``: others may have been before it."""
+    def changed(self, address: Address, ids: Collection[str], *, session: int, missed: bool) -> None:
+        """An event of a session published or retracted these items; ``missed``: others may have been before it."""
         if missed:
-            self._since.setdefault(address, set()).update(ids)
+            self._since.setdefault(address, {}).update(dict.fromkeys(ids, session))
         if (question := self._open.get(address)) is not None:
             question.since.update(id_ for id_ in ids if id_ != question.item)
 

@@ -14,13 +14,13 @@ Progress = Callable[[int, int], None]
 class Running:
     """What is known of it so far.
 
-    full: everything has to be fetched, whatever is known. whole: everything was, in the last pass. touched: ids that
-    events changed meanwhile; touched_since: since the service was first asked for items; since_a_gap: before it began,
-    after others may have been missed. disturbed: the whole node changed meanwhile. forgotten: its row was removed from
-    the cache meanwhile, and failed: that is being written down, so that nobody joins it any more. subscribed: its
-    subscription was looked at; made: the row with what was found or made. declines, claims: of its subscription,
-    before the row was read. doubts: of access, before the service was asked. last: the last item that the service
-    gave, "" for none.
+    full: everything has to be fetched, whatever is known. whole: everything was, in the last pass. touched: ids
+    that events changed meanwhile; touched_since: since the service was first asked for items; since_a_gap: before
+    it began, after others may have been missed, and later: in this session, after whatever was missed before it.
+    disturbed: the whole node changed meanwhile. forgotten: its row was removed from the cache meanwhile, and
+    failed: that is being written down, so that nobody joins it any more. subscribed: its subscription was looked
+    at; made: the row with what was found or made. declines, claims: of its subscription, before the row was read.
+    doubts: of access, before the service was asked. last: the last item that the service gave, "" for none.
     """
 
     def __init__(self, *, urgent: bool, pin: bool, full: bool) -> None:
@@ -34,6 +34,7 @@ class Running:
         self.touched: set[str] = set()
         self.touched_since: set[str] = set()
         self.since_a_gap: frozenset[str] = frozenset()
+        self.later: frozenset[str] = frozenset()
         self.disturbed = False
         self.forgotten = False
         self.failed = False

@@ -155,12 +155,12 @@ class Sync:
         while (running := self._running.get(address)) is not None:
             await running.ended()
 
-    def touched(self, address: Address, ids: list[str], *, missed: bool) -> None:
-        """An event changed these items; a synchronisation under way leaves them as they are.
+    def touched(self, address: Address, ids: list[str], *, session: int, missed: bool) -> None:
+        """An event of this session changed these items; a synchronisation under way leaves them as they are.
 
         missed: other events of the node may have been before it.
         """
-        self.overwrites.changed(address, ids, missed=missed)
+        self.overwrites.changed(address, ids, session=session, missed=missed)
         if (running := self._running.get(address)) is not None:
             running.touched.update(ids)
             running.touched_since.update(ids)
@@ -274,6 +274,7 @@ class Sync:
             running.claims = self.subscriptions.claims(address)
             running.doubts = self._nodes.doubts
             running.since_a_gap = self.overwrites.since_a_gap(address)
+            running.later = self.overwrites.since_a_gap(address, account.epoch)
             node = await self._nodes.find(address)
             if node is None and number:
                 raise await self._forgotten(address, running)

@@ -22,6 +22,7 @@ def replace(
     items: Sequence[StoredItem],
     *,
     kept: Collection[str] = (),
+    later: Collection[str] = (),
     there: Collection[str] = (),
     full: bool,
     moves: bool | None,
@@ -39,7 +40,8 @@ def replace(
 
     moves: whether the service has what is published again as its newest. Where it has, the order becomes the one given,
     with kept rows that are newer after it. Where it has not, the one given is that of creation, and rows that are
-    stored stay in the order in which they were seen to be published, those with another content now after the others.
+    stored stay in the order in which they were seen to be published, those with another content now after the others,
+    but before what was published ``later``, as events said after that was missed.
     None where that is not known: then it is told by whether what is stored was given in the order of its creation.
     keep: of what is not ``full`` so many stay at most, the last in the order. What is as it was is not touched.
     """
@@ -52,7 +54,8 @@ def replace(
     staying = {**stored}
     for row in (*removed, *beyond):
         del staying[row.item_id]
-    line, order = _orders(staying, given, kept, there, moves, window=node.completeness == "window")
+    after = frozenset(later)
+    line, order = _orders(staying, given, kept, after, there, moves, window=node.completeness == "window")
     if keep is not None and len(order) > keep:
         surplus = frozenset(order[:-keep])
         beyond += [staying.pop(id_) for id_ in surplus & staying.keys()]
@@ -105,6 +108,7 @@ def _orders(
     staying: dict[str, Held],
     given: dict[str, StoredItem],
     kept: frozenset[str],
+    later: frozenset[str],
     there: frozenset[str],
     moves: bool | None,
     *,
@@ -118,7 +122,7 @@ def _orders(
         return line, line
     own = sorted(staying, key=lambda id_: staying[id_].modified)
     changed = {id_ for id_ in staying if id_ not in kept and published_again(staying[id_], given.get(id_))}
-    return line, _as_seen(line, own, changed, there, came, window=window)
+    return line, _as_seen(line, own, changed, there, came, later, window=window)
 
 
 def _came(staying: dict[str, Held], kept: frozenset[str]) -> list[str]:
@@ -148,15 +152,25 @@ def _by_publication(staying: dict[str, Held], placed: list[str], kept: frozenset
 
 
 def _as_seen(
-    line: list[str], own: list[str], changed: set[str], there: frozenset[str], came: list[str], *, window: bool
+    line: list[str],
+    own: list[str],
+    changed: set[str],
+    there: frozenset[str],
+    came: list[str],
+    later: frozenset[str],
+    *,
+    window: bool,
 ) -> list[str]:
     """All ids by what was seen of their publication, where the line, which is the service's order, does not show it.
 
     own: what is stored, in that order. New ones precede all that stand behind them in the line, and all of a
-    ``window``, for it has no gaps. The ``changed`` were published since, and so were new ones with nothing behind them.
+    ``window``, for it has no gaps. The ``changed`` were published since, and so were new ones with nothing behind them;
+    but the former before what is at the end because it was published ``later``.
     """
     places = {id_: place for place, id_ in enumerate(own)}
     end = next_ = len(own) - len(came)
+    while end and own[end - 1] in later:
+        end -= 1
     before: dict[int, list[str]] = {}
     for id_ in reversed(line):
         place = places.get(id_)
