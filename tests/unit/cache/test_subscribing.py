@@ -279,6 +279,42 @@ class TestSubscriptions:
         await cache.idle()
         assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
 
+    @PROFILES
+    async def test_one_that_has_to_be_approved_now_had_ended(self, cached: Make, profile: Profile) -> None:
+        cache, service = await followed(cached, World(), profile)
+        service.drop_subscription(MICROBLOG, ALICE)
+        service.configure(MICROBLOG, access_model="authorize", notify=False)
+        assert await cache.house.subscribing.subscribe(BLOG, {}) == "pending"
+        assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "stale"
+        await cache.idle()
+        assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
+
+    @PROFILES
+    async def test_who_was_not_subscribed_any_more_gets_what_was_missed(self, cached: Make, profile: Profile) -> None:
+        cache, service = await followed(cached, World(), profile)
+        service.drop_subscription(MICROBLOG, ALICE)
+        service.publish(MICROBLOG, "missed", ENTRY.format("missed"))
+        with pytest.raises(errors.StanzaError, match="not-subscribed"):
+            await cache.house.subscribing.unsubscribe(BLOG)
+        assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "stale"
+        await cache.idle()
+        assert (await cache.ids(PUBSUB, MICROBLOG, policy="cache"))[0] == "missed"
+        node = await cache.node(PUBSUB, MICROBLOG)
+        assert (node["state"], node["subscribed"], service.node(MICROBLOG).subscribed(ALICE)) == (
+            "polled",
+            False,
+            False,
+        )
+
+    async def test_who_knew_that_missed_nothing(self, cached: Make) -> None:
+        cache, _ = await followed(cached)
+        await cache.house.subscribing.unsubscribe(BLOG)
+        asked = len(cache.world.requests)
+        with pytest.raises(errors.StanzaError, match="not-subscribed"):
+            await cache.house.subscribing.unsubscribe(BLOG)
+        await cache.idle()
+        assert [request.kind for request in cache.world.requests[asked:]] == ["unsubscribe"]
+
 
 class TestAClientSubscribes:
     """While the daemon does something about its own subscription: from then on that is the client's."""

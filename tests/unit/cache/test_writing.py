@@ -249,7 +249,32 @@ ASKED: dict[str, Callable[[House], Awaitable[object]]] = {
     "delete": lambda house: house.writing.delete(BLOG),
     "purge": lambda house: house.writing.purge(BLOG),
     "subscribe": lambda house: house.subscribing.subscribe(BLOG, {}),
+    "unsubscribe": lambda house: house.subscribing.unsubscribe(BLOG),
 }
+
+
+@PROFILES
+async def test_a_write_of_which_the_service_could_not_be_asked_may_have_been_done(
+    cached: Make, profile: Profile
+) -> None:
+    """server-facts, Errors: an error of the way to the service says nothing of what it did."""
+    cache, service = await owned(cached, World(), profile)
+    service.fail_next("remote-server-timeout", request="publish")
+    with pytest.raises(errors.StanzaError):
+        await cache.house.writing.publish(BLOG, "x", post("x"), {})
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "stale"
+    await cache.idle()
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "live"
+
+
+async def test_what_was_refused_for_it_is_gone_is_compared_and_not_fetched_as_a_whole(cached: Make) -> None:
+    cache, _ = await owned(cached, World())
+    asked = len(cache.world.requests)
+    with pytest.raises(errors.StanzaError, match="item-not-found"):
+        await cache.house.writing.retract(BLOG, ["never"])
+    await cache.idle()
+    assert [request.kind for request in cache.world.requests[asked:]] == ["retract", "subscribe", "get_items"]
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "live"
 
 
 @pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+from ... import errors
 from ...address import Address
 from ...store.accounts import nodes as node_store
 from ...store.accounts import schedule
@@ -15,6 +18,7 @@ from ...store.rows import KEPT, UNPROVED, NodeRow
 from ...store.store import Store
 from ...xmpp.port import BounceEvent
 from ..accounts.account import Account
+from ..nodes import refusals
 from ..nodes.negatives import Negatives
 from ..nodes.nodes import Nodes
 from ..nodes.proofs import BY_ROSTER, PRESENCE, ROSTER, Proofs
@@ -24,7 +28,7 @@ from ..sync.sync import Sync
 from .unwritten import Unwritten
 
 # Reasons to distrust a node of which what is stored was right, as far as events came.
-_MISSED = frozenset({"bounce", "database", "delayed-event", "max-items", "roster", "subscription"})
+_MISSED = frozenset({"bounce", "database", "delayed-event", "max-items", "refusal", "roster", "subscription"})
 
 
 class Distrust:
@@ -43,6 +47,16 @@ class Distrust:
     async def of(self, address: Address, reason: str) -> None:
         """What is stored may be wrong: say so, and synchronise at once."""
         await self._unwritten.write((address, reason), functools.partial(self._of, address, reason))
+
+    @asynccontextmanager
+    async def heard(self, address: Address, *meanings: refusals.Meaning) -> AsyncIterator[None]:
+        """What is asked of a node, not to read it; refused with one of these meanings it is not what is kept of it."""
+        try:
+            yield
+        except errors.StanzaError as refusal:
+            if refusals.meaning(refusal) in meanings:
+                await self.of(address, "refusal")
+            raise
 
     async def of_access(self, address: Address, reason: str) -> None:
         """Access may have been tightened: nothing is shown until it could be read, after a restart either."""

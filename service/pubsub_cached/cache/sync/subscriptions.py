@@ -232,7 +232,7 @@ class Subscriptions:
         try:
             await session.unsubscribe(address.service, address.node, found.subid)
         except errors.StanzaError as error:
-            if not _says_none(error):
+            if not says_none(error):
                 return found
         self.remember(address, Subscription(address.node, address.account, "none"))
         return Subscription(address.node, address.account, "none")
@@ -328,7 +328,7 @@ class Subscriptions:
             try:
                 await session.unsubscribe(address.service, address.node, subid)
             except errors.PubSubCachedError as error:
-                if not _says_none(error):
+                if not says_none(error):
                     self.unsure(address, ended)
                     raise
         return True
@@ -340,7 +340,7 @@ class Subscriptions:
         self._listed.pop((address.account, address.service), None)
 
 
-def _says_none(error: errors.PubSubCachedError) -> bool:
+def says_none(error: errors.PubSubCachedError) -> bool:
     """Whether a refused unsubscription says that there is no subscription (XEP-0060 6.2.3)."""
     if not isinstance(error, errors.StanzaError):
         return False

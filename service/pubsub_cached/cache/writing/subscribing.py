@@ -28,6 +28,7 @@ from ..nodes.transitions import UNSUBSCRIBED
 from ..revalidation.distrust import Distrust
 from ..sync.pushes import expected
 from ..sync.rounds import POLL_MS
+from ..sync.subscriptions import says_none
 from ..sync.sync import Sync
 from .writing import TIMEOUT, UNANSWERED
 
@@ -83,13 +84,10 @@ class Subscribing:
         self._sync.subscriptions.solicit(address.account, address.service)
         with self._sync.subscriptions.claiming(address):
             try:
-                found = await session.subscribe(address.service, address.node, options=options, timeout=TIMEOUT)
+                async with self._distrust.heard(address, "gone", "denied"):
+                    found = await session.subscribe(address.service, address.node, options=options, timeout=TIMEOUT)
             except UNANSWERED:
                 self._find_out(address, given_up=False)
-                raise
-            except errors.StanzaError as refusal:
-                if refusals.meaning(refusal) in ("gone", "denied"):
-                    await self._distrust.of(address, "subscription")
                 raise
             await self._made(session, address, found)
         return found.state
@@ -109,10 +107,10 @@ class Subscribing:
         before, node = await self._changes.after(written, self._nodes.told)
         # Once more, for whoever has read meanwhile whose it was.
         self._sync.subscriptions.claim(address)
-        if before is None or before.state != "live" or not before.subscribed or found.state != "subscribed":
+        if before is None or before.state != "live" or not before.subscribed:
             if node.state in _WORTH_A_LOOK:
                 self._sync.in_background(address)
-        elif not found.subid or found.subid != before.subid:
+        elif found.state != "subscribed" or not found.subid or found.subid != before.subid:
             # Where it has no id, or another, the one before may have ended without a word.
             await self._distrust.of(address, "subscription")
 
@@ -130,8 +128,11 @@ class Subscribing:
                 self._find_out(address, given_up=True)
                 raise
             except errors.StanzaError as refusal:
-                if refusal.pubsub_condition == "not-subscribed":
+                if says_none(refusal):
                     await self._unsubscribed(account, address)
+                    if refusals.meaning(refusal) == "gone" or (node is not None and node.subscribed):
+                        # It had ended without a word.
+                        await self._distrust.of(address, "subscription")
                 raise
             await self._unsubscribed(account, address)
 

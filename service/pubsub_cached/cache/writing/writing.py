@@ -105,7 +105,7 @@ class Writing:
     async def configuration(self, address: Address) -> tuple[FormField, ...]:
         """A node's configuration, as its owner sees it."""
         _, session = await self._session(address)
-        async with self._refused(address):
+        async with self._distrust.heard(address, "gone"):
             return await session.node_configuration(address.service, address.node, timeout=TIMEOUT)
 
     async def configure(self, address: Address, config: Fields) -> None:
@@ -147,20 +147,11 @@ class Writing:
     async def _answered(self, address: Address) -> AsyncIterator[None]:
         """What is asked of a service; of a node of which it is then not known whether it did so nothing is sure."""
         try:
-            async with self._refused(address):
+            # The node or an item of it, which the cache may still hold.
+            async with self._distrust.heard(address, "gone"):
                 yield
-        except UNANSWERED:
-            await self._distrust.of(address, "write")
-            raise
-
-    @asynccontextmanager
-    async def _refused(self, address: Address) -> AsyncIterator[None]:
-        """What is asked of a service, which may say that a node is absent."""
-        try:
-            yield
-        except errors.StanzaError as refusal:
-            if refusals.meaning(refusal) == "gone":
-                # The node or an item of it, which the cache may still hold.
+        except (*UNANSWERED, errors.StanzaError) as error:
+            if not isinstance(error, errors.StanzaError) or refusals.meaning(error) == "unreachable":
                 await self._distrust.of(address, "write")
             raise
 
