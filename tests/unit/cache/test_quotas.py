@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+from pubsub_cached.address import Address
+from pubsub_cached.store.upkeep import maintenance
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ENTRY, Cached, Make
 
@@ -71,3 +73,27 @@ async def test_a_full_cache_evicts_the_oldest_of_what_nobody_reads(cached: Make)
     items, *_ = await cache.read(PUBSUB, f"{MICROBLOG}/unread", policy="cache")
     assert items[0]["id"] == "i39"
     assert cache.removed() == []
+
+
+async def test_a_node_that_is_forgotten_before_its_turn_is_evicted_from_no_more(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    for node in ("first", "second"):
+        service.create_node(f"{MICROBLOG}/{node}", max_items=1000)
+        for number in range(4):
+            service.publish(f"{MICROBLOG}/{node}", f"i{number}", ENTRY.format(number))
+    cache: Cached = await cached(world, total_size=1)
+
+    def once(_: Address, change: str) -> None:
+        if change == "updated":
+            cache.house.changes.on_node.remove(once)
+            cache.store.write(maintenance.reset)
+
+    await cache.keep(PUBSUB, f"{MICROBLOG}/first")
+    await cache.keep(PUBSUB, f"{MICROBLOG}/second")
+    cache.house.changes.on_node.append(once)
+    cache.told.clear()
+    cache.house.revalidation.wake()
+    await cache.idle()
+    assert cache.failures() == []
+    assert len(cache.signals("updated")) == 1

@@ -155,8 +155,9 @@ class Removal:
                 said = True
             evicted = 0
             for entry in await self._store.read_all(schedule.largest_unread, SHRUNK_AT_ONCE):
-                evicted += await self._store.write(item_store.evict, entry.id, entry.item_count // 2)
-                self._changes.node(entry.address, "updated")
+                if count := await self._store.write(item_store.evict, entry.id, entry.item_count // 2):
+                    self._changes.node(entry.address, "updated")
+                evicted += count
             if not evicted:
                 return
 

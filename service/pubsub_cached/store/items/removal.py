@@ -90,9 +90,9 @@ def parts(rows: Iterable[NodeRow]) -> Iterator[list[NodeRow]]:
 
 
 def evict(tx: Transaction, node_id: int, keep: int) -> int:
-    """Remove all but the ``keep`` items modified last; the number removed."""
-    node = nodes.must(nodes.by_id(tx.connection, node_id))
-    return node.item_count - shorten(tx, node, keep).item_count
+    """Remove all but the ``keep`` items modified last; the number removed, 0 of a node that is gone by now."""
+    node = nodes.by_id(tx.connection, node_id)
+    return 0 if node is None else node.item_count - shorten(tx, node, keep).item_count
 
 
 def shorten(tx: Transaction, node: NodeRow, keep: int) -> NodeRow:
