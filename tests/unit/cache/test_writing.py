@@ -257,7 +257,7 @@ ASKED: dict[str, Callable[[House], Awaitable[object]]] = {
 async def test_a_write_of_which_the_service_could_not_be_asked_may_have_been_done(
     cached: Make, profile: Profile
 ) -> None:
-    """server-facts, Errors: an error of the way to the service says nothing of what it did."""
+    """An error of the way to the service says nothing of what it did."""
     cache, service = await owned(cached, World(), profile)
     service.fail_next("remote-server-timeout", request="publish")
     with pytest.raises(errors.StanzaError):
