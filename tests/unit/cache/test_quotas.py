@@ -5,9 +5,13 @@ from __future__ import annotations
 import random
 
 from pubsub_cached.address import Address
+from pubsub_cached.store.accounts import nodes
+from pubsub_cached.store.rows import StoredItem
+from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.store.upkeep import maintenance
 from pubsub_cached.xmpp.fake import World
-from tests.support.cached import ENTRY, Cached, Make
+from tests.support.cached import ALICE, ENTRY, Cached, Make
+from tests.support.stored import publish
 
 from .blog import MICROBLOG, PUBSUB
 
@@ -76,23 +80,20 @@ async def test_a_full_cache_evicts_the_oldest_of_what_nobody_reads(cached: Make)
 
 
 async def test_a_node_that_is_forgotten_before_its_turn_is_evicted_from_no_more(cached: Make) -> None:
-    world = World()
-    service = world.service(PUBSUB)
-    for node in ("first", "second"):
-        service.create_node(f"{MICROBLOG}/{node}", max_items=1000)
-        for number in range(4):
-            service.publish(f"{MICROBLOG}/{node}", f"i{number}", ENTRY.format(number))
-    cache: Cached = await cached(world, total_size=1)
+    cache: Cached = await cached(World(), total_size=1)
+
+    def fill(tx: Transaction) -> None:
+        for node in ("first", "second"):
+            row = nodes.ensure(tx, Address(ALICE, PUBSUB, node))
+            publish(tx, row.id, [StoredItem(str(number), payload="<entry/>") for number in range(4)])
 
     def once(_: Address, change: str) -> None:
         if change == "updated":
             cache.house.changes.on_node.remove(once)
             cache.store.write(maintenance.reset)
 
-    await cache.keep(PUBSUB, f"{MICROBLOG}/first")
-    await cache.keep(PUBSUB, f"{MICROBLOG}/second")
     cache.house.changes.on_node.append(once)
-    cache.told.clear()
+    await cache.store.write(fill)
     cache.house.revalidation.wake()
     await cache.idle()
     assert cache.failures() == []
