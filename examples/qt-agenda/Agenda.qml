@@ -30,7 +30,7 @@ ApplicationWindow {
         topMargin: 8
         bottomMargin: 24
         spacing: 8
-        model: window.agenda.events
+        model: window.agenda.known ? window.agenda.events : null
         section.property: "day"
         section.delegate: Label {
             required property string section
@@ -66,7 +66,7 @@ ApplicationWindow {
         }
         Label {
             anchors.centerIn: parent
-            text: list.count === 0 ? "Nothing this month" : ""
+            text: window.agenda.known && list.count === 0 ? "Nothing this month" : ""
             color: "#888888"
         }
     }

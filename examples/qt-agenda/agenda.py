@@ -95,7 +95,7 @@ class Agenda(QObject):
         super().__init__()
         self._bus = QDBusConnection.sessionBus()
         self._events = Events(self)
-        self._view = self._note = ""
+        self._view, self._note, self._known = "", "", False
         self._begin = datetime(day.year, day.month, 1).astimezone()
         watcher = QDBusServiceWatcher(NAME, self._bus, QDBusServiceWatcher.WatchModeFlag.WatchForOwnerChange, self)
         watcher.serviceRegistered.connect(self.open)
@@ -135,10 +135,14 @@ class Agenda(QObject):
     def note(self) -> str:
         return self._note
 
+    # Whether the list is that of the month: not if the page was turned while the daemon is away.
+    known = Property(bool, lambda self: self._known, notify=changed)
+
     @Slot(int)
     def turn(self, months: int) -> None:
         """Show an earlier or a later month."""
         self._begin = (self._begin + timedelta(days=32 if months > 0 else -1)).replace(day=1)
+        self._known = False
         self.open()
 
     def say(self, note: str) -> None:
@@ -159,13 +163,18 @@ class Agenda(QObject):
     def follow(self, view: QDBusObjectPath) -> None:
         if self._view:
             self.call("View.Close", path=self._view)
-        self._view = view.path()
+            self.listen(self._bus.disconnect)
+        self._view, self._known = view.path(), True
         self._events.clear()
+        self.changed.emit()
         # A view says nothing before it is started, so nothing is missed.
+        self.listen(self._bus.connect)
+        self.call("View.Start", path=self._view)
+
+    def listen(self, how: Callable[..., bool]) -> None:
         slots = {"Documents": "told(QString,QStringList)", "Removed": "removed(QStringList)", "Reset": "reset()"}
         for member, slot in slots.items():
-            self._bus.connect(NAME, self._view, f"{NAME}.View", member, self, SLOT(slot))
-        self.call("View.Start", path=self._view)
+            how(NAME, self._view, f"{NAME}.View", member, self, SLOT(slot))
 
     @Slot()
     def lost(self) -> None:

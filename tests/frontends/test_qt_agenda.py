@@ -88,3 +88,18 @@ async def test_without_the_server_the_agenda_says_so_and_turns_its_pages(agenda:
     await agenda.names("The cache is not running")
     await desktop.daemon.start()
     await agenda.names("Offline, as of", "Repair café: radios and other old friends")
+
+
+async def test_a_page_that_is_turned_while_the_cache_is_away_shows_nothing_of_another_month(
+    agenda: Screen, desktop: Desktop
+) -> None:
+    await desktop.daemon.end()
+    await agenda.names("The cache is not running", "Mushroom walk")
+    await agenda.click("Later")
+    await agenda.names("November 2026")
+    await agenda.gone("Mushroom walk")
+    assert "Nothing this month" not in texts(await agenda.shown())
+    await desktop.daemon.start()
+    await agenda.names("Saturday, 7 November", "Repair café")
+    await agenda.click("Later")
+    await agenda.names("December 2026", "Nothing this month")
