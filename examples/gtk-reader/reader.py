@@ -179,16 +179,19 @@ class Window(Adw.ApplicationWindow):
     # Writing
 
     def publish(self, entry: Gtk.Entry) -> None:
-        accounts = [jid for jid, enabled in self.found("Account", "Jid", "Enabled") if enabled]
-        if not accounts:
+        account = next((jid for jid, enabled in self.found("Account", "Jid", "Enabled") if enabled), "")
+        if not account:
             self.say("There is no account to write with.")
         elif written := entry.get_text().strip():
-            id_, now = GLib.uuid_string_random(), GLib.DateTime.new_now_utc().format("%FT%TZ")
-            jid = escape(accounts[0])
+            id_, now, jid = GLib.uuid_string_random(), GLib.DateTime.new_now_utc().format("%FT%TZ"), escape(account)
             payload = ENTRY.format(id=id_, text=escape(written), now=now, name=jid.split("@")[0].title(), jid=jid)
             # Answered at once: the post is sent now, or when there is a connection again.
-            where = (accounts[0], "", MICROBLOG, id_, payload, {"queue": GLib.Variant("b", True)})
-            self.timeline.call("PubSub.Publish", GLib.Variant("(sssssa{sv})", where), lambda _: entry.set_text(""))
+            where = (account, "", MICROBLOG, id_, payload, {"queue": GLib.Variant("b", True)})
+            post = ("PubSub.Publish", GLib.Variant("(sssssa{sv})", where), lambda _: entry.set_text(""))
+            # A server makes the node for one post, which the next would replace. One that is there stays as it is.
+            node = GLib.Variant("(sssa{sv})", (account, "", MICROBLOG, {"pubsub#max_items": GLib.Variant("s", "max")}))
+            make = (NAME, ROOT, f"{NAME}.PubSub", "CreateNode", node, None, Gio.DBusCallFlags.NONE, -1, None)
+            self.get_application().get_dbus_connection().call(*make, lambda *_: self.timeline.call(*post))
 
 
 if __name__ == "__main__":

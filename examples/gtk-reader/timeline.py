@@ -4,10 +4,8 @@ from collections.abc import Callable
 
 from gi.repository import Gio, GLib, GObject
 
-NAME = "im.pubsubcache1"
-ROOT = "/im/pubsubcache1"
-PAGE = 50
-MOST = 500
+NAME, ROOT = "im.pubsubcache1", "/im/pubsubcache1"
+PAGE, MOST = 50, 500
 
 
 class Post(GObject.Object):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from demo.publish import entry
-from demo.sample import BLOG
-from pubsub_cached.bus import Variant
+from demo.sample import BLOG, MICROBLOG
+from pubsub_cached.bus import RemoteError, Variant
 from tests.support.screen import Screen, Shown
 
 from .conftest import NEWS, ROOT, Desktop
@@ -88,6 +89,17 @@ async def test_what_is_written_without_a_connection_is_sent_later(reader: Screen
     await reader.until(lambda shown: posts(shown)[:1] == ["Written on the train"])
     await reader.gone("Waiting for a connection")
     await reader.names("Up to date")
+
+
+async def test_what_is_written_takes_the_place_of_nothing(reader: Screen, desktop: Desktop) -> None:
+    with suppress(RemoteError):  # Nobody may have written before.
+        await desktop.daemon.call("PubSub", "DeleteNode", "sssa{sv}", "", "", MICROBLOG, {})
+    await reader.enter(WRITE, "The first of two")
+    await reader.names("The first of two\n")
+    await reader.enter(WRITE, "The second of two")
+    await reader.names("The second of two\n")
+    items, *_ = await desktop.daemon.items("", MICROBLOG, policy=Variant("s", "network"))
+    assert len(items) == 2
 
 
 @pytest.mark.long

@@ -162,3 +162,11 @@ async def test_what_is_written_reaches_the_service_and_is_marked(
     assert [(item["id"].value, item["flags"].value) for item in items] == [(id_, ["read"])]
     assert "Milk &amp; bread" in items[0]["payload"].value
     assert [item.id for item in made.accounts[ALICE].pep.items(BLOG)] == [id_]
+
+
+@pytest.mark.usefixtures("client")
+async def test_what_is_written_takes_the_place_of_nothing(program: Program, made: World) -> None:
+    for text in ("Milk", "Bread"):
+        status, lines = await program.run("publish.py", BLOG, text)
+        assert (status, len(lines)) == (0, 1), lines
+    assert len(made.accounts[ALICE].pep.items(BLOG)) == 2

@@ -261,6 +261,20 @@ async def test_what_an_own_node_has_no_room_for_is_gone_at_once(daemon: Daemon, 
     await call(daemon, "DeleteNode", "sssa{sv}", "", "", node, {})
 
 
+async def test_an_own_node_keeps_one_item_unless_it_was_made_for_more(
+    daemon: Daemon, server: Server, node: str
+) -> None:
+    """What the tutorial's publish.py makes the node for, see Publish of im.pubsubcache1.PubSub."""
+    await running(daemon, server)
+    await call(daemon, "CreateNode", "sssa{sv}", "", "", f"{node} made", {"pubsub#max_items": Variant("s", "max")})
+    for name, kept in ((node, ["i2"]), (f"{node} made", ["i2", "i1", "i0"])):
+        for number in range(3):
+            await call(daemon, "Publish", "sssssa{sv}", "", "", name, f"i{number}", ENTRY.format(number), {})
+        items, *_ = await daemon.items("", name, policy=Variant("s", "network"))
+        assert [item["id"] for item in items] == kept
+        await call(daemon, "DeleteNode", "sssa{sv}", "", "", name, {})
+
+
 async def test_the_daemon_discovers_nodes_of_a_type(daemon: Daemon, server: Server, node: str) -> None:
     await running(daemon, server)
     type_ = f"urn:example:type:{node}"

@@ -1,5 +1,6 @@
 """Write a short post, now or when there is a connection, and mark it as read: publish.py NODE TEXT"""
 
+import contextlib
 import sys
 import uuid
 from datetime import UTC, datetime
@@ -15,8 +16,15 @@ def call(interface, method, arguments):
     return bus.call_sync(name, root, f"im.pubsubcache1.{interface}", method, arguments, None, flags, -1).unpack()
 
 
-# --8<-- [start:publish]
 node, text = sys.argv[1:]
+# --8<-- [start:create]
+config = {"pubsub#max_items": GLib.Variant("s", "max")}
+# It is there already, or there is no connection: what else there is Publish says.
+with contextlib.suppress(GLib.Error):
+    call("PubSub", "CreateNode", GLib.Variant("(sssa{sv})", ("", "", node, config)))
+# --8<-- [end:create]
+
+# --8<-- [start:publish]
 id_, now = str(uuid.uuid4()), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 payload = f"""<entry xmlns='http://www.w3.org/2005/Atom'><id>urn:uuid:{id_}</id>
   <title>{escape(text)}</title><published>{now}</published><updated>{now}</updated></entry>"""

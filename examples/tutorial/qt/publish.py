@@ -11,19 +11,29 @@ from PySide6.QtDBus import QDBusConnection, QDBusMessage
 application = QCoreApplication(sys.argv)
 
 
-def call(interface, method, *arguments):
+def ask(interface, method, *arguments):
     message = QDBusMessage.createMethodCall(
         "im.pubsubcache1", "/im/pubsubcache1", f"im.pubsubcache1.{interface}", method
     )
     message.setArguments(arguments)
-    reply = QDBusConnection.sessionBus().call(message)
+    return QDBusConnection.sessionBus().call(message)
+
+
+def call(*arguments):
+    reply = ask(*arguments)
     if reply.type() == QDBusMessage.MessageType.ErrorMessage:
         sys.exit(f"{reply.errorName()}: {reply.errorMessage()}")
     return reply.arguments()
 
 
-# --8<-- [start:publish]
 node, text = sys.argv[1:]
+# --8<-- [start:create]
+config = {"pubsub#max_items": "max"}
+# It is there already, or there is no connection: what else there is Publish says.
+ask("PubSub", "CreateNode", "", "", node, config)
+# --8<-- [end:create]
+
+# --8<-- [start:publish]
 id_, now = str(uuid.uuid4()), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 payload = f"""<entry xmlns='http://www.w3.org/2005/Atom'><id>urn:uuid:{id_}</id>
   <title>{escape(text)}</title><published>{now}</published><updated>{now}</updated></entry>"""

@@ -24,6 +24,8 @@ _CONFIG = {
     "pubsub#notify_delete": ("notify_delete", "boolean"),
     "pubsub#notify_config": ("notify_config", "boolean"),
 }
+# What "max" comes to; of the servers each has a limit of its own.
+_MOST_ITEMS = 1000
 _TRUE = frozenset({"1", "true"})
 
 
@@ -130,9 +132,9 @@ def _apply(service: Service, node: Node, config: Fields) -> None:
         elif type_ == "list-multi":
             value = frozenset(values)
         elif attribute == "max_items":
-            if not value.isdecimal():
+            if not value.isdecimal() and value != "max":
                 raise StanzaError("not-acceptable", f"{field} is no number", subject=node.name)
-            value = int(value)
+            value = _MOST_ITEMS if value == "max" else int(value)
         elif attribute == "item_expire" and not (value.isdecimal() or value == "max"):
             raise StanzaError("not-acceptable", f"{field} is no number", subject=node.name)
         setattr(node, attribute, value)
