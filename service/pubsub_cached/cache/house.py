@@ -50,6 +50,7 @@ from .upkeep.removal import Removal
 from .upkeep.upkeep import Upkeep
 from .views.views import Views
 from .writing.discovery import Discovery
+from .writing.hearing import Hearing
 from .writing.outbox import Outbox
 from .writing.payloads import Checks
 from .writing.subscribing import Subscribing
@@ -210,7 +211,6 @@ class House:
             clock,
         )
         self.node_reads = NodeReads(store, self.changes, self.nodes.suspected)
-        self.discovery = Discovery(self.accounts, self._silence)
         self.searches = Searches(store, self.accounts, clock, self.reads.pages, self.nodes.suspected)
         self.exports = Exports(store, self.searches, self.jobs)
         self.views = Views(store, self.searches, self._peers)
@@ -220,7 +220,11 @@ class House:
         """What is asked of services for clients, at once or as soon as there is a session."""
         store, clock = self.store, self._clock
         self.payloads = Checks()
-        self.writing = Writing(store, self.accounts, self.nodes, self.events, self.distrust, self.sync, self._negatives)
+        hearing = Hearing(self.nodes, self.events, self.distrust, self._negatives)
+        self.writing = Writing(
+            store, self.accounts, self.nodes, self.events, self.distrust, self.sync, self._negatives, hearing
+        )
+        self.discovery = Discovery(self.accounts, self.nodes, self._silence, self.distrust, self._pass_through, hearing)
         self.subscribing = Subscribing(
             store, self.accounts, self.nodes, self.sync, self.changes, self.distrust, self._negatives, clock
         )

@@ -12,7 +12,9 @@ from pubsub_cached.address import Address
 from pubsub_cached.xmpp.fake import PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, Cached, Make
 
-from .blog import MICROBLOG, PROFILES, PUBSUB, followed, post
+from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, followed, post
+
+ROOT = Address(ALICE, PUBSUB, "")
 
 
 class TestListing:
@@ -52,7 +54,7 @@ class TestListing:
 
     async def test_a_page_is_stable_while_nodes_come_and_go(self, cached: Make) -> None:
         cache, service = await self.full(cached, PROSODY)
-        root = Address(ALICE, PUBSUB, "")
+        root = ROOT
         first, cursor = await cache.house.discovery.nodes(root, "", 5)
         assert first[-1]["node"] == "n04"
         service.delete("n04")
@@ -69,7 +71,7 @@ class TestListing:
     @PROFILES
     async def test_subscriptions_and_affiliations(self, cached: Make, profile: Profile) -> None:
         cache, service = await self.full(cached, profile)
-        root = Address(ALICE, PUBSUB, "")
+        root = ROOT
         pages = await self.pages(lambda **a: cache.house.discovery.subscriptions(root, 10, **a))
         assert [len(page) for page in pages] == [10, 10, 5]
         one = service.node("n03").subscriptions[ALICE]
@@ -94,9 +96,117 @@ class TestListing:
         await cache.house.discovery.subscriptions(Address(ALICE, PUBSUB, ""))
         assert cache.signals() == []
 
+    @PROFILES
+    @pytest.mark.parametrize("change", ["one more", "one less", "another one", "none"])
+    async def test_items_that_are_listed_otherwise_are_compared(
+        self, cached: Make, profile: Profile, change: str
+    ) -> None:
+        cache, service = await followed(cached, World(), profile)
+        if change != "one more":
+            service.expire_items(MICROBLOG, *(["i0", "i1", "i2"] if change == "none" else ["i1"]))
+        if change in ("one more", "another one"):
+            service.publish(MICROBLOG, "new", post("new"), notify=False)
+        await cache.house.discovery.nodes(BLOG)
+        await cache.idle()
+        there = [item.id for item in reversed(service.items(MICROBLOG))]
+        pages = profile.rsm_advertised and change in ("one less", "none")
+        assert (await cache.ids(PUBSUB, MICROBLOG, policy="cache") == there) is not pages
+
+    @PROFILES
+    async def test_those_that_are_listed_as_they_are_kept_are_in_no_doubt(self, cached: Make, profile: Profile) -> None:
+        for count, kept in ((3, 500), (7, 5)):
+            cache, _ = await followed(cached, World(), profile, count, items_per_node=kept)
+            for limit in (2, 50):
+                await cache.house.discovery.nodes(BLOG, "", limit)
+            assert cache.signals() == []
+
+    async def test_a_service_that_always_lists_others_is_asked_no_more_than_clients_ask(self, cached: Make) -> None:
+        cache, service = await followed(cached)
+        service.node(MICROBLOG).ids = lambda: ["Post 1", "Post 2", "Post 3"]  # type: ignore[method-assign]
+        await cache.house.discovery.nodes(BLOG)
+        await cache.idle()
+        asked = len(cache.world.requests)
+        cache.house.revalidation.wake()
+        await cache.idle()
+        assert len(cache.world.requests) == asked
+        assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["i2", "i1", "i0"]
+        assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "live"
+
+    @PROFILES
+    async def test_who_may_not_list_a_node_may_not_read_it_either(self, cached: Make, profile: Profile) -> None:
+        cache, service = await followed(cached, World(), profile)
+        service.set_affiliation(MICROBLOG, ALICE, "outcast")
+        with pytest.raises(errors.StanzaError, match="forbidden"):
+            await cache.house.discovery.nodes(BLOG)
+        assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "stale"
+        await cache.idle()
+        assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
+
+    @PROFILES
+    async def test_a_node_that_is_listed_again_can_be_read(self, cached: Make, profile: Profile) -> None:
+        cache, service = await followed(cached, World(), profile)
+        service.delete(MICROBLOG, notify=False)
+        with pytest.raises(errors.NoSuchNode):
+            await cache.ids(PUBSUB, MICROBLOG, policy="network")
+        service.create_node(MICROBLOG)
+        service.publish(MICROBLOG, "new", post("new"))
+        with pytest.raises(errors.NoSuchNode):
+            await cache.ids(PUBSUB, MICROBLOG)
+        await cache.house.discovery.nodes(ROOT)
+        assert await cache.ids(PUBSUB, MICROBLOG) == ["new"]
+
+    @PROFILES
+    async def test_one_that_is_listed_and_may_not_be_read_is_denied_on(self, cached: Make, profile: Profile) -> None:
+        cache, service = await followed(cached, World(), profile)
+        service.set_affiliation(MICROBLOG, ALICE, "outcast")
+        with pytest.raises(errors.Denied):
+            await cache.ids(PUBSUB, MICROBLOG, policy="network")
+        await cache.house.discovery.nodes(ROOT)
+        asked = len(cache.world.requests)
+        with pytest.raises(errors.Denied):
+            await cache.ids(PUBSUB, MICROBLOG)
+        assert len(cache.world.requests) == asked
+
+    @PROFILES
+    @pytest.mark.parametrize("affiliation", ["outcast", "publish-only"])
+    async def test_who_is_shut_out_by_its_affiliation_is_shown_nothing(
+        self, cached: Make, profile: Profile, affiliation: str
+    ) -> None:
+        cache, service = await followed(cached, World(), profile)
+        service.set_affiliation(MICROBLOG, ALICE, affiliation)
+        await cache.house.discovery.affiliations(ROOT)
+        with pytest.raises(errors.NotCached):
+            await cache.ids(PUBSUB, MICROBLOG, policy="cache")
+        await cache.idle()
+        assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
+
+    @PROFILES
+    async def test_who_was_let_in_may_read_at_once(self, cached: Make, profile: Profile) -> None:
+        cache, service = await followed(cached, World(), profile)
+        service.set_affiliation(MICROBLOG, ALICE, "outcast")
+        with pytest.raises(errors.Denied):
+            await cache.ids(PUBSUB, MICROBLOG, policy="network")
+        service.set_affiliation(MICROBLOG, ALICE, "member")
+        with pytest.raises(errors.Denied):
+            await cache.ids(PUBSUB, MICROBLOG)
+        await cache.house.discovery.affiliations(ROOT)
+        assert await cache.ids(PUBSUB, MICROBLOG) == ["i2", "i1", "i0"]
+
+    @PROFILES
+    async def test_a_type_that_was_changed_without_a_word_is_the_node_s(self, cached: Make, profile: Profile) -> None:
+        cache, service = await followed(cached, World(), profile)
+        service.node(MICROBLOG).node_type = "urn:one"
+        await cache.house.sync.run(BLOG, full=True)
+        service.node(MICROBLOG).node_type = "urn:other"
+        await cache.house.discovery.nodes(ROOT, "urn:other")
+        await cache.idle()
+        row = await cache.house.nodes.find(BLOG)
+        assert row is not None
+        assert row.node_type == "urn:other"
+
     async def test_a_cursor_of_another_call_is_refused(self, cached: Make) -> None:
         cache, _ = await self.full(cached, PROSODY)
-        root = Address(ALICE, PUBSUB, "")
+        root = ROOT
         _, cursor = await cache.house.discovery.subscriptions(root, 10)
         with pytest.raises(errors.InvalidCursor):
             await cache.house.discovery.affiliations(root, 10, cursor)

@@ -516,6 +516,14 @@ class TestWhatItSees:
             await scene.cache.read(PUBSUB, MICROBLOG, policy="cache")
 
     @PROFILES
+    async def test_a_service_that_can_t_be_reached_is_said_to_be_so(self, scene: Scene) -> None:
+        await scene.restore()
+        scene.service.down("remote-server-timeout")
+        await scene.publish("new")
+        await scene.settled()
+        assert (await scene.cache.node(PUBSUB, MICROBLOG))["state"] == "unreachable"
+
+    @PROFILES
     async def test_what_is_new_casts_no_doubt(self, scene: Scene) -> None:
         await scene.restore()
         scene.cache.told.clear()

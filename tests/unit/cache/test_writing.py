@@ -249,8 +249,26 @@ ASKED: dict[str, Callable[[House], Awaitable[object]]] = {
     "delete": lambda house: house.writing.delete(BLOG),
     "purge": lambda house: house.writing.purge(BLOG),
     "subscribe": lambda house: house.subscribing.subscribe(BLOG, {}),
+    "Discover": lambda house: house.discovery.nodes(BLOG),
     "unsubscribe": lambda house: house.subscribing.unsubscribe(BLOG),
 }
+
+
+@PROFILES
+async def test_what_is_not_there_once_it_is_published_is_not_shown_as_it_was(cached: Make, profile: Profile) -> None:
+    world = World()
+    cache, service = await owned(cached, world, profile)
+    deaf(service, world)
+    service.hold()
+    publishing = asyncio.create_task(cache.house.writing.publish(BLOG, "i0", post("other"), {}))
+    await service.holding(1)
+    service.release(1)
+    await service.holding(1)
+    service.expire_items(MICROBLOG, "i0")
+    service.release()
+    await publishing
+    await cache.idle()
+    assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["i1"]
 
 
 @PROFILES
@@ -378,6 +396,46 @@ class TestNodes:
         service.publish(MICROBLOG, "theirs", post("theirs"))
         await cache.idle()
         assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["theirs"]
+
+    @PROFILES
+    async def test_a_node_that_could_not_be_made_is_there(self, cached: Make, profile: Profile) -> None:
+        cache, service = await owned(cached, World(), profile)
+        await cache.house.writing.delete(BLOG)
+        with pytest.raises(errors.NoSuchNode):
+            await cache.ids(PUBSUB, MICROBLOG)
+        service.create_node(MICROBLOG)
+        service.publish(MICROBLOG, "theirs", post("theirs"))
+        with pytest.raises(errors.StanzaError, match="conflict"):
+            await cache.house.writing.create(BLOG, {})
+        assert await cache.ids(PUBSUB, MICROBLOG) == ["theirs"]
+
+    @PROFILES
+    async def test_a_configuration_that_was_changed_without_a_word_is_the_node_s(
+        self, cached: Make, profile: Profile
+    ) -> None:
+        cache, service = await owned(cached, World(), profile)
+        for access in ("whitelist", "open", "whitelist"):
+            service.configure(MICROBLOG, access_model=access, notify=False)
+            await cache.house.writing.configuration(BLOG)
+            await cache.idle()
+            node = await cache.node(PUBSUB, MICROBLOG)
+            assert (node["access-model"], node["state"]) == (access, "live")
+
+    async def test_one_that_is_as_it_was_is_in_no_doubt(self, cached: Make) -> None:
+        cache, _ = await owned(cached, World())
+        await cache.house.writing.configuration(BLOG)
+        assert cache.signals() == []
+
+    async def test_a_service_whose_metadata_always_say_otherwise_is_asked_once(self, cached: Make) -> None:
+        cache, service = await owned(cached, World())
+        service.node(MICROBLOG).title = "Another"
+        service.node(MICROBLOG).metadata = lambda: {"pubsub#title": ["One"]}  # type: ignore[method-assign]
+        await cache.house.sync.run(BLOG, full=True)
+        for count in (1, 2, 3):
+            asked = len(cache.world.requests)
+            await cache.house.writing.configuration(BLOG)
+            await cache.idle()
+            assert (len(cache.world.requests) == asked + 1) is (count > 1)
 
     async def test_the_service_names_a_node_without_a_name(self, cached: Make) -> None:
         cache, service = await owned(cached, World())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from ... import errors
 from ...address import Address
-from ...xmpp.port import DiscoInfo, Session
+from ...xmpp.port import DiscoInfo, FormField, Session
 from .item_expire import seconds
 
 # Fields of a node's metadata, and of its configuration, by the column that they fill (XEP-0060 5.4, 16.4.4).
@@ -30,11 +31,16 @@ async def describe(session: Session, address: Address) -> DiscoInfo:
     Of an own node its configuration, which says the same and, to owners only, how many items it keeps, how long.
     disco#info, which costs ejabberd as much as all items and tells nothing, only where that is missing.
     """
-    configured = await _configuration(session, address)
-    if configured.keys() >= DECISIVE:
-        return DiscoInfo(metadata=configured)
+    own = await _configuration(session, address)
+    if own.metadata.keys() >= DECISIVE:
+        return own
     info = await _info(session, address)
-    return msgspec.structs.replace(info, metadata=configured | info.metadata)
+    return msgspec.structs.replace(info, metadata=own.metadata | info.metadata)
+
+
+def configured(fields: Iterable[FormField]) -> DiscoInfo:
+    """A node's configuration as its metadata."""
+    return DiscoInfo(metadata={each.name: [*each.values] for each in fields if each.name.startswith("pubsub#")})
 
 
 def first(info: DiscoInfo, name: str) -> str:
@@ -62,11 +68,10 @@ async def _info(session: Session, address: Address) -> DiscoInfo:
         return DiscoInfo()
 
 
-async def _configuration(session: Session, address: Address) -> dict[str, list[str]]:
+async def _configuration(session: Session, address: Address) -> DiscoInfo:
     if not address.own:
-        return {}
+        return DiscoInfo()
     try:
-        fields = await session.node_configuration(address.service, address.node)
+        return configured(await session.node_configuration(address.service, address.node))
     except (errors.StanzaError, errors.Timeout):
-        return {}
-    return {field.name: [*field.values] for field in fields if field.name.startswith("pubsub#")}
+        return DiscoInfo()

@@ -68,6 +68,12 @@ class Negatives:
         self._nodes.pop(address, None)
         self._domains.pop(_domain(address), None)
 
+    def found(self, address: Address) -> None:
+        """The service has the node; whether it may be read it did not say."""
+        negative = self._nodes.get(address)
+        if negative is None or isinstance(negative.error, errors.NoSuchNode):
+            self.clear(address)
+
     def clear_service(self, account: str, service: str) -> None:
         """What decides of access to all nodes of a service changed, as the account's roster does of a contact's."""
         for address in [address for address in self._nodes if (address.account, address.service) == (account, service)]:

@@ -12,7 +12,7 @@ from ...address import Address
 from ...records import InfoRecord, ItemRecord
 from ...store.items import flags
 from ...store.items.outline import ids_of
-from ...store.rows import KEPT, NodeRow
+from ...store.rows import KEPT, NodeRow, StoredItem
 from ...store.store import Store
 from ...xmpp.port import Item, Session
 from ..accounts.account import Account
@@ -99,9 +99,8 @@ class PassThrough:
         before = await self._nodes.find(address)
         try:
             items = await service_reads.by_ids(session, address, [item_id])
-        except errors.StanzaError as error:
-            if refusals.meaning(error) in ("gone", "denied"):
-                await self._nodes.failed(address, error)
+        except errors.PubSubCachedError as error:
+            await self._nodes.failed(address, error)
             raise
         await self.compare(before, ServicePage(items, more=False), [item_id])
         return items[0] if items else None
@@ -124,6 +123,18 @@ class PassThrough:
         if before is None or not is_believed(before):
             return False
         items = await self._parsing.all(before, page.items, made)
+        return await self._judge(before, items, page, ids)
+
+    async def listed(self, before: NodeRow | None, ids: Sequence[str], *, whole: bool) -> None:
+        """As ``compare``, of the ids that a node's items have. whole: it has no others."""
+        if before is not None and is_believed(before):
+            items = [StoredItem(id_) for id_ in ids]
+            page = ServicePage(tuple(map(Item, ids)), more=not whole, total=len(ids) if whole else None)
+            await self._judge(before, items, page, None)
+
+    async def _judge(
+        self, before: NodeRow, items: Sequence[StoredItem], page: ServicePage, ids: Sequence[str] | None
+    ) -> bool:
         contradicted = functools.partial(contradicts, before=before, items=items, page=page, ids=ids)
         if not await self._store.read(contradicted):
             return False

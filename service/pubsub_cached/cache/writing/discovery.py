@@ -14,10 +14,15 @@ from ...address import Address
 from ...records import AffiliationRecord, DiscoveredRecord, SubscriptionRecord
 from ...xmpp.port import DiscoItem, Rsm, Session
 from .. import cursor as cursors
+from ..accounts.account import Account
 from ..accounts.accounts import Accounts
 from ..nodes.metadata import first
+from ..nodes.nodes import Nodes
 from ..options import LIMIT
+from ..reads.pass_through import PassThrough
+from ..revalidation.distrust import Distrust
 from ..revalidation.silence import Silence
+from .hearing import Hearing
 from .writing import TIMEOUT
 
 R = TypeVar("R", SubscriptionRecord, AffiliationRecord)
@@ -34,9 +39,21 @@ PAGE = 100
 class Discovery:
     """Lists what services have. Everything raises Offline, Timeout, StanzaError and InvalidCursor."""
 
-    def __init__(self, accounts: Accounts, silence: Silence) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        nodes: Nodes,
+        silence: Silence,
+        distrust: Distrust,
+        pass_through: PassThrough,
+        hearing: Hearing,
+    ) -> None:
         self._accounts = accounts
+        self._nodes = nodes
         self._silence = silence
+        self._distrust = distrust
+        self._pass_through = pass_through
+        self._hearing = hearing
 
     async def subscriptions(
         self, address: Address, limit: int = LIMIT, cursor: str = ""
@@ -64,6 +81,8 @@ class Discovery:
         after = _key(purpose, cursor)
         session = await self._session(address)
         found = await session.affiliations(address.service, timeout=TIMEOUT)
+        for each in found:
+            await self._hearing.affiliated(address._replace(node=each.node), each.affiliation)
         records: dict[tuple[str, ...], AffiliationRecord] = {
             (each.node,): {"node": each.node, "affiliation": each.affiliation} for each in found
         }
@@ -78,21 +97,53 @@ class Discovery:
         """
         purpose = _purpose("Discover", address, type)
         place: Place | None = cursors.decode(purpose, cursor) if cursor else ["page", None, 0]
-        session = await self._session(address)
+        account = self._accounts.get(address.account)
+        session = await account.session_when_ready()
         clock = asyncio.get_running_loop().time
         deadline = clock() + ASKING_SECONDS
         found: list[DiscoItem] = []
         while place is not None and len(found) < limit:
-            batch = await _batch(session, address, place)
+            batch = await self._batch(session, address, place)
             looked = 0
             while looked < len(batch.entries) and len(found) < limit and (not looked or clock() < deadline):
                 entries = batch.entries[looked : looked + min(AT_ONCE, limit - len(found))]
-                found += await _of_type(session, entries, type)
+                found += await self._of_type(account, entries, type)
                 looked += len(entries)
             place = batch.following if looked == len(batch.entries) else _further(place, batch, looked)
             if clock() > deadline:
                 break
         return [_record(item) for item in found], cursors.encode(purpose, place) if place is not None else ""
+
+    async def _batch(self, session: Session, address: Address, place: Place) -> _Batch:
+        before = await self._nodes.find(address)
+        async with self._distrust.heard(address, *(("gone", "denied") if address.node else ())):
+            batch = await _batch(session, address, place)
+        for item in batch.entries:
+            if item.node:
+                self._hearing.exists(address._replace(service=item.jid, node=item.node))
+        if address.node and place[0] == "page":
+            ids = [item.name for item in batch.entries if item.name and not item.node]
+            whole = not batch.paged and len(ids) == len(batch.entries)
+            await self._pass_through.listed(before, ids, whole=whole)
+        return batch
+
+    async def _of_type(self, account: Account, entries: Sequence[DiscoItem], type: str) -> list[DiscoItem]:
+        """Those of the entries that are nodes of this type; all of them without one."""
+        if not type:
+            return list(entries)
+        types = await asyncio.gather(*(self._type(account, item) for item in entries))
+        return [item for item, its in zip(entries, types, strict=True) if its == type]
+
+    async def _type(self, account: Account, item: DiscoItem) -> str:
+        """A node's pubsub#type; "" where it has none, or may not be looked at."""
+        if not item.node:
+            return ""
+        try:
+            info = await account.session.disco_info(item.jid, item.node, timeout=ASK_TIMEOUT)
+        except (errors.StanzaError, errors.Timeout):
+            return ""
+        await self._hearing.described(account, Address(account.jid, item.jid, item.node), info)
+        return first(info, "pubsub#type")
 
     async def _session(self, address: Address) -> Session:
         return await self._accounts.get(address.account).session_when_ready()
@@ -137,24 +188,6 @@ def _further(place: Place, batch: _Batch, looked: int) -> Place:
 
 def _order(item: DiscoItem) -> tuple[str, str, str]:
     return item.jid, item.node, item.name
-
-
-async def _of_type(session: Session, entries: Sequence[DiscoItem], type: str) -> list[DiscoItem]:
-    """Those of the entries that are nodes of this type; all of them without one."""
-    if not type:
-        return list(entries)
-    types = await asyncio.gather(*(_type(session, item) for item in entries))
-    return [item for item, its in zip(entries, types, strict=True) if its == type]
-
-
-async def _type(session: Session, item: DiscoItem) -> str:
-    """A node's pubsub#type; "" where it has none, or may not be looked at."""
-    if not item.node:
-        return ""
-    try:
-        return first(await session.disco_info(item.jid, item.node, timeout=ASK_TIMEOUT), "pubsub#type")
-    except (errors.StanzaError, errors.Timeout):
-        return ""
 
 
 def _record(item: DiscoItem) -> DiscoveredRecord:

@@ -23,11 +23,12 @@ from ..accounts.account import Account
 from ..accounts.accounts import Accounts
 from ..events.events import Events
 from ..events.watches import Watch
-from ..nodes import refusals
+from ..nodes import metadata, refusals
 from ..nodes.negatives import Negatives
 from ..nodes.nodes import Nodes
 from ..revalidation.distrust import Distrust
 from ..sync.sync import Sync
+from .hearing import Hearing
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Writing:
         distrust: Distrust,
         sync: Sync,
         negatives: Negatives,
+        hearing: Hearing,
     ) -> None:
         self._store = store
         self._accounts = accounts
@@ -59,6 +61,7 @@ class Writing:
         self._distrust = distrust
         self._sync = sync
         self._negatives = negatives
+        self._hearing = hearing
 
     def watch(self, address: Address) -> AbstractContextManager[Watch]:
         """See what events say of a node meanwhile."""
@@ -93,7 +96,13 @@ class Writing:
     async def create(self, address: Address, config: Fields) -> str:
         """Create a node, "" for one that the service names; its name."""
         account, session = await self._session(address)
-        name = await session.create_node(address.service, address.node, config=config, timeout=TIMEOUT)
+        try:
+            name = await session.create_node(address.service, address.node, config=config, timeout=TIMEOUT)
+        except errors.StanzaError as refusal:
+            if refusal.condition == "conflict":
+                # There is one of that name, of which the service may have said before that there is none.
+                await self._followed(address)
+            raise
         created = address._replace(node=name)
         if await self._followed(created):
             # The one of that name before it is gone, though nobody said so.
@@ -104,9 +113,12 @@ class Writing:
 
     async def configuration(self, address: Address) -> tuple[FormField, ...]:
         """A node's configuration, as its owner sees it."""
-        _, session = await self._session(address)
+        account, session = await self._session(address)
         async with self._distrust.heard(address, "gone"):
-            return await session.node_configuration(address.service, address.node, timeout=TIMEOUT)
+            fields = await session.node_configuration(address.service, address.node, timeout=TIMEOUT)
+        self._hearing.exists(address)
+        await self._hearing.described(account, address, metadata.configured(fields))
+        return fields
 
     async def configure(self, address: Address, config: Fields) -> None:
         """Change fields of a node's configuration; the node is looked at anew."""
@@ -177,8 +189,11 @@ class Writing:
         if item.id not in watch.last:
             held = await self._held(session, address, item)
             # What events said meanwhile is newer than the reply.
-            if held is not None and item.id not in watch.last:
+            told = item.id in watch.last
+            if held is not None and not told:
                 self._events.put(account, ItemsEvent(service=address.service, node=address.node, items=(held,)))
+            elif not told:
+                await self._distrust.of(address, "write")
         elif not watch.last[item.id]:
             # Published here and retracted by somebody, or the other way round.
             await self._distrust.of(address, "write")
@@ -190,6 +205,8 @@ class Writing:
             page = await session.get_items(address.service, address.node, ids=[item.id], timeout=FOLLOW_TIMEOUT)
         except errors.PubSubCachedError as error:
             log.info("%s: the item '%s' could not be read after it was published: %s", address, item.id, error)
+            if refusals.meaning(error) == "gone":
+                return None
             await self._distrust.of(address, "write")
             return item
         return next((found for found in page.items if found.id == item.id and found.payload), None)
