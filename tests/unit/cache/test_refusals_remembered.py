@@ -109,3 +109,13 @@ async def test_a_client_that_insists_ends_it(cached: Make, policy: str) -> None:
     cache, _ = await refused(cached, World())
     await cache.ids(PUBSUB, MICROBLOG, policy=policy)
     assert await cache.ids(PUBSUB, MICROBLOG) == ["i1"]
+
+
+async def test_a_refusal_that_says_where_the_node_went_says_so_of_the_node(cached: Make) -> None:
+    """RFC 6120, 8.3.3.5"""
+    cache, service = await followed(cached)
+    service.fail_next("gone", "xmpp:new.example?;node=blog")
+    with pytest.raises(errors.NoSuchNode, match=r"xmpp:new\.example"):
+        await cache.read(PUBSUB, MICROBLOG, policy="network")
+    node = await cache.node(PUBSUB, MICROBLOG)
+    assert (node["state"], node["redirect"]) == ("gone", "xmpp:new.example?;node=blog")

@@ -262,7 +262,7 @@ class Nodes:
         match meaning:
             case "gone":
                 self._negatives.remember(address, told)
-                await self.gone(address)
+                await self.gone(address, refusals.redirect(error))
             case "denied":
                 self._negatives.remember(address, told)
                 await self._denied(address, refusals.reason(error))

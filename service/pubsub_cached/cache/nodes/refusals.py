@@ -45,6 +45,12 @@ def meaning(error: errors.PubSubCachedError) -> Meaning:
     return "unreachable" if error.condition in _UNREACHABLE else "other"
 
 
+def redirect(error: errors.PubSubCachedError) -> str:
+    """Where a node went, as far as the refusal says: a URI within ``gone`` (RFC 6120 8.3.3.5)."""
+    said = error.text if isinstance(error, errors.StanzaError) and error.condition == "gone" else ""
+    return said if said.startswith("xmpp:") else ""
+
+
 def for_reader(error: errors.PubSubCachedError, address: Address, redirect: str = "") -> errors.PubSubCachedError:
     """The error that a read of this node reports; redirect: where it went, as far as that is known."""
     if not isinstance(error, errors.StanzaError):
