@@ -18,7 +18,7 @@ DATA = "urn:xmpp:avatar:data"
 
 
 class AvatarInfo(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """One format of the picture; id: its SHA-1, which is its item's id on the node with the data."""
+    """One format of the picture; id: its SHA-1, its item's id on ``urn:xmpp:avatar:data``; url: where it is instead."""
 
     id: str
     bytes: int | UnsetType = UNSET
