@@ -14,8 +14,16 @@ from pubsub_cached.xmpp.port import Event, Item, ItemsEvent, PurgeEvent
 
 from .blog import PUBSUB
 
-# Whose events they are is compared, and nothing else.
-ALICE, CAROL = cast("Account", object()), cast("Account", object())
+
+class InSession:
+    """An account, as far as an event that comes asks it: whose it is, and in which session it came."""
+
+    def __init__(self) -> None:
+        self.epoch = 1
+        self.ready = True
+
+
+ALICE, CAROL = cast("Account", InSession()), cast("Account", InSession())
 
 
 def published(*ids: str, node: str = "blog", service: str = PUBSUB, delayed: bool = False) -> ItemsEvent:
@@ -33,13 +41,15 @@ class Applied:
     def __init__(self, arrivals: Arrivals) -> None:
         self._arrivals = arrivals
         self.given: list[tuple[Account, Event]] = []
+        self.came: list[tuple[int, bool]] = []
         self.going_on = asyncio.Event()
         self.going_on.set()
 
     async def apply(self) -> None:
-        async for account, event in self._arrivals:
+        async for arrival in self._arrivals:
             await self.going_on.wait()
-            self.given.append((account, event))
+            self.given.append((arrival.account, arrival.event))
+            self.came.append((arrival.session, arrival.early))
 
     def named(self) -> list[list[str]]:
         """The ids of each event's items."""
@@ -105,6 +115,19 @@ async def test_what_does_something_else_stays_by_itself_and_in_its_place(
     await arrivals.exhausted()
 
     assert applied.given == [(ALICE, published("a")), (account, event), (ALICE, published("c"))]
+
+
+async def test_what_came_in_another_session_or_before_it_was_ready_stays_by_itself_and_is_known_to(
+    arrivals: Arrivals, applied: Applied
+) -> None:
+    account = InSession()
+    for epoch, ready, id_ in ((1, True, "a"), (2, False, "b"), (2, False, "c"), (2, True, "d")):
+        account.epoch, account.ready = epoch, ready
+        arrivals.put(cast("Account", account), published(id_))
+    await arrivals.exhausted()
+
+    assert applied.named() == [["a"], ["b", "c"], ["d"]]
+    assert applied.came == [(1, False), (2, True), (2, False)]
 
 
 async def test_whoever_waits_learns_when_what_came_before_is_applied(arrivals: Arrivals, applied: Applied) -> None:

@@ -11,10 +11,11 @@ from pubsub_cached import errors
 from pubsub_cached.cache.nodes import nodes
 from pubsub_cached.cache.revalidation import new_sessions, revalidation
 from pubsub_cached.store.accounts import schedule
-from pubsub_cached.xmpp.fake import Profile, World
+from pubsub_cached.xmpp.fake import EJABBERD, Profile, World
+from pubsub_cached.xmpp.port import SubscriptionEvent
 from tests.support.cached import ALICE, ENTRY, Make
 
-from .blog import MICROBLOG, PROFILES, PUBSUB, followed, freshness, local
+from .blog import MICROBLOG, PROFILES, PUBSUB, followed, freshness, later, local, writer_busy
 
 
 def fails_once(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
@@ -61,6 +62,29 @@ class TestGaps:
         service.publish(MICROBLOG, "i2", ENTRY.format("heard"))
         await cache.idle()
         assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["i2", "i1", "i0"]
+
+    async def test_what_came_before_a_gap_and_is_applied_after_it_was_published_before_what_was_missed(
+        self, cached: Make
+    ) -> None:
+        cache, service = await followed(cached, profile=EJABBERD)
+        service.configure(MICROBLOG, send_last="never")
+        await cache.idle()
+        with writer_busy(cache):
+            service.publish(MICROBLOG, "i2", ENTRY.format("heard"))
+            # Waits for what was heard to be written, and all that follows waits for this.
+            cache.world.inject(ALICE, SubscriptionEvent(service=PUBSUB, node=MICROBLOG, state="subscribed"))
+            service.publish(MICROBLOG, "i1", ENTRY.format("heard"))
+            await cache.world.settle()
+            cache.world.cut(ALICE)
+            await cache.world.settle()
+            service.publish(MICROBLOG, "i0", ENTRY.format("missed"))
+            service.down()
+            cache.world.restore(ALICE)
+            await cache.world.settle()
+        await cache.idle()
+        service.up()
+        await later(cache, hours=1)
+        assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["i0", "i1", "i2"]
 
     async def test_a_resumed_stream_goes_on_without_a_single_request(self, cached: Make) -> None:
         """

@@ -61,7 +61,7 @@ class Account:
         # Rises with each session that does not continue the one before it.
         self.epoch = 0
         # Whether what was live in an earlier session has been demoted.
-        self._ready = False
+        self.ready = False
         # Whether the first attempt since the start, or since somebody had it connect, is yet to end.
         self._beginning = False
         self._turn = asyncio.Event()
@@ -94,11 +94,11 @@ class Account:
     @property
     def online(self) -> bool:
         """Whether services can be asked, and what is called live is."""
-        return self._ready and self.session.online and not self.waits
+        return self.ready and self.session.online and not self.waits
 
     def set_ready(self) -> None:
         """What was live in an earlier session has been demoted."""
-        self._ready = True
+        self.ready = True
         self._turned()
         self._tell_online()
 
@@ -121,7 +121,7 @@ class Account:
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._beginning or (self.session.online and not self._ready and not self.waits):
+                while self._beginning or (self.session.online and not self.ready and not self.waits):
                     await self._turn.wait()
         return self.require_session()
 
@@ -252,7 +252,7 @@ class Account:
         """See ``port.Listener``."""
         if not resumed:
             self.epoch += 1
-            self._ready = False
+            self.ready = False
         self._beginning = False
         self._follower.session_started(self, resumed)
         self._turned()

@@ -20,21 +20,28 @@ TOGETHER = 10
 
 
 class Arrival(NamedTuple):
-    """An event, and whose it is."""
+    """An event, whose it is, and when it came.
+
+    session: the account's ``epoch``. early: what was live in the session before may not have been demoted yet.
+    """
 
     account: Account
     event: Event
+    session: int
+    early: bool
 
     def joined(self, other: Arrival) -> Arrival | None:
         """Both as one, where both do nothing but publish to the same node, and not the same item: each counts then."""
         mine, its = _publication(self.event), _publication(other.event)
         if mine is None or its is None or other.account is not self.account:
             return None
+        if (other.session, other.early) != (self.session, self.early):
+            return None
         if (mine.service, mine.node) != (its.service, its.node):
             return None
         if not {item.id for item in mine.items}.isdisjoint(item.id for item in its.items):
             return None
-        return Arrival(self.account, msgspec.structs.replace(mine, items=mine.items + its.items))
+        return self._replace(event=msgspec.structs.replace(mine, items=mine.items + its.items))
 
 
 class Arrivals:
@@ -45,7 +52,7 @@ class Arrivals:
 
     def put(self, account: Account, event: Event) -> None:
         """An event that was let in."""
-        self._queue.put_nowait(Arrival(account, event))
+        self._queue.put_nowait(Arrival(account, event, account.epoch, not account.ready))
 
     async def reached(self) -> None:
         """Wait until all that has come so far was given, and more is asked for."""

@@ -46,7 +46,7 @@ from ..parsing.recognition import Recognition
 from ..revalidation.distrust import Distrust
 from ..sync.overwrites import Question
 from ..sync.sync import Sync
-from .arrivals import Arrivals
+from .arrivals import Arrival, Arrivals
 from .max_items import MaxItems, exceeds
 from .watches import Watch, Watches
 
@@ -133,14 +133,15 @@ class Events:
 
     async def _run(self) -> None:
         pace = Pace()
-        async for account, event in self._arrivals:
-            await self._guarded(account, event)
+        async for arrival in self._arrivals:
+            await self._guarded(arrival)
             # Nothing above has to wait for anything while there are events.
             await pace.kept()
 
-    async def _guarded(self, account: Account, event: Event) -> None:
+    async def _guarded(self, arrival: Arrival) -> None:
+        account, event = arrival.account, arrival.event
         try:
-            await self._apply(account, event)
+            await self._apply(arrival)
         except errors.NoSuchNode:
             log.debug("'%s' at %s was removed from the cache before its event was applied", event.node, event.service)
         except Exception:
@@ -152,7 +153,8 @@ class Events:
         while self._written is not None and not self._written.done():
             await asyncio.wait([self._written])
 
-    async def _apply(self, account: Account, event: Event) -> None:
+    async def _apply(self, arrival: Arrival) -> None:
+        account, event = arrival.account, arrival.event
         address = Address(account.jid, event.service, event.node)
         if isinstance(event, BounceEvent):
             await self._distrust.bounced(account.jid, event)
@@ -181,21 +183,21 @@ class Events:
                 # A denied read outranks every event: only a successful read shows the node again, and may be tried.
                 log.debug("%s is denied; its event is not applied", address)
             case _ if node.state in KEPT:
-                await self._follow(account, node, event)
+                await self._follow(arrival, node)
             case _ if node.state == "discovered" and not node.analyser:
                 # A node that was empty, or that nobody claimed, is matched again at its first item.
                 self._sync.in_background(address)
             case _:
                 log.debug("%s is not kept; its event is not applied", address)
 
-    async def _follow(self, account: Account, node: NodeRow, event: Event) -> None:
+    async def _follow(self, arrival: Arrival, node: NodeRow) -> None:
         address = node.address
-        match event:
+        match arrival.event:
             case ItemsEvent(delayed=True) | PurgeEvent(delayed=True) | DeleteEvent():
                 # A replayed notification may be older than what is stored; the node may have been made again since.
                 await self._distrust.of(address, "delayed-event")
-            case ItemsEvent():
-                await self._items(account, node, event)
+            case ItemsEvent() as event:
+                await self._items(arrival, node, event)
             case PurgeEvent():
                 self._sync.disturbed(address)
                 await self._changes.items_after(address, self._store.write(item_store.erase, node.id))
@@ -211,7 +213,7 @@ class Events:
                 await self._nodes.update(node, subscribed=False)
                 await self._distrust.of(address, "subscription")
 
-    async def _items(self, account: Account, node: NodeRow, event: ItemsEvent) -> None:
+    async def _items(self, arrival: Arrival, node: NodeRow, event: ItemsEvent) -> None:
         """Publishes and retractions of a node that is kept, as one commit."""
         address = node.address
         node = await self._recognition.recognise(node, next((each.namespace for each in reversed(event.items)), ""))
@@ -229,16 +231,15 @@ class Events:
         stored = await self._parsing.all(node, items)
         retracted = [id_ for id_ in event.retracted if id_]
         touched = [item.id for item in items] + retracted
-        # Of a session that has just begun it is not written down yet.
-        missed = node.state != "live" or not account.online
-        self._sync.touched(address, touched, session=account.epoch, missed=missed)
+        missed = node.state != "live" or arrival.early
+        self._sync.touched(address, touched, session=arrival.session, missed=missed)
         keep = self._parsing.keep(node.analyser)
         alone = stored[0].id if len(stored) == 1 and not retracted and node.state == "live" else ""
         question = self._sync.overwrites.question(address, alone) if alone else None
         in_place = self._sync.facts.verdict(address) is False
         write = functools.partial(_write, asked=question is not None, behind=by.missing, in_place=in_place)
         self._written = self._store.write(write, node.id, stored, retracted, keep)
-        self._written.add_done_callback(functools.partial(self._committed, account, address, question, by))
+        self._written.add_done_callback(functools.partial(self._committed, arrival.account, address, question, by))
 
     def _committed(
         self, account: Account, address: Address, question: Question | None, by: By, written: asyncio.Future[_Applied]
