@@ -306,6 +306,19 @@ class TestSubscriptions:
             False,
         )
 
+    @pytest.mark.parametrize("condition", ["not-subscribed", "invalid-subid"])
+    @pytest.mark.parametrize("stanza", ["unexpected-request", "item-not-found"])
+    async def test_that_there_is_no_subscription_of_another_id_says_nothing_of_the_one_that_is_known(
+        self, cached: Make, stanza: str, condition: str
+    ) -> None:
+        cache, service = await followed(cached, World(), EJABBERD)
+        service.fail_next(stanza, "", condition, request="unsubscribe")
+        with pytest.raises(errors.StanzaError):
+            await cache.house.subscribing.unsubscribe(BLOG, "another")
+        await cache.idle()
+        node = await cache.node(PUBSUB, MICROBLOG)
+        assert (node["state"], node["subscribed"], cache.signals()) == ("live", True, [])
+
     async def test_who_knew_that_missed_nothing(self, cached: Make) -> None:
         cache, _ = await followed(cached)
         await cache.house.subscribing.unsubscribe(BLOG)

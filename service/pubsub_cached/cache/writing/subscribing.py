@@ -128,9 +128,11 @@ class Subscribing:
                 self._find_out(address, given_up=True)
                 raise
             except errors.StanzaError as refusal:
-                if says_none(refusal):
+                gone = refusals.meaning(refusal) == "gone"
+                # Of another subscription it says nothing of the one that the cache knows.
+                if gone or (says_none(refusal) and (node is None or node.subid in ("", known))):
                     await self._unsubscribed(account, address)
-                    if refusals.meaning(refusal) == "gone" or (node is not None and node.subscribed):
+                    if gone or (node is not None and node.subscribed):
                         # It had ended without a word.
                         await self._distrust.of(address, "subscription")
                 raise
