@@ -10,11 +10,13 @@ import pytest
 from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.xmpp.fake import PROSODY, Profile, Service, World
+from pubsub_cached.xmpp.port import Subscription
 from tests.support.cached import ALICE, Cached, Make
 
 from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, followed, post
 
 ROOT = Address(ALICE, PUBSUB, "")
+PHONE = f"{ALICE}/phone"
 
 
 class TestListing:
@@ -94,6 +96,13 @@ class TestListing:
     async def test_one_that_is_listed_is_in_no_doubt(self, cached: Make) -> None:
         cache, _ = await followed(cached)
         await cache.house.discovery.subscriptions(Address(ALICE, PUBSUB, ""))
+        assert cache.signals() == []
+
+    async def test_nor_is_one_beside_that_of_a_resource(self, cached: Make) -> None:
+        cache, service = await followed(cached)
+        service.node(MICROBLOG).subscriptions[PHONE] = Subscription(MICROBLOG, PHONE, "pending")
+        found, _ = await cache.house.discovery.subscriptions(Address(ALICE, PUBSUB, ""))
+        assert [(each["jid"], each["state"]) for each in found] == [(ALICE, "subscribed"), (PHONE, "pending")]
         assert cache.signals() == []
 
     @PROFILES

@@ -6,6 +6,7 @@ import asyncio
 import gc
 
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
+from pubsub_cached.xmpp.port import Subscription
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
 from .blog import MICROBLOG, PROFILES, PUBSUB
@@ -73,6 +74,18 @@ async def test_a_validation_looks_at_the_subscription_again(cached: Make, profil
     job = await cache.house.sync.start(cache.house.accounts.resolve(ALICE, PUBSUB, MICROBLOG), True, "", "")
     await cache.idle()
     await job.wait()
+    await is_followed(cache, service)
+
+
+@PROFILES
+async def test_the_subscription_of_a_resource_is_none_of_the_account(cached: Make, profile: Profile) -> None:
+    """XEP-0060 6.1: events of it go to that resource alone."""
+    cache, service = await kept(cached, World(), profile)
+    phone = f"{ALICE}/phone"
+    service.node(MICROBLOG).subscriptions[phone] = Subscription(MICROBLOG, phone, "subscribed", "phone")
+    await cache.stop()
+    service.drop_subscription(MICROBLOG, ALICE)
+    await cache.start()
     await is_followed(cache, service)
 
 

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -267,7 +267,7 @@ class Subscriptions:
             # A service that lists all subscriptions and not those to one node.
             again = await self._list(session, key)
             return again.nodes.get(address.node, none) if again.nodes is not None else None
-        return next((found for found in alone if found.jid.split("/")[0] == address.account), none)
+        return by_node(alone).get(address.node, none)
 
     def _may_lack(self, listing: _Listing, address: Address) -> bool:
         """Whether somebody may have subscribed to the node since the service was asked."""
@@ -304,7 +304,7 @@ class Subscriptions:
         number, at, nodes = self._number, self._clock(), None
         try:
             listed = await session.subscriptions(key[1], timeout=LISTING_TIMEOUT)
-            nodes = {found.node: found for found in listed}
+            nodes = by_node(listed)
         except (errors.StanzaError, errors.Timeout) as refusal:
             log.info("%s does not list subscriptions: %s", key[1], refusal.message)
         listing = _Listing(number, at, nodes)
@@ -338,6 +338,15 @@ class Subscriptions:
         if supposed is None or self._known.get(address, (0, None))[1] is supposed:
             self._known.pop(address, None)
         self._listed.pop((address.account, address.service), None)
+
+
+def by_node(listed: Iterable[Subscription]) -> dict[str, Subscription]:
+    """The account's own of those that a service lists: what a resource subscribed to brings others nothing.
+
+    Of several to one node (XEP-0060 6.1.6) one that brings events.
+    """
+    own = (found for found in listed if "/" not in found.jid)
+    return {found.node: found for found in sorted(own, key=lambda found: found.state == "subscribed")}
 
 
 def says_none(error: errors.PubSubCachedError) -> bool:

@@ -22,6 +22,7 @@ from ..options import LIMIT
 from ..reads.pass_through import PassThrough
 from ..revalidation.distrust import Distrust
 from ..revalidation.silence import Silence
+from ..sync.subscriptions import by_node
 from .hearing import Hearing
 from .writing import TIMEOUT
 
@@ -64,7 +65,7 @@ class Discovery:
         session = await self._session(address)
         followed = await self._silence.followed(address.account, address.service)
         listed = await session.subscriptions(address.service, timeout=TIMEOUT)
-        await self._silence.compare(followed, {found.node: found for found in listed})
+        await self._silence.compare(followed, by_node(listed))
         records: dict[tuple[str, ...], SubscriptionRecord] = {}
         for found in listed:
             record: SubscriptionRecord = {"node": found.node, "jid": found.jid, "state": found.state}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...errors import StanzaError
+from ...jid import bare
 from ..port import ArchivePage, DiscoInfo, DiscoItem, DiscoPage, Fields, ItemsPage, Rsm, Subscription
 from .door import Unanswered
 from .profile import PUBSUB
@@ -100,12 +101,13 @@ def unsubscribe(service: Service, jid: str, name: str, subid: str) -> None:
 
 
 def subscriptions(service: Service, jid: str, name: str) -> tuple[Subscription, ...]:
-    """The account's subscriptions at the service or to one node (XEP-0060 5.6)."""
+    """Subscriptions of the account and of its resources, at the service or to one node (XEP-0060 5.6)."""
     if not name and not service.lists_subscriptions:
         raise Unanswered
     nodes = [service.admit(name, jid)] if name else list(service.nodes.values())
-    made = {node.name: node.subscriptions[jid] for node in nodes if jid in node.subscriptions}
+    made = {(node.name, who): found for node in nodes for who, found in node.subscriptions.items() if bare(who) == jid}
+    names = {node.name for node in nodes}
     ghosts = {
-        node.name: Subscription(node.name, jid, "subscribed") for node in nodes if (node.name, jid) in service.ghosts
+        ghost: Subscription(*ghost, "subscribed") for ghost in service.ghosts if ghost[0] in names and ghost[1] == jid
     }
     return tuple((ghosts | made).values())
