@@ -326,6 +326,7 @@ class TestMany:
         service.release()
         await cache.idle()
 
+    @pytest.mark.sqlite
     async def test_a_stream_that_breaks_leaves_what_waits_as_it_is(self, cached: Make) -> None:
         cache, world, service = await self.waiting(cached)
         heard: list[str] = []
