@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 
+import pytest
+
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from pubsub_cached.xmpp.port import Subscription
 from tests.support.cached import ALICE, ENTRY, Cached, Make
@@ -74,6 +76,26 @@ async def test_a_validation_looks_at_the_subscription_again(cached: Make, profil
     job = await cache.house.sync.start(cache.house.accounts.resolve(ALICE, PUBSUB, MICROBLOG), True, "", "")
     await cache.idle()
     await job.wait()
+    await is_followed(cache, service)
+
+
+@PROFILES
+@pytest.mark.parametrize("shown", ["list", "audit"])
+async def test_what_a_client_subscribed_to_may_end_without_a_word_as_well(
+    cached: Make, profile: Profile, shown: str
+) -> None:
+    cache, service = await kept(cached, World(), profile)
+    address = cache.house.accounts.resolve(ALICE, PUBSUB, MICROBLOG)
+    await cache.house.subscribing.subscribe(address, {})
+    await cache.idle()
+    if shown == "audit":
+        await cache.house.sync.run(address, full=True)
+    service.drop_subscription(MICROBLOG, ALICE)
+    if shown == "list":
+        await cache.house.discovery.subscriptions(address._replace(node=""))
+    else:
+        await cache.house.sync.run(address, full=True)
+    await cache.idle()
     await is_followed(cache, service)
 
 

@@ -208,6 +208,8 @@ class Events:
                 self._sync.subscriptions.remember(address, Subscription(address.node, address.account, "subscribed"))
                 if not node.subscribed:
                     await self._distrust.of(address, "subscription")
+                else:
+                    self._sync.subscriptions.relied_on(address)
             case SubscriptionEvent():
                 self._sync.subscriptions.forget(address.account)
                 await self._nodes.update(node, subscribed=False)

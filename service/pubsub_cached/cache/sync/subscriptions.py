@@ -66,6 +66,8 @@ class Subscriptions:
         self._number = 0
         # Made or given up since the listing of that number, which may have been on its way before that.
         self._known: Recent[Address, tuple[int, Subscription]] = Recent(CHANGED_AT_MOST)
+        # Of these, those by which a node was validated: the next time the service is asked, which may have ended it.
+        self._relied: set[Address] = set()
         # Made by the daemon, which is not written down yet: else they would look like older ones.
         self._unwritten: set[Address] = set()
         # The listing in which each node was looked up: the next look has to be at a later one.
@@ -95,11 +97,13 @@ class Subscriptions:
                 del found[key]
         for address in [address for address in self._known if address.account == account]:
             del self._known[address]
+        self._relied = {address for address in self._relied if address.account != account}
         self._seen = {address: number for address, number in self._seen.items() if address.account != account}
 
     def forget_node(self, address: Address) -> None:
         """The node's row is no more."""
         self._seen.pop(address, None)
+        self._relied.discard(address)
 
     def forget_account(self, account: str) -> None:
         """The account is no more."""
@@ -110,9 +114,14 @@ class Subscriptions:
     def remember(self, address: Address, found: Subscription) -> None:
         """A client or the service changed the subscription to this one."""
         self._known[address] = self._number, found
+        self._relied.discard(address)
         self._note(address, found)
         if found.state == "none":
             self._unwritten.discard(address)
+
+    def relied_on(self, address: Address) -> None:
+        """A node is live by what was remembered: the next time that it is validated its service is asked."""
+        self._relied.add(address)
 
     def has_ended(self, address: Address) -> bool:
         """Whether the last that a client or the service changed is that there is no subscription."""
@@ -245,6 +254,12 @@ class Subscriptions:
             later = listing is not None and listing.number > number
             if later or (known.state == "subscribed" and not node.subscribed):
                 del self._known[address]
+            elif anew and known.state == "subscribed":
+                if address in self._relied:
+                    self.unsure(address)
+                    # What is asked already may be from before it was made.
+                    self._asking.pop((address.account, address.service), None)
+                self.relied_on(address)
         found = None if address in self._known else await self._look_up(session, address, anew)
         return self._known[address][1] if address in self._known else found
 

@@ -113,6 +113,8 @@ class Subscribing:
         elif found.state != "subscribed" or not found.subid or found.subid != before.subid:
             # Where it has no id, or another, the one before may have ended without a word.
             await self._distrust.of(address, "subscription")
+        else:
+            self._sync.subscriptions.relied_on(address)
 
     async def unsubscribe(self, address: Address, subid: str = "") -> None:
         """Unsubscribe the account's bare JID; by ``subid``, or the one that the cache knows."""
