@@ -129,6 +129,12 @@ class TestListing:
                 await cache.house.discovery.nodes(BLOG, "", limit)
             assert cache.signals() == []
 
+    async def test_nor_are_they_where_the_service_names_one_twice(self, cached: Make) -> None:
+        cache, service = await followed(cached)
+        service.node(MICROBLOG).ids = lambda: ["i2", "i1", "i0", "i2"]  # type: ignore[method-assign]
+        await cache.house.discovery.nodes(BLOG)
+        assert cache.signals() == []
+
     async def test_a_service_that_always_lists_others_is_asked_no_more_than_clients_ask(self, cached: Make) -> None:
         cache, service = await followed(cached)
         service.node(MICROBLOG).ids = lambda: ["Post 1", "Post 2", "Post 3"]  # type: ignore[method-assign]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.analysers.definition import Analysis, Definition, Subject
+from pubsub_cached.cache.house import House
 from pubsub_cached.cache.jobs import JobFailed
 from pubsub_cached.cache.options import NodesFilter, PurgeFilter, SearchOptions
 from pubsub_cached.cache.revalidation import unwritten
 from pubsub_cached.records import ItemRecord
+from pubsub_cached.store.accounts import nodes as node_store
 from pubsub_cached.store.search import search as store_search
 from pubsub_cached.store.search.search import Search
 from pubsub_cached.xmpp.fake import Service, World
@@ -21,12 +23,28 @@ from pubsub_cached.xmpp.port import BounceEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make, answered
 from tests.support.viewed import Owner
 
-from .blog import BLOG, MICROBLOG, PUBSUB, followed, later, purge, reaching, writer_busy
+from .blog import BLOG, MICROBLOG, PUBSUB, followed, later, local, owned, post, purge, reaching, writer_busy
 from .test_pages import COPIES, Copied
+from .test_writing import deaf
 
 pytestmark = pytest.mark.sqlite
 
 OTHER = BLOG._replace(node="urn:xmpp:other")
+ROOT = BLOG._replace(node="")
+# What a service does or says for a client.
+ASKED: dict[str, Callable[[House], Awaitable[object]]] = {
+    "publish": lambda house: house.writing.publish(BLOG, "new", post("new"), {}),
+    "retract": lambda house: house.writing.retract(BLOG, ["i1"]),
+    "create": lambda house: house.writing.create(BLOG, {}),
+    "configure": lambda house: house.writing.configure(BLOG, {"pubsub#access_model": "whitelist"}),
+    "purge": lambda house: house.writing.purge(BLOG),
+    "delete": lambda house: house.writing.delete(BLOG),
+    "GetNodeConfig": lambda house: house.writing.configuration(BLOG),
+    "Discover": lambda house: house.discovery.nodes(BLOG),
+    "Discover by type": lambda house: house.discovery.nodes(ROOT, "urn:a"),
+    "ListSubscriptions": lambda house: house.discovery.subscriptions(ROOT),
+    "ListAffiliations": lambda house: house.discovery.affiliations(ROOT),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -520,3 +538,30 @@ async def test_what_is_being_written_down_of_a_node_is_told_once_whatever_is_rea
     with pytest.raises(errors.Denied):
         await read
     assert [told for told in cache.told if told[0] == BLOG] == [(BLOG, "denied")]
+
+
+@pytest.mark.parametrize("asked", ASKED)
+async def test_what_a_service_did_or_said_is_its_asker_s_though_the_database_can_t_be_read(
+    cached: Make, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    world = World()
+    cache, service = await owned(cached, world)
+    deaf(service, world)
+    if asked == "create":
+        service.delete(MICROBLOG, notify=False)
+
+    def fails(*arguments: object) -> None:
+        raise errors.DatabaseError("It has gone.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(node_store, "find", fails)
+        await ASKED[asked](cache.house)
+    await cache.house.unwritten.settled()
+    await cache.idle()
+    if asked == "delete":
+        with pytest.raises(errors.NoSuchNode):
+            await local(cache)
+        return
+    assert await local(cache) == {item.id: item.payload for item in service.items(MICROBLOG)}
+    node = await cache.node(PUBSUB, MICROBLOG)
+    assert (node["state"], node["access-model"]) == ("live", service.node(MICROBLOG).access_model)

@@ -128,6 +128,8 @@ class PassThrough:
     async def listed(self, before: NodeRow | None, ids: Sequence[str], *, whole: bool) -> None:
         """As ``compare``, of the ids that a node's items have. whole: it has no others."""
         if before is not None and is_believed(before):
+            # A service may name one twice.
+            ids = [*dict.fromkeys(ids)]
             items = [StoredItem(id_) for id_ in ids]
             page = ServicePage(tuple(map(Item, ids)), more=not whole, total=len(ids) if whole else None)
             await self._judge(before, items, page, None)

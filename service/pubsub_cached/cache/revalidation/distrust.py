@@ -58,6 +58,17 @@ class Distrust:
                 await self.of(address, "refusal")
             raise
 
+    @asynccontextmanager
+    async def noted(self, address: Address, reason: str) -> AsyncIterator[None]:
+        """What follows for the cache from what a service did or said, which is its asker's though the database fails.
+
+        Then the node is doubted for this reason, once it works.
+        """
+        try:
+            yield
+        except errors.STORAGE:
+            await self.of(address, reason)
+
     async def of_access(self, address: Address, reason: str) -> None:
         """Access may have been tightened: nothing is shown until it could be read, after a restart either."""
         self._proofs.doubt(address)

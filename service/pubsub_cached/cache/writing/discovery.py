@@ -63,9 +63,12 @@ class Discovery:
         purpose = _purpose("ListSubscriptions", address)
         after = _key(purpose, cursor)
         session = await self._session(address)
-        followed = await self._silence.followed(address.account, address.service)
+        followed: list[Address] = []
+        async with self._distrust.noted(address, "subscription"):
+            followed = await self._silence.followed(address.account, address.service)
         listed = await session.subscriptions(address.service, timeout=TIMEOUT)
-        await self._silence.compare(followed, by_node(listed))
+        async with self._distrust.noted(address, "subscription"):
+            await self._silence.compare(followed, by_node(listed))
         records: dict[tuple[str, ...], SubscriptionRecord] = {}
         for found in listed:
             record: SubscriptionRecord = {"node": found.node, "jid": found.jid, "state": found.state}
@@ -83,7 +86,9 @@ class Discovery:
         session = await self._session(address)
         found = await session.affiliations(address.service, timeout=TIMEOUT)
         for each in found:
-            await self._hearing.affiliated(address._replace(node=each.node), each.affiliation)
+            node = address._replace(node=each.node)
+            async with self._distrust.noted(node, "affiliation"):
+                await self._hearing.affiliated(node, each.affiliation)
         records: dict[tuple[str, ...], AffiliationRecord] = {
             (each.node,): {"node": each.node, "affiliation": each.affiliation} for each in found
         }
@@ -116,7 +121,10 @@ class Discovery:
         return [_record(item) for item in found], cursors.encode(purpose, place) if place is not None else ""
 
     async def _batch(self, session: Session, address: Address, place: Place) -> _Batch:
-        before = await self._nodes.find(address)
+        before = None
+        if address.node:
+            async with self._distrust.noted(address, "disagreement"):
+                before = await self._nodes.find(address)
         async with self._distrust.heard(address, *(("gone", "denied") if address.node else ())):
             batch = await _batch(session, address, place)
         for item in batch.entries:
@@ -125,7 +133,8 @@ class Discovery:
         if address.node and place[0] == "page":
             ids = [item.name for item in batch.entries if item.name and not item.node]
             whole = not batch.paged and len(ids) == len(batch.entries)
-            await self._pass_through.listed(before, ids, whole=whole)
+            async with self._distrust.noted(address, "disagreement"):
+                await self._pass_through.listed(before, ids, whole=whole)
         return batch
 
     async def _of_type(self, account: Account, entries: Sequence[DiscoItem], type: str) -> list[DiscoItem]:
@@ -143,7 +152,9 @@ class Discovery:
             info = await account.session.disco_info(item.jid, item.node, timeout=ASK_TIMEOUT)
         except (errors.StanzaError, errors.Timeout):
             return ""
-        await self._hearing.described(account, Address(account.jid, item.jid, item.node), info)
+        address = Address(account.jid, item.jid, item.node)
+        async with self._distrust.noted(address, "configuration"):
+            await self._hearing.described(account, address, info)
         return first(info, "pubsub#type")
 
     async def _session(self, address: Address) -> Session:

@@ -75,8 +75,10 @@ class Writing:
                 id_ = await session.publish(
                     address.service, address.node, item_id, payload, options=options, timeout=TIMEOUT
                 )
-            if await self._followed(address):
-                await self._published(account, session, address, Item(id_, payload, xml.namespace_of(payload)), watch)
+            async with self._distrust.noted(address, "write"):
+                if await self._followed(address):
+                    item = Item(id_, payload, xml.namespace_of(payload))
+                    await self._published(account, session, address, item, watch)
         return id_
 
     async def retract(self, address: Address, ids: Sequence[str], *, notify: bool = True) -> None:
@@ -90,8 +92,9 @@ class Writing:
                         await session.retract(address.service, address.node, id_, notify=notify, timeout=TIMEOUT)
                         done.append(id_)
             finally:
-                if done and await self._followed(address):
-                    await self._retracted(account, address, done, watch)
+                async with self._distrust.noted(address, "write"):
+                    if done and await self._followed(address):
+                        await self._retracted(account, address, done, watch)
 
     async def create(self, address: Address, config: Fields) -> str:
         """Create a node, "" for one that the service names; its name."""
@@ -101,14 +104,16 @@ class Writing:
         except errors.StanzaError as refusal:
             if refusal.condition == "conflict":
                 # There is one of that name, of which the service may have said before that there is none.
-                await self._followed(address)
+                async with self._distrust.noted(address, "write"):
+                    await self._followed(address)
             raise
         created = address._replace(node=name)
-        if await self._followed(created):
-            # The one of that name before it is gone, though nobody said so.
-            self._events.put(account, DeleteEvent(service=created.service, node=name))
-            await self._events.applied()
-            self._sync.in_background(created)
+        async with self._distrust.noted(created, "write"):
+            if await self._followed(created):
+                # The one of that name before it is gone, though nobody said so.
+                self._events.put(account, DeleteEvent(service=created.service, node=name))
+                await self._events.applied()
+                self._sync.in_background(created)
         return name
 
     async def configuration(self, address: Address) -> tuple[FormField, ...]:
@@ -117,7 +122,8 @@ class Writing:
         async with self._distrust.heard(address, "gone"):
             fields = await session.node_configuration(address.service, address.node, timeout=TIMEOUT)
         self._hearing.exists(address)
-        await self._hearing.described(account, address, metadata.configured(fields))
+        async with self._distrust.noted(address, "configuration"):
+            await self._hearing.described(account, address, metadata.configured(fields))
         return fields
 
     async def configure(self, address: Address, config: Fields) -> None:
@@ -126,12 +132,13 @@ class Writing:
         with self._events.watch(address) as watch:
             async with self._answered(address):
                 await session.configure_node(address.service, address.node, config, timeout=TIMEOUT)
-            node = await self._nodes.find(address)
-            if node is not None and node.state == "discovered":
-                # Another analyser may want it now.
-                self._sync.in_background(address)
-            if await self._followed(address) and ConfigurationEvent not in watch.kinds:
-                self._events.put(account, ConfigurationEvent(service=address.service, node=address.node))
+            async with self._distrust.noted(address, "configuration"):
+                node = await self._nodes.find(address)
+                if node is not None and node.state == "discovered":
+                    # Another analyser may want it now.
+                    self._sync.in_background(address)
+                if await self._followed(address) and ConfigurationEvent not in watch.kinds:
+                    self._events.put(account, ConfigurationEvent(service=address.service, node=address.node))
         await self._events.applied()
 
     async def delete(self, address: Address) -> None:
@@ -151,8 +158,9 @@ class Writing:
         with self._events.watch(address) as watch:
             async with self._answered(address):
                 await session.purge_node(address.service, address.node, timeout=TIMEOUT)
-            if await self._followed(address) and PurgeEvent not in watch.kinds:
-                self._events.put(account, PurgeEvent(service=address.service, node=address.node))
+            async with self._distrust.noted(address, "write"):
+                if await self._followed(address) and PurgeEvent not in watch.kinds:
+                    self._events.put(account, PurgeEvent(service=address.service, node=address.node))
         await self._events.applied()
 
     @asynccontextmanager
