@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -19,15 +19,13 @@ from ... import errors
 from ...address import Address
 from ...recent import Recent
 from ...store.rows import NodeRow
-from ...tasks import TasksByKey
 from ...xmpp.port import Session, Subscription
 from ..accounts.account import Account
+from .listings import Listing, Listings, by_node
 from .pushes import expected
 
 log = logging.getLogger(__name__)
 
-# Some services never answer for all nodes, and those that do answer at once: soon the node alone is asked about.
-LISTING_TIMEOUT = 3.0
 ALONE_TIMEOUT = 10.0
 # For so long a service that lists no subscription to a node is believed, of others that somebody makes meanwhile.
 NONE_MS = 60_000
@@ -48,22 +46,12 @@ class Evidence(msgspec.Struct, frozen=True):
     guarantee: str
 
 
-class _Listing(msgspec.Struct, frozen=True):
-    """What a service answered: by node, None where it does not say. number: the later the higher. at: asked, ms."""
-
-    number: int
-    at: int
-    nodes: dict[str, Subscription] | None
-
-
 class Subscriptions:
     """The account's subscriptions as the services list them, asked once for all nodes that have to know."""
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
-        self._listed: dict[tuple[str, str], _Listing] = {}
-        self._asking: TasksByKey[tuple[str, str]] = TasksByKey()
-        self._number = 0
+        self._listings = Listings(clock)
         # Made or given up since the listing of that number, which may have been on its way before that.
         self._known: Recent[Address, tuple[int, Subscription]] = Recent(CHANGED_AT_MOST)
         # Of these, those by which a node was validated: the next time the service is asked, which may have ended it.
@@ -92,9 +80,7 @@ class Subscriptions:
 
     def forget(self, account: str) -> None:
         """A new session: what was listed may have changed."""
-        for found in (self._listed, self._asking):
-            for key in [key for key in found if key[0] == account]:
-                del found[key]
+        self._listings.forget(account)
         for address in [address for address in self._known if address.account == account]:
             del self._known[address]
         self._relied = {address for address in self._relied if address.account != account}
@@ -113,7 +99,7 @@ class Subscriptions:
 
     def remember(self, address: Address, found: Subscription) -> None:
         """A client or the service changed the subscription to this one."""
-        self._known[address] = self._number, found
+        self._known[address] = self._listings.number, found
         self._relied.discard(address)
         self._note(address, found)
         if found.state == "none":
@@ -129,7 +115,7 @@ class Subscriptions:
         return known is not None and known.state == "none"
 
     def _note(self, address: Address, found: Subscription) -> None:
-        listing = self._listed.get((address.account, address.service))
+        listing = self._listings.of(address)
         if listing is not None and listing.nodes is not None:
             if found.state == "none":
                 listing.nodes.pop(address.node, None)
@@ -250,7 +236,7 @@ class Subscriptions:
         address = node.address
         number, known = self._known.get(address, (0, None))
         if known is not None:
-            listing = self._listed.get((address.account, address.service))
+            listing = self._listings.of(address)
             later = listing is not None and listing.number > number
             if later or (known.state == "subscribed" and not node.subscribed):
                 del self._known[address]
@@ -258,17 +244,17 @@ class Subscriptions:
                 if address in self._relied:
                     self.unsure(address)
                     # What is asked already may be from before it was made.
-                    self._asking.pop((address.account, address.service), None)
+                    self._listings.ask_anew(address.account, address.service)
                 self.relied_on(address)
         found = None if address in self._known else await self._look_up(session, address, anew)
         return self._known[address][1] if address in self._known else found
 
     async def _look_up(self, session: Session, address: Address, anew: bool) -> Subscription | None:
         """The subscription as the service lists it, one of state ``none`` included; None where it does not say."""
-        key, none = (address.account, address.service), Subscription(address.node, address.account, "none")
-        listing = self._listed.get(key)
+        none = Subscription(address.node, address.account, "none")
+        listing = self._listings.of(address)
         if listing is None or self._may_lack(listing, address):
-            listing = await self._list(session, key)
+            listing = await self._listings.ask(session, address.account, address.service)
         claimed = listing.nodes.get(address.node) if listing.nodes is not None else None
         old = anew and self._seen.get(address) == listing.number and claimed is not None and bool(claimed.subid)
         self._seen[address] = listing.number
@@ -280,11 +266,11 @@ class Subscriptions:
             if listing.nodes is None:
                 return None
             # A service that lists all subscriptions and not those to one node.
-            again = await self._list(session, key)
+            again = await self._listings.ask(session, address.account, address.service)
             return again.nodes.get(address.node, none) if again.nodes is not None else None
         return by_node(alone).get(address.node, none)
 
-    def _may_lack(self, listing: _Listing, address: Address) -> bool:
+    def _may_lack(self, listing: Listing, address: Address) -> bool:
         """Whether somebody may have subscribed to the node since the service was asked."""
         lacks = listing.nodes is not None and address.node not in listing.nodes
         return lacks and not 0 <= self._clock() - listing.at < NONE_MS
@@ -296,37 +282,11 @@ class Subscriptions:
 
     async def look(self, session: Session, account: str, service: str) -> dict[str, Subscription] | None:
         """The account's subscriptions as the service lists them from now on, by node; None where it does not."""
-        # What others wait for may be older than what the caller knows.
-        self._asking.pop((account, service), None)
+        self._listings.ask_anew(account, service)
         try:
-            return (await self._list(session, (account, service))).nodes
+            return (await self._listings.ask(session, account, service)).nodes
         except errors.Offline:
             return None
-
-    async def _list(self, session: Session, key: tuple[str, str]) -> _Listing:
-        """Ask the service, once for all who ask meanwhile."""
-        asking = self._asking.get(key)
-        if asking is None:
-            asking = self._asking.begin(key, self._ask(session, key), f"subscriptions at {key[1]}")
-            # Nobody may be left to whom it matters that the session went.
-            asking.add_done_callback(lambda done: done.cancelled() or done.exception())
-        # The others wait for the same answer, whoever gives up.
-        listing: _Listing = await asyncio.shield(asking)
-        return listing
-
-    async def _ask(self, session: Session, key: tuple[str, str]) -> _Listing:
-        self._number += 1
-        number, at, nodes = self._number, self._clock(), None
-        try:
-            listed = await session.subscriptions(key[1], timeout=LISTING_TIMEOUT)
-            nodes = by_node(listed)
-        except (errors.StanzaError, errors.Timeout) as refusal:
-            log.info("%s does not list subscriptions: %s", key[1], refusal.message)
-        listing = _Listing(number, at, nodes)
-        if self._asking.get(key) is asyncio.current_task():
-            # Else a new session has begun meanwhile, or it was asked anew.
-            self._listed[key] = listing
-        return listing
 
     async def give_up(self, session: Session, address: Address, subid: str, claims: int) -> bool:
         """End a subscription that the daemon itself made, unless that was done already.
@@ -352,16 +312,7 @@ class Subscriptions:
         """What was taken for granted, or whatever was, was not said by the service, which is asked anew."""
         if supposed is None or self._known.get(address, (0, None))[1] is supposed:
             self._known.pop(address, None)
-        self._listed.pop((address.account, address.service), None)
-
-
-def by_node(listed: Iterable[Subscription]) -> dict[str, Subscription]:
-    """The account's own of those that a service lists: what a resource subscribed to brings others nothing.
-
-    Of several to one node (XEP-0060 6.1.6) one that brings events.
-    """
-    own = (found for found in listed if "/" not in found.jid)
-    return {found.node: found for found in sorted(own, key=lambda found: found.state == "subscribed")}
+        self._listings.drop(address)
 
 
 def says_none(error: errors.PubSubCachedError) -> bool:

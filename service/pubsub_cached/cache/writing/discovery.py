@@ -22,7 +22,7 @@ from ..options import LIMIT
 from ..reads.pass_through import PassThrough
 from ..revalidation.distrust import Distrust
 from ..revalidation.silence import Silence
-from ..sync.subscriptions import by_node
+from ..sync.listings import by_node
 from .hearing import Hearing
 from .writing import TIMEOUT
 
