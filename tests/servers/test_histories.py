@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from pubsub_cached.cache.sync import subscriptions
+from pubsub_cached.cache.sync import listings
 from pubsub_cached.xmpp import connection
 from pubsub_cached.xmpp import session as session_module
 from tests.support.ejabberd import Ejabberd
@@ -42,7 +42,7 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "LONGEST_PAUSE", 0.2)
     monkeypatch.setattr(connection, "SILENCE", 0.4)
     monkeypatch.setattr(session_module, "PING_TIMEOUT", 1.0)
-    monkeypatch.setattr(subscriptions, "LISTING_TIMEOUT", 0.5)
+    monkeypatch.setattr(listings, "LISTING_TIMEOUT", 0.5)
 
 
 @pytest.mark.parametrize("seed", seeds())
