@@ -242,6 +242,17 @@ def test_there_what_made_room_of_an_older_one_and_is_gone_is_removed(db: Databas
     assert listed(db, node) == list("bcd")
 
 
+@pytest.mark.parametrize("moves", [False, None])
+def test_there_what_precedes_what_came_meanwhile_made_room_for_nothing(db: Database, moves: bool | None) -> None:
+    """It was missed before that came: the older ones were looked up only where it precedes what was there before."""
+    node = db.node(completeness="window")
+    replace(db, node, "def", full=False)
+    db.write(publish, node.id, [item("c")])
+    delta = replace(db, node, "fac", kept="c", full=False, moves=moves, keep=3)
+    assert (delta.changed, delta.removed) == (["a"], [])
+    assert listed(db, node) == list("fac")
+
+
 def test_there_what_made_room_of_an_older_one_stays_as_long_as_it_is_there(db: Database) -> None:
     node = db.node(completeness="window")
     replace(db, node, "acd", full=False)

@@ -35,8 +35,8 @@ def replace(
     the oldest of them that was stored were removed, and those that are in one are dropped as by an eviction. If none
     was stored, there is a gap behind them, and the rows beyond it are dropped as well. there: rows that the service has
     among its older ones, wherever they are stored: those of them that are in ``items`` stay, the others are dropped.
-    Where one of ``items`` made room for what is stored, unless the service moves items, all that is stored and is
-    neither in ``items`` nor ``there`` was removed.
+    Where one of ``items`` made room for what is stored and not ``kept``, unless the service moves items, all that is
+    stored and is neither in ``items`` nor ``there`` was removed.
 
     moves: whether the service has what is published again as its newest. Where it has, the order becomes the one given,
     with kept rows that are newer after it. Where it has not, the one given is that of creation, and rows that are
@@ -91,9 +91,10 @@ def _swept(
     """Of the rows that did not come: those that the service removed, and those beyond a gap."""
     if full:
         return others, []
-    placed = (id_ for id_ in given if id_ not in there)
-    if not moves and made_room(placed, stored.keys() | kept):
-        # All that is stored was looked up, for it stands where an older one does.
+    placed = (id_ for id_ in given if id_ not in there and id_ not in kept)
+    if not moves and made_room(placed, stored):
+        # All that is stored was looked up, for it stands where an older one does; what was missed may precede what
+        # came meanwhile.
         return [row for row in others if row.item_id not in there], [row for row in others if row.item_id in there]
     oldest = next((stored[id_] for id_ in given if id_ in stored and id_ not in there), None)
     if oldest is None:
