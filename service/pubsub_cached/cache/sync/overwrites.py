@@ -69,13 +69,13 @@ class Overwrites:
         self._since.clear()
         self._last.clear()
 
-    def since_a_gap(self, address: Address, session: int = 0) -> frozenset[str]:
+    def since_a_gap(self, address: Address, session: int | None = None) -> frozenset[str]:
         """Items that events changed after some may have been missed: what is stored of them shows nothing of a gap.
 
-        session: the number of the one in which they came, and so after whatever was missed before it.
+        session: those alone that came in the one of this number, and so after whatever was missed before it.
         """
         since = self._since.get(address, {})
-        return frozenset(id_ for id_, number in since.items() if session in (0, number))
+        return frozenset(id_ for id_, number in since.items() if session in (None, number))
 
     def compared(self, address: Address, last: str = "") -> None:
         """What was missed of the node is known, or the node is not kept any more.

@@ -43,6 +43,12 @@ UNREAD = 30 * 24 * 3_600_000
 SHRUNK_AT_ONCE = 20
 
 
+async def drop_discarded(store: Store) -> None:
+    """Drop what is for nobody any more, in parts: whoever else writes has a turn in between."""
+    while await store.write(item_store.drop_discarded):
+        pass
+
+
 class Removal:
     """Drops items, and forgets nodes."""
 
@@ -194,9 +200,7 @@ class Removal:
 
     async def _drop_parts(self) -> None:
         try:
-            # Whoever else writes has a turn in between.
-            while await self._store.write(item_store.drop_discarded):
-                pass
+            await drop_discarded(self._store)
         except errors.PubSubCachedError as error:
             log.warning("What was discarded can't be dropped yet: %s", error)
 

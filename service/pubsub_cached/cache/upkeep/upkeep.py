@@ -16,7 +16,6 @@ from ... import errors
 from ...store.accounts import nodes as node_store
 from ...store.accounts import schedule
 from ...store.accounts.schedule import Entry
-from ...store.items import items as item_store
 from ...store.rows import NodeRow
 from ...store.store import Store, Transaction
 from ...store.upkeep import check as checks
@@ -28,6 +27,7 @@ from ..jobs import Job, Jobs
 from ..nodes.nodes import Nodes
 from ..nodes.transitions import UNSUBSCRIBED, untold
 from ..sync.sync import Sync
+from .removal import drop_discarded
 
 log = logging.getLogger(__name__)
 
@@ -86,9 +86,7 @@ class Upkeep:
         """A job that gives disk space back."""
 
         async def work(job: Job) -> str:
-            # What takes room, and is for nobody any more.
-            while await self._store.write(item_store.drop_discarded):
-                pass
+            await drop_discarded(self._store)
             given = await self._store.maintain(self._store.dialect.compact)
             return f"{max(given, 0)} bytes were given back."
 
