@@ -25,6 +25,10 @@ from .conftest import ACCOUNT, Database
 STATES = ("live", "polled", "stale", "unreachable", "syncing")
 SERVICE = "pubsub.example.org"
 
+# The columns of a node of which nothing is known; the database numbers its row.
+BLANK = nodes.as_columns(NodeRow(0, 0, Address("", "", "")))
+del BLANK["id"]
+
 
 def served(db: Database, name: str = "blog", service: str = SERVICE, account: str = ACCOUNT, **columns: Any) -> NodeRow:
     """A node whose items may be shown."""

@@ -22,6 +22,7 @@ from pubsub_cached.store.statement import Prepared
 from tests.support.postgresql import PostgreSQL
 
 from .conftest import Database
+from .searching import BLANK
 
 ACCOUNTS = ("alice@example.org", "bob@example.org", "removed@example.org")
 STATES = ("live", "polled", "stale", "discovered")
@@ -65,13 +66,11 @@ def test_any_nodes(db: Database, seed: int) -> None:
             "analyser": chance.choice(("a", "b")),
             "validated_at": chance.choice((None, 1, 2, 3)) if seed % 2 else chance.randrange(9),
             "next_sync": chance.choice((None, 1, 2, 3)) if seed % 3 else chance.randrange(9),
-            "floor": 0,
-            "revision": 0,
         }
         for number in range(chance.choice((0, 3, 40)))
     ]
     if rows:
-        db.write(lambda tx: tx.connection.execute(insert(Node), rows))
+        db.write(lambda tx: tx.connection.execute(insert(Node), [BLANK | row for row in rows]))
     names = dict(itertools.islice(zip(ids, ACCOUNTS, strict=True), 2))
     hidden = frozenset(Address(ACCOUNTS[0], "s", f"n{number}") for number in range(seed))
     for shown in (
@@ -124,12 +123,12 @@ def test_a_server_does_not_read_all_nodes(server: PostgreSQL, name: str, states:
     """Neither before it has statistics nor with them."""
     with closing(Database(server.url(name), server)) as db:
         account = db.write(accounts.ensure, ACCOUNTS[0]).id
-        row = {"account_id": account, "service": "s", "completeness": "full", "validated_at": 1, "floor": 0}
+        row = {"account_id": account, "service": "s", "completeness": "full", "validated_at": 1}
         rows = [
-            row | {"node": f"n{number}", "state": states[number % len(states)], "next_sync": number, "revision": 0}
+            row | {"node": f"n{number}", "state": states[number % len(states)], "next_sync": number}
             for number in range(4000)
         ]
-        db.write(lambda tx: tx.connection.execute(insert(Node), rows))
+        db.write(lambda tx: tx.connection.execute(insert(Node), [BLANK | row for row in rows]))
         before = db.read(steps)
         db.write(lambda tx: tx.connection.exec_driver_sql("ANALYZE node"))
         for step in (*before, *db.read(steps)):

@@ -20,7 +20,7 @@ from pubsub_cached.store.store import Store
 from tests.support.stored import publish
 
 from .conftest import ACCOUNT, Database
-from .searching import parsed, served, sought
+from .searching import BLANK, parsed, served, sought
 
 pytestmark = pytest.mark.sqlite
 
@@ -132,9 +132,9 @@ def test_many_nodes_that_have_to_be_looked_at_are_looked_at_elsewhere(
     full.write(lambda tx: tx.connection.execute(update(Node).values(analyser="x")))
     assert briefly(full, wanted)[0] == ["7"]
     account = full.rows("SELECT id FROM account")[0][0]
-    known = {"account_id": account, "service": "s", "state": state, "completeness": "full", "floor": 0, "revision": 0}
+    known = {"account_id": account, "service": "s", "state": state, "completeness": "full"}
     rows = [known | {"node": f"n{number}", "analyser": "x"} for number in range(scope._BRIEF + 1)]
-    full.write(lambda tx: tx.connection.execute(insert(Node), rows))
+    full.write(lambda tx: tx.connection.execute(insert(Node), [BLANK | row for row in rows]))
     assert briefly(full, wanted)[0] == expected
     # Once they were, they are known.
     full.read(search.find, wanted)

@@ -68,7 +68,7 @@ class Account(Base):
     tls: Mapped[str]
     ca_file: Mapped[str]
     resource: Mapped[str]
-    removed: Mapped[bool] = mapped_column(default=False)
+    removed: Mapped[bool]
 
 
 class Node(Base):
@@ -88,36 +88,36 @@ class Node(Base):
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
     service: Mapped[str]
     node: Mapped[str]
-    state: Mapped[str] = mapped_column(default="unknown")
-    reason: Mapped[str] = mapped_column(default="")
-    completeness: Mapped[str] = mapped_column(default="none")
-    guarantee: Mapped[str] = mapped_column(default="")
-    type: Mapped[str] = mapped_column(default="")
-    subtype: Mapped[str] = mapped_column(default="")
-    analyser: Mapped[str] = mapped_column(default="")
-    analyser_version: Mapped[int] = mapped_column(default=0)
-    title: Mapped[str] = mapped_column(default="")
-    description: Mapped[str] = mapped_column(default="")
-    access_model: Mapped[str] = mapped_column(default="")
-    node_type: Mapped[str] = mapped_column(default="")
-    namespace: Mapped[str] = mapped_column(default="")
+    state: Mapped[str]
+    reason: Mapped[str]
+    completeness: Mapped[str]
+    guarantee: Mapped[str]
+    type: Mapped[str]
+    subtype: Mapped[str]
+    analyser: Mapped[str]
+    analyser_version: Mapped[int]
+    title: Mapped[str]
+    description: Mapped[str]
+    access_model: Mapped[str]
+    node_type: Mapped[str]
+    namespace: Mapped[str]
     max_items: Mapped[int | None]
-    subscribed: Mapped[bool] = mapped_column(default=False)
-    own_subscription: Mapped[bool] = mapped_column(default=False)
-    subid: Mapped[str] = mapped_column(default="")
-    pinned: Mapped[bool] = mapped_column(default=False)
-    redirect: Mapped[str] = mapped_column(default="")
+    subscribed: Mapped[bool]
+    own_subscription: Mapped[bool]
+    subid: Mapped[str]
+    pinned: Mapped[bool]
+    redirect: Mapped[str]
     validated_at: Mapped[int | None]
     last_sync: Mapped[int | None]
     next_sync: Mapped[int | None]
     proof_at: Mapped[int | None]
     last_read: Mapped[int | None]
-    failures: Mapped[int] = mapped_column(default=0)
+    failures: Mapped[int]
     gone_at: Mapped[int | None]
-    item_count: Mapped[int] = mapped_column(default=0)
+    item_count: Mapped[int]
     floor: Mapped[int]
     revision: Mapped[int]
-    declined: Mapped[bool] = mapped_column(default=False, server_default=false())
+    declined: Mapped[bool] = mapped_column(server_default=false())
     whole_at: Mapped[int | None]
     described_at: Mapped[int | None]
     item_expire: Mapped[int | None]
@@ -147,7 +147,7 @@ class Service(Base):
     moved: Mapped[int]
     kept: Mapped[int]
     paging: Mapped[str]
-    archived: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    archived: Mapped[int] = mapped_column(server_default=text("0"))
 
 
 class Item(Base):
@@ -170,7 +170,7 @@ class Item(Base):
     modified: Mapped[int]
     created_at: Mapped[int]
     modified_at: Mapped[int]
-    seen: Mapped[bool] = mapped_column(default=False)
+    seen: Mapped[bool] = mapped_column()
     hash: Mapped[str]
     namespace: Mapped[str]
     publisher: Mapped[str]
@@ -180,7 +180,7 @@ class Item(Base):
     errors: Mapped[str]
     payload: Mapped[str]
     data: Mapped[str | None]
-    text: Mapped[str] = mapped_column(default="", server_default="")
+    text: Mapped[str] = mapped_column(server_default="")
 
     __table_args__ = (
         UniqueConstraint("node_id", "item_id"),

@@ -57,21 +57,12 @@ _WITH_REVISION = Prepared(
 _BY_ID = Prepared(_SELECT.where(Node.id == bindparam("node"), Node.state != DISCARDED))
 _ACCOUNT = Prepared(select(Account.id).where(Account.jid == bindparam("jid")))
 _SEEN = Prepared(select(func.count()).select_from(Item).where(Item.node_id == bindparam("node"), Item.seen.is_(True)))
-_COUNTED = Prepared(
-    change(Node)
-    .where(Node.id == bindparam("row"))
-    .values(item_count=Node.item_count + bindparam("more"), revision=bindparam("number"))
-)
-_DEMOTED = Prepared(
-    change(Node)
-    .where(Node.id == bindparam("row"))
-    .values(state="stale", reason=bindparam("why"), revision=bindparam("number"))
-)
-_POSTPONED = Prepared(change(Node).where(Node.id == bindparam("row")).values(next_sync=bindparam("at")))
+_CHANGE = change(Node).where(Node.id == bindparam("row"))
+_COUNTED = Prepared(_CHANGE.values(item_count=Node.item_count + bindparam("more"), revision=bindparam("number")))
+_DEMOTED = Prepared(_CHANGE.values(state="stale", reason=bindparam("why"), revision=bindparam("number")))
+_POSTPONED = Prepared(_CHANGE.values(next_sync=bindparam("at")))
 _LOWERED = Prepared(
-    change(Node)
-    .where(Node.id == bindparam("row"))
-    .values(
+    _CHANGE.values(
         item_count=Node.item_count - bindparam("fewer"),
         revision=bindparam("number"),
         floor=bindparam("number"),
@@ -195,19 +186,11 @@ def ensure(tx: Transaction, address: Address) -> NodeRow:
     tx.own(account_id)
     revision = tx.next_revision()
     subid = subscriptions.take(tx, account_id, address)
-    left = subscriptions.made(subid) if subid is not None else {}
-    tx.connection.execute(
-        insert(Node).values(
-            id=revision,
-            account_id=account_id,
-            service=address.service,
-            node=address.node,
-            floor=revision,
-            revision=revision,
-            **left,
-        )
-    )
-    return must(find(tx.connection, address))
+    made = NodeRow(revision, account_id, address, floor=revision, revision=revision)
+    if subid is not None:
+        made = msgspec.structs.replace(made, **subscriptions.made(subid))
+    tx.connection.execute(insert(Node).values(as_columns(made)))
+    return made
 
 
 def update(tx: Transaction, node_id: int, **columns: Any) -> NodeRow:
@@ -308,6 +291,13 @@ def lower(tx: Transaction, row: NodeRow, fewer: int, completeness: str) -> NodeR
 def shown(row: NodeRow) -> bool:
     """Whether its items may be found by a search: the cache holds a copy, and neither was it denied nor is it gone."""
     return row.completeness != "none" and row.state in KEPT and row.reason != UNPROVED
+
+
+def as_columns(row: NodeRow) -> dict[str, Any]:
+    """A row as its table has it."""
+    _, service, node = row.address
+    where = {"id": row.id, "account_id": row.account_id, "service": service, "node": node}
+    return where | {name: getattr(row, name) for name in _REST}
 
 
 def must(row: NodeRow | None) -> NodeRow:
