@@ -125,7 +125,9 @@ def narrowed(steps: Sequence[Step], operator: str, given: Any) -> Truth:
 def _narrowed(fixed: Value, operator: str, given: Slot) -> Truth:
     loose = operator if operator == "=" else operator[0] + "="
     if given.kind is str:
-        beginning: Value = collate(func.left(func.pubsub_cached_text(fixed), literal_column("200"), type_=Text), "C")
+        # Written out, as in the index.
+        left = func.left(func.pubsub_cached_text(fixed), literal_column(str(INDEXED_CHARACTERS)), type_=Text)
+        beginning: Value = collate(left, "C")
         return COMPARED[loose](beginning, made(_beginning, Text, given))
     number = _number(fixed)
     if given.kind is int:

@@ -81,16 +81,14 @@ def of(driver: Driver) -> Locks:
 
 
 def take(driver: Driver, lock: Lock, how: str = "") -> bool:
-    """Whether a lock could be had at once. how: the end of the function's name, ``_shared`` or ``_xact``."""
-    kind = "_xact" if "_xact" in how else ""
-    shared = "_shared" if "_shared" in how else ""
-    row = driver.execute(f"SELECT pg_try_advisory{kind}_lock{shared}({lock.arguments})").fetchone()
+    """Whether a lock could be had at once. how: ``_xact`` for the transaction, or for the session."""
+    row = driver.execute(f"SELECT pg_try_advisory{how}_lock({lock.arguments})").fetchone()
     return bool(row and row[0])
 
 
-def wait(driver: Driver, lock: Lock, how: str = "", seconds: int = _PATIENCE) -> bool:
+def wait(driver: Driver, lock: Lock, how: str = "") -> bool:
     """Whether a lock of the session could be had in time. how: ``_shared``, or alone."""
-    driver.execute(f"SET lock_timeout = '{seconds}s'")
+    driver.execute(f"SET lock_timeout = '{_PATIENCE}s'")
     try:
         driver.execute(f"SELECT pg_advisory_lock{how}({lock.arguments})")
     except errors.LockNotAvailable:

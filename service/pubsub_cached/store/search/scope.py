@@ -25,12 +25,11 @@ from ...address import Address
 from .. import dialect, whose
 from ..accounts import nodes as node_store
 from ..database import TooMuch
+from ..dialect import Truth
 from ..models import Account, Node
 from ..rows import UNPROVED
 from ..statement import Prepared, Row, Slot, Values, bound, each
 from .query import Query
-
-Truth = ColumnElement[bool]
 
 _ACCOUNTS = Prepared(select(Account.id, Account.jid))
 # So many nodes may be looked at while everybody waits.

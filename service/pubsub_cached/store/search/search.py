@@ -22,6 +22,7 @@ from ..database import TooMuch
 from ..dialect import Key
 from ..items.records import FIELDS, byte_length, of_rows, uri_before_id
 from ..models import Account, Item, Node
+from ..rows import NEWEST_FIRST
 from ..statement import Prepared, Row, Slot, Values, bound, each
 from ..transaction import committed_revision
 from ..words import Snippets
@@ -37,7 +38,6 @@ __all__ = ["Found", "Matching", "Search", "find", "records", "row_ids"]
 Place = tuple[Any, ...]
 
 BEST_FIRST: Order = (("rank", True),)
-NEWEST_FIRST: Order = (("modified", True),)
 _ROWS_AT_ONCE = 64
 _FARTHEST = 2**63
 # So many characters are looked through for snippets, and texts may have so many bytes, while everybody waits.

@@ -61,6 +61,13 @@ def engine(path: Path, *, begin: str = "") -> Engine:
     return made
 
 
+def driver_of(connection: Connection) -> sqlite3.Connection:
+    """The driver's connection below the library's."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
+
+
 def create_private(path: Path) -> None:
     """Make an empty file that only its owner can read, and the directory it lies in. Raises OSError.
 
@@ -85,8 +92,7 @@ def companions(path: Path) -> list[Path]:
 
 def is_damage(error: BaseException) -> bool:
     """Whether SQLite says that the file is malformed, or no database."""
-    cause = _cause(error)
-    return _code(cause) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return _code(_cause(error)) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def is_unusable(error: BaseException) -> bool:
@@ -99,6 +105,11 @@ def is_unusable(error: BaseException) -> bool:
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
     )
+
+
+def is_interrupted(error: BaseException) -> bool:
+    """See ``Database``."""
+    return _code(_cause(error)) == sqlite3.SQLITE_INTERRUPT
 
 
 def translate(error: BaseException) -> PubSubCachedError | None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 
 from .. import dialect
 from ..database import Leash
@@ -56,10 +55,7 @@ class File:
 
     translate = staticmethod(engines.translate)
     is_damage = staticmethod(engines.is_damage)
-
-    def is_interrupted(self, error: BaseException) -> bool:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
+    is_interrupted = staticmethod(engines.is_interrupted)
 
     def wrote(self, items: int) -> None:
         """What may lead is counted for each search (``drive``)."""
@@ -178,6 +174,4 @@ def _connected(engine: Engine) -> tuple[Connection, sqlite3.Connection]:
     connection to commit by itself.
     """
     connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
-    return connection, driver
+    return connection, engines.driver_of(connection)

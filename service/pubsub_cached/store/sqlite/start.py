@@ -91,8 +91,7 @@ def upgrade(path: Path, wanted: Migrations) -> None:
         with engine.connect() as connection:
             # A parent table that is made anew would otherwise take its children with it.
             # Inside a transaction this has no effect.
-            driver = connection.connection.driver_connection
-            assert isinstance(driver, sqlite3.Connection)
+            driver = engines.driver_of(connection)
             driver.execute("PRAGMA foreign_keys=OFF")
             with connection.begin():
                 run(connection, wanted)

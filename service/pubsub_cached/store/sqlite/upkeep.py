@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from ..dialect import Truth
+from .engine import driver_of
 
 # So many lines of what SQLite has to say of a damaged file are enough.
 _LINES = 20
@@ -25,8 +26,7 @@ def size(conn: Connection, mine: Truth) -> int:
 
 def version(conn: Connection) -> object:
     """See ``Dialect``: the one number tells of the commits of others, the other of what was written here."""
-    driver = conn.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
+    driver = driver_of(conn)
     return *driver.execute("PRAGMA data_version").fetchone(), driver.total_changes
 
 
