@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 PREFIX = "im.pubsubcache1.Error."
+STANDARD = "org.freedesktop.DBus.Error."
 
 CHARACTERS_AT_MOST = 1000
 """Of a message: values of callers and services are as long as these like."""
@@ -60,13 +61,13 @@ class Internal(PubSubCachedError):
 class InvalidArgs(PubSubCachedError):
     """An argument or option has the wrong name, type or value."""
 
-    dbus_name = "org.freedesktop.DBus.Error.InvalidArgs"
+    dbus_name = STANDARD + "InvalidArgs"
 
 
 class AccessDenied(PubSubCachedError):
     """The caller may not do this (a sandboxed application)."""
 
-    dbus_name = "org.freedesktop.DBus.Error.AccessDenied"
+    dbus_name = STANDARD + "AccessDenied"
 
 
 class InvalidJid(PubSubCachedError):

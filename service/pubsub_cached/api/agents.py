@@ -7,22 +7,21 @@ from typing import TYPE_CHECKING
 
 from ..analysers.agent import Outcome, Reply
 from ..bus import Owners, RemoteError
-from ..errors import BusLost, LimitExceeded, Timeout
+from ..errors import STANDARD, BusLost, LimitExceeded, Timeout
 
 if TYPE_CHECKING:
     from ..bus import Connection
 
 AGENT = "im.pubsubcache1.AnalyserAgent"
 
-_STANDARD = "org.freedesktop.DBus.Error."
 _OUTCOMES: dict[str, Outcome] = {
-    f"{_STANDARD}UnknownObject": "missing",
-    f"{_STANDARD}UnknownInterface": "missing",
-    f"{_STANDARD}UnknownMethod": "missing",
-    f"{_STANDARD}ServiceUnknown": "gone",
-    f"{_STANDARD}NameHasNoOwner": "gone",
-    f"{_STANDARD}NoReply": "gone",
-    f"{_STANDARD}Disconnected": "gone",
+    f"{STANDARD}UnknownObject": "missing",
+    f"{STANDARD}UnknownInterface": "missing",
+    f"{STANDARD}UnknownMethod": "missing",
+    f"{STANDARD}ServiceUnknown": "gone",
+    f"{STANDARD}NameHasNoOwner": "gone",
+    f"{STANDARD}NoReply": "gone",
+    f"{STANDARD}Disconnected": "gone",
 }
 
 

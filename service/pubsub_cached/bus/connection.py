@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from dbus_fast import DBusFastError, Message, MessageType, NameFlag, RequestNameReply
 
-from ..errors import BusLost, InvalidArgs, LimitExceeded, NameTaken, PubSubCachedError, Timeout
+from ..errors import STANDARD, BusLost, InvalidArgs, LimitExceeded, NameTaken, PubSubCachedError, Timeout
 from . import descriptors
 from .addresses import BUS, BUS_PATH, session_address, system_address
 from .calls import NO_REPLY_EXPECTED, Call, Calls, values
@@ -43,12 +43,11 @@ Handler = Callable[[Message], None]
 class Connection:
     """A connection to a message bus. Made by ``open``."""
 
-    def __init__(self, address: str, kind: str = "session") -> None:
+    def __init__(self, address: str, kind: str) -> None:
         self.unique_name = ""
         self._kind = kind
         self.flow = Flow(self._ask_stats)
-        self._loop = asyncio.get_running_loop()
-        self._lost: asyncio.Future[None] = self._loop.create_future()
+        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._calls = Calls(self.transmit)
         self._matches = Matches(self)
         self._names: set[str] = set()
@@ -121,7 +120,7 @@ class Connection:
         try:
             (said,) = values(reply)
             if "ProcessID" not in said:
-                raise RemoteError(f"{BUS}.Error.UnixProcessIdUnknown", f"The bus does not know the process of {name}.")
+                raise RemoteError(STANDARD + "UnixProcessIdUnknown", f"The bus does not know the process of {name}.")
             label = bytes(said["LinuxSecurityLabel"].value) if "LinuxSecurityLabel" in said else b""
             pidfd = fds.pop(said["ProcessFD"].value) if "ProcessFD" in said else -1
             return Peer(said["ProcessID"].value, pidfd, label.rstrip(b"\0").decode(errors="replace"))
@@ -129,7 +128,7 @@ class Connection:
             descriptors.close(fds)
 
     def call_no_reply(
-        self, destination: str, path: str, interface: str, member: str, signature: str = "", body: Sequence[Any] = ()
+        self, destination: str, path: str, interface: str, member: str, signature: str, body: Sequence[Any]
     ) -> None:
         """Calls a method of which no reply is wanted."""
         self._calls.send(Call(destination, path, interface, member, signature, body))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ..errors import Named, PubSubCachedError
-
-STANDARD = "org.freedesktop.DBus.Error."
+from ..errors import STANDARD, Named, PubSubCachedError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+")
 

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from ..errors import STANDARD
 from .errors import RemoteError
 
 log = logging.getLogger(__name__)
@@ -26,8 +27,7 @@ _MOST_CLIENTS = 1024
 _FIRST_PAUSE = 0.02
 _LAST_PAUSE = 1.0
 _UNSUPPORTED = frozenset(
-    f"org.freedesktop.DBus.Error.{name}"
-    for name in ("UnknownMethod", "UnknownInterface", "UnknownObject", "AccessDenied", "NotSupported")
+    STANDARD + name for name in ("UnknownMethod", "UnknownInterface", "UnknownObject", "AccessDenied", "NotSupported")
 )
 
 Answer = Callable[[int | RemoteError], None]

@@ -7,12 +7,11 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from ..bus import Connection, Match, Signal, Subscription, Variant
-from ..errors import PubSubCachedError
+from ..errors import STANDARD, PubSubCachedError
 from ..object_path import ROOT
 from .failure import RESTART, Failure, Status, explain
 
 NAME = "im.pubsubcache1"
-BUS = "org.freedesktop.DBus"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 
 # Beyond the 20 seconds that the daemon itself waits, for a service or for its own start.
@@ -20,7 +19,7 @@ CALL_SECONDS = 30.0
 # The most that the daemon gives at once.
 PAGE = 500
 
-_UNSERVED = frozenset(f"{BUS}.Error.{name}" for name in ("UnknownMethod", "UnknownInterface", "UnknownProperty"))
+_UNSERVED = frozenset(STANDARD + name for name in ("UnknownMethod", "UnknownInterface", "UnknownProperty"))
 
 
 class Pages(NamedTuple):
@@ -110,7 +109,7 @@ class Client:
     async def bus(self, member: str, signature: str = "", *body: Any) -> list[Any]:
         """Call a method of the bus itself."""
         try:
-            return await self.ask(BUS, "/org/freedesktop/DBus", BUS, member, signature, *body)
+            return await self.connection.call_bus(member, signature, body, timeout=CALL_SECONDS)
         except PubSubCachedError as error:
             raise explain(error) from None
 
@@ -145,9 +144,9 @@ class Client:
 
 
 @asynccontextmanager
-async def opened(address: str | None = None) -> AsyncIterator[Client]:
-    """A client on the session bus, or the bus at ``address``. Raises BusLost."""
-    connection = await Connection.open(address)
+async def opened(*, system: bool = False) -> AsyncIterator[Client]:
+    """A client on the session bus, or the system's. Raises BusLost."""
+    connection = await Connection.open(system=system)
     try:
         yield Client(connection)
     finally:

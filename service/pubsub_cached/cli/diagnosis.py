@@ -13,13 +13,10 @@ from ..errors import BadConfiguration, BusLost, PubSubCachedError
 from . import times
 from .account import accounts, is_another_daemon_s, remedy
 from .client import NAME, PROPERTIES, Client, opened
-from .failure import LOG, RESTART, Failure, Status
-from .setup import UNIT, program_directory, render
+from .failure import LOG, RESTART, SYSTEMD, UNIT, Failure, Status
+from .setup import program_directory, render
 from .status import holds, size
 from .subscriptions import listed
-
-SYSTEMD = "org.freedesktop.systemd1"
-SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 
 # Room that a cache needs to go on, bytes.
 FREE_AT_LEAST = 64 * 1024 * 1024
@@ -207,7 +204,7 @@ async def _clock(newest: int | None) -> Findings:
 async def _synchronised() -> bool | None:
     """Whether the machine's clock follows others (timedate1); None where nobody can say."""
     try:
-        async with opened(SYSTEM_BUS) as system:
+        async with opened(system=True) as system:
             timedate = "org.freedesktop.timedate1"
             arguments = (timedate, "NTPSynchronized")
             path = "/org/freedesktop/timedate1"

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..errors import BusLost, Offline, PubSubCachedError, Timeout
+from ..errors import STANDARD, BusLost, Offline, PubSubCachedError, Timeout
 
 
 class Status(IntEnum):
@@ -32,14 +32,15 @@ MEANINGS = {
     Status.INTERRUPTED: "interrupted with Ctrl-C",
 }
 
-_STANDARD = "org.freedesktop.DBus.Error."
-_ABSENT = frozenset(_STANDARD + name for name in ("ServiceUnknown", "NameHasNoOwner", "Spawn.ServiceNotFound"))
-_ENDED = frozenset(_STANDARD + name for name in ("NoReply", "Disconnected"))
-_LATE = frozenset({_STANDARD + "TimedOut", _STANDARD + "Timeout", Timeout.dbus_name})
-_NOT_STARTED = (_STANDARD + "Spawn.", "org.freedesktop.systemd1.")
+SYSTEMD = "org.freedesktop.systemd1"
+UNIT = "pubsub-cached.service"
+LOG = f"journalctl --user -u {UNIT}"
+RESTART = f"systemctl --user restart {UNIT}"
 
-LOG = "journalctl --user -u pubsub-cached.service"
-RESTART = "systemctl --user restart pubsub-cached.service"
+_ABSENT = frozenset(STANDARD + name for name in ("ServiceUnknown", "NameHasNoOwner", "Spawn.ServiceNotFound"))
+_ENDED = frozenset(STANDARD + name for name in ("NoReply", "Disconnected"))
+_LATE = frozenset({STANDARD + "TimedOut", STANDARD + "Timeout", Timeout.dbus_name})
+_NOT_STARTED = (STANDARD + "Spawn.", SYSTEMD + ".")
 
 
 class Failure(click.ClickException):

@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pubsub_cached import paths
-from pubsub_cached.errors import BusLost, PubSubCachedError
-
+from .. import paths
+from ..errors import BusLost, PubSubCachedError
+from .failure import RESTART, SYSTEMD, UNIT
 from .running import run_alone
 
 if TYPE_CHECKING:
-    from pubsub_cached.bus import Connection
+    from ..bus import Connection
 
 PROGRAM = "pubsub-cached"
-UNIT = "pubsub-cached.service"
 ACTIVATION = "im.pubsubcache1.service"
 
 # What systemd refuses in a program's name, however it is quoted, and what is no UTF-8.
@@ -52,8 +51,8 @@ def setup(*, uninstall: bool, show: bool) -> None:
     said.append(f"The daemon now starts when a program first calls it. Its accounts are in {paths.config_file()}.")
     if NO_MANAGER not in said:
         said += [
-            "To start it at login as well: systemctl --user enable --now pubsub-cached.service",
-            "After an upgrade:             systemctl --user restart pubsub-cached.service",
+            f"To start it at login as well: systemctl --user enable --now {UNIT}",
+            f"After an upgrade:             {RESTART}",
         ]
     for sentence in said:
         click.echo(sentence)
@@ -138,7 +137,7 @@ def _uninstall() -> None:
 
 async def _with_bus(work: Callable[[Connection], Awaitable[list[str]]]) -> list[str]:
     """What ``work`` has to say, or why there is no session bus to do it on."""
-    from pubsub_cached.bus import Connection
+    from ..bus import Connection
 
     try:
         connection = await Connection.open()
@@ -170,7 +169,7 @@ async def _stop(connection: Connection) -> list[str]:
         await _manager(connection, "StopUnit", "ss", (UNIT, "replace"))
         await _manager(connection, "DisableUnitFiles", "asb", ([UNIT], False))
     except PubSubCachedError as error:
-        if error.name == "org.freedesktop.systemd1.NoSuchUnit":
+        if error.name == f"{SYSTEMD}.NoSuchUnit":
             return []
         return ["A daemon that is running goes on until you log out: no systemd user manager is on this bus."]
     return []
@@ -178,5 +177,4 @@ async def _stop(connection: Connection) -> list[str]:
 
 async def _manager(connection: Connection, member: str, signature: str = "", body: Sequence[Any] = ()) -> None:
     """Call the systemd user manager. Raises PubSubCachedError."""
-    path, interface = "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"
-    await connection.call("org.freedesktop.systemd1", path, interface, member, signature, body)
+    await connection.call(SYSTEMD, "/org/freedesktop/systemd1", f"{SYSTEMD}.Manager", member, signature, body)

@@ -63,7 +63,8 @@ class _Watch:
 
     async def run(self, wanted: tuple[str, str | None, str | None], count: int | None) -> None:
         """Print what fits, ``count`` times or for ever."""
-        from .client import BUS, NAME, PROPERTIES
+        from ..bus.addresses import BUS
+        from .client import NAME, PROPERTIES
 
         await self._client.hear(self._cache_signal, interface=f"{NAME}.Cache")
         if wanted == ("", None, None):
