@@ -47,7 +47,7 @@ sys.meta_path.insert(0, Slow)
 
 
 async def test_a_starting_daemon_can_be_looked_at(tree: Tree, client: Client) -> None:
-    Exports(tree)
+    Exports(tree, [])
     assert await client.get("State", MANAGER) == "starting"
     assert await client.get("Version", MANAGER) == 1
     assert await client.get("Features", MANAGER) == ["secret-service", "fts", "agents"]

@@ -13,6 +13,7 @@ from lxml.etree import _Element
 from ..address import Address
 from ..errors import InvalidAnalyser
 from ..mistakes import explain
+from ..object_path import is_object_path
 from . import element_path
 from . import fields as field_rules
 from .fields import Field
@@ -26,7 +27,6 @@ MOST_CHARACTERS = 128
 MOST_JSON = 65536
 # Each costs every item that is written.
 MOST_INDEXES = 16
-_OBJECT_PATH = re.compile(r"/|(?:/[A-Za-z0-9_]+)+")
 _BUS_NAME = re.compile(r"(?=.{1,255}$)[A-Za-z_-][A-Za-z0-9_-]*(?:\.[A-Za-z_-][A-Za-z0-9_-]*)+")
 
 
@@ -186,7 +186,7 @@ def _check_selectors(definition: Definition) -> None:
 
 def _check_callbacks(definition: Definition) -> None:
     name = definition.name
-    if definition.agent and not _OBJECT_PATH.fullmatch(definition.agent):
+    if definition.agent and not is_object_path(definition.agent):
         raise InvalidAnalyser(f"'agent' of '{name}' is '{definition.agent}', which is no object path.")
     if definition.callbacks and not definition.agent:
         raise InvalidAnalyser(f"'callbacks' of '{name}' need 'agent', the object that has them.")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 from lxml.etree import _Element
 
-from . import values, xml
-from .item import Item
+from . import xml
 
 NAMESPACE = "jabber:x:data"
 TAG = f"{{{NAMESPACE}}}x"
@@ -71,11 +70,6 @@ def child(element: _Element) -> Form | None:
     """The form within an element, or None."""
     found = xml.child(element, TAG)
     return None if found is None else parse(found)
-
-
-def number(item: Item, form: Form, var: str) -> int | msgspec.UnsetType:
-    """A field's whole number; an unreadable one is named."""
-    return values.integer(item, f"field '{var}'", form.first(var))
 
 
 def _field(element: _Element) -> FormField:

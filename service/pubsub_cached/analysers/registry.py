@@ -99,7 +99,7 @@ class Registry:
         self._tell(definition.name, True)
         return definition
 
-    def register_invalid(self, name: str, reason: str, origin: Origin = "file") -> None:
+    def register_invalid(self, name: str, reason: str, origin: Origin) -> None:
         """List something that can't be used, with the reason; a working analyser of that name stays."""
         name = name.strip().lower()
         before = self._entries.get(name)

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..bus import Records, Variant, caller
 from ..cache.options import ReanalyseFilter
 from ..errors import InvalidArgs, NoSuchNode
+from ..object_path import is_object_path
 from ..records import ANALYSER
 from .analyser import path
 from .options import CHOSEN, UINT32, Flag, Number, Table, Text, Texts
 from .served import Served
 
-_PATH = re.compile(r"/|(?:/[A-Za-z0-9_]+)+")
 
-
-@dataclass(frozen=True, slots=True)
 class ObjectPath:
     """An object path; bindings without that type send a string."""
 
-    signature: str = "o"
+    signature: ClassVar[str] = "o"
 
     def read(self, key: str, given: Variant) -> str:
         if given.signature not in ("o", "s"):
             raise InvalidArgs(f"The option '{key}' has the type {given.signature}; it has to be an object path (o).")
-        if not _PATH.fullmatch(given.value):
+        if not is_object_path(given.value):
             raise InvalidArgs(f"The option '{key}' is '{given.value}', which is no object path.")
         return str(given.value)
 

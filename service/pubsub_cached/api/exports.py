@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ class Exports:
     Before ``open`` there is what can be looked at while the daemon is starting.
     """
 
-    def __init__(self, tree: Tree, features: Sequence[str] = ()) -> None:
+    def __init__(self, tree: Tree, features: Sequence[str]) -> None:
         """features: what ``Manager.Features`` says beside what every daemon can do."""
         self._tree = tree
         self._manager = Manager(features)
@@ -47,7 +48,7 @@ class Exports:
         self._json = Json()
         self._debug = Debug()
         tree.export(ROOT, self._manager, self._cache, self._pubsub, self._analysers, self._json, self._debug)
-        tree.export(LOG_CONTROL, LogControl())
+        tree.export(LOG_CONTROL, LogControl(logging.getLogger()))
 
     def open(self, house: House) -> None:
         """Serve this house from now on."""

@@ -25,11 +25,7 @@ NodesReply = tuple[list[str], str]
 
 _BULK = Number("u", 1, BULK_AT_MOST, capped=True)
 
-READ_ITEMS = Table(
-    "ReadItems",
-    {**cache.GET_ITEMS.options, "limit": _BULK},
-    exclusive=("ids", "cursor", "after", "before", "index"),
-)
+READ_ITEMS = Table("ReadItems", {**cache.GET_ITEMS.options, "limit": _BULK}, exclusive=cache.GET_ITEMS.exclusive)
 READ_SEARCH = Table("ReadSearch", {**cache.SEARCH.options, "limit": _BULK})
 
 
@@ -96,7 +92,7 @@ def _nodes_reply(answer: tuple[list[NodeRecord], str]) -> NodesReply:
 
 
 def _made_lines(items: list[ItemRecord], options: ReadOptions | SearchOptions) -> Sealed:
-    return Sealed("items", pieces(cache.trimmed(items, options.fields)))
+    return Sealed(pieces(cache.trimmed(items, options.fields)))
 
 
 LINES = Form("lines", _made_lines, bulk=True)

@@ -31,9 +31,9 @@ class LogControl(Interface):
     name: ClassVar[str] = "org.freedesktop.LogControl1"
     options: ClassVar[Mapping[str, Table]] = {}
 
-    def __init__(self, logger: logging.Logger | None = None) -> None:
+    def __init__(self, logger: logging.Logger) -> None:
         super().__init__()
-        self._logger = logging.getLogger() if logger is None else logger
+        self._logger = logger
 
     @property
     def LogLevel(self) -> str:

@@ -38,7 +38,7 @@ class Manager(Served):
     sandboxed: ClassVar[frozenset[str]] = frozenset({"GetAccount", "ListAccounts"})
     options: ClassVar[Mapping[str, Table]] = {ADD_ACCOUNT.method: ADD_ACCOUNT}
 
-    def __init__(self, features: Sequence[str] = ()) -> None:
+    def __init__(self, features: Sequence[str]) -> None:
         """features: what this daemon can do beside that."""
         super().__init__()
         self._more = features

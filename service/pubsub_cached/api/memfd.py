@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
 
-def sealed(name: str, pieces: Iterable[bytes]) -> int:
+def sealed(pieces: Iterable[bytes]) -> int:
     """A descriptor at the beginning of the pieces; whoever takes it closes it. Raises OSError."""
-    descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    descriptor = os.memfd_create("items", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         for piece in pieces:
             rest = memoryview(piece)
@@ -37,10 +37,9 @@ class Sealed:
 
     has_descriptor = True
 
-    def __init__(self, name: str, pieces: Iterable[bytes]) -> None:
-        self._name = name
+    def __init__(self, pieces: Iterable[bytes]) -> None:
         self._shelf: Shelf | None = None
-        self._descriptor = sealed(name, pieces)
+        self._descriptor = sealed(pieces)
         self.size = os.fstat(self._descriptor).st_size
 
     def open(self) -> int:
@@ -50,7 +49,7 @@ class Sealed:
             return os.open(f"/proc/self/fd/{self._descriptor}", os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             # No /proc here.
-            return sealed(self._name, [os.pread(self._descriptor, self.size, 0)])
+            return sealed([os.pread(self._descriptor, self.size, 0)])
 
     def keep(self, shelf: Shelf) -> bool:
         """Stay open on the shelf."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ..bus import INTEGERS, Variant
 from ..config import is_host, unreadable
@@ -62,11 +62,10 @@ class Number:
         return int(given.value)
 
 
-@dataclass(frozen=True, slots=True)
 class Flag:
     """A boolean."""
 
-    signature: str = "b"
+    signature: ClassVar[str] = "b"
 
     def read(self, key: str, given: Variant) -> bool:
         if given.signature != "b":
@@ -79,7 +78,7 @@ class Text:
     """A string; one of ``choices`` where there are any."""
 
     choices: tuple[str, ...] = ()
-    signature: str = "s"
+    signature: ClassVar[str] = "s"
 
     def read(self, key: str, given: Variant) -> str:
         text = _text(key, given)
@@ -88,11 +87,10 @@ class Text:
         return text
 
 
-@dataclass(frozen=True, slots=True)
 class Host:
     """The name of a host, or an address; "" for none."""
 
-    signature: str = "s"
+    signature: ClassVar[str] = "s"
 
     def read(self, key: str, given: Variant) -> str:
         host = _text(key, given)
@@ -103,11 +101,10 @@ class Host:
         return host
 
 
-@dataclass(frozen=True, slots=True)
 class Resource:
     """What follows the slash in a JID, prepared (RFC 7622 3.4); "" for none."""
 
-    signature: str = "s"
+    signature: ClassVar[str] = "s"
 
     def read(self, key: str, given: Variant) -> str:
         resource = _text(key, given)
@@ -119,11 +116,10 @@ class Resource:
             ) from None
 
 
-@dataclass(frozen=True, slots=True)
 class File:
     """The absolute name of a file that can be read; the client's working directory is not the daemon's."""
 
-    signature: str = "s"
+    signature: ClassVar[str] = "s"
 
     def read(self, key: str, given: Variant) -> str:
         path = _text(key, given)
@@ -134,11 +130,10 @@ class File:
         return path
 
 
-@dataclass(frozen=True, slots=True)
 class Token:
     """The last part of an object's path, chosen by the client."""
 
-    signature: str = "s"
+    signature: ClassVar[str] = "s"
 
     def read(self, key: str, given: Variant) -> str:
         token = _text(key, given)
@@ -155,7 +150,7 @@ class Texts:
     """A list of strings, at most ``most``."""
 
     most: int | None = None
-    signature: str = "as"
+    signature: ClassVar[str] = "as"
 
     def read(self, key: str, given: Variant) -> tuple[str, ...]:
         texts = self._texts(key, given)
@@ -179,7 +174,7 @@ class Fields:
     """The keys of a record that are wanted; one of ``known`` each."""
 
     known: Collection[str]
-    signature: str = "as"
+    signature: ClassVar[str] = "as"
 
     def read(self, key: str, given: Variant) -> frozenset[str]:
         fields = frozenset(Texts().read(key, given))
@@ -198,7 +193,7 @@ class Order:
 
     known: tuple[str, ...]
     usual: tuple[tuple[str, bool], ...]
-    signature: str = "s"
+    signature: ClassVar[str] = "s"
 
     def read(self, key: str, given: Variant) -> tuple[tuple[str, bool], ...]:
         text = _text(key, given)
@@ -226,12 +221,12 @@ class Order:
 class Table:
     """The options of one method: ``method`` names it in errors, ``exclusive`` are keys of which one may be given."""
 
-    __slots__ = ("_exclusive", "method", "options")
+    __slots__ = ("exclusive", "method", "options")
 
     def __init__(self, method: str, options: Mapping[str, Option], *, exclusive: tuple[str, ...] = ()) -> None:
         self.method = method
         self.options = dict(options)
-        self._exclusive = exclusive
+        self.exclusive = exclusive
 
     def read(self, given: Mapping[str, Variant]) -> dict[str, Any]:
         """The values of the keys that are there, with ``_`` for each ``-``.
@@ -244,15 +239,15 @@ class Table:
             if option is None:
                 raise self._unknown(key)
             values[key.replace("-", "_")] = option.read(key, variant)
-        if len(values) > 1 and self._exclusive:
+        if len(values) > 1 and self.exclusive:
             self._check_exclusive(given)
         return values
 
     def _check_exclusive(self, given: Mapping[str, Variant]) -> None:
-        both = [f"'{key}'" for key in self._exclusive if key in given]
+        both = [f"'{key}'" for key in self.exclusive if key in given]
         if len(both) > 1:
             raise InvalidArgs(
-                f"The options {' and '.join(both)} exclude each other; give one of {listed(self._exclusive)}."
+                f"The options {' and '.join(both)} exclude each other; give one of {listed(self.exclusive)}."
             )
 
     def _unknown(self, key: str) -> InvalidArgs:

@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 _MAM = f"{{{MAM}}}"
 FORWARDED = "{urn:xmpp:forward:0}forwarded"
-EVENT = "{http://jabber.org/protocol/pubsub#event}"
 
 
 class Query:
@@ -97,7 +96,7 @@ def request(query: str, node: str, rsm: Rsm) -> ET.Element:
 def _item(result: ET.Element, node: str) -> Item | None:
     """The one item that an archived message published, or None."""
     message = result.find(f"{FORWARDED}/{stanzas.CLIENT}message")
-    items = message.find(f"{EVENT}event/{EVENT}items") if message is not None else None
+    items = message.find(f"{stanzas.EVENT}event/{stanzas.EVENT}items") if message is not None else None
     if items is None or items.get("node") != node or len(items) != 1:
         return None
     element = items[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
-from .. import errors
 from . import archive, stanzas, writing
 from .port import (
     Affiliation,
@@ -19,7 +18,7 @@ from .port import (
     Rsm,
     Subscription,
 )
-from .requests import Requests
+from .requests import Requests, offline
 
 # A service that pages disco#items unasked is followed so far.
 DISCO_PAGES = 1000
@@ -168,7 +167,7 @@ class Asking:
 
     async def _ask(self, kind: str, service: str, child: ET.Element, subject: str, timeout: float) -> ET.Element:
         if not self._online:
-            raise errors.Offline(f"{self._account} is not connected, so {subject} can't be asked for.")
+            raise offline(self._account, subject)
         return await self._requests.ask(kind, service, child, subject=subject, timeout=timeout)
 
 

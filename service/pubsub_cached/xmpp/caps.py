@@ -11,10 +11,10 @@ import xml.etree.ElementTree as ET
 
 from ..recent import Recent
 from .port import PRESENCE_PRIORITY
+from .stanzas import CLIENT
+from .stanzas import DISCO_INFO as INFO
 
 CAPS = "{http://jabber.org/protocol/caps}"
-INFO = "{http://jabber.org/protocol/disco#info}"
-CLIENT = "{jabber:client}"
 
 NODE = "urn:im.pubsubcache1"
 IDENTITY = ("client", "bot", "pubsub-cached")

@@ -24,17 +24,19 @@ from ..errors import PREFIX, AuthenticationFailed, Offline, camel
 from . import payload, sasl
 from .management import Resumption, StreamManagement
 from .port import Endpoint
+from .stanzas import CLIENT
 from .stream import STREAM, Stream
 
 log = logging.getLogger(__name__)
 # It logs whole stanzas, secrets among them, and formats each twice: never at the daemon's own level.
 logging.getLogger("slixmpp").setLevel(logging.CRITICAL)
 
-CLIENT = "{jabber:client}"
 MESSAGE = CLIENT + "message"
 IQ = CLIENT + "iq"
 ASKED = "{urn:xmpp:sm:3}r"
 SASL = "{urn:ietf:params:xml:ns:xmpp-sasl}"
+# Seconds that the server has to close its side of the stream.
+FAREWELL = 2.0
 STREAM_ERRORS = "{urn:ietf:params:xml:ns:xmpp-streams}"
 
 
@@ -158,12 +160,12 @@ class Client(Stream):
         if self._run_out_filters is not None:
             self._run_out_filters.cancel()
 
-    async def quit(self, wait: float = 2.0) -> None:
-        """Close the stream politely (RFC 6120 4.4), or cut it after ``wait`` seconds."""
+    async def quit(self) -> None:
+        """Close the stream politely (RFC 6120 4.4), or cut it after FAREWELL seconds."""
         if self.transport is not None and not self.ended.done():
             self.close_stream()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self.ended), wait)
+                await asyncio.wait_for(asyncio.shield(self.ended), FAREWELL)
         self.end(self._lost(""))
 
     def close_stream(self) -> None:
@@ -331,4 +333,4 @@ class Client(Stream):
 
 def _written(stanza: Any) -> Any:
     """An IQ as the text that goes out; other stanzas as they are."""
-    return payload.stanza(stanza.xml, "jabber:client") if isinstance(stanza, Iq) else stanza
+    return payload.stanza(stanza.xml) if isinstance(stanza, Iq) else stanza

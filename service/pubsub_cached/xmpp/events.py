@@ -23,10 +23,10 @@ from .port import (
     PurgeEvent,
     SubscriptionEvent,
 )
+from .stanzas import EVENT
 
 log = logging.getLogger(__name__)
 
-EVENT = "{http://jabber.org/protocol/pubsub#event}"
 DELAY = "{urn:xmpp:delay}delay"
 _ITEM = EVENT + "item"
 _RETRACT = EVENT + "retract"
@@ -100,7 +100,6 @@ def _read_part(part: ET.Element, service: str, delayed: bool, account: str) -> I
 
 
 def _items(element: ET.Element, service: str, node: str, delayed: bool, account: str) -> Event | None:
-    del account
     return ItemsEvent(
         service=service,
         node=node,
@@ -111,19 +110,16 @@ def _items(element: ET.Element, service: str, node: str, delayed: bool, account:
 
 
 def _purge(element: ET.Element, service: str, node: str, delayed: bool, account: str) -> Event | None:
-    del element, account
     return PurgeEvent(service=service, node=node, delayed=delayed)
 
 
 def _delete(element: ET.Element, service: str, node: str, delayed: bool, account: str) -> Event | None:
-    del account
     redirect = element.find(EVENT + "redirect")
     uri = "" if redirect is None else redirect.get("uri") or (redirect.text or "").strip()
     return DeleteEvent(service=service, node=node, delayed=delayed, redirect=uri)
 
 
 def _configuration(element: ET.Element, service: str, node: str, delayed: bool, account: str) -> Event | None:
-    del element, account
     return ConfigurationEvent(service=service, node=node, delayed=delayed)
 
 

@@ -47,10 +47,10 @@ def serialise(element: ET.Element) -> str:
     return "".join(out)
 
 
-def stanza(element: ET.Element, stream: str) -> str:
-    """A stanza as text for a stream whose default namespace is ``stream``. Raises TooDeep."""
+def stanza(element: ET.Element) -> str:
+    """A stanza as text for a client's stream, which has a default namespace. Raises TooDeep."""
     out: list[str] = []
-    _write(element, stream, out, MAX_DEPTH + STANZA_DEPTH)
+    _write(element, "jabber:client", out, MAX_DEPTH + STANZA_DEPTH)
     return "".join(out)
 
 

@@ -55,7 +55,7 @@ class Requests:
         """
         subject = subject or service
         if self._write is None:
-            raise _offline(self._account, subject)
+            raise offline(self._account, subject)
         payload.check(child)
         id_ = uuid4().hex
         reply: asyncio.Future[ET.Element] = asyncio.get_running_loop().create_future()
@@ -89,7 +89,8 @@ class Requests:
         return True
 
 
-def _offline(account: str, subject: str) -> errors.Offline:
+def offline(account: str, subject: str) -> errors.Offline:
+    """Nothing can be asked for now."""
     return errors.Offline(f"{account} is not connected, so {subject} can't be asked for.")
 
 

@@ -16,6 +16,7 @@ from .port import DiscoInfo, DiscoItem, DiscoPage, Fields, Item, ItemsPage, Rsm,
 log = logging.getLogger(__name__)
 
 PUBSUB = "{http://jabber.org/protocol/pubsub}"
+EVENT = "{http://jabber.org/protocol/pubsub#event}"
 PUBSUB_ERRORS = "{http://jabber.org/protocol/pubsub#errors}"
 DISCO_INFO = "{http://jabber.org/protocol/disco#info}"
 DISCO_ITEMS = "{http://jabber.org/protocol/disco#items}"

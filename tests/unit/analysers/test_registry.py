@@ -84,7 +84,7 @@ class TestMatching:
         registry.register(made("hit", node="n", priority=2))
         registry.register(made("second", namespace="urn:x"))
         registry.register(made("missed", node="q", exact=True, node_type="urn:t"))
-        registry.register_invalid("broken", "line 3 is no TOML")
+        registry.register_invalid("broken", "line 3 is no TOML", "file")
         assert registry.match(subject("n", "urn:x")).why == {
             "hit": "The node begins with 'n'.",
             "second": "The payload's namespace is 'urn:x'. 'hit' comes before it.",
@@ -184,12 +184,12 @@ class TestRegistering:
         assert told == [("a", True), ("a", False)]
 
     def test_a_broken_file_is_listed_and_gives_way_to_a_working_definition(self, registry):
-        registry.register_invalid("a", "no TOML")
+        registry.register_invalid("a", "no TOML", "file")
         record = registry.records()[0]
         assert (record["name"], record["state"], record["reason"]) == ("a", "invalid", "no TOML")
         assert registry.get("a") is None
         registry.register(made("a", node="n"), "file")
-        registry.register_invalid("a", "no TOML")
+        registry.register_invalid("a", "no TOML", "file")
         assert registry.records()[0]["state"] == "active"
 
     def test_records_are_sorted_and_complete(self, registry):

@@ -231,7 +231,7 @@ async def test_what_nobody_asks_for_again_goes(cached: Make) -> None:
 
 async def test_descriptors_are_as_many_whatever_is_kept(cached: Make) -> None:
     cache = await follows(cached)
-    sealed = Form("sealed", lambda items, options: Sealed("page", [b"x" * 100]))
+    sealed = Form("sealed", lambda items, options: Sealed([b"x" * 100]))
     before = len(os.listdir("/proc/self/fd"))
     for limit in range(1, kept.DESCRIPTORS_AT_MOST + 5):
         page, *_ = await ask(cache, ReadOptions(limit=limit), sealed)

@@ -44,7 +44,7 @@ def test_fields_have_their_types_and_texts_to_show_are_left_out() -> None:
 def test_a_publish_carries_the_payload_and_its_options() -> None:
     written = '<x xmlns="urn:x" xmlns:ns1="urn:y" ns1:z="1"/>'
     request = writing.publish_request("n", "i", written, {"pubsub#o": ["1"]})
-    assert payload.stanza(request, "jabber:client") == (
+    assert payload.stanza(request) == (
         f'<pubsub xmlns="{PUBSUB}"><publish node="n"><item id="i">'
         f"{written}</item></publish><publish-options>"
         '<x xmlns="jabber:x:data" type="submit"><field type="hidden" var="FORM_TYPE">'

@@ -21,6 +21,7 @@ EVENTS = "urn:xmpp:calendar-events:0"
 SIGNING = "urn:xmpp:pubsub-signing:0"
 
 # The examples leave the namespace out, so the element has the one of what is around it.
+_NUMBER = "participants_number"
 _NAMESPACES = frozenset({NAMESPACE, "", PUBSUB, f"{PUBSUB}#event"})
 
 
@@ -176,10 +177,10 @@ def _rsvp(item: Item, element: _Element) -> RsvpAnswer | UnsetType:
     if form is None or not (attending := form.first("attending")):
         item.error("<rsvp>: the form's field 'attending' is missing.")
         return UNSET
-    main = ("attending", "participants_number")
+    main = ("attending", _NUMBER)
     return RsvpAnswer(
         attending=attending,
-        participants_number=forms.number(item, form, "participants_number"),
+        participants_number=values.integer(item, f"field '{_NUMBER}'", form.first(_NUMBER)),
         fields={field.var: field.values for field in form.fields if field.var not in main},
     )
 

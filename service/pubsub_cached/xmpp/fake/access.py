@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def refusal(world: World, node: Node, jid: str) -> StanzaError | None:
     """Why this bare JID may not read the node or subscribe to it; None when it may."""
-    affiliation = node.affiliations.get(jid, "owner" if jid == node.owner else "none")
+    affiliation = node.affiliation(jid)
     if affiliation in ("outcast", "publish-only"):
         return StanzaError("forbidden", subject=node.name)
     if affiliation in ("owner", "publisher", "member") or node.access_model == "open":

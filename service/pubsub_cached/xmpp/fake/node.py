@@ -52,6 +52,10 @@ class Node:
     entries: dict[str, Entry] = field(default_factory=dict)
     publishes: list[tuple[str, Item]] = field(default_factory=list)
 
+    def affiliation(self, jid: str) -> str:
+        """What this bare JID is to the node (XEP-0060 4.1)."""
+        return self.affiliations.get(jid, "owner" if jid == self.owner else "none")
+
     def subscribed(self, jid: str) -> bool:
         """Whether this bare JID has a subscription that brings events."""
         subscription = self.subscriptions.get(jid)

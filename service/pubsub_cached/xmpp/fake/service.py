@@ -277,7 +277,7 @@ class Service(Door):
     def take_subscription(self, node: Node, jid: str) -> Subscription:
         """Subscribe on request: pending where the owner decides; brings the last item where configured."""
         state: SubscriptionState = "subscribed"
-        if node.access_model == "authorize" and jid != node.owner and node.affiliations.get(jid, "none") == "none":
+        if node.access_model == "authorize" and node.affiliation(jid) == "none":
             state = "subscribed" if node.subscribed(jid) else "pending"
         subscription = self._subscribe(node, jid, state)
         item = node.last()

@@ -36,7 +36,7 @@ def publish(service: Service, jid: str, name: str, item_id: str, payload: str, o
     if name not in service.nodes and service.owner == jid:
         _apply(service, service.create_node(name, owner=jid), options)
     node = service.existing(name, jid)
-    if node.publish_model != "open" and _affiliation(node, jid) not in ("owner", "publisher", "publish-only"):
+    if node.publish_model != "open" and node.affiliation(jid) not in ("owner", "publisher", "publish-only"):
         raise StanzaError("forbidden", subject=name)
     if any(_values(node, field) != list(values) for field, values in options.items() if field in _config(service)):
         raise StanzaError("conflict", "", "precondition-not-met", subject=name)
@@ -47,7 +47,7 @@ def publish(service: Service, jid: str, name: str, item_id: str, payload: str, o
 def retract(service: Service, jid: str, name: str, item_id: str, notify: bool) -> None:
     """Retract an item."""
     node = service.existing(name, jid)
-    if _affiliation(node, jid) not in ("owner", "publisher"):
+    if node.affiliation(jid) not in ("owner", "publisher"):
         raise StanzaError("forbidden", subject=name)
     if item_id not in node.entries:
         raise StanzaError("item-not-found", subject=f"item '{item_id}' of {name}")
@@ -92,13 +92,13 @@ def purge(service: Service, jid: str, name: str) -> None:
 
 def affiliations(service: Service, jid: str, _name: str) -> tuple[Affiliation, ...]:
     """What the account is to the nodes to which it is something."""
-    found = ((name, _affiliation(node, jid)) for name, node in service.nodes.items())
+    found = ((name, node.affiliation(jid)) for name, node in service.nodes.items())
     return tuple(Affiliation(name, affiliation) for name, affiliation in found if affiliation != "none")
 
 
 def _owned(service: Service, jid: str, name: str) -> Node:
     node = service.existing(name, jid)
-    if _affiliation(node, jid) != "owner":
+    if node.affiliation(jid) != "owner":
         raise StanzaError("forbidden", subject=name)
     return node
 
@@ -107,10 +107,6 @@ def _config(service: Service) -> dict[str, tuple[str, str]]:
     """The fields that the service has."""
     lacking = {"pubsub#item_expire"} if service.profile.expires == "ignored" else set()
     return {field: how for field, how in _CONFIG.items() if field not in lacking}
-
-
-def _affiliation(node: Node, jid: str) -> str:
-    return node.affiliations.get(jid, "owner" if jid == node.owner else "none")
 
 
 def _values(node: Node, field: str) -> list[str]:
