@@ -91,13 +91,14 @@ STEPS = st.one_of(
     st.tuples(st.just("replace"), st.lists(st.tuples(IDS, TEXTS), max_size=6), st.booleans()),
     st.tuples(st.just("flag"), SOME, st.none()),
     st.tuples(st.just("erase"), st.just([]), st.none()),
-    st.tuples(st.just("drop"), SOME, st.none()),
+    st.tuples(st.just("drop"), st.just([]), st.integers(0, 5)),
     st.tuples(st.just("evict"), st.just([]), st.none()),
 )
 
 
 def apply(db: Database, node: NodeRow, step: tuple[str, list[Any], Any]) -> None:
     what, named, how = step
+    db.now += 1000
     match what:
         case "publish":
             db.write(publish, node.id, [item(*pair) for pair in named])
@@ -110,7 +111,7 @@ def apply(db: Database, node: NodeRow, step: tuple[str, list[Any], Any]) -> None
         case "erase":
             db.write(items.erase, node.id)
         case "drop":
-            db.write(items.drop, node.id, named)
+            db.write(lambda tx: items.drop_of_each(tx, [node.id], created_before=db.now - how * 1000))
         case "evict":
             db.write(items.evict, node.id, 3)
 

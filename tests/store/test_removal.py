@@ -8,6 +8,7 @@ from pubsub_cached.store.accounts import nodes
 from pubsub_cached.store.items import items
 from pubsub_cached.store.items.changes import since
 from pubsub_cached.store.rows import NodeRow
+from pubsub_cached.store.transaction import Transaction
 from tests.support.stored import publish, retract
 
 from .conftest import Database
@@ -23,8 +24,14 @@ def node(db: Database) -> NodeRow:
     return db.again(node)
 
 
+def dropped(tx: Transaction, node: NodeRow, **before: int) -> int:
+    """How many items of a node went, of those before a time."""
+    (count,) = items.drop_of_each(tx, [node.id], **before)
+    return count
+
+
 def test_everything(db: Database, node: NodeRow) -> None:
-    assert db.write(items.drop, node.id) == 6
+    db.write(items.drop, node.id)
     after = db.again(node)
     assert (after.item_count, after.completeness) == (0, "none")
     assert tombstones(db, node) == {}
@@ -32,7 +39,7 @@ def test_everything(db: Database, node: NodeRow) -> None:
 
 
 def test_older_revisions_are_incomplete_and_nothing_is_removed(db: Database, node: NodeRow) -> None:
-    db.write(lambda tx: items.drop(tx, node.id, created_before=db.now - 2000))
+    assert db.write(dropped, node, created_before=db.now - 2000) == 3
     assert listed(db, node) == ["3", "4", "5"]
     found = db.read(since, node.address, node.revision)
     assert (found.removed, found.complete) == ([], False)
@@ -40,22 +47,25 @@ def test_older_revisions_are_incomplete_and_nothing_is_removed(db: Database, nod
 
 
 def test_the_oldest_end_leaves_a_window(db: Database, node: NodeRow) -> None:
-    assert db.write(lambda tx: items.drop(tx, node.id, modified_before=db.now - 2000)) == 3
+    assert db.write(dropped, node, modified_before=db.now - 2000) == 3
     assert db.again(node).completeness == "window"
 
 
 def test_a_hole_leaves_nothing_that_may_be_served(db: Database, node: NodeRow) -> None:
-    assert db.write(items.drop, node.id, ["3"]) == 1
+    db.write(publish, node.id, [item("0", "new")])
+    assert db.write(dropped, node, created_before=db.now - 4000) == 1
+    assert listed(db, node) == ["1", "2", "3", "4", "5"]
     assert db.again(node).completeness == "none"
 
 
 def test_conditions_are_joined(db: Database, node: NodeRow) -> None:
-    assert db.write(lambda tx: items.drop(tx, node.id, ["0", "5"], created_before=db.now)) == 1
-    assert listed(db, node) == ["1", "2", "3", "4", "5"]
+    db.write(publish, node.id, [item("0", "new")])
+    assert db.write(dropped, node, created_before=db.now - 3000, modified_before=db.now - 1000) == 1
+    assert listed(db, node) == ["2", "3", "4", "5", "0"]
 
 
 def test_nothing_that_fits_changes_nothing(db: Database, node: NodeRow) -> None:
-    assert db.write(items.drop, node.id, ["x"]) == 0
+    assert db.write(dropped, node, created_before=0) == 0
     assert db.again(node) == node
 
 

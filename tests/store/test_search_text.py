@@ -139,7 +139,7 @@ def test_the_index_follows_every_way_of_writing(db: Database) -> None:
     db.write(items.replace, node.id, newer, full=True, moves=True)
     assert (ids(db, "changed"), ids(db, "third"), ids(db, "fourth")) == ([], ["c"], ["d"])
     check_index(db)
-    db.write(items.drop, node.id, ["c"])
+    db.write(items.drop, node.id)
     assert ids(db, "third") == []
     other = served(db, "other")
     titled(db, other, a="elsewhere")

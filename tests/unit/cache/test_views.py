@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
@@ -19,6 +20,7 @@ from pubsub_cached.cache.views import view as view_module
 from pubsub_cached.cache.views.view_source import ViewSource
 from pubsub_cached.store.accounts import accounts, nodes
 from pubsub_cached.store.items import items
+from pubsub_cached.store.models import Item
 from pubsub_cached.store.rows import StoredItem
 from pubsub_cached.store.search.members import Member
 from pubsub_cached.store.search.search import Search
@@ -203,10 +205,15 @@ async def test_what_is_removed_in_any_way_is_taken_out(shelf: Shelf, how: str) -
     await shelf.fill(2, address=OTHER)
     owner = await shelf.owner("", "", "id")
     row = shelf.rows[ADDRESS]
+
+    def hole(tx: Transaction) -> None:
+        """Without one in the middle the rest is no window, and is not shown."""
+        tx.connection.execute(update(Item).where(Item.node_id == row, Item.item_id == "2").values(created_at=0))
+        items.drop_of_each(tx, [row], created_before=1)
+
     removal: dict[str, Callable[[Transaction], object]] = {
         "forget": lambda tx: nodes.forget(tx, row),
-        # Without one in the middle the rest is no window, and is not shown.
-        "hole": lambda tx: items.drop(tx, row, ["2"]),
+        "hole": hole,
         "evict": lambda tx: items.evict(tx, row, 2),
         "erase": lambda tx: items.erase(tx, row),
         "reset": maintenance.reset,

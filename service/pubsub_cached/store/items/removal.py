@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress, pairwise
 
 from sqlalchemy import bindparam, delete, select
@@ -15,7 +15,7 @@ from ..transaction import Transaction
 from .batch import delete_rows
 
 _ALL = Prepared(
-    select(Item.id, Item.item_id, Item.modified, Item.created_at, Item.modified_at)
+    select(Item.id, Item.item_id, Item.created_at, Item.modified_at)
     .where(Item.node_id == bindparam("node"))
     .order_by(Item.modified)
 )
@@ -25,42 +25,24 @@ _AT_ONCE = 500
 _NODE_COSTS = 10
 
 
-def drop(
-    tx: Transaction,
-    node_id: int,
-    ids: Collection[str] | None = None,
-    *,
-    created_before: int | None = None,
-    modified_before: int | None = None,
-) -> int:
-    """Remove the items that meet every condition given (all of them without any); their number.
-
-    The completeness is ``window`` while the newest are left, and ``none`` when nothing is, or when
-    what is left has a hole.
-    """
-    return drop_of_each(tx, [node_id], ids, created_before=created_before, modified_before=modified_before)[0]
+def drop(tx: Transaction, node_id: int) -> None:
+    """Remove all items."""
+    drop_of_each(tx, [node_id])
 
 
 def drop_of_each(
-    tx: Transaction,
-    node_ids: Sequence[int],
-    ids: Collection[str] | None = None,
-    *,
-    created_before: int | None = None,
-    modified_before: int | None = None,
+    tx: Transaction, node_ids: Sequence[int], *, created_before: int | None = None, modified_before: int | None = None
 ) -> list[int]:
-    """As ``drop``, of several nodes; their numbers, 0 of one that is gone by now.
+    """Remove the items of nodes that meet every condition given; their numbers, 0 of a node that is gone by now.
 
-    It is the statement that costs, and one removes them all.
+    The completeness is ``window`` while the newest are left, and ``none`` when nothing is, or when
+    what is left has a hole. It is the statement that costs, and one removes them all.
     """
-    wanted = None if ids is None else frozenset(ids)
 
     def meets(row: Row) -> bool:
-        _, item_id, _, created_at, modified_at = row
-        return (
-            (wanted is None or item_id in wanted)
-            and (created_before is None or created_at < created_before)
-            and (modified_before is None or modified_at < modified_before)
+        _, _, created_at, modified_at = row
+        return (created_before is None or created_at < created_before) and (
+            modified_before is None or modified_at < modified_before
         )
 
     held = [nodes.by_id(tx.connection, node_id) for node_id in node_ids]
