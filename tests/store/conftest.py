@@ -13,10 +13,10 @@ from sqlalchemy import make_url
 
 from pubsub_cached import paths
 from pubsub_cached.address import Address
-from pubsub_cached.store import dialect, migrate, urls
+from pubsub_cached.store import dialect, revisions, urls
 from pubsub_cached.store.accounts import accounts, nodes
-from pubsub_cached.store.migrate import Migrations
 from pubsub_cached.store.postgresql import connection as connections
+from pubsub_cached.store.revisions import Migrations
 from pubsub_cached.store.rows import NodeRow
 from pubsub_cached.store.sqlite import engine as engines
 from pubsub_cached.store.store import Store
@@ -148,7 +148,7 @@ def with_later(directory: Path, migration: str) -> Migrations:
     """Migrations with one more than there is, whose text says HEAD for what it follows."""
     scripts = directory / "migrations"
     shutil.copytree(paths.migrations(), scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    (scripts / "versions" / "later.py").write_text(migration.replace("HEAD", migrate.HEAD))
+    (scripts / "versions" / "later.py").write_text(migration.replace("HEAD", revisions.HEAD))
     return Migrations(scripts, "later")
 
 

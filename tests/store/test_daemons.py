@@ -17,8 +17,9 @@ from pubsub_cached.store.accounts import accounts, nodes, schedule, services
 from pubsub_cached.store.database import AccountInUse, InUse
 from pubsub_cached.store.items import items
 from pubsub_cached.store.items.changes import since
-from pubsub_cached.store.migrate import Migrations, prepare
+from pubsub_cached.store.migrate import prepare
 from pubsub_cached.store.postgresql import locks
+from pubsub_cached.store.revisions import Migrations
 from pubsub_cached.store.rows import NodesQuery
 from pubsub_cached.store.store import Store
 from pubsub_cached.store.transaction import Transaction

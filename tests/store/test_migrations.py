@@ -22,7 +22,7 @@ from pytest_alembic.tests import (  # noqa: F401
 from sqlalchemy import Engine, create_engine, inspect, select, text
 
 from pubsub_cached import paths
-from pubsub_cached.store import dialect, migrate, words
+from pubsub_cached.store import dialect, migrate, revisions, words
 from pubsub_cached.store.sqlite import engine as engines
 from pubsub_cached.store.sqlite.alone import alone
 from pubsub_cached.store.statement import Prepared, Values
@@ -69,8 +69,8 @@ def tables(path: Path) -> set[str]:
 
 
 def test_the_newest_revision_is_the_one_the_store_asks_for() -> None:
-    scripts = ScriptDirectory.from_config(migrate.configuration(paths.migrations()))
-    assert scripts.get_current_head() == migrate.HEAD
+    scripts = ScriptDirectory.from_config(revisions.configuration(paths.migrations()))
+    assert scripts.get_current_head() == revisions.HEAD
 
 
 def test_an_operator_upgrades_checks_and_downgrades(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_an_operator_upgrades_checks_and_downgrades(tmp_path: Path) -> None:
     assert {"node", "item", "account", "flag", "tombstone", "counter"} <= tables(path)
     assert path.stat().st_mode & 0o777 == 0o600
     alembic(tmp_path, "-x", url, "check")
-    assert migrate.HEAD in alembic(tmp_path, "-x", url, "current")
+    assert revisions.HEAD in alembic(tmp_path, "-x", url, "current")
     assert migrate.prepare(f"sqlite:///{path}") == ""
     alembic(tmp_path, "-x", url, "downgrade", "base")
     assert tables(path) == {"alembic_version"}
@@ -92,7 +92,7 @@ def test_an_operator_upgrades_checks_and_downgrades_a_server(tmp_path: Path, ser
     url = server.url(server.create())
     alembic(tmp_path, "-x", f"url={url}", "upgrade", "head")
     alembic(tmp_path, "-x", f"url={url}", "check")
-    assert migrate.HEAD in alembic(tmp_path, "-x", f"url={url}", "current")
+    assert revisions.HEAD in alembic(tmp_path, "-x", f"url={url}", "current")
     assert migrate.prepare(url) == ""
     alembic(tmp_path, "-x", f"url={url}", "downgrade", "base")
     assert migrate.prepare(url) == ""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pubsub_cached.address import Address
-from pubsub_cached.errors import InvalidArgs, InvalidCursor, NoSuchItem
+from pubsub_cached.errors import InvalidCursor, NoSuchItem
 from pubsub_cached.records import ITEM
 from pubsub_cached.store.items import pages
 from pubsub_cached.store.items.pages import read_items
@@ -63,11 +63,6 @@ def test_orders(db: Database, node: NodeRow, order: tuple[tuple[str, bool], ...]
     second = page(db, node, order=order, limit=4, position=first.position)
     assert ids(first) + ids(second) == expected
     assert (first.index, second.index, second.position) == (0, 4, None)
-
-
-def test_an_order_that_there_is_not(db: Database, node: NodeRow) -> None:
-    with pytest.raises(InvalidArgs, match="'rank'"):
-        page(db, node, order=(("rank", True),))
 
 
 def test_after_and_before_follow_the_order(db: Database, node: NodeRow) -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from pubsub_cached.clock import clock
 from pubsub_cached.errors import BadConfiguration, DatabaseError, NewerDatabase
-from pubsub_cached.store.migrate import Migrations, prepare
+from pubsub_cached.store.migrate import prepare
 from pubsub_cached.store.postgresql import locks
+from pubsub_cached.store.revisions import Migrations
 from tests.support.postgresql import PASSWORD, USER, PostgreSQL
 
 pytestmark = pytest.mark.postgresql

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from pubsub_cached.errors import BadConfiguration, DatabaseError, NewerDatabase
-from pubsub_cached.store import migrate
+from pubsub_cached.store import revisions
 from pubsub_cached.store.accounts import accounts, nodes
-from pubsub_cached.store.migrate import Migrations, prepare
+from pubsub_cached.store.migrate import prepare
+from pubsub_cached.store.revisions import Migrations
 from pubsub_cached.store.rows import ItemsQuery, NodesQuery
 from pubsub_cached.store.sqlite import start
 from pubsub_cached.store.store import Store
@@ -126,9 +127,9 @@ def test_an_older_database_is_copied_and_upgraded_with_everything_in_it(filled: 
     assert rows(filled, "SELECT * FROM item ORDER BY id") == before
     assert value(filled, "SELECT count(*) FROM pragma_foreign_key_check") == 0
     (copy,) = others(filled)
-    assert copy.name.startswith(f"{filled.name}.backup-{migrate.HEAD}-")
+    assert copy.name.startswith(f"{filled.name}.backup-{revisions.HEAD}-")
     assert mode(copy) == 0o600
-    assert value(copy, "SELECT version_num FROM alembic_version") == migrate.HEAD
+    assert value(copy, "SELECT version_num FROM alembic_version") == revisions.HEAD
     assert value(copy, "SELECT count(*) FROM item") == 3
     assert value(copy, "PRAGMA integrity_check") == "ok"
 
@@ -170,7 +171,8 @@ def test_an_upgrade_that_fails_leaves_the_database_as_it_was(
 def half_way(path: Path, migrations: Migrations) -> None:
     """Upgrade in another process, and kill it in the middle."""
     script = (
-        "import sys; from pathlib import Path; from pubsub_cached.store.migrate import Migrations, prepare; "
+        "import sys; from pathlib import Path; from pubsub_cached.store.migrate import prepare; "
+        "from pubsub_cached.store.revisions import Migrations; "
         "prepare(sys.argv[1], Migrations(Path(sys.argv[2]), sys.argv[3]))"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "STOP_HALF_WAY": "1"}
@@ -219,7 +221,7 @@ def test_a_newer_database_is_refused_by_name_revision_and_remedy(filled: Path, l
     with pytest.raises(NewerDatabase) as refused:
         Store.open(url_of(filled))
     assert refused.value.status == 2
-    for said in (str(filled), "'later'", f"'{migrate.HEAD}'", "newer version"):
+    for said in (str(filled), "'later'", f"'{revisions.HEAD}'", "newer version"):
         assert said in str(refused.value)
     assert filled.read_bytes() == before
 

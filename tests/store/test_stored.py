@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pubsub_cached.store import migrate
+from pubsub_cached.store import migrate, revisions
 from tests.support.postgresql import PostgreSQL
 
 from .test_migrations import alembic
@@ -72,7 +72,7 @@ def test_nothing_is_lost_on_the_way_up_and_back_down(stored: tuple[Path, str]) -
 
     assert content(path, revision) == before
     connection = sqlite3.connect(path)
-    assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (migrate.HEAD,)
+    assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (revisions.HEAD,)
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
     assert connection.execute("SELECT count(*) FROM item_text WHERE item_text MATCH 'mushroom*'").fetchone() != (0,)
@@ -97,7 +97,7 @@ def test_nothing_is_lost_of_a_database_on_a_server(postgresql: PostgreSQL, dump:
     assert migrate.prepare(url) == ""
 
     assert rows(select, revision) == before
-    assert select("SELECT version_num FROM alembic_version") == [(migrate.HEAD,)]
+    assert select("SELECT version_num FROM alembic_version") == [(revisions.HEAD,)]
     assert select("SELECT 1 FROM item_text WHERE lexemes @@ 'mushroom:*'")
 
     alembic(tmp_path, "-x", f"url={url}", "downgrade", revision)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from .database import Database
-from .revisions import HEAD, Migrations, configuration, newest
+from .revisions import HEAD, Migrations, newest
 from .urls import path_of, server_of
-
-__all__ = ["HEAD", "Migrations", "configuration", "open_database", "prepare", "wait_until_free"]
 
 
 def prepare(url: str, migrations: Migrations | None = None) -> str:

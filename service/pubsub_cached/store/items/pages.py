@@ -12,7 +12,7 @@ from sqlalchemy import BindParameter, ColumnElement, Connection, bindparam, func
 from sqlalchemy.orm import InstrumentedAttribute
 
 from ...address import Address
-from ...errors import InvalidArgs, InvalidCursor, NoSuchItem
+from ...errors import InvalidCursor, NoSuchItem
 from ..accounts import nodes
 from ..given import Given
 from ..models import Item
@@ -74,9 +74,7 @@ def page(conn: Connection, node: NodeRow, query: ItemsQuery) -> ItemsSlice:
     Raises NoSuchItem for an ``after`` or ``before`` that is not there, where it is not what was ``given`` that stands
     before the slice, and for a position of items that were dropped and came again, elsewhere.
     """
-    key, descending = query.order[0] if query.order else ("modified", True)
-    if key not in _KEYS:
-        raise InvalidArgs(f"Items of a node can't be ordered by '{key}'; use created, modified or id.")
+    key, descending = query.order[0]
     if query.ids is not None:
         return _named(conn, node, query, key, descending)
     if query.before is not None:
