@@ -122,12 +122,14 @@ class TestListing:
         assert (await cache.ids(PUBSUB, MICROBLOG, policy="cache") == there) is not pages
 
     @PROFILES
-    async def test_those_that_are_listed_as_they_are_kept_are_in_no_doubt(self, cached: Make, profile: Profile) -> None:
-        for count, kept in ((3, 500), (7, 5)):
-            cache, _ = await followed(cached, World(), profile, count, items_per_node=kept)
-            for limit in (2, 50):
-                await cache.house.discovery.nodes(BLOG, "", limit)
-            assert cache.signals() == []
+    @pytest.mark.parametrize(("count", "kept"), [(3, 500), (7, 5)])
+    async def test_those_that_are_listed_as_they_are_kept_are_in_no_doubt(
+        self, cached: Make, profile: Profile, count: int, kept: int
+    ) -> None:
+        cache, _ = await followed(cached, World(), profile, count, items_per_node=kept)
+        for limit in (2, 50):
+            await cache.house.discovery.nodes(BLOG, "", limit)
+        assert cache.signals() == []
 
     async def test_nor_are_they_where_the_service_names_one_twice(self, cached: Make) -> None:
         cache, service = await followed(cached)
