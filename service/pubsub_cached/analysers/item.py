@@ -73,6 +73,11 @@ class Item:
         shown = value if len(value) <= LONGEST_VALUE else value[:LONGEST_VALUE] + "…"
         self.error(f"{what}: '{shown}' is no {kind}.")
 
+    def strange(self, wanted: str) -> None:
+        """Note that the element is none that the parser knows. wanted: what it reads, in a sentence."""
+        name = self.element.tag.rpartition("}")[2]
+        self.error(f"<{name}> of '{self.context.namespace}' is {wanted}.")
+
     def error(self, sentence: str) -> None:
         """Note what could not be read."""
         if len(self.errors) < MOST_ERRORS:

@@ -53,7 +53,7 @@ class Writer:
         self,
         database: Database,
         clock: Callable[[], int],
-        on_error: Callable[[BaseException], None] = lambda error: None,
+        on_error: Callable[[BaseException], None],
     ) -> None:
         self._database = database
         self._clock = clock

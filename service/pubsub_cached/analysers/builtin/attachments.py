@@ -107,7 +107,7 @@ def parse(item: Item) -> Attachments | None:
     """The attachments of the entity that the item's id names."""
     namespace, _, name = item.element.tag.rpartition("}")
     if name != "attachments" or namespace[1:] not in _NAMESPACES:
-        item.error(f"<{name}> of '{item.context.namespace}' is no attachments element.")
+        item.strange("no attachments element")
         return None
     data = Attachments()
     _target(item, data)
@@ -133,7 +133,7 @@ def parse(item: Item) -> Attachments | None:
 def parse_summary(item: Item) -> Summary | None:
     """The summary for the item of the same id on the node that this node's name ends with."""
     if item.element.tag != f"{{{SUMMARY}}}summary":
-        item.error(f"<{xml.local(item.element)}> of '{item.context.namespace}' is no summary of attachments.")
+        item.strange("no summary of attachments")
         return None
     address = item.context.address
     target = ItemRef(address.service, address.node.removeprefix(f"{SUMMARY}/"), item.context.id)

@@ -55,7 +55,7 @@ def parse(item: Item) -> AvatarMetadata | AvatarData | None:
     if item.element.tag == f"{{{DATA}}}data":
         item.subtype = "data"
         return _data(item)
-    item.error(f"<{xml.local(item.element)}> of '{item.context.namespace}' is no avatar.")
+    item.strange("no avatar")
     return None
 
 

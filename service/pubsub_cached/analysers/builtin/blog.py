@@ -141,7 +141,7 @@ def parse(item: Item) -> Entry | Metadata | None:
     if tag == f"{{{ATOM}}}feed":
         item.subtype = "metadata"
         return _Reader(item).metadata()
-    item.error(f"<{xml.local(item.element)}> of '{item.context.namespace}' is no Atom entry.")
+    item.strange("no Atom entry")
     return None
 
 

@@ -34,7 +34,7 @@ def parse(item: Item) -> Bookmark | None:
     """A bookmark; the room's JID is the item's id."""
     element = item.element
     if element.tag != f"{{{NAMESPACE}}}conference":
-        item.error(f"<{xml.local(element)}> of '{item.context.namespace}' is no bookmark.")
+        item.strange("no bookmark")
         return None
     if not (jid := uris.normalised_jid(item.context.id)):
         item.unreadable("id", item.context.id, "JID")

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from .. import uris, xml
+from .. import uris
 from ..definition import Definition
 from ..item import Item
 
@@ -36,7 +36,7 @@ def parse(item: Item) -> Encrypted | None:
         if by and not uris.normalised_jid(by):
             item.unreadable("<encrypted by>", by, "JID")
         return Encrypted(scheme="pte", by=uris.normalised_jid(by), algorithm=element.get("type", ""))
-    item.error(f"<{xml.local(element)}> of '{item.context.namespace}' is no encrypted item.")
+    item.strange("no encrypted item")
     return None
 
 

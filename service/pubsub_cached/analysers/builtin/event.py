@@ -107,7 +107,7 @@ def parse(item: Item) -> Event | Invitee | None:
         item.subtype = "invitees"
         return _invitee(item)
     if item.element.tag != _tag("event"):
-        item.error(f"<{name}> of '{item.context.namespace}' is no event.")
+        item.strange("no event")
         return None
     item.subtype = "event"
     event = Event()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .. import shared_file, xml
+from .. import shared_file
 from ..definition import Definition
 from ..item import Item
 from ..shared_file import File
@@ -16,7 +16,7 @@ SHAPES: dict[str, type[msgspec.Struct]] = {"file/file": File}
 def parse(item: Item) -> File | None:
     """A file; the item's id is its name when it does not say so itself."""
     if item.element.tag != shared_file.TAG:
-        item.error(f"<{xml.local(item.element)}> of '{item.context.namespace}' is no shared file.")
+        item.strange("no shared file")
         return None
     return shared_file.parse(item, item.element, item.context.id)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .. import forms, xml
+from .. import forms
 from ..definition import Definition, Kind
 from ..forms import Form
 from ..item import Item
@@ -15,7 +15,7 @@ SHAPES: dict[str, type[msgspec.Struct]] = {"form/template": Form, "form/submitte
 def parse(item: Item) -> Form | None:
     """A data form."""
     if item.element.tag != forms.TAG:
-        item.error(f"<{xml.local(item.element)}> of '{item.context.namespace}' is no data form.")
+        item.strange("no data form")
         return None
     return forms.parse(item.element)
 

@@ -46,7 +46,7 @@ def parse(item: Item) -> Nick | VCard | None:
         return Nick(nick=xml.text(item.element))
     if item.element.tag == f"{{{VCARD}}}vcard":
         return _vcard(item.element)
-    item.error(f"<{xml.local(item.element)}> of '{item.context.namespace}' is no profile.")
+    item.strange("no profile")
     return None
 
 

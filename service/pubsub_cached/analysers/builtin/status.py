@@ -132,7 +132,7 @@ def _checked(tag: str, parser: Callable[[Item], msgspec.Struct]) -> Parser:
 
     def parse(item: Item) -> msgspec.Struct | None:
         if item.element.tag != tag:
-            item.error(f"<{xml.local(item.element)}> of '{item.context.namespace}' is not what this node is for.")
+            item.strange("not what this node is for")
             return None
         return parser(item)
 

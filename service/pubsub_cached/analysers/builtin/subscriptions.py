@@ -51,7 +51,7 @@ def parse(item: Item) -> Subscription | Subscriber | None:
     elif element.tag == f"{{{PUBLIC}}}subscription":
         attribute = "jid"
     else:
-        item.error(f"<{xml.local(element)}> of '{item.context.namespace}' is no subscription.")
+        item.strange("no subscription")
         return None
     service, node = uris.normalised_jid(element.get(attribute, "")), element.get("node", "")
     if not service or not node:
