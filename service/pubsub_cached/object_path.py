@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container
+from uuid import uuid4
 
 from .errors import Conflict
 
@@ -44,12 +45,12 @@ def of_client(kind: str, sender: str, token: str) -> str:
     return f"{ROOT}/{kind}/{sender.lstrip(':').replace('.', '_')}/{token}"
 
 
-def free(kind: str, sender: str, token: str, taken: Container[str], numbers: Iterator[int]) -> str:
-    """As ``of_client``, of an object that is about to be; "" for the next of the numbers. Raises Conflict."""
-    if not token:
-        # A client may have chosen one of them.
-        return next(path for number in numbers if (path := of_client(kind, sender, f"{kind[0]}{number}")) not in taken)
-    path = of_client(kind, sender, token)
+def free(kind: str, sender: str, token: str, taken: Container[str]) -> str:
+    """As ``of_client``, of an object that is about to be; "" for a token that no object has or had.
+
+    A client outlives the daemon, and still listens at the paths that it was given before. Raises Conflict.
+    """
+    path = of_client(kind, sender, token or uuid4().hex)
     if path in taken:
         raise Conflict(f"The token '{token}' is in use by {path}; choose another.")
     return path

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from dbus_fast import Message, Variant
+from dbus_fast.aio import MessageBus
 
 from pubsub_cached.daemon import Daemon
 from pubsub_cached.xmpp.fake import World
@@ -327,3 +328,20 @@ async def test_who_does_not_read_costs_nobody_else_anything(setting: Setting, ow
         message = await owner.signal()
         if message.interface == VIEW:
             owner.apply(message)
+
+
+async def test_a_path_that_is_chosen_was_no_object_of_a_daemon_before(bus_address: str, tmp_path: Path) -> None:
+    """A client outlives the daemon: what it listens to or waits for there would be another object."""
+    made = world()
+    paths: set[str] = set()
+    bus = await MessageBus(bus_address, negotiate_unix_fd=True).connect()
+    client = Frontend(bus, "im.pubsubcache1")
+    for _ in range(2):
+        async with daemon(made, bus_address, tmp_path):
+            (view,) = await client.cache("CreateView", "ssa{sv}", "", "", {})
+            (job,) = await client.cache("Sync", "sssa{sv}", "", SERVICE, "blog", {})
+            await client.finished(job)
+        assert not paths & {view, job}
+        paths |= {view, job}
+    bus.disconnect()
+    await bus.wait_for_disconnect()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Literal
@@ -152,7 +151,6 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         # By sender, those that ended first first, and what removes them.
         self._ended: dict[str, dict[Job, asyncio.TimerHandle]] = {}
-        self._numbers = itertools.count(1)
 
     def list(self) -> list[Job]:
         """Running and recently finished jobs, oldest first."""
@@ -203,7 +201,7 @@ class Jobs:
         over = self._jobs.get(object_path.of_client("job", owner, token))
         if over is not None and over.finished:
             self._remove(over)
-        return object_path.free("job", owner, token, self._jobs, self._numbers)
+        return object_path.free("job", owner, token, self._jobs)
 
     def _finished(self, job: Job) -> None:
         """Keep it for a while; of too many, whoever has most loses the oldest, so that others keep theirs."""

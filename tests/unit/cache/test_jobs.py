@@ -7,21 +7,6 @@ import asyncio
 import pytest
 
 from pubsub_cached.cache.jobs import FINISHED_AT_MOST, Job, Jobs
-from pubsub_cached.xmpp.fake import World
-from tests.support.cached import Cached, Make
-
-
-async def test_a_token_that_a_client_chose_is_never_chosen_by_the_daemon(cached: Make) -> None:
-    cache: Cached = await cached(World())
-    ended = asyncio.Event()
-
-    async def work(job: object) -> str:
-        await ended.wait()
-        return ""
-
-    cache.house.jobs.start("test", work, ":1.5", "j1")
-    cache.house.jobs.start("test", work, ":1.5")
-    ended.set()
 
 
 @pytest.fixture

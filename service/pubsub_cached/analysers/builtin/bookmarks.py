@@ -16,7 +16,11 @@ _PINNED = "{urn:xmpp:bookmarks-pinning:0}pinned"
 
 
 class Bookmark(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """A room; extensions: names of what clients added. The password itself is never stored."""
+    """A room; extensions: names of what clients added.
+
+    has_password: the service has one, which is in no answer and never stored; publishing over the bookmark without it
+    takes it away there.
+    """
 
     jid: str
     name: str = ""

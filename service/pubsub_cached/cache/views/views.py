@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 
 from msgspec.structs import replace
@@ -43,7 +42,6 @@ class Views:
         # What each looks for.
         self._sought: dict[View, Search] = {}
         self._watched: set[str] = set()
-        self._numbers = itertools.count(1)
         store.on_commit.append(self._committed)
 
     def all(self) -> list[View]:
@@ -60,7 +58,7 @@ class Views:
             raise errors.NotSupported("A view begins with the first item, so it takes no cursor; leave it out.")
         matching = self._searches.matching(text, query, options.analysers)
         search = Search(matching=matching, order=parsed_order(options.order), fields=options.fields)
-        path = object_path.free("view", owner, options.token, self._views, self._numbers)
+        path = object_path.free("view", owner, options.token, self._views)
         if len(self.of(owner)) >= AT_MOST:
             raise errors.LimitExceeded(f"{owner} has {AT_MOST} views, which is the most; close one.")
         size = min(options.window, options.limit)

@@ -182,7 +182,7 @@ class Outbox:
             options=options or {},
             notify=notify,
             items=items,
-            path=self._jobs.path(sender, token or uuid4().hex),
+            path=self._jobs.path(sender, token),
             queued_at=self._clock(),
         )
         self._start(await self.store.write(outbox_store.add, entry))
