@@ -108,6 +108,21 @@ async def test_an_account_without_a_password_is_not_waited_for(cached: Make, wor
     account = await cache.house.accounts.add(BOB, AccountOptions())
     with pytest.raises(errors.Offline, match="offline"):
         await account.session_when_ready()
+    assert account.state == "offline"
+
+
+async def test_what_is_waited_for_is_shown_as_connecting(cached: Make, world: World) -> None:
+    """Doctor took an account for one that somebody had disconnected, while what connects was being loaded."""
+    cache: Cached = await cached(world, online=False)
+    account = cache.house.accounts.get(ALICE)
+    states = []
+    account.on_change.append(lambda: states.append(account.state))
+    cache.house.begin()
+    await account.disconnect()
+    cache.house.begin()
+    await cache.house.connect()
+    await account.session_when_ready()
+    assert states == ["connecting", "offline", "connecting", "online"]
 
 
 async def test_disconnecting_ends_the_wait(cached: Make, world: World) -> None:

@@ -138,6 +138,8 @@ class Account:
     def not_begun(self) -> None:
         """There is nothing to wait for: the attempt failed, or was not made."""
         self._beginning = False
+        if self.state == "connecting":
+            self._tell("offline", "", "")
         self._turned()
 
     async def connect(self) -> None:
@@ -195,7 +197,9 @@ class Account:
 
     def gone(self) -> errors.NoSuchAccount:
         """What is told to whoever does something to an account that is removed meanwhile."""
-        return errors.NoSuchAccount(f"{self.jid} was removed meanwhile; add it again with AddAccount.")
+        return errors.NoSuchAccount(
+            f"{self.jid} was removed meanwhile; 'pubsub-cachectl account add {self.jid}' adds it."
+        )
 
     def look_no_more(self) -> None:
         """What was decided since counts, not what is found out about the secret."""

@@ -110,10 +110,11 @@ class Accounts:
         return not there and account.origin == "bus" and not self._holding.runs(account)
 
     def begin(self) -> None:
-        """``connect`` is to come: calls that need a session wait for it."""
+        """``connect`` is to come: calls that need a session wait for it, and nobody is told to connect by hand."""
         for account in self.list():
             if account.enabled and not account.waits:
                 account.begin()
+                account.session_changed("connecting", "", "")
 
     async def connect(self) -> None:
         """Connect every enabled account that has a secret, or is configured to have one."""
@@ -170,7 +171,9 @@ class Accounts:
         bare = jid.bare(name)
         if bare not in self._accounts:
             known = ", ".join(self._accounts) or "none"
-            raise errors.NoSuchAccount(f"There is no account '{name}'; there is: {known}. Add one with AddAccount.")
+            raise errors.NoSuchAccount(
+                f"There is no account '{name}'; there is: {known}. Add one with 'pubsub-cachectl account add JID'."
+            )
         return self._accounts[bare]
 
     def online(self, name: str) -> bool:
