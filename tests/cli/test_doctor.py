@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from pubsub_cached.cli.account import remedy
 from pubsub_cached.daemon import Daemon
+from pubsub_cached.errors import AuthenticationFailed
 from pubsub_cached.xmpp.fake import World
 from tests.bus.api_service import ALICE, SERVICE, daemon, frontend
 from tests.support.bus import PrivateBus
@@ -185,6 +187,18 @@ async def test_account_that_was_refused(ctl: Command, made: World) -> None:
     account = found[f"account {ALICE}"]
     assert "the account is locked" in account["sentence"]
     assert "where the configuration says" in account["remedy"]
+    # Where no user manager runs as well, which the bus of this test has none of.
+    assert f"then: pubsub-cachectl account connect {ALICE};" in account["remedy"]
+
+
+def test_a_password_that_stays_in_its_keyring_is_not_asked_for_before_that_is_opened() -> None:
+    why = f"The password of {ALICE} can't be read: the keyring is locked and its prompt was dismissed."
+    account = {"jid": ALICE, "state": "failed", "error": AuthenticationFailed.dbus_name, "error-message": why}
+
+    assert remedy(account | {"origin": "bus"}) == (
+        f"Unlock the keyring, then: pubsub-cachectl account connect {ALICE}; "
+        f"or give the password anew: pubsub-cachectl account password {ALICE}"
+    )
 
 
 @pytest.mark.usefixtures("installed")

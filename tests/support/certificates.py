@@ -20,8 +20,11 @@ class Certificate(NamedTuple):
     key: Path
 
 
-def self_signed(directory: Path, *names: str, stem: str = "server") -> Certificate:
-    """Make a certificate for DNS names or addresses (default: localhost), valid for a week."""
+def self_signed(directory: Path, *names: str, stem: str = "server", days: tuple[int, int] = (-1, 7)) -> Certificate:
+    """Make a certificate for DNS names or addresses (default: localhost), valid for a week.
+
+    days: from today on, when it begins and ends to be valid.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0] if names else "localhost")])
     now = datetime.datetime.now(datetime.UTC)
@@ -31,8 +34,8 @@ def self_signed(directory: Path, *names: str, stem: str = "server") -> Certifica
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=7))
+        .not_valid_before(now + datetime.timedelta(days=days[0]))
+        .not_valid_after(now + datetime.timedelta(days=days[1]))
         .add_extension(x509.SubjectAlternativeName([_name(name) for name in names or ("localhost",)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)

@@ -235,7 +235,9 @@ def remedy(account: dict[str, Any]) -> str:
     if account["error"].endswith(".AuthenticationFailed"):
         if is_configured:
             where = "Correct the password where the configuration says"
-            return f"{where}, then: {RESTART}; where it says nothing: {password}"
+            return f"{where}, then: {connect}; where it says nothing: {password}"
+        if "can't be read" in account["error-message"]:
+            return f"Unlock the keyring, then: {connect}; or give the password anew: {password}"
         return password
     if account["state"] == "offline":
         return connect if is_configured else f"{password}, or if it has one: {connect}"

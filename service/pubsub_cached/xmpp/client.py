@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import ssl
 import xml.etree.ElementTree as ET
 from typing import Any, NamedTuple, Protocol
@@ -38,6 +39,8 @@ SASL = "{urn:ietf:params:xml:ns:xmpp-sasl}"
 # Seconds that the server has to close its side of the stream.
 FAREWELL = 2.0
 STREAM_ERRORS = "{urn:ietf:params:xml:ns:xmpp-streams}"
+# X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL.
+OUT_OF_DATE = (9, 10)
 
 
 class Ending(NamedTuple):
@@ -227,18 +230,23 @@ class Client(Stream):
         if isinstance(reason, ssl.SSLError):
             self._tls_failed(reason)
         elif isinstance(reason, OSError):
-            self._problem = f"{self.place} can't be reached: {reason.strerror or reason}."
+            self._problem = f"{self.place} can't be reached: {os.strerror(reason.errno) if reason.errno else reason}."
         else:
-            self._problem = f"{self.place} can't be reached: {reason}."
+            # The library's sentence on a name without an address, which is the domain's to it whatever the host is.
+            problem = "no address of it is known. Is the name right, and the network there?"
+            self._problem = f"{self.place} can't be reached: {problem}"
 
     def _tls_failed(self, reason: ssl.SSLError) -> None:
         domain = self.requested_jid.domain
         if isinstance(reason, ssl.SSLCertVerificationError):
-            self.refuse(
-                f"The certificate of {self.place} can't be trusted for {domain}: {reason.verify_message}. Check the "
-                "server's name, or give the authority that signed it as ca-file.",
-                final=True,
-            )
+            # Time mends that, and whoever renews it: nobody has to say so here.
+            dated = reason.verify_code in OUT_OF_DATE
+            if dated:
+                remedy = "The server's operator has to renew it, unless this machine's clock is wrong."
+            else:
+                remedy = "Check the server's name, or give the authority that signed it as ca-file."
+            said = f"The certificate of {self.place} can't be trusted for {domain}: {reason.verify_message}."
+            self.refuse(f"{said} {remedy}", final=not dated)
         else:
             self.refuse(f"{self.place} does not speak TLS as expected: {reason.reason or reason}. Check port and tls.")
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
 from pubsub_cached.xmpp.port import Endpoint
 from pubsub_cached.xmpp.session import Session, connect
-from tests.support.recorder import Recorder
+from tests.support.certificates import self_signed
+from tests.support.recorder import Recorder, State
 from tests.support.scripted import FEATURES, STARTTLS, STREAM, Scripted
 
 ACCOUNT = "alice@localhost"
@@ -202,10 +206,46 @@ async def test_a_port_where_nobody_listens_is_tried_again() -> None:
     session.connect()
     told = await recorder.state("waiting")
     assert told.error == "im.pubsubcache1.Error.Offline"
-    assert f"127.0.0.1 port {port} can't be reached" in told.message
+    assert told.message == f"127.0.0.1 port {port} can't be reached: Connection refused."
     await recorder.state("connecting")
     await session.close()
     assert recorder.states[-1] == "offline"
+
+
+@pytest.mark.parametrize(("days", "reason"), [((-9, -2), "has expired"), ((2, 9), "is not yet valid")])
+async def test_a_certificate_that_is_out_of_date_is_tried_again(
+    tmp_path: Path, days: tuple[int, int], reason: str
+) -> None:
+    """It is renewed without anybody's help here, and a clock is set after the start of a machine that has none."""
+    made = self_signed(tmp_path, days=days)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(made.certificate, made.key)
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    recorder = Recorder()
+    endpoint = Endpoint(ACCOUNT, "127.0.0.1", port, tls="direct", ca_file=str(made.certificate))
+    session = connect(endpoint, lambda: PASSWORD, recorder)
+    session.connect()
+    told = await recorder.next(lambda each: isinstance(each, State) and each.state in ("failed", "waiting"))
+    await session.close()
+    server.close()
+    assert isinstance(told, State)
+    assert told.state == "waiting"
+    assert told.message == (
+        f"The certificate of 127.0.0.1 port {port} can't be trusted for localhost: certificate {reason}. The server's "
+        "operator has to renew it, unless this machine's clock is wrong."
+    )
+
+
+async def test_a_host_that_has_no_address_is_the_one_that_is_named() -> None:
+    """Not the account's domain, which nobody looked up."""
+    recorder = Recorder()
+    # Refused by the resolver itself, which asks nobody: there is no such interface.
+    session = connect(Endpoint(ACCOUNT, "fe80::1%nowhere", 5222), lambda: PASSWORD, recorder)
+    session.connect()
+    told = await recorder.state("waiting")
+    await session.close()
+    assert told.message.startswith("fe80::1%nowhere port 5222 can't be reached: no address of it is known.")
 
 
 async def test_connect_does_not_wait_for_the_pause_to_end() -> None:
