@@ -116,7 +116,9 @@ class Secrets:
         except DatabaseError as error:
             raise AuthenticationFailed(error.message) from None
         if secret is None:
-            raise AuthenticationFailed(f"No password of {jid} is stored; set one with Account.SetPassword.")
+            raise AuthenticationFailed(
+                f"No password of {jid} is stored; give it with 'pubsub-cachectl account password {jid}'."
+            )
         return secret
 
     def _ask(self, work: Callable[[], T]) -> T:

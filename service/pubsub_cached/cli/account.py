@@ -235,7 +235,8 @@ def remedy(account: dict[str, Any]) -> str:
     if account["error"].endswith(".AuthenticationFailed"):
         if is_configured:
             where = "Correct the password where the configuration says"
-            return f"{where}, then: {connect}; where it says nothing: {password}"
+            changed = f"or if the configuration itself was changed: {RESTART}"
+            return f"{where}, then: {connect}, {changed}; where it says nothing: {password}"
         if "can't be read" in account["error-message"]:
             return f"Unlock the keyring, then: {connect}; or give the password anew: {password}"
         return password

@@ -18,7 +18,10 @@ DATA = "urn:xmpp:avatar:data"
 
 
 class AvatarInfo(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """One format of the picture; id: its SHA-1, its item's id on ``urn:xmpp:avatar:data``; url: where it is instead."""
+    """One format of the picture.
+
+    id: its SHA-1, and the id of its item on ``urn:xmpp:avatar:data`` of the same service; url: where it is instead.
+    """
 
     id: str
     bytes: int | UnsetType = UNSET
