@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container
-from uuid import uuid4
+from secrets import token_hex
 
 from .errors import Conflict
 
@@ -50,7 +50,7 @@ def free(kind: str, sender: str, token: str, taken: Container[str]) -> str:
 
     A client outlives the daemon, and still listens at the paths that it was given before. Raises Conflict.
     """
-    path = of_client(kind, sender, token or uuid4().hex)
+    path = of_client(kind, sender, token or token_hex(6))
     if path in taken:
         raise Conflict(f"The token '{token}' is in use by {path}; choose another.")
     return path
