@@ -83,7 +83,7 @@ class Connection:
         flags = NameFlag.DO_NOT_QUEUE.value
         (reply,) = await self.call_bus("RequestName", "su", [name, flags])
         if reply not in (RequestNameReply.PRIMARY_OWNER.value, RequestNameReply.ALREADY_OWNER.value):
-            raise NameTaken(f"The bus name {name} has an owner already: is another instance running?")
+            raise NameTaken(f"Another process owns the bus name {name}; 'busctl --user status {name}' says which.")
         self._names.add(name)
 
     async def call(
