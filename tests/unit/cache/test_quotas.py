@@ -6,6 +6,7 @@ import random
 
 from pubsub_cached.address import Address
 from pubsub_cached.store.accounts import nodes
+from pubsub_cached.store.items.outline import ids_of
 from pubsub_cached.store.rows import StoredItem
 from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.store.upkeep import maintenance
@@ -98,3 +99,22 @@ async def test_a_node_that_is_forgotten_before_its_turn_is_evicted_from_no_more(
     await cache.idle()
     assert cache.failures() == []
     assert len(cache.signals("updated")) == 1
+
+
+async def test_of_a_large_node_little_is_evicted_at_a_time(cached: Make) -> None:
+    """Everybody else who writes waits for one of the parts at most."""
+    cache: Cached = await cached(World(), total_size=1)
+
+    def fill(tx: Transaction) -> int:
+        row = nodes.ensure(tx, Address(ALICE, PUBSUB, MICROBLOG))
+        publish(tx, row.id, [StoredItem(str(number), payload="<entry/>") for number in range(3_000)])
+        return row.id
+
+    row = await cache.store.write(fill)
+    evicted: list[int] = []
+    cache.store.on_commit.append(lambda touched: evicted.append(touched.count))
+    cache.house.revalidation.wake()
+    await cache.idle()
+    assert max(evicted) == 500
+    assert sum(evicted) == 2_999
+    assert await cache.store.read(ids_of, row) == ["2999"]

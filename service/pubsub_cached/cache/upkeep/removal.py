@@ -39,8 +39,10 @@ GRACE = 7 * 24 * 3_600_000
 TOMBSTONES_LAST = 30 * 24 * 3_600_000
 # Nodes that are kept on demand are let go when nobody has read them for this long, ms.
 UNREAD = 30 * 24 * 3_600_000
-# Nodes whose older half is evicted before the size is looked at again.
+# Nodes whose older half is evicted before the size is looked at again, and how much of each at most: whoever else
+# writes has a turn in between.
 SHRUNK_AT_ONCE = 20
+EVICTED_AT_ONCE = 500
 
 
 async def drop_discarded(store: Store) -> None:
@@ -161,7 +163,8 @@ class Removal:
                 said = True
             evicted = 0
             for entry in await self._store.read_all(schedule.largest_unread, SHRUNK_AT_ONCE):
-                if count := await self._store.write(item_store.evict, entry.id, entry.item_count // 2):
+                keep = max(entry.item_count // 2, entry.item_count - EVICTED_AT_ONCE)
+                if count := await self._store.write(item_store.evict, entry.id, keep):
                     self._changes.node(entry.address, "updated")
                 evicted += count
             if not evicted:
