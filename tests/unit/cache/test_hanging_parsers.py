@@ -53,22 +53,23 @@ def take_secret(element: _Element) -> bool:
 class Hanging:
     """A parser that waits for ``release`` with what begins with ``hang``.
 
-    asked: the texts that it was given. hung: each that it hangs with, once it does.
+    asked: the texts that it was given. hung: each that it hangs with, once it does. results: what it returns of some.
     """
 
     def __init__(self) -> None:
         self.release = threading.Event()
         self.asked: list[str] = []
         self.hung: asyncio.Queue[str] = asyncio.Queue()
+        self.results: dict[str, dict[str, Any] | None] = {}
         self._loop = asyncio.get_running_loop()
 
-    def __call__(self, item: Item) -> dict[str, Any]:
+    def __call__(self, item: Item) -> dict[str, Any] | None:
         text = (item.element.text or "").rstrip("y")
         self.asked.append(text)
         if text.startswith("hang"):
             self._loop.call_soon_threadsafe(self.hung.put_nowait, text)
             assert self.release.wait(60), "nobody released it"
-        return {"text": text}
+        return self.results.get(text, {"text": text})
 
 
 class Scene:
@@ -194,6 +195,17 @@ async def test_what_came_while_it_was_suspended_is_parsed_once_it_is_active(scen
         f'{{"text":"{name}"}}' for name in ("fine", "hang4", "last")
     ]
     assert found["hang1"]["errors"] == [LATE], "it was asked"
+
+
+async def test_what_nothing_was_made_of_is_not_given_to_it_again_at_the_next_start(scene: Scene) -> None:
+    scene.parser.results["nothing"] = None
+    await scene.published("nothing", "fine")
+    scene.parser.asked.clear()
+    await scene.cache.restart(online=False)
+    scene.register()
+    await scene.cache.house.analysing.settled()
+    assert scene.parser.asked == []
+    assert (await scene.items())["nothing"]["errors"] == ["The parser of 'x' made nothing of it."]
 
 
 async def test_what_is_stored_after_that_is_parsed_too(scene: Scene) -> None:

@@ -31,7 +31,7 @@ from ..nodes import transitions
 from ..nodes.nodes import Nodes
 from .agent import Agent, document
 from .coroutine import Coroutine
-from .deferred import AT_ONCE, Failed, Unanswered
+from .deferred import AT_ONCE, Failed, Unanswered, noted
 from .parsing import Parsing, stored
 
 log = logging.getLogger(__name__)
@@ -282,11 +282,7 @@ class Agents:
                 return None
             skip.add(item.row)
             return stored(context, msgspec.structs.replace(made, deferred=False)) if again else None
-        if parsed.data is None and not parsed.errors:
-            # Else it would count among those of which nothing was made yet.
-            empty = f"The parser of '{worker.parser.name}' made nothing of it."
-            parsed = msgspec.structs.replace(parsed, errors=(empty,))
-        return stored(context, parsed)
+        return stored(context, noted(worker.parser.name, parsed))
 
 
 class _Analysis(msgspec.Struct, rename="kebab"):

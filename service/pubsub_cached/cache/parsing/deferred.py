@@ -12,6 +12,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Literal
 
+import msgspec
+
 from ...analysers.item import ItemContext, Parsed
 from ...analysers.registry import Registry
 
@@ -33,6 +35,13 @@ class Unanswered(Exception):
     def __init__(self, *, tried: bool) -> None:
         super().__init__()
         self.tried = tried
+
+
+def noted(name: str, made: Parsed) -> Parsed:
+    """What a parser made of an item; of nothing it is said, or the item would count among those it is yet to get."""
+    if made.data is not None or made.errors or not made.payload:
+        return made
+    return msgspec.structs.replace(made, errors=(f"The parser of '{name}' made nothing of it.",))
 
 
 class Deferred(ABC):

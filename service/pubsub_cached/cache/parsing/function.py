@@ -11,7 +11,7 @@ from ...analysers.parse import Begun, finish
 from ...analysers.registry import Registry
 from ...tasks import Tasks
 from ...threads import in_thread
-from .deferred import AT_ONCE, FAILURES_AT_MOST, SECONDS
+from .deferred import AT_ONCE, FAILURES_AT_MOST, SECONDS, noted
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +62,11 @@ class Functions:
 
             def work() -> Parsed:
                 begun.append(self._registry.begin(analyser, context))
+                is_plugins = self._registry.may_hang(name)
                 if is_asked:
-                    return finish(begun[0])
-                if name == analyser and self._registry.may_hang(name):
+                    made = finish(begun[0])
+                    return noted(name, made) if is_plugins else made
+                if name == analyser and is_plugins:
                     # As of one that has not been asked yet: it is, once it is active.
                     return _unread(begun)
                 return _unread(begun, f"The parser of '{name}' is suspended; Reanalyse parses this once it is active.")
