@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Any, cast
 
 import pytest
+from sqlalchemy import Engine, event
 
 from pubsub_cached import errors
 from pubsub_cached.analysers.definition import Analysis, Definition, Subject
@@ -325,6 +326,26 @@ async def test_no_page_of_nodes_that_are_in_another_state_is_empty_before_the_la
     assert [node["node"] for node in listed] == [OTHER.node]
     assert cursor == ""
     await recovered(cache)
+
+
+async def test_who_lists_nodes_of_another_state_looks_at_none_of_those_in_doubt(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    service.create_node(OTHER.node)
+    await cache.house.sync.run(OTHER, pin=True)
+    for address in (BLOG, OTHER):
+        cache.house.nodes.suspected.add(address)
+    pages: list[str] = []
+
+    def heard(*told: Any) -> None:
+        if "ORDER BY node.id" in told[2]:
+            pages.append(told[2])
+
+    event.listen(Engine, "before_cursor_execute", heard)
+    try:
+        assert await cache.house.node_reads.listing(NodesFilter(state="denied", limit=1)) == ([], "")
+    finally:
+        event.remove(Engine, "before_cursor_execute", heard)
+    assert len(pages) == 1
 
 
 async def test_a_node_is_stale_of_which_an_event_could_not_be_stored(cached: Make) -> None:

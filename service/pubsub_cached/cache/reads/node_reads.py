@@ -54,7 +54,9 @@ class NodeReads:
         after = cursors.decode(purpose, chosen.cursor) if chosen.cursor else None
         if after is not None and not isinstance(after, int):
             raise cursors.invalid(chosen.cursor)
-        rows = await self._store.read(_many, _query(chosen, after, frozenset(self._suspected)))
+        # In whatever state they are, those that are not what their rows say are shown as stale at most.
+        doubtful = frozenset(self._suspected if chosen.state == "stale" else ())
+        rows = await self._store.read(_many, _query(chosen, after, doubtful))
         more = len(rows) > chosen.limit
         rows = rows[: chosen.limit]
         cursor = cursors.encode(purpose, rows[-1][0].id) if more else ""
