@@ -221,6 +221,7 @@ class House:
         store, clock = self.store, self._clock
         self.payloads = Checks()
         hearing = Hearing(self.nodes, self.events, self.distrust, self._negatives)
+        self.nodes.redescribed = hearing.redescribed
         self.writing = Writing(
             store, self.accounts, self.nodes, self.events, self.distrust, self.sync, self._negatives, hearing
         )

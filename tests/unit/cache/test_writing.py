@@ -421,6 +421,18 @@ class TestNodes:
             node = await cache.node(PUBSUB, MICROBLOG)
             assert (node["access-model"], node["state"]) == (access, "live")
 
+    @PROFILES
+    async def test_one_that_was_changed_back_and_again_is_the_node_s(self, cached: Make, profile: Profile) -> None:
+        cache, service = await owned(cached, World(), profile)
+        for _ in range(2):
+            service.configure(MICROBLOG, access_model="whitelist", notify=False)
+            await cache.house.writing.configuration(BLOG)
+            await cache.idle()
+            assert (await cache.node(PUBSUB, MICROBLOG))["access-model"] == "whitelist"
+            service.configure(MICROBLOG, access_model="open", notify=False)
+            await cache.house.sync.run(BLOG, full=True)
+            assert (await cache.node(PUBSUB, MICROBLOG))["access-model"] == "open"
+
     async def test_one_that_is_as_it_was_is_in_no_doubt(self, cached: Make) -> None:
         cache, _ = await owned(cached, World())
         await cache.house.writing.configuration(BLOG)

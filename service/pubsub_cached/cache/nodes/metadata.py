@@ -9,6 +9,7 @@ import msgspec
 
 from ... import errors
 from ...address import Address
+from ...store.rows import NodeRow
 from ...xmpp.port import DiscoInfo, FormField, Session
 from .item_expire import seconds
 
@@ -59,6 +60,11 @@ def columns(info: DiscoInfo) -> dict[str, Any]:
     if "pubsub#item_expire" in info.metadata:
         found["item_expire"] = seconds(first(info, "pubsub#item_expire"))
     return found
+
+
+def differ(before: NodeRow, after: NodeRow) -> bool:
+    """Whether something else is stored of a node's metadata than before."""
+    return any(getattr(before, column) != getattr(after, column) for column in _METADATA.values())
 
 
 async def _info(session: Session, address: Address) -> DiscoInfo:

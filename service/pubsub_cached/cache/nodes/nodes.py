@@ -73,6 +73,8 @@ class Nodes:
         self.due: Callable[[int], None]
         # Hears of a node of which what its service answered could not be written down; set by whoever asks it again.
         self.unwritten: Callable[[Address], None]
+        # Hears of a node whose metadata is another; set by whoever remembers what else is said of it.
+        self.redescribed: Callable[[Address], object]
         # Has a node's items parsed by what it is now; set by whoever parses again.
         self.parse_again: Callable[[Address], None]
 
@@ -119,6 +121,8 @@ class Nodes:
         if before is None:
             self._changes.node(after.address, "added")
             return
+        if metadata.differ(before, after):
+            self.redescribed(after.address)
         if after.next_sync is not None and after.next_sync != before.next_sync:
             self.due(after.next_sync)
         if after.state != before.state:

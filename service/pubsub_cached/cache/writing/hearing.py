@@ -47,11 +47,15 @@ class Hearing:
         """
         node, said = await self._nodes.find(address), metadata.columns(info)
         if node is None or all(getattr(node, column) in (value, "", None) for column, value in said.items()):
-            self._said.pop(address, None)
+            self.redescribed(address)
         elif self._said.get(address) != said:
             self._said[address] = said
             self._events.put(account, ConfigurationEvent(service=address.service, node=address.node))
             await self._events.applied()
+
+    def redescribed(self, address: Address) -> None:
+        """It is another node than the one of which something else was said."""
+        self._said.pop(address, None)
 
     async def affiliated(self, address: Address, affiliation: str) -> None:
         """What the account is to a node: whether it may be read is for a read to say, from now on."""
