@@ -15,6 +15,7 @@ from pubsub_cached.cache.house import House
 from pubsub_cached.cache.jobs import JobFailed
 from pubsub_cached.cache.options import NodesFilter, PurgeFilter, SearchOptions
 from pubsub_cached.cache.revalidation import unwritten
+from pubsub_cached.cache.writing import subscribing
 from pubsub_cached.records import ItemRecord
 from pubsub_cached.store.accounts import nodes as node_store
 from pubsub_cached.store.search import search as store_search
@@ -40,6 +41,8 @@ ASKED: dict[str, Callable[[House], Awaitable[object]]] = {
     "configure": lambda house: house.writing.configure(BLOG, {"pubsub#access_model": "whitelist"}),
     "purge": lambda house: house.writing.purge(BLOG),
     "delete": lambda house: house.writing.delete(BLOG),
+    "subscribe": lambda house: house.subscribing.subscribe(BLOG, {}),
+    "unsubscribe": lambda house: house.subscribing.unsubscribe(BLOG),
     "GetNodeConfig": lambda house: house.writing.configuration(BLOG),
     "Discover": lambda house: house.discovery.nodes(BLOG),
     "Discover by type": lambda house: house.discovery.nodes(ROOT, "urn:a"),
@@ -51,6 +54,7 @@ ASKED: dict[str, Callable[[House], Awaitable[object]]] = {
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unwritten, "AGAIN", 0.001)
+    monkeypatch.setattr(subscribing, "AGAIN", 0.001)
 
 
 async def refuse(cache: Cached, *, everything: bool) -> None:
@@ -561,23 +565,21 @@ async def test_what_is_being_written_down_of_a_node_is_told_once_whatever_is_rea
     assert [told for told in cache.told if told[0] == BLOG] == [(BLOG, "denied")]
 
 
-@pytest.mark.parametrize("asked", ASKED)
-async def test_what_a_service_did_or_said_is_its_asker_s_though_the_database_can_t_be_read(
-    cached: Make, monkeypatch: pytest.MonkeyPatch, asked: str
-) -> None:
+async def asked_for(cached: Make, asked: str) -> tuple[Cached, Service]:
+    """A blog that is followed, of which no event comes any more, and is not there where it is to be made."""
     world = World()
     cache, service = await owned(cached, world)
     deaf(service, world)
     if asked == "create":
         service.delete(MICROBLOG, notify=False)
+    return cache, service
 
-    def fails(*arguments: object) -> None:
-        raise errors.DatabaseError("It has gone.")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(node_store, "find", fails)
-        await ASKED[asked](cache.house)
+async def is_as_asked(cache: Cached, service: Service, asked: str) -> None:
+    """What was asked for is shown, since the database works again."""
+    await cache.idle()
     await cache.house.unwritten.settled()
+    await cache.house.subscribing.settled()
     await cache.idle()
     if asked == "delete":
         with pytest.raises(errors.NoSuchNode):
@@ -585,4 +587,56 @@ async def test_what_a_service_did_or_said_is_its_asker_s_though_the_database_can
         return
     assert await local(cache) == {item.id: item.payload for item in service.items(MICROBLOG)}
     node = await cache.node(PUBSUB, MICROBLOG)
-    assert (node["state"], node["access-model"]) == ("live", service.node(MICROBLOG).access_model)
+    subscribed = asked != "unsubscribe"
+    assert (node["state"], node["subscribed"]) == ("live" if subscribed else "polled", subscribed)
+    assert node["access-model"] == service.node(MICROBLOG).access_model
+    assert service.node(MICROBLOG).subscribed(ALICE) is subscribed
+
+
+# It has to know which subscription it is.
+@pytest.mark.parametrize("asked", [each for each in ASKED if each != "unsubscribe"])
+async def test_what_a_service_did_or_said_is_its_asker_s_though_the_database_can_t_be_read(
+    cached: Make, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    cache, service = await asked_for(cached, asked)
+
+    def fails(*arguments: object) -> None:
+        raise errors.DatabaseError("It has gone.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(node_store, "find", fails)
+        await ASKED[asked](cache.house)
+    await is_as_asked(cache, service, asked)
+
+
+@pytest.mark.parametrize("asked", ASKED)
+async def test_so_it_is_though_the_database_can_t_be_written(cached: Make, asked: str) -> None:
+    cache, service = await asked_for(cached, asked)
+    await refuse(cache, everything=True)
+    await ASKED[asked](cache.house)
+    await refuse(cache, everything=False)
+    await is_as_asked(cache, service, asked)
+
+
+async def test_a_client_s_subscription_is_known_once_the_database_works(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    service.create_node("other")
+    other = BLOG._replace(node="other")
+    await refuse(cache, everything=True)
+    assert await cache.house.subscribing.subscribe(other, {}) == "subscribed"
+    await refuse(cache, everything=False)
+    await cache.house.subscribing.settled()
+    assert (await cache.node(PUBSUB, "other"))["subscribed"] is True
+
+
+async def test_what_ended_meanwhile_is_not_written_down_as_a_subscription(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    await refuse(cache, everything=True)
+    await cache.house.subscribing.unsubscribe(BLOG)
+    await cache.house.subscribing.subscribe(BLOG, {})
+    await cache.house.subscribing.unsubscribe(BLOG)
+    await recovered(cache)
+    await cache.house.subscribing.settled()
+    await cache.idle()
+    node = await cache.node(PUBSUB, MICROBLOG)
+    assert (node["state"], node["subscribed"], service.node(MICROBLOG).subscribed(ALICE)) == ("polled", False, False)

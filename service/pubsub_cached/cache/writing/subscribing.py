@@ -1,14 +1,17 @@
 """Subscriptions that clients make and give up; the daemon's own are in ``subscriptions``.
 
 What a client subscribed to is never given up by the daemon, and what a client unsubscribed from is not
-subscribed to by the daemon until a client does. Source: dbus-api.md "PubSub", coherence.md "Synchronisation".
+subscribed to by the daemon until a client does. What a service did is its asker's though the database fails: it is
+written down once that works. Source: dbus-api.md "PubSub", coherence.md "Synchronisation".
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from ... import errors
@@ -34,8 +37,12 @@ from .writing import TIMEOUT, UNANSWERED
 
 log = logging.getLogger(__name__)
 
+Work = Callable[[], Awaitable[None]]
+
 # States of nodes that are looked at anew once they are subscribed to.
 _WORTH_A_LOOK = KEPT | {"unknown", "gone", "denied"}
+# Seconds until it is tried again to write, where the database fails.
+AGAIN = 5.0
 
 
 class Subscribing:
@@ -60,7 +67,7 @@ class Subscribing:
         self._distrust = distrust
         self._negatives = negatives
         self._clock = clock
-        # What a service did not answer, until it is known what came of it.
+        # What a service did not answer, or the database did not take, until it is written down what came of it.
         self._finding_out: TasksByKey[Address] = TasksByKey()
 
     def forget_account(self, account: str) -> None:
@@ -89,19 +96,22 @@ class Subscribing:
             except UNANSWERED:
                 self._find_out(address, given_up=False)
                 raise
-            await self._made(session, address, found)
+            await self._remember(address, found)
+            await self._came(address, partial(self._made, session, address, found), given_up=False)
         return found.state
 
-    async def _made(self, session: Session, address: Address, found: Subscription) -> None:
+    async def _remember(self, address: Address, found: Subscription) -> None:
         # What events have said so far is older, and must not be written on top of it.
         await self._sync.caught_up()
         self._negatives.clear(address)
         self._sync.subscriptions.remember(address, found)
+
+    async def _made(self, session: Session, address: Address, found: Subscription) -> None:
         if await self._nodes.find(address) is None:
             await self._learn(session, address)
-            if self._sync.subscriptions.has_ended(address):
-                # A client has unsubscribed meanwhile, or the service has ended it.
-                return
+        if found.state != "none" and self._sync.subscriptions.has_ended(address):
+            # A client has unsubscribed meanwhile, or the service has ended it.
+            return
         self._sync.subscriptions.claim(address)
         written = self._store.write(_subscribed, address, found)
         before, node = await self._changes.after(written, self._nodes.told)
@@ -133,17 +143,15 @@ class Subscribing:
                 gone = refusals.meaning(refusal) == "gone"
                 # Of another subscription it says nothing of the one that the cache knows.
                 if gone or (says_none(refusal) and (node is None or node.subid in ("", known))):
-                    await self._unsubscribed(account, address)
+                    await self._came(address, partial(self._unsubscribed, account, address), given_up=True)
                     if gone or (node is not None and node.subscribed):
                         # It had ended without a word.
                         await self._distrust.of(address, "subscription")
                 raise
-            await self._unsubscribed(account, address)
+            await self._came(address, partial(self._unsubscribed, account, address), given_up=True)
 
     async def _unsubscribed(self, account: Account, address: Address) -> None:
-        await self._sync.caught_up()
-        self._negatives.clear(address)
-        self._sync.subscriptions.remember(address, Subscription(address.node, address.account, "none"))
+        await self._remember(address, Subscription(address.node, address.account, "none"))
         # Presence brings the events of PEP nodes all the same (XEP-0163 4.3).
         pushed = expected(account, address)
         first = self._sync.running(address)
@@ -152,29 +160,51 @@ class Subscribing:
         self._sync.disturbed(address)
         await self._changes.after(written, self._nodes.told)
 
+    async def _came(self, address: Address, written: Work, *, given_up: bool) -> None:
+        """Write down what came of it, for which nobody waits where the database fails."""
+        self._known(address)
+        try:
+            await written()
+        except errors.STORAGE:
+            self._begin(address, written, given_up=given_up)
+
+    def _known(self, address: Address) -> None:
+        """A service has said what is so now: what it did before that is of no interest any more."""
+        if (earlier := self._finding_out.get(address)) is not None:
+            earlier.cancel()
+
     def _find_out(self, address: Address, *, given_up: bool) -> None:
         """Whether the service did what it was asked is not known: what it then has is shown as soon as it says so.
 
         given_up: it was asked to end the subscription. If it did, that is a client's, and stays so.
         """
         self._sync.subscriptions.unsure(address)
-        if (earlier := self._finding_out.get(address)) is not None:
-            earlier.cancel()
-        self._finding_out.begin(address, self._guarded(address, given_up), f"subscription to {address}")
+        self._known(address)
+        self._begin(address, partial(self._ask, address, given_up), given_up=given_up)
 
-    async def _guarded(self, address: Address, given_up: bool) -> None:
+    def _begin(self, address: Address, work: Work, *, given_up: bool) -> None:
+        self._finding_out.begin(address, self._guarded(address, work, given_up), f"subscription to {address}")
+
+    async def _guarded(self, address: Address, work: Work, given_up: bool) -> None:
         try:
             # No synchronisation subscribes again before it is known.
             with self._sync.declining(address) if given_up else nullcontext():
                 # A node that is kept is looked at as a whole.
                 await self._distrust.of(address, "subscription")
-                node = await self._nodes.find(address)
-                if given_up or node is None or node.state not in KEPT:
-                    await self._ask(address, given_up)
+                while True:
+                    try:
+                        return await work()
+                    except errors.STORAGE as error:
+                        log.warning("What the subscription to %s is can't be written down yet: %s", address, error)
+                    await asyncio.sleep(AGAIN)
         except errors.PubSubCachedError as error:
             log.warning("Whether %s is subscribed to could not be found out: %s", address, error)
 
     async def _ask(self, address: Address, given_up: bool) -> None:
+        node = await self._nodes.find(address)
+        if not given_up and node is not None and node.state in KEPT:
+            # It is looked at by the synchronisation.
+            return
         account, subscriptions = self._accounts.get(address.account), self._sync.subscriptions
         while True:
             session = await account.session_at_last()
@@ -194,6 +224,7 @@ class Subscribing:
                 elif found.state == "none" and subscribed:
                     await self._nodes.decide(address, lambda _: UNSUBSCRIBED)
                 elif found.state != "none" and not subscribed:
+                    await self._remember(address, found)
                     await self._made(session, address, found)
                 return
 
