@@ -200,7 +200,7 @@ async def test_a_purge_knows_what_empty_strings_mean(client: bus.Frontend) -> No
     assert await client.finished(job) == "0 items of 0 nodes were dropped."
     assert (await client.node())["items"] == 3
     (job,) = await client.cache("Purge", "a{sv}", {"accounts": Variant("as", [""])})
-    assert await client.finished(job) == "3 items of 1 nodes were dropped."
+    assert await client.finished(job) == "3 items of 1 node were dropped."
     assert (await client.node())["items"] == 0
 
 

@@ -70,8 +70,9 @@ async def test_all_goes_beyond_a_page(ctl: Command, made: World) -> None:
 
 
 async def test_items_by_id_are_shown_in_full_and_missing_ones_named(ctl: Command) -> None:
-    done = await ctl.ok("get", SERVICE, "blog", "post-1", "nothing")
+    done = await ctl("get", SERVICE, "blog", "post-1", "nothing")
 
+    assert done.status == 1
     assert "Item:       Number 1" in done.out
     assert "tag:example.org,2026:1" in done.out
     assert "There is no item 'nothing'." in done.err
@@ -182,7 +183,7 @@ async def test_where_a_service_is_an_option_a_dot_is_the_account_s_own_as_well(c
     for choice in (("nodes", "--service", "."), ("search", "--service", ".")):
         (found,) = (await ctl.ok(*choice, "--json")).records
         assert (found["service"], found["node"]) == (ALICE, "urn:xmpp:microblog:0")
-    assert (await ctl.ok("purge", "--service", ".")).out.startswith("1 items of 1 nodes")
+    assert (await ctl.ok("purge", "--service", ".")).out.startswith("1 item of 1 node was dropped.")
 
 
 async def test_of_several_accounts_the_one_whose_service_is_meant_has_to_be_named(ctl: Command) -> None:

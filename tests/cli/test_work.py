@@ -80,7 +80,7 @@ async def test_purge_removes_what_fits(ctl: Command) -> None:
 
     done = await ctl.ok("purge", "--service", SERVICE, "--node", "blog")
 
-    assert done.out == "3 items of 1 nodes were dropped.\n"
+    assert done.out == "3 items of 1 node were dropped.\n"
     assert (await ctl.ok("nodes", "--json")).records[0]["items"] == 0
 
 
@@ -121,7 +121,7 @@ async def test_reset_asks_first(ctl: Command) -> None:
     assert (await ctl.ok("nodes", "--json")).out != ""
 
     agreed = await ctl.on_terminal("reset", prompt="[y/N]: ", typed="y\n")
-    assert (agreed.status, "1 nodes were forgotten." in agreed.out) == (0, True)
+    assert (agreed.status, "1 node was forgotten." in agreed.out) == (0, True)
     assert (await ctl.ok("nodes", "--json")).out == ""
 
 

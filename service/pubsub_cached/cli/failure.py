@@ -24,7 +24,7 @@ class Status(IntEnum):
 
 MEANINGS = {
     Status.DONE: "done",
-    Status.REFUSED: "the daemon answered with an error, or a file can't be used",
+    Status.REFUSED: "the daemon answered with an error, an item is not there, or a file can't be used",
     Status.USAGE: "the command line can't be used",
     Status.UNREACHABLE: "no session bus, or no daemon",
     Status.TIMEOUT: "no answer in time",

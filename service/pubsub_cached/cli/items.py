@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..counting import counted
 from . import output, times
 from .arguments import WholeNumber, json_option, node_arguments
+from .failure import Failure, Status
 from .headline import date, document, headline, kind
 from .output import Column
 from .running import run
@@ -64,7 +66,8 @@ def get(
     They come from the cache if it may be served, else from the service.
 
     SERVICE is the service's JID, or "." for the account's own PEP service. Policies: default, cache (never the
-    network), refresh (the service first, else the cache), network (the service only).
+    network), refresh (the service first, else the cache), network (the service only). With IDs the exit status is 1
+    where one of them is not there; the others are printed.
 
     Where they come from and how fresh they are stands on stderr. JSON: the records of Cache.GetItems, with data as
     an object; stderr is silent then unless the answer is stale, offline or not all.
@@ -86,9 +89,12 @@ def get(
 
     items, more, info = run(work)
     _print(items, as_json=as_json, payload=payload, full=full or bool(ids))
-    for missing in sorted(set(ids) - {item["id"] for item in items}):
-        output.note(f"There is no item '{missing}'.")
+    missing = sorted(set(ids) - {item["id"] for item in items})
+    for id_ in missing:
+        output.note(f"There is no item '{id_}'.")
     told(info, len(items), more=more, quiet=as_json or payload)
+    if missing:
+        raise Failure(Status.REFUSED, "")
 
 
 def rows(items: Sequence[dict[str, Any]]) -> list[list[str]]:
@@ -110,7 +116,7 @@ def told(info: dict[str, Any], shown: int, *, more: bool, quiet: bool) -> None:
 def summary(info: dict[str, Any], shown: int, *, more: bool) -> str:
     """How many items these are, where they come from, and how fresh they are."""
     total = info.get("total")
-    count = f"{shown} of {total} items" if total is not None and total > shown else output.counted(shown, "item")
+    count = f"{shown} of {total} items" if total is not None and total > shown else counted(shown, "item")
     parts = [count + (" (--limit or --all for more)" if more else ""), _source(info)]
     if info.get("completeness") == "window":
         parts.append("the cache holds only the newest")

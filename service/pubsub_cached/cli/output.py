@@ -75,11 +75,6 @@ def line(text: str) -> str:
     return _BLANK.sub(" ", clean(text)).strip()
 
 
-def counted(count: int, noun: str) -> str:
-    """``1 node``, ``2 nodes``."""
-    return f"1 {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def say(text: str) -> None:
     """Print a result."""
     click.echo(clean(text))

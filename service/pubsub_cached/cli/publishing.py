@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..counting import counted
 from . import output
 from .arguments import fields_option, json_option, node_arguments
 from .running import run
@@ -74,5 +75,5 @@ def retract(account: str, service: str, node: str, ids: tuple[str, ...], no_noti
         await client.call("PubSub", "Retract", "sssasa{sv}", *arguments, seconds=SECONDS)
 
     run(work)
-    what = output.counted(len(ids), "item")
+    what = counted(len(ids), "item")
     output.say(f"{what} will be retracted when the service can be reached." if queue else f"{what} retracted.")

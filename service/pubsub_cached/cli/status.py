@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..counting import counted
 from . import output, times
 from .account import accounts, show
 from .arguments import json_option
@@ -104,7 +105,7 @@ def _sizes(statistics: dict[str, Any]) -> dict[str, str]:
 
 def holds(statistics: dict[str, Any]) -> str:
     """How much is in the cache: ``12 items of 1 node``."""
-    return f"{output.counted(statistics['items'], 'item')} of {output.counted(statistics['nodes'], 'node')}"
+    return f"{counted(statistics['items'], 'item')} of {counted(statistics['nodes'], 'node')}"
 
 
 def size(count: int) -> str:

@@ -213,7 +213,7 @@ async def test_reanalyse_leaves_what_comes_out_the_same(cached: Make, world: Wor
     await found.keep(SERVICE)
     *_, before = await found.read(SERVICE)
     job = found.house.reanalysis.job(ReanalyseFilter())
-    assert await job.wait() == "1 nodes were matched and 1 items parsed again."
+    assert await job.wait() == "1 node was matched and 1 item parsed again."
     await found.idle()
     *_, after = await found.read(SERVICE)
     assert after["revision"] == before["revision"]

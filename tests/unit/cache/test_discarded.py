@@ -50,7 +50,7 @@ async def test_nobody_waits_until_what_a_reset_forgot_is_dropped(cached: Make) -
                 stack.enter_context(writer_busy(cache))
 
         cache.store.on_commit.append(committed)
-        assert await cache.house.removal.reset().wait() == "1 nodes were forgotten."
+        assert await cache.house.removal.reset().wait() == "1 node was forgotten."
         assert (await cache.store.read(stored))[2] > MANY
         with pytest.raises(errors.NoSuchNode):
             await cache.node(PUBSUB, MICROBLOG)

@@ -68,7 +68,7 @@ async def test_a_reset_that_is_cancelled_once_all_is_gone_is_done(cached: Make) 
     cache, _ = await followed(cached)
     cache.house.changes.on_node.append(lambda _, change: job.cancel() if change == "updated" else None)
     job = cache.house.removal.reset()
-    assert await job.wait() == "1 nodes were forgotten."
+    assert await job.wait() == "1 node was forgotten."
     assert cache.signals() == [(BLOG, "stale"), (BLOG, "updated"), (BLOG, "removed")]
 
 

@@ -15,6 +15,7 @@ from ...address import Address
 from ...analysers import matching
 from ...analysers.definition import Definition
 from ...analysers.registry import Matched, Registry, Subject
+from ...counting import counted, were
 from ...pace import Pace
 from ...store.accounts import nodes as node_store
 from ...store.items import items as item_store
@@ -76,7 +77,8 @@ class Reanalysis:
                 again = await self.match(row)
                 items += await self.parse(again or row, chosen.created_before, chosen.modified_before)
                 job.progress(number, len(rows))
-            return f"{len(rows)} nodes were matched and {items} items parsed again."
+            nodes = f"{counted(len(rows), 'node')} {were(len(rows))} matched"
+            return f"{nodes} and {counted(items, 'item')} parsed again."
 
         return self._jobs.start("reanalyse", work, sender, token)
 

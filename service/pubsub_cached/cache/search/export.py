@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from ... import documents, errors
+from ...counting import counted, were
 from ...store.search import search as store_search
 from ...store.search.search import Search
 from ...store.store import Store
@@ -79,7 +80,7 @@ class Exports:
             # A file takes everything at once; other calls have their turn.
             await asyncio.sleep(0)
         bounded = f" More fit: the {ranked} stored last were ranked." if ranked is not None else ""
-        return f"{written} items were written.{bounded}"
+        return f"{counted(written, 'item')} {were(written)} written.{bounded}"
 
 
 def _lines(conn: Connection, wanted: Search, rows: Sequence[int]) -> tuple[bytes, int, int]:

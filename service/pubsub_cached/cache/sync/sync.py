@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 
 from ... import errors
 from ...address import Address
+from ...counting import are, counted
 from ...store.accounts import schedule
 from ...store.rows import KEPT, UNPROVED, NodeRow
 from ...store.store import Store
@@ -84,7 +85,8 @@ class Sync:
 
         async def work(job: Job) -> str:
             node = await self.run(address, pin=pin, full=full, progress=job.progress)
-            return f"{node.item_count} items of {address} are {node.state}."
+            count = node.item_count
+            return f"{counted(count, 'item')} of {address} {are(count)} {node.state}."
 
         return self._jobs.start("sync", work, sender, token, private=self._nodes.privacy.private(address))
 

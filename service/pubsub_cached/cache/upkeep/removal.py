@@ -13,6 +13,7 @@ from contextlib import ExitStack
 
 from ... import errors
 from ...address import Address
+from ...counting import counted, were
 from ...pace import Pace
 from ...store.accounts import discarded, schedule
 from ...store.accounts import nodes as node_store
@@ -95,7 +96,7 @@ class Removal:
                     await self._forget_each(part)
                 done += len(part)
                 job.progress(done, len(rows))
-            return f"{dropped} items of {len(rows)} nodes were dropped."
+            return f"{counted(dropped, 'item')} of {counted(len(rows), 'node')} {were(dropped)} dropped."
 
         return self._jobs.start("purge", work, sender, token)
 
@@ -117,7 +118,7 @@ class Removal:
                 # What was kept, or followed anew, since its turn above; and what could not be given up then.
                 self._left(row)
             await self._changes.told()
-            return f"{len(removed)} nodes were forgotten."
+            return f"{counted(len(removed), 'node')} {were(len(removed))} forgotten."
 
         return self._jobs.start("reset", work, sender, token)
 

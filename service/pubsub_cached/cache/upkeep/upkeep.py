@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from ... import errors
+from ...counting import counted, were
 from ...store.accounts import nodes as node_store
 from ...store.accounts import schedule
 from ...store.accounts.schedule import Entry
@@ -125,7 +126,7 @@ class Upkeep:
         if not await self._store.read_all(checks.orphans):
             return []
         removed = await self._store.write(checks.remove_orphans)
-        return [f"{_rows(removed)} that belonged to nothing and had to go."]
+        return [f"There {were(removed)} {counted(removed, 'row')} that belonged to nothing and had to go."]
 
     async def _counters(self) -> list[str]:
         if not await self._store.read_all(checks.counters_behind):
@@ -136,10 +137,10 @@ class Upkeep:
     async def _counts(self) -> list[str]:
         if not await self._store.read_all(checks.miscounted):
             return []
-        counted = await self._store.write(checks.recount)
-        for address in counted:
+        wrong = await self._store.write(checks.recount)
+        for address in wrong:
             self._changes.node(address, "updated")
-        return [f"The count of items or the revision of {len(counted)} nodes was wrong and was put right."]
+        return [f"The count of items or the revision of {counted(len(wrong), 'node')} was wrong and was put right."]
 
     # What only the services can tell
 
@@ -186,13 +187,8 @@ def _unsubscribe(tx: Transaction, node_ids: Sequence[int], now: int) -> list[tup
 
 
 def _vanished(service: str, count: int, failed: int) -> str:
-    what = "1 subscription" if count == 1 else f"{count} subscriptions"
     outcome = f"{failed} of them could not be made again" if failed else "the nodes were synchronised again"
-    return f"{service} no longer listed {what}; {outcome}."
-
-
-def _rows(count: int) -> str:
-    return "There was 1 row" if count == 1 else f"There were {count} rows"
+    return f"{service} no longer listed {counted(count, 'subscription')}; {outcome}."
 
 
 def _by_service(conn: Connection) -> dict[tuple[str, str], list[Entry]]:
