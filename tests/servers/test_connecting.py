@@ -54,6 +54,19 @@ async def test_nobody_takes_a_session_that_is_being_closed_for_online(
     await closing
 
 
+async def test_a_session_that_is_wanted_again_while_it_is_closed_is_known_to_have_ended(
+    server: Server, open_session: OpenSession
+) -> None:
+    session, recorder = await open_session(server, "bob")
+    closing = asyncio.create_task(session.close())
+    await asyncio.sleep(0)
+    assert (session.online, closing.done()) == (False, False)
+    session.connect()
+    await closing
+    assert not (await recorder.started()).resumed
+    assert recorder.states == ["connecting", "online", "offline", "connecting", "online"]
+
+
 @pytest.mark.parametrize("tls", ["starttls", "direct"])
 async def test_an_untrusted_certificate_is_refused_for_good(
     server: Server, open_session: OpenSession, tmp_path: Path, tls: str

@@ -97,7 +97,11 @@ class Connection:
 
     async def close(self) -> None:
         """End the stream and stop connecting."""
-        task, self._task, self._attempt = self._task, None, None
+        task, attempt = self._task, self._attempt
+        self._task = self._attempt = None
+        if attempt is not None:
+            # At once, for whoever opens it again while the server takes its time.
+            attempt.detach()
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
@@ -189,7 +193,6 @@ class _Attempt:
         try:
             return await asyncio.shield(self.client.ended)
         except asyncio.CancelledError:
-            self.detach()
             await self.client.quit()
             raise
         finally:

@@ -134,6 +134,17 @@ async def test_disconnecting_ends_the_wait(cached: Make, world: World) -> None:
         await read
 
 
+async def test_a_session_that_is_begun_anew_while_it_ends_is_waited_for(cached: Make, world: World) -> None:
+    cache: Cached = await cached(world)
+    account = cache.house.accounts.get(ALICE)
+    ending = asyncio.create_task(account.disconnect())
+    await asyncio.sleep(0)
+    assert not ending.done()
+    await account.connect()
+    assert await cache.ids(PUBSUB, policy="network") == ["i1"]
+    await ending
+
+
 async def test_the_wait_has_an_end(cached: Make, world: World) -> None:
     cache: Cached = await cached(world, online=False)
     cache.house.begin()

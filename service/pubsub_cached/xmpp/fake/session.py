@@ -76,9 +76,11 @@ class FakeSession(Asking):
         self.world.enqueue(self._attempt)
 
     async def close(self) -> None:
-        """End the stream; returns once the listener knows."""
+        """End the stream, of which the listener knows at once; returns once the server has closed its side."""
         self.wanted = False
         self._hang_up()
+        self._drop()
+        self._change("offline")
         ended = asyncio.get_running_loop().create_future()
         self.world.enqueue(self._end, ended)
         await ended
@@ -213,8 +215,6 @@ class FakeSession(Asking):
             self.world.enqueue(self._attempt)
 
     def _end(self, ended: asyncio.Future[None]) -> None:
-        self._drop()
-        self._change("offline")
         if not ended.done():
             ended.set_result(None)
 
