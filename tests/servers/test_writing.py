@@ -318,6 +318,54 @@ async def test_what_is_queued_without_a_server_is_published_when_it_is_back(
     await publisher.close()
 
 
+async def test_what_is_queued_first_of_all_makes_an_own_node_for_more_than_one(
+    daemon: Daemon, server: Server, node: str, alice: tuple[Session, Recorder]
+) -> None:
+    await running(daemon, server)
+    account, made = (await daemon.call("Manager", "ListAccounts"))[0], f"{node} made"
+    await daemon.call("Account", "Disconnect", path=account)
+    jobs: list[str] = []
+    for name in (node, made):
+        for number in range(4):
+            options = {"queue": Variant("b", True), "token": Variant("s", f"{len(jobs)}")}
+            args = ("", "", name, f"i{number}", ENTRY.format(number), options)
+            await call(daemon, "Publish", "sssssa{sv}", *args)
+            jobs += [path for path in await objects(daemon) if path.endswith(f"/{len(jobs)}")]
+    # By another client, meanwhile.
+    session, _ = alice
+    await session.create_node(server.jid("alice"), made, config={"pubsub#max_items": ["3"]})
+    await daemon.call("Account", "Connect", path=account)
+    for path in jobs:
+        assert "was sent" in await daemon.call("Job", "Wait", path=path)
+    # It differs from what the server makes of a publication by itself in the number alone.
+    likes = f"{node} likes"
+    await session.publish(server.jid("alice"), likes, "x", payloads.check(ENTRY.format("x")))
+    found = [
+        {field.name: field.values for field in await session.node_configuration(server.jid("alice"), name)}
+        for name in (likes, node)
+    ]
+    assert {name for name in found[0] if found[0][name] != found[1][name]} == {"pubsub#max_items"}
+    await session.delete_node(server.jid("alice"), likes)
+    for name, kept in ((node, ["i3", "i2", "i1", "i0"]), (made, ["i3", "i2", "i1"])):
+        items, *_ = await daemon.items("", name, policy=Variant("s", "network"))
+        assert [item["id"] for item in items] == kept
+        await call(daemon, "DeleteNode", "sssa{sv}", "", "", name, {})
+
+
+async def test_what_a_second_post_replaces_is_told_and_not_read_any_more(
+    daemon: Daemon, server: Server, node: str
+) -> None:
+    await running(daemon, server)
+    await call(daemon, "Publish", "sssssa{sv}", "", "", node, "i0", ENTRY.format(0), {})
+    await daemon.call("Job", "Wait", path=await daemon.call("Cache", "Sync", "sssa{sv}", "", "", node, {}))
+    await call(daemon, "Publish", "sssssa{sv}", "", "", node, "i1", ENTRY.format(1), {})
+    await daemon.until(lambda heard: heard.member == "ItemsChanged" and "i0" in heard.body[4])
+    for policy in ("default", "network"):
+        items, *_ = await daemon.items("", node, policy=Variant("s", policy))
+        assert [item["id"] for item in items] == ["i1"]
+    await call(daemon, "DeleteNode", "sssa{sv}", "", "", node, {})
+
+
 async def objects(daemon: Daemon) -> list[str]:
     reply = await daemon.client.call(
         "im.pubsubcache1", "/im/pubsubcache1", "org.freedesktop.DBus.ObjectManager", "GetManagedObjects"

@@ -16,7 +16,7 @@ from pubsub_cached.cache.writing import outbox as outboxes
 from pubsub_cached.cache.writing.outbox import WAITING_AT_MOST
 from pubsub_cached.cache.writing.sending import ATTEMPTS_AT_MOST
 from pubsub_cached.store.accounts import outbox
-from pubsub_cached.xmpp.fake import PROSODY, Profile, Service, World
+from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, Cached, Make
 
 from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, owned, post, reaching, writer_busy
@@ -572,6 +572,65 @@ class TestRefusals:
         await scene.settled()
         assert scene.job("mine").state == "done"
         assert scene.world.accounts[ALICE].pep.node("urn:example:thing").access_model == "open"
+
+
+class TestOwnNodeThatIsNotThere:
+    """What waits first of all cannot be preceded by a CreateNode, and servers make a node for one item."""
+
+    @pytest.fixture(params=[PROSODY, EJABBERD], ids=["prosody", "ejabberd"])
+    async def own(self, cached: Make, request: pytest.FixtureRequest) -> tuple[Cached, Service]:
+        world = World()
+        pep = world.account(ALICE, pep=request.param).pep
+        cache: Cached = await cached(world)
+        world.cut(ALICE)
+        await cache.idle()
+        return cache, pep
+
+    async def publish(self, cache: Cached, node: str, *ids: str, **options: Any) -> list[Job]:
+        """What is queued of a node, sent; its jobs."""
+        for id_ in ids:
+            await cache.house.outbox.publish(Address(ALICE, ALICE, node), id_, post(id_), options, CLIENT, id_)
+        jobs = [job for job in cache.house.jobs.list() if job.kind == "outbox"]
+        cache.world.restore(ALICE)
+        for _ in range(5):
+            await cache.idle()
+        assert {job.state for job in jobs} == {"done"}
+        return jobs
+
+    async def test_is_made_for_all_that_waits(self, own: tuple[Cached, Service]) -> None:
+        cache, pep = own
+        await self.publish(cache, MICROBLOG, "a", "b")
+        assert [item.id for item in pep.items(MICROBLOG)] == ["a", "b"]
+        assert cache.world.count("create_node", ALICE, MICROBLOG) == 1
+        assert await cache.ids(ALICE, MICROBLOG) == ["b", "a"]
+
+    async def test_is_made_as_the_options_say(self, own: tuple[Cached, Service]) -> None:
+        cache, pep = own
+        await self.publish(cache, MICROBLOG, "a", "b", **{"pubsub#access_model": ["open"]})
+        assert [item.id for item in pep.items(MICROBLOG)] == ["a", "b"]
+        assert pep.node(MICROBLOG).access_model == "open"
+
+    async def test_stays_as_another_client_made_it_meanwhile(self, own: tuple[Cached, Service]) -> None:
+        cache, pep = own
+        pep.create_node(MICROBLOG, max_items=2)
+        await self.publish(cache, MICROBLOG, "a", "b", "c")
+        assert [item.id for item in pep.items(MICROBLOG)] == ["b", "c"]
+        assert cache.world.count("create_node", ALICE, MICROBLOG) == 0
+
+    @pytest.mark.parametrize("condition", ["conflict", "not-acceptable"])
+    async def test_is_the_service_s_to_make_where_it_refuses(self, own: tuple[Cached, Service], condition: str) -> None:
+        """As where another client makes it in that moment."""
+        cache, pep = own
+        pep.fail_next(condition, request="create_node")
+        await self.publish(cache, MICROBLOG, "a", "b")
+        assert [item.id for item in pep.items(MICROBLOG)] == ["b"]
+
+    async def test_is_the_service_s_to_make_where_only_the_newest_counts(self, own: tuple[Cached, Service]) -> None:
+        cache, pep = own
+        mood = "http://jabber.org/protocol/mood"
+        await self.publish(cache, mood, "a", "b")
+        assert [item.id for item in pep.items(mood)] == ["b"]
+        assert cache.world.count("create_node", ALICE, mood) == 0
 
 
 class TestFailingDatabase:

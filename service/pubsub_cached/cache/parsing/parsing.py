@@ -73,6 +73,11 @@ class Parsing:
         definition = self._registry.get(analyser)
         return definition.kind if definition is not None else "log"
 
+    def kind_of(self, address: Address, payload: str) -> str:
+        """The kind of a node of which nothing is known but a payload in it."""
+        definition = self._registry.match(Subject(address, xml.namespace_of(payload))).definition
+        return definition.kind if definition is not None else "log"
+
     def keep(self, analyser: str) -> int | None:
         """How many of the newest items of a node are kept; None for all."""
         return {"map": None, "last": 1}.get(self.kind(analyser), self._items_per_node)

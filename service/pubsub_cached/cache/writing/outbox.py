@@ -151,6 +151,10 @@ class Outbox:
             async with asyncio.timeout(seconds):
                 await connected.wait()
 
+    def for_several(self, entry: Entry) -> bool:
+        """Whether a node in which an entry's item is holds others beside it, as far as the analysers know it."""
+        return self._parsing.kind_of(entry.address, entry.payload) != "last"
+
     async def as_stored(self, address: Address, item: Item) -> str:
         """A service's payload as the cache would keep it, which is what a client read."""
         node = await self.store.read(node_store.find, address)

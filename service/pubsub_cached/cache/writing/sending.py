@@ -48,6 +48,8 @@ class Sending:
         self._entry = entry
         self._total = len(entry.items)
         self._job = job
+        # Whether the service had no such node when it was asked last.
+        self._no_node = False
 
     async def run(self) -> str:
         """The closing message. Raises StanzaError for a refusal, Conflict, Timeout when it was tried too often."""
@@ -103,6 +105,8 @@ class Sending:
                 if found is not None and _wanted(entry) in found:
                     return
                 self._check(id_, found)
+                if self._no_node and entry.action == "publish" and address.own:
+                    await self._make()
                 await self._tried(id_, found)
                 # What was found may have been changed by somebody else while that was written down.
                 changed = id_ in watch.last
@@ -114,6 +118,22 @@ class Sending:
         except errors.StanzaError as error:
             if error.condition != "item-not-found":
                 raise
+
+    async def _make(self) -> None:
+        """Make an own node that is not there: its service would, for one item, which the next to be sent would replace.
+
+        A client can't have it made, for all that can be done without a connection is to queue what is published.
+        """
+        entry = self._entry
+        if not self._outbox.for_several(entry):
+            return
+        try:
+            await self._outbox.writing.create(entry.address, {"pubsub#max_items": ["max"], **entry.options})
+        except errors.StanzaError as refusal:
+            if refusals.meaning(refusal) == "unreachable":
+                raise
+            # There is one by now, or it is made by the publication, as the service likes.
+            log.info("%s was not made before something is published: %s", entry.address, refusal.message)
 
     def _check(self, id_: str, found: frozenset[str] | None) -> None:
         """Raises Conflict where sending might undo what somebody else did, or do something twice."""
@@ -134,11 +154,13 @@ class Sending:
     async def _found(self, session: Session, id_: str) -> frozenset[str] | None:
         """Digests of what the service has under an id, as said and as stored; None where it may not be read."""
         address = self._entry.address
+        self._no_node = False
         try:
             item = await self._outbox.look(session, address, id_)
         except errors.StanzaError as error:
             match refusals.meaning(error):
                 case "gone":
+                    self._no_node = True
                     return frozenset({NOTHING})
                 case "denied":
                     return None
