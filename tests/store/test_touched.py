@@ -31,6 +31,22 @@ def test_what_was_merged_by_two_is_each_ones_own() -> None:
     assert commit.count == 3
 
 
+def test_what_is_merged_joins_what_was_there() -> None:
+    later, kept = touched(node1=0), touched(node1=1)
+    later.items(1, BLOG._replace(node="node1"), ["later"])
+    later.node(1, BLOG._replace(node="node1"))
+    kept.merge(1, later.nodes[1])
+    assert kept.nodes[1].ids == {"i0", "later"}
+    assert kept.nodes[1].whole
+
+
+def test_anything_is_more_than_nothing() -> None:
+    made = Touched()
+    assert not made
+    made.all()
+    assert made
+
+
 def test_to_keep_what_was_touched_copies_nothing() -> None:
     """Hundreds of views may keep the ten thousand ids of one commit."""
     commit, kept = touched(node1=3), Touched()

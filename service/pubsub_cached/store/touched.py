@@ -97,7 +97,4 @@ class Touched:
         found = self.nodes.get(node_id)
         if found is None:
             found = self.nodes[node_id] = TouchedNode(address)
-        elif found.address != address:
-            # The row's number was given anew: what was there is gone, what is there may be anything.
-            found.address, found.whole = address, True
         return found
