@@ -22,7 +22,6 @@ from .events.events import Events
 from .jitter import Jitter
 from .jobs import Jobs
 from .nodes.facts import Facts
-from .nodes.negatives import Negatives
 from .nodes.nodes import Nodes
 from .nodes.privacy import Privacy
 from .nodes.proofs import Proofs
@@ -88,19 +87,15 @@ class House:
         self.accounts = Accounts(store, connector, secrets, config.account)
         self.privacy = Privacy(store, registry)
         self.proofs = Proofs(clock, self._limits.access_proof * 1000)
-        self._negatives = Negatives(clock)
         self._parsing = Parsing(registry, self._limits.payload_limit, self._limits.items_per_node)
-        self.nodes = Nodes(
-            store, registry, self.changes, self._negatives, self.proofs, clock, self.privacy, self._jitter
-        )
+        self.nodes = Nodes(store, registry, self.changes, self.proofs, clock, self.privacy, self._jitter)
         self._make_synchronisation()
         self._make_analysis()
         self._make_reads()
         self._make_writing()
         self._make_upkeep()
         self.nodes.suspected.on_hidden.append(self.views.hide)
-        forget = [self.privacy.forget, self.proofs.forget, self.unwritten.forget, self.nodes.suspected.discard]
-        self.removal.on_forgotten += forget
+        self.removal.on_forgotten += [self.nodes.forget, self.unwritten.forget]
         self.removal.on_told.append(self.privacy.told)
         self.accounts.on_removed.append(self._account_removed)
 
@@ -131,7 +126,6 @@ class House:
             self.sync,
             self.unsubscribing,
             self.changes,
-            self._negatives,
             self.jobs,
             total_size=self._limits.total_size,
         )
@@ -147,7 +141,7 @@ class House:
             self.sync,
             self.unsubscribing,
             self.changes,
-            self._negatives,
+            self.nodes.negatives,
             pushes,
             self._silence,
             clock,
@@ -172,9 +166,9 @@ class House:
         """What applies events, and what they make doubtful."""
         store = self.store
         self.unwritten = Unwritten()
-        self.distrust = Distrust(store, self.nodes, self.sync, self._negatives, self.proofs, self.unwritten)
+        self.distrust = Distrust(store, self.nodes, self.sync, self.unwritten)
         self.events = Events(
-            store, self.nodes, self._recognition, self._parsing, self.sync, self.changes, self._negatives, self.distrust
+            store, self.nodes, self._recognition, self._parsing, self.sync, self.changes, self.distrust
         )
         self.sync.caught_up = self.events.caught_up
         self._silence.distrust = self.distrust.of
@@ -206,8 +200,6 @@ class House:
             self._pass_through,
             self._parsing,
             self.sync,
-            self._negatives,
-            self.proofs,
             clock,
         )
         self.node_reads = NodeReads(store, self.changes, self.nodes.suspected)
@@ -219,19 +211,15 @@ class House:
     def _make_writing(self) -> None:
         """What is asked of services for clients, at once or as soon as there is a session."""
         store, clock = self.store, self._clock
+        changes, passed_through = self.changes, self._pass_through
         self.payloads = Checks()
-        hearing = Hearing(self.nodes, self.events, self.distrust, self._negatives)
+        hearing = Hearing(self.nodes, self.events, self.distrust)
         self.nodes.redescribed = hearing.redescribed
-        self.writing = Writing(
-            store, self.accounts, self.nodes, self.events, self.distrust, self.sync, self._negatives, hearing
-        )
-        self.discovery = Discovery(self.accounts, self.nodes, self._silence, self.distrust, self._pass_through, hearing)
-        self.subscribing = Subscribing(
-            store, self.accounts, self.nodes, self.sync, self.changes, self.distrust, self._negatives, clock
-        )
-        look = self._pass_through.look
+        self.writing = Writing(store, self.accounts, self.nodes, self.events, self.distrust, self.sync, hearing)
+        self.discovery = Discovery(self.accounts, self.nodes, self._silence, self.distrust, passed_through, hearing)
+        self.subscribing = Subscribing(store, self.accounts, self.nodes, self.sync, changes, self.distrust, clock)
         self.outbox = Outbox(
-            store, self.accounts, self.writing, self._parsing, self.changes, self.jobs, clock, self.privacy, look
+            store, self.accounts, self.writing, self._parsing, changes, self.jobs, clock, self.privacy, passed_through
         )
         self.reads.waiting = self.outbox.waiting
 
@@ -313,7 +301,7 @@ class House:
     def _account_removed(self, account: Account) -> None:
         """Know nothing of an account that is no more."""
         self.proofs.forget_account(account.jid)
-        self._negatives.clear_account(account.jid)
+        self.nodes.negatives.clear_account(account.jid)
         self.sync.forget_account(account.jid)
         self.unsubscribing.forget_account(account.jid)
         self.subscribing.forget_account(account.jid)

@@ -171,7 +171,7 @@ class Jobs:
         job.start(work)
         return job
 
-    def queue(self, kind: str, work: Work, path: str, *, private: bool = False) -> Job:
+    def queue(self, kind: str, work: Work, path: str, *, private: bool) -> Job:
         """A job that outlives its client and the daemon: queued, at a path that ``path`` gave, now or earlier.
 
         It does not count among those that a client may have running.

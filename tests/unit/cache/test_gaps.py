@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pubsub_cached import errors
-from pubsub_cached.cache.nodes import nodes
+from pubsub_cached.cache import jitter
 from pubsub_cached.cache.revalidation import new_sessions, revalidation
 from pubsub_cached.store.accounts import schedule
 from pubsub_cached.xmpp.fake import EJABBERD, Profile, World
@@ -181,7 +181,7 @@ class TestGaps:
     async def test_it_is_tried_again_as_soon_as_that_is_due(
         self, cached: Make, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(nodes, "RETRY_FIRST", 10)
+        monkeypatch.setattr(jitter, "RETRY_FIRST", 10)
         monkeypatch.setattr(revalidation, "LEAST_SLEEP", 0)
         world = World()
         cache, service = await followed(cached, world)

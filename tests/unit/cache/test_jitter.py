@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 
 from pubsub_cached.address import Address
-from pubsub_cached.cache.jitter import Jitter
-from pubsub_cached.cache.nodes.nodes import RETRY_FIRST, RETRY_LONGEST, retry_at
+from pubsub_cached.cache.jitter import RETRY_FIRST, RETRY_LONGEST, Jitter
 from pubsub_cached.cache.sync.rounds import POLL_MS, SILENCE_MS
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
@@ -29,7 +28,7 @@ def test_the_same_chance_draws_the_same_waits() -> None:
 def test_a_retry_waits_longer_each_time_up_to_a_limit() -> None:
     for failures in range(40):
         longest = min(RETRY_FIRST << failures, RETRY_LONGEST)
-        assert longest // 2 <= retry_at(0, failures, Jitter()) <= longest
+        assert longest // 2 <= Jitter().retry(failures) <= longest
 
 
 async def test_two_nodes_that_failed_together_are_not_tried_again_together(cached: Make) -> None:

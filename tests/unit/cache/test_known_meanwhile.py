@@ -15,7 +15,6 @@ from pubsub_cached.analysers.builtin import registry
 from pubsub_cached.cache.jitter import Jitter
 from pubsub_cached.cache.nodes import privacy as privacies
 from pubsub_cached.cache.nodes import transitions
-from pubsub_cached.cache.nodes.negatives import Negatives
 from pubsub_cached.cache.nodes.nodes import Nodes
 from pubsub_cached.cache.nodes.privacy import Privacy
 from pubsub_cached.cache.nodes.transitions import Choose, Written
@@ -195,14 +194,13 @@ async def test_a_doubt_counts_of_what_was_fetched_for_the_first_time_while_the_r
         cast("Store", slow),
         house.analysers,
         house.changes,
-        Negatives(cache.clock),
         house.proofs,
         cache.clock,
         house.privacy,
         Jitter(),
     )
     slowly.due = slowly.unwritten = slowly.unsubscribe = lambda _: None
-    distrust = Distrust(cache.store, slowly, house.sync, Negatives(cache.clock), house.proofs, house.unwritten)
+    distrust = Distrust(cache.store, slowly, house.sync, house.unwritten)
     service.hold()
     job = house.sync.job(BLOG, pin=True)
     await reaching(service, "subscribe")

@@ -8,6 +8,7 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
+from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.xmpp.fake import Service, World
 from pubsub_cached.xmpp.port import SubscriptionEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
@@ -109,6 +110,18 @@ async def test_a_client_that_insists_ends_it(cached: Make, policy: str) -> None:
     cache, _ = await refused(cached, World())
     await cache.ids(PUBSUB, MICROBLOG, policy=policy)
     assert await cache.ids(PUBSUB, MICROBLOG) == ["i1"]
+
+
+@pytest.mark.parametrize("how", ["reset", "purge"])
+async def test_it_is_forgotten_with_the_node(cached: Make, how: str) -> None:
+    cache, service = await followed(cached)
+    service.set_affiliation(MICROBLOG, ALICE, "outcast")
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG, policy="network")
+    service.set_affiliation(MICROBLOG, ALICE, "member")
+    removal = cache.house.removal
+    await (removal.reset() if how == "reset" else removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=True))).wait()
+    assert len(await cache.ids(PUBSUB, MICROBLOG)) == 3
 
 
 async def test_a_refusal_that_says_where_the_node_went_says_so_of_the_node(cached: Make) -> None:

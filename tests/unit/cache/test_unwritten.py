@@ -559,7 +559,7 @@ async def test_what_is_being_written_down_of_a_node_is_told_once_whatever_is_rea
         read = asyncio.ensure_future(cache.read(PUBSUB, MICROBLOG, policy="network"))
         await cache.world.settle()
         assert [*cache.house.nodes.suspected] == [BLOG]
-        assert cache.house.nodes.readable(OTHER, cache.house.nodes.doubts)
+        assert cache.house.nodes.readable(OTHER, cache.house.proofs.doubts)
     with pytest.raises(errors.Denied):
         await read
     assert [told for told in cache.told if told[0] == BLOG] == [(BLOG, "denied")]

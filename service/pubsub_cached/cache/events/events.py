@@ -39,7 +39,6 @@ from ...xmpp.port import (
 from ..accounts.account import Account
 from ..changes import Changes
 from ..nodes.item_expire import hasten
-from ..nodes.negatives import Negatives
 from ..nodes.nodes import Nodes
 from ..parsing.parsing import By, Parsing
 from ..parsing.recognition import Recognition
@@ -81,7 +80,6 @@ class Events:
         parsing: Parsing,
         sync: Sync,
         changes: Changes,
-        negatives: Negatives,
         distrust: Distrust,
     ) -> None:
         self._store = store
@@ -90,7 +88,6 @@ class Events:
         self._parsing = parsing
         self._sync = sync
         self._changes = changes
-        self._negatives = negatives
         self._distrust = distrust
         self._max_items = MaxItems(store, nodes, changes)
         self._arrivals = Arrivals()
@@ -164,7 +161,7 @@ class Events:
         if isinstance(event, RosterEvent):
             await self._distrust.roster_changed(account.jid, event.service)
             return
-        self._negatives.clear(address)
+        self._nodes.negatives.clear(address)
         node = await self._nodes.find(address)
         match event:
             case DeleteEvent(delayed=False):

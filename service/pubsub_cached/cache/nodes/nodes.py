@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +11,6 @@ from ... import errors
 from ...address import Address
 from ...analysers.registry import Matched, Registry, Subject
 from ...store.accounts import nodes as node_store
-from ...store.database import AccountInUse
 from ...store.rows import KEPT, UNPROVED, Delta, NodeRow
 from ...store.store import Store
 from ...tasks import Tasks
@@ -28,17 +26,6 @@ from .transitions import Choose, Columns, Written, asks, is_followed_in_vain, st
 
 log = logging.getLogger(__name__)
 
-# First and longest wait before a failed synchronisation is tried again, ms.
-RETRY_FIRST = 30_000
-RETRY_LONGEST = 6 * 3_600_000
-# How often a node's row says that it is in use, ms.
-IN_USE_MS = 3_600_000
-
-
-def retry_at(now: int, failures: int, jitter: Jitter) -> int:
-    """When a node that failed so often is tried again."""
-    return now + jitter.within(min(RETRY_FIRST << min(failures, 20), RETRY_LONGEST), share=0.5)
-
 
 class Nodes:
     """Rows of nodes, the only way the cache changes them."""
@@ -48,7 +35,6 @@ class Nodes:
         store: Store,
         registry: Registry,
         changes: Changes,
-        negatives: Negatives,
         proofs: Proofs,
         clock: Callable[[], int],
         privacy: Privacy,
@@ -57,8 +43,9 @@ class Nodes:
         self._store = store
         self._registry = registry
         self._changes = changes
-        self._negatives = negatives
-        self._proofs = proofs
+        # What services refused, and whose reads they have answered.
+        self.negatives = Negatives(clock)
+        self.proofs = proofs
         self._clock = clock
         self.privacy = privacy
         self._jitter = jitter
@@ -171,12 +158,12 @@ class Nodes:
         newest item would. anyway: the row is wanted though the database fails; it is in state ``unknown`` then. Raises
         what the session raises.
         """
-        doubts = self.doubts if doubts is None else doubts
+        doubts = self.proofs.doubts if doubts is None else doubts
         info, newest = await self._learn(session, address, newest, whole)
         namespace = newest.namespace if newest is not None else ""
         matched = self.match(address, info, namespace)
         columns = metadata.columns(info) | {"namespace": namespace}
-        proved = self._proofs.holds(address, doubts)
+        proved = self.proofs.holds(address, doubts)
         written = self._store.write(
             transitions.classify, address, matched, asked, self.registered, columns, proved=proved
         )
@@ -209,16 +196,11 @@ class Nodes:
         told = self.match(address, info, "").definition is not None
         return info.metadata.keys() >= metadata.DECISIVE and not told and not self._registry.hides_by_payload
 
-    @property
-    def doubts(self) -> int:
-        """How many doubts of access there were; whoever asks a service remembers it until the answer."""
-        return self._proofs.doubts
-
     def readable(self, address: Address, doubts: int) -> bool:
         """The service has let the account read the node; whether that counts, see ``Proofs.prove``."""
-        proved = self._proofs.prove(address, doubts)
+        proved = self.proofs.prove(address, doubts)
         if proved:
-            self._negatives.clear(address)
+            self.negatives.clear(address)
             self.suspected.proved(address)
         return proved
 
@@ -265,13 +247,13 @@ class Nodes:
         meaning = refusals.meaning(error)
         match meaning:
             case "gone":
-                self._negatives.remember(address, told)
+                self.negatives.remember(address, told)
                 await self.gone(address, refusals.redirect(error))
             case "denied":
-                self._negatives.remember(address, told)
+                self.negatives.remember(address, told)
                 await self._denied(address, refusals.reason(error))
             case "unreachable":
-                self._negatives.unreachable(address, told)
+                self.negatives.unreachable(address, told)
                 await self._failing(address, "unreachable", refusals.reason(error))
             case "offline":
                 await self._interrupted(address)
@@ -293,7 +275,7 @@ class Nodes:
             self.told(written)
 
         # Believed by readers at once, and for as long as it can't be written down; what was asked before says nothing.
-        self._proofs.doubt(address)
+        self.proofs.doubt(address)
         written = self._store.write(transitions.gone, address, redirect, self._clock())
         self.suspected.until(address, written)
         await self._changes.after(written, tell)
@@ -303,12 +285,12 @@ class Nodes:
         """The service has ended the subscription that the daemon made to a node which is kept no more."""
         await self._changes.after(self._store.write(transitions.given_up, address), self.told)
 
-    def in_use(self, node: NodeRow, now: int) -> None:
-        """A client reads the node; nobody waits for that to be written down."""
-        if node.last_read is not None and now - node.last_read <= IN_USE_MS:
-            return
-        written = self._store.write(functools.partial(node_store.update, last_read=now), node.id)
-        written.add_done_callback(_log_failure)
+    def forget(self, address: Address) -> None:
+        """The node's row was removed."""
+        self.privacy.forget(address)
+        self.proofs.forget(address)
+        self.negatives.clear(address)
+        self.suspected.discard(address)
 
     def registered(self, analyser: str) -> bool:
         """Whether there is an analyser of this name."""
@@ -320,7 +302,7 @@ class Nodes:
             return definition is not None and definition.private
 
         # As of one that is gone.
-        self._proofs.doubt(address)
+        self.proofs.doubt(address)
         written = self._store.write(transitions.deny, address, reason, private, self._clock())
         self.suspected.until(address, written)
         await self._changes.after(written, self.told)
@@ -328,7 +310,7 @@ class Nodes:
 
     async def _forgotten(self, address: Address) -> None:
         if await self.find(address) is None:
-            self._proofs.forget(address)
+            self.proofs.forget(address)
 
     async def _interrupted(self, address: Address) -> None:
         """The session went: what waits to be validated is due as soon as there is one, resumed or new."""
@@ -353,15 +335,7 @@ class Nodes:
                 # What was refused, or is gone, is so until a read succeeds.
                 return None
             failures = node.failures + 1
-            again = retry_at(now, failures, self._jitter)
+            again = now + self._jitter.retry(failures)
             return {"state": state, "reason": still(node, reason), "failures": failures, "next_sync": again}
 
         return await self.decide(address, failing)
-
-
-def _log_failure(written: asyncio.Future[NodeRow]) -> None:
-    if written.cancelled() or isinstance(error := written.exception(), AccountInUse):
-        # Whoever runs the account keeps its books.
-        return
-    if error is not None:
-        log.warning("a node's last read could not be written down: %s", error)

@@ -32,7 +32,7 @@ class Proofs:
         self._online: dict[str, int] = {}
         self._since: dict[str, int] = {}
         self._proved: dict[Address, int] = {}
-        # How many doubts there were, and the last of each node that is in doubt.
+        # How many doubts there were, which whoever asks a service remembers until it answers; of each node the last.
         self.doubts = 0
         self._doubted: dict[Address, int] = {}
 

@@ -51,7 +51,7 @@ def redirect(error: errors.PubSubCachedError) -> str:
     return said if said.startswith("xmpp:") else ""
 
 
-def for_reader(error: errors.PubSubCachedError, address: Address, redirect: str = "") -> errors.PubSubCachedError:
+def for_reader(error: errors.PubSubCachedError, address: Address, redirect: str) -> errors.PubSubCachedError:
     """The error that a read of this node reports; redirect: where it went, as far as that is known."""
     if not isinstance(error, errors.StanzaError):
         return error

@@ -26,6 +26,7 @@ from ..policy import expired, servable
 from ..sync.sync import Sync
 from . import service_reads
 from .contradiction import contradicts, is_believed
+from .in_use import in_use
 from .pages import Answer
 from .service_reads import ServicePage
 
@@ -56,7 +57,7 @@ class PassThrough:
         self, account: Account, address: Address, options: ReadOptions, place: Place, node: NodeRow | None
     ) -> Answer:
         """What the service says; node: its row, if there is one. Raises what ``Reads.get_items`` does."""
-        session, doubts, before = account.require_session(), self._nodes.doubts, node
+        session, doubts, before = account.require_session(), self._nodes.proofs.doubts, node
         begun, known = self._store.revision, node is not None
         # The cursor goes on: too much in one request may cost the service its stream.
         options = msgspec.structs.replace(options, limit=min(options.limit, LIMIT_AT_MOST))
@@ -86,7 +87,7 @@ class PassThrough:
             # A window whose items were all retracted has lost what it was kept for.
             if unknown or not servable(node) or (node.completeness == "window" and not node.item_count):
                 self.validate(node, info)
-            self._nodes.in_use(node, self._clock())
+            in_use(self._store, node, self._clock())
         made: Made = {}
         records = await self._records(address, node, page, made)
         if await self.compare(before, page, place.ids, made):

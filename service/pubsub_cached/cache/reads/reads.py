@@ -21,15 +21,14 @@ from ...xmpp.port import Item
 from ..accounts.account import BEGINNING, Account
 from ..accounts.accounts import Accounts
 from ..nodes import refusals
-from ..nodes.negatives import Negatives
 from ..nodes.nodes import Nodes
-from ..nodes.proofs import Proofs
 from ..options import LIMIT_AT_MOST, REPLY_BYTES, ReadOptions
 from ..parsing.parsing import Parsing
 from ..place import Place
 from ..policy import Decision, decide, freshness
 from ..sync.sync import Sync
 from . import completeness, pending, service_reads
+from .in_use import in_use
 from .pages import Answer, Form, MadeAnswer, Pages, WantedItems, answered
 from .pass_through import PassThrough
 from .rows import Rows
@@ -50,8 +49,6 @@ class Reads:
         pass_through: PassThrough,
         parsing: Parsing,
         sync: Sync,
-        negatives: Negatives,
-        proofs: Proofs,
         clock: Callable[[], int],
     ) -> None:
         self._store = store
@@ -60,8 +57,7 @@ class Reads:
         self._pass_through = pass_through
         self._parsing = parsing
         self._sync = sync
-        self._negatives = negatives
-        self._proofs = proofs
+        self._proofs = nodes.proofs
         self._clock = clock
         self.pages = Pages(store.versions)
         self._rows = Rows(store)
@@ -144,7 +140,7 @@ class Reads:
             decision = proving if options.policy != "cache" else Decision.NOT_CACHED
         if decision in _FROM_CACHE:
             assert node is not None
-            self._nodes.in_use(node, now)
+            in_use(self._store, node, now)
             if place.at_service:
                 # Without a session a window has no more for a walk that went past it; all else the service says.
                 alone = options.policy == "cache" or not online
@@ -189,9 +185,9 @@ class Reads:
             case Decision.VALIDATE:
                 return await self._validated(address, options)
             case Decision.RETRY:
-                self._negatives.check(address)
+                self._nodes.negatives.check(address)
         if options.policy == "default":
-            self._negatives.check(address)
+            self._nodes.negatives.check(address)
         return await self._pass_through.read(account, address, options, place, node)
 
     def _unproved(self, account: Account, node: NodeRow | None, options: ReadOptions) -> bool:
@@ -204,7 +200,7 @@ class Reads:
 
     async def _prove(self, account: Account, address: Address, before: NodeRow | None) -> None:
         """One item shows that the account may still read the node."""
-        doubts = self._nodes.doubts
+        doubts = self._proofs.doubts
         try:
             newest = await self._nodes.newest(account.require_session(), address)
         except errors.PubSubCachedError as error:

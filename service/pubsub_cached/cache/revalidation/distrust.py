@@ -19,9 +19,8 @@ from ...store.store import Store
 from ...xmpp.port import BounceEvent
 from ..accounts.account import Account
 from ..nodes import refusals
-from ..nodes.negatives import Negatives
 from ..nodes.nodes import Nodes
-from ..nodes.proofs import BY_ROSTER, PRESENCE, ROSTER, Proofs
+from ..nodes.proofs import BY_ROSTER, PRESENCE, ROSTER
 from ..nodes.transitions import Columns, still
 from ..policy import servable
 from ..sync.sync import Sync
@@ -34,14 +33,10 @@ _MISSED = frozenset({"bounce", "database", "delayed-event", "max-items", "refusa
 class Distrust:
     """Calls nodes stale, and has them synchronised; once the database works where it fails."""
 
-    def __init__(
-        self, store: Store, nodes: Nodes, sync: Sync, negatives: Negatives, proofs: Proofs, unwritten: Unwritten
-    ) -> None:
+    def __init__(self, store: Store, nodes: Nodes, sync: Sync, unwritten: Unwritten) -> None:
         self._store = store
         self._nodes = nodes
         self._sync = sync
-        self._negatives = negatives
-        self._proofs = proofs
         self._unwritten = unwritten
 
     async def of(self, address: Address, reason: str) -> None:
@@ -49,7 +44,7 @@ class Distrust:
         await self._unwritten.write((address, reason), functools.partial(self._of, address, reason))
 
     @asynccontextmanager
-    async def heard(self, address: Address, *meanings: refusals.Meaning) -> AsyncIterator[None]:
+    async def if_refused(self, address: Address, *meanings: refusals.Meaning) -> AsyncIterator[None]:
         """What is asked of a node, not to read it; refused with one of these meanings it is not what is kept of it."""
         try:
             yield
@@ -59,7 +54,7 @@ class Distrust:
             raise
 
     @asynccontextmanager
-    async def noted(self, address: Address, reason: str) -> AsyncIterator[None]:
+    async def if_unwritten(self, address: Address, reason: str) -> AsyncIterator[None]:
         """What follows for the cache from what a service did or said, which is its asker's though the database fails.
 
         Then the node is doubted for this reason, once it works.
@@ -71,7 +66,7 @@ class Distrust:
 
     async def of_access(self, address: Address, reason: str) -> None:
         """Access may have been tightened: nothing is shown until it could be read, after a restart either."""
-        self._proofs.doubt(address)
+        self._nodes.proofs.doubt(address)
         await self.of(address, reason if address.own else UNPROVED)
 
     async def bounced(self, account: str, event: BounceEvent) -> None:
@@ -80,7 +75,7 @@ class Distrust:
 
     async def roster_changed(self, account: str, contact: str) -> None:
         """What presence and groups say of a contact's nodes has changed: who may read them, and whether events come."""
-        self._negatives.clear_service(account, contact)
+        self._nodes.negatives.clear_service(account, contact)
         await self._unwritten.write((account, contact), functools.partial(self._roster_changed, account, contact))
 
     async def roster_came(self, account: Account) -> None:
@@ -90,7 +85,7 @@ class Distrust:
         contacts = account.session.contacts
         for address in await self._store.read_all(node_store.by_access, account.jid, (PRESENCE, ROSTER), KEPT):
             of_contact = "@" in address.service and not address.own
-            if of_contact and address.service not in contacts and not self._proofs.known(address):
+            if of_contact and address.service not in contacts and not self._nodes.proofs.known(address):
                 await self.of_access(address, "roster")
 
     def of_answer(self, address: Address) -> None:
@@ -112,7 +107,7 @@ class Distrust:
             # It is shown no more, and again only once it was validated.
             self._nodes.suspected.discard(address)
             return
-        if self._proofs.in_doubt(address):
+        if self._nodes.proofs.in_doubt(address):
             # A refusal, or that the node is gone, which could not be written down itself.
             reason = UNPROVED
         self._sync.disturbed(address)

@@ -20,8 +20,7 @@ from ...tasks import Tasks, end
 from ...xmpp.port import Event
 from ..accounts.account import Account
 from ..accounts.accounts import Accounts
-from ..jitter import Jitter
-from ..nodes.nodes import RETRY_LONGEST
+from ..jitter import RETRY_LONGEST, Jitter
 from ..sync.rounds import SILENCE_MS
 from ..sync.sync import Sync
 from ..sync.unsubscribing import Unsubscribing

@@ -274,7 +274,7 @@ class Sync:
             running.disturbed = False
             running.declines = self.subscriptions.declines(address)
             running.claims = self.subscriptions.claims(address)
-            running.doubts = self._nodes.doubts
+            running.doubts = self._nodes.proofs.doubts
             running.since_a_gap = self.overwrites.since_a_gap(address)
             running.later = self.overwrites.since_a_gap(address, account.epoch)
             node = await self._nodes.find(address)

@@ -17,8 +17,8 @@ from ...store.accounts import subscriptions
 from ...store.rows import NodeRow
 from ...store.store import Store
 from ...tasks import TasksByKey, end
-from ..jitter import Jitter
-from ..nodes.nodes import RETRY_LONGEST, Nodes, retry_at
+from ..jitter import RETRY_LONGEST, Jitter
+from ..nodes.nodes import Nodes
 from ..nodes.transitions import untold
 from .sync import Sync
 from .turnstile import Turnstile
@@ -91,7 +91,7 @@ class Unsubscribing:
         self._forget(row.address)
         # One that is only about to be made is given up once that has ended.
         if row.own_subscription and row.subscribed:
-            again = retry_at(self._clock(), 1, self._jitter)
+            again = self._clock() + self._jitter.retry(1)
             # Should the row stay after all; and a synchronisation under way took the subscription for granted.
             await self._nodes.decide(row.address, lambda now: untold(now, again))
             self._sync.disturbed(row.address)
@@ -153,4 +153,4 @@ class Unsubscribing:
 
     def _later(self, address: Address) -> None:
         failures = self._again.get(address, _Again(0, 0)).failures + 1
-        self._again[address] = _Again(failures, retry_at(self._clock(), failures, self._jitter))
+        self._again[address] = _Again(failures, self._clock() + self._jitter.retry(failures))

@@ -25,7 +25,6 @@ from ...tasks import Tasks, end
 from ..changes import Changes
 from ..jobs import Job, Jobs
 from ..nodes.all_nodes import all_nodes, fitting
-from ..nodes.negatives import Negatives
 from ..nodes.transitions import DISCOVERED
 from ..options import PurgeFilter
 from ..parsing.parsing import Parsing
@@ -62,7 +61,6 @@ class Removal:
         sync: Sync,
         unsubscribing: Unsubscribing,
         changes: Changes,
-        negatives: Negatives,
         jobs: Jobs,
         *,
         total_size: int,
@@ -72,7 +70,6 @@ class Removal:
         self._sync = sync
         self._unsubscribing = unsubscribing
         self._changes = changes
-        self._negatives = negatives
         self._jobs = jobs
         self._total_size = total_size
         # Of what was discarded.
@@ -244,7 +241,6 @@ class Removal:
                 with self._sync.declining(row.address):
                     await self._forsake(row)
                     await self._forget([row.address])
-            self._negatives.clear(row.address)
 
     async def _forget(self, addresses: list[Address], *, followed: bool = True) -> set[Address]:
         """Remove rows; those that went. A synchronisation under way ends in vain, and one asked for now begins anew.

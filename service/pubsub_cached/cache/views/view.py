@@ -72,9 +72,7 @@ class Source(Records, Protocol):
 class View:
     """One query, kept; ``listener`` hears of it from ``start`` on."""
 
-    def __init__(
-        self, path: str, owner: str, source: Source, size: int, *, json: bool = False, pause: float = PAUSE_SECONDS
-    ) -> None:
+    def __init__(self, path: str, owner: str, source: Source, size: int, *, json: bool, pause: float) -> None:
         """size: of the window. json: how the owner wants to be told. pause: between two readings, in seconds."""
         self.path = path
         self.owner = owner

@@ -28,10 +28,8 @@ class Views:
     pause: see ``View``. count_seconds: see ``ViewSource``.
     """
 
-    def __init__(
-        self, store: Store, searches: Searches, peers: Peers | None = None, *, pause: float = PAUSE_SECONDS
-    ) -> None:
-        self.pause = pause
+    def __init__(self, store: Store, searches: Searches, peers: Peers | None) -> None:
+        self.pause = PAUSE_SECONDS
         self.count_seconds = COUNT_SECONDS
         self.on_added: list[Callable[[View], None]] = []
         self.on_removed: list[Callable[[View], None]] = []

@@ -64,10 +64,10 @@ class Discovery:
         after = _key(purpose, cursor)
         session = await self._session(address)
         followed: list[Address] = []
-        async with self._distrust.noted(address, "subscription"):
+        async with self._distrust.if_unwritten(address, "subscription"):
             followed = await self._silence.followed(address.account, address.service)
         listed = await session.subscriptions(address.service, timeout=TIMEOUT)
-        async with self._distrust.noted(address, "subscription"):
+        async with self._distrust.if_unwritten(address, "subscription"):
             await self._silence.compare(followed, by_node(listed))
         records: dict[tuple[str, ...], SubscriptionRecord] = {}
         for found in listed:
@@ -87,7 +87,7 @@ class Discovery:
         found = await session.affiliations(address.service, timeout=TIMEOUT)
         for each in found:
             node = address._replace(node=each.node)
-            async with self._distrust.noted(node, "affiliation"):
+            async with self._distrust.if_unwritten(node, "affiliation"):
                 await self._hearing.affiliated(node, each.affiliation)
         records: dict[tuple[str, ...], AffiliationRecord] = {
             (each.node,): {"node": each.node, "affiliation": each.affiliation} for each in found
@@ -123,9 +123,9 @@ class Discovery:
     async def _batch(self, session: Session, address: Address, place: Place) -> _Batch:
         before = None
         if address.node:
-            async with self._distrust.noted(address, "disagreement"):
+            async with self._distrust.if_unwritten(address, "disagreement"):
                 before = await self._nodes.find(address)
-        async with self._distrust.heard(address, *(("gone", "denied") if address.node else ())):
+        async with self._distrust.if_refused(address, *(("gone", "denied") if address.node else ())):
             batch = await _batch(session, address, place)
         for item in batch.entries:
             if item.node:
@@ -133,7 +133,7 @@ class Discovery:
         if address.node and place[0] == "page":
             ids = [item.name for item in batch.entries if item.name and not item.node]
             whole = not batch.paged and len(ids) == len(batch.entries)
-            async with self._distrust.noted(address, "disagreement"):
+            async with self._distrust.if_unwritten(address, "disagreement"):
                 await self._pass_through.listed(before, ids, whole=whole)
         return batch
 
@@ -153,7 +153,7 @@ class Discovery:
         except (errors.StanzaError, errors.Timeout):
             return ""
         address = Address(account.jid, item.jid, item.node)
-        async with self._distrust.noted(address, "configuration"):
+        async with self._distrust.if_unwritten(address, "configuration"):
             await self._hearing.described(account, address, info)
         return first(info, "pubsub#type")
 

@@ -1,7 +1,7 @@
 """Hearing: what services answer clients who ask for something else than items, held against what is kept.
 
 Services delete, configure and shut out without a word, so such an answer may be the first to show it. What is refused
-is ``Distrust.heard``'s, what is shown of items ``PassThrough``'s. Source: the coherence model, "What the protocol
+is ``Distrust.if_refused``'s, what is shown of items ``PassThrough``'s. Source: the coherence model, "What the protocol
 forces" and "Negative answers".
 """
 
@@ -14,7 +14,6 @@ from ...xmpp.port import ConfigurationEvent, DiscoInfo
 from ..accounts.account import Account
 from ..events.events import Events
 from ..nodes import metadata
-from ..nodes.negatives import Negatives
 from ..nodes.nodes import Nodes
 from ..nodes.transitions import Columns
 from ..revalidation.distrust import Distrust
@@ -29,16 +28,15 @@ _SHUT_OUT = frozenset({"outcast", "publish-only"})
 class Hearing:
     """Says of nodes that they are not, or may not be, what is kept of them."""
 
-    def __init__(self, nodes: Nodes, events: Events, distrust: Distrust, negatives: Negatives) -> None:
+    def __init__(self, nodes: Nodes, events: Events, distrust: Distrust) -> None:
         self._nodes = nodes
         self._events = events
         self._distrust = distrust
-        self._negatives = negatives
         self._said: Recent[Address, Columns] = Recent(REMEMBERED)
 
     def exists(self, address: Address) -> None:
         """A service has a node, of which it may have said before that it has none."""
-        self._negatives.found(address)
+        self._nodes.negatives.found(address)
 
     async def described(self, account: Account, address: Address, info: DiscoInfo) -> None:
         """What a node is, which is looked at anew where it is something else than before.
@@ -60,7 +58,7 @@ class Hearing:
     async def affiliated(self, address: Address, affiliation: str) -> None:
         """What the account is to a node: whether it may be read is for a read to say, from now on."""
         if affiliation in _ADMITTED:
-            self._negatives.clear(address)
+            self._nodes.negatives.clear(address)
         elif affiliation in _SHUT_OUT:
             node = await self._nodes.find(address)
             if node is not None and node.state in KEPT:

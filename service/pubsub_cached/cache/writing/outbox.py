@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 from ... import errors
@@ -30,6 +30,7 @@ from ..jobs import Job, Jobs
 from ..nodes.privacy import Privacy
 from ..parsing.parsing import Parsing
 from ..policy import servable
+from ..reads.pass_through import PassThrough
 from .sending import Sending, described
 from .writing import Writing
 
@@ -54,13 +55,12 @@ class Outbox:
         jobs: Jobs,
         clock: Callable[[], int],
         privacy: Privacy,
-        look: Callable[[Session, Address, str], Awaitable[Item | None]],
+        pass_through: PassThrough,
     ) -> None:
-        """look: see ``PassThrough.look``."""
         self.waiting: dict[Address, list[Entry]] = {}
         self.store = store
         self.writing = writing
-        self.look = look
+        self.pass_through = pass_through
         self._parsing = parsing
         self._accounts = accounts
         self._changes = changes

@@ -156,7 +156,7 @@ class Sending:
         address = self._entry.address
         self._no_node = False
         try:
-            item = await self._outbox.look(session, address, id_)
+            item = await self._outbox.pass_through.look(session, address, id_)
         except errors.StanzaError as error:
             match refusals.meaning(error):
                 case "gone":

@@ -25,7 +25,6 @@ from ..accounts.account import Account
 from ..accounts.accounts import Accounts
 from ..changes import Changes
 from ..nodes import refusals
-from ..nodes.negatives import Negatives
 from ..nodes.nodes import Nodes
 from ..nodes.transitions import UNSUBSCRIBED
 from ..revalidation.distrust import Distrust
@@ -56,7 +55,6 @@ class Subscribing:
         sync: Sync,
         changes: Changes,
         distrust: Distrust,
-        negatives: Negatives,
         clock: Callable[[], int],
     ) -> None:
         self._store = store
@@ -65,7 +63,6 @@ class Subscribing:
         self._sync = sync
         self._changes = changes
         self._distrust = distrust
-        self._negatives = negatives
         self._clock = clock
         # What a service did not answer, or the database did not take, until it is written down what came of it.
         self._finding_out: TasksByKey[Address] = TasksByKey()
@@ -91,7 +88,7 @@ class Subscribing:
         self._sync.subscriptions.solicit(address.account, address.service)
         with self._sync.subscriptions.claiming(address):
             try:
-                async with self._distrust.heard(address, "gone", "denied"):
+                async with self._distrust.if_refused(address, "gone", "denied"):
                     found = await session.subscribe(address.service, address.node, options=options, timeout=TIMEOUT)
             except UNANSWERED:
                 self._find_out(address, given_up=False)
@@ -103,7 +100,7 @@ class Subscribing:
     async def _remember(self, address: Address, found: Subscription) -> None:
         # What events have said so far is older, and must not be written on top of it.
         await self._sync.caught_up()
-        self._negatives.clear(address)
+        self._nodes.negatives.clear(address)
         self._sync.subscriptions.remember(address, found)
 
     async def _made(self, session: Session, address: Address, found: Subscription) -> None:

@@ -24,7 +24,6 @@ from ..accounts.accounts import Accounts
 from ..events.events import Events
 from ..events.watches import Watch
 from ..nodes import metadata, refusals
-from ..nodes.negatives import Negatives
 from ..nodes.nodes import Nodes
 from ..revalidation.distrust import Distrust
 from ..sync.sync import Sync
@@ -51,7 +50,6 @@ class Writing:
         events: Events,
         distrust: Distrust,
         sync: Sync,
-        negatives: Negatives,
         hearing: Hearing,
     ) -> None:
         self._store = store
@@ -60,7 +58,6 @@ class Writing:
         self._events = events
         self._distrust = distrust
         self._sync = sync
-        self._negatives = negatives
         self._hearing = hearing
 
     def watch(self, address: Address) -> AbstractContextManager[Watch]:
@@ -75,7 +72,7 @@ class Writing:
                 id_ = await session.publish(
                     address.service, address.node, item_id, payload, options=options, timeout=TIMEOUT
                 )
-            async with self._distrust.noted(address, "write"):
+            async with self._distrust.if_unwritten(address, "write"):
                 if await self._followed(address):
                     item = Item(id_, payload, xml.namespace_of(payload))
                     await self._published(account, session, address, item, watch)
@@ -92,7 +89,7 @@ class Writing:
                         await session.retract(address.service, address.node, id_, notify=notify, timeout=TIMEOUT)
                         done.append(id_)
             finally:
-                async with self._distrust.noted(address, "write"):
+                async with self._distrust.if_unwritten(address, "write"):
                     if done and await self._followed(address):
                         await self._retracted(account, address, done, watch)
 
@@ -104,11 +101,11 @@ class Writing:
         except errors.StanzaError as refusal:
             if refusal.condition == "conflict":
                 # There is one of that name, of which the service may have said before that there is none.
-                async with self._distrust.noted(address, "write"):
+                async with self._distrust.if_unwritten(address, "write"):
                     await self._followed(address)
             raise
         created = address._replace(node=name)
-        async with self._distrust.noted(created, "write"):
+        async with self._distrust.if_unwritten(created, "write"):
             if await self._followed(created):
                 # The one of that name before it is gone, though nobody said so.
                 self._events.put(account, DeleteEvent(service=created.service, node=name))
@@ -119,10 +116,10 @@ class Writing:
     async def configuration(self, address: Address) -> tuple[FormField, ...]:
         """A node's configuration, as its owner sees it."""
         account, session = await self._session(address)
-        async with self._distrust.heard(address, "gone"):
+        async with self._distrust.if_refused(address, "gone"):
             fields = await session.node_configuration(address.service, address.node, timeout=TIMEOUT)
         self._hearing.exists(address)
-        async with self._distrust.noted(address, "configuration"):
+        async with self._distrust.if_unwritten(address, "configuration"):
             await self._hearing.described(account, address, metadata.configured(fields))
         return fields
 
@@ -132,7 +129,7 @@ class Writing:
         with self._events.watch(address) as watch:
             async with self._answered(address):
                 await session.configure_node(address.service, address.node, config, timeout=TIMEOUT)
-            async with self._distrust.noted(address, "configuration"):
+            async with self._distrust.if_unwritten(address, "configuration"):
                 node = await self._nodes.find(address)
                 if node is not None and node.state == "discovered":
                     # Another analyser may want it now.
@@ -147,7 +144,7 @@ class Writing:
         with self._events.watch(address) as watch:
             async with self._answered(address):
                 await session.delete_node(address.service, address.node, timeout=TIMEOUT)
-            self._negatives.clear(address)
+            self._nodes.negatives.clear(address)
             if DeleteEvent not in watch.kinds:
                 self._events.put(account, DeleteEvent(service=address.service, node=address.node))
         await self._events.applied()
@@ -158,7 +155,7 @@ class Writing:
         with self._events.watch(address) as watch:
             async with self._answered(address):
                 await session.purge_node(address.service, address.node, timeout=TIMEOUT)
-            async with self._distrust.noted(address, "write"):
+            async with self._distrust.if_unwritten(address, "write"):
                 if await self._followed(address) and PurgeEvent not in watch.kinds:
                     self._events.put(account, PurgeEvent(service=address.service, node=address.node))
         await self._events.applied()
@@ -168,7 +165,7 @@ class Writing:
         """What is asked of a service; of a node of which it is then not known whether it did so nothing is sure."""
         try:
             # The node or an item of it, which the cache may still hold.
-            async with self._distrust.heard(address, "gone"):
+            async with self._distrust.if_refused(address, "gone"):
                 yield
         except (*UNANSWERED, errors.StanzaError) as error:
             if not isinstance(error, errors.StanzaError) or refusals.meaning(error) == "unreachable":
@@ -181,7 +178,7 @@ class Writing:
 
     async def _followed(self, address: Address) -> bool:
         """Whether the node is kept; one that a write may have brought about is looked at anew."""
-        self._negatives.clear(address)
+        self._nodes.negatives.clear(address)
         node = await self._nodes.find(address)
         if node is None:
             return False
