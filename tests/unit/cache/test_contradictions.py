@@ -95,6 +95,16 @@ async def test_what_a_proof_of_access_shows_is_looked_into(cached: Make, profile
     assert await cache.ids(PUBSUB, MICROBLOG) == [item.id for item in reversed(world.services[PUBSUB].items(MICROBLOG))]
 
 
+async def test_a_copy_that_nobody_believes_is_not_doubted_once_more(cached: Make) -> None:
+    cache, service = await followed(cached)
+    service.fail_next("internal-server-error")
+    await cache.house.distrust.of(BLOG, "bounce")
+    await cache.idle()
+    service.expire_items(MICROBLOG, "i1")
+    assert not await network(cache)
+    assert (await cache.node(PUBSUB, MICROBLOG))["reason"] == "internal-server-error"
+
+
 async def test_who_gives_up_a_read_that_shows_it_leaves_nothing_stale(cached: Make) -> None:
     cache, service = await followed(cached)
     service.expire_items(MICROBLOG, "i1")

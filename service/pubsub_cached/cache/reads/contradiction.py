@@ -13,16 +13,15 @@ from sqlalchemy import Connection
 from ...store.accounts import nodes as node_store
 from ...store.items.outline import digests
 from ...store.rows import NodeRow, StoredItem
-from ..policy import servable
 from .service_reads import ServicePage
 
 # A copy in another state is believed by nobody.
 _BELIEVED = frozenset({"live", "polled"})
 
 
-def is_believed(node: NodeRow | None) -> bool:
+def is_believed(node: NodeRow) -> bool:
     """Whether readers are told that the copy is what the service has."""
-    return node is not None and node.state in _BELIEVED and servable(node)
+    return node.state in _BELIEVED and node.completeness != "none"
 
 
 def contradicts(
@@ -30,11 +29,11 @@ def contradicts(
 ) -> bool:
     """Whether an answer shows that the service does not have what is stored.
 
-    before: the node's row when the service was asked. items: those of the page as they would be stored. ids: all that
-    were asked for by name.
+    before: the node's row when the service was asked, which was believed. items: those of the page as they would be
+    stored. ids: all that were asked for by name.
     """
     row = node_store.find(conn, before.address)
-    if row is None or row.revision != before.revision or not is_believed(row):
+    if row is None or row.revision != before.revision:
         # What came meanwhile may be newer than the answer.
         return False
     given = {item.id for item in items}
