@@ -13,7 +13,7 @@ from pubsub_cached.records import InfoRecord
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import MICROBLOG, PROFILES, PUBSUB
+from .blog import MICROBLOG, PROFILES, PUBSUB, followed, local
 
 OLDEST_FIRST = (("modified", False),)
 TUNE = "http://jabber.org/protocol/tune"
@@ -352,3 +352,27 @@ async def test_a_walk_through_a_contact_s_node_misses_nothing_where_ids_are_list
     found, said = await walk(cache, bob.jid, "notes", 2)
     assert {info["source"] for info in said} == {"network"}
     assert "".join(found) == published[::-1]
+
+
+@pytest.mark.parametrize(
+    ("told", "missed", "kept"),
+    [([], ["n1", "n2", "n3"], "i8"), (["i5"], ["n1", "n2", "n3"], "i5"), (["i2", "i5"], ["n1"], "i2")],
+    ids=["", "published after the oldest that the service gives", "made after it as far as is known"],
+)
+async def test_what_was_missed_of_a_window_takes_no_place_of_what_an_event_brought(
+    cached: Make, told: list[str], missed: list[str], kept: str
+) -> None:
+    """ejabberd tells the last item to a new session, before which the others were published."""
+    world = World()
+    cache, service = await followed(cached, world, EJABBERD, count=9, items_per_node=5)
+    for id_ in told:
+        service.publish(MICROBLOG, id_, ENTRY.format(f"{id_} again"))
+        await cache.idle()
+    world.cut(ALICE)
+    for id_ in missed:
+        service.publish(MICROBLOG, id_, ENTRY.format(id_))
+    cache.told.clear()
+    world.restore(ALICE)
+    await cache.idle()
+    assert cache.removed() == []
+    assert {kept, *missed} <= (await local(cache)).keys()

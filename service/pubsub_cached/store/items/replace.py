@@ -165,8 +165,8 @@ def _as_seen(
     """All ids by what was seen of their publication, where the line, which is the service's order, does not show it.
 
     own: what is stored, in that order. New ones precede all that stand behind them in the line, and all of a
-    ``window``, for it has no gaps. The ``changed`` were published since, and so were new ones with nothing behind them;
-    but the former before what is at the end because it was published ``later``.
+    ``window``, for it has no gaps but before what was published ``later``. The ``changed`` were published since, and so
+    were new ones with nothing behind them; but the former before what is at the end because it was published later.
     """
     places = {id_: place for place, id_ in enumerate(own)}
     end = next_ = len(own) - len(came)
@@ -178,7 +178,7 @@ def _as_seen(
         if place is None or id_ in changed:
             before.setdefault(end if id_ in changed else next_, []).append(id_)
         elif id_ not in there and place < next_:
-            next_ = 0 if window else place
+            next_ = place if not window else min(place, end) if id_ in later else 0
     order: list[str] = []
     for place, id_ in enumerate([*own, ""]):
         order += reversed(before.get(place, ()))
