@@ -376,3 +376,22 @@ async def test_what_was_missed_of_a_window_takes_no_place_of_what_an_event_broug
     await cache.idle()
     assert cache.removed() == []
     assert {kept, *missed} <= (await local(cache)).keys()
+
+
+async def test_what_was_missed_takes_no_place_of_what_events_brought_before_the_service_was_asked(cached: Make) -> None:
+    """ejabberd's newest have what was published again by its creation, so that its answer shows only what was made."""
+    world = World()
+    cache, service = await followed(cached, world, EJABBERD, count=9, items_per_node=5)
+    world.cut(ALICE)
+    await cache.idle()
+    for id_ in ("n1", "n2"):
+        service.publish(MICROBLOG, id_, ENTRY.format(id_))
+    service.hold()
+    world.restore(ALICE)
+    await service.holding(1)
+    for id_ in ("n3", "i5"):
+        service.publish(MICROBLOG, id_, ENTRY.format(f"{id_} again"))
+    await cache.house.events.applied()
+    service.release()
+    await cache.idle()
+    assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["i5", "n3", "n2", "n1", "i8"]

@@ -304,7 +304,7 @@ class Rounds:
     ) -> NodeRow | None:
         """Write what was found; None for a node that changed as a whole, was denied or went meanwhile."""
         keep, moves = self._parsing.keep(node.analyser), self._facts.verdict(node.address)
-        write = functools.partial(finish, found=found, columns=columns, keep=keep, moves=moves, later=running.later)
+        write = functools.partial(finish, found=found, columns=columns, keep=keep, moves=moves, later=running.later())
         written = self._store.write(write, node.id, frozenset(running.touched))
         finished = await self._changes.after(written, functools.partial(self._finished, node, running))
         return None if finished is None or running.disturbed else finished[1]

@@ -16,7 +16,7 @@ class Running:
 
     full: everything has to be fetched, whatever is known. whole: everything was, in the last pass. touched: ids
     that events changed meanwhile; touched_since: since the service was first asked for items; since_a_gap: before
-    it began, after others may have been missed, and later: in this session, after whatever was missed before it.
+    it began, after others may have been missed; later: by now in this session, after whatever was missed before it.
     disturbed: the whole node changed meanwhile. forgotten: its row was removed from the cache meanwhile, and
     failed: that is being written down, so that nobody joins it any more. subscribed: its subscription was looked
     at; made: the row with what was found or made. declines, claims: of its subscription, before the row was read.
@@ -26,6 +26,7 @@ class Running:
     def __init__(self, *, urgent: bool, pin: bool, full: bool) -> None:
         # Set by whoever begins it.
         self.task: asyncio.Task[NodeRow]
+        self.later: Callable[[], frozenset[str]]
         self.waiters = 0
         self.urgent = urgent
         self.pin = pin
@@ -34,7 +35,6 @@ class Running:
         self.touched: set[str] = set()
         self.touched_since: set[str] = set()
         self.since_a_gap: frozenset[str] = frozenset()
-        self.later: frozenset[str] = frozenset()
         self.disturbed = False
         self.forgotten = False
         self.failed = False

@@ -6,6 +6,7 @@ What is done in one pass is in ``rounds``. Source: the coherence model, "Synchro
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -276,7 +277,7 @@ class Sync:
             running.claims = self.subscriptions.claims(address)
             running.doubts = self._nodes.proofs.doubts
             running.since_a_gap = self.overwrites.since_a_gap(address)
-            running.later = self.overwrites.since_a_gap(address, account.epoch)
+            running.later = functools.partial(self.overwrites.since_a_gap, address, account.epoch)
             node = await self._nodes.find(address)
             if node is None and number:
                 raise await self._forgotten(address, running)
