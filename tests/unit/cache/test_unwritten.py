@@ -640,3 +640,37 @@ async def test_what_ended_meanwhile_is_not_written_down_as_a_subscription(cached
     await cache.idle()
     node = await cache.node(PUBSUB, MICROBLOG)
     assert (node["state"], node["subscribed"], service.node(MICROBLOG).subscribed(ALICE)) == ("polled", False, False)
+
+
+async def test_a_subscription_that_was_made_since_is_not_ended_by_what_is_written_down_late(cached: Make) -> None:
+    """By another client of the account's, which the service tells."""
+    cache, service = await followed(cached, World())
+    await refuse(cache, everything=True)
+    await cache.house.subscribing.unsubscribe(BLOG)
+    service.approve(MICROBLOG, ALICE)
+    await cache.world.settle()
+    await cache.house.events.settled()
+    await recovered(cache)
+    await cache.house.subscribing.settled()
+    await cache.idle()
+    node = await cache.node(PUBSUB, MICROBLOG)
+    assert (node["state"], node["subscribed"]) == ("live", True)
+
+
+async def test_of_two_that_are_answered_while_the_database_hangs_the_later_counts(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    with writer_busy(cache):
+        refusing = asyncio.ensure_future(refuse(cache, everything=True))
+        unsubscribing = asyncio.create_task(cache.house.subscribing.unsubscribe(BLOG))
+        await cache.world.settle()
+        again = asyncio.create_task(cache.house.subscribing.subscribe(BLOG, {}))
+        await cache.world.settle()
+    await refusing
+    await unsubscribing
+    assert await again == "subscribed"
+    await refuse(cache, everything=False)
+    await cache.idle()
+    await cache.house.subscribing.settled()
+    await cache.idle()
+    node = await cache.node(PUBSUB, MICROBLOG)
+    assert (node["state"], node["subscribed"], service.node(MICROBLOG).subscribed(ALICE)) == ("live", True, True)

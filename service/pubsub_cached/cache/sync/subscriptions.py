@@ -114,6 +114,11 @@ class Subscriptions:
         _, known = self._known.get(address, (0, None))
         return known is not None and known.state == "none"
 
+    def has_begun(self, address: Address) -> bool:
+        """Whether the last that a client or the service changed is that there is one."""
+        _, known = self._known.get(address, (0, None))
+        return known is not None and known.state != "none"
+
     def _note(self, address: Address, found: Subscription) -> None:
         listing = self._listings.of(address)
         if listing is not None and listing.nodes is not None:

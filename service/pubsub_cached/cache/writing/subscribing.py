@@ -93,8 +93,7 @@ class Subscribing:
             except UNANSWERED:
                 self._find_out(address, given_up=False)
                 raise
-            await self._remember(address, found)
-            await self._came(address, partial(self._made, session, address, found), given_up=False)
+            await self._came(address, found, partial(self._made, session, address, found), given_up=False)
         return found.state
 
     async def _remember(self, address: Address, found: Subscription) -> None:
@@ -140,15 +139,21 @@ class Subscribing:
                 gone = refusals.meaning(refusal) == "gone"
                 # Of another subscription it says nothing of the one that the cache knows.
                 if gone or (says_none(refusal) and (node is None or node.subid in ("", known))):
-                    await self._came(address, partial(self._unsubscribed, account, address), given_up=True)
+                    await self._ended(account, address)
                     if gone or (node is not None and node.subscribed):
                         # It had ended without a word.
                         await self._distrust.of(address, "subscription")
                 raise
-            await self._came(address, partial(self._unsubscribed, account, address), given_up=True)
+            await self._ended(account, address)
+
+    async def _ended(self, account: Account, address: Address) -> None:
+        none = Subscription(address.node, address.account, "none")
+        await self._came(address, none, partial(self._unsubscribed, account, address), given_up=True)
 
     async def _unsubscribed(self, account: Account, address: Address) -> None:
-        await self._remember(address, Subscription(address.node, address.account, "none"))
+        if self._sync.subscriptions.has_begun(address):
+            # A client has subscribed meanwhile, or the service says so.
+            return
         # Presence brings the events of PEP nodes all the same (XEP-0163 4.3).
         pushed = expected(account, address)
         first = self._sync.running(address)
@@ -157,8 +162,9 @@ class Subscribing:
         self._sync.disturbed(address)
         await self._changes.after(written, self._nodes.told)
 
-    async def _came(self, address: Address, written: Work, *, given_up: bool) -> None:
+    async def _came(self, address: Address, found: Subscription, written: Work, *, given_up: bool) -> None:
         """Write down what came of it, for which nobody waits where the database fails."""
+        await self._remember(address, found)
         self._known(address)
         try:
             await written()
@@ -176,10 +182,10 @@ class Subscribing:
         given_up: it was asked to end the subscription. If it did, that is a client's, and stays so.
         """
         self._sync.subscriptions.unsure(address)
-        self._known(address)
         self._begin(address, partial(self._ask, address, given_up), given_up=given_up)
 
     def _begin(self, address: Address, work: Work, *, given_up: bool) -> None:
+        self._known(address)
         self._finding_out.begin(address, self._guarded(address, work, given_up), f"subscription to {address}")
 
     async def _guarded(self, address: Address, work: Work, given_up: bool) -> None:
@@ -217,6 +223,7 @@ class Subscribing:
                     return
                 subscribed = node is not None and node.subscribed
                 if found.state == "none" and given_up:
+                    await self._remember(address, found)
                     await self._unsubscribed(account, address)
                 elif found.state == "none" and subscribed:
                     await self._nodes.decide(address, lambda _: UNSUBSCRIBED)
