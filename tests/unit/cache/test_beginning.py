@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Coroutine
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.cache.options import AccountOptions
+from pubsub_cached.secrets import Secrets
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
@@ -118,11 +120,56 @@ async def test_what_is_waited_for_is_shown_as_connecting(cached: Make, world: Wo
     states = []
     account.on_change.append(lambda: states.append(account.state))
     cache.house.begin()
-    await account.disconnect()
-    cache.house.begin()
     await cache.house.connect()
     await account.session_when_ready()
-    assert states == ["connecting", "offline", "connecting", "online"]
+    assert states == ["connecting", "online"]
+
+
+async def test_what_is_disconnected_before_it_is_connected_stays_so(cached: Make, world: World) -> None:
+    """Whoever calls Disconnect may be who had the daemon started."""
+    cache: Cached = await cached(world, online=False)
+    account = cache.house.accounts.get(ALICE)
+    states = []
+    account.on_change.append(lambda: states.append(account.state))
+    cache.house.begin()
+    await account.disconnect()
+    await cache.house.connect()
+    await cache.idle()
+    assert states == ["connecting", "offline"]
+    await account.connect()
+    await account.session_when_ready()
+
+
+async def test_a_password_that_is_not_kept_does_not_end_the_search_for_the_one_that_is(
+    cached: Make, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the account would be connecting, and calls wait for it, for good."""
+    found = threading.Event()
+
+    def lookup(*_: object) -> None:
+        # As a keyring that asks a person.
+        found.wait(30)
+
+    def store(*_: object) -> None:
+        raise errors.DatabaseError("The stored passwords are damaged.")
+
+    cache: Cached = await cached(world)
+    await cache.house.accounts.add(BOB, AccountOptions())
+    await cache.restart(online=False)
+    monkeypatch.setattr(Secrets, "lookup", lookup)
+    monkeypatch.setattr(Secrets, "store", store)
+    cache.house.begin()
+    await cache.house.connect()
+    account = cache.house.accounts.get(BOB)
+    try:
+        with pytest.raises(errors.DatabaseError, match="are damaged"):
+            await account.set_password("secret")
+        assert account.state == "connecting"
+    finally:
+        found.set()
+    with pytest.raises(errors.Offline):
+        await account.session_when_ready()
+    assert account.state == "offline"
 
 
 async def test_disconnecting_ends_the_wait(cached: Make, world: World) -> None:

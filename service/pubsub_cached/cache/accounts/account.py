@@ -167,8 +167,8 @@ class Account:
 
     async def set_password(self, secret: str) -> None:
         """Keep the password where secrets are kept, and connect with it."""
-        self.look_no_more()
         await self._accounts.keep_secret(self, secret)
+        self.look_no_more()
         await self.session.close()
         if self.enabled and not self.waits:
             self.wanted = True

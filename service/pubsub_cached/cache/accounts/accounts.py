@@ -117,10 +117,10 @@ class Accounts:
                 account.session_changed("connecting", "", "")
 
     async def connect(self) -> None:
-        """Connect every enabled account that has a secret, or is configured to have one."""
+        """Connect every enabled account that has a secret, or is configured to, and was not disconnected yet."""
         self._connecting = True
         for account in self.list():
-            if account.enabled and not account.waits:
+            if account.enabled and account.wanted and not account.waits:
                 self.connect_with_secret(account)
 
     def start_session(self, account: Account) -> None:
