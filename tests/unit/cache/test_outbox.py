@@ -617,7 +617,7 @@ class TestOwnNodeThatIsNotThere:
         assert [item.id for item in pep.items(MICROBLOG)] == ["b", "c"]
         assert cache.world.count("create_node", ALICE, MICROBLOG) == 0
 
-    @pytest.mark.parametrize("condition", ["conflict", "not-acceptable"])
+    @pytest.mark.parametrize("condition", ["conflict", "not-acceptable", "service-unavailable"])
     async def test_is_the_service_s_to_make_where_it_refuses(self, own: tuple[Cached, Service], condition: str) -> None:
         """As where another client makes it in that moment."""
         cache, pep = own

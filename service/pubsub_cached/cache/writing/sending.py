@@ -130,9 +130,7 @@ class Sending:
         try:
             await self._outbox.writing.create(entry.address, {"pubsub#max_items": ["max"], **entry.options})
         except errors.StanzaError as refusal:
-            if refusals.meaning(refusal) == "unreachable":
-                raise
-            # There is one by now, or it is made by the publication, as the service likes.
+            # There is one by now, or the publication makes it as the service likes, or is refused itself.
             log.info("%s was not made before something is published: %s", entry.address, refusal.message)
 
     def _check(self, id_: str, found: frozenset[str] | None) -> None:
