@@ -201,6 +201,13 @@ def test_a_password_that_stays_in_its_keyring_is_not_asked_for_before_that_is_op
     )
 
 
+def test_a_file_of_passwords_that_stays_closed_is_no_keyring() -> None:
+    why = "The stored passwords in /home/alice/secrets.json can't be read: Permission denied."
+    account = {"jid": ALICE, "state": "failed", "error": AuthenticationFailed.dbus_name, "error-message": why}
+
+    assert "keyring" not in remedy(account | {"origin": "bus"})
+
+
 @pytest.mark.usefixtures("installed")
 async def test_account_that_is_offline(ctl: Command) -> None:
     await ctl.ok("account", "disconnect", ALICE)

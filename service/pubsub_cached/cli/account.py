@@ -237,7 +237,7 @@ def remedy(account: dict[str, Any]) -> str:
             where = "Correct the password where the configuration says"
             changed = f"or if the configuration itself was changed: {RESTART}"
             return f"{where}, then: {connect}, {changed}; where it says nothing: {password}"
-        if "can't be read" in account["error-message"]:
+        if account["error-message"].startswith(f"The password of {jid} can't be read"):
             return f"Unlock the keyring, then: {connect}; or give the password anew: {password}"
         return password
     if account["state"] == "offline":

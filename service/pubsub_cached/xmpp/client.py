@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import ssl
 import xml.etree.ElementTree as ET
 from typing import Any, NamedTuple, Protocol
@@ -41,6 +42,8 @@ FAREWELL = 2.0
 STREAM_ERRORS = "{urn:ietf:params:xml:ns:xmpp-streams}"
 # X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL.
 OUT_OF_DATE = (9, 10)
+# What is left of an error of the system in one that tells of several.
+_ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 
 class Ending(NamedTuple):
@@ -230,7 +233,7 @@ class Client(Stream):
         if isinstance(reason, ssl.SSLError):
             self._tls_failed(reason)
         elif isinstance(reason, OSError):
-            self._problem = f"{self.place} can't be reached: {os.strerror(reason.errno) if reason.errno else reason}."
+            self._problem = f"{self.place} can't be reached: {_why(reason)}."
         else:
             # The library's sentence on a name without an address, which is the domain's to it whatever the host is.
             problem = "no address of it is known. Is the name right, and the network there?"
@@ -337,6 +340,12 @@ class Client(Stream):
         for child in children:
             presence.append(child)
         self.send(presence)
+
+
+def _why(reason: OSError) -> str:
+    """In the system's words, each once: a host may have several addresses, and failed at each of them."""
+    numbers = dict.fromkeys(map(int, _ERRNO.findall(str(reason))))
+    return ", ".join(map(os.strerror, numbers)) or str(reason)
 
 
 def _written(stanza: Any) -> Any:

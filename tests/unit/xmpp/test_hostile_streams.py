@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -210,6 +211,27 @@ async def test_a_port_where_nobody_listens_is_tried_again() -> None:
     await recorder.state("connecting")
     await session.close()
     assert recorder.states[-1] == "offline"
+
+
+async def test_a_host_of_several_addresses_is_told_why_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``localhost`` is, and whoever has both families."""
+    async with Scripted("") as peer:
+        port = peer.port
+    addresses = [
+        (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port))
+        for address in ("127.0.0.1", "127.0.0.2")
+    ]
+
+    async def getaddrinfo(*_: object, **__: object) -> object:
+        return addresses
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    recorder = Recorder()
+    session = connect(Endpoint(ACCOUNT, "both.example.org", port), lambda: PASSWORD, recorder)
+    session.connect()
+    told = await recorder.state("waiting")
+    await session.close()
+    assert told.message == f"both.example.org port {port} can't be reached: Connection refused."
 
 
 @pytest.mark.parametrize(("days", "reason"), [((-9, -2), "has expired"), ((2, 9), "is not yet valid")])
