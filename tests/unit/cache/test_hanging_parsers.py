@@ -468,3 +468,18 @@ async def test_what_ends_late_says_nothing_of_what_another_analyser_has_made_mea
     await house.analysing.settled()
     house.analysers.unregister("y")
     await moved(2)
+
+
+async def test_of_what_it_was_not_given_nothing_is_said(scene: Scene) -> None:
+    """Of excluded nodes nothing is parsed, neither by whom they belong to nor by who takes their items over."""
+    rules: dict[str, Any] = {"type": "thing", "parser": scene.parser}
+    hidden = Definition(name="hidden", node="hidden", excluded=True, **rules)
+    taker = Definition(name="taker", namespace="urn:other", takes_over=frozenset({"urn:other"}), **rules)
+    for definition in (hidden, taker):
+        scene.cache.house.analysers.register(definition, "plugin")
+    scene.service.create_node("hidden")
+    scene.service.publish("hidden", "own", thing("own"))
+    scene.service.publish("hidden", "other", '<x xmlns="urn:other"/>')
+    items, *_ = await scene.cache.read(SERVICE, "hidden")
+    assert scene.parser.asked == []
+    assert {item["id"]: item.get("errors") for item in items} == {"own": None, "other": None}

@@ -39,7 +39,7 @@ class Unanswered(Exception):
 
 def noted(name: str, made: Parsed) -> Parsed:
     """What a parser made of an item; of nothing it is said, or the item would count among those it is yet to get."""
-    if made.data is not None or made.errors or not made.payload:
+    if made.data is not None or made.errors:
         return made
     return msgspec.structs.replace(made, errors=(f"The parser of '{name}' made nothing of it.",))
 

@@ -7,7 +7,7 @@ import logging
 from collections import defaultdict
 
 from ...analysers.item import ItemContext, Parsed
-from ...analysers.parse import Begun, finish
+from ...analysers.parse import Begun, InHand, finish
 from ...analysers.registry import Registry
 from ...tasks import Tasks
 from ...threads import in_thread
@@ -65,7 +65,8 @@ class Functions:
                 is_plugins = self._registry.may_hang(name)
                 if is_asked:
                     made = finish(begun[0])
-                    return noted(name, made) if is_plugins else made
+                    # Of what it was not given it made nothing either.
+                    return noted(name, made) if is_plugins and isinstance(begun[0], InHand) else made
                 if name == analyser and is_plugins:
                     # As of one that has not been asked yet: it is, once it is active.
                     return _unread(begun)
