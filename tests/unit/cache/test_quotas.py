@@ -8,6 +8,7 @@ from pubsub_cached.address import Address
 from pubsub_cached.store.accounts import nodes
 from pubsub_cached.store.items.outline import ids_of
 from pubsub_cached.store.rows import StoredItem
+from pubsub_cached.store.touched import Touched
 from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.store.upkeep import maintenance
 from pubsub_cached.xmpp.fake import World
@@ -118,3 +119,23 @@ async def test_of_a_large_node_little_is_evicted_at_a_time(cached: Make) -> None
     assert max(evicted) == 500
     assert sum(evicted) == 2_999
     assert await cache.store.read(ids_of, row) == ["2999"]
+
+
+async def test_a_large_node_loses_as_much_of_it_as_a_small_one_does(cached: Make) -> None:
+    cache: Cached = await cached(World(), total_size=1)
+
+    def fill(tx: Transaction) -> None:
+        for node, count in (("large", 3_000), ("small", 100)):
+            row = nodes.ensure(tx, Address(ALICE, PUBSUB, node))
+            publish(tx, row.id, [StoredItem(str(number), payload="<entry/>") for number in range(count)])
+
+    await cache.store.write(fill)
+    evicted: list[tuple[str, int]] = []
+
+    def heard(touched: Touched) -> None:
+        evicted.extend((node.address.node, len(node.ids)) for node in touched.nodes.values())
+
+    cache.store.on_commit.append(heard)
+    cache.house.revalidation.wake()
+    await cache.idle()
+    assert evicted[:4] == [("large", 500), ("large", 500), ("large", 500), ("small", 50)]

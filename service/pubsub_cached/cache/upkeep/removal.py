@@ -39,8 +39,8 @@ GRACE = 7 * 24 * 3_600_000
 TOMBSTONES_LAST = 30 * 24 * 3_600_000
 # Nodes that are kept on demand are let go when nobody has read them for this long, ms.
 UNREAD = 30 * 24 * 3_600_000
-# Nodes whose older half is evicted before the size is looked at again, and how much of each at most: whoever else
-# writes has a turn in between.
+# Nodes whose older half is evicted before the size is looked at again, and how many items at once: whoever else writes
+# has a turn in between.
 SHRUNK_AT_ONCE = 20
 EVICTED_AT_ONCE = 500
 
@@ -161,12 +161,20 @@ class Removal:
                 said = True
             evicted = 0
             for entry in await self._store.read_all(schedule.largest_unread, SHRUNK_AT_ONCE):
-                keep = max(entry.item_count // 2, entry.item_count - EVICTED_AT_ONCE)
-                if count := await self._store.write(item_store.evict, entry.id, keep):
-                    self._changes.node(entry.address, "updated")
-                evicted += count
+                evicted += await self._halve(entry)
             if not evicted:
                 return
+
+    async def _halve(self, entry: schedule.Entry) -> int:
+        """Evict the older half of a node, in parts; how many items went."""
+        half = entry.item_count // 2
+        evicted = 0
+        for left in range(entry.item_count, half, -EVICTED_AT_ONCE):
+            keep = max(half, left - EVICTED_AT_ONCE)
+            if count := await self._store.write(item_store.evict, entry.id, keep):
+                self._changes.node(entry.address, "updated")
+            evicted += count
+        return evicted
 
     async def erase_hidden(self, before: int) -> None:
         """Erase what was denied, and forget what was gone, since before this time (ms)."""
