@@ -20,8 +20,8 @@ PUBSUB = "http://jabber.org/protocol/pubsub"
 EVENTS = "urn:xmpp:calendar-events:0"
 SIGNING = "urn:xmpp:pubsub-signing:0"
 
-# The examples leave the namespace out, so the element has the one of what is around it.
 _NUMBER = "participants_number"
+# The examples leave the namespace out, so the element has the one of what is around it.
 _NAMESPACES = frozenset({NAMESPACE, "", PUBSUB, f"{PUBSUB}#event"})
 
 
