@@ -23,6 +23,7 @@ def replace(
     ids: Sequence[str | StoredItem],
     *,
     kept: Sequence[str] = (),
+    later: Sequence[str] = (),
     there: Sequence[str] = (),
     full: bool = True,
     moves: bool | None = True,
@@ -30,7 +31,9 @@ def replace(
 ) -> Delta:
     given = [item(id_) if isinstance(id_, str) else id_ for id_ in ids]
     return db.write(
-        lambda tx: items.replace(tx, node.id, given, kept=kept, there=there, full=full, moves=moves, keep=keep)
+        lambda tx: items.replace(
+            tx, node.id, given, kept=kept, later=later, there=there, full=full, moves=moves, keep=keep
+        )
     )
 
 
@@ -231,6 +234,19 @@ def test_there_what_a_window_made_room_of_is_older_than_all_of_it(db: Database) 
     assert listed(db, node) == list("cdea")
     replace(db, node, [item("a", "again"), *"bcde"], there="a", full=False, moves=False)
     assert listed(db, node) == list("bcdea")
+
+
+@pytest.mark.parametrize("moves", [False, None])
+def test_there_what_has_another_content_than_an_event_said_was_published_after_it(
+    db: Database, moves: bool | None
+) -> None:
+    node = db.node()
+    db.write(publish, node.id, [item("c")])
+    replace(db, node, ["a", "b", item("c", "again"), "d"], later="c", moves=moves)
+    assert listed(db, node) == list("abcd")
+    db.write(publish, node.id, [item("c", "told"), item("b", "told")])
+    replace(db, node, ["a", item("b", "since"), item("c", "told"), "d"], later="cb", moves=False)
+    assert listed(db, node) == list("adcb")
 
 
 @pytest.mark.parametrize("moves", [False, None])

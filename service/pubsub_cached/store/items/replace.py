@@ -41,7 +41,7 @@ def replace(
     moves: whether the service has what is published again as its newest. Where it has, the order becomes the one given,
     with kept rows that are newer after it. Where it has not, the one given is that of creation, and rows that are
     stored stay in the order in which they were seen to be published, those with another content now after the others,
-    but before what was published ``later``, as events said after that was missed.
+    but before what was published ``later``, as events said after that was missed, and has the content that they said.
     None where that is not known: then it is told by whether what is stored was given in the order of its creation.
     keep: of what is not ``full`` so many stay at most, the last in the order. What is as it was is not touched.
     """
@@ -123,7 +123,7 @@ def _orders(
         return line, line
     own = sorted(staying, key=lambda id_: staying[id_].modified)
     changed = {id_ for id_ in staying if id_ not in kept and published_again(staying[id_], given.get(id_))}
-    return line, _as_seen(line, own, changed, there, came, later, window=window)
+    return line, _as_seen(line, own, changed, there, came, later - changed, window=window)
 
 
 def _came(staying: dict[str, Held], kept: frozenset[str]) -> list[str]:
