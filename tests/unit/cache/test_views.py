@@ -199,7 +199,7 @@ async def test_a_hidden_node_is_taken_out_and_comes_back(shelf: Shelf) -> None:
         assert len(owner.held) == (2 if hidden else 4)
 
 
-@pytest.mark.parametrize("how", ["forget", "hole", "evict", "erase", "reset"])
+@pytest.mark.parametrize("how", ["forget", "hole", "evict", "gap", "erase", "reset"])
 async def test_what_is_removed_in_any_way_is_taken_out(shelf: Shelf, how: str) -> None:
     await shelf.fill(5)
     await shelf.fill(2, address=OTHER)
@@ -215,12 +215,13 @@ async def test_what_is_removed_in_any_way_is_taken_out(shelf: Shelf, how: str) -
         "forget": lambda tx: nodes.forget(tx, row),
         "hole": hole,
         "evict": lambda tx: items.evict(tx, row, 2),
+        "gap": lambda tx: items.replace(tx, row, [stored("6")], full=False, moves=True),
         "erase": lambda tx: items.erase(tx, row),
         "reset": maintenance.reset,
     }
     await shelf.house.store.write(removal[how])
     assert await owner.settled() == await owner.fresh()
-    assert len(owner.held) == {"evict": 4, "reset": 0}.get(how, 2)
+    assert len(owner.held) == {"evict": 4, "gap": 3, "reset": 0}.get(how, 2)
 
 
 async def test_the_items_of_a_removed_account_go_and_come_back_with_it(shelf: Shelf) -> None:
