@@ -124,6 +124,19 @@ async def test_it_is_forgotten_with_the_node(cached: Make, how: str) -> None:
     assert len(await cache.ids(PUBSUB, MICROBLOG)) == 3
 
 
+async def test_a_reset_forgets_those_of_nodes_that_were_never_known_as_well(cached: Make) -> None:
+    world = World()
+    cache, _ = await refused(cached, world)
+    other = world.service("other.example.net")
+    other.create_node(MICROBLOG)
+    other.fail_next("remote-server-not-found", request="")
+    with pytest.raises(errors.PubSubCachedError):
+        await cache.read("other.example.net", MICROBLOG)
+    await cache.house.removal.reset().wait()
+    assert await cache.ids(PUBSUB, MICROBLOG) == ["i1"]
+    assert await cache.ids("other.example.net", MICROBLOG) == []
+
+
 async def test_a_refusal_that_says_where_the_node_went_says_so_of_the_node(cached: Make) -> None:
     """RFC 6120, 8.3.3.5"""
     cache, service = await followed(cached)

@@ -87,6 +87,11 @@ class Negatives:
         for key in [key for key in self._domains if key[0] == account]:
             del self._domains[key]
 
+    def forget(self) -> None:
+        """Everything is forgotten."""
+        self._nodes.clear()
+        self._domains.clear()
+
     def _next(self, last: _Negative | None, error: errors.PubSubCachedError, first: int, longest: int) -> _Negative:
         now = self._clock()
         if last is not None and last.fresh(now):

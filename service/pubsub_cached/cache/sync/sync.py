@@ -194,6 +194,8 @@ class Sync:
         """Everything is to be forgotten; what is being fetched counts for nothing."""
         self.facts.forget()
         self.overwrites.forget()
+        # Those of nodes without a row as well.
+        self._nodes.negatives.forget()
         for running in self._running.values():
             running.disturbed = True
 
