@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import msgspec
 import pytest
 
 from pubsub_cached.address import Address
@@ -10,7 +13,7 @@ from pubsub_cached.cache.sync.rounds import SILENCE_MS
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, World
 from tests.support.cached import ALICE, ENTRY, Make
 
-from .blog import MICROBLOG, PUBSUB, followed, freshness, later, local
+from .blog import MICROBLOG, PUBSUB, followed, freshness, later, local, reaching
 
 ADDRESS = Address(ALICE, PUBSUB, MICROBLOG)
 ANY = pytest.mark.parametrize("profile", [PROSODY, EJABBERD, LIBERVIA], ids=["prosody", "ejabberd", "libervia"])
@@ -115,3 +118,63 @@ async def test_time_without_a_stream_is_no_silence(cached: Make) -> None:
     await cache.idle()
     await later(cache, hours=0.1)
     assert world.count() == before
+
+
+@ANY
+async def test_one_that_waits_for_approval_again_brings_nothing(cached: Make, profile: Profile) -> None:
+    cache, service = await followed(cached, World(), profile)
+    found = service.node(MICROBLOG).subscriptions[ALICE]
+    service.node(MICROBLOG).subscriptions[ALICE] = msgspec.structs.replace(found, state="pending")
+    service.publish(MICROBLOG, "missed", ENTRY.format("missed"))
+    await cache.house.discovery.subscriptions(ADDRESS._replace(node=""))
+    await cache.idle()
+    assert "missed" in await local(cache)
+    state = (await cache.node(PUBSUB, MICROBLOG))["state"]
+    assert state == ("live" if service.node(MICROBLOG).subscribed(ALICE) else "polled")
+
+
+@ANY
+async def test_what_a_client_gives_up_while_all_are_listed_did_not_end_without_a_word(
+    cached: Make, profile: Profile
+) -> None:
+    cache, service = await followed(cached, World(), profile)
+    service.hold()
+    listing = asyncio.create_task(cache.house.discovery.subscriptions(ADDRESS._replace(node="")))
+    await reaching(service, "subscriptions")
+    unsubscribing = asyncio.create_task(cache.house.subscribing.unsubscribe(ADDRESS))
+    await service.holding(2)
+    service.release(1, request="unsubscribe")
+    await unsubscribing
+    service.release()
+    assert await listing == ([], "")
+    await cache.idle()
+    assert cache.signals("stale") == []
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "polled"
+
+
+@ANY
+@pytest.mark.parametrize("state", ["live", "stale"])
+async def test_one_that_ends_once_a_synchronisation_has_seen_it_is_missed_all_the_same(
+    cached: Make, profile: Profile, state: str
+) -> None:
+    world = World()
+    cache, service = await followed(cached, world, profile)
+    service.hold()
+    listing = asyncio.create_task(cache.house.discovery.subscriptions(ADDRESS._replace(node="")))
+    await reaching(service, "subscriptions")
+    if state == "live":
+        cache.house.sync.in_background(ADDRESS)
+    else:
+        await cache.house.distrust.of(ADDRESS, "disagreement")
+    await service.holding(2)
+    while service.held[-1].kind != "get_items":
+        service.release(1, node=MICROBLOG)
+        await service.holding(2)
+    service.drop_subscription(MICROBLOG, ALICE)
+    service.release()
+    await listing
+    await cache.idle()
+    service.publish(MICROBLOG, "next", ENTRY.format("next"))
+    await cache.idle()
+    assert await freshness(cache) == "live"
+    assert "next" in await local(cache)

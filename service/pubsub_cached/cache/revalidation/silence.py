@@ -97,15 +97,18 @@ class Silence:
         return [entry.address for entry in await self._store.read_all(schedule.followed, account, service)]
 
     async def compare(self, followed: Iterable[Address], listed: Mapping[str, Subscription]) -> None:
-        """Doubt what is still said to be live and is not subscribed to.
+        """Doubt what is still said to be subscribed to and is not.
 
         followed: what was so before the service was asked. listed: what it answered, by node.
         """
         for address in followed:
             found = listed.get(address.node)
             node = await self._store.read(node_store.find, address)
-            if node is None or node.state != "live" or not node.subscribed:
+            if node is None or not node.subscribed:
+                # It was given up meanwhile.
                 continue
             if found is None or found.state != "subscribed":
                 log.warning("%s: the subscription is gone, and nothing was said of it", address)
+                # A synchronisation under way may have seen it before it went.
+                self._subscriptions.unsure(address)
                 await self.distrust(address, "subscription")
