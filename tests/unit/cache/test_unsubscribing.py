@@ -293,6 +293,31 @@ async def test_one_that_somebody_made_since_the_service_was_asked_is_not_the_dae
     assert (scene.followed, scene.asked) == (True, 0)
 
 
+@pytest.mark.parametrize("how", ["discovered", "forgotten"])
+async def test_one_that_somebody_made_since_the_daemon_s_was_given_up_is_not_the_daemon_s(
+    scene: Scene, how: str
+) -> None:
+    async def let_go() -> None:
+        if how == "discovered":
+            scene.becomes("discovered")
+        else:
+            await scene.cache.house.removal.purge(PurgeFilter(nodes=(NODE,), forget=True)).wait()
+        await scene.settled()
+
+    await let_go()
+    assert (scene.followed, scene.asked) == (False, 1)
+    scene.service.add_subscription(NODE, ALICE)
+    scene.cache.clock.advance(seconds=60)
+    if how == "discovered":
+        scene.is_kept_again()
+    else:
+        await scene.cache.read(PUBSUB, NODE)
+    await scene.settled()
+    assert await scene.node() == {"state": "live", "subscribed": True, "pinned": False, "items": 1}
+    await let_go()
+    assert (scene.followed, scene.asked) == (True, 1)
+
+
 async def test_one_of_which_no_reply_came_after_another_was_given_up_is_given_up_too(scene: Scene) -> None:
     scene.becomes("discovered")
     await scene.settled()

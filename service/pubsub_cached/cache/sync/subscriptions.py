@@ -12,6 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import msgspec
 
@@ -27,7 +28,7 @@ from .pushes import expected
 log = logging.getLogger(__name__)
 
 ALONE_TIMEOUT = 10.0
-# For so long a service that lists no subscription to a node is believed, of others that somebody makes meanwhile.
+# For so long it is believed that there is no subscription to a node, for others may make one meanwhile.
 NONE_MS = 60_000
 # So many nodes are known of which a client changed the subscription: far more than while one is synchronised.
 CHANGED_AT_MOST = 4096
@@ -46,14 +47,22 @@ class Evidence(msgspec.Struct, frozen=True):
     guarantee: str
 
 
+class _Known(NamedTuple):
+    """A subscription that was made or given up at this time, ms, since the listing of that number."""
+
+    number: int
+    at: int
+    found: Subscription
+
+
 class Subscriptions:
     """The account's subscriptions as the services list them, asked once for all nodes that have to know."""
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
         self._listings = Listings(clock)
-        # Made or given up since the listing of that number, which may have been on its way before that.
-        self._known: Recent[Address, tuple[int, Subscription]] = Recent(CHANGED_AT_MOST)
+        # Made or given up since a listing that may have been on its way before that.
+        self._known: Recent[Address, _Known] = Recent(CHANGED_AT_MOST)
         # Of these, those by which a node was validated: the next time the service is asked, which may have ended it.
         self._relied: set[Address] = set()
         # Made by the daemon, which is not written down yet: else they would look like older ones.
@@ -99,7 +108,7 @@ class Subscriptions:
 
     def remember(self, address: Address, found: Subscription) -> None:
         """A client or the service changed the subscription to this one."""
-        self._known[address] = self._listings.number, found
+        self._known[address] = _Known(self._listings.number, self._clock(), found)
         self._relied.discard(address)
         self._note(address, found)
         if found.state == "none":
@@ -111,13 +120,13 @@ class Subscriptions:
 
     def has_ended(self, address: Address) -> bool:
         """Whether the last that a client or the service changed is that there is no subscription."""
-        _, known = self._known.get(address, (0, None))
-        return known is not None and known.state == "none"
+        known = self._known.get(address)
+        return known is not None and known.found.state == "none"
 
     def has_begun(self, address: Address) -> bool:
         """Whether the last that a client or the service changed is that there is one."""
-        _, known = self._known.get(address, (0, None))
-        return known is not None and known.state != "none"
+        known = self._known.get(address)
+        return known is not None and known.found.state != "none"
 
     def _note(self, address: Address, found: Subscription) -> None:
         listing = self._listings.of(address)
@@ -239,20 +248,20 @@ class Subscriptions:
 
     async def _find(self, session: Session, node: NodeRow, anew: bool) -> Subscription | None:
         address = node.address
-        number, known = self._known.get(address, (0, None))
+        known = self._known.get(address)
         if known is not None:
-            listing = self._listings.of(address)
-            later = listing is not None and listing.number > number
-            if later or (known.state == "subscribed" and not node.subscribed):
+            listing, subscribed = self._listings.of(address), known.found.state == "subscribed"
+            later = listing is not None and listing.number > known.number
+            if later or (not node.subscribed if subscribed else not self._is_recent(known.at)):
                 del self._known[address]
-            elif anew and known.state == "subscribed":
+            elif anew and subscribed:
                 if address in self._relied:
                     self.unsure(address)
                     # What is asked already may be from before it was made.
                     self._listings.ask_anew(address.account, address.service)
                 self.relied_on(address)
         found = None if address in self._known else await self._look_up(session, address, anew)
-        return self._known[address][1] if address in self._known else found
+        return self._known[address].found if address in self._known else found
 
     async def _look_up(self, session: Session, address: Address, anew: bool) -> Subscription | None:
         """The subscription as the service lists it, one of state ``none`` included; None where it does not say."""
@@ -278,7 +287,11 @@ class Subscriptions:
     def _may_lack(self, listing: Listing, address: Address) -> bool:
         """Whether somebody may have subscribed to the node since the service was asked."""
         lacks = listing.nodes is not None and address.node not in listing.nodes
-        return lacks and not 0 <= self._clock() - listing.at < NONE_MS
+        return lacks and not self._is_recent(listing.at)
+
+    def _is_recent(self, at: int) -> bool:
+        """Whether nobody will have subscribed since."""
+        return 0 <= self._clock() - at < NONE_MS
 
     async def find_out(self, session: Session, address: Address) -> Subscription | None:
         """What the service says of the subscription now, None where it does not. Raises Offline."""
@@ -315,8 +328,9 @@ class Subscriptions:
 
     def unsure(self, address: Address, supposed: Subscription | None = None) -> None:
         """What was taken for granted, or whatever was, was not said by the service, which is asked anew."""
-        if supposed is None or self._known.get(address, (0, None))[1] is supposed:
-            self._known.pop(address, None)
+        known = self._known.get(address)
+        if known is not None and (supposed is None or known.found is supposed):
+            del self._known[address]
         self._listings.drop(address)
 
 
