@@ -198,8 +198,7 @@ async def test_a_daemon_that_froze_in_a_write_wakes_without_its_account_and_has_
     bob, node = prosody.jid("bob"), f"blog/{uuid4().hex}"
     publisher = await Publisher.open(prosody, "alice")
     await filled(publisher, prosody, node)
-    # The server waits a second for it instead of a minute.
-    configured(daemon, f"{url}&options=-c%20idle_in_transaction_session_timeout%3D1s")
+    configured(daemon, url)
     await running(daemon, prosody)
     await daemon.items(prosody.pubsub, node)
     await daemon.settled(prosody.pubsub, node, "live")
@@ -217,14 +216,17 @@ async def test_a_daemon_that_froze_in_a_write_wakes_without_its_account_and_has_
                 flagged = asyncio.create_task(
                     daemon.call("Cache", "SetFlags", "sssasasas", bob, prosody.pubsub, node, ["i0"], ["starred"], [])
                 )
-                while not turn.execute(
-                    "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = %s::oid",
-                    [locks.of(turn).turn.number],
-                ).fetchone():
+                asked = "SELECT pid FROM pg_locks WHERE granted = %s AND classid = %s::oid AND objid = %s::oid"
+                lock = locks.of(turn).turn
+                while not (frozen := turn.execute(asked, [False, *lock]).fetchone()):
                     await asyncio.sleep(0.01)
                 # It is its turn to write, and it does not.
                 daemon.process.send_signal(signal.SIGSTOP)
                 turn.execute(f"SELECT pg_advisory_unlock({mine})")
+                while turn.execute(asked, [True, *lock]).fetchone() != frozen:
+                    await asyncio.sleep(0.01)
+                # As the server does by itself after a minute.
+                turn.execute("SELECT pg_terminate_backend(%s)", frozen)
             try:
                 await other.state(bob, "online")
                 await other.settled(prosody.pubsub, node, "live")

@@ -190,7 +190,7 @@ class TestStoredSecret:
 
     def test_that_is_missing_says_how_to_set_it(self, secrets: Secrets, file: Path) -> None:
         assert secrets.lookup(JID) is None
-        with pytest.raises(AuthenticationFailed, match=rf"{JID}.*SetPassword"):
+        with pytest.raises(AuthenticationFailed, match=f"pubsub-cachectl account password {JID}"):
             secrets.source(JID)()
         assert not file.exists()
 

@@ -375,6 +375,22 @@ class TestAClientSubscribes:
         await purge(cache, forget=True)
         assert service.node(MICROBLOG).subscribed(ALICE)
 
+    async def test_once_a_synchronisation_made_it_whose_node_is_forgotten_meanwhile(self, cached: Make) -> None:
+        cache, service = await looking(cached)
+        await reaching(service, "subscribe")
+        service.release(1)
+        await cache.world.settle()
+        assert service.node(MICROBLOG).subscribed(ALICE)
+        subscribing = asyncio.create_task(cache.house.subscribing.subscribe(BLOG, {}))
+        while not any(call.kind == "subscribe" for call in service.held):
+            await service.holding(len(service.held) + 1)
+        service.release(1, request="subscribe")
+        assert await subscribing == "subscribed"
+        await cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=True)).wait()
+        service.release()
+        await cache.idle()
+        assert service.node(MICROBLOG).subscribed(ALICE)
+
     async def test_while_the_node_is_forgotten(self, cached: Make) -> None:
         cache, service = await followed(cached)
         service.hold()

@@ -276,13 +276,15 @@ class Sync:
             running.touched.clear()
             running.disturbed = False
             running.declines = self.subscriptions.declines(address)
-            running.claims = self.subscriptions.claims(address)
+            claims = self.subscriptions.claims(address)
             running.doubts = self._nodes.proofs.doubts
             running.since_a_gap = self.overwrites.since_a_gap(address)
             running.later = functools.partial(self.overwrites.since_a_gap, address, account.epoch)
             node = await self._nodes.find(address)
             if node is None and number:
+                # By what counted when the subscription was made.
                 raise await self._forgotten(address, running)
+            running.claims = claims
             if node is not None and node.state == "excluded":
                 # What was made for it at the service is given up by itself.
                 if running.pin:
