@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
 from dbus_fast import Message
 
 from pubsub_cached.bus import turns
@@ -38,7 +39,8 @@ def refused(call: Message) -> None:
     raise AssertionError(f"{call.serial} of {call.sender} was refused")
 
 
-async def test_a_call_is_handed_on_at_once_while_there_is_time() -> None:
+async def test_a_call_is_handed_on_at_once_while_there_is_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "SLICE", 60.0)
     handled = Handled(seconds=0)
     found = Turns(handled, refused)
     found.begin()
