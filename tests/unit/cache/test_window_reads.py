@@ -13,7 +13,7 @@ from pubsub_cached.records import InfoRecord
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import MICROBLOG, PROFILES, PUBSUB, followed, local, reaching
+from .blog import MICROBLOG, PROFILES, PUBSUB, followed, local
 
 OLDEST_FIRST = (("modified", False),)
 TUNE = "http://jabber.org/protocol/tune"
@@ -395,24 +395,3 @@ async def test_what_was_missed_takes_no_place_of_what_events_brought_before_the_
     service.release()
     await cache.idle()
     assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["i5", "n3", "n2", "n1", "i8"]
-
-
-async def test_what_was_missed_was_published_before_what_events_have_told_since(cached: Make) -> None:
-    """That holds for what the service has as its last as well, where what came while it was asked is set apart."""
-    world = World()
-    cache, service = await followed(cached, world, EJABBERD, count=5, items_per_node=3)
-    world.cut(ALICE)
-    await cache.idle()
-    service.publish(MICROBLOG, "missed", ENTRY.format("missed"))
-    service.hold()
-    world.restore(ALICE)
-    await service.holding(1)
-    service.publish(MICROBLOG, "i2", ENTRY.format("again"))
-    await cache.house.events.applied()
-    await reaching(service, "get_items")
-    for id_ in ("n1", "n2"):
-        service.publish(MICROBLOG, id_, ENTRY.format(id_))
-    await cache.house.events.applied()
-    service.release()
-    await cache.idle()
-    assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["n2", "n1", "i2"]

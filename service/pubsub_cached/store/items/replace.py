@@ -166,20 +166,19 @@ def _as_seen(
 
     own: what is stored, in that order. New ones precede all that stand behind them in the line, and all of a
     ``window``, for it has no gaps but before what was published ``later``. The ``changed`` were published since, and so
-    were new ones with nothing behind them; but before what is at the end because it was published later.
+    were new ones with nothing behind them; but the former before what is at the end because it was published later.
     """
     places = {id_: place for place, id_ in enumerate(own)}
-    end = len(own) - len(came)
+    end = next_ = len(own) - len(came)
     while end and own[end - 1] in later:
         end -= 1
-    next_ = end
     before: dict[int, list[str]] = {}
     for id_ in reversed(line):
         place = places.get(id_)
         if place is None or id_ in changed:
             before.setdefault(end if id_ in changed else next_, []).append(id_)
         elif id_ not in there and place < next_:
-            next_ = 0 if window and id_ not in later else place
+            next_ = place if not window else min(place, end) if id_ in later else 0
     order: list[str] = []
     for place, id_ in enumerate([*own, ""]):
         order += reversed(before.get(place, ()))
