@@ -11,6 +11,7 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
+from pubsub_cached.cache.accounts.account import Account
 from pubsub_cached.cache.options import AccountOptions
 from pubsub_cached.secrets import Secrets
 from pubsub_cached.xmpp.fake import World
@@ -37,6 +38,14 @@ async def waiting(cache: Cached, call: Coroutine[Any, Any, Any]) -> asyncio.Task
     await asyncio.sleep(0)
     assert not task.done()
     return task
+
+
+def shown(cache: Cached) -> tuple[Account, list[str]]:
+    """Alice's account, and the states that are told of it from now on."""
+    account = cache.house.accounts.get(ALICE)
+    states: list[str] = []
+    account.on_change.append(lambda: states.append(account.state))
+    return account, states
 
 
 @pytest.mark.parametrize("policy", ["default", "refresh", "network"])
@@ -116,9 +125,7 @@ async def test_an_account_without_a_password_is_not_waited_for(cached: Make, wor
 async def test_what_is_waited_for_is_shown_as_connecting(cached: Make, world: World) -> None:
     """Doctor took an account for one that somebody had disconnected, while what connects was being loaded."""
     cache: Cached = await cached(world, online=False)
-    account = cache.house.accounts.get(ALICE)
-    states = []
-    account.on_change.append(lambda: states.append(account.state))
+    account, states = shown(cache)
     cache.house.begin()
     await cache.house.connect()
     await account.session_when_ready()
@@ -128,9 +135,7 @@ async def test_what_is_waited_for_is_shown_as_connecting(cached: Make, world: Wo
 async def test_what_is_disconnected_before_it_is_connected_stays_so(cached: Make, world: World) -> None:
     """Whoever calls Disconnect may be who had the daemon started."""
     cache: Cached = await cached(world, online=False)
-    account = cache.house.accounts.get(ALICE)
-    states = []
-    account.on_change.append(lambda: states.append(account.state))
+    account, states = shown(cache)
     cache.house.begin()
     await account.disconnect()
     await cache.house.connect()

@@ -63,6 +63,19 @@ async def login(cache: Cached, world: World) -> Counter[str]:
     return Counter(request.kind for request in world.requests[before:])
 
 
+async def logging_in(cache: Cached, world: World) -> Service:
+    """A login of which the service holds the first two looks at nodes; it has listed the subscriptions."""
+    service = world.services[PUBSUB]
+    world.cut(ALICE)
+    await cache.idle()
+    service.hold()
+    world.restore(ALICE)
+    await service.holding(1)
+    service.release(1, request="subscriptions")
+    await service.holding(2)
+    return service
+
+
 async def states(cache: Cached) -> Counter[str]:
     return Counter(node.state for node in await cache.store.read(node_store.run))
 
@@ -117,15 +130,8 @@ async def test_nodes_in_use_go_first_and_those_read_lately_next(cached: Make) ->
     for number in (4, 2, 0):
         cache.clock.advance(hours=2)
         await cache.keep(PUBSUB, f"{MICROBLOG}/{number}")
-    service = world.services[PUBSUB]
-    world.cut(ALICE)
-    await cache.idle()
-    service.hold()
-    world.restore(ALICE)
-    await service.holding(1)
-    service.release(1, request="subscriptions")
+    service = await logging_in(cache, world)
     # Two are under way at once, and either may be the first to ask.
-    await service.holding(2)
     assert {request.node for request in service.held} == {f"{MICROBLOG}/0", f"{MICROBLOG}/2"}
     service.release(1)
     await service.holding(2)
@@ -295,14 +301,7 @@ class TestMany:
     async def waiting(self, cached: Make) -> tuple[Cached, World, Service]:
         """A login of which the service holds the first questions, when everything is due."""
         cache, world = await follows(cached, EJABBERD, self.NODES, 1)
-        service = world.services[PUBSUB]
-        world.cut(ALICE)
-        await cache.idle()
-        service.hold()
-        world.restore(ALICE)
-        await service.holding(1)
-        service.release(1, request="subscriptions")
-        await service.holding(2)
+        service = await logging_in(cache, world)
         cache.clock.advance(seconds=SPREAD / 1000)
         cache.house.revalidation.wake()
         for _ in range(3):
