@@ -223,6 +223,13 @@ def test_dictionaries_have_a_type_for_qt(contract: Contract, member: Member) -> 
 
 
 @pytest.mark.parametrize(("contract", "member"), members(), ids=name)
+def test_c_that_gdbus_codegen_makes_of_it_can_pass_descriptors(contract: Contract, member: Member) -> None:
+    """Without the annotation the functions take and give a number that leads nowhere."""
+    descriptors = any(argument.type == "h" for argument in member.arguments)
+    assert (member.annotations.get("org.gtk.GDBus.C.UnixFD") == "true") == descriptors
+
+
+@pytest.mark.parametrize(("contract", "member"), members(), ids=name)
 def test_each_property_says_whether_its_change_is_signalled(contract: Contract, member: Member) -> None:
     assert (member.annotations.get(EMITS) in ("true", "invalidates", "const", "false")) == (member.kind == "property")
 
