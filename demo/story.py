@@ -57,7 +57,7 @@ async def start(scene: Scene, terminal: Terminal) -> None:
     exports = [f"export {name}={shlex.quote(value)}" for name, value in scene.exports.items()]
     # At the end of the path, for the desktop's own Python comes first.
     programs = f'export PATH="$PATH:{Path(sys.executable).parent}"'
-    terminal.commands(f"cd {shlex.quote(os.getcwd())}", *exports, programs)
+    terminal.lines(f"cd {shlex.quote(os.getcwd())}", *exports, programs)
     terminal.say("Now the daemon, with a configuration that names Alice’s account, and no database yet:")
     await terminal.run("cat", f"{scene.exports['XDG_CONFIG_HOME']}/pubsub-cached/config.toml")
     terminal.commands(scene.daemon_line)

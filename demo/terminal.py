@@ -67,9 +67,13 @@ class Terminal:
 
     def commands(self, *lines: str) -> None:
         """Command lines, each in one piece so that it can be copied."""
+        self.lines(*(f"$ {line}" for line in lines))
+
+    def lines(self, *lines: str) -> None:
+        """Lines as they are, so that they can be copied all at once."""
         self._gap()
         for line in lines:
-            self._print(f"$ {line}", BOLD)
+            self._print(line, BOLD)
 
     def output(self, text: str) -> None:
         """What a command printed, shortened in the middle where it is long."""

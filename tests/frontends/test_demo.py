@@ -124,8 +124,9 @@ def test_it_shows_the_main_job_and_ends_by_itself(run: Run) -> None:
         ".GetItems",
     )
     assert run.left() == ([], [])
-    pasted = [line.removeprefix("$ ") for line in output.splitlines() if line.startswith(("$ cd ", "$ export "))]
-    script = "\n".join([*pasted, "pubsub-cachectl --version"])
+    _, _, rest = output.partition("lines there first:\n\n")
+    pasted, _, _ = rest.partition("\n\n")
+    script = f"set -e\n{pasted}\npubsub-cachectl --version"
     assert subprocess.run(["sh", "-c", script], env={"PATH": "/usr/bin:/bin"}).returncode == 0
 
 
