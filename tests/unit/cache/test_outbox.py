@@ -12,6 +12,8 @@ import pytest
 from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.cache.jobs import Job, JobFailed
+from pubsub_cached.cache.options import NEWEST_FIRST, REPLY_BYTES, Order
+from pubsub_cached.cache.replies import weight
 from pubsub_cached.cache.writing import outbox as outboxes
 from pubsub_cached.cache.writing.outbox import WAITING_AT_MOST
 from pubsub_cached.cache.writing.sending import ATTEMPTS_AT_MOST
@@ -23,6 +25,8 @@ from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, owned, post, reaching, writ
 
 CLIENT = ":1.42"
 BOX = Address(ALICE, PUBSUB, "box")
+OLDEST_FIRST: Order = (("modified", False),)
+LARGE = tuple(f"i{number}" for number in range(6))
 
 
 class Scene:
@@ -67,13 +71,14 @@ class Scene:
         items, *_ = await self.cache.read(PUBSUB, MICROBLOG, **options)
         return [(item["id"], item.get("pending", False)) for item in items]
 
-    async def walk(self, limit: int, **begin: Any) -> list[str]:
+    async def walk(self, limit: int, order: Order = NEWEST_FIRST, **begin: Any) -> list[str]:
         """The ids of all pages; begin: the place of the first one."""
         found: list[str] = []
         place = begin
         while True:
-            items, cursor, _ = await self.cache.read(PUBSUB, MICROBLOG, limit=limit, **place)
+            items, cursor, _ = await self.cache.read(PUBSUB, MICROBLOG, limit=limit, order=order, **place)
             assert len(items) <= limit
+            assert weight(items) <= REPLY_BYTES
             found += [item["id"] for item in items]
             if not cursor:
                 return found
@@ -187,6 +192,53 @@ async def test_a_page_after_one_that_waits(scene: Scene) -> None:
     assert await scene.cache.ids(PUBSUB, MICROBLOG, after=second) == [first, "i1", "i0"]
     assert await scene.cache.ids(PUBSUB, MICROBLOG, after=first) == ["i1", "i0"]
     assert await scene.cache.ids(PUBSUB, MICROBLOG, after="i1") == ["i0"]
+
+
+async def test_a_page_after_nothing_begins_with_what_waits(scene: Scene) -> None:
+    await scene.publish("i0", "changed")
+    assert await scene.walk(1, after="") == ["i0", "i1"]
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+@pytest.mark.parametrize("order", [NEWEST_FIRST, OLDEST_FIRST], ids=["newest", "oldest"])
+async def test_items_by_name_come_once_and_no_more_than_asked_for(scene: Scene, order: Order, limit: int) -> None:
+    await scene.publish("new")
+    await scene.publish("i0", "changed")
+    ids = ("i1", "missing", "new", "i0")
+    assert sorted(await scene.walk(limit, order, ids=ids)) == ["i0", "i1", "new"]
+
+
+@pytest.mark.parametrize("order", [NEWEST_FIRST, OLDEST_FIRST], ids=["newest", "oldest"])
+@pytest.mark.parametrize("place", [{}, {"index": 0}, {"ids": LARGE}], ids=["front", "index", "ids"])
+async def test_what_waits_does_not_outgrow_what_the_bus_takes(scene: Scene, order: Order, place: Any) -> None:
+    for id_ in LARGE[2:]:
+        scene.service.publish(MICROBLOG, id_, post(id_))
+    await scene.restore()
+    await scene.cut()
+    for id_ in LARGE:
+        await scene.publish(id_, "x" * 75_000)
+    assert sorted(await scene.walk(50, order, **place)) == sorted(LARGE)
+    assert await scene.walk(50, order, before="")
+
+
+async def test_one_that_was_shown_and_is_cancelled_hides_none_of_those_that_wait(scene: Scene) -> None:
+    await scene.publish("i0", "changed")
+    await scene.publish("new", token="mine")
+    items, cursor, _ = await scene.cache.read(PUBSUB, MICROBLOG, limit=1)
+    assert [item["id"] for item in items] == ["new"]
+    scene.job("mine").cancel()
+    await scene.settled()
+    assert await scene.walk(1, cursor=cursor) == ["i0", "i1"]
+
+
+@pytest.mark.parametrize(("place", "rest"), [({}, ["new", "i0", "i1"]), ({"index": 0}, [])], ids=["front", "index"])
+async def test_a_walk_goes_on_though_all_was_sent_meanwhile(scene: Scene, place: Any, rest: list[str]) -> None:
+    await scene.publish("i0", "changed")
+    await scene.publish("new")
+    _, cursor, _ = await scene.cache.read(PUBSUB, MICROBLOG, limit=1, **place)
+    await scene.restore()
+    assert not scene.cache.house.outbox.waiting
+    assert await scene.walk(1, cursor=cursor) == rest
 
 
 async def test_fields_are_trimmed(scene: Scene) -> None:

@@ -20,7 +20,8 @@ from ...xmpp import payload as xml
 from ...xmpp.port import Item
 from .. import cursor as cursors
 from ..options import ReadOptions
-from ..replies import trimmed
+from ..place import Place
+from ..replies import fitting, trimmed
 
 Answer = tuple[list[ItemRecord], str, InfoRecord]
 
@@ -52,37 +53,39 @@ class Overlay:
     async def read(self, options: ReadOptions) -> Answer:
         """The items, those that wait among them where the answer is the cache's."""
         newest_first = options.order[0] in NEWEST_FIRST
-        if options.ids is not None:
-            return await self._named(await self._get(options), options, newest_first)
+        if (ids := self._ids(options)) is not None:
+            return await self._named(options, ids, newest_first)
         if newest_first and (placed := self._placed(options)) is not None:
-            items, cursor, info = await self._in_place(await self._get(placed), options, dropped=False)
+            items, cursor, info = await self._in_place(placed, dropped=False)
             return items, cursors.encode(self._purpose(options, "in place"), cursor) if cursor else "", info
         given = self._given(options) if newest_first else None
         if given is None:
-            return await self._in_place(await self._get(options), options, dropped=newest_first)
+            return await self._in_place(options, dropped=newest_first)
         return await self._in_front(options, given)
+
+    def _ids(self, options: ReadOptions) -> tuple[str, ...] | None:
+        """What is asked for by name."""
+        try:
+            return Place.of(self._address, options).ids
+        except errors.InvalidCursor:
+            # One of those that are made here.
+            return None
 
     def _placed(self, options: ReadOptions) -> ReadOptions | None:
         """The read without what waits, where its page does not go on from the first of those that do; else None."""
         if not options.cursor:
             return options if options.before is not None or options.index is not None else None
-        try:
-            cursor = cursors.decode(self._purpose(options, "in place"), options.cursor)
-        except errors.InvalidCursor:
-            return None
-        return msgspec.structs.replace(options, cursor=cursor)
+        cursor = self._decoded(options, "in place")
+        return msgspec.structs.replace(options, cursor=cursor) if isinstance(cursor, str) else None
 
     def _given(self, options: ReadOptions) -> int | None:
         """How many of those that wait came on earlier pages; None when all did, or the read is not about them."""
-        ids = list(self._published)
         if options.cursor:
-            try:
-                last = cursors.decode(self._purpose(options), options.cursor)
-            except errors.InvalidCursor:
-                # A place among the items that do not wait.
-                return None
-            return ids.index(last) + 1 if last in ids else len(ids)
-        if options.after is not None:
+            last = self._decoded(options, "in front")
+            # The one that came last may be gone, and those before it still wait. Else a place among those that don't.
+            return sum(entry.id >= last for entry in self._published.values()) if isinstance(last, int) else None
+        if options.after:
+            ids = list(self._published)
             return ids.index(options.after) + 1 if options.after in ids else None
         return 0
 
@@ -93,22 +96,24 @@ class Overlay:
         if answer[2]["source"] != "cache":
             return answer
         ids = list(self._published)[given:]
-        shown = await self._pending(ids[: options.limit], options)
-        if len(shown) < options.limit:
-            if shown:
-                answer = await self._get(msgspec.structs.replace(stored, limit=options.limit - len(shown)))
-            items, cursor, info = await self._in_place(answer, options, dropped=True)
-            return shown + items, cursor, _scattered(info) if shown else info
+        shown = await self._fitting(ids, options)
+        if not shown:
+            return await self._in_place(stored, dropped=True)
+        if len(shown) == len(ids) < options.limit:
+            limit = options.limit - len(shown)
+            items, cursor, info = await self._in_place(msgspec.structs.replace(stored, limit=limit), dropped=True)
+            if fitting(shown + items, options.max_bytes) == len(shown) + len(items):
+                return shown + items, cursor, _scattered(info)
         items, onward, info = answer
         more = len(ids) > len(shown) or onward or any(item["id"] not in self._published for item in items)
-        cursor = cursors.encode(self._purpose(options), ids[len(shown) - 1]) if more else ""
-        return shown, cursor, _scattered(info)
+        last = self._published[ids[len(shown) - 1]]
+        return shown, cursors.encode(self._purpose(options, "in front"), last.id) if more else "", _scattered(info)
 
-    async def _in_place(self, answer: Answer, options: ReadOptions, *, dropped: bool) -> Answer:
+    async def _in_place(self, options: ReadOptions, *, dropped: bool) -> Answer:
         """The items with those replaced that wait, or left out where they came before."""
-        items, cursor, info = answer
+        items, cursor, info = await self._get(options)
         if info["source"] != "cache":
-            return answer
+            return items, cursor, info
         ids = [] if dropped else [item["id"] for item in items if item["id"] in self._published]
         waiting = dict(zip(ids, await self._pending(ids, options), strict=True))
         found = [
@@ -116,15 +121,29 @@ class Overlay:
             for item in items
             if item["id"] in waiting or item["id"] not in self._published
         ]
+        if (fit := fitting(found, options.max_bytes)) < len(found):
+            # What waits is larger than what it replaces.
+            return await self._in_place(msgspec.structs.replace(options, limit=fit), dropped=dropped)
         return found, cursor, info if len(found) == len(items) else _scattered(info)
 
-    async def _named(self, answer: Answer, options: ReadOptions, newest_first: bool) -> Answer:
-        items, cursor, info = answer
-        if info["source"] != "cache" or options.cursor:
-            return answer
-        asked = await self._pending([id_ for id_ in self._published if id_ in (options.ids or ())], options)
+    async def _named(self, options: ReadOptions, ids: tuple[str, ...], newest_first: bool) -> Answer:
+        items, cursor, info = await self._get(options)
+        if info["source"] != "cache":
+            return items, cursor, info
+        waiting = [id_ for id_ in self._published if id_ in ids]
+        asked = await self._fitting(waiting, options)
         others = [self._marked(item, options) for item in items if item["id"] not in self._published]
-        return (asked + others if newest_first else others + asked), cursor, info
+        found = asked + others if newest_first else others + asked
+        found = found[: min(options.limit, fitting(found, options.max_bytes))]
+        if cursor or len(found) < len(waiting) + len(others):
+            cursor = Place.of(self._address, options).rest(found)
+        return found, cursor, info
+
+    async def _fitting(self, ids: Sequence[str], options: ReadOptions) -> list[ItemRecord]:
+        """The first of the items that wait to be published, as many as one answer may have."""
+        payloads: list[ItemRecord] = [{"payload": self._published[id_].payload} for id_ in ids[: options.limit]]
+        records = await self._pending(ids[: fitting(payloads, options.max_bytes)], options)
+        return records[: fitting(records, options.max_bytes)]
 
     async def _pending(self, ids: Sequence[str], options: ReadOptions) -> list[ItemRecord]:
         """Items that wait to be published."""
@@ -145,7 +164,14 @@ class Overlay:
             item["pending"] = True
         return trimmed(item, options.fields)
 
-    def _purpose(self, options: ReadOptions, where: str = "in front") -> str:
+    def _decoded(self, options: ReadOptions, where: str) -> object:
+        """What a cursor says that was made here, None for another."""
+        try:
+            return cursors.decode(self._purpose(options, where), options.cursor)
+        except errors.InvalidCursor:
+            return None
+
+    def _purpose(self, options: ReadOptions, where: str) -> str:
         order = ",".join(f"{key} {descending:d}" for key, descending in options.order)
         return "\0".join((f"GetItems pending {where}", *self._address, order))
 

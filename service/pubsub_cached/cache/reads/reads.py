@@ -69,16 +69,26 @@ class Reads:
 
         Raises NoSuchNode, Denied, NotCached, NoSuchItem, InvalidCursor, Offline, Timeout.
         """
-        if self.waiting and address in self.waiting and options.policy in pending.POLICIES:
-            return self._with_pending(address, options, self.waiting[address])
-        return self._get(address, options)
+        return self._shown(address, options)
 
     def get_made(self, address: Address, options: ReadOptions, form: Form) -> MadeAnswer | Awaitable[MadeAnswer]:
         """As ``get_items``, with what the form makes of the items."""
         wanted = self.pages.wanted(address, options, form)
-        if self.waiting and address in self.waiting:
-            return answered(self.get_items(address, options), wanted)
-        return answered(self._get(address, options, wanted), wanted)
+        return answered(self._shown(address, options, wanted), wanted)
+
+    def _shown(
+        self, address: Address, options: ReadOptions, wanted: WantedItems | None = None
+    ) -> Answer | Awaitable[Answer]:
+        shows_waiting = options.policy in pending.POLICIES
+        if shows_waiting and self.waiting and address in self.waiting:
+            return self._with_pending(address, options, self.waiting[address])
+        try:
+            return self._get(address, options, wanted)
+        except errors.InvalidCursor:
+            if not shows_waiting:
+                raise
+            # It may be of a page that showed what has been sent since.
+            return self._with_pending(address, options, ())
 
     async def _with_pending(self, address: Address, options: ReadOptions, waiting: Sequence[Entry]) -> Answer:
         """With what waits to be sent to the node."""
