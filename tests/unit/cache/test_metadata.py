@@ -40,6 +40,18 @@ async def test_of_an_own_node_its_configuration_says_everything(cached: Make, pr
     assert "disco_info" not in asked(world)
 
 
+async def test_a_title_that_its_owner_removes_is_shown_no_more(cached: Make) -> None:
+    world = World()
+    pep = world.account(ALICE).pep
+    pep.create_node("things", title="Travels", node_type=FEED)
+    cache = await synchronised(cached, world, ALICE)
+    pep.configure("things", title="", notify=True)
+    await cache.idle()
+    record = await cache.node(ALICE, "things")
+    assert "title" not in record
+    assert record["type"] == "blog"
+
+
 @pytest.mark.parametrize("refusal", ["forbidden", "feature-not-implemented"])
 async def test_an_own_node_whose_configuration_is_refused_is_known_by_its_metadata(cached: Make, refusal: str) -> None:
     world = World()

@@ -22,6 +22,8 @@ _METADATA = {
     "pubsub#max_items": "max_items",
     "pubsub#item_expire": "item_expire",
 }
+# Those that may be empty: such a field says that there is none.
+_MAY_BE_EMPTY = frozenset({"pubsub#title", "pubsub#description", "pubsub#type"})
 # A configuration that has these fields leaves nothing to ask disco#info for.
 DECISIVE = frozenset({"pubsub#type", "pubsub#access_model"})
 
@@ -53,7 +55,11 @@ def first(info: DiscoInfo, name: str) -> str:
 def columns(info: DiscoInfo) -> dict[str, Any]:
     """The columns that a node's metadata fills (XEP-0060 5.4)."""
     # What the service leaves out is not known to have changed.
-    found: dict[str, Any] = {column: value for field, column in _METADATA.items() if (value := first(info, field))}
+    found: dict[str, Any] = {
+        column: value
+        for field, column in _METADATA.items()
+        if (value := first(info, field)) or (field in _MAY_BE_EMPTY and field in info.metadata)
+    }
     if (most := found.get("max_items")) is not None:
         # A number, or ``max``; no more digits than the database and the bus can carry.
         found["max_items"] = int(most) if most.isdecimal() and len(most) < 19 else None
