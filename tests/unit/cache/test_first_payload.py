@@ -224,6 +224,29 @@ async def test_an_empty_node_that_is_pinned_is_matched_at_its_first_event(cached
     assert await local(cache, service) == {"i0": "blog"}
 
 
+@pytest.mark.parametrize("payload", [ENTRY, CALENDAR, "<x xmlns='urn:x'>{0}</x>"], ids=["kept", "too", "unknown"])
+async def test_an_empty_node_is_matched_by_the_read_that_finds_its_first_item(cached: Make, payload: str) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node("things", owner=ALICE)
+    cache: Cached = await cached(world)
+    await cache.read(PUBSUB, "things")
+    assert (await cache.node(PUBSUB, "things"))["state"] == "discovered"
+    # Nobody is subscribed, so no event tells.
+    service.publish("things", "i0", payload.format(0))
+    (item,), *_ = await cache.read(PUBSUB, "things")
+    await cache.idle()
+    kind = {ENTRY: "blog", CALENDAR: "event"}.get(payload)
+    assert item.get("type") == kind
+    if kind is not None:
+        assert await local(cache, PUBSUB) == {"i0": kind}
+    else:
+        assert (await cache.node(PUBSUB, "things"))["state"] == "discovered"
+        before = world.count("disco_info", PUBSUB, "things")
+        await cache.read(PUBSUB, "things")
+        assert world.count("disco_info", PUBSUB, "things") == before
+
+
 async def test_a_node_that_is_forgotten_meanwhile_is_not_made_again_by_what_it_is(cached: Make) -> None:
     world = World()
     pep = filled(world)

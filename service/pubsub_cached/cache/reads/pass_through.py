@@ -64,7 +64,7 @@ class PassThrough:
         try:
             held = await self._held(node, options, place)
             page = await service_reads.read(session, address, options, place, held)
-            unknown = node is None or node.state in ("unknown", "gone", "denied") or self._wanted(node)
+            unknown = node is None or node.state in ("unknown", "gone", "denied") or self._wanted(node, page.newest)
             if unknown:
                 # What can't be kept is answered all the same.
                 node, _ = await self._nodes.discover(session, address, page.newest, doubts=doubts, anyway=True)
@@ -180,9 +180,13 @@ class PassThrough:
             return frozenset()
         return frozenset(await self._store.read(ids_of, node.id)) if node.completeness == "window" else frozenset()
 
-    def _wanted(self, node: NodeRow) -> bool:
-        """A node that is only kept once somebody has read it, which is now."""
-        return node.state == "discovered" and self._parsing.on_demand(node.analyser)
+    def _wanted(self, node: NodeRow, newest: Item | None) -> bool:
+        """A node that is only kept once somebody has read it, or whose first item tells what it is, which is now."""
+        if node.state != "discovered":
+            return False
+        if node.analyser or node.namespace:
+            return self._parsing.on_demand(node.analyser)
+        return newest is not None and newest.namespace != ""
 
     def validate(self, node: NodeRow, info: InfoRecord) -> None:
         """Begin a synchronisation, unless one runs or the last one failed too recently."""
