@@ -241,6 +241,57 @@ async def test_a_walk_goes_on_though_all_was_sent_meanwhile(scene: Scene, place:
     assert await scene.walk(1, cursor=cursor) == rest
 
 
+class TestOfAWindow:
+    """The newest two of four posts are kept; the service can't be published to."""
+
+    @pytest.fixture
+    async def scene(self, cached: Make) -> Scene:
+        world = World()
+        service = world.service(PUBSUB)
+        service.create_node(MICROBLOG, owner=ALICE, max_items=10_000)
+        for number in range(4):
+            service.publish(MICROBLOG, f"i{number}", post(number))
+        cache: Cached = await cached(world, items_per_node=2)
+        await cache.keep(PUBSUB, MICROBLOG)
+        service.fail_next("remote-server-timeout", request="publish", times=100)
+        return Scene(world, cache, service)
+
+    async def test_what_waits_is_there_by_its_name(self, scene: Scene) -> None:
+        await scene.publish("new")
+        await scene.publish("i0", "changed")
+        assert await scene.shown(ids=("new",)) == [("new", True)]
+        assert await scene.shown(ids=("i1", "new", "i0", "missing")) == [("i0", True), ("new", True), ("i1", False)]
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 7])
+    async def test_what_waits_comes_once_though_the_service_goes_on(self, scene: Scene, limit: int) -> None:
+        await scene.publish("new")
+        await scene.publish("i0", "changed")
+        assert await scene.walk(limit) == ["i0", "new", "i3", "i2", "i1"]
+
+    async def test_what_waits_is_shown_though_nothing_of_the_window_is_left(self, scene: Scene) -> None:
+        scene.service.retract(MICROBLOG, "i2")
+        scene.service.retract(MICROBLOG, "i3")
+        await scene.settled()
+        await scene.publish("new")
+        assert (await scene.shown())[0] == ("new", True)
+
+
+async def test_a_walk_that_began_at_the_service_has_what_waits_in_place_of_what_it_replaces(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG, owner=ALICE, max_items=10_000)
+    for number in range(4):
+        service.publish(MICROBLOG, f"i{number}", post(number))
+    cache: Cached = await cached(world)
+    scene = Scene(world, cache, service)
+    service.fail_next("remote-server-timeout", request="publish", times=100)
+    await scene.publish("i0", "changed")
+    items, cursor, info = await cache.read(PUBSUB, MICROBLOG, limit=1)
+    assert ([item["id"] for item in items], info["source"]) == (["i3"], "network")
+    await scene.settled()
+    assert await scene.walk(1, cursor=cursor) == ["i2", "i1", "i0"]
+
+
 async def test_fields_are_trimmed(scene: Scene) -> None:
     id_ = await scene.publish()
     items, *_ = await scene.cache.read(PUBSUB, MICROBLOG, fields=frozenset({"pending"}), limit=1)

@@ -1,9 +1,9 @@
 """What waits in the outbox, shown among the items of a node that is kept.
 
 An item that waits to be published stands before all others in the orders that have the newest first, for that is
-where it will be; elsewhere, and in pages by ``before`` and ``index`` and those that follow them, it takes the place of
-the one it will replace. One that waits to be retracted stays
-where it is. All of them say ``pending``. Nothing of this is in the database: that holds what the service said.
+where it will be; elsewhere, in pages by ``before`` and ``index`` and those that follow them, and in walks that began at
+the service before the node was kept, it takes the place of the one it will replace. One that waits to be retracted
+stays where it is. All of them say ``pending``. Nothing of this is in the database: that holds what the service said.
 """
 
 from __future__ import annotations
@@ -51,11 +51,12 @@ class Overlay:
         self._retracted = {id_ for id_, entry in last.items() if entry.action == "retract"}
 
     async def read(self, options: ReadOptions) -> Answer:
-        """The items, those that wait among them where the answer is the cache's."""
+        """The items, those that wait among them where the node is kept."""
         newest_first = options.order[0] in NEWEST_FIRST
-        if (ids := self._ids(options)) is not None:
-            return await self._named(options, ids, newest_first)
-        if newest_first and (placed := self._placed(options)) is not None:
+        place = self._place(options)
+        if place is not None and place.ids is not None:
+            return await self._named(options, place, place.ids, newest_first)
+        if newest_first and (placed := self._placed(options, place)) is not None:
             items, cursor, info = await self._in_place(placed, dropped=False)
             return items, cursors.encode(self._purpose(options, "in place"), cursor) if cursor else "", info
         given = self._given(options) if newest_first else None
@@ -63,18 +64,18 @@ class Overlay:
             return await self._in_place(options, dropped=newest_first)
         return await self._in_front(options, given)
 
-    def _ids(self, options: ReadOptions) -> tuple[str, ...] | None:
-        """What is asked for by name."""
+    def _place(self, options: ReadOptions) -> Place | None:
+        """The place without what waits; None where the cursor is one of those that are made here."""
         try:
-            return Place.of(self._address, options).ids
+            return Place.of(self._address, options)
         except errors.InvalidCursor:
-            # One of those that are made here.
             return None
 
-    def _placed(self, options: ReadOptions) -> ReadOptions | None:
+    def _placed(self, options: ReadOptions, place: Place | None) -> ReadOptions | None:
         """The read without what waits, where its page does not go on from the first of those that do; else None."""
-        if not options.cursor:
-            return options if options.before is not None or options.index is not None else None
+        begun_at_service = place is not None and place.walks and not place.past_window
+        if begun_at_service or options.before is not None or options.index is not None:
+            return options
         cursor = self._decoded(options, "in place")
         return msgspec.structs.replace(options, cursor=cursor) if isinstance(cursor, str) else None
 
@@ -93,7 +94,7 @@ class Overlay:
         """A page that begins among those that wait, and goes on with the first of the others."""
         stored = msgspec.structs.replace(options, cursor="", after=None)
         answer = await self._get(stored)
-        if answer[2]["source"] != "cache":
+        if not _is_kept(answer):
             return answer
         ids = list(self._published)[given:]
         shown = await self._fitting(ids, options)
@@ -111,9 +112,9 @@ class Overlay:
 
     async def _in_place(self, options: ReadOptions, *, dropped: bool) -> Answer:
         """The items with those replaced that wait, or left out where they came before."""
-        items, cursor, info = await self._get(options)
-        if info["source"] != "cache":
-            return items, cursor, info
+        items, cursor, info = answer = await self._get(options)
+        if not _is_kept(answer):
+            return answer
         ids = [] if dropped else [item["id"] for item in items if item["id"] in self._published]
         waiting = dict(zip(ids, await self._pending(ids, options), strict=True))
         found = [
@@ -126,17 +127,19 @@ class Overlay:
             return await self._in_place(msgspec.structs.replace(options, limit=fit), dropped=dropped)
         return found, cursor, info if len(found) == len(items) else _scattered(info)
 
-    async def _named(self, options: ReadOptions, ids: tuple[str, ...], newest_first: bool) -> Answer:
-        items, cursor, info = await self._get(options)
-        if info["source"] != "cache":
-            return items, cursor, info
+    async def _named(self, options: ReadOptions, place: Place, ids: Sequence[str], newest_first: bool) -> Answer:
         waiting = [id_ for id_ in self._published if id_ in ids]
+        # Past a window the service is asked, which does not have what waits.
+        others = tuple(id_ for id_ in ids if id_ not in self._published)
+        items, cursor, info = answer = await self._get(msgspec.structs.replace(options, cursor="", ids=others))
+        if not _is_kept(answer):
+            return await self._get(options) if waiting else answer
         asked = await self._fitting(waiting, options)
-        others = [self._marked(item, options) for item in items if item["id"] not in self._published]
-        found = asked + others if newest_first else others + asked
+        marked = [self._marked(item, options) for item in items]
+        found = asked + marked if newest_first else marked + asked
         found = found[: min(options.limit, fitting(found, options.max_bytes))]
-        if cursor or len(found) < len(waiting) + len(others):
-            cursor = Place.of(self._address, options).rest(found)
+        if cursor or len(found) < len(waiting) + len(items):
+            cursor = place.rest(found)
         return found, cursor, info
 
     async def _fitting(self, ids: Sequence[str], options: ReadOptions) -> list[ItemRecord]:
@@ -174,6 +177,11 @@ class Overlay:
     def _purpose(self, options: ReadOptions, where: str) -> str:
         order = ",".join(f"{key} {descending:d}" for key, descending in options.order)
         return "\0".join((f"GetItems pending {where}", *self._address, order))
+
+
+def _is_kept(answer: Answer) -> bool:
+    """Whether there is a copy, whoever answered."""
+    return answer[2]["completeness"] != "none"
 
 
 def _scattered(info: InfoRecord) -> InfoRecord:
