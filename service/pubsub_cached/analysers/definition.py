@@ -196,6 +196,9 @@ def _check_callbacks(definition: Definition) -> None:
         raise InvalidAnalyser(f"'bus-name' of '{name}' is '{definition.bus_name}', which is no well-known bus name.")
     if definition.bus_name and not definition.agent:
         raise InvalidAnalyser(f"'bus-name' of '{name}' needs 'agent', the object to call there.")
+    for key in ("parser", "match"):
+        if (function := getattr(definition, key)) is not None and not callable(function):
+            raise InvalidAnalyser(f"'{key}' of '{name}' is {function!r}, which can't be called.")
     if definition.fields and "parse" in definition.callbacks:
         raise InvalidAnalyser(f"'fields' of '{name}' and the callback 'parse' exclude each other; leave out one.")
     if _is_coroutine(definition.match):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,8 @@ from .registry import Registry
 
 MOST_BYTES = 65536
 SUFFIX = ".toml"
+
+log = logging.getLogger(__name__)
 
 
 def directories() -> list[Path]:
@@ -63,7 +66,7 @@ def load(registry: Registry, where: Iterable[Path] | None = None) -> None:
             bad[path.stem] = f"{path}: {error.message}"
         else:
             if definition.name in good:
-                bad[path.stem] = f"{path}: another file before it has the name '{definition.name}', too."
+                bad[path.stem] = f"{path}: The name '{definition.name}' is that of {good[definition.name][0]}, too."
             else:
                 good[definition.name] = path, definition
     _drop(registry, {name: definition for name, (_, definition) in good.items()})
@@ -111,6 +114,7 @@ def _list_invalid(registry: Registry, bad: dict[str, str]) -> None:
         if registry.get(name) is None and wanted.get(name) != reason:
             registry.unregister(name)
     for name in wanted.keys() - _of_files(registry).keys():
+        log.warning("%s", wanted[name])
         registry.register_invalid(name, wanted[name], "file")
 
 

@@ -18,6 +18,10 @@ from .item import Item, Parsed
 log = logging.getLogger(__name__)
 
 
+class Unusable(Exception):
+    """What a parser gave can't be stored; the reason is in words of ours, which quote no payload."""
+
+
 class InHand(NamedTuple):
     """An item in the hands of its parser. deferred: that is not called before the item is stored."""
 
@@ -60,7 +64,7 @@ async def finish_deferred(begun: Begun, most: int) -> Parsed:
         result = definition.parser(item)
         data = _encoded(await result if inspect.isawaitable(result) else result)
         if data is not None and len(data.encode()) > most:
-            raise OverflowError(f"a parser returns at most {most} bytes")
+            raise Unusable(f"a parser returns at most {most} bytes")
         return item.parsed(data)
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise
@@ -72,15 +76,12 @@ def _failed(definition: Definition, item: Item, error: BaseException) -> Parsed:
     """An item whose parser failed, which concerns nothing but this item."""
     # The message may quote the payload, so the log gets neither it nor a traceback with it.
     stack = traceback.extract_tb(error.__traceback__)
-    log.warning(
-        "the parser of analyser '%s' failed: %s in line %s of %s",
-        definition.name,
-        type(error).__name__,
-        stack[-1].lineno,
-        stack[-1].filename,
-    )
+    reason, at = type(error).__name__, f" in line {stack[-1].lineno} of {stack[-1].filename}"
+    if isinstance(error, Unusable):
+        reason, at = str(error).rstrip("."), ""
+    log.warning("the parser of analyser '%s' failed: %s%s", definition.name, reason, at)
     log.debug("the calls that led there: %s", "".join(stack.format()))
-    item.error(f"The parser of '{definition.name}' failed: {type(error).__name__}.")
+    item.error(f"The parser of '{definition.name}' failed: {reason}.")
     return item.parsed()
 
 
@@ -89,7 +90,10 @@ def _encoded(result: object) -> str | None:
         return None
     if inspect.iscoroutine(result):
         result.close()
-        raise TypeError("a parser that gives a coroutine is declared with 'async def'")
+        raise Unusable("a parser that gives a coroutine is declared with 'async def'")
     if not isinstance(result, (msgspec.Struct, Mapping)):
-        raise TypeError(f"a parser returns a mapping or a struct, not {type(result).__name__}")
-    return documents.stored(result)
+        raise Unusable(f"a parser returns a mapping or a struct, not {type(result).__name__}")
+    try:
+        return documents.stored(result)
+    except (TypeError, OverflowError) as error:
+        raise Unusable(str(error)) from None

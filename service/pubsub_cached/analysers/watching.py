@@ -96,14 +96,16 @@ class Watching:
         seen: Seen = {}
         for directory in self._where():
             try:
-                with os.scandir(directory) as entries:
-                    for entry in entries:
-                        if entry.name.endswith(files.SUFFIX):
-                            found = entry.stat()
-                            seen[entry.path] = (found.st_ino, found.st_size, found.st_ctime_ns)
+                names = os.listdir(directory)
             except OSError:
-                # No such directory, or a file that vanished meanwhile.
                 continue
+            for path in (directory / name for name in names if name.endswith(files.SUFFIX)):
+                try:
+                    found = path.stat()
+                except OSError:
+                    # It vanished meanwhile, or is a link that leads nowhere.
+                    continue
+                seen[str(path)] = (found.st_ino, found.st_size, found.st_ctime_ns)
         return seen
 
 

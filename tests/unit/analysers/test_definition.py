@@ -115,6 +115,12 @@ def test_where_a_coroutine_would_keep_readers_waiting_it_is_refused(keys, named)
         checked(Definition(name="x", type="x", node="x", **keys))
 
 
+@pytest.mark.parametrize("key", ["parser", "match"])
+def test_what_can_t_be_called_is_no_parser(key):
+    with pytest.raises(InvalidAnalyser, match=f"'{key}' of 'x' is 'parse'"):
+        checked(Definition(name="x", type="x", node="x", **{key: "parse"}))
+
+
 @pytest.mark.parametrize("parser", [later, lambda item: {}])
 def test_a_parser_and_an_agent_that_would_be_suspended_for_each_other_are_refused(parser):
     with pytest.raises(InvalidAnalyser, match="'agent' of 'x' and a parser exclude each other"):

@@ -255,6 +255,20 @@ class TestParsing:
         assert parsed.errors[0].startswith("The parser of 'a' failed: ")
         assert "secret words" not in caplog.text
 
+    @pytest.mark.parametrize(
+        ("result", "said"),
+        [
+            (["no", "object"], "a parser returns a mapping or a struct, not list"),
+            ({"x": object()}, "Encoding objects of type object is unsupported"),
+            ({"x": 10**400}, "a number of more than 308 digits"),
+        ],
+    )
+    def test_what_can_t_be_stored_of_a_parser_is_told_to_its_author(self, registry, result, said, caplog):
+        registry.register(made("a", node="n", parser=lambda item: result))
+        parsed = registry.parse("a", context("<x/>"))
+        assert said in parsed.errors[0]
+        assert said in caplog.text
+
     def test_whatever_a_parser_sets_can_be_stored(self, registry):
         def parse(item):
             item.type, item.subtype = "t\ud800" + "x" * 500, 7

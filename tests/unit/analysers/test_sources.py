@@ -89,6 +89,14 @@ class TestFiles:
         (here / "b.toml").write_text(TICKET)
         files.load(registry, [here])
         assert listed(registry) == {"ticket": ("file", "active"), "b": ("file", "invalid")}
+        assert str(here / "a.toml") in reason(registry, "b")
+
+    def test_the_log_says_once_what_is_wrong_with_a_file(self, registry, here, caplog):
+        (here / "mine.toml").write_text("name = ")
+        files.load(registry, [here])
+        files.load(registry, [here])
+        (said,) = caplog.messages
+        assert said.startswith(f"{here / 'mine.toml'}: The file is no TOML")
 
     def test_a_name_that_is_taken_stays_its_holders(self, here):
         registry = builtin.registry()

@@ -101,6 +101,22 @@ async def test_a_file_that_another_one_replaces_is_told(
             pass
 
 
+async def test_a_link_that_leads_nowhere_hides_no_file_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of them the directory lists first."""
+    monkeypatch.setattr(watching, "SECONDS", 3600)
+    for name in ("a", "z"):
+        (tmp_path / f"{name}.toml").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "m.toml").write_text("1")
+    for name in ("b", "y"):
+        (tmp_path / f"{name}.toml").symlink_to(tmp_path / "nowhere")
+    async with watched(tmp_path) as told:
+        await asyncio.sleep(0)
+        (tmp_path / "m.toml").write_text("22")
+        await told_next(told)
+
+
 async def test_the_last_file_that_goes_while_all_are_to_be_read_again_is_told(tmp_path: Path) -> None:
     file, told = tmp_path / "one.toml", asyncio.Event()
     file.write_text("1")
