@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from pubsub_cached.analysers.definition import Definition
 from pubsub_cached.cli.account import remedy
 from pubsub_cached.daemon import Daemon
 from pubsub_cached.errors import AuthenticationFailed
@@ -88,6 +89,7 @@ async def test_where_all_is_well_each_subject_has_one_line(ctl: Command) -> None
         *(["clock"] if "ok       clock" in done.out else []),
         "presence",
         f"account {ALICE}",
+        "analysers",
         "subscriptions",
     ]
     assert "subscriptions: none of 1 is missing." in done.out
@@ -140,6 +142,32 @@ async def test_daemon_that_can_t_be_started_says_where_to_look(ctl: Command, ser
     assert list(found) == ["activation", "daemon"]
     assert found["activation"]["level"] == "note"
     assert "could not start the daemon" in found["daemon"]["sentence"]
+
+
+async def test_analyser_that_can_t_be_used(ctl: Command, made: World, home: Path, private_bus: PrivateBus) -> None:
+    await ctl.ok("setup")
+    file = home / "config/pubsub-cached/analysers/mine.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text("name = 'mine'\ntype = 'x'\nnod = 'n'\n")
+
+    async with daemon(made, private_bus.address, home), frontend(private_bus.address):
+        found = await findings(ctl, status=5)
+
+    assert found["analyser mine"]["level"] == "problem"
+    assert found["analyser mine"]["sentence"].startswith(f"{file}: 'nod' is no key of an analyser")
+    assert "Mend the file" in found["analyser mine"]["remedy"]
+
+
+@pytest.mark.usefixtures("installed")
+async def test_analyser_that_is_suspended(ctl: Command, installed: Daemon) -> None:
+    registry = installed.house.analysers
+    registry.register(Definition(name="mine", type="x", node="n", parser=lambda item: {}), "plugin")
+    registry.set_state("mine", "suspended", "It did not answer.")
+
+    found = await findings(ctl, status=5)
+
+    assert found["analyser mine"]["sentence"] == "It did not answer."
+    assert found["analyser mine"]["remedy"].endswith("/im/pubsubcache1/analyser/mine im.pubsubcache1.Analyser Resume")
 
 
 @pytest.mark.usefixtures("installed")

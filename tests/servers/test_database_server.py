@@ -120,6 +120,7 @@ async def test_a_database_server_that_is_away_is_said_and_awaited(daemon: Daemon
         assert caught.value.name == "im.pubsubcache1.Error.DatabaseError"
         doctor = await Command(daemon.environment)("doctor")
         assert "database: The database can't be reached" in doctor.out
+        assert doctor.out.count("can't be reached") == 1
         assert "Start its server" in doctor.out + doctor.err
         own.start()
         items, *_ = await daemon.items(prosody.pubsub, node)

@@ -10,6 +10,7 @@ import click
 from .. import __version__, config, paths
 from ..clock import clock
 from ..errors import BadConfiguration, BusLost, PubSubCachedError
+from ..object_path import ROOT, encode
 from . import times
 from .account import accounts, is_another_daemon_s, remedy
 from .client import NAME, PROPERTIES, Client, opened
@@ -41,6 +42,7 @@ Findings = AsyncIterator[Finding]
 
 async def examine() -> Findings:
     """All findings, in the order in which one thing rests on the other."""
+    told: set[str] = set()
     try:
         async with opened() as client:
             yield Finding("ok", "bus", "the session bus answers.")
@@ -59,13 +61,16 @@ async def examine() -> Findings:
                 yield finding
             if not reached:
                 return
-            for examination in (_database, _accounts, _subscriptions):
+            for examination in (_database, _accounts, _analysers, _subscriptions):
                 async for finding in examination(client):
+                    told.add(finding.sentence)
                     yield finding
     except BusLost as error:
         yield Finding("problem", "bus", str(error), "Log in to a desktop, or run it all under 'dbus-run-session'.")
     except Failure as failure:
-        yield Finding("problem", "daemon", failure.message, f"See '{LOG}'.")
+        # A database that can't be used was told already, and keeps the rest from being looked at.
+        if failure.message not in told:
+            yield Finding("problem", "daemon", failure.message, f"See '{LOG}'.")
 
 
 def _configuration() -> Finding:
@@ -232,6 +237,21 @@ def _account(each: dict[str, Any]) -> Finding:
         return Finding("note", subject, "connecting; look again in a moment.")
     reason = each["error-message"] or f"it is {state}."
     return Finding("note" if is_another_daemon_s(each) else "problem", subject, reason, remedy(each))
+
+
+async def _analysers(client: Client) -> Findings:
+    (found,) = await client.call("Analysers", "List")
+    impeded = [each for each in found if each["state"] in ("invalid", "suspended")]
+    for each in impeded:
+        if each["state"] == "suspended":
+            remedy = f"busctl --user call {NAME} {ROOT}/analyser/{encode(each['name'])} {NAME}.Analyser Resume"
+        elif each["origin"] == "file":
+            remedy = "Mend the file, or remove it; that counts at once."
+        else:
+            remedy = f"Mend or uninstall its package, then: {RESTART}"
+        yield Finding("problem", f"analyser {each['name']}", each["reason"], remedy)
+    if not impeded:
+        yield Finding("ok", "analysers", f"each of {len(found)} can be used.")
 
 
 async def _subscriptions(client: Client) -> Findings:

@@ -23,8 +23,8 @@ _MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLE
 def doctor(context: click.Context, as_json: bool) -> None:
     """Find what keeps things from working, and how to mend it.
 
-    Examines bus, activation, unit, daemon, database, clock, accounts and subscriptions. Changes nothing, but starts
-    the daemon where it can be started. The status is 5 when there is something to mend.
+    Examines bus, activation, unit, daemon, database, clock, accounts, analysers and subscriptions. Changes nothing,
+    but starts the daemon where it can be started. The status is 5 when there is something to mend.
 
     JSON: a record a finding, with level (ok, note or problem), subject, sentence and remedy.
     """
