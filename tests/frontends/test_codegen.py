@@ -65,7 +65,8 @@ def test_qdbusxml2cpp_makes_cpp_of_it(qdbusxml2cpp: str, file: Path, kind: str, 
 
 
 def test_what_gdbus_codegen_makes_is_c(tmp_path: Path) -> None:
-    run("gdbus-codegen", "--generate-c-code", tmp_path / "made", "--c-namespace", "Cached", *FILES)
+    names = ("--c-namespace", "Cached", "--interface-prefix", "im.pubsubcache1.", "--c-generate-object-manager")
+    run("gdbus-codegen", "--generate-c-code", tmp_path / "made", *names, *FILES)
     strict = ("-Wall", "-Werror", "-fsyntax-only")
     run("gcc", *strict, *flags("gio-unix-2.0"), tmp_path / "made.c")
 
