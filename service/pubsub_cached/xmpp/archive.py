@@ -51,12 +51,12 @@ class Query:
         if fin is None or self._strange:
             what = self._strange or "no end"
             raise StanzaError("undefined-condition", f"the archive sent {what}", subject=self._subject)
-        count = (fin.findtext(f"{stanzas.RSM}set/{stanzas.RSM}count") or "").strip()
+        page = fin.find(stanzas.RSM + "set")
         return ArchivePage(
             ids=tuple(id_ for id_, _ in self._found),
             items=tuple(item for _, item in self._found),
             complete=fin.get("complete") in ("true", "1"),
-            count=int(count) if count.isdecimal() else None,
+            count=stanzas.read_count(page) if page is not None else None,
         )
 
 

@@ -25,6 +25,9 @@ STANZAS = "{urn:ietf:params:xml:ns:xmpp-stanzas}"
 PING = "{urn:xmpp:ping}"
 CLIENT = "{jabber:client}"
 
+# Counts of fewer digits fit everything that they are put into.
+COUNT_DIGITS = 19
+
 _STATES = frozenset(get_args(SubscriptionState))
 
 
@@ -118,14 +121,19 @@ async def read_items(iq: ET.Element, subject: str, node: str, ids: Sequence[str]
     page = pubsub.find(RSM + "set")
     if page is None:
         return ItemsPage(tuple(found))
-    count = (page.findtext(RSM + "count") or "").strip()
     return ItemsPage(
         tuple(found),
         rsm=True,
-        count=int(count) if count.isdecimal() else None,
+        count=read_count(page),
         first=page.findtext(RSM + "first"),
         last=page.findtext(RSM + "last"),
     )
+
+
+def read_count(page: ET.Element) -> int | None:
+    """How many there are in all (XEP-0059 2.6); None where the service does not say, or says what can't be counted."""
+    count = (page.findtext(RSM + "count") or "").strip()
+    return int(count) if count.isdecimal() and len(count) < COUNT_DIGITS else None
 
 
 def read_item(element: ET.Element) -> Item:

@@ -58,6 +58,7 @@ def test_a_page_is_what_came_in_order() -> None:
 def test_a_page_says_whether_something_follows_and_how_much_there_is() -> None:
     assert answered([], FIN.format("", "")) == ArchivePage()
     assert answered([], FIN.format(" complete='false'", "<count>many</count>")) == ArchivePage()
+    assert answered([], FIN.format(" complete='false'", f"<count>{'9' * 5000}</count>")) == ArchivePage()
     assert answered([], FIN.format(" complete='1'", "<count>0</count>")) == ArchivePage(complete=True, count=0)
 
 

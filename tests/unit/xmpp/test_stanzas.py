@@ -33,8 +33,14 @@ class TestItems:
         reply = pubsub(f"<items node='n'/><set xmlns='http://jabber.org/protocol/rsm'>{page}</set>")
         assert await stanzas.read_items(reply, "it", "n", ()) == ItemsPage((), True, 9, "f", "l")
 
-    async def test_a_page_may_say_nothing_or_nonsense(self) -> None:
-        reply = pubsub("<items node='n'/><set xmlns='http://jabber.org/protocol/rsm'><count>-1</count></set>")
+    @pytest.mark.parametrize(
+        "count",
+        ["-1", "many", "", "9" * 20, "9" * 5000],
+        ids=["negative", "a word", "nothing", "too large", "too long"],
+    )
+    async def test_a_page_may_say_nothing_or_nonsense(self, count: str) -> None:
+        page = f"<set xmlns='http://jabber.org/protocol/rsm'><count>{count}</count></set>"
+        reply = pubsub(f"<items node='n'/>{page}")
         assert await stanzas.read_items(reply, "it", "n", ()) == ItemsPage((), True, None, None, None)
 
     async def test_items_that_were_not_asked_for_are_left_out(self) -> None:
