@@ -82,21 +82,14 @@ def read(message: ET.Element, gate: Gate) -> tuple[Event, ...]:
 
 
 def _read_part(part: ET.Element, service: str, delayed: bool, account: str) -> Iterator[Event]:
-    if part.tag == EVENT + "event":
-        for child in part:
-            reader = _READERS.get(child.tag)
-            # XEP-0248 collections have no node of their own here; without a node nothing can be said.
-            node = child.get("node", "")
-            if reader is not None and node:
-                event = reader(child, service, node, delayed, account)
-                if event is not None:
-                    yield event
-        return
-    # An approval comes in the other namespace (XEP-0060 8.6).
-    for child in part.iterfind(stanzas.PUBSUB + "subscription"):
-        event = _subscription(child, service, child.get("node", ""), delayed, account)
-        if event is not None and event.node:
-            yield event
+    for child in part:
+        reader = _READERS.get(child.tag)
+        # XEP-0248 collections have no node of their own here; without a node nothing can be said.
+        node = child.get("node", "")
+        if reader is not None and node:
+            event = reader(child, service, node, delayed, account)
+            if event is not None:
+                yield event
 
 
 def _items(element: ET.Element, service: str, node: str, delayed: bool, account: str) -> Event | None:
@@ -138,6 +131,8 @@ _READERS: dict[str, _Reader] = {
     EVENT + "delete": _delete,
     EVENT + "configuration": _configuration,
     EVENT + "subscription": _subscription,
+    # An approval comes in the other namespace (XEP-0060 8.6).
+    stanzas.PUBSUB + "subscription": _subscription,
 }
 
 

@@ -208,7 +208,9 @@ class TestSubscriptions:
         [f"jid='{CONTACT}' subscription='none'", "subscription='none'", f"jid='{ACCOUNT}' subscription='gone'"],
     )
     def test_of_others_or_unknown_states_are_passed_over(self, attributes: str) -> None:
-        assert read(event(f"<subscription node='blog' {attributes}/>")) == ()
+        content = f"<subscription node='blog' {attributes}/>"
+        assert read(event(content)) == ()
+        assert read(message(f"<pubsub xmlns='http://jabber.org/protocol/pubsub'>{content}</pubsub>")) == ()
 
 
 class TestBounces:
