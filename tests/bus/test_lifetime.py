@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from dbus_fast import Message, MessageFlag
+from dbus_fast import Message, MessageFlag, Variant
 
 from pubsub_cached import errors
 from pubsub_cached.bus import Connection, RemoteError, Tree
@@ -183,6 +183,18 @@ async def test_what_is_answered_before_the_tree_is_open(connection: Connection, 
     assert not any(task.done() for task in later)
     tree.open()
     assert await asyncio.gather(*later) == ["title", [{}]]
+
+
+@pytest.mark.parametrize(("signature", "body"), [("", []), ("as", [[SAMPLE]]), ("v", [Variant("s", SAMPLE)])])
+async def test_a_property_of_nothing_that_has_a_name_is_refused_when_the_tree_is_open(
+    tree: Tree, client: Client, signature: str, body: list[object]
+) -> None:
+    tree.export(ROOT, Sample())
+    refused = asyncio.create_task(client.error("GetAll", signature, *body, interface=PROPERTIES))
+    await client.settle()
+    assert not refused.done()
+    tree.open()
+    assert (await refused)[0] == "org.freedesktop.DBus.Error.InvalidArgs"
 
 
 async def test_calls_do_not_wait_for_ever(connection: Connection, client: Client) -> None:

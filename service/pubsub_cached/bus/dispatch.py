@@ -137,7 +137,8 @@ class Dispatcher:
 
     def _is_early(self, call: Message) -> bool:
         if call.interface == PROPERTIES:
-            return call.member in ("Get", "GetAll") and bool(call.body) and call.body[0] in self._early
+            # What is no string may be nothing that can be looked up.
+            return call.member in ("Get", "GetAll") and call.signature[:1] == "s" and call.body[0] in self._early
         return call.interface in (PEER, INTROSPECTABLE)
 
     def _keep(self, call: Message) -> None:
