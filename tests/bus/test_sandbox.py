@@ -238,6 +238,26 @@ class TestPrivateNodes:
         assert BOOKMARKS not in json.dumps(guest.client.signals)
         assert BOOKMARKS not in json.dumps(await guest.call(OBJECT_MANAGER, "GetManagedObjects"))
 
+    async def test_their_analysers_are_not_told_of(self, guest: Guest, bus_address: str) -> None:
+        private = {"type": Variant("s", "note"), "node": Variant("s", "urn:x:society"), "private": Variant("b", True)}
+        public = {"type": Variant("s", "note"), "node": Variant("s", "urn:x:open")}
+        analysers = "im.pubsubcache1.Analysers"
+        async with frontend(bus_address) as host:
+            for name, definition in (("society", private), ("open", public)):
+                await host.call("Register", "sa{sv}", name, definition, interface=analysers)
+                assert await host.until("Registered") == [name]
+            (rows,) = await guest.call("Analysers", "List")
+            _, why = await guest.call("Analysers", "Match", "sssa{sv}", "", SERVICE, "blog", {})
+            assert "open" in why
+            assert "open" in [row["name"] for row in rows]
+            objects = await guest.call(OBJECT_MANAGER, "GetManagedObjects")
+            for name in ("society", "open"):
+                await host.call("Unregister", "s", name, interface=analysers)
+                assert await host.until("Unregistered") == [name]
+        while not [body for _, member, body in guest.client.signals if member == "Unregistered" and body == ["open"]]:
+            await guest.call("Analysers", "List")
+        assert "society" not in json.dumps([rows, why, objects, guest.client.signals])
+
 
 async def bookmarks_again(host: Frontend) -> None:
     """A job about the bookmarks, whose message names them."""

@@ -30,6 +30,11 @@ class Analyser(Interface):
         self._resume = resume
 
     @property
+    def private(self) -> bool:
+        """Whether sandboxed clients are told nothing of it."""
+        return self._entry.definition is not None and self._entry.definition.private
+
+    @property
     def Name(self) -> str:
         return self._entry.name
 

@@ -81,7 +81,7 @@ class Analysers(Served):
         name, why = await self.house.analysing.match(address)
         if (shown := self.visible) is not None and name not in shown:
             raise NoSuchNode(f"There is no node {address}.")
-        return name, {key: Variant("s", value) for key, value in why.items()}
+        return name, {key: Variant("s", value) for key, value in why.items() if shown is None or key in shown}
 
     def Reanalyse(self, filter: Mapping[str, Variant]) -> str:
         given = REANALYSE.read(filter)

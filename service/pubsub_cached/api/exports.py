@@ -90,21 +90,22 @@ class Exports:
     def _follow_analysers(self, house: House) -> None:
         served: dict[str, Analyser] = {}
 
-        def serve(entry: Entry) -> None:
+        def serve(entry: Entry) -> Analyser:
             served[entry.name] = interface = Analyser(entry, house.resume)
-            private = entry.definition is not None and entry.definition.private
-            owner = UNSANDBOXED if private else None
+            owner = UNSANDBOXED if interface.private else None
             self._tree.export(analyser_path(entry.name), interface, managed=True, owner=owner)
+            return interface
 
         def changed(name: str, registered: bool) -> None:
-            if served.pop(name, None) is not None:
+            if (last := served.pop(name, None)) is not None:
                 self._tree.remove(analyser_path(name))
             if (entry := house.analysers.entry(name)) is not None:
-                serve(entry)
+                last = serve(entry)
+            audience = UNSANDBOXED if last is not None and last.private else None
             if registered:
-                self._analysers.emit("Registered", name)
+                self._analysers.emit("Registered", name, destination=audience)
             else:
-                self._analysers.emit("Unregistered", name)
+                self._analysers.emit("Unregistered", name, destination=audience)
 
         def state_changed(name: str) -> None:
             if name in served:
