@@ -22,6 +22,8 @@ class Roster:
     def __init__(self, account: str) -> None:
         self._account = account
         self.entries: dict[str, frozenset[str]] = {}
+        # The pushes since the whole was asked for, until that has come.
+        self._meanwhile: list[ET.Element] | None = None
 
     @property
     def contacts(self) -> Set[str]:
@@ -29,7 +31,8 @@ class Roster:
         return self.entries.keys()
 
     def request(self) -> ET.Element:
-        """Ask for the whole roster (RFC 6121 2.1.3)."""
+        """Ask for the whole roster (RFC 6121 2.1.3); what is pushed until ``replace`` counts on top of it."""
+        self._meanwhile = []
         return ET.Element(ROSTER + "query")
 
     def replace(self, iq: ET.Element | None) -> None:
@@ -37,6 +40,9 @@ class Roster:
         self.entries = {}
         if iq is not None:
             self._apply(iq)
+        meanwhile, self._meanwhile = self._meanwhile or [], None
+        for push in meanwhile:
+            self._apply(push)
 
     def pushed(self, iq: ET.Element) -> Mapping[str, frozenset[str] | None] | None:
         """Apply a roster push (RFC 6121 2.1.6): what was known of each contact that it changed, None of a new one.
@@ -49,6 +55,9 @@ class Roster:
         if sender and stanzas.bare(sender) != self._account:
             log.warning("A roster push from %s is ignored", sender)
             return None
+        if self._meanwhile is not None:
+            self._meanwhile.append(iq)
+            return {}
         return self._apply(iq)
 
     def _apply(self, iq: ET.Element) -> dict[str, frozenset[str] | None]:

@@ -1,0 +1,78 @@
+"""The roster of a session: what it says at its beginning, and what is changed meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import xml.etree.ElementTree as ET
+
+from slixmpp import JID
+
+from pubsub_cached.xmpp.port import Endpoint, RosterEvent
+from pubsub_cached.xmpp.session import Session
+from tests.support.recorder import Recorder
+
+ACCOUNT = "alice@example.org"
+ROSTER = "<query xmlns='jabber:iq:roster'>{}</query>"
+
+
+class Server:
+    """In place of the connection of a session: a server that answers when it is told to."""
+
+    def __init__(self, session: Session) -> None:
+        self.boundjid = JID(f"{ACCOUNT}/here")
+        self._session = session
+        self._asked: list[tuple[str, str, str]] = []
+
+    def request(self, kind: str, to: str, id_: str, child: ET.Element) -> None:
+        self._asked.append((child.tag.partition("}")[0].strip("{"), to, id_))
+
+    def answer(self, request: ET.Element, child: ET.Element | None = None) -> None:
+        """A push needs no more."""
+
+    def announce(self, children: list[ET.Element]) -> None:
+        """Nobody looks at it here."""
+
+    async def begin(self, roster: dict[str, str], pushed: dict[str, str]) -> None:
+        """A session, whose roster is changed while its features are not known yet."""
+        self._session.attached(self)  # type: ignore[arg-type]
+        preparing = asyncio.create_task(self._session.prepare())
+        while len(self._asked) < 3:
+            await asyncio.sleep(0)
+        answers = sorted(self._asked, key=lambda asked: asked[0] != "jabber:iq:roster")
+        self._asked.clear()
+        for namespace, to, id_ in answers:
+            said = ROSTER.format(items(roster)) if namespace == "jabber:iq:roster" else f"<query xmlns='{namespace}'/>"
+            iq = f"<iq xmlns='jabber:client' type='result' id='{id_}' from='{to}'>{said}</iq>"
+            assert self._session.iq(ET.fromstring(iq))
+            if namespace == "jabber:iq:roster" and pushed:
+                self.push(pushed)
+        await preparing
+        self._session.up(False)
+
+    def push(self, contacts: dict[str, str]) -> None:
+        """The roster changes."""
+        push = f"<iq xmlns='jabber:client' type='set' id='push'>{ROSTER.format(items(contacts))}</iq>"
+        assert self._session.iq(ET.fromstring(push))
+
+
+def items(contacts: dict[str, str]) -> str:
+    return "".join(f"<item jid='{contact}' subscription='{how}'/>" for contact, how in contacts.items())
+
+
+async def test_what_changes_while_a_session_begins_is_not_lost() -> None:
+    session = Session(Endpoint(ACCOUNT, "localhost", tls="none"), lambda: "", Recorder())
+    server = Server(session)
+    await server.begin({"bob@x": "both", "carol@x": "both"}, {"bob@x": "remove", "dave@x": "to"})
+    assert session.contacts == {"carol@x", "dave@x"}
+    server.push({"bob@x": "both"})
+    assert session.contacts == {"bob@x", "carol@x", "dave@x"}
+
+
+async def test_contacts_that_change_while_a_session_begins_are_told() -> None:
+    recorder = Recorder()
+    session = Session(Endpoint(ACCOUNT, "localhost", tls="none"), lambda: "", recorder)
+    server = Server(session)
+    await server.begin({"bob@x": "both", "carol@x": "both"}, {})
+    session.detached()
+    await server.begin({"carol@x": "both"}, {"bob@x": "remove", "carol@x": "from"})
+    assert recorder.events == [RosterEvent(service="bob@x", node=""), RosterEvent(service="carol@x", node="")]
