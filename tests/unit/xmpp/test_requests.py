@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from pubsub_cached.errors import Offline, StanzaError, Timeout
+from pubsub_cached.errors import InvalidArgs, Offline, StanzaError, Timeout
 from pubsub_cached.xmpp.requests import Requests
 from pubsub_cached.xmpp.roster import Roster, differing
 
@@ -102,6 +102,23 @@ async def test_closing_fails_what_is_under_way(requests: Requests, wire: Wire) -
     for each in asked:
         with pytest.raises(Offline, match=ACCOUNT):
             await each
+
+
+async def test_closing_fails_others_when_a_request_was_given_up_in_that_moment(requests: Requests, wire: Wire) -> None:
+    given_up, waits = (asyncio.create_task(requests.ask("get", SERVICE, ET.Element("q"))) for _ in range(2))
+    while len(wire.written) < 2:
+        await asyncio.sleep(0)
+    given_up.cancel()
+    requests.close()
+    with pytest.raises(Offline, match=ACCOUNT):
+        await waits
+    assert given_up.cancelled()
+
+
+async def test_what_no_stream_could_carry_is_refused_and_not_written(requests: Requests, wire: Wire) -> None:
+    with pytest.raises(InvalidArgs, match=r"U\+0001"):
+        await requests.ask("get", SERVICE, ET.Element("q", node="blog\x01"))
+    assert wire.written == []
 
 
 async def test_nothing_is_written_while_closed(requests: Requests, wire: Wire) -> None:
