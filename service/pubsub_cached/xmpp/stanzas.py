@@ -191,7 +191,7 @@ def read_subscription(iq: ET.Element, subject: str, node: str, account: str) -> 
     if element is None:
         return Subscription(node, account, "subscribed")
     _same(element, node, subject)
-    return _subscription(element, node) or Subscription(node, account, "subscribed")
+    return _subscription(element, node, account) or Subscription(node, account, "subscribed")
 
 
 def read_subscriptions(iq: ET.Element, subject: str, node: str, account: str) -> tuple[Subscription, ...]:
@@ -199,7 +199,7 @@ def read_subscriptions(iq: ET.Element, subject: str, node: str, account: str) ->
     element = iq.find(f"{PUBSUB}pubsub/{PUBSUB}subscriptions")
     if element is None:
         return ()
-    found = (_subscription(each, node) for each in element.iterfind(PUBSUB + "subscription"))
+    found = (_subscription(each, node, account) for each in element.iterfind(PUBSUB + "subscription"))
     return tuple(
         each for each in found if each is not None and bare(each.jid) == account and (not node or each.node == node)
     )
@@ -238,9 +238,9 @@ def subscription_state(text: str) -> SubscriptionState | None:
     return cast("SubscriptionState", text) if text in _STATES else None
 
 
-def _subscription(element: ET.Element, node: str) -> Subscription | None:
+def _subscription(element: ET.Element, node: str, account: str) -> Subscription | None:
     state = subscription_state(element.get("subscription", "subscribed"))
-    subscriber = normalised(element.get("jid", ""))
+    subscriber = normalised(element.get("jid", account))
     if state is None or not subscriber:
         return None
     return Subscription(element.get("node", node), subscriber, state, element.get("subid", ""))

@@ -63,6 +63,10 @@ class TestItems:
         assert page.findtext(stanzas.RSM + "before") == ""
         assert page.find(stanzas.RSM + "after") is None
 
+    def test_a_request_for_everything_says_no_more_than_the_node(self) -> None:
+        (items,) = stanzas.items_request("n", None, (), None)
+        assert (items.attrib, len(items)) == ({"node": "n"}, 0)
+
 
 class TestDisco:
     INFO = "http://jabber.org/protocol/disco#info"
@@ -92,6 +96,11 @@ class TestDisco:
         assert stanzas.read_disco_items(iq(items.format("")), "it", "") == ((DiscoItem("x.y", "n", "t"),), None)
         assert stanzas.read_disco_items(iq(items.format(page)), "it", "")[1] == "l"
 
+    def test_items_of_another_node_are_an_error(self) -> None:
+        reply = iq("<query xmlns='http://jabber.org/protocol/disco#items' node='other'/>")
+        with pytest.raises(StanzaError, match="about node 'other'"):
+            stanzas.read_disco_items(reply, "it", "n")
+
 
 class TestSubscriptions:
     def test_those_of_others_are_left_out(self) -> None:
@@ -117,6 +126,23 @@ class TestSubscriptions:
     def test_subscribing_may_wait_for_approval(self) -> None:
         reply = pubsub("<subscription node='n' jid='a@x' subscription='pending'/>")
         assert stanzas.read_subscription(reply, "it", "n", "a@x").state == "pending"
+
+    def test_one_that_does_not_say_whose_it_is_is_what_it_says(self) -> None:
+        element = "<subscription node='n' subscription='pending'/>"
+        found = Subscription("n", "a@x", "pending")
+        assert stanzas.read_subscription(pubsub(element), "it", "n", "a@x") == found
+        assert stanzas.read_subscriptions(pubsub(f"<subscriptions>{element}</subscriptions>"), "it", "", "a@x") == (
+            found,
+        )
+
+    def test_subscribing_to_another_node_is_an_error(self) -> None:
+        reply = pubsub("<subscription node='other' jid='a@x' subscription='subscribed'/>")
+        with pytest.raises(StanzaError, match="about node 'other'"):
+            stanzas.read_subscription(reply, "it", "n", "a@x")
+
+    def test_a_request_names_node_and_account(self) -> None:
+        (request,) = stanzas.subscribe_request("n", "a@x")
+        assert (request.tag, request.attrib) == (f"{{{PUBSUB}}}subscribe", {"node": "n", "jid": "a@x"})
 
 
 class TestErrors:
