@@ -303,6 +303,7 @@ async def test_calls_begin_after_the_reply(clients: Make, callback: str, again: 
         lambda call: json.dumps({"x": "y" * 263_000}),
         lambda call: Message.new_method_return(call, "u", [1]),
         lambda call: Message.new_method_return(call),
+        lambda call: Message.new_method_return(call, "h", [1], [0]),
         lambda call: Message.new_error(call, "org.example.No", "no"),
     ],
 )

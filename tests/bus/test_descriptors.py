@@ -8,9 +8,10 @@ import signal
 from typing import Any
 
 import pytest
-from dbus_fast import Message, MessageFlag
+from dbus_fast import Message, MessageFlag, MessageType
 
 from pubsub_cached import errors
+from pubsub_cached.api.agents import Peers
 from pubsub_cached.bus import Connection, Tree
 from tests.bus.sample import ROOT, SAMPLE, Client, Sample, descriptors
 from tests.support.bus import PrivateBus
@@ -148,6 +149,24 @@ async def test_outgoing_call_passes_descriptors_both_ways(
         os.close(output)
     assert descriptors() == before
     await other.close()
+
+
+async def test_descriptors_in_an_agent_s_answer_are_closed(connection: Connection, tree: Tree, client: Client) -> None:
+    """Nobody asks an agent for any; it may also name one that did not come."""
+    fd = pipe_with("x")
+
+    def answer(message: Message) -> bool:
+        if message.message_type is MessageType.METHOD_CALL:
+            client.bus.send(Message.new_method_return(message, "h", [int(message.body[0])], [fd]))
+        return True
+
+    client.bus.add_message_handler(answer)
+    peers = Peers(connection)
+    before = descriptors()
+    for number in ["0", "7"] * CALLS:
+        assert (await peers.call(client.name, "/", "Parse", [number], 20)).outcome == "failed"
+    assert descriptors() == before
+    os.close(fd)
 
 
 async def test_queued_descriptors_are_closed_when_the_bus_dies(private_bus: PrivateBus) -> None:

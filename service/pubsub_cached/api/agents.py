@@ -36,7 +36,9 @@ class Peers:
         """Call a method of ``AnalyserAgent`` that takes strings and returns one."""
         signature = "s" * len(body)
         try:
-            found = await self._connection.call(destination, path, AGENT, member, signature, body, timeout=seconds)
+            found = await self._connection.call(
+                destination, path, AGENT, member, signature, body, timeout=seconds, fds=False
+            )
         except Timeout:
             return Reply("late", f"It did not answer within {seconds:g} s.")
         except RemoteError as error:

@@ -116,10 +116,12 @@ class Calls:
             waiter(None)
 
 
-def values(reply: Message) -> list[Any]:
-    """The values of a reply, its descriptors among them; raises RemoteError for an error."""
+def values(reply: Message, fds: bool = True) -> list[Any]:
+    """The values of a reply, with ``fds`` its descriptors among them; raises RemoteError for an error."""
     if reply.message_type is MessageType.ERROR:
         descriptors.close_all(reply)
         text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
         raise RemoteError(str(reply.error_name), text)
+    if not fds:
+        descriptors.close_all(reply)
     return descriptors.take(reply)

@@ -96,13 +96,15 @@ class Connection:
         body: Sequence[Any] = (),
         *,
         timeout: float = 25.0,
+        fds: bool = True,
     ) -> list[Any]:
         """Calls a method and returns the values of the reply.
 
         timeout: seconds. An ``h`` in ``body`` is a descriptor number, which is duplicated; one in the reply is the
-        caller's to close. Raises RemoteError, errors.Timeout, BusLost.
+        caller's to close, and without ``fds`` closed. Raises RemoteError, errors.Timeout, BusLost.
         """
-        return values(await self._calls.ask(Call(destination, path, interface, member, signature, body), timeout))
+        call = Call(destination, path, interface, member, signature, body)
+        return values(await self._calls.ask(call, timeout), fds)
 
     async def call_bus(
         self, member: str, signature: str = "", body: Sequence[Any] = (), *, timeout: float = 25.0
