@@ -175,11 +175,7 @@ class Dispatcher:
         elif sender in self._trusted:
             self._run(call)
         elif sender in self._clients.limited:
-            token = limited.set(True)
-            try:
-                self._run(call)
-            finally:
-                limited.reset(token)
+            self._run(call, sandboxed=True)
         else:
             self._wait(call, self._strangers.setdefault(sender, deque()))
             self._clients.identify(sender, self._identified)
@@ -216,8 +212,9 @@ class Dispatcher:
 
     # A call
 
-    def _run(self, call: Message) -> None:
-        token = current.set(call.sender)
+    def _run(self, call: Message, sandboxed: bool = False) -> None:
+        # Whatever the context is: that of a callback is another call's, where that had it made.
+        token, rights = current.set(call.sender), limited.set(sandboxed)
         try:
             handler = self._find_method(call)
             arguments = call.body if not handler.method.fds_in else _with_fds(call, handler)
@@ -230,6 +227,7 @@ class Dispatcher:
             self._fail(call, error)
             return
         finally:
+            limited.reset(rights)
             current.reset(token)
         if call.unix_fds:
             descriptors.close_all(call)
