@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import from_mapping
 from pubsub_cached.cache.jobs import Job
-from pubsub_cached.cache.sync.fetch import BATCHES_AT_ONCE, REPLY_SECONDS, fetch
+from pubsub_cached.cache.sync.by_ids import REPLY_SECONDS
+from pubsub_cached.cache.sync.fetch import BATCHES_AT_ONCE, fetch
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Client, Profile, Service, World
 from pubsub_cached.xmpp.port import Item
 from tests.support.cached import ALICE, ENTRY, Cached, Make
@@ -175,10 +177,11 @@ async def test_a_fetch_that_is_cancelled_waits_for_nothing_that_is_under_way() -
     await fetching.world.settle()
 
 
+@pytest.mark.parametrize("missing_fails", [False, True], ids=["missing left out", "missing refused"])
 @pytest.mark.parametrize("known", [False, True], ids=["first", "later"])
-async def test_what_an_event_says_between_two_batches_counts(cached: Make, known: bool) -> None:
+async def test_what_an_event_says_between_two_batches_counts(cached: Make, known: bool, missing_fails: bool) -> None:
     world = World()
-    service = filled(world, PROSODY)
+    service = filled(world, msgspec.structs.replace(PROSODY, missing_fails=missing_fails))
     cache: Cached = await cached(world)
     if known:
         await cache.house.sync.job(ADDRESS, pin=True).wait()

@@ -173,6 +173,20 @@ async def test_pages_that_are_wrong_are_asked_for_once_and_never_again(
     assert pages <= 3
 
 
+async def test_a_service_that_has_items_and_shows_no_newest_one_is_asked_for_their_ids() -> None:
+    reader = Reader(LIBERVIA, 5)
+    session = await Client(reader.world, ALICE).start()
+    get_items = session.get_items
+
+    async def paged(*arguments: object, rsm: Rsm | None = None, **options: object) -> ItemsPage:
+        page = await get_items(*arguments, rsm=rsm, **options)  # type: ignore[arg-type]
+        return page if rsm is None or rsm.max > 1 else msgspec.structs.replace(page, items=())
+
+    session.get_items = paged  # type: ignore[method-assign, assignment]
+    fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda done, total: None)
+    assert fetched.items == tuple(reader.service.items("blog"))
+
+
 async def test_a_count_that_changes_meanwhile_says_nothing_of_the_service() -> None:
     reader = Reader(EJABBERD, 250)
     session = await Client(reader.world, ALICE).start()

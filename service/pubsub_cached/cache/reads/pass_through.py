@@ -23,6 +23,7 @@ from ..parsing.parsing import Made, Parsing
 from ..parsing.recognition import Recognition
 from ..place import Place
 from ..policy import expired, servable
+from ..sync.by_ids import by_ids
 from ..sync.sync import Sync
 from . import service_reads
 from .contradiction import contradicts, is_believed
@@ -99,7 +100,7 @@ class PassThrough:
         """One item as the service has it, None where it has none; what that shows of the node is noted."""
         before = await self._nodes.find(address)
         try:
-            items = await service_reads.by_ids(session, address, [item_id])
+            items = await by_ids(session, address, [item_id])
         except errors.PubSubCachedError as error:
             await self._nodes.failed(address, error)
             raise

@@ -17,6 +17,7 @@ from ..options import ReadOptions
 from ..place import Place
 from ..replies import fitting, trimmed
 from ..sync import fetch
+from ..sync.by_ids import by_ids
 
 
 class ServicePage(msgspec.Struct, frozen=True):
@@ -124,36 +125,6 @@ async def _from_place(
     items = await by_ids(session, address, ids)
     newest = probe.items[-1] if probe.items else None
     return ServicePage(items, more, newest, index, len(ordered))
-
-
-async def by_ids(session: Session, address: Address, ids: Sequence[str]) -> tuple[Item, ...]:
-    """Items in the order of ``ids``, each once; missing ones are left out."""
-    ids = [id_ for id_ in dict.fromkeys(ids) if id_]
-    if not ids:
-        return ()
-    try:
-        page = await session.get_items(address.service, address.node, ids=ids)
-        found = {item.id: item for item in page.items}
-    except errors.StanzaError as error:
-        if error.condition != "item-not-found" or error.pubsub_condition:
-            raise
-        found = await _one_by_one(session, address, ids)
-    return tuple(found[id_] for id_ in ids if id_ in found)
-
-
-async def _one_by_one(session: Session, address: Address, ids: Sequence[str]) -> dict[str, Item]:
-    """For services that refuse all ids when one is missing; raises when it is the node that is."""
-    await session.get_items(address.service, address.node, max_items=1)
-    found: dict[str, Item] = {}
-    for id_ in ids if len(ids) > 1 else ():
-        try:
-            page = await session.get_items(address.service, address.node, ids=[id_])
-        except errors.StanzaError as error:
-            if error.condition != "item-not-found":
-                raise
-            continue
-        found.update((item.id, item) for item in page.items)
-    return found
 
 
 def _ordered(items: Sequence[Item], options: ReadOptions) -> list[Item]:
