@@ -19,7 +19,7 @@ from pubsub_cached.store.accounts import nodes
 from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.tasks import end
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Service, World
-from pubsub_cached.xmpp.port import BounceEvent, DeleteEvent, ItemsEvent
+from pubsub_cached.xmpp.port import BounceEvent, DeleteEvent, ItemsEvent, SubscriptionEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
 from .blog import BLOG, MICROBLOG, PUBSUB, followed, freshness, local, purge, reaching, writer_busy
@@ -264,6 +264,23 @@ async def test_an_old_item_overwritten_in_its_place_just_before_the_fetch_stays_
     service.release()
     await job.wait()
     assert list(await local(cache)) == ["a", "f", "e"]
+
+
+async def test_an_old_item_overwritten_in_its_place_stays_in_a_window_that_has_left_its_place_behind(
+    cached: Make,
+) -> None:
+    cache, service = await followed(cached, profile=EJABBERD, count=5, items_per_node=5)
+    service.configure(MICROBLOG, send_last="never")
+    for number in (0, 5, 6, 7):
+        service.publish(MICROBLOG, f"i{number}", ENTRY.format(f"{number} told"))
+    await cache.idle()
+    assert [*await local(cache)] == ["i7", "i6", "i5", "i0", "i4"]
+    cache.world.cut(ALICE)
+    service.publish(MICROBLOG, "i8", ENTRY.format("missed"))
+    cache.world.restore(ALICE)
+    await cache.idle()
+    assert await freshness(cache) == "live"
+    assert [*await local(cache)] == ["i8", "i7", "i6", "i5", "i0"]
 
 
 async def test_a_redirect_survives_a_service_that_does_not_answer(cached: Make) -> None:
@@ -598,3 +615,28 @@ async def test_a_pin_that_joins_while_the_end_is_written_down_is_kept(cached: Ma
         assert not pinning.finished
     await pinning.wait()
     assert (await cache.node(PUBSUB, MICROBLOG))["pinned"]
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["look", "everything"])
+async def test_what_is_fetched_as_a_new_session_begins_is_validated_by_that(cached: Make, full: bool) -> None:
+    cache, service = await followed(cached)
+    service.configure(MICROBLOG, send_last="never")
+    await cache.idle()
+    service.hold()
+    cache.house.sync.job(BLOG, full=full)
+    await reaching(service, "get_items")
+    with writer_busy(cache):
+        service.publish(MICROBLOG, "i2", ENTRY.format("heard"))
+        # Waits for what was heard to be written, and whoever asks whether all that came is applied waits for this.
+        cache.world.inject(ALICE, SubscriptionEvent(service=PUBSUB, node=MICROBLOG, state="subscribed"))
+        await cache.world.settle()
+        service.release()
+        await cache.world.settle()
+        cache.world.cut(ALICE)
+        await cache.world.settle()
+        service.publish(MICROBLOG, "missed", ENTRY.format("missed"))
+        cache.world.restore(ALICE)
+        await cache.world.settle()
+    await cache.idle()
+    assert await freshness(cache) == "live"
+    assert sorted(await local(cache)) == ["i0", "i1", "i2", "missed"]

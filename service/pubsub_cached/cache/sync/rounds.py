@@ -101,7 +101,8 @@ class Rounds:
         self._archives.forget_account(account)
 
     async def run(self, account: Account, session: Session, node: NodeRow, running: Running) -> NodeRow | None:
-        """One pass; None when the node changed as a whole meanwhile, or has to be fetched as a whole after all.
+        """One pass; None when the node changed as a whole meanwhile, when a new session has begun, before which more
+        may have been missed, or when the node has to be fetched as a whole after all.
 
         Raises NoSuchNode when the row went, and what the session raises.
         """
@@ -124,11 +125,10 @@ class Rounds:
         before = await read(outline, node.id)
         seen = await self._look(session, node, before, by, running, whole=whole, followed=followed)
         found = await self._complete(session, seen.node, before, seen.found, running)
-        if found is None:
+        if found is None or account.epoch != epoch:
             return None
         expires = seen.columns.get("item_expire", seen.node.item_expire) is not None
-        live = followed and account.epoch == epoch and not expires
-        columns = seen.columns | self._outcome(seen.node, found, running, live, asked_at)
+        columns = seen.columns | self._outcome(seen.node, found, running, followed and not expires, asked_at)
         unchanged = found.full is None and as_it_was(before, found)
         finished = await self._write(seen.node, None if unchanged else found, running, columns)
         if finished is not None:
@@ -180,9 +180,8 @@ class Rounds:
             if self._subscriptions.claims(node.address) == running.claims:
                 await self._nodes.decide(node.address, lambda _: {"own_subscription": True})
 
-        anew, declines = not running.subscribed, running.declines
-        evidence = await self._subscriptions.subscribe(account, node, intend, anew=anew, declines=declines)
-        running.subscribed = True
+        anew, running.subscribed = running.subscribed != account.epoch, account.epoch
+        evidence = await self._subscriptions.subscribe(account, node, intend, anew=anew, declines=running.declines)
 
         def made() -> Columns:
             own = evidence.own and self._subscriptions.claims(node.address) == running.claims

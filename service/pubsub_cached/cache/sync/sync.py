@@ -271,8 +271,8 @@ class Sync:
 
     async def _synchronise(self, address: Address, running: Running) -> NodeRow:
         account = self._accounts.get(address.account)
-        session = await account.session_when_ready()
         for number in range(ROUNDS_AT_MOST):
+            session = await account.session_when_ready()
             running.touched.clear()
             running.disturbed = False
             running.declines = self.subscriptions.declines(address)
