@@ -16,7 +16,7 @@ from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Servic
 from pubsub_cached.xmpp.port import ItemsEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import MICROBLOG, PUBSUB, freshness, local
+from .blog import MICROBLOG, PUBSUB, freshness, local, reaching, writer_busy
 
 ADDRESS = Address(ALICE, PUBSUB, MICROBLOG)
 MOVING = pytest.mark.parametrize("profile", [PROSODY, LIBERVIA], ids=["prosody", "libervia"])
@@ -246,6 +246,13 @@ class TestSmallNodes:
         found = await it.cache.ids(PUBSUB, MICROBLOG, policy="cache", limit=500)
         assert found == [item.id for item in it.service.items(MICROBLOG)][:-26:-1]
 
+    async def test_a_reply_that_the_service_has_cut_to_a_window_is_no_end(self, cached: Make) -> None:
+        cut = msgspec.structs.replace(PROSODY, reply_items=25)
+        it = await shelf(cached, cut, known=False, long=False, items_per_node=25)
+        it.lose()
+        await it.gap()
+        assert (await it.cache.node(PUBSUB, MICROBLOG))["completeness"] == "window"
+
 
 class TestWhoIsBelieved:
     async def test_an_unknown_service_is_fetched_from(self, cached: Make) -> None:
@@ -406,6 +413,20 @@ class TestFull:
         await look.wait()
         await everything.wait()
         assert sum(request.kind == "get_items" for request in it.world.requests[before:]) == 4
+
+    async def test_who_wants_everything_while_the_end_of_a_look_is_written_down_gets_it(self, cached: Make) -> None:
+        it = await shelf(cached, PROSODY)
+        it.service.hold()
+        it.cache.house.sync.job(ADDRESS, pin=True)
+        await reaching(it.service, "get_items")
+        with writer_busy(it.cache):
+            it.service.release()
+            await it.world.settle()
+            looked = it.world.count("get_items")
+            everything = await it.cache.house.sync.start(ADDRESS, True, "", "")
+            await it.world.settle()
+        await everything.wait()
+        assert it.world.count("get_items") > looked + 1
 
     async def test_after_the_audit_interval_everything_is_fetched(self, cached: Make) -> None:
         it = await shelf(cached, PROSODY)

@@ -150,7 +150,7 @@ class Rungs:
 
     async def _all_there(self, got: set[str]) -> bool:
         """Whether a reply without a count held everything; items without an id can't be told apart."""
-        if got.issuperset(self._copy.outline.ids):
+        if self._copy.full and got.issuperset(self._copy.outline.ids):
             return True
         listed = await self._list()
         if listed is None:
