@@ -131,6 +131,14 @@ class TestListing:
             await cache.house.discovery.nodes(BLOG, "", limit)
         assert cache.signals() == []
 
+    @PROFILES
+    async def test_nor_are_they_on_a_page_that_begins_behind_some(self, cached: Make, profile: Profile) -> None:
+        cache, _ = await followed(cached, World(), profile)
+        _, cursor = await cache.house.discovery.nodes(BLOG, limit=2)
+        found, _ = await cache.house.discovery.nodes(BLOG, limit=2, cursor=cursor)
+        assert len(found) == 1
+        assert cache.signals() == []
+
     async def test_nor_are_they_where_the_service_names_one_twice(self, cached: Make) -> None:
         cache, service = await followed(cached)
         service.node(MICROBLOG).ids = lambda: ["i2", "i1", "i0", "i2"]  # type: ignore[method-assign]

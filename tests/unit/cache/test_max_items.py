@@ -79,3 +79,24 @@ async def test_a_node_that_keeps_as_many_as_there_are_evicts_nothing(cached: Mak
     await cache.idle()
     assert await served(cache) == ["i1", "i2", "i0"]
     assert cache.removed() == []
+
+
+async def test_where_the_service_does_not_say_what_it_keeps_now_it_is_asked_for_what_it_has(cached: Make) -> None:
+    cache, service = await full(cached)
+    service.configure(MICROBLOG, max_items=10, notify=False)
+    for request in ("node_configuration", "disco_info"):
+        service.fail_next("internal-server-error", request=request)
+    service.publish(MICROBLOG, "i3", ENTRY.format(3))
+    await cache.idle()
+    assert service.planned == 0
+    assert await served(cache) == ["i3", "i2", "i1", "i0"]
+    assert cache.removed() == []
+
+
+async def test_a_node_whose_items_expire_by_now_evicts_nothing_by_itself(cached: Make) -> None:
+    cache, service = await full(cached, EJABBERD)
+    service.configure(MICROBLOG, item_expire="3600", notify=False)
+    service.publish(MICROBLOG, "i3", ENTRY.format(3))
+    await cache.idle()
+    assert (await cache.node(ALICE, MICROBLOG))["state"] == "polled"
+    assert await cache.ids(ALICE, MICROBLOG, policy="cache") == ["i3", "i2", "i1"]

@@ -117,6 +117,39 @@ async def test_a_subscription_with_an_id_of_its_own_is_not_made_twice(cached: Ma
     assert world.count("subscribe") == 0
 
 
+@PROFILES
+async def test_one_that_a_client_made_may_end_before_its_node_is_looked_at(cached: Make, profile: Profile) -> None:
+    cache, service = await kept(cached, World(), profile)
+    address = cache.house.accounts.resolve(ALICE, PUBSUB, MICROBLOG)
+    others = [address._replace(node=f"{MICROBLOG}/{name}") for name in "ab"]
+    for other in others:
+        service.create_node(other.node)
+        service.publish(other.node, "first", ENTRY.format("first"))
+        await cache.keep(PUBSUB, other.node)
+    await cache.house.subscribing.unsubscribe(address)
+    service.hold()
+    # Both places that there are at a domain.
+    for other in others:
+        cache.house.sync.in_background(other)
+    await service.holding(2)
+    subscribing = asyncio.create_task(cache.house.subscribing.subscribe(address, {}))
+    await service.holding(3)
+    service.release(1, node=MICROBLOG)
+    assert await subscribing == "subscribed"
+    service.drop_subscription(MICROBLOG, ALICE)
+    look = asyncio.create_task(
+        cache.house.sync.subscriptions.look(cache.house.accounts.get(ALICE).session, ALICE, PUBSUB)
+    )
+    await service.holding(3)
+    service.release(1, request="subscriptions", node="")
+    listed = await look
+    assert listed is not None
+    assert MICROBLOG not in listed
+    service.release()
+    await cache.idle()
+    await is_followed(cache, service)
+
+
 async def test_whoever_looks_for_what_is_gone_does_not_go_by_what_a_service_was_asked_before(cached: Make) -> None:
     world = World()
     cache, _ = await kept(cached, world, PROSODY)
