@@ -14,7 +14,7 @@ from pubsub_cached.store.accounts import nodes as node_store
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import MICROBLOG, PUBSUB
+from .blog import MICROBLOG, PUBSUB, writer_busy
 
 AVATAR = "urn:xmpp:avatar:metadata"
 INFO = "<metadata xmlns='urn:xmpp:avatar:metadata'><info id='{}' bytes='1' type='image/png'/></metadata>"
@@ -267,6 +267,19 @@ class TestPushes:
         await cache.idle()
         assert (await cache.node(BOB, AVATAR))["state"] == "live"
         assert await cache.ids(BOB, AVATAR, policy="cache") == []
+
+    async def test_one_that_came_before_nobody_was_interested_any_more_is_no_evidence(self, cached: Make) -> None:
+        cache, world = await self.contact(cached)
+        await cache.house.subscribing.unsubscribe(Address(ALICE, BOB, AVATAR))
+        world.cut(ALICE)
+        await cache.idle()
+        with writer_busy(cache):
+            world.restore(ALICE)
+            await world.settle()
+            cache.house.accounts.get(ALICE).set_interests(frozenset())
+            await world.settle()
+        await cache.idle()
+        assert (await cache.node(BOB, AVATAR))["state"] == "polled"
 
     async def test_what_came_long_ago_is_no_validation(self, cached: Make) -> None:
         cache, world = await self.contact(cached)

@@ -489,6 +489,20 @@ class TestWithoutAnAnswer:
         assert not service.node("other").subscribed(ALICE)
         assert (await cache.node(PUBSUB, "other"))["subscribed"] is False
 
+    async def test_of_a_node_that_is_forgotten_before_the_service_has_said_so(self, cached: Make) -> None:
+        cache, service, other = await unkept(cached)
+        await cache.read(PUBSUB, "other")
+        service.lose_next(request="subscribe")
+        with pytest.raises(errors.Timeout):
+            await cache.house.subscribing.subscribe(other, {})
+        service.hold()
+        await reaching(service, "subscriptions")
+        await cache.house.removal.purge(PurgeFilter(nodes=("other",), forget=True)).wait()
+        service.release()
+        await cache.house.subscribing.settled()
+        await cache.idle()
+        assert await cache.house.nodes.find(other) is None
+
     @PROFILES
     async def test_of_a_node_that_was_unsubscribed_from(self, cached: Make, profile: Profile, how: str) -> None:
         cache, service = await followed(cached, profile=profile)
