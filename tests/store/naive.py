@@ -62,7 +62,8 @@ def compared(operator: str, found: Any, value: Any) -> bool:
         case "like":
             return isinstance(found, str) and re.fullmatch(regex(value), found, re.DOTALL) is not None
         case "ilike":
-            return isinstance(found, str) and re.fullmatch(regex(value.lower()), found.lower(), re.DOTALL) is not None
+            small, pattern = lowered(found, True), regex(lowered(value, True))
+            return isinstance(found, str) and re.fullmatch(pattern, small, re.DOTALL) is not None
         case "overlap" | "ioverlap":
             elements = found if isinstance(found, list) else [] if isinstance(found, dict) else [found]
             lower = operator == "ioverlap"
@@ -71,7 +72,8 @@ def compared(operator: str, found: Any, value: Any) -> bool:
 
 
 def lowered(value: Any, lower: bool) -> Any:
-    return value.lower() if lower and isinstance(value, str) else value
+    """A string one character after the other: what a capital becomes does not depend on what stands beside it."""
+    return "".join(map(str.lower, value)).replace("ς", "\u03c3") if lower and isinstance(value, str) else value
 
 
 def equal(found: Any, value: Any) -> bool:

@@ -19,19 +19,42 @@ from tests.support.stored import publish
 
 from . import naive
 from .conftest import ACCOUNT, Database
-from .searching import found, ids, left_out, parsed, served
+from .searching import found, ids, left_out, parsed, served, titled
 
 # Few names and values, so that clauses meet what is there.
 NAMES = st.sampled_from(["a", "b", "c.d", "é"])
 SCALARS = st.sampled_from(
-    ["", "a", "A", "b%", "ß", "É", "x_y", "[a]*?", "2026-01-01", 0, 1, 2, 1.5, 2**70, True, False, None]
+    [
+        "",
+        "a",
+        "A",
+        "b%",
+        "ß",
+        "É",
+        "δΣ",
+        "δσδ",
+        "δς",
+        "x_y",
+        "[a]*?",
+        "2026-01-01",
+        0,
+        1,
+        2,
+        1.5,
+        2**70,
+        True,
+        False,
+        None,
+    ]
 )
 DATA = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3), max_leaves=6
 )
 OBJECTS = st.dictionaries(NAMES, DATA, max_size=3)
 STEPS = st.sampled_from(["a", "b", "é", '["c.d"]', "[0]", "[1]", "[*]"])
-PATTERNS = st.text(alphabet="aAbÉßxy%_[]*?", max_size=4) | st.sampled_from(["b\\%", "x\\_y", "%\\\\%", "[a]*?"])
+PATTERNS = st.text(alphabet="aAbÉßδΣς\u03c3xy%_[]*?", max_size=4) | st.sampled_from(
+    ["b\\%", "x\\_y", "%\\\\%", "[a]*?"]
+)
 ORDERED = SCALARS.filter(lambda value: isinstance(value, str | int | float) and not isinstance(value, bool))
 
 
@@ -89,6 +112,24 @@ def test_a_missing_path_matches_only_that_it_is_missing(db: Database) -> None:
         inverted = ids(db, wanted={"where": [{"not": ["p", operator, value]}]})
         assert sorted([*inverted, *expected]) == ["empty", "none", "there"]
     assert sorted(ids(db, wanted={"where": [["p", "exists", False]]})) == ["empty", "none"]
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "expected"),
+    [
+        ("ilike", "ΟΔΥΣ%", ["begins"]),
+        ("ilike", "%ΟΣ%", ["ends"]),
+        ("ilike", "%μοσ", ["ends"]),
+        ("not-ilike", "ΟΔΥΣ%", ["ends"]),
+        ("ioverlap", ["ΝΌΜΟΣ", "ΟΔΥΣ"], ["ends"]),
+        ("ioverlap", ["νόμοσ"], ["ends"]),
+    ],
+)
+def test_a_sigma_is_one_letter_wherever_it_stands(
+    db: Database, operator: str, value: object, expected: list[str]
+) -> None:
+    titled(db, served(db), begins="Οδυσσέας", ends="Νόμος")
+    assert ids(db, wanted={"where": [["title", operator, value]]}) == expected
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,9 @@ COMPARED: dict[str, Callable[[Any, Any], Truth]] = {
     ">=": operators.ge,
 }
 
+# What is made of a capital at the end of a word, and anywhere else.
+SIGMAS = ("\N{GREEK SMALL LETTER FINAL SIGMA}", "\N{GREEK SMALL LETTER SIGMA}")
+
 
 class Match(msgspec.Struct, frozen=True):
     """What the index of texts is asked for, in its own language, and strings that stand in the words besides."""
@@ -118,7 +121,7 @@ class Dialect(Protocol):
         """As ``like``, but capitals do not differ, in any script."""
 
     def lowered(self, value: Value) -> Value:
-        """A string without capitals."""
+        """A string without capitals, as ``small``."""
 
     def contains(self, value: Value, text: Slot) -> Truth:
         """Whether a string has another in it, exactly."""
@@ -182,6 +185,11 @@ class Dialect(Protocol):
 
     def rebuild_indexes(self, conn: Connection) -> None:
         """Make every index anew from its table."""
+
+
+def small(text: str) -> str:
+    """A string without capitals, in which sigma is one letter: where a pattern goes on is no end of a word."""
+    return text.lower().replace(*SIGMAS)
 
 
 def among(value: Value, given: Sequence[Slot]) -> Truth:

@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from ..dialect import COMPARED, Key, Test, Truth, Value
+from ..dialect import COMPARED, SIGMAS, Key, Test, Truth, Value, small
 from ..path import Step
 from ..statement import Slot, bound, made
 
@@ -225,12 +225,13 @@ def like(value: Value, pattern: Slot) -> Truth:
 
 def ilike(value: Value, pattern: Slot) -> Truth:
     """See ``Dialect``."""
-    return lowered(value).op("LIKE", return_type=Boolean())(made(str.lower, Text, pattern))
+    return lowered(value).op("LIKE", return_type=Boolean())(made(small, Text, pattern))
 
 
 def lowered(value: Value) -> Value:
     """See ``Dialect``."""
-    return collate(func.lower(collate(value, "und-x-icu"), type_=Text), "C")
+    lower = func.lower(collate(value, "und-x-icu"), type_=Text)
+    return collate(func.replace(collate(lower, "C"), *SIGMAS, type_=Text), "C")
 
 
 def contains(value: Value, text: Slot) -> Truth:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Text, and_, false, func, not_, or_
 
-from ..dialect import COMPARED, Dialect, Spot, Test, Truth, Value, among
+from ..dialect import COMPARED, Dialect, Spot, Test, Truth, Value, among, small
 from ..path import Path, Star
 from ..statement import Slot, bound, made
 from .query import AnyOf, Clause, Condition, Not
@@ -139,7 +139,7 @@ def _equal(spot: Spot, given: Sequence[Given]) -> Truth:
 def _equal_lowered(dialect: Dialect, spot: Spot, given: Sequence[Given]) -> Truth:
     texts = _texts(given)
     others = [one for one in given if one not in texts]
-    lowered = and_(dialect.lowered(spot.text).in_([made(str.lower, Text, one) for one in texts]), spot.is_text)
+    lowered = and_(dialect.lowered(spot.text).in_([made(small, Text, one) for one in texts]), spot.is_text)
     return or_(false(), lowered, _equal(spot, others))
 
 

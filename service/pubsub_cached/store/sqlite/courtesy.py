@@ -29,10 +29,10 @@ class Courtesy:
 
     def prepare(self, driver: sqlite3.Connection) -> None:
         """Give a connection that reads on a thread the functions that searches call, as ``documents`` does."""
-        driver.create_function("lowered", 1, self.small, deterministic=True)
+        driver.create_function("lowered", 1, self.small_of, deterministic=True)
 
-    def small(self, value: object) -> str | None:
-        """See ``documents.small``; once the loop does not read."""
+    def small_of(self, value: object) -> str | None:
+        """See ``documents.small_of``; once the loop does not read."""
         if not self._free.is_set():
             self._free.wait(self._longest)
-        return documents.small(value)
+        return documents.small_of(value)

@@ -23,7 +23,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
-from ..dialect import COMPARED, Key, Test, Truth, Value, among
+from ..dialect import COMPARED, Key, Test, Truth, Value, among, small
 from ..models import Item
 from ..path import Step
 from ..statement import Slot, bound, each, made
@@ -33,12 +33,12 @@ _CONSTANTS = {None: "null", True: "true", False: "false"}
 
 def prepare(connection: sqlite3.Connection) -> None:
     """Give a connection the functions that searches call."""
-    connection.create_function("lowered", 1, small, deterministic=True)
+    connection.create_function("lowered", 1, small_of, deterministic=True)
 
 
-def small(value: object) -> str | None:
-    """A string in small letters, as Python knows them; None for anything else."""
-    return value.lower() if isinstance(value, str) else None
+def small_of(value: object) -> str | None:
+    """See ``dialect.small``; None for what is no string."""
+    return small(value) if isinstance(value, str) else None
 
 
 # Parsed data
@@ -196,7 +196,7 @@ def _glob(pattern: str) -> str:
 
 
 def _lowered_glob(pattern: str) -> str:
-    return _glob(pattern.lower())
+    return _glob(small(pattern))
 
 
 # Hints
