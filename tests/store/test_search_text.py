@@ -78,6 +78,12 @@ def test_capitals_of_any_script_and_accents_of_latin_make_no_difference(db: Data
     assert [ids(db, text) for text in ("σισυφος", "елка")] == [[], []]
 
 
+def test_words_that_differ_by_an_accent_alone_are_two(db: Database) -> None:
+    titled(db, served(db), one="всё", two="все", three="все и всё", four="никто")
+    assert [ids(db, text) for text in ("все всё", "всё все", "Всё всё")] == [["three"], ["three"], ["three", "one"]]
+    assert [ids(db, text) for text in ("-все -всё", "-всё -все")] == [["four"], ["four"]]
+
+
 @pytest.mark.parametrize("text", ["", " ", "-", "*", '"', '""', "!? &", "- * \" '", "()"])
 def test_what_has_no_words_is_no_constraint(full: Database, text: str) -> None:
     assert len(ids(full, text)) == len(TITLES)

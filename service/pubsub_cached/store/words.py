@@ -66,15 +66,16 @@ def parse(text: str) -> Words:
     """
     if len(text) > CHARACTERS_AT_MOST:
         raise InvalidQuery(f"The text has {len(text)} characters, and {CHARACTERS_AT_MOST} is the most.")
-    wanted: dict[tuple[str, ...], Term] = {}
-    unwanted: dict[tuple[str, ...], Term] = {}
+    wanted: dict[tuple[str, bool], Term] = {}
+    unwanted: dict[tuple[str, bool], Term] = {}
     symbols: dict[bool, dict[str, None]] = {False: {}, True: {}}
     for minus, quoted, star, bare in _PART.findall(unicodedata.normalize("NFC", text.replace("\0", " "))):
         said = quoted or bare.rstrip("*")
         words = tuple(_WORD.findall(fold(said)))
         prefix = bool(star) or bare.endswith("*")
         if words:
-            (unwanted if minus else wanted)[*words, "*" * prefix] = Term(said, words, prefix)
+            # By what was typed: an index of texts tells apart accents that are taken off here.
+            (unwanted if minus else wanted)[said.lower(), prefix] = Term(said, words, prefix)
         elif any(unicodedata.category(character) == "So" for character in said):
             symbols[bool(minus)][said.strip()] = None
     if (count := len(symbols[False]) + len(symbols[True])) > SYMBOLS_AT_MOST:
