@@ -26,7 +26,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # Either version finds them.
+    # Text of either writing is text to both versions.
     pass
 
 

@@ -6,9 +6,10 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 from alembic.script import ScriptDirectory
@@ -19,7 +20,7 @@ from pytest_alembic.tests import (  # noqa: F401
     test_up_down_consistency,
     test_upgrade,
 )
-from sqlalchemy import Engine, create_engine, inspect, select, text
+from sqlalchemy import Connection, Engine, create_engine, inspect, select, text
 
 from pubsub_cached import paths
 from pubsub_cached.store import dialect, migrate, revisions, words
@@ -157,9 +158,10 @@ def test_downgrade_and_upgrade_with_data(tmp_path: Path, alembic_runner: Any) ->
         assert connection.exec_driver_sql("SELECT count(*) FROM counter").scalar() == 2
 
 
-def test_the_texts_of_items_that_are_there_are_indexed(tmp_path: Path, alembic_runner: Any) -> None:
+def with_items(alembic_runner: Any, data: Sequence[str | None]) -> Connection:
+    """A connection to a database of the second revision with a node, and an item of each of these data."""
     alembic_runner.migrate_up_to("0002")
-    connection = alembic_runner.connection_executor.connection
+    connection: Connection = alembic_runner.connection_executor.connection
     with connection.begin() as open_:
         open_.exec_driver_sql(ACCOUNT)
         open_.exec_driver_sql(
@@ -172,9 +174,14 @@ def test_the_texts_of_items_that_are_there_are_indexed(tmp_path: Path, alembic_r
         insert = text(
             "INSERT INTO item VALUES (:n, 1, :id, 1, :n, :n, 1, 1, false, '', '', '', '', '', '', '', '', :data)"
         )
-        for number in range(1200):
-            data = None if number % 3 == 2 else f'{{"title":"word{number}"}}'
-            open_.execute(insert, {"n": number, "id": str(number), "data": data})
+        for number, one in enumerate(data):
+            open_.execute(insert, {"n": number, "id": str(number), "data": one})
+    return connection
+
+
+def test_the_texts_of_items_that_are_there_are_indexed(alembic_runner: Any) -> None:
+    data = [None if number % 3 == 2 else f'{{"title":"word{number}"}}' for number in range(1200)]
+    connection = with_items(alembic_runner, data)
     alembic_runner.migrate_up_to("0003")
     with connection.begin() as open_:
         spoken = dialect.of(open_)
@@ -188,6 +195,21 @@ def test_the_texts_of_items_that_are_there_are_indexed(tmp_path: Path, alembic_r
     with connection.begin() as open_:
         assert open_.exec_driver_sql("SELECT count(*), max(data) FROM item").fetchone()[0] == 1200
         assert not inspect(open_).has_table("item_text")
+
+
+def test_the_texts_of_items_that_are_there_are_composed(alembic_runner: Any) -> None:
+    titles = ["a word", "Йога", "\uc774\uba54\uc77c", ""] * 130
+    connection = with_items(alembic_runner, [None] * len(titles))
+    alembic_runner.migrate_up_to("0010")
+    with connection.begin() as open_:
+        for number, title in enumerate(titles):
+            written = {"n": number, "text": normalize("NFD", title)}
+            open_.execute(text("UPDATE item SET text = :text WHERE id = :n"), written)
+        dialect.of(open_).rebuild_text_index(open_)
+    alembic_runner.migrate_up_to("0011")
+    with connection.begin() as open_:
+        assert open_.scalars(text("SELECT text FROM item ORDER BY id")).all() == titles
+        assert dialect.of(open_).compare_text_index(open_)
 
 
 @pytest.mark.postgresql

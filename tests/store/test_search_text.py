@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Literal
+from unicodedata import normalize
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,6 +26,7 @@ def check_index(db: Database) -> None:
     assert db.read(db.dialect.compare_text_index)
 
 
+FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 TITLES = {
     "one": "Forty-one species in one morning",
     "two": "What a CACHE is for",
@@ -76,6 +80,19 @@ def test_capitals_of_any_script_and_accents_of_latin_make_no_difference(db: Data
     titled(db, served(db), one="Việt Nam", two="Σίσυφος", three="Ёлка")
     assert [ids(db, text) for text in ("VIET", "ΣΊΣΥΦΟΣ", "ёлка")] == [["one"], ["two"], ["three"]]
     assert [ids(db, text) for text in ("σισυφος", "елка")] == [[], []]
+
+
+def test_a_letter_and_its_mark_are_found_in_either_writing(db: Database) -> None:
+    titles = ("Йога", "\uc774\uba54\uc77c", "\u304c\u304d", "Σίσυφος")
+    node = served(db)
+    titled(
+        db, node, **{f"{form}{number}": normalize(form, title) for number, title in enumerate(titles) for form in FORMS}
+    )
+    for number, title in enumerate(titles):
+        for form in FORMS:
+            assert sorted(ids(db, normalize(form, title))) == [f"NFC{number}", f"NFD{number}"]
+            assert len(ids(db, f"-{normalize(form, title)}")) == 2 * len(titles) - 2
+    check_index(db)
 
 
 def test_words_that_differ_by_an_accent_alone_are_two(db: Database) -> None:

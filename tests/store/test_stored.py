@@ -27,7 +27,10 @@ WHAT = {
     "outbox": "service, node, action, payload, items",
     "tombstone": "item_id, revision",
 }
-LATER = {"0005": {"service": "service, moved, kept, paging", "node": WHAT["node"] + ", whole_at, described_at"}}
+LATER = {
+    "0005": {"service": "service, moved, kept, paging", "node": WHAT["node"] + ", whole_at, described_at"},
+    "0010": {"subscription": "service, node, subid"},
+}
 
 
 Rows = Iterable[tuple[object, ...]]

@@ -1,12 +1,14 @@
 """The text of an item: what full text search reads, made from the parsed data by one rule.
 
 The rule knows keys, not analysers, so that it fits what any parser gives; it is the same for every database. Markup is
-never text, and neither are addresses, dates and names of programs. What is stored was made by the rule of its time: a
-change here needs a revision in ``migrations/versions`` that reads the texts anew.
+never text, and neither are addresses, dates and names of programs. A letter and its mark are one character (NFC), as
+in what is looked for (``words``), whoever wrote it: an index takes two for something else. What is stored was made by
+the rule of its time: a change here needs a revision in ``migrations/versions`` that reads the texts anew.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 import msgspec
@@ -50,7 +52,8 @@ def text_of(data: str | None) -> str:
         _gather(key, value, names if key in NAMES else others)
     if not names and not others:
         return ""
-    return "\n".join((" ".join(" ".join(names).split()), *others)).replace("\0", " ")
+    text = "\n".join((" ".join(" ".join(names).split()), *others))
+    return unicodedata.normalize("NFC", text.replace("\0", " "))
 
 
 def _gather(key: str, value: Any, found: list[str]) -> None:
