@@ -11,6 +11,7 @@ from pathlib import Path
 from .. import paths
 from ..errors import Conflict, InvalidAnalyser
 from .definition import Definition, from_mapping
+from .item import readable
 from .registry import Registry
 
 MOST_BYTES = 65536
@@ -90,7 +91,8 @@ def _found(where: Iterable[Path]) -> Iterator[Path]:
         except OSError:
             continue
         for path in names:
-            if path.name not in seen and path.is_file():
+            # Path.is_file raises for a link to where nothing may be looked at.
+            if path.name not in seen and os.path.isfile(path):
                 seen.add(path.name)
                 yield path
 
@@ -107,9 +109,9 @@ def _list_invalid(registry: Registry, bad: dict[str, str]) -> None:
     """List just these as invalid, by stem with the reason; those that were stay as they are."""
     wanted: dict[str, str] = {}
     for stem, reason in bad.items():
-        # A name that somebody else has stays theirs.
-        name = stem if registry.get(stem) is None else f"{stem}{SUFFIX}"
-        wanted[name.strip().lower()] = reason
+        # A name that somebody else has stays theirs; a file's may be anything, and so may what is quoted of it.
+        name = stem if stem.strip() and registry.get(stem) is None else f"{stem}{SUFFIX}"
+        wanted[readable(name.strip().lower())] = readable(reason)
     for name, reason in _of_files(registry).items():
         if registry.get(name) is None and wanted.get(name) != reason:
             registry.unregister(name)

@@ -91,10 +91,12 @@ class Item:
 
 
 def _stored(word: object, most: int) -> str:
-    """A text as every database takes it."""
     text = word if isinstance(word, str) else "" if word is None else str(word)
-    if len(text) > most:
-        text = text[:most]
+    return readable(text[:most] if len(text) > most else text)
+
+
+def readable(text: str) -> str:
+    """A text as every database and the bus take it."""
     return text if text.isascii() and text.isprintable() else _NO_TEXT.sub("\ufffd", text)
 
 

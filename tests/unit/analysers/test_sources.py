@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -97,6 +98,28 @@ class TestFiles:
         files.load(registry, [here])
         (said,) = caplog.messages
         assert said.startswith(f"{here / 'mine.toml'}: The file is no TOML")
+
+    def test_a_link_that_can_not_be_followed_hides_no_file_beside_it(self, registry, here):
+        (here / "a.toml").symlink_to(here / ("x" * 300))
+        (here / "ticket.toml").write_text(TICKET)
+        files.load(registry, [here])
+        assert listed(registry) == {"ticket": ("file", "active")}
+
+    def test_a_file_whose_name_is_no_text_is_listed_by_what_is(self, registry, here):
+        (here / os.fsdecode(b"caf\xe9.toml")).write_text("=")
+        (here / " .toml").write_text("=")
+        told = []
+        for _ in range(2):
+            files.load(registry, [here])
+            registry.on_change.append(lambda name, registered: told.append(name))
+        assert listed(registry) == {"caf\ufffd": ("file", "invalid"), ".toml": ("file", "invalid")}
+        assert f"{here}/caf\ufffd.toml" in reason(registry, "caf\ufffd")
+        assert told == []
+
+    def test_a_reason_is_text_that_the_bus_carries(self, registry, here):
+        (here / "mine.toml").write_text(TICKET.replace("Ticket", "a\\u0000b"))
+        files.load(registry, [here])
+        assert "'name' is 'a\ufffdb'" in reason(registry, "mine")
 
     def test_a_name_that_is_taken_stays_its_holders(self, here):
         registry = builtin.registry()
