@@ -11,9 +11,10 @@ import msgspec
 from lxml.etree import _Element
 
 from ..address import Address
-from ..errors import InvalidAnalyser
+from ..errors import InvalidAnalyser, InvalidArgs
 from ..mistakes import explain
 from ..object_path import is_object_path
+from ..xmpp.payload import check_texts
 from . import element_path
 from . import fields as field_rules
 from .fields import Field
@@ -178,6 +179,11 @@ def _check_selectors(definition: Definition) -> None:
     name = definition.name
     if not (definition.node or definition.namespace or definition.node_type):
         raise InvalidAnalyser(f"'{name}' would match nothing; give 'node', 'namespace' or 'node-type'.")
+    for key in ("node", "namespace", "node_type"):
+        try:
+            check_texts((getattr(definition, key),))
+        except InvalidArgs as error:
+            raise InvalidAnalyser(f"'{key.replace('_', '-')}' of '{name}': {error.message}") from None
     if definition.exact and not definition.node:
         raise InvalidAnalyser(f"'exact' of '{name}' needs 'node', the whole name of the node.")
     if definition.demand and not definition.to_sync:

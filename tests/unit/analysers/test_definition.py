@@ -73,6 +73,9 @@ def test_fields_may_be_json_text_as_on_the_bus():
         ({"fields": {"a": {}}}, "'fields.a.path': missing"),
         ({"fields": {"a": {"path": "x", "type": "colour"}}}, "'fields.a.type': 'colour' is none of text, int,"),
         ({"fields": {"a": {"path": "x"}}, "agent": "/a", "callbacks": ["parse"]}, "exclude each other"),
+        ({"node": "a\x01", "to-sync": True}, "'node' of 'ticket': The character U+0001 in"),
+        ({"namespace": "urn:\0"}, "'namespace' of 'ticket': The character U+0000"),
+        ({"node-type": "\uffff"}, "'node-type' of 'ticket': The character U+FFFF"),
         ({"indexes": [""]}, "'indexes' of 'ticket' has ''; a path has 1 to 1000 characters"),
     ],
 )
