@@ -27,6 +27,7 @@ from tests.support.viewed import Owner
 
 from .blog import BLOG, MICROBLOG, PUBSUB, followed, later, local, owned, post, purge, reaching, writer_busy
 from .test_pages import COPIES, Copied
+from .test_subscribing import looking
 from .test_writing import deaf
 
 pytestmark = pytest.mark.sqlite
@@ -674,3 +675,23 @@ async def test_of_two_that_are_answered_while_the_database_hangs_the_later_count
     await cache.idle()
     node = await cache.node(PUBSUB, MICROBLOG)
     assert (node["state"], node["subscribed"], service.node(MICROBLOG).subscribed(ALICE)) == ("live", True, True)
+
+
+async def test_what_the_daemon_subscribed_to_is_its_own_once_a_client_was_refused_the_same(cached: Make) -> None:
+    cache, service = await looking(cached)
+    subscribing = asyncio.create_task(cache.house.subscribing.subscribe(BLOG, {}))
+    await service.holding(2)
+    service.release(1, request="subscriptions")
+    await service.holding(2)
+    service.fail_next("resource-constraint", request="subscribe")
+    service.release(1)
+    with pytest.raises(errors.StanzaError):
+        await subscribing
+    await refuse(cache, everything=True)
+    service.release()
+    await recovered(cache)
+    # One that was under way as the database came back may have been put off until later.
+    await cache.house.sync.run(BLOG)
+    assert await is_live(cache, service)
+    await purge(cache, forget=True)
+    assert not service.node(MICROBLOG).subscribed(ALICE)
