@@ -22,6 +22,7 @@ from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, Cached, Make
 
 from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, owned, post, reaching, writer_busy
+from .test_pages import heard
 
 CLIENT = ":1.42"
 BOX = Address(ALICE, PUBSUB, "box")
@@ -290,6 +291,32 @@ async def test_a_walk_that_began_at_the_service_has_what_waits_in_place_of_what_
     assert ([item["id"] for item in items], info["source"]) == (["i3"], "network")
     await scene.settled()
     assert await scene.walk(1, cursor=cursor) == ["i2", "i1", "i0"]
+
+
+async def test_where_nothing_is_kept_what_waits_costs_no_request(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    address = BLOG._replace(node="other")
+    service.create_node(address.node, owner=ALICE)
+    service.publish(address.node, "o", "<o xmlns='urn:o'/>")
+    cache: Cached = await cached(world)
+    await cache.read(PUBSUB, address.node)
+    await cache.idle()
+    service.fail_next("remote-server-timeout", request="publish", times=100)
+    await cache.house.outbox.publish(address, "new", "<o xmlns='urn:o'/>", {}, CLIENT, "")
+    await cache.idle()
+    before = world.count()
+    assert await cache.ids(PUBSUB, address.node, ids=("new", "o")) == ["o"]
+    assert world.count() == before + 1
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("waits", ["publish", "retract"])
+async def test_a_page_among_what_waits_is_read_once(scene: Scene, waits: str) -> None:
+    await (scene.publish() if waits == "publish" else scene.retract("i0"))
+    with heard(scene.cache) as statements:
+        assert ("i0", waits == "retract") in await scene.shown()
+    assert len([sql for sql, _ in statements if "FROM item" in sql]) == 1
 
 
 async def test_fields_are_trimmed(scene: Scene) -> None:

@@ -51,7 +51,7 @@ class Overlay:
         self._retracted = {id_ for id_, entry in last.items() if entry.action == "retract"}
 
     async def read(self, options: ReadOptions) -> Answer:
-        """The items, those that wait among them where the node is kept."""
+        """The items, those that wait among them."""
         newest_first = options.order[0] in NEWEST_FIRST
         place = self._place(options)
         if place is not None and place.ids is not None:
@@ -93,28 +93,23 @@ class Overlay:
     async def _in_front(self, options: ReadOptions, given: int) -> Answer:
         """A page that begins among those that wait, and goes on with the first of the others."""
         stored = msgspec.structs.replace(options, cursor="", after=None)
-        answer = await self._get(stored)
-        if not _is_kept(answer):
-            return answer
         ids = list(self._published)[given:]
-        shown = await self._fitting(ids, options)
-        if not shown:
+        if not ids:
             return await self._in_place(stored, dropped=True)
+        shown = await self._fitting(ids, options)
         if len(shown) == len(ids) < options.limit:
             limit = options.limit - len(shown)
             items, cursor, info = await self._in_place(msgspec.structs.replace(stored, limit=limit), dropped=True)
             if fitting(shown + items, options.max_bytes) == len(shown) + len(items):
                 return shown + items, cursor, _scattered(info)
-        items, onward, info = answer
+        items, onward, info = await self._get(stored)
         more = len(ids) > len(shown) or onward or any(item["id"] not in self._published for item in items)
         last = self._published[ids[len(shown) - 1]]
         return shown, cursors.encode(self._purpose(options, "in front"), last.id) if more else "", _scattered(info)
 
     async def _in_place(self, options: ReadOptions, *, dropped: bool) -> Answer:
         """The items with those replaced that wait, or left out where they came before."""
-        items, cursor, info = answer = await self._get(options)
-        if not _is_kept(answer):
-            return answer
+        items, cursor, info = await self._get(options)
         ids = [] if dropped else [item["id"] for item in items if item["id"] in self._published]
         waiting = dict(zip(ids, await self._pending(ids, options), strict=True))
         found = [
@@ -131,9 +126,7 @@ class Overlay:
         waiting = [id_ for id_ in self._published if id_ in ids]
         # Past a window the service is asked, which does not have what waits.
         others = tuple(id_ for id_ in ids if id_ not in self._published)
-        items, cursor, info = answer = await self._get(msgspec.structs.replace(options, cursor="", ids=others))
-        if not _is_kept(answer):
-            return await self._get(options) if waiting else answer
+        items, cursor, info = await self._get(msgspec.structs.replace(options, cursor="", ids=others))
         asked = await self._fitting(waiting, options)
         marked = [self._marked(item, options) for item in items]
         found = asked + marked if newest_first else marked + asked
@@ -177,11 +170,6 @@ class Overlay:
     def _purpose(self, options: ReadOptions, where: str) -> str:
         order = ",".join(f"{key} {descending:d}" for key, descending in options.order)
         return "\0".join((f"GetItems pending {where}", *self._address, order))
-
-
-def _is_kept(answer: Answer) -> bool:
-    """Whether there is a copy, whoever answered."""
-    return answer[2]["completeness"] != "none"
 
 
 def _scattered(info: InfoRecord) -> InfoRecord:

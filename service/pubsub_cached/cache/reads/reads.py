@@ -25,7 +25,7 @@ from ..nodes.nodes import Nodes
 from ..options import LIMIT_AT_MOST, REPLY_BYTES, ReadOptions
 from ..parsing.parsing import Parsing
 from ..place import Place
-from ..policy import Decision, decide, freshness
+from ..policy import Decision, decide, freshness, servable
 from ..sync.sync import Sync
 from . import completeness, pending, service_reads
 from .in_use import in_use
@@ -98,7 +98,9 @@ class Reads:
             return await self._parsing.records(address, node, items)
 
         get = functools.partial(self._again, address)
-        return await pending.Overlay(address, waiting, get, records).read(options)
+        # Without a copy none is shown, but a cursor may be of a page that showed some.
+        shown = waiting if servable(node) else ()
+        return await pending.Overlay(address, shown, get, records).read(options)
 
     def _get(
         self, address: Address, options: ReadOptions, wanted: WantedItems | None = None
