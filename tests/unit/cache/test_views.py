@@ -16,6 +16,7 @@ from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import from_mapping
 from pubsub_cached.cache.house import House
 from pubsub_cached.cache.options import ViewOptions
+from pubsub_cached.cache.search.search import parsed_order
 from pubsub_cached.cache.views import view as view_module
 from pubsub_cached.cache.views.view_source import ViewSource
 from pubsub_cached.store.accounts import accounts, nodes
@@ -80,7 +81,7 @@ class Shelf:
 
 
 class Asked(ViewSource):
-    """A source that says what was touched once it ``answers``."""
+    """A source that says of what was touched which are members, and how many there are, once it ``answers``."""
 
     def __init__(self, store: Store, search: Search) -> None:
         super().__init__(store, search)
@@ -92,6 +93,13 @@ class Asked(ViewSource):
         self.asked.set()
         await self.answers.wait()
         return await super().among(touched, limit)
+
+    async def count(self, most: int | None = None) -> int:
+        found = await super().count(most)
+        if most is None:
+            self.asked.set()
+            await self.answers.wait()
+        return found
 
 
 @pytest.fixture
@@ -128,6 +136,27 @@ async def test_the_total_counts_past_the_window(shelf: Shelf) -> None:
     await shelf.retract("3", "4")
     await owner.settled()
     assert await owner.view.total() == 29
+
+
+async def test_what_was_counted_before_it_was_stopped_is_not_the_total_after(shelf: Shelf) -> None:
+    await shelf.fill(30)
+    owner = await shelf.owner(size=2)
+    await shelf.put(stored("30"))
+    await owner.settled()
+    source = Asked(shelf.house.store, Search(matching=shelf.house.searches.matching("", "")))
+    owner.view.look_again(source)
+    await owner.settled()
+    source.asked.clear()
+    source.answers.clear()
+    asked = asyncio.create_task(owner.view.total())
+    await source.asked.wait()
+    owner.view.stop()
+    await shelf.put(stored("31"))
+    await owner.view.start()
+    source.answers.set()
+    assert await asked == 31
+    await owner.settled()
+    assert await owner.view.total() == 32
 
 
 async def test_a_change_past_the_window_tells_nothing(shelf: Shelf) -> None:
@@ -280,6 +309,35 @@ async def test_a_window_that_grows_while_it_is_read_anew_is_ready_again(shelf: S
     assert await owner.settled() == await owner.fresh()
     assert told(owner).count("ready") == 1
     assert told(owner)[-1] == "ready"
+
+
+async def test_a_window_made_smaller_and_larger_while_nodes_are_looked_at_is_all_there(shelf: Shelf) -> None:
+    query = '{"where":[["title","ilike","apple"]]}'
+    await shelf.fill(9)
+    await shelf.fill(view_module.AT_ONCE, "plum", OTHER)
+    await shelf.hide()
+    owner = await shelf.owner("", query, "id", size=20)
+    search = Search(matching=shelf.house.searches.matching("", query), order=parsed_order("id"))
+    source = Asked(shelf.house.store, search)
+    owner.view.look_again(source)
+    await owner.settled()
+    other = [stored(str(number), "pear") for number in range(view_module.AT_ONCE)]
+
+    def write(tx: Transaction) -> None:
+        # So many are looked at before the node is.
+        publish(tx, shelf.rows[OTHER], other)
+        nodes.update(tx, shelf.rows[ADDRESS], state="live")
+
+    source.answers.clear()
+    await shelf.house.store.write(write)
+    await source.asked.wait()
+    owner.resize(2)
+    source.asked.clear()
+    source.answers.set()
+    await source.asked.wait()
+    owner.resize(20)
+    assert await owner.settled() == await owner.fresh()
+    assert len(owner.held) == 9
 
 
 async def test_what_comes_while_the_window_grows_is_told_once(shelf: Shelf) -> None:
@@ -517,6 +575,16 @@ async def test_who_does_not_see_every_node_sees_what_analysers_make_public_or_pr
     assert (owner.ids, await view.total()) == (["1"], 1)
     house.analysers.register(from_mapping({**rules, "private": True}), "bus", ":1.1")
     assert (await owner.settled(), await view.total()) == ([], 0)
+
+
+async def test_what_another_daemon_wrote_is_told_also_where_nothing_moves(shelf: Shelf) -> None:
+    await shelf.fill(3)
+    owner = await shelf.owner("", "", "id")
+    elsewhere = update(Item).where(Item.item_id == "1").values(publisher="bob@example.org")
+    await shelf.house.store.write(lambda tx: tx.connection.execute(elsewhere).rowcount)
+    shelf.house.store.changed_elsewhere()
+    assert await owner.settled() == await owner.fresh()
+    assert owner.held[1]["publisher"] == "bob@example.org"
 
 
 @pytest.mark.parametrize("ends", ["stop", "remove"])

@@ -116,6 +116,16 @@ def test_what_was_seen_before_it_was_told_is_not_there_twice() -> None:
     assert window.keys == ["b", "a"]
 
 
+def test_what_is_gone_leaves_alone_what_has_its_place_by_now() -> None:
+    """SQLite gives the row of an item that is gone to another one, and a row is where items are told apart by."""
+    window = Window(3)
+    window.extend(members(("gone", 1), ("b", 2)), False)
+    window.look(["new"], members(("new", 1)))
+    window.look(["gone"], [])
+    assert window.keys == ["new", "b"]
+    assert [key in window for key in ("gone", "new")] == [False, True]
+
+
 # Places
 
 

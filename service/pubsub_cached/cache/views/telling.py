@@ -59,6 +59,10 @@ class Telling:
         """Whether there is something to tell."""
         return window.keys != self._holding.keys or not self.changed.isdisjoint(window.keys)
 
+    def changed_all(self) -> None:
+        """The content of everything that the owner holds may be another."""
+        self.changed.update(self._holding.keys)
+
     def forget(self) -> None:
         """The owner holds nothing."""
         self._holding = Holding()

@@ -88,6 +88,8 @@ class View:
         self._woken = asyncio.Event()
         self._told = asyncio.Event()
         self._behind = False
+        # Any item may have another content; ``_touched`` also has everything where the window is only read anew.
+        self._rewritten = False
         self._counted: int | None = None
         self._commit = 0
         self._owes_ready = False
@@ -104,6 +106,8 @@ class View:
             return asyncio.sleep(0)
         self.state = "starting"
         self._turn += 1
+        # What is being counted may be from before it was stopped, and nothing was said of commits since.
+        self._commit += 1
         self._touched = Touched()
         self._woken.clear()
         self._told.clear()
@@ -172,6 +176,7 @@ class View:
             if self._source.concerns(node.address):
                 self._touched.merge(node_id, node)
         self._touched.everything |= touched.everything
+        self._rewritten |= touched.everything
         if self._touched:
             self._fall_behind()
 
@@ -230,6 +235,9 @@ class View:
         """Bring the window to what is stored."""
         touched, self._touched = self._touched, Touched()
         self._woken.clear()
+        if self._rewritten:
+            self._telling.changed_all()
+            self._rewritten = False
         pace, parts = Pace(), list[tuple[Touched, set[str]]]()
         for part in touched.parts(AT_ONCE):
             parts.append((part, part.keys()))
@@ -257,7 +265,7 @@ class View:
         whole = {node_id for node_id, node in touched.nodes.items() if node.whole}
         at.update(self._window.of_nodes(whole))
         # One more than fit of a node, so that a window which they fill is known not to be all.
-        found = await self._source.among(touched, self._size + 1)
+        found = await self._source.among(touched, self._window.size + 1)
         if found is not None and self._source.independent:
             self._window.look(at, found)
             return False

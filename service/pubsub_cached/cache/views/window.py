@@ -83,7 +83,11 @@ class Window:
         """An item is not a member, or not where it was."""
         member = self._held.pop(key, None)
         if member is not None:
-            del self._members[self._index(member.place)]
+            at = self._index(member.place)
+            while self._members[at].key != key:
+                # Another one that was given its row before this was looked at.
+                at += 1
+            del self._members[at]
 
     def _insert(self, member: Member) -> None:
         self._members.insert(self._index(member.place), member)
