@@ -577,6 +577,19 @@ async def test_who_does_not_see_every_node_sees_what_analysers_make_public_or_pr
     assert (await owner.settled(), await view.total()) == ([], 0)
 
 
+async def test_who_does_not_see_every_node_sees_those_no_more_that_become_a_private_analysers(shelf: Shelf) -> None:
+    """The analysers stay as they are; it is the node that another one claims."""
+    house = shelf.house
+    await shelf.fill(3)
+    view = await house.views.create("", "", ViewOptions(analysers=house.privacy.public), ":1.7")
+    owner = Owner(house, view, ("", "", ""), 100)
+    await view.start()
+    row = await shelf._row(ADDRESS)
+    for analyser, count in (("private", 0), ("", 3)):
+        await house.store.write(lambda tx, name=analyser: nodes.update(tx, row, analyser=name))  # type: ignore[misc]
+        assert len(await owner.settled()) == await view.total() == count
+
+
 async def test_what_another_daemon_wrote_is_told_also_where_nothing_moves(shelf: Shelf) -> None:
     await shelf.fill(3)
     owner = await shelf.owner("", "", "id")

@@ -210,7 +210,7 @@ def update(tx: Transaction, node_id: int, **columns: Any) -> NodeRow:
         differing["revision"] = tx.next_revision()
     tx.connection.execute(change(Node).where(Node.id == node_id).values(differing))
     after = must(by_id(tx.connection, node_id))
-    if shown(row) != shown(after):
+    if _seen_by(row) != _seen_by(after):
         tx.touched.node(node_id, row.address)
     return after
 
@@ -291,6 +291,11 @@ def lower(tx: Transaction, row: NodeRow, fewer: int, completeness: str) -> NodeR
 def shown(row: NodeRow) -> bool:
     """Whether its items may be found by a search: the cache holds a copy, and neither was it denied nor is it gone."""
     return row.completeness != "none" and row.state in KEPT and row.reason != UNPROVED
+
+
+def _seen_by(row: NodeRow) -> str | None:
+    """What decides who sees its items: its analyser; None where nobody does."""
+    return row.analyser if shown(row) else None
 
 
 def as_columns(row: NodeRow) -> dict[str, Any]:
