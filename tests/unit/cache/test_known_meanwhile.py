@@ -61,6 +61,26 @@ async def test_a_node_that_turns_out_private_while_all_are_looked_at_is_private(
     assert privacy.private(BLOG)
 
 
+@pytest.mark.parametrize("noted", [False, True])
+async def test_a_node_that_is_forgotten_while_all_are_looked_at_is_private_no_more(cached: Make, noted: bool) -> None:
+    cache, _ = await followed(cached, World())
+    row = await cache.house.nodes.find(BLOG)
+    assert row is not None
+    private = msgspec.structs.replace(row, analyser="bookmarks")
+    slow = Slow(cache.store)
+    privacy = Privacy(cast("Store", slow), registry())
+    await cache.store.write(lambda tx: nodes.update(tx, row.id, analyser="bookmarks"))
+    loading = asyncio.create_task(privacy.load())
+    await asyncio.sleep(0)
+    if noted:
+        privacy.note(private)
+    privacy.forget(BLOG)
+    privacy.told(BLOG)
+    slow.reads[0].set()
+    await loading
+    assert not privacy.known(BLOG)
+
+
 @pytest.mark.parametrize("analyser", ["bookmarks", "blog"])
 async def test_a_private_node_that_is_forgotten_is_private_until_that_was_told(cached: Make, analyser: str) -> None:
     """And the same node, if it is known anew before that, is whatever it is now."""

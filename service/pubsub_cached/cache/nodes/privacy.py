@@ -46,8 +46,8 @@ class Privacy:
         self._outdated = False
         # Nodes may be private of which that could not be found out.
         self._unsure = False
-        # What became known of nodes while all of them are looked at.
-        self._noted: list[dict[Address, NodeRow]] = []
+        # What became known of nodes while all of them are looked at; None of those that have no row any more.
+        self._noted: list[dict[Address, NodeRow | None]] = []
         # One at a time, for what was read last counts.
         self._reading = asyncio.Lock()
         self._loading = Tasks()
@@ -58,15 +58,18 @@ class Privacy:
         """Look at every node whose analyser is not public."""
         async with self._reading:
             public = self.public
-            noted: dict[Address, NodeRow] = {}
+            noted: dict[Address, NodeRow | None] = {}
             self._noted.append(noted)
             try:
                 found = [row async for row in self._analysed(public)]
             finally:
                 self._noted.remove(noted)
             self._private = {address for address, analyser in found if analyser not in self.public}
-            for row in noted.values():
-                self.note(row)
+            for address, row in noted.items():
+                if row is None:
+                    self._private.discard(address)
+                else:
+                    self.note(row)
             self._looked, self._unsure = public, False
 
     async def _analysed(self, public: frozenset[str]) -> AsyncIterator[tuple[Address, str]]:
@@ -95,6 +98,8 @@ class Privacy:
 
     def forget(self, address: Address) -> None:
         """There is no row of the node any more, of which only who may see it is to hear."""
+        for noted in self._noted:
+            noted[address] = None
         if address in self._private:
             self._private.discard(address)
             self._leaving.add(address)
