@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from pubsub_cached import errors
+from pubsub_cached.analysers.registry import Matched
+from pubsub_cached.cache.nodes import transitions
 from pubsub_cached.cache.options import AccountOptions
 from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import UNPROVED
@@ -234,3 +236,15 @@ async def test_an_account_that_is_taken_over_puts_nothing_of_others_in_doubt(cac
     service.release()
     await cache.idle()
     assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["i0"]
+
+
+@pytest.mark.parametrize("proved", [False, True])
+async def test_a_node_that_nobody_keeps_any_more_stays_denied_if_that_came_later(cached: Make, proved: bool) -> None:
+    cache, _ = await followed(cached, World(), "open")
+    await forbidden(cache)
+    before, after = await cache.store.write(
+        transitions.classify, ADDRESS, Matched(), True, lambda name: True, {}, proved=proved
+    )
+    assert before is not None
+    assert (before.state, before.completeness) == ("denied", "full")
+    assert (after.state, after.completeness, after.item_count) == ("discovered" if proved else "denied", "none", 0)

@@ -95,13 +95,14 @@ def classify(
     if not waits:
         columns |= analysis(node, matched, asks(matched)) | {"analyser_version": _version(node, matched)}
     kept = node.pinned or _kept(node, matched, asked, waits)
+    stands = proved or node.state not in ("denied", "gone")
     if matched.excluded:
         item_store.drop(tx, node.id)
         columns |= EXCLUDED
     elif not kept and (node.state in KEPT or node.completeness != "none"):
         item_store.drop(tx, node.id)
-        columns |= DISCOVERED | {"gone_at": None}
-    elif proved or node.state not in ("denied", "gone"):
+        columns |= DISCOVERED | {"gone_at": None} if stands else {}
+    elif stands:
         columns |= _read(node, kept)
     return before, node_store.update(tx, node.id, **columns)
 
