@@ -217,7 +217,9 @@ class House:
         self.nodes.redescribed = hearing.redescribed
         self.writing = Writing(store, self.accounts, self.nodes, self.events, self.distrust, self.sync, hearing)
         self.discovery = Discovery(self.accounts, self.nodes, self._silence, self.distrust, passed_through, hearing)
-        self.subscribing = Subscribing(store, self.accounts, self.nodes, self.sync, changes, self.distrust, clock)
+        self.subscribing = Subscribing(
+            store, self.accounts, self.nodes, self.sync, changes, self.distrust, self.events.watch, clock
+        )
         self.outbox = Outbox(
             store, self.accounts, self.writing, self._parsing, changes, self.jobs, clock, self.privacy, passed_through
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -103,6 +104,26 @@ class TestSubscriptions:
         await cache.idle()
         assert not service.node("other").subscribed(ALICE)
         assert (await cache.node(PUBSUB, "other"))["subscribed"] is False
+
+    @pytest.mark.parametrize("burst", [False, True], ids=["one by one", "in a burst"])
+    @pytest.mark.parametrize("approved", [False, True], ids=["ended", "approved"])
+    async def test_what_an_owner_decides_as_soon_as_it_is_made_is_not_undone_by_its_reply(
+        self, cached: Make, approved: bool, burst: bool
+    ) -> None:
+        world = World(burst=burst)
+        cache, service = await owned(cached, world)
+        service.create_node("other", access_model="authorize" if approved else "open")
+        other = Address(ALICE, PUBSUB, "other")
+        service.hold()
+        subscribing = asyncio.create_task(cache.house.subscribing.subscribe(other, {}))
+        await reaching(service, "subscribe")
+        service.release()
+        decide = service.approve if approved else partial(service.drop_subscription, notify=True)
+        world.enqueue(decide, "other", ALICE)
+        assert await subscribing == ("pending" if approved else "subscribed")
+        await cache.idle()
+        assert service.node("other").subscribed(ALICE) is approved
+        assert (await cache.node(PUBSUB, "other"))["subscribed"] is approved
 
     async def test_one_made_by_a_client_is_not_given_up_by_the_daemon(self, cached: Make) -> None:
         cache, service = await owned(cached, World())

@@ -6,18 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ...address import Address
-from ...xmpp.port import Event, ItemsEvent
+from ...xmpp.port import Event, ItemsEvent, SubscriptionEvent
 
 
 class Watch:
     """What events said of one node while something was written to it.
 
-    last: whether the last thing said of an item is that it was published, else that it was retracted.
+    last: whether the last thing said of an item is that it was published, else that it was retracted. subscription: the
+    last state that was said of it, or "".
     """
 
     def __init__(self) -> None:
         self.last: dict[str, bool] = {}
         self.kinds: set[type[Event]] = set()
+        self.subscription = ""
 
     def see(self, event: Event) -> None:
         """An event arrived; one that may be old or leaves the content open says nothing."""
@@ -27,6 +29,8 @@ class Watch:
         if isinstance(event, ItemsEvent):
             self.last |= {item.id: True for item in event.items if item.payload}
             self.last |= dict.fromkeys(event.retracted, False)
+        elif isinstance(event, SubscriptionEvent):
+            self.subscription = event.state
 
 
 class Watches:

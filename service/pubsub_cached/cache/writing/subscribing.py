@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from ...xmpp.port import Fields, Session, Subscription
 from ..accounts.account import Account
 from ..accounts.accounts import Accounts
 from ..changes import Changes
+from ..events.watches import Watch
 from ..nodes import refusals
 from ..nodes.nodes import Nodes
 from ..nodes.transitions import UNSUBSCRIBED
@@ -55,6 +56,7 @@ class Subscribing:
         sync: Sync,
         changes: Changes,
         distrust: Distrust,
+        watch: Callable[[Address], AbstractContextManager[Watch]],
         clock: Callable[[], int],
     ) -> None:
         self._store = store
@@ -63,6 +65,7 @@ class Subscribing:
         self._sync = sync
         self._changes = changes
         self._distrust = distrust
+        self._watch = watch
         self._clock = clock
         # What a service did not answer, or the database did not take, until it is written down what came of it.
         self._finding_out: TasksByKey[Address] = TasksByKey()
@@ -86,7 +89,7 @@ class Subscribing:
         session = await self._accounts.get(address.account).session_when_ready()
         # Before the request, for the first event may come before its reply.
         self._sync.subscriptions.solicit(address.account, address.service)
-        with self._sync.subscriptions.claiming(address):
+        with self._sync.subscriptions.claiming(address), self._watch(address) as watch:
             try:
                 async with self._distrust.if_refused(address, "gone", "denied"):
                     found = await session.subscribe(address.service, address.node, options=options, timeout=TIMEOUT)
@@ -94,6 +97,9 @@ class Subscribing:
                 self._find_out(address, given_up=False)
                 raise
             await self._came(address, found, partial(self._made, session, address, found), given_up=False)
+            if watch.subscription not in ("", found.state):
+                # An owner's bot may answer at once; whether it came before the reply or after it can't be told.
+                self._find_out(address, given_up=False)
         return found.state
 
     async def _remember(self, address: Address, found: Subscription) -> None:
