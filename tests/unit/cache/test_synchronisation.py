@@ -640,3 +640,24 @@ async def test_what_is_fetched_as_a_new_session_begins_is_validated_by_that(cach
     await cache.idle()
     assert await freshness(cache) == "live"
     assert sorted(await local(cache)) == ["i0", "i1", "i2", "missed"]
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["look", "everything"])
+async def test_what_is_written_down_as_a_new_session_begins_is_validated_by_that(cached: Make, full: bool) -> None:
+    cache, service = await followed(cached)
+    service.configure(MICROBLOG, send_last="never")
+    await cache.idle()
+    service.hold()
+    cache.house.sync.job(BLOG, full=full)
+    await reaching(service, "get_items")
+    with writer_busy(cache):
+        service.release()
+        await cache.world.settle()
+        cache.world.cut(ALICE)
+        await cache.world.settle()
+        service.publish(MICROBLOG, "missed", ENTRY.format("missed"))
+        cache.world.restore(ALICE)
+        await cache.world.settle()
+    await cache.idle()
+    assert await freshness(cache) == "live"
+    assert "missed" in await local(cache)

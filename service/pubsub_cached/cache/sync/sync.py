@@ -273,13 +273,14 @@ class Sync:
         account = self._accounts.get(address.account)
         for number in range(ROUNDS_AT_MOST):
             session = await account.session_when_ready()
+            epoch = account.epoch
             running.touched.clear()
             running.disturbed = False
             running.declines = self.subscriptions.declines(address)
             claims = self.subscriptions.claims(address)
             running.doubts = self._nodes.proofs.doubts
             running.since_a_gap = self.overwrites.since_a_gap(address)
-            running.later = functools.partial(self.overwrites.since_a_gap, address, account.epoch)
+            running.later = functools.partial(self.overwrites.since_a_gap, address, epoch)
             node = await self._nodes.find(address)
             if node is None and number:
                 # By what counted when the subscription was made.
@@ -309,7 +310,8 @@ class Sync:
             except errors.NoSuchNode:
                 # The row went, not the node: a service says so in a stanza.
                 raise await self._forgotten(address, running) from None
-            if done is not None and (running.whole or not running.full):
+            # A session that began while that was written down has joined this.
+            if done is not None and account.epoch == epoch and (running.whole or not running.full):
                 self.overwrites.compared(address, running.last if done.completeness == "window" else "")
                 return done
         raise errors.Timeout(f"{address} changed as a whole {ROUNDS_AT_MOST} times while it was fetched.")
