@@ -284,6 +284,21 @@ def test_before_it_is_known_the_order_of_creation_shows_that_they_stay(db: Datab
     assert listed(db, node) == list("cbda")
 
 
+def test_before_it_is_known_what_events_told_since_a_gap_shows_nothing(db: Database, node: NodeRow) -> None:
+    """It was made here when they told it, and there perhaps in the gap."""
+    db.write(publish, node.id, [item("f"), item("e", "again")])
+    replace(db, node, [*"abcd", item("e", "again"), "f"], later="ef", moves=None)
+    assert listed(db, node) == list("abcdfe")
+
+
+def test_before_it_is_known_what_events_told_of_a_polled_node_shows_that_others_move(db: Database) -> None:
+    node = db.node(completeness="full", state="polled")
+    replace(db, node, "abcd")
+    db.write(publish, node.id, [item("e"), item("f")])
+    replace(db, node, [*"abcd", "f", item("e", "missed")], later="ef", moves=None)
+    assert listed(db, node) == list("abcdfe")
+
+
 def test_only_what_was_published_again_moves_though_that_is_the_most(db: Database, node: NodeRow) -> None:
     before = places(db, node)
     replace(db, node, "dabc")

@@ -42,7 +42,9 @@ def replace(
     with kept rows that are newer after it. Where it has not, the one given is that of creation, and rows that are
     stored stay in the order in which they were seen to be published, those with another content now after the others,
     but before what was published ``later``, as events said after that was missed, and has the content that they said.
-    None where that is not known: then it is told by whether what is stored was given in the order of its creation.
+    None where that is not known: then it is told by whether what is stored was given in the order of its creation. What
+    events told ``later`` was made here when they did, and there perhaps before: it counts only for a polled node, of
+    which more may have been missed since.
     keep: of what is not ``full`` so many stay at most, the last in the order. What is as it was is not touched.
     """
     node = nodes.must(nodes.by_id(tx.connection, node_id))
@@ -55,7 +57,7 @@ def replace(
     for row in (*removed, *beyond):
         del staying[row.item_id]
     after = frozenset(later)
-    line, order = _orders(staying, given, kept, after, there, moves, window=node.completeness == "window")
+    line, order = _orders(node, staying, given, kept, after, there, moves)
     if keep is not None and len(order) > keep:
         surplus = frozenset(order[:-keep])
         beyond += [staying.pop(id_) for id_ in surplus & staying.keys()]
@@ -106,23 +108,24 @@ def _swept(
 
 
 def _orders(
+    node: NodeRow,
     staying: dict[str, Held],
     given: dict[str, StoredItem],
     kept: frozenset[str],
     later: frozenset[str],
     there: frozenset[str],
     moves: bool | None,
-    *,
-    window: bool,
 ) -> tuple[list[str], list[str]]:
     """All ids, the oldest first: as the service has them, and as they were published."""
     came = _came(staying, kept)
     placed = [id_ for id_ in given if id_ not in there]
     line = _line(staying, placed, kept, came)
-    if _by_publication(staying, placed, kept) if moves is None else moves:
+    told = kept if node.state == "polled" else kept | later
+    if _by_publication(staying, placed, told) if moves is None else moves:
         return line, line
     own = sorted(staying, key=lambda id_: staying[id_].modified)
     changed = {id_ for id_ in staying if id_ not in kept and published_again(staying[id_], given.get(id_))}
+    window = node.completeness == "window"
     return line, _as_seen(line, own, changed, there, came, later - changed, window=window)
 
 
@@ -146,9 +149,9 @@ def _line(staying: dict[str, Held], placed: list[str], kept: frozenset[str], cam
     return line + came
 
 
-def _by_publication(staying: dict[str, Held], placed: list[str], kept: frozenset[str]) -> bool:
-    """Whether what was given can't be in the order of creation."""
-    created = [staying[id_].created for id_ in placed if id_ in staying and id_ not in kept]
+def _by_publication(staying: dict[str, Held], placed: list[str], told: frozenset[str]) -> bool:
+    """Whether what was given can't be in the order of creation, by what events have not ``told``."""
+    created = [staying[id_].created for id_ in placed if id_ in staying and id_ not in told]
     return any(later < earlier for earlier, later in pairwise(created))
 
 
