@@ -5,6 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
+from ..errors import StanzaError
 from . import archive, stanzas, writing
 from .port import (
     Affiliation,
@@ -20,8 +21,9 @@ from .port import (
 )
 from .requests import Requests, offline
 
-# A service that pages disco#items unasked is followed so far.
+# A service that pages disco#items unasked is followed so far, in pages and entries.
 DISCO_PAGES = 1000
+DISCO_ENTRIES = 100_000
 
 
 class Asking:
@@ -79,9 +81,12 @@ class Asking:
             known = len(found)
             found |= dict.fromkeys(items)
             if last is None or len(found) == known:
+                return tuple(found)
+            if len(found) > DISCO_ENTRIES:
                 break
             page = Rsm(max=len(items), after=last)
-        return tuple(found)
+        # What is missing in a part of the list would be taken for gone.
+        raise StanzaError("undefined-condition", f"the list goes on after {len(found)} entries", subject=subject)
 
     async def disco_page(self, service: str, node: str, rsm: Rsm, *, timeout: float = 30.0) -> DiscoPage:
         """A page of disco#items, or all of it from a service that does not page (XEP-0059)."""

@@ -104,21 +104,19 @@ async def read_items(iq: ET.Element, subject: str, node: str, ids: Sequence[str]
 
     It is taken apart in slices of time, for it may be one of megabytes, and nothing is left of it.
     """
-    pubsub = _only(iq, PUBSUB + "pubsub", subject)
-    items = pubsub.find(PUBSUB + "items")
+    items = _only(iq, f"{PUBSUB}pubsub/{PUBSUB}items", subject)
+    _same(items, node, subject)
     found: list[Item] = []
-    if items is not None:
-        _same(items, node, subject)
-        asked = frozenset(ids)
-        pace = Pace()
-        for each in items.iterfind(PUBSUB + "item"):
-            item = read_item(each)
-            if not asked or item.id in asked:
-                found.append(item)
-            # To free all of it at once takes as long as a slice.
-            each.clear()
-            await pace.kept()
-    page = pubsub.find(RSM + "set")
+    asked = frozenset(ids)
+    pace = Pace()
+    for each in items.iterfind(PUBSUB + "item"):
+        item = read_item(each)
+        if not asked or item.id in asked:
+            found.append(item)
+        # To free all of it at once takes as long as a slice.
+        each.clear()
+        await pace.kept()
+    page = iq.find(f"{PUBSUB}pubsub/{RSM}set")
     if page is None:
         return ItemsPage(tuple(found))
     return ItemsPage(

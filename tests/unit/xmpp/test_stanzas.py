@@ -48,7 +48,11 @@ class TestItems:
         page = await stanzas.read_items(reply, "it", "n", ("b", "c"))
         assert [item.id for item in page.items] == ["b"]
 
-    @pytest.mark.parametrize("reply", [pubsub("<items node='other'/>"), iq("")])
+    @pytest.mark.parametrize(
+        "reply",
+        [pubsub("<items node='other'/>"), iq(""), pubsub(""), pubsub("<set xmlns='http://jabber.org/protocol/rsm'/>")],
+        ids=["another node", "nothing", "no items", "a page without items"],
+    )
     async def test_a_reply_about_something_else_is_an_error(self, reply: ET.Element) -> None:
         with pytest.raises(StanzaError, match="undefined-condition"):
             await stanzas.read_items(reply, "it", "n", ())
