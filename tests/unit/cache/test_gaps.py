@@ -9,13 +9,14 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.cache import jitter
+from pubsub_cached.cache.accounts.account import Account
 from pubsub_cached.cache.revalidation import new_sessions, revalidation
 from pubsub_cached.store.accounts import schedule
 from pubsub_cached.xmpp.fake import EJABBERD, Profile, World
 from pubsub_cached.xmpp.port import SubscriptionEvent
 from tests.support.cached import ALICE, ENTRY, Make
 
-from .blog import MICROBLOG, PROFILES, PUBSUB, followed, freshness, later, local, writer_busy
+from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, followed, freshness, later, local, writer_busy
 
 
 def fails_once(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
@@ -242,3 +243,23 @@ class TestRestart:
         await cache.start()
         await cache.idle()
         assert "missed" in await local(cache)
+
+
+async def test_a_session_that_is_over_takes_nothing_from_what_the_next_has_validated(cached: Make) -> None:
+    cache, _ = await followed(cached)
+    sessions, let_go = cache.house.sessions, asyncio.Event()
+    compare = sessions.roster_came
+
+    async def slowly(account: Account) -> None:
+        sessions.roster_came = compare
+        await let_go.wait()
+
+    sessions.roster_came = slowly
+    for _ in range(2):
+        cache.world.cut(ALICE)
+        cache.world.restore(ALICE)
+        await cache.world.settle()
+    assert (await cache.house.sync.run(BLOG)).state == "live"
+    let_go.set()
+    await cache.idle()
+    assert await freshness(cache) == "live"

@@ -125,8 +125,11 @@ class NewSessions:
 
     async def _demote(self, account: Account) -> None:
         """Call stale what was live in an earlier session, and doubt what a former contact let the account read."""
+        epoch = account.epoch
         await self.roster_came(account)
-        await self._tell(await self._store.write(node_store.demote, account.jid, "session"))
+        if account.epoch == epoch:
+            # Else the next session does that, and may have validated them by now.
+            await self._tell(await self._store.write(node_store.demote, account.jid, "session"))
 
     async def _validate_all(self, account: Account) -> None:
         """Begin, or plan, what a new session has to look at."""
