@@ -117,6 +117,11 @@ def test_what_has_nothing_at_a_path_comes_last(db: Database) -> None:
     assert ids(db, wanted={"where": [["n", "<", 5]]}, order="data.n desc") == ["b", "a"]
 
 
+def test_a_comma_in_quotes_is_part_of_a_path(db: Database) -> None:
+    db.write(publish, served(db).id, [parsed(str(n), {"a,b": n % 2}) for n in range(4)])
+    assert ids(db, order='data["a,b"] desc, id') == ["1", "3", "0", "2"]
+
+
 def test_of_many_those_stored_last_are_ranked_and_the_answer_says_so(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

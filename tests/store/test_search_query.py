@@ -226,6 +226,7 @@ INVALID = {
     '{"where":[["a",">",1%s]]}' % ("0" * 309): "where[0]: the value of '>' is 1000",
     '{"where":[["a","between",[1]]]}': "where[0]: the value of 'between' is [1]",
     '{"where":[["a","between",[1,"b"]]]}': "both have to be strings, or both numbers",
+    '{"where":[["a","between",["b",1]]]}': "both have to be strings, or both numbers",
     '{"where":[["a","in",1]]}': "where[0]: the value of 'in' is 1 and has to be a list",
     '{"where":[["a","in",[[]]]]}': "where[0]: the value of 'in' is []",
     '{"where":[["a","like",1]]}': "where[0]: the value of 'like' is 1",

@@ -132,13 +132,12 @@ def _order_key(name: str) -> str | Path:
 
 def _split(text: str) -> list[str]:
     """The parts between commas, but not those in quotes."""
-    parts, quoted, escaped = [""], False, False
+    parts, quoted = [""], False
     for character in text:
         if character == "," and not quoted:
             parts.append("")
             continue
-        quoted ^= character == '"' and not escaped
-        escaped = character == "\\" and not escaped
+        quoted ^= character == '"'
         parts[-1] += character
     return parts
 
