@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from typing import Any
 
@@ -148,13 +149,26 @@ def test_a_page_ends_before_it_is_too_large(db: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", [(), (1,), (1, 2, 3, 4, 5), ("x", []), (2**64, 1), (None,), ({}, 1), (True, 1), ("x", 1, "y")]
+    "place",
+    [(), (1,), (1, 2, 3, 4, 5), ("x", []), (2**64, 1), (None,), ({}, 1), (True, 1), ("x", 1), (1, None), ("x", 1, "y")],
 )
 @pytest.mark.parametrize(("text", "order"), [("", "modified"), ("gtk", ""), ("gtk", "rank, id")])
 def test_a_place_of_another_order_is_refused(db: Database, place: Any, text: str, order: str) -> None:
     titled(db, served(db), a="gtk")
     with pytest.raises(InvalidCursor, match="begin again"):
         found(db, text, order=order, place=place)
+
+
+@pytest.mark.parametrize("order", ["created desc", "id", "data.title", "data.title desc, rank, modified"])
+@pytest.mark.parametrize("text", ["", "gtk"])
+def test_a_place_with_a_value_of_another_kind_is_refused_or_goes_on(db: Database, text: str, order: str) -> None:
+    titled(db, served(db), a="gtk", b="gtk", c="gtk")
+    place = found(db, text, order=order, limit=1).place
+    assert place is not None
+    for number in range(len(place)):
+        for value in ("x", 1, 1.5, None):
+            with contextlib.suppress(InvalidCursor):
+                found(db, text, order=order, place=(*place[:number], value, *place[number + 1 :]))
 
 
 def put(db: Database, node: NodeRow, titles: dict[str, str]) -> None:

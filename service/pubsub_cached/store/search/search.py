@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Select, literal, null, select
+from sqlalchemy.types import NullType, TypeEngine
 
 from ...address import Address
 from ...errors import InvalidCursor
@@ -248,10 +249,16 @@ def _page(shape: Shape, chosen: Drive, order: Order, place: tuple[Slot | None, .
     keys = drive.keys(order, chosen, shape.where)
     found = drive.statement(shape, chosen, Item.id, *(key for key, _ in keys))
     if place is not None:
-        if len(place) != len(keys):
+        kinds = [column["type"] for column in found.column_descriptions[1:]]
+        if len(place) != len(kinds) or not all(map(_may_stand, place, kinds)):
             raise _other_order()
         found = found.where(drive.beyond(keys, place))
     return Prepared(in_order(found, keys).limit(bound(most)))
+
+
+def _may_stand(slot: Slot | None, kind: TypeEngine[Any]) -> bool:
+    """Whether a value of a place is one of a column, of which some hold any."""
+    return isinstance(kind, NullType) or (slot is not None and slot.kind is kind.python_type)
 
 
 def in_order(found: Select[Any], keys: list[Key]) -> Select[Any]:

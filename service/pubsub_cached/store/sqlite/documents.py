@@ -204,7 +204,8 @@ def _lowered_glob(pattern: str) -> str:
 
 def unindexed(column: Value) -> Value:
     """See ``Dialect``: without statistics the planner would take any index that fits."""
-    return UnaryExpression(coerced(column), operator=custom_op("+"))
+    plain = coerced(column)
+    return UnaryExpression(plain, operator=custom_op("+"), type_=plain.type)
 
 
 def coerced(column: Value) -> ColumnElement[Any]:
