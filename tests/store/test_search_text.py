@@ -123,6 +123,13 @@ def test_many_words_and_long_ones(full: Database) -> None:
         words.parse("x" * 10_001)
 
 
+def test_a_word_is_not_the_beginning_of_one_that_is_longer_than_an_index_takes(db: Database) -> None:
+    titled(db, served(db), exact="x" * 500, longer="x" * 501, other="y")
+    assert ids(db, "x" * 500) == ["exact"]
+    assert ids(db, "-" + "x" * 500) == ["other", "longer"]
+    assert sorted(ids(db, "x" * 500 + "*")) == ["exact", "longer"]
+
+
 def test_many_symbols(full: Database) -> None:
     """All of them in one statement, each of them a condition."""
     symbols = [chr(0x1F600 + number) for number in range(65)]

@@ -167,7 +167,7 @@ def _found(match: Match) -> list[Truth]:
 
 
 def _is_to_be_looked_at(words: Sequence[str]) -> bool:
-    return len(words) > 1 or len(words[0]) > _LEXEME
+    return len(words) > 1 or len(words[0]) >= _LEXEME
 
 
 def _query(term: Term, words: Sequence[str]) -> str:
