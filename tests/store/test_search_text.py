@@ -130,6 +130,13 @@ def test_a_word_is_not_the_beginning_of_one_that_is_longer_than_an_index_takes(d
     assert sorted(ids(db, "x" * 500 + "*")) == ["exact", "longer"]
 
 
+def test_how_a_symbol_is_to_be_drawn_makes_no_difference(db: Database) -> None:
+    titled(db, served(db), bare="I \u2764 it", drawn="I \u2764\ufe0f it", other="I see it")
+    for typed in ("\u2764", "\u2764\ufe0f", "\u2764\ufe0e"):
+        assert sorted(ids(db, typed)) == ["bare", "drawn"]
+        assert ids(db, f"-{typed}") == ["other"]
+
+
 def test_many_symbols(full: Database) -> None:
     """All of them in one statement, each of them a condition."""
     symbols = [chr(0x1F600 + number) for number in range(65)]

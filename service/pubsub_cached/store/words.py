@@ -77,7 +77,8 @@ def parse(text: str) -> Words:
             # By what was typed: an index of texts tells apart accents that are taken off here.
             (unwanted if minus else wanted)[said.lower(), prefix] = Term(said, words, prefix)
         elif any(unicodedata.category(character) == "So" for character in said):
-            symbols[bool(minus)][said.strip()] = None
+            # How it is to be drawn may be said behind it, or not, whatever was typed.
+            symbols[bool(minus)][said.strip().rstrip("\ufe0e\ufe0f")] = None
     if (count := len(symbols[False]) + len(symbols[True])) > SYMBOLS_AT_MOST:
         raise InvalidQuery(f"The text has {count} symbols, and {SYMBOLS_AT_MOST} is the most.")
     return Words(tuple(wanted.values()), tuple(unwanted.values()), tuple(symbols[False]), tuple(symbols[True]))
