@@ -158,7 +158,10 @@ class _Folding(dict[int, str]):
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
-        plain = self[code] = unicodedata.normalize("NFD", character)[0].lower()[:1] or character
+        base = unicodedata.normalize("NFD", character)[0]
+        letter = base if base.isascii() else character
+        small = letter.casefold()
+        plain = self[code] = small if len(small) == 1 else letter.lower()
         return plain
 
 
@@ -166,5 +169,5 @@ _folding = _Folding()
 
 
 def fold(text: str) -> str:
-    """The text without capitals and accents, as long as before."""
+    """The text without capitals, and Latin letters without accents, as an index has them; as long as before."""
     return text.lower() if text.isascii() else text.translate(_folding)
