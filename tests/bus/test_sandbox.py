@@ -258,6 +258,17 @@ class TestPrivateNodes:
             await guest.call("Analysers", "List")
         assert "society" not in json.dumps([rows, why, objects, guest.client.signals])
 
+    async def test_an_analyser_that_becomes_private_is_gone(self, guest: Guest, bus_address: str) -> None:
+        definition = {"type": Variant("s", "note"), "node": Variant("s", "urn:x:open")}
+        async with frontend(bus_address) as host:
+            for private in (False, True):
+                definition["private"] = Variant("b", private)
+                await host.call("Register", "sa{sv}", "open", definition, interface="im.pubsubcache1.Analysers")
+            (rows,) = await guest.call("Analysers", "List")
+        assert "open" not in [row["name"] for row in rows]
+        told = [member for _, member, body in guest.client.signals if body == ["open"]]
+        assert told == ["Registered", "Unregistered"]
+
 
 async def bookmarks_again(host: Frontend) -> None:
     """A job about the bookmarks, whose message names them."""

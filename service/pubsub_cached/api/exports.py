@@ -97,15 +97,18 @@ class Exports:
             return interface
 
         def changed(name: str, registered: bool) -> None:
-            if (last := served.pop(name, None)) is not None:
+            if (before := served.pop(name, None)) is not None:
                 self._tree.remove(analyser_path(name))
-            if (entry := house.analysers.entry(name)) is not None:
-                last = serve(entry)
+            now = serve(entry) if (entry := house.analysers.entry(name)) is not None else None
+            last = now or before
             audience = UNSANDBOXED if last is not None and last.private else None
-            if registered:
-                self._analysers.emit("Registered", name, destination=audience)
-            else:
+            if not registered:
                 self._analysers.emit("Unregistered", name, destination=audience)
+                return
+            if before is not None and not before.private and audience is not None:
+                # For those who hear no more of it.
+                self._analysers.emit("Unregistered", name)
+            self._analysers.emit("Registered", name, destination=audience)
 
         def state_changed(name: str) -> None:
             if name in served:
