@@ -16,7 +16,7 @@ from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from pubsub_cached.xmpp.port import ItemsEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, owned, post, writer_busy
+from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, owned, post, reaching, writer_busy
 
 FEED = "urn:xmpp:pubsub-social-feed:1"
 BURST = pytest.mark.parametrize("burst", [False, True], ids=["one by one", "in a burst"])
@@ -123,6 +123,22 @@ class TestPublish:
         items, *_ = await cache.read(PUBSUB, MICROBLOG, policy="cache", ids=("new",))
         assert items[0]["payload"] == service.items(MICROBLOG)[0].payload
 
+    async def test_what_is_purged_as_it_is_read_is_not_shown(self, cached: Make) -> None:
+        world = World(burst=True)
+        cache, service = await owned(cached, world)
+        send = world.send
+        deaf(service, world)
+        service.hold()
+        publishing = asyncio.create_task(cache.house.writing.publish(BLOG, "new", post("mine"), {}))
+        await reaching(service, "get_items")
+        world.send = send  # type: ignore[method-assign]
+        service.release()
+        world.enqueue(service.purge, MICROBLOG)
+        await publishing
+        await cache.idle()
+        assert service.items(MICROBLOG) == []
+        assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == []
+
     async def test_options_that_the_node_does_not_meet_are_an_error_and_change_nothing(self, cached: Make) -> None:
         cache, _ = await owned(cached, World())
         with pytest.raises(errors.StanzaError) as caught:
@@ -165,6 +181,15 @@ class TestPublish:
         service.publish(MICROBLOG, "new", post("new"))
         await cache.idle()
         assert "new" in await cache.ids(PUBSUB, MICROBLOG, policy="cache")
+
+    async def test_without_an_answer_there_may_be_a_node_where_there_was_none(self, cached: Make) -> None:
+        cache, _ = await owned(cached, World())
+        with pytest.raises(errors.NoSuchNode):
+            await cache.ids(ALICE, "things")
+        cache.world.account_of(ALICE).pep.lose_next(request="publish")
+        with pytest.raises(errors.Timeout):
+            await cache.house.writing.publish(Address(ALICE, ALICE, "things"), "a", post("a"), {})
+        assert await cache.ids(ALICE, "things") == ["a"]
 
     async def test_a_node_that_nobody_keeps_is_written_to_and_not_stored(self, cached: Make) -> None:
         world = World()
@@ -376,6 +401,15 @@ class TestNodes:
         assert fields["pubsub#title"] == ("Things",)
         with pytest.raises(errors.StanzaError, match="conflict"):
             await cache.house.writing.create(things, {})
+
+    async def test_without_an_answer_a_node_may_have_been_made(self, cached: Make) -> None:
+        cache, service = await owned(cached, World())
+        with pytest.raises(errors.NoSuchNode):
+            await cache.ids(PUBSUB, "things")
+        service.lose_next(request="create_node")
+        with pytest.raises(errors.Timeout):
+            await cache.house.writing.create(Address(ALICE, PUBSUB, "things"), {})
+        assert await cache.ids(PUBSUB, "things") == []
 
     async def test_a_node_made_again_is_no_longer_gone(self, cached: Make) -> None:
         cache, _ = await owned(cached, World())

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ...address import Address
-from ...xmpp.port import Event, ItemsEvent, SubscriptionEvent
+from ...xmpp.port import DeleteEvent, Event, ItemsEvent, PurgeEvent, SubscriptionEvent
 
 
 class Watch:
@@ -20,6 +20,10 @@ class Watch:
         self.last: dict[str, bool] = {}
         self.kinds: set[type[Event]] = set()
         self.subscription = ""
+
+    def tells_of(self, id_: str) -> bool:
+        """Whether anything was said of an item, or of all that the node had."""
+        return id_ in self.last or not self.kinds.isdisjoint((DeleteEvent, PurgeEvent))
 
     def see(self, event: Event) -> None:
         """An event arrived; one that may be old or leaves the content open says nothing."""

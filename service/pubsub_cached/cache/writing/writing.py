@@ -97,7 +97,8 @@ class Writing:
         """Create a node, "" for one that the service names; its name."""
         account, session = await self._session(address)
         try:
-            name = await session.create_node(address.service, address.node, config=config, timeout=TIMEOUT)
+            async with self._answered(address):
+                name = await session.create_node(address.service, address.node, config=config, timeout=TIMEOUT)
         except errors.StanzaError as refusal:
             if refusal.condition == "conflict":
                 # There is one of that name, of which the service may have said before that there is none.
@@ -162,13 +163,18 @@ class Writing:
 
     @asynccontextmanager
     async def _answered(self, address: Address) -> AsyncIterator[None]:
-        """What is asked of a service; of a node of which it is then not known whether it did so nothing is sure."""
+        """What is asked of a service; of a node of which it is then not known whether it did so nothing is sure.
+
+        Nor that there is none: it may have been made.
+        """
         try:
             # The node or an item of it, which the cache may still hold.
             async with self._distrust.if_refused(address, "gone"):
                 yield
         except (*UNANSWERED, errors.StanzaError) as error:
             if not isinstance(error, errors.StanzaError) or refusals.meaning(error) == "unreachable":
+                async with self._distrust.if_unwritten(address, "write"):
+                    await self._followed(address)
                 await self._distrust.of(address, "write")
             raise
 
@@ -195,7 +201,7 @@ class Writing:
             held = await self._held(session, address, item)
             # What events said meanwhile is newer than the reply.
             told = item.id in watch.last
-            if held is not None and not told:
+            if held is not None and not watch.tells_of(item.id):
                 self._events.put(account, ItemsEvent(service=address.service, node=address.node, items=(held,)))
             elif not told:
                 await self._distrust.of(address, "write")
