@@ -45,6 +45,22 @@ def test_what_is_done_with_is_gone(db: Database) -> None:
     assert db.read(outbox.all) == [stored[0], stored[2]]
 
 
+def test_those_behind_go_on_from_what_an_entry_leaves(db: Database) -> None:
+    elsewhere = BLOG._replace(node="other")
+    before, leaving, behind, apart = [
+        db.write(outbox.add, each)
+        for each in (
+            entry(1, items={"a": "old"}),
+            entry(2, items={"a": "new", "b": None}),
+            entry(3, items={"a": "old", "b": "found", "c": "old"}),
+            entry(4, address=elsewhere, items={"a": "old"}),
+        )
+    ]
+    db.write(outbox.remove, leaving, True)
+    left = msgspec.structs.replace(behind, items={"a": "new", "b": "found", "c": "old"})
+    assert db.read(outbox.all) == [before, left, apart]
+
+
 def test_a_reset_forgets_what_is_cached_and_not_what_is_to_be_sent(db: Database) -> None:
     stored = db.write(outbox.add, entry(1))
     db.write(maintenance.reset)
@@ -58,6 +74,12 @@ def test_an_account_takes_its_entries_with_it(db: Database) -> None:
     assert db.rows("SELECT count(*) FROM outbox") == [(0,)]
     with pytest.raises(NoSuchAccount):
         db.write(outbox.add, entry(2))
+
+
+def test_nothing_is_to_be_sent_for_an_account_of_which_the_cache_alone_is_left(db: Database) -> None:
+    db.write(accounts.remove, ACCOUNT, True)
+    with pytest.raises(NoSuchAccount):
+        db.write(outbox.add, entry(1))
 
 
 @pytest.mark.parametrize("change", [outbox.tried, outbox.remove])

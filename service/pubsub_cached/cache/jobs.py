@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from .. import errors, object_path
@@ -149,6 +150,7 @@ class Jobs:
         self.on_added: list[Callable[[Job], None]] = []
         self.on_removed: list[Callable[[Job], None]] = []
         self._jobs: dict[str, Job] = {}
+        self._promised: set[str] = set()
         # By sender, those that ended first first, and what removes them.
         self._ended: dict[str, dict[Job, asyncio.TimerHandle]] = {}
 
@@ -172,7 +174,7 @@ class Jobs:
         return job
 
     def queue(self, kind: str, work: Work, path: str, *, private: bool) -> Job:
-        """A job that outlives its client and the daemon: queued, at a path that ``path`` gave, now or earlier.
+        """A job that outlives its client and the daemon: queued, at a path that ``promised`` gave, now or earlier.
 
         It does not count among those that a client may have running.
         """
@@ -201,7 +203,17 @@ class Jobs:
         over = self._jobs.get(object_path.of_client("job", owner, token))
         if over is not None and over.finished:
             self._remove(over)
-        return object_path.free("job", owner, token, self._jobs)
+        return object_path.free("job", owner, token, self._jobs.keys() | self._promised)
+
+    @contextmanager
+    def promised(self, sender: str, token: str) -> Iterator[str]:
+        """As ``path``, which no other job gets meanwhile."""
+        path = self.path(sender, token)
+        self._promised.add(path)
+        try:
+            yield path
+        finally:
+            self._promised.remove(path)
 
     def _finished(self, job: Job) -> None:
         """Keep it for a while; of too many, whoever has most loses the oldest, so that others keep theirs."""

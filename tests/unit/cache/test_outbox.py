@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -456,6 +456,77 @@ async def test_nothing_of_a_removed_account_is_sent(scene: Scene, keep_cache: bo
     assert scene.jobs == []
 
 
+async def test_nor_is_it_where_the_daemon_is_killed_before_its_jobs_have_ended(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scene.publish("mine", token="mine")
+    accounts = scene.cache.house.accounts
+    with failing(monkeypatch, "remove", errors.DatabaseError("It has gone.")):
+        await accounts.remove(accounts.get(ALICE), True)
+        await scene.cache.restart()
+    await scene.settled()
+    assert "mine" not in scene.truth()
+
+
+class TestOneBehindAnother:
+    """What is queued for an item for which something waits already goes on from what becomes of that."""
+
+    @pytest.mark.parametrize("how", ["sent", "cancelled", "refused"])
+    async def test_it_is_sent(self, scene: Scene, how: str) -> None:
+        await scene.publish("i0", "one", token="one")
+        await scene.publish("i0", "two", token="two")
+        if how == "cancelled":
+            scene.job("one").cancel()
+            await scene.settled()
+        elif how == "refused":
+            scene.service.fail_next("not-acceptable", request="publish")
+        await scene.restore()
+        assert scene.job("one").state == {"sent": "done", "refused": "failed"}.get(how, how)
+        assert scene.job("two").state == "done"
+        assert scene.truth()["i0"] == post("two")
+
+    async def test_it_is_not_where_somebody_has_changed_the_item(self, scene: Scene) -> None:
+        await scene.publish("i0", "one", token="one")
+        await scene.publish("i0", "two", token="two")
+        scene.job("one").cancel()
+        scene.service.publish(MICROBLOG, "i0", post("theirs"))
+        await scene.restore()
+        assert scene.job("two").error == "im.pubsubcache1.Error.Conflict"
+        assert scene.truth()["i0"] == post("theirs")
+
+    async def test_it_is_sent_by_a_daemon_that_starts_once_the_first_one_was(self, scene: Scene) -> None:
+        await scene.restore()
+        scene.service.hold()
+        await scene.publish("i0", "one", token="one")
+        await scene.publish("i0", "two", token="two")
+        await reaching(scene.service, "publish")
+        scene.service.release(1)
+        await scene.job("one").wait()
+        scene.world.kill(ALICE)
+        scene.service.expire()
+        scene.service.release()
+        await scene.cache.restart()
+        await scene.settled()
+        assert scene.job("two").state == "done"
+        assert scene.truth()["i0"] == post("two")
+
+    async def test_it_is_sent_where_the_first_one_was_while_it_was_stored(self, cached: Make) -> None:
+        cache, service = await owned(cached, World())
+        service.create_node(BOX.node, owner=ALICE)
+        service.hold()
+        outbox = cache.house.outbox
+        id_ = await outbox.publish(BOX, "", post("one"), {}, CLIENT, "one")
+        await reaching(service, "publish")
+        with writer_busy(cache):
+            publishing = asyncio.create_task(outbox.publish(BOX, id_, post("two"), {}, CLIENT, "two"))
+            await cache.world.settle()
+            service.release()
+            await cache.world.settle()
+        await publishing
+        await asyncio.gather(*(job.wait() for job in cache.house.jobs.list() if job.kind == "outbox"))
+        assert [item.payload for item in service.items(BOX.node)] == [post("two")]
+
+
 class TestOnce:
     """Whatever happens while it is sent, it is applied once."""
 
@@ -838,6 +909,24 @@ class TestFailingDatabase:
 
 
 @contextlib.contextmanager
+def looked(cache: Cached) -> Iterator[asyncio.Event]:
+    """What is read of the whole outbox is there as it was, once this is set."""
+    gate, read = asyncio.Event(), cache.store.read
+
+    async def late(function: Callable[..., Any], *arguments: Any) -> Any:
+        found = await read(function, *arguments)
+        if function is outbox.all:
+            await gate.wait()
+        return found
+
+    cache.store.read = late  # type: ignore[method-assign]
+    try:
+        yield gate
+    finally:
+        del cache.store.read
+
+
+@contextlib.contextmanager
 def failing(monkeypatch: pytest.MonkeyPatch, name: str, error: errors.PubSubCachedError) -> Iterator[None]:
     """The database refuses one kind of write to the outbox."""
 
@@ -881,6 +970,72 @@ async def test_what_somebody_changes_while_the_attempt_is_written_down_is_not_ov
     with pytest.raises(JobFailed, match="changed at the service"):
         await job.wait()
     assert {item.id: item.payload for item in service.items(MICROBLOG)}["i0"] == post("theirs")
+
+
+@pytest.mark.parametrize("how", ["purged", "in another session"])
+async def test_nor_is_what_changes_without_a_word_of_the_item(cached: Make, how: str) -> None:
+    cache, service = await owned(cached, World())
+    service.hold()
+    await cache.house.outbox.publish(BLOG, "i0", post("mine"), {}, CLIENT, "q")
+    await reaching(service, "get_items")
+    (job,) = [job for job in cache.house.jobs.list() if job.kind == "outbox"]
+    with writer_busy(cache):
+        service.release()
+        await cache.world.settle()
+        if how == "purged":
+            service.purge(MICROBLOG)
+        else:
+            cache.world.cut(ALICE)
+            service.publish(MICROBLOG, "i0", post("theirs"))
+            cache.world.restore(ALICE)
+        await cache.world.settle()
+    with pytest.raises(JobFailed, match="at the service since this was queued"):
+        await job.wait()
+    assert post("mine") not in [item.payload for item in service.items(MICROBLOG)]
+
+
+async def test_what_was_not_sent_for_a_new_session_began_was_not_tried(cached: Make) -> None:
+    cache, service = await owned(cached, World())
+    service.fail_next("forbidden", times=2)
+    service.hold()
+    await cache.house.outbox.publish(BLOG, "q", post("mine"), {}, CLIENT, "q")
+    await reaching(service, "get_items")
+    (job,) = [job for job in cache.house.jobs.list() if job.kind == "outbox"]
+    with writer_busy(cache):
+        service.release()
+        await cache.world.settle()
+        cache.world.cut(ALICE)
+        cache.world.restore(ALICE)
+        await cache.world.settle()
+    await job.wait()
+    assert "q" in [item.id for item in service.items(MICROBLOG)]
+
+
+async def test_what_ends_while_somebody_looks_is_not_begun_again(cached: Make) -> None:
+    cache, service = await owned(cached, World())
+    service.hold()
+    await cache.house.outbox.publish(BLOG, "q", post("q"), {}, CLIENT, "q")
+    await reaching(service, "publish")
+    (job,) = [job for job in cache.house.jobs.list() if job.kind == "outbox"]
+    with looked(cache) as gate:
+        loading = asyncio.create_task(cache.house.outbox.load())
+        await cache.world.settle()
+        job.cancel()
+        with pytest.raises(errors.Cancelled):
+            await job.wait()
+        gate.set()
+        await loading
+    assert not cache.house.outbox.waiting
+
+
+async def test_a_token_is_in_use_while_what_it_names_is_stored(cached: Make) -> None:
+    cache, _ = await owned(cached, World())
+    with writer_busy(cache):
+        publishing = asyncio.create_task(cache.house.outbox.publish(BLOG, "q", post("q"), {}, CLIENT, "q"))
+        await cache.world.settle()
+        with pytest.raises(errors.Conflict, match="'q'"):
+            cache.house.removal.reset(CLIENT, "q")
+    await publishing
 
 
 async def test_what_is_being_stored_is_not_begun_by_somebody_else(cached: Make) -> None:

@@ -14,8 +14,9 @@ from ... import config, errors, jid
 from ...address import Address
 from ...secrets import Secrets
 from ...store.accounts import accounts as account_store
+from ...store.accounts import outbox as outbox_store
 from ...store.rows import AccountRow
-from ...store.store import Store
+from ...store.store import Store, Transaction
 from ...tasks import Tasks, end
 from ...threads import in_thread
 from ...xmpp.port import Connector, Endpoint
@@ -234,7 +235,7 @@ class Accounts:
             account.look_no_more()
             await account.session.close()
             await in_thread(partial(self._secrets.remove, account.jid), "stored password")
-            await self._store.write(account_store.remove, account.jid, keep_cache)
+            await self._store.write(_remove, account.jid, keep_cache)
         except BaseException as error:
             account.removed = False
             if isinstance(error, errors.PubSubCachedError) and account.enabled and account.wanted:
@@ -307,6 +308,12 @@ class Accounts:
             names = ", ".join(account.jid for account in enabled)
             raise errors.AmbiguousAccount(f"Several accounts are enabled, so name one of them: {names}.")
         return enabled[0]
+
+
+def _remove(tx: Transaction, account: str, keep_cache: bool) -> None:
+    """Forget an account; what waits to be sent is no cache, and not sent once there is one of that name again."""
+    outbox_store.remove_all(tx, account)
+    account_store.remove(tx, account, keep_cache)
 
 
 def _endpoint(row: AccountRow) -> Endpoint:

@@ -31,7 +31,7 @@ from ..nodes.privacy import Privacy
 from ..parsing.parsing import Parsing
 from ..policy import servable
 from ..reads.pass_through import PassThrough
-from .sending import Sending, described
+from .sending import Sending, described, wanted
 from .writing import Writing
 
 log = logging.getLogger(__name__)
@@ -72,6 +72,8 @@ class Outbox:
         self._connected: dict[str, asyncio.Event] = {}
         self._endings = Tasks()
         self._adding = asyncio.Lock()
+        # What is being stored.
+        self._stored: Entry | None = None
         self._closing = asyncio.Event()
         # Accounts whose entries stay where they are.
         self._left: set[str] = set()
@@ -80,10 +82,10 @@ class Outbox:
     async def load(self) -> None:
         """Go on with what waited when the daemon ended, of the accounts that it runs."""
         async with self._adding:
-            # None is stored, and not begun yet.
-            entries = await self.store.read(outbox_store.all)
-            known = {account.jid for account in self._accounts.list()}
+            # None is stored, and not begun yet; but some may end meanwhile.
             begun = {entry.id for entries in self.waiting.values() for entry in entries}
+            entries = await self.store.read(outbox_store.all)
+            known = {account.jid for account in self._accounts.list()} - self._left
             for entry in entries:
                 if entry.address.account in known and entry.id not in begun:
                     self._start(entry)
@@ -143,6 +145,11 @@ class Outbox:
         """The account's session, as soon as there is one."""
         return await self._accounts.get(account).session_at_last()
 
+    def epoch(self, account: str) -> int | None:
+        """Which session the account has, None for none; between two of them events may have been missed."""
+        found = self._accounts.get(account)
+        return found.epoch if found.online else None
+
     async def pause(self, account: str, seconds: float) -> None:
         """Wait, or until a new session, which may find the service in another state."""
         connected = self._connection(account)
@@ -150,6 +157,12 @@ class Outbox:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await connected.wait()
+
+    def sent(self, entry: Entry, id_: str) -> None:
+        """The service has an item of an entry as it is to be, which is what those behind it go on from."""
+        for other in self._at(entry.address):
+            if id_ in other.items:
+                other.items[id_] = wanted(entry)
 
     def for_several(self, entry: Entry) -> bool:
         """Whether a node in which an entry's item is holds others beside it, as far as the analysers know it."""
@@ -179,24 +192,31 @@ class Outbox:
             raise errors.LimitExceeded(
                 f"{WAITING_AT_MOST} writes wait to be sent; connect the accounts, or cancel some of their jobs."
             )
-        entry = Entry(
-            address=address,
-            action=action,
-            payload=payload,
-            options=options or {},
-            notify=notify,
-            items=items,
-            path=self._jobs.path(sender, token),
-            queued_at=self._clock(),
-        )
-        self._start(await self.store.write(outbox_store.add, entry))
+        with self._jobs.promised(sender, token) as path:
+            entry = Entry(
+                address=address,
+                action=action,
+                payload=payload,
+                options=options or {},
+                notify=notify,
+                items=items,
+                path=path,
+                queued_at=self._clock(),
+            )
+            self._stored = entry
+            try:
+                entry = await self.store.write(outbox_store.add, entry)
+            finally:
+                self._stored = None
+        self._start(entry)
         await self._tell(address)
 
     async def _base(self, address: Address, id_: str) -> str | None:
-        """What the service has under an id once everything before is sent, as far as that is known."""
+        """What the service has under an id, as far as that is known."""
         for entry in reversed(self.waiting.get(address, ())):
             if id_ in entry.items:
-                return digest(entry.payload, "") if entry.action == "publish" else ""
+                # Until that is sent, which it may never be.
+                return entry.items[id_]
         query = ItemsQuery(ids=(id_,), fields=frozenset({"payload"}))
         node, _, found = await self.store.read(read_items, address, query)
         if node is None or found is None or not servable(node):
@@ -260,13 +280,23 @@ class Outbox:
         """Remove an entry; it would be sent, or sent again, after a restart, so that it is not over before that."""
         while True:
             try:
-                return await self.store.write(outbox_store.remove, entry)
+                return await self.store.write(outbox_store.remove, entry, self._followed(entry))
             except errors.STORAGE as error:
                 if self._kept(entry.address):
                     raise asyncio.CancelledError from error
                 log.warning("%s can't be removed from the outbox yet: %s", described(entry), error.message)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), AGAIN)
+
+    def _followed(self, entry: Entry) -> bool:
+        """Whether others go on from what an entry leaves."""
+        others = (other for other in self._at(entry.address) if other.path != entry.path)
+        return any(not other.items.keys().isdisjoint(entry.items) for other in others)
+
+    def _at(self, address: Address) -> list[Entry]:
+        """What waits for a node, or is about to."""
+        stored = [self._stored] if self._stored is not None and self._stored.address == address else []
+        return [*self.waiting[address], *stored]
 
     def _kept(self, address: Address) -> bool:
         """Whether an entry whose job ends by itself goes on elsewhere, or at another time."""

@@ -60,6 +60,7 @@ class Sending:
             try:
                 for id_ in [*self._entry.items]:
                     await self._send(session, id_)
+                    self._outbox.sent(self._entry, id_)
                     self._sent(id_)
                     self._job.progress(self._done, self._total)
             except errors.Offline as error:
@@ -101,15 +102,19 @@ class Sending:
         changed = True
         while changed:
             with writing.watch(address) as watch:
+                epoch = self._outbox.epoch(address.account)
                 found = await self._found(session, id_)
-                if found is not None and _wanted(entry) in found:
+                if found is not None and wanted(entry) in found:
                     return
                 self._check(id_, found)
                 if self._no_node and entry.action == "publish" and address.own:
                     await self._make()
                 await self._tried(id_, found)
                 # What was found may have been changed by somebody else while that was written down.
-                changed = id_ in watch.last
+                changed = watch.tells_of(id_) or self._outbox.epoch(address.account) != epoch
+            if changed:
+                # It was not sent.
+                self._entry = msgspec.structs.replace(self._entry, attempts=entry.attempts)
         if entry.action == "publish":
             await writing.publish(address, id_, entry.payload, entry.options)
             return
@@ -189,5 +194,6 @@ def described(entry: Entry) -> str:
     return errors.shortened(f"The {action} of {ids} at {entry.address}")
 
 
-def _wanted(entry: Entry) -> str:
+def wanted(entry: Entry) -> str:
+    """What is under an entry's ids once it is sent."""
     return digest(entry.payload, "") if entry.action == "publish" else NOTHING

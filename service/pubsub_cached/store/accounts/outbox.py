@@ -57,7 +57,7 @@ def add(tx: Transaction, entry: Entry) -> Entry:
     conn = tx.connection
     # It would be sent twice, by whoever runs the account next and by this daemon.
     account_id = accounts.own(tx, entry.address.account, lasting=True)
-    if account_id is None:
+    if accounts.find(conn, entry.address.account) is None:
         raise errors.NoSuchAccount(f"There is no account {entry.address.account}.")
     id_ = conn.scalar(
         insert(Outbox)
@@ -75,15 +75,33 @@ def tried(tx: Transaction, entry: Entry) -> None:
     tx.connection.execute(update(Outbox).where(*_is(entry)).values(columns))
 
 
-def remove(tx: Transaction, entry: Entry) -> None:
-    """An entry is done with; one that is not there is no error. Raises AccountInUse."""
+def remove(tx: Transaction, entry: Entry, followed: bool = False) -> None:
+    """An entry is done with; one that is not there is no error. Raises AccountInUse.
+
+    followed: those behind it go on from what its items are now.
+    """
     accounts.own(tx, entry.address.account)
-    tx.connection.execute(delete(Outbox).where(*_is(entry)))
+    conn = tx.connection
+    for other in map(_entry, conn.execute(_ALL.where(*_behind(entry)))) if followed else ():
+        known = {id_: base for id_, base in entry.items.items() if id_ in other.items and base is not None}
+        items = msgspec.structs.replace(other, items=other.items | known)
+        conn.execute(update(Outbox).where(*_is(other)).values(_columns(items, ("items",))))
+    conn.execute(delete(Outbox).where(*_is(entry)))
+
+
+def remove_all(tx: Transaction, account: str) -> None:
+    """Nothing of an account is to be sent any more. Raises AccountInUse."""
+    tx.connection.execute(delete(Outbox).where(Outbox.account_id == accounts.own(tx, account)))
 
 
 def _is(entry: Entry) -> tuple[ColumnElement[bool], ...]:
     """That of this entry: its id may be another one's once it went with its account, as SQLite gives it again."""
     return Outbox.id == entry.id, Outbox.path == entry.path
+
+
+def _behind(entry: Entry) -> tuple[ColumnElement[bool], ...]:
+    account, service, node = entry.address
+    return Account.jid == account, Outbox.service == service, Outbox.node == node, Outbox.id > entry.id
 
 
 def _columns(entry: Entry, names: Iterable[str]) -> dict[str, Any]:
