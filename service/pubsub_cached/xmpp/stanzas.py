@@ -189,7 +189,8 @@ def read_subscription(iq: ET.Element, subject: str, node: str, account: str) -> 
     if element is None:
         return Subscription(node, account, "subscribed")
     _same(element, node, subject)
-    return _subscription(element, node, account) or Subscription(node, account, "subscribed")
+    state = subscription_state(element.get("subscription", "")) or "subscribed"
+    return Subscription(node, account, state, element.get("subid", ""))
 
 
 def read_subscriptions(iq: ET.Element, subject: str, node: str, account: str) -> tuple[Subscription, ...]:

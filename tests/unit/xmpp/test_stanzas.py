@@ -139,6 +139,11 @@ class TestSubscriptions:
             found,
         )
 
+    @pytest.mark.parametrize("jid", ["", "@", "a@x/r"])
+    def test_the_answer_to_a_request_is_about_who_asked_whatever_it_names(self, jid: str) -> None:
+        reply = pubsub(f"<subscription node='n' jid='{jid}' subscription='pending' subid='s'/>")
+        assert stanzas.read_subscription(reply, "it", "n", "a@x") == Subscription("n", "a@x", "pending", "s")
+
     def test_subscribing_to_another_node_is_an_error(self) -> None:
         reply = pubsub("<subscription node='other' jid='a@x' subscription='subscribed'/>")
         with pytest.raises(StanzaError, match="about node 'other'"):
