@@ -14,7 +14,7 @@ from ..address import Address
 from ..errors import InvalidAnalyser, InvalidArgs
 from ..mistakes import explain
 from ..object_path import is_object_path
-from ..xmpp.payload import check_texts
+from ..writable import check_texts
 from . import element_path
 from . import fields as field_rules
 from .fields import Field

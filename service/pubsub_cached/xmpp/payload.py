@@ -5,12 +5,10 @@ slixmpp's own serialiser loses namespaced attributes, ElementTree's renames ever
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
 from functools import lru_cache
 
-from ..errors import InvalidArgs
+from ..writable import UNWRITABLE, check_texts
 
 # Deeper payloads are no content; parsers of later stages stop at 256.
 MAX_DEPTH = 128
@@ -18,9 +16,6 @@ MAX_DEPTH = 128
 STANZA_DEPTH = 8
 
 XML = "http://www.w3.org/XML/1998/namespace"
-
-
-_UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class TooDeep(ValueError):
@@ -57,16 +52,9 @@ def stanza(element: ET.Element) -> str:
 def check(element: ET.Element) -> None:
     """Raises InvalidArgs for a text or attribute that would break the stream."""
     # All texts in one go: an item may have tens of thousands.
-    if _UNWRITABLE.search("".join(element.itertext())):
+    if UNWRITABLE.search("".join(element.itertext())):
         check_texts(element.itertext())
     check_texts(value for each in element.iter() for value in each.attrib.values())
-
-
-def check_texts(texts: Iterable[str]) -> None:
-    """Raises InvalidArgs for a character that XML can't carry (XML 1.0 2.2)."""
-    for text in texts:
-        if found := _UNWRITABLE.search(text):
-            raise InvalidArgs(f"The character U+{ord(found[0]):04X} in '{text}' can't be sent over XMPP.")
 
 
 def namespace(element: ET.Element) -> str:

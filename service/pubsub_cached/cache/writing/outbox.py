@@ -22,7 +22,7 @@ from ...store.items.pages import read_items
 from ...store.rows import KEPT, ItemsQuery, digest
 from ...store.store import Store
 from ...tasks import Tasks
-from ...xmpp.payload import check_texts
+from ...writable import check_texts
 from ...xmpp.port import Fields, Item, Session
 from ..accounts.accounts import Accounts
 from ..changes import Changes
