@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pubsub_cached.store.items import items
 from pubsub_cached.store.items.changes import since
 from pubsub_cached.store.rows import Delta, NodeRow, StoredItem
+from pubsub_cached.store.transaction import STRIDE
 from tests.support.stored import publish, retract
 
 from .conftest import Database
@@ -114,6 +115,16 @@ def test_a_window_of_the_newest_by_creation_removes_no_older_item_that_was_overw
     assert not db.read(lambda conn: since(conn, node.address, before.revision)).complete
 
 
+def test_a_window_that_begins_with_what_was_published_again_removes_nothing_before_that(
+    db: Database, node: NodeRow
+) -> None:
+    db.write(publish, node.id, [item("a", "again")])
+    delta = replace(db, node, [item("a", "again"), "e"], full=False)
+    assert (delta.changed, delta.removed) == (["e"], [])
+    assert listed(db, node) == ["a", "e"]
+    assert tombstones(db, node) == {}
+
+
 def test_a_window_removes_nothing_that_is_said_to_be_there(db: Database) -> None:
     node = db.node(completeness="window")
     replace(db, node, "cde", full=False)
@@ -123,6 +134,14 @@ def test_a_window_removes_nothing_that_is_said_to_be_there(db: Database) -> None
     assert delta.removed == ["b"]
     assert set(contents(db, node)) == set("cde")
     assert not db.read(lambda conn: since(conn, node.address, before.revision)).complete
+
+
+def test_what_was_missed_before_something_was_published_again_has_made_room_for_nothing(
+    db: Database, node: NodeRow
+) -> None:
+    delta = replace(db, node, "xd", full=False)
+    assert (delta.changed, delta.removed) == (["x"], [])
+    assert listed(db, node) == list("abcxd")
 
 
 def test_an_empty_window_says_nothing(db: Database, node: NodeRow) -> None:
@@ -152,6 +171,26 @@ def test_a_kept_row_is_not_swept(db: Database, node: NodeRow) -> None:
     db.write(publish, node.id, [item("x")])
     assert replace(db, node, "abc", kept=["x"]).removed == ["d"]
     assert listed(db, node) == ["a", "b", "c", "x"]
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_a_kept_row_that_was_not_fetched_stays_in_its_place_and_counts(
+    db: Database, node: NodeRow, moves: bool
+) -> None:
+    replace(db, node, "cde", kept="b", full=False, moves=moves, keep=4)
+    assert listed(db, node) == list("bcde")
+
+
+def test_a_kept_row_moves_where_there_is_no_room_before_it(db: Database, node: NodeRow) -> None:
+    """What turns up before it halves that each time."""
+    db.write(publish, node.id, [item("x")])
+    there = [*"abcd"]
+    before = places(db, node)["x"]
+    for number in range(STRIDE.bit_length() + 1):
+        there.append(f"n{number}")
+        replace(db, node, there, kept="x")
+    assert places(db, node)["x"] > before
+    assert listed(db, node) == listed(db, node, "created") == [*there, "x"]
 
 
 def test_events_during_a_first_synchronisation_are_the_newest(db: Database) -> None:
@@ -212,6 +251,11 @@ def test_there_another_content_is_the_newest_and_so_are_new_items(db: Database, 
     assert {id_: places(db, node)[id_] for id_ in "abd"} == {id_: before[id_] for id_ in "abd"}
 
 
+def test_there_another_content_than_an_event_said_meanwhile_moves_nothing(db: Database, node: NodeRow) -> None:
+    assert not replace(db, node, ["a", item("b", "before that"), "c", "d"], kept="b", moves=False)
+    assert listed(db, node) == list("abcd")
+
+
 def test_there_what_came_by_an_event_is_newer_than_what_was_missed(db: Database, node: NodeRow) -> None:
     db.write(publish, node.id, [item("a", "by event"), item("x")])
     replace(db, node, [item("a", "by event"), item("b", "unheard"), "c", "d", "e", "x"], kept="ax", moves=False)
@@ -247,6 +291,14 @@ def test_there_what_has_another_content_than_an_event_said_was_published_after_i
     db.write(publish, node.id, [item("c", "told"), item("b", "told")])
     replace(db, node, ["a", item("b", "since"), item("c", "told"), "d"], later="cb", moves=False)
     assert listed(db, node) == list("adcb")
+
+
+def test_there_what_was_missed_precedes_what_was_published_later_and_is_as_events_said(
+    db: Database, node: NodeRow
+) -> None:
+    db.write(publish, node.id, [item("c", "told")])
+    replace(db, node, ["a", item("b", "missed"), item("c", "told"), "d"], later="c", moves=False)
+    assert listed(db, node) == list("adbc")
 
 
 @pytest.mark.parametrize("moves", [False, None])
