@@ -17,10 +17,13 @@ from .cached import answered
 class Owner:
     """Holds what it was told, and checks that each signal can be applied. told: the signals, in order."""
 
-    def __init__(self, house: House, view: View, wanted: tuple[str, str, str], size: int) -> None:
+    def __init__(
+        self, house: House, view: View, wanted: tuple[str, str, str], size: int, *, sandboxed: bool = False
+    ) -> None:
         self.house = house
         self.view = view
         self.wanted = wanted
+        self.sandboxed = sandboxed
         self.size = self.most = size
         self.held: list[ItemRecord] = []
         self.told: list[tuple[str, Any]] = []
@@ -31,16 +34,26 @@ class Owner:
 
     @classmethod
     async def create(
-        cls, house: House, text: str = "", query: str = "", order: str = "", size: int = 100, name: str = ":1.7"
+        cls,
+        house: House,
+        text: str = "",
+        query: str = "",
+        order: str = "",
+        size: int = 100,
+        name: str = ":1.7",
+        *,
+        sandboxed: bool = False,
     ) -> Owner:
         """A view that is not started yet."""
-        view = await house.views.create(text, query, ViewOptions(order=order, window=size), name)
-        return cls(house, view, (text, query, order), size)
+        seen = house.privacy.public if sandboxed else None
+        view = await house.views.create(text, query, ViewOptions(order=order, window=size, analysers=seen), name)
+        return cls(house, view, (text, query, order), size, sandboxed=sandboxed)
 
     async def fresh(self) -> list[ItemRecord]:
         """What a search finds now."""
         text, query, order = self.wanted
-        options = SearchOptions(order=order, limit=self.size)
+        seen = self.house.privacy.public if self.sandboxed else None
+        options = SearchOptions(order=order, limit=self.size, analysers=seen)
         items, *_ = await answered(self.house.searches.search(text, query, options))
         return items
 

@@ -1,8 +1,8 @@
 """Whatever happens to the cache, the owner of a view holds what a search finds.
 
 A state machine over the fake: items come, change, move and leave, are evicted and purged; nodes are denied, gone,
-removed and made anew, everything is reset; flags are set; views are of many orders and queries, are stopped, and have
-owners that do not read.
+removed and made anew, everything is reset; flags are set; analysers come, change and go; views are of many orders and
+queries, of owners who do not see every node, are stopped, and have owners that do not read.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
+from pubsub_cached.analysers.definition import from_mapping
 from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, World
 from tests.support.cached import ALICE, Cached
@@ -35,6 +36,9 @@ ENTRY = (
     "<published>2026-11-{2:02}T00:00:00Z</published><updated>2026-11-{2:02}T00:00:00Z</updated></entry>"
 )
 TITLES = ("red apple", "green apple", "red red pear", "plum", "an apple and a plum and an apple")
+
+TITLE = {"title": {"path": "{http://www.w3.org/2005/Atom}entry/{http://www.w3.org/2005/Atom}title"}}
+CLAIMS: dict[str, Any] = {"name": "claims", "type": "thing", "node": NODES[1], "to-sync": True, "priority": 1000}
 
 # Text, query, order, size.
 VIEWS: tuple[tuple[str, str, str, int], ...] = (
@@ -100,8 +104,9 @@ class Following(RuleBasedStateMachine):
         for service in SERVICES:
             for node in NODES:
                 await self.cache.read(service, node)
-        for text, query, order, size in chosen:
-            self.owners.append(await Owner.create(self.cache.house, text, query, order, size))
+        for number, (text, query, order, size) in enumerate(chosen):
+            sandboxed = number % 2 == 1
+            self.owners.append(await Owner.create(self.cache.house, text, query, order, size, sandboxed=sandboxed))
             await self.owners[-1].view.start()
 
     def teardown(self) -> None:
@@ -179,6 +184,19 @@ class Following(RuleBasedStateMachine):
         chosen = PurgeFilter(services=(where[0],), nodes=(where[1],), modified_before=before, forget=forget)
         self.run(self._purge(chosen))
 
+    @rule(claims=st.sampled_from(["", "public", "private", "title"]))
+    def claim(self, claims: str) -> None:
+        """Another analyser has one of the nodes, or has it no more."""
+        self.run(self._claim(claims))
+
+    async def _claim(self, claims: str) -> None:
+        analysers = self.cache.house.analysers
+        if claims:
+            rules = CLAIMS | {"private": claims == "private", "fields": TITLE if claims == "title" else {}}
+            analysers.register(from_mapping(rules), "bus", ":1.9")
+        elif analysers.get("claims") is not None:
+            analysers.unregister("claims")
+
     @precondition(lambda self: self.connected)
     @rule()
     def reset(self) -> None:
@@ -239,6 +257,7 @@ class Following(RuleBasedStateMachine):
         self.run(self._compare())
 
     async def _compare(self) -> None:
+        await self.cache.house.analysing.settled()
         await self.cache.idle()
         for owner in self.owners:
             if owner.view.state == "stopped":
