@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import msgspec
 import pytest
@@ -98,6 +99,34 @@ async def test_one_that_could_not_be_removed_connects_again(cached: Make, monkey
     await bob.looking
     await cache.idle()
     assert bob.online
+
+
+async def test_one_that_is_removed_twice_at_once_does_not_connect_again(
+    cached: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    world.account(BOB)
+    cache: Cached = await cached(world)
+    bob = await cache.house.accounts.add(BOB, AccountOptions())
+    await bob.set_password("secret")
+    await cache.idle()
+    remove, gone, calls = Secrets.remove, threading.Event(), [1, 2]
+    cache.house.accounts.on_removed.append(lambda _: gone.set())
+
+    def second_fails(secrets: Secrets, jid: str) -> None:
+        if calls.pop(0) == 2:
+            gone.wait(30)
+            secrets.store(jid, "secret")
+            raise errors.AuthenticationFailed("The keyring is locked.")
+        remove(secrets, jid)
+
+    monkeypatch.setattr(Secrets, "remove", second_fails)
+    await asyncio.gather(bob.remove(keep_cache=False), bob.remove(keep_cache=False), return_exceptions=True)
+    if bob.looking is not None:
+        await bob.looking
+    await cache.idle()
+    assert bob.removed
+    assert not bob.session.online
 
 
 async def test_of_two_changes_of_a_property_the_later_one_counts(cached: Make) -> None:

@@ -211,7 +211,11 @@ class Account:
         """Forget the account and its secret, and what is cached of it unless ``keep_cache``."""
         if self.origin == "config":
             raise errors.NotSupported(f"{self.jid} is in the configuration file; take it out there.")
-        await self._accounts.remove(self, keep_cache)
+        async with self._enabling:
+            # Of two at once the second has nothing to remove, or what was added under the same name since.
+            if self.removed:
+                raise self.gone()
+            await self._accounts.remove(self, keep_cache)
 
     def written_down(self, row: AccountRow) -> None:
         """What another daemon wrote down of the account, which this one runs now."""
