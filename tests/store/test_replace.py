@@ -336,11 +336,21 @@ def test_before_it_is_known_the_order_of_creation_shows_that_they_stay(db: Datab
     assert listed(db, node) == list("cbda")
 
 
-def test_before_it_is_known_what_events_told_since_a_gap_shows_nothing(db: Database, node: NodeRow) -> None:
+def test_before_it_is_known_the_order_in_which_events_told_since_a_gap_shows_nothing(
+    db: Database, node: NodeRow
+) -> None:
     """It was made here when they told it, and there perhaps in the gap."""
     db.write(publish, node.id, [item("f"), item("e", "again")])
     replace(db, node, [*"abcd", item("e", "again"), "f"], later="ef", moves=None)
     assert listed(db, node) == list("abcdfe")
+
+
+def test_before_it_is_known_what_stands_behind_what_events_told_since_a_gap_has_moved(
+    db: Database, node: NodeRow
+) -> None:
+    db.write(publish, node.id, [item("e")])
+    replace(db, node, [*"abc", "e", item("d", "missed")], later="e", moves=None)
+    assert listed(db, node) == list("abced")
 
 
 def test_before_it_is_known_what_events_told_of_a_polled_node_shows_that_others_move(db: Database) -> None:

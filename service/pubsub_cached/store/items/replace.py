@@ -43,8 +43,8 @@ def replace(
     stored stay in the order in which they were seen to be published, those with another content now after the others,
     but before what was published ``later``, as events said after that was missed, and has the content that they said.
     None where that is not known: then it is told by whether what is stored was given in the order of its creation. What
-    events told ``later`` was made here when they did, and there perhaps before: it counts only for a polled node, of
-    which more may have been missed since.
+    events told ``later`` was made here in the order in which they did, and there perhaps in another, in the gap; but
+    for a polled node, of which more may have been missed since, that counts as well.
     keep: of what is not ``full`` so many stay at most, the last in the order. What is as it was is not touched.
     """
     node = nodes.must(nodes.by_id(tx.connection, node_id))
@@ -120,8 +120,8 @@ def _orders(
     came = _came(staying, kept)
     placed = [id_ for id_ in given if id_ not in there]
     line = _line(staying, placed, kept, came)
-    told = kept if node.state == "polled" else kept | later
-    if _by_publication(staying, placed, told) if moves is None else moves:
+    told = frozenset() if node.state == "polled" else later
+    if _by_publication(staying, placed, kept, told) if moves is None else moves:
         return line, line
     own = sorted(staying, key=lambda id_: staying[id_].modified)
     changed = {id_ for id_ in staying if id_ not in kept and published_again(staying[id_], given.get(id_))}
@@ -149,9 +149,11 @@ def _line(staying: dict[str, Held], placed: list[str], kept: frozenset[str], cam
     return line + came
 
 
-def _by_publication(staying: dict[str, Held], placed: list[str], told: frozenset[str]) -> bool:
-    """Whether what was given can't be in the order of creation, by what events have not ``told``."""
-    created = [staying[id_].created for id_ in placed if id_ in staying and id_ not in told]
+def _by_publication(staying: dict[str, Held], placed: list[str], kept: frozenset[str], told: frozenset[str]) -> bool:
+    """Whether what was given can't be in the order of creation. What events have ``told`` was made after all others."""
+    since = 1 + max((row.created for id_, row in staying.items() if id_ not in kept | told), default=0)
+    shown = (staying[id_] for id_ in placed if id_ in staying and id_ not in kept)
+    created = [min(row.created, since) if row.item_id in told else row.created for row in shown]
     return any(later < earlier for earlier, later in pairwise(created))
 
 
