@@ -80,7 +80,8 @@ async def test_a_password_that_comes_too_late_is_not_kept(cached: Make) -> None:
     assert not world.account_of(BOB).online
 
 
-async def test_one_that_could_not_be_removed_connects_again(cached: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+async def connected(cached: Make) -> tuple[Cached, Account]:
+    """An account that was added and is online."""
     world = World()
     world.account(BOB)
     cache: Cached = await cached(world)
@@ -88,6 +89,11 @@ async def test_one_that_could_not_be_removed_connects_again(cached: Make, monkey
     await bob.set_password("secret")
     await cache.idle()
     assert bob.online
+    return cache, bob
+
+
+async def test_one_that_could_not_be_removed_connects_again(cached: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, bob = await connected(cached)
     file = cache.directory / "secrets.json"
     kept = file.read_text()
     file.write_text("damaged")
@@ -104,12 +110,7 @@ async def test_one_that_could_not_be_removed_connects_again(cached: Make, monkey
 async def test_one_that_is_removed_twice_at_once_does_not_connect_again(
     cached: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = World()
-    world.account(BOB)
-    cache: Cached = await cached(world)
-    bob = await cache.house.accounts.add(BOB, AccountOptions())
-    await bob.set_password("secret")
-    await cache.idle()
+    cache, bob = await connected(cached)
     remove, gone, calls = Secrets.remove, threading.Event(), [1, 2]
     cache.house.accounts.on_removed.append(lambda _: gone.set())
 

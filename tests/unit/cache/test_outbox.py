@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -938,19 +938,32 @@ def failing(monkeypatch: pytest.MonkeyPatch, name: str, error: errors.PubSubCach
         yield
 
 
+async def sending(cache: Cached, service: Service, item: str, payload: str, until: str, address: Address = BLOG) -> Job:
+    """The job of a publication that has come to a request of this name, which is held up."""
+    service.hold()
+    await cache.house.outbox.publish(address, item, payload, {}, CLIENT, "q")
+    await reaching(service, until)
+    (job,) = [job for job in cache.house.jobs.list() if job.kind == "outbox"]
+    return job
+
+
+@contextlib.asynccontextmanager
+async def answered_and_not_written_down(cache: Cached, service: Service) -> AsyncIterator[None]:
+    """What happens in here comes once the service has answered, and before anything is written down."""
+    with writer_busy(cache):
+        service.release()
+        await cache.world.settle()
+        yield
+        await cache.world.settle()
+
+
 async def test_who_cancels_what_was_sent_already_comes_too_late(cached: Make) -> None:
     cache, service = await owned(cached, World())
     service.create_node("other", owner=ALICE)
     other = Address(ALICE, PUBSUB, "other")
-    service.hold()
-    await cache.house.outbox.publish(other, "q", "<q xmlns='urn:q'/>", {}, CLIENT, "q")
-    await reaching(service, "publish")
-    (job,) = [job for job in cache.house.jobs.list() if job.kind == "outbox"]
-    with writer_busy(cache):
-        service.release()
-        await cache.world.settle()
+    job = await sending(cache, service, "q", "<q xmlns='urn:q'/>", "publish", other)
+    async with answered_and_not_written_down(cache, service):
         job.cancel()
-        await cache.world.settle()
     await job.wait()
     assert not cache.house.outbox.waiting
     assert await cache.store.read(outbox.all) == []
@@ -958,15 +971,9 @@ async def test_who_cancels_what_was_sent_already_comes_too_late(cached: Make) ->
 
 async def test_what_somebody_changes_while_the_attempt_is_written_down_is_not_overwritten(cached: Make) -> None:
     cache, service = await owned(cached, World())
-    service.hold()
-    await cache.house.outbox.publish(BLOG, "i0", post("mine"), {}, CLIENT, "q")
-    await reaching(service, "get_items")
-    (job,) = [job for job in cache.house.jobs.list() if job.kind == "outbox"]
-    with writer_busy(cache):
-        service.release()
-        await cache.world.settle()
+    job = await sending(cache, service, "i0", post("mine"), "get_items")
+    async with answered_and_not_written_down(cache, service):
         service.publish(MICROBLOG, "i0", post("theirs"))
-        await cache.world.settle()
     with pytest.raises(JobFailed, match="changed at the service"):
         await job.wait()
     assert {item.id: item.payload for item in service.items(MICROBLOG)}["i0"] == post("theirs")
@@ -975,20 +982,14 @@ async def test_what_somebody_changes_while_the_attempt_is_written_down_is_not_ov
 @pytest.mark.parametrize("how", ["purged", "in another session"])
 async def test_nor_is_what_changes_without_a_word_of_the_item(cached: Make, how: str) -> None:
     cache, service = await owned(cached, World())
-    service.hold()
-    await cache.house.outbox.publish(BLOG, "i0", post("mine"), {}, CLIENT, "q")
-    await reaching(service, "get_items")
-    (job,) = [job for job in cache.house.jobs.list() if job.kind == "outbox"]
-    with writer_busy(cache):
-        service.release()
-        await cache.world.settle()
+    job = await sending(cache, service, "i0", post("mine"), "get_items")
+    async with answered_and_not_written_down(cache, service):
         if how == "purged":
             service.purge(MICROBLOG)
         else:
             cache.world.cut(ALICE)
             service.publish(MICROBLOG, "i0", post("theirs"))
             cache.world.restore(ALICE)
-        await cache.world.settle()
     with pytest.raises(JobFailed, match="at the service since this was queued"):
         await job.wait()
     assert post("mine") not in [item.payload for item in service.items(MICROBLOG)]
@@ -997,26 +998,17 @@ async def test_nor_is_what_changes_without_a_word_of_the_item(cached: Make, how:
 async def test_what_was_not_sent_for_a_new_session_began_was_not_tried(cached: Make) -> None:
     cache, service = await owned(cached, World())
     service.fail_next("forbidden", times=2)
-    service.hold()
-    await cache.house.outbox.publish(BLOG, "q", post("mine"), {}, CLIENT, "q")
-    await reaching(service, "get_items")
-    (job,) = [job for job in cache.house.jobs.list() if job.kind == "outbox"]
-    with writer_busy(cache):
-        service.release()
-        await cache.world.settle()
+    job = await sending(cache, service, "q", post("mine"), "get_items")
+    async with answered_and_not_written_down(cache, service):
         cache.world.cut(ALICE)
         cache.world.restore(ALICE)
-        await cache.world.settle()
     await job.wait()
     assert "q" in [item.id for item in service.items(MICROBLOG)]
 
 
 async def test_what_ends_while_somebody_looks_is_not_begun_again(cached: Make) -> None:
     cache, service = await owned(cached, World())
-    service.hold()
-    await cache.house.outbox.publish(BLOG, "q", post("q"), {}, CLIENT, "q")
-    await reaching(service, "publish")
-    (job,) = [job for job in cache.house.jobs.list() if job.kind == "outbox"]
+    job = await sending(cache, service, "q", post("q"), "publish")
     with looked(cache) as gate:
         loading = asyncio.create_task(cache.house.outbox.load())
         await cache.world.settle()
