@@ -110,7 +110,7 @@ class Store:
     def changed_elsewhere(self) -> None:
         """Have whoever holds the result of a search look again: another daemon has written what is shown now."""
         touched = Touched()
-        touched.all()
+        touched.all(rewritten=True)
         for callback in self.on_commit:
             callback(touched)
 

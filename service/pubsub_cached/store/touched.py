@@ -37,13 +37,17 @@ class TouchedNode(msgspec.Struct):
 
 
 class Touched:
-    """Nodes by their rows' ids; ``everything``: more than can be named."""
+    """Nodes by their rows' ids.
 
-    __slots__ = ("everything", "nodes")
+    everything: more than can be named came into sight or went out of it. rewritten: and has perhaps another content.
+    """
+
+    __slots__ = ("everything", "nodes", "rewritten")
 
     def __init__(self) -> None:
         self.nodes: dict[int, TouchedNode] = {}
         self.everything = False
+        self.rewritten = False
 
     def __bool__(self) -> bool:
         return self.everything or bool(self.nodes)
@@ -80,9 +84,10 @@ class Touched:
         """All items of the node came into sight or went out of it."""
         self._node(node_id, address).whole = True
 
-    def all(self) -> None:
-        """Anything may be different."""
+    def all(self, *, rewritten: bool = False) -> None:
+        """Anything may be there or not, and be different where it is ``rewritten``."""
         self.everything = True
+        self.rewritten |= rewritten
 
     def merge(self, node_id: int, node: TouchedNode) -> None:
         """What was touched of one node later, too, and will not change any more: hundreds may want to keep it."""

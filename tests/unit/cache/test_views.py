@@ -600,6 +600,15 @@ async def test_what_another_daemon_wrote_is_told_also_where_nothing_moves(shelf:
     assert owner.held[1]["publisher"] == "bob@example.org"
 
 
+async def test_another_account_tells_nothing_of_what_it_leaves_alone(shelf: Shelf) -> None:
+    await shelf.fill(3)
+    owner = await shelf.owner("", "", "id")
+    before = [*owner.told]
+    await shelf.house.store.write(functools.partial(accounts.ensure, enabled=False), "bob@example.org")
+    assert await owner.settled() == await owner.fresh()
+    assert owner.told == before
+
+
 @pytest.mark.parametrize("ends", ["stop", "remove"])
 async def test_a_view_that_is_ended_in_the_moment_in_which_it_is_begun_stays_so(shelf: Shelf, ends: str) -> None:
     """Calls of one client are looked at in their order, and begin to work a turn later."""

@@ -88,8 +88,6 @@ class View:
         self._woken = asyncio.Event()
         self._told = asyncio.Event()
         self._behind = False
-        # Any item may have another content; ``_touched`` also has everything where the window is only read anew.
-        self._rewritten = False
         self._counted: int | None = None
         self._commit = 0
         self._owes_ready = False
@@ -175,8 +173,8 @@ class View:
         for node_id, node in touched.nodes.items():
             if self._source.concerns(node.address):
                 self._touched.merge(node_id, node)
-        self._touched.everything |= touched.everything
-        self._rewritten |= touched.everything
+        if touched.everything:
+            self._touched.all(rewritten=touched.rewritten)
         if self._touched:
             self._fall_behind()
 
@@ -235,9 +233,8 @@ class View:
         """Bring the window to what is stored."""
         touched, self._touched = self._touched, Touched()
         self._woken.clear()
-        if self._rewritten:
+        if touched.rewritten:
             self._telling.changed_all()
-            self._rewritten = False
         pace, parts = Pace(), list[tuple[Touched, set[str]]]()
         for part in touched.parts(AT_ONCE):
             parts.append((part, part.keys()))
