@@ -151,7 +151,8 @@ def _line(staying: dict[str, Held], placed: list[str], kept: frozenset[str], cam
 
 def _by_publication(staying: dict[str, Held], placed: list[str], kept: frozenset[str], told: frozenset[str]) -> bool:
     """Whether what was given can't be in the order of creation. What events have ``told`` was made after all others."""
-    since = 1 + max((row.created for id_, row in staying.items() if id_ not in kept | told), default=0)
+    newer = kept | told
+    since = 1 + max((row.created for id_, row in staying.items() if id_ not in newer), default=0)
     shown = (staying[id_] for id_ in placed if id_ in staying and id_ not in kept)
     created = [min(row.created, since) if row.item_id in told else row.created for row in shown]
     return any(later < earlier for earlier, later in pairwise(created))
