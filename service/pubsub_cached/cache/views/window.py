@@ -57,12 +57,14 @@ class Window:
         return [member.key for member in self._members if member.node in nodes]
 
     def extend(self, following: Sequence[Member], more: bool) -> None:
-        """The members next after ``bound``, at the beginning the first; ``more``: there are others after them."""
+        """As many of the members next after ``bound``, at the beginning the first, as there is room for.
+
+        more: there are others after them.
+        """
         for member in following:
             self.drop(member.key)
             self._insert(member)
         self.bound = following[-1].place if more and following else None
-        self._trim()
 
     def look(self, at: Iterable[str], found: Iterable[Member]) -> None:
         """Items were looked at, and those of them that are members were found."""
