@@ -47,7 +47,8 @@ class Term(msgspec.Struct, frozen=True):
 class Words(msgspec.Struct, frozen=True):
     """What a text has to hold, and must not.
 
-    symbols: characters that are part of no word, such as emoji, to be there as they are.
+    symbols: characters that are part of no word, such as emoji, to be there as they are,
+    each without a variation selector at its end.
     """
 
     wanted: tuple[Term, ...] = ()
