@@ -70,7 +70,7 @@ def test_unread_is_counted_in_its_index(db: Database) -> None:
 
 @pytest.mark.parametrize(
     "statement",
-    [parsing.unparsed_statement("x", ()).limit(16), parsing.pending_statement("x", 1)],
+    [parsing.unparsed_statement("x", {}).limit(16), parsing.pending_statement("x", 1)],
     ids=["rows", "count"],
 )
 def test_what_waits_for_an_agent_is_found_in_its_index(db: Database, statement: Select[Any]) -> None:

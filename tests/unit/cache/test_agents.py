@@ -228,3 +228,35 @@ async def test_of_several_that_are_registered_at_once_none_counts_whose_owner_ca
     assert [isinstance(each, RemoteError) for each in told] == [
         found.house.analysers.get(name) is None for name in ("a", "b")
     ]
+
+
+class Slow(Bus):
+    """Peers whose answers wait for ``answer``. called: what is asked for, as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: asyncio.Queue[str] = asyncio.Queue()
+        self.answer = asyncio.Event()
+
+    async def call(self, destination: str, path: str, member: str, body: Sequence[str], seconds: float) -> Reply:
+        self.called.put_nowait(json.loads(body[-1])["type"])
+        await self.answer.wait()
+        return self.calling
+
+
+async def test_an_agent_that_is_registered_again_before_it_has_answered_is_asked_as_what_it_is_now(
+    cached: Make,
+) -> None:
+    world = World()
+    world.service(SERVICE).create_node("n")
+    found = await cached(world)
+    bus = found.house.agents._peers = found.house.analysing._peers = Slow()
+    keys = {"type": "old", "node": "n", "to-sync": True, "agent": "/a", "callbacks": ["match"]}
+    await found.house.analysing.register("x", keys, ":1.7")
+    await found.read(SERVICE, "n")
+    async with asyncio.timeout(20):
+        assert await bus.called.get() == "old"
+        await found.house.analysing.register("x", {**keys, "type": "new"}, ":1.7")
+        await found.house.analysing.settled()
+        bus.answer.set()
+        assert await bus.called.get() == "new"

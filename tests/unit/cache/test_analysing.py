@@ -21,6 +21,7 @@ from pubsub_cached.cache.parsing.agent import whole
 from pubsub_cached.cache.reanalysis import analysing
 from pubsub_cached.store import indexes
 from pubsub_cached.store.accounts import analysers, nodes
+from pubsub_cached.store.database import AccountInUse
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
@@ -149,6 +150,56 @@ async def test_an_analyser_that_can_not_be_kept_is_not_registered(
     assert found.house.analysers.entry("x") is None
 
 
+async def test_what_is_registered_after_one_that_can_not_be_kept_stays(
+    cached: Make, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = await cached(world)
+    original, failures = analysers.remove, [errors.StorageFull("The disk is full.")]
+
+    def fails_once(*arguments: Any) -> None:
+        if failures:
+            raise failures.pop()
+        original(*arguments)
+
+    monkeypatch.setattr(analysers, "remove", fails_once)
+    registering = (found.house.analysing.register("x", {**RULES, "version": each}, ":1.1") for each in (1, 2))
+    told = await asyncio.gather(*registering, return_exceptions=True)
+    assert isinstance(told[0], errors.StorageFull)
+    definition = found.house.analysers.get("x")
+    assert definition is not None
+    assert definition.version == 2
+
+
+async def test_an_analyser_that_can_not_be_forgotten_is_still_there(
+    cached: Make, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = await cached(world)
+    await found.house.analysing.register("x", {**RULES, "persist": True}, ":1.1")
+
+    def full(*_: object) -> None:
+        raise errors.StorageFull("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(analysers, "remove", full)
+        with pytest.raises(errors.StorageFull):
+            await found.house.analysing.unregister("x", ":1.1")
+    await found.house.analysing.unregister("x", ":1.1")
+    assert found.house.analysers.entry("x") is None
+    assert await found.store.read(analysers.all) == {}
+
+
+async def test_an_analyser_that_is_registered_anew_while_it_is_forgotten_stays(cached: Make, world: World) -> None:
+    found = await cached(world)
+    analysing_, persistent = found.house.analysing, {**RULES, "persist": True}
+    await analysing_.register("x", persistent, ":1.1")
+    later = {**persistent, "version": 2}
+    await asyncio.gather(analysing_.unregister("x", ":1.1"), analysing_.register("x", later, ":1.1"))
+    definition = found.house.analysers.get("x")
+    assert definition is not None
+    assert definition.version == 2
+    assert list(await found.store.read(analysers.all)) == ["x"]
+
+
 @pytest.mark.parametrize("broken", [(indexes, "keep"), (nodes, "unmatched")], ids=["indexes", "nodes"])
 async def test_its_nodes_are_kept_though_the_database_failed_when_it_came(
     cached: Make, world: World, monkeypatch: pytest.MonkeyPatch, broken: tuple[Any, str]
@@ -156,14 +207,19 @@ async def test_its_nodes_are_kept_though_the_database_failed_when_it_came(
     monkeypatch.setattr(analysing, "AGAIN", 0)
     found = await cached(world)
     await found.keep(SERVICE, "things")
-    original, failures = getattr(*broken), [errors.DatabaseError("It has gone."), errors.StorageFull("No room.")]
+    failures: list[errors.PubSubCachedError] = [
+        errors.DatabaseError("It has gone."),
+        errors.StorageFull("No room."),
+        AccountInUse("It is run elsewhere."),
+    ]
+    original = getattr(*broken)
 
-    def fails_twice(*arguments: Any) -> Any:
+    def fails_first(*arguments: Any) -> Any:
         if failures:
             raise failures.pop()
         return original(*arguments)
 
-    monkeypatch.setattr(*broken, fails_twice)
+    monkeypatch.setattr(*broken, fails_first)
     await found.house.analysing.register("x", {**RULES, "indexes": ["title"]}, "")
     await found.house.analysing.settled()
     await found.idle()

@@ -271,3 +271,24 @@ async def test_what_is_left_out_while_it_is_suspended_is_parsed_though_it_is_res
     found.house.changes.on_items.append(resume)
     found.house.analysers.register(definition(parse, version=2), "bus", ":1.1")
     await until(found, lambda there: all(item.get("data") == '{"version":2}' for item in there.values()))
+
+
+async def test_what_an_item_is_overwritten_by_is_parsed_though_nothing_came_of_what_it_was(
+    cached: Make, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coroutine, "SECONDS", 0.05)
+    found = await cached(world)
+
+    async def parse(item: Item) -> dict[str, Any]:
+        if item.element.text == "0":
+            await asyncio.Event().wait()
+        return {"text": item.element.text}
+
+    await kept(found, parse)
+    entry = found.house.analysers.entry("x")
+    assert entry is not None
+    await until(found, lambda there: sum("data" in item for item in there.values()) == COUNT - 1)
+    world.services[SERVICE].publish("things", "t0", "<x xmlns='urn:x'>fine</x>")
+    there = await until(found, lambda there: "data" in there["t0"])
+    assert json.loads(there["t0"]["data"]) == {"text": "fine"}
+    assert entry.state == "active"

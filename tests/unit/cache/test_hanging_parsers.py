@@ -15,7 +15,7 @@ from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import Definition
 from pubsub_cached.analysers.item import Item
 from pubsub_cached.analysers.registry import Entry
-from pubsub_cached.cache.options import ReanalyseFilter
+from pubsub_cached.cache.options import PurgeFilter, ReanalyseFilter
 from pubsub_cached.cache.parsing import function
 from pubsub_cached.cache.parsing.parsing import LARGE
 from pubsub_cached.cache.reanalysis import reanalysis
@@ -256,6 +256,26 @@ async def test_what_came_meanwhile_is_looked_for_once_however_much_it_is(
     found = await scene.items()
     assert [found[name].get("data") for name in names] == [f'{{"text":"{name}"}}' for name in names]
     assert len(looked) == 1
+
+
+async def test_a_node_that_is_forgotten_while_what_came_meanwhile_is_parsed_keeps_nothing_from_others(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, other = scene.cache.house, scene.cache.world.service("other.example.org")
+    other.create_node("others")
+    other.publish("others", "1", "<o xmlns='urn:o'/>")
+    await scene.cache.read("other.example.org", "others")
+    await scene.published("hang1", "hang2", "hang3", "hang4")
+    assert [await scene.parser.hung.get() for _ in range(3)] == ["hang1", "hang2", "hang3"]
+    monkeypatch.setattr(function, "SECONDS", 30.0)
+    house.analysers.register(Definition(name="y", type="other", namespace="urn:o", to_sync=True), "plugin")
+    house.resume("x")
+    async with asyncio.timeout(20):
+        assert await scene.parser.hung.get() == "hang4"
+    await house.removal.purge(PurgeFilter(nodes=(NODE,), forget=True)).wait()
+    scene.parser.release.set()
+    await house.analysing.settled()
+    assert (await scene.cache.node("other.example.org", "others"))["type"] == "other"
 
 
 async def test_it_can_be_resumed_while_they_hang(scene: Scene) -> None:

@@ -44,12 +44,13 @@ AGAIN = 5.0
 class _Worker:
     """Goes through the items of one analyser, once it has ``begun``.
 
-    skip: rows whose call was not answered, left until it is resumed; a new set then, as calls may be under way.
+    skip: rows whose call was not answered, and the hash of what they had; left with that until it is resumed. Another
+    one then, as calls may be under way.
     """
 
     def __init__(self, parser: Agent | Coroutine) -> None:
         self.parser = parser
-        self.skip: set[int] = set()
+        self.skip: dict[int, str] = {}
         self.begun = asyncio.Event()
         self.woken = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
@@ -179,7 +180,7 @@ class Agents:
 
     def _again(self, name: str) -> None:
         if (worker := self._workers.get(name)) is not None:
-            worker.skip = set()
+            worker.skip = {}
             worker.woken.set()
 
     async def _work(self, worker: _Worker) -> None:
@@ -271,7 +272,7 @@ class Agents:
         made = await self._parsing.parsed(worker.parser.name, context)
         if made.errors or not made.deferred:
             # Another analyser's, which takes what has this namespace over.
-            skip.add(item.row)
+            skip[item.row] = item.hash
             if again and self._parsing.suspended(worker.parser.name, item.namespace, made) is not None:
                 return None
             return stored(context, msgspec.structs.replace(made, deferred=False))
@@ -280,7 +281,7 @@ class Agents:
         except Unanswered as unanswered:
             if not unanswered.tried:
                 return None
-            skip.add(item.row)
+            skip[item.row] = item.hash
             return stored(context, msgspec.structs.replace(made, deferred=False)) if again else None
         return stored(context, noted(worker.parser.name, parsed))
 

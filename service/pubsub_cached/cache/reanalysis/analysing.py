@@ -113,7 +113,7 @@ class Analysing:
         return definition.name
 
     async def _register(self, definition: Definition, sender: str) -> None:
-        self._registry.register(definition, "bus", sender)
+        registered = self._registry.register(definition, "bus", sender)
         try:
             await self._watch(sender)
             if definition.persist:
@@ -121,7 +121,8 @@ class Analysing:
             else:
                 await self._store.write(analyser_store.remove, definition.name)
         except errors.PubSubCachedError:
-            if self._registry.get(definition.name) is not None:
+            # It may be another client's by now.
+            if self._registry.get(definition.name) is registered:
                 self._registry.unregister(definition.name)
             raise
 
@@ -153,8 +154,11 @@ class Analysing:
             raise errors.NotOwner(f"The analyser '{entry.name}' {origin}.")
         if entry.owner not in ("", sender):
             raise errors.NotOwner(f"The analyser '{entry.name}' belongs to {entry.owner}, which may unregister it.")
-        self._registry.unregister(entry.name)
+        definition = entry.definition
+        # First, or one that can't be forgotten would be back at the next start, and nobody could unregister it.
         await self._store.write(analyser_store.remove, entry.name)
+        if self._registry.get(entry.name) is definition:
+            self._registry.unregister(entry.name)
 
     async def match(self, address: Address) -> tuple[str, dict[str, str]]:
         """The analyser of a node, "" for none, and what matched or why nothing did.
@@ -207,7 +211,7 @@ class Analysing:
             try:
                 await self._follow()
                 delay = AGAIN
-            except errors.STORAGE as error:
+            except errors.PubSubCachedError as error:
                 log.warning("analysers changed, and not all nodes could be matched or parsed yet: %s", error.message)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), delay)
@@ -231,7 +235,7 @@ class Analysing:
                     await self._reanalysis.catch_up(name)
                     await pace.kept()
                 await self._reanalysis.adopt(came)
-        except errors.STORAGE:
+        except errors.PubSubCachedError:
             self._came |= came
             raise
 

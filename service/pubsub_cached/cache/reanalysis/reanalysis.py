@@ -62,6 +62,8 @@ class Reanalysis:
         self._changes = changes
         self._jobs = jobs
         self._asking: TasksByKey[Address] = TasksByKey()
+        # Nodes that were to be asked about while they were.
+        self._asked_again: set[Address] = set()
         self._parsing_again: TasksByKey[Address] = TasksByKey()
         # Nodes of which something was stored since that has begun.
         self._once_more: set[Address] = set()
@@ -128,7 +130,10 @@ class Reanalysis:
                 row = await self._store.read(node_store.by_id, node_id)
                 if row is None or row.analyser != name:
                     continue
-                _, suspended = await self._parse_rows(row, [item.row for item in of])
+                try:
+                    _, suspended = await self._parse_rows(row, [item.row for item in of])
+                except errors.NoSuchNode:
+                    continue
                 if suspended:
                     return
 
@@ -138,6 +143,8 @@ class Reanalysis:
         # One that has just ended may not be noted yet, and what it wrote is what somebody else has just undone.
         if asking is None or asking.done():
             self._asking.begin(address, self._ask(address), f"match {address}")
+        else:
+            self._asked_again.add(address)
 
     def parse_again(self, address: Address) -> None:
         """Have a node's items parsed that were stored as what it was before; nobody waits for that."""
@@ -189,9 +196,13 @@ class Reanalysis:
     async def _ask(self, address: Address) -> None:
         try:
             while (row := await self._nodes.find(address)) is not None:
+                self._asked_again.discard(address)
                 stored = subject(row)
                 matched = await self._agents.match(stored, self._registry.match(stored))
                 if matched is None:
+                    if address in self._asked_again:
+                        # Its agent may be another one by now, or be called again.
+                        continue
                     return
                 after = await self._decided(stored, matched)
                 if after is None:

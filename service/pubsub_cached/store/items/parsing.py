@@ -5,15 +5,16 @@ Of the accounts that are run (``whose``): those of others have a daemon that par
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, Text, cast, func, select, tuple_
 
 from ...address import Address
 from .. import whose
 from ..accounts import nodes
+from ..listed import rows as listed
 from ..models import UNPARSED, Account, Item, Node
 from ..rows import DISCARDED, Delta, StoredItem
 from ..transaction import Transaction
@@ -50,16 +51,24 @@ def of_node(
     return list(conn.scalars(select(Item.id).where(*conditions)))
 
 
-def unparsed(conn: Connection, analyser: str, skip: Collection[int] = (), limit: int | None = None) -> list[int]:
-    """Rows of items of an analyser's nodes of which nothing was made yet, but those in ``skip``; all, or so many."""
-    return list(conn.scalars(unparsed_statement(analyser, skip).limit(limit)))
+def unparsed(
+    conn: Connection, analyser: str, skip: Mapping[int, str] | None = None, limit: int | None = None
+) -> list[int]:
+    """Rows of items of an analyser's nodes of which nothing was made yet; all, or so many.
+
+    skip: but these, while they have the hash that they had.
+    """
+    return list(conn.scalars(unparsed_statement(analyser, skip or {}).limit(limit)))
 
 
-def unparsed_statement(analyser: str, skip: Collection[int]) -> Select[Any]:
+def unparsed_statement(analyser: str, skip: Mapping[int, str]) -> Select[Any]:
     """In the order of the index, so that few of many cost no more than few."""
     mine = select(Node.id).join(Account).where(Node.analyser == analyser, whose.runs())
     rows = select(Item.id).where(Item.node_id.in_(mine), UNPARSED).order_by(Item.node_id, Item.id)
-    return rows.where(Item.id.not_in(list(skip))) if skip else rows
+    if not skip:
+        return rows
+    skipped = listed([(str(row), hash_) for row, hash_ in skip.items()], 2)
+    return rows.where(tuple_(cast(Item.id, Text), Item.hash).not_in(select(skipped)))
 
 
 def these(conn: Connection, rows: Sequence[int]) -> list[Stored]:
