@@ -18,6 +18,7 @@ from pubsub_cached.cache.writing import outbox as outboxes
 from pubsub_cached.cache.writing.outbox import WAITING_AT_MOST
 from pubsub_cached.cache.writing.sending import ATTEMPTS_AT_MOST
 from pubsub_cached.store.accounts import outbox
+from pubsub_cached.store.items.pages import read_items
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, Cached, Make
 
@@ -526,6 +527,41 @@ class TestOneBehindAnother:
         await asyncio.gather(*(job.wait() for job in cache.house.jobs.list() if job.kind == "outbox"))
         assert [item.payload for item in service.items(BOX.node)] == [post("two")]
 
+    @pytest.mark.parametrize("arrives", [False, True], ids=["lost", "arrived"])
+    async def test_it_is_sent_where_the_first_one_was_cancelled_as_it_was_sent(
+        self, scene: Scene, arrives: bool
+    ) -> None:
+        await scene.restore()
+        scene.service.hold()
+        await scene.publish("i0", "one", token="one")
+        await scene.publish("i0", "two", token="two")
+        await reaching(scene.service, "publish")
+        scene.job("one").cancel()
+        with pytest.raises(errors.Cancelled):
+            await scene.job("one").wait()
+        if not arrives:
+            await scene.cut()
+            scene.service.expire()
+        scene.service.release()
+        await scene.restore()
+        assert scene.job("two").state == "done"
+        assert scene.truth()["i0"] == post("two")
+
+    async def test_it_is_sent_where_the_first_one_was_while_somebody_looked_what_there_is(self, scene: Scene) -> None:
+        await scene.restore()
+        scene.service.hold()
+        await scene.publish("i0", "one", token="one")
+        await reaching(scene.service, "publish")
+        with looked(scene.cache, read_items) as gate:
+            retracting = asyncio.create_task(scene.retract("i0", "i1", token="two"))
+            await scene.world.settle()
+            scene.service.release()
+            await scene.job("one").wait()
+            gate.set()
+            await retracting
+        await scene.job("two").wait()
+        assert scene.truth() == {}
+
 
 class TestOnce:
     """Whatever happens while it is sent, it is applied once."""
@@ -909,13 +945,13 @@ class TestFailingDatabase:
 
 
 @contextlib.contextmanager
-def looked(cache: Cached) -> Iterator[asyncio.Event]:
-    """What is read of the whole outbox is there as it was, once this is set."""
+def looked(cache: Cached, which: Callable[..., Any] = outbox.all) -> Iterator[asyncio.Event]:
+    """What is read of the whole outbox, or of something else, is there as it was, once this is set."""
     gate, read = asyncio.Event(), cache.store.read
 
     async def late(function: Callable[..., Any], *arguments: Any) -> Any:
         found = await read(function, *arguments)
-        if function is outbox.all:
+        if function is which:
             await gate.wait()
         return found
 

@@ -31,7 +31,7 @@ from ..nodes.privacy import Privacy
 from ..parsing.parsing import Parsing
 from ..policy import servable
 from ..reads.pass_through import PassThrough
-from .sending import Sending, described, wanted
+from .sending import NOTHING, Sending, described, wanted
 from .writing import Writing
 
 log = logging.getLogger(__name__)
@@ -74,6 +74,8 @@ class Outbox:
         self._adding = asyncio.Lock()
         # What is being stored.
         self._stored: Entry | None = None
+        # What services may hold of what was sent and not answered, by id.
+        self._unanswered: dict[Address, dict[str, set[str]]] = {}
         self._closing = asyncio.Event()
         # Accounts whose entries stay where they are.
         self._left: set[str] = set()
@@ -124,20 +126,15 @@ class Outbox:
         # They wait in the order in which they were given, however long each is looked at.
         async with self._adding:
             await self._parsing.check_storable(address, payload)
-            base = await self._base(address, id_) if item_id else ""
-            await self._add(address, "publish", {id_: base}, sender, token, payload=payload, options=fields)
+            made_up: Bases = {} if item_id else {id_: NOTHING}
+            await self._add(address, "publish", [id_], made_up, sender, token, payload=payload, options=fields)
         return id_
 
     async def retract(self, address: Address, ids: Sequence[str], notify: bool, sender: str, token: str) -> None:
         """Retract items when that is possible. Raises Conflict, LimitExceeded, InvalidArgs."""
         check_texts((address.node, *ids))
         async with self._adding:
-            bases: Bases = {}
-            pace = Pace()
-            for id_ in ids:
-                bases[id_] = await self._base(address, id_)
-                await pace.kept()
-            await self._add(address, "retract", bases, sender, token, notify=notify)
+            await self._add(address, "retract", ids, {}, sender, token, notify=notify)
 
     # What a sending needs
 
@@ -158,8 +155,17 @@ class Outbox:
             async with asyncio.timeout(seconds):
                 await connected.wait()
 
+    def sending(self, entry: Entry, id_: str) -> None:
+        """The service may have an item of an entry as it is to be from now on, though nobody may hear of it."""
+        self._unanswered.setdefault(entry.address, {}).setdefault(id_, set()).add(wanted(entry))
+
+    def unanswered(self, address: Address, id_: str) -> set[str]:
+        """What a service may have under an id of what was cancelled or given up as it was sent."""
+        return self._unanswered.get(address, {}).get(id_, set())
+
     def sent(self, entry: Entry, id_: str) -> None:
         """The service has an item of an entry as it is to be, which is what those behind it go on from."""
+        self._unanswered.get(entry.address, {}).pop(id_, None)
         for other in self._at(entry.address):
             if id_ in other.items:
                 other.items[id_] = wanted(entry)
@@ -180,6 +186,7 @@ class Outbox:
         self,
         address: Address,
         action: Action,
+        ids: Sequence[str],
         items: Bases,
         sender: str,
         token: str,
@@ -188,6 +195,7 @@ class Outbox:
         options: dict[str, list[str]] | None = None,
         notify: bool = True,
     ) -> None:
+        """Queue something; items: what is known of ids as it is."""
         if sum(map(len, self.waiting.values())) >= WAITING_AT_MOST:
             raise errors.LimitExceeded(
                 f"{WAITING_AT_MOST} writes wait to be sent; connect the accounts, or cancel some of their jobs."
@@ -203,13 +211,23 @@ class Outbox:
                 path=path,
                 queued_at=self._clock(),
             )
+            # What is sent meanwhile changes what it goes on from.
             self._stored = entry
             try:
+                await self._look(entry, ids)
                 entry = await self.store.write(outbox_store.add, entry)
             finally:
                 self._stored = None
         self._start(entry)
         await self._tell(address)
+
+    async def _look(self, entry: Entry, ids: Sequence[str]) -> None:
+        """Find what the service has under the ids of an entry."""
+        pace = Pace()
+        for id_ in ids:
+            if id_ not in entry.items:
+                entry.items[id_] = await self._base(entry.address, id_)
+                await pace.kept()
 
     async def _base(self, address: Address, id_: str) -> str | None:
         """What the service has under an id, as far as that is known."""
@@ -273,6 +291,7 @@ class Outbox:
             self.waiting[address] = [other for other in self.waiting[address] if other.id != entry.id]
             if not self.waiting[address]:
                 del self.waiting[address], self._turns[address], self._started[address]
+                self._unanswered.pop(address, None)
         if not kept:
             await self._tell(address)
 

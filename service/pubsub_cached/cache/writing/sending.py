@@ -115,6 +115,7 @@ class Sending:
             if changed:
                 # It was not sent.
                 self._entry = msgspec.structs.replace(self._entry, attempts=entry.attempts)
+        self._outbox.sending(entry, id_)
         if entry.action == "publish":
             await writing.publish(address, id_, entry.payload, entry.options)
             return
@@ -147,7 +148,8 @@ class Sending:
                 f"{described(entry)} may have been sent already, and {entry.address.account} {may}; "
                 "do it again if it was not."
             )
-        if found is not None and base is not None and base not in found:
+        expected = {base} | self._outbox.unanswered(entry.address, id_)
+        if found is not None and base is not None and expected.isdisjoint(found):
             what = "was removed" if found == {NOTHING} else "was changed"
             raise errors.Conflict(
                 f"The item '{id_}' of {entry.address} {what} at the service since this was queued; "
