@@ -44,11 +44,17 @@ class Subject(msgspec.Struct, frozen=True):
     config: Mapping[str, list[str]] = {}
 
 
+# Neither the bus nor every database takes others.
+_TAKEN = r"^[^\x00\ud800-\udfff]*$"
+Type = Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_CHARACTERS, pattern=_TAKEN)]
+Subtype = Annotated[str, msgspec.Meta(max_length=MOST_CHARACTERS, pattern=_TAKEN)]
+
+
 class Analysis(msgspec.Struct):
     """What a ``match`` callable may change, once its definition matched."""
 
-    type: Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_CHARACTERS)]
-    subtype: Annotated[str, msgspec.Meta(max_length=MOST_CHARACTERS)]
+    type: Type
+    subtype: Subtype
     to_sync: bool
 
 

@@ -282,7 +282,8 @@ class TestParsing:
         assert (parsed.errors[0][:9], len(parsed.errors[0]), parsed.errors[1]) == ("no\ufffdtext\ufffdy"[:9], 500, "")
 
     @pytest.mark.parametrize(
-        "words", [{"type": ""}, {"type": None}, {"subtype": 3}, {"type": "x" * 200}, {"to_sync": "yes"}]
+        "words",
+        [{"type": ""}, {"type": None}, {"subtype": 3}, {"type": "x" * 200}, {"to_sync": "yes"}, {"subtype": "a\0b"}],
     )
     def test_a_match_callable_that_sets_nonsense_has_failed(self, registry, words):
         def nonsense(known, analysis):

@@ -260,3 +260,22 @@ async def test_an_agent_that_is_registered_again_before_it_has_answered_is_asked
         await found.house.analysing.settled()
         bus.answer.set()
         assert await bus.called.get() == "new"
+
+
+@pytest.mark.parametrize("key", ["type", "subtype"])
+async def test_an_agent_says_no_type_that_neither_the_bus_nor_every_database_takes(cached: Make, key: str) -> None:
+    """One node that can't be told of fails a list of all."""
+    world = World()
+    world.service(SERVICE).create_node("n")
+    found = await cached(world)
+    bus = found.house.agents._peers = found.house.analysing._peers = Slow()
+    bus.calling = Reply("answered", json.dumps({key: "a\0b", "to-sync": True}))
+    keys = {"type": "x", "node": "n", "agent": "/a", "callbacks": ["match"]}
+    await found.house.analysing.register("x", keys, ":1.7")
+    bus.answer.set()
+    await found.read(SERVICE, "n")
+    async with asyncio.timeout(20):
+        await bus.called.get()
+    await found.house.reanalysis._asking.settled()
+    node = await found.node(SERVICE, "n")
+    assert (node["type"], node.get("subtype"), node["state"]) == ("x", None, "discovered")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from pubsub_cached.address import Address
+from pubsub_cached.store.accounts import nodes
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
@@ -121,3 +123,35 @@ async def test_one_that_was_just_read_keeps_its_subscription(cached: Make, world
     await found.idle()
     assert (await found.node(SERVICE, COMMENTS))["state"] == "live"
     assert ALICE in service.nodes[COMMENTS].subscriptions
+
+
+@pytest.mark.parametrize("how", ["pinned", "kept by its analyser"])
+async def test_one_that_is_kept_for_good_while_others_are_let_go_stays(cached: Make, world: World, how: str) -> None:
+    other = f"{COMMENTS}/2"
+    world.services[SERVICE].create_node(other)
+    world.services[SERVICE].publish(other, "1", ENTRY.format(1))
+    found = await cached(world)
+    await read(found, COMMENTS, other)
+    house, left = found.house, {COMMENTS, other}
+    rows = {node: await house.nodes.find(Address(ALICE, SERVICE, node)) for node in left}
+
+    def keep(address: Address, change: str) -> None:
+        if change != "discovered" or len(left) == 1:
+            return
+        left.discard(address.node)
+        (node,) = left
+        row = rows[node]
+        assert row is not None
+        if how == "pinned":
+            found.store.write(nodes.update, row.id, pinned=True)
+            return
+        definition = house.analysers.get(row.analyser)
+        assert definition is not None
+        house.analysers.unregister(definition.name)
+        house.analysers.register(msgspec.structs.replace(definition, demand=False))
+
+    house.changes.on_node.append(keep)
+    await days(found, 31)
+    (node,) = left
+    record = await found.node(SERVICE, node)
+    assert (record["state"], record["items"]) == ("live", 1)

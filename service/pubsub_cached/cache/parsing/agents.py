@@ -11,13 +11,12 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated
 
 import msgspec
 
 from ... import errors
 from ...analysers.agent import Peers
-from ...analysers.definition import MOST_CHARACTERS
+from ...analysers.definition import Subtype, Type
 from ...analysers.item import ItemContext
 from ...analysers.registry import Matched, Registry, Subject
 from ...store.accounts import nodes as node_store
@@ -289,6 +288,6 @@ class Agents:
 class _Analysis(msgspec.Struct, rename="kebab"):
     """What an agent may change."""
 
-    type: Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_CHARACTERS)] | None = None
-    subtype: Annotated[str, msgspec.Meta(max_length=MOST_CHARACTERS)] | None = None
+    type: Type | None = None
+    subtype: Subtype | None = None
     to_sync: bool | None = None

@@ -197,7 +197,7 @@ class Removal:
                 # Another time: it would be subscribed to again, or for ever.
                 continue
             self._sync.disturbed(entry.address)
-            if await self._store.write(_let_go, entry.id, before):
+            if await self._store.write(_let_go, entry.id, before, self._parsing.on_demand):
                 self._changes.node(entry.address, "discovered")
                 # Unless somebody has read it by then, and it is kept.
                 self._unsubscribing.begin(entry.address)
@@ -311,10 +311,12 @@ def _erase(tx: Transaction, node_id: int, state: str, before: int) -> bool:
     return True
 
 
-def _let_go(tx: Transaction, node_id: int, before: int) -> bool:
-    """Drop a node's copy, unless somebody has read it meanwhile."""
+def _let_go(tx: Transaction, node_id: int, before: int, on_demand: Callable[[str], bool]) -> bool:
+    """Drop a node's copy, unless somebody has read it meanwhile, or it is kept for good by now."""
     row = node_store.by_id(tx.connection, node_id)
     if row is None or row.state not in KEPT or row.last_read is None or row.last_read >= before:
+        return False
+    if row.pinned or not on_demand(row.analyser):
         return False
     item_store.drop(tx, node_id)
     node_store.update(tx, node_id, **DISCOVERED, last_read=None)
