@@ -426,6 +426,47 @@ async def test_what_an_agent_said_counts_until_it_is_back(cached: Make, world: W
     assert await looked_at() == ("gadget", "small")
 
 
+@pytest.mark.parametrize("how", ["read", "matched again", "first payload"])
+async def test_an_agent_is_asked_though_whoever_met_the_node_gives_up(cached: Make, world: World, how: str) -> None:
+    service = world.services[SERVICE]
+    service.create_node("empty")
+    found: Cached = await cached(world)
+    asked: asyncio.Queue[Address] = asyncio.Queue()
+
+    async def match(subject: Subject, matched: Matched) -> Matched | None:
+        asked.put_nowait(subject.address)
+        return matched
+
+    async def met() -> object:
+        if how == "read":
+            return await found.read(SERVICE, "things")
+        row = await found.house.nodes.find(address)
+        assert row is not None
+        if how == "matched again":
+            return await found.house.reanalysis.match(row)
+        return await found.house._recognition.recognise(row, "urn:x")
+
+    address = Address(ALICE, SERVICE, "empty" if how == "first payload" else "things")
+    rules = {key: value for key, value in RULES.items() if key != "fields"} | {"agent": "/a", "callbacks": ["match"]}
+    found.house.agents.match = match  # type: ignore[method-assign]
+    if how == "matched again":
+        found.house.analysers.register(from_mapping({**RULES, "name": "before"}), "plugin")
+        await found.read(SERVICE, "things")
+    elif how == "first payload":
+        await found.house.sync.run(address, pin=True)
+    found.house.analysers.register(from_mapping({**rules, "priority": 1}), "bus", ":1.1")
+    await found.house.analysing.settled()
+    await found.idle()
+    assert asked.empty()
+    with writer_busy(found):
+        meeting = asyncio.create_task(met())
+        await world.settle()
+        meeting.cancel()
+        await asyncio.wait([meeting])
+    async with asyncio.timeout(20):
+        assert await asked.get() == address
+
+
 async def test_what_came_while_an_analyser_was_away_is_parsed_once_it_is_back(things: Cached, world: World) -> None:
     things.house.analysers.unregister(RULES["name"])
     world.services[SERVICE].publish("things", "b", "<x xmlns='urn:x'><title>B</title></x>")

@@ -167,17 +167,20 @@ class Nodes:
         written = self._store.write(
             transitions.classify, address, matched, asked, self.registered, columns, proved=proved
         )
+
+        def tell(rows: tuple[NodeRow | None, NodeRow]) -> None:
+            self.tell(*rows)
+            if asks(matched):
+                self.ask(address)
+
         try:
-            _, row = await self._changes.after(written, self.told)
+            _, row = await self._changes.after(written, tell)
         except errors.STORAGE as error:
             if not anyway:
                 raise
             await self.failed(address, error)
             row = transitions.unwritten(address, matched, columns)
             self.privacy.note(row)
-        else:
-            if asks(matched):
-                self.ask(address)
         return await self.proved(row, doubts), matched
 
     async def _learn(

@@ -34,10 +34,15 @@ class Recognition:
             return node
         address = node.address
         matched = self._nodes.match_stored(node, namespace)
+
+        def tell(rows: tuple[NodeRow, NodeRow]) -> None:
+            before, after = rows
+            self._nodes.tell(before, after)
+            if asks(matched) and after.analyser != before.analyser:
+                self._nodes.ask(address)
+
         written = self._store.write(_recognise, address, matched, namespace, self._nodes.registered)
-        before, after = await self._changes.after(written, lambda rows: self._nodes.tell(*rows))
-        if asks(matched) and after.analyser != before.analyser:
-            self._nodes.ask(address)
+        _, after = await self._changes.after(written, tell)
         return after
 
 

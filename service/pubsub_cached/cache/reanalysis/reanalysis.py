@@ -186,8 +186,6 @@ class Reanalysis:
             matched = self._registry.match(stored)
             after = await self._decided(stored, matched, kept=asks(matched))
             if after is not None:
-                if asks(matched):
-                    self.ask(row.address)  # last, for nothing is to undo what the agent answers
                 return after
             # Something else is known of it by now.
             now = await self._nodes.find(row.address)
@@ -219,9 +217,15 @@ class Reanalysis:
     async def _decided(self, stored: Subject, matched: Matched, *, kept: bool = False) -> NodeRow | None:
         """Write down what a node is; None where that is not what is known of it any more.
 
-        kept: whether it is kept stays as it is, whatever the analysis says.
+        kept: whether it is kept stays as it is, whatever the analysis says, until its agent is asked, which is next.
         """
-        written = await self._changes.after(self._store.write(_apply, stored, matched, kept), self._nodes.told)
+
+        def tell(written: Written) -> None:
+            self._nodes.told(written)
+            if kept and written is not None:
+                self.ask(stored.address)
+
+        written = await self._changes.after(self._store.write(_apply, stored, matched, kept), tell)
         if written is None:
             return None
         before, after = written
