@@ -467,6 +467,50 @@ async def test_an_agent_is_asked_though_whoever_met_the_node_gives_up(cached: Ma
         assert await asked.get() == address
 
 
+async def test_what_is_to_be_kept_is_fetched_though_whoever_has_it_matched_again_gives_up(
+    cached: Make, world: World
+) -> None:
+    found: Cached = await cached(world)
+    found.house.analysers.register(from_mapping({**RULES, "name": "before", "to-sync": False}), "plugin")
+    await found.read(SERVICE, "things")
+    found.house.analysers.register(from_mapping({**RULES, "priority": 1}), "plugin")
+    await found.house.analysing.settled()
+    await found.idle()
+    row = await found.house.nodes.find(Address(ALICE, SERVICE, "things"))
+    assert row is not None
+    assert (row.analyser, row.state) == ("before", "discovered")
+    with writer_busy(found):
+        matching = asyncio.create_task(found.house.reanalysis.match(row))
+        await world.settle()
+        matching.cancel()
+        await asyncio.wait([matching])
+    await found.store.write(lambda tx: None)
+    await found.idle()
+    assert (await found.node(SERVICE, "things"))["state"] == "live"
+
+
+async def test_no_agent_is_asked_of_what_is_written_down_once_the_daemon_stops(cached: Make, world: World) -> None:
+    found: Cached = await cached(world)
+    asked: list[Address] = []
+
+    async def match(subject: Subject, matched: Matched) -> Matched | None:
+        asked.append(subject.address)
+        return matched
+
+    found.house.agents.match = match  # type: ignore[method-assign]
+    rules = {key: value for key, value in RULES.items() if key != "fields"} | {"agent": "/a", "callbacks": ["match"]}
+    found.house.analysers.register(from_mapping(rules), "bus", ":1.1")
+    await found.house.analysing.settled()
+    with writer_busy(found):
+        reading = asyncio.create_task(found.read(SERVICE, "things"))
+        await world.settle()
+        reading.cancel()
+        await found.house.reanalysis.close()
+    await found.idle()
+    assert (await found.node(SERVICE, "things"))["type"] == "thing"
+    assert asked == []
+
+
 async def test_what_came_while_an_analyser_was_away_is_parsed_once_it_is_back(things: Cached, world: World) -> None:
     things.house.analysers.unregister(RULES["name"])
     world.services[SERVICE].publish("things", "b", "<x xmlns='urn:x'><title>B</title></x>")

@@ -64,6 +64,7 @@ class Reanalysis:
         self._asking: TasksByKey[Address] = TasksByKey()
         # Nodes that were to be asked about while they were.
         self._asked_again: set[Address] = set()
+        self._closed = False
         self._parsing_again: TasksByKey[Address] = TasksByKey()
         # Nodes of which something was stored since that has begun.
         self._once_more: set[Address] = set()
@@ -139,6 +140,9 @@ class Reanalysis:
 
     def ask(self, address: Address) -> None:
         """Have the agent of a node's analyser say what it is; nobody waits for that."""
+        if self._closed:
+            # It is written down only now what the node is.
+            return
         asking = self._asking.get(address)
         # One that has just ended may not be noted yet, and what it wrote is what somebody else has just undone.
         if asking is None or asking.done():
@@ -173,6 +177,7 @@ class Reanalysis:
 
     async def close(self) -> None:
         """Ask and parse no more."""
+        self._closed = True
         await end([*self._asking.values(), *self._parsing_again.values()])
 
     async def match(self, row: NodeRow) -> NodeRow | None:
@@ -222,17 +227,17 @@ class Reanalysis:
 
         def tell(written: Written) -> None:
             self._nodes.told(written)
-            if kept and written is not None:
-                self.ask(stored.address)
+            if written is None:
+                return
+            before, after = written
+            if kept:
+                self.ask(after.address)
+            if after.state == "syncing" and before is not None and before.state != "syncing":
+                # A look at the node that is under way would not keep it.
+                self._sync.begin_anew(after.address)
 
         written = await self._changes.after(self._store.write(_apply, stored, matched, kept), tell)
-        if written is None:
-            return None
-        before, after = written
-        if after.state == "syncing" and before is not None and before.state != "syncing":
-            # A look at the node that is under way would not keep it.
-            self._sync.begin_anew(after.address)
-        return after
+        return written[1] if written is not None else None
 
     async def parse(self, row: NodeRow, created_before: int | None = None, modified_before: int | None = None) -> int:
         """Parse a node's items again; how many. Those for an agent are handed to it, all of them."""

@@ -106,7 +106,7 @@ class Sync:
         """Synchronise in the background; one under way does not count, for what is known now it may not know."""
         running = self._running.get(address)
         if running is None:
-            self.in_background(address)
+            self.in_background_unless_closed(address)
         else:
             running.task.add_done_callback(lambda _: self.in_background_unless_closed(address))
 
