@@ -45,20 +45,22 @@ def test_what_is_done_with_is_gone(db: Database) -> None:
     assert db.read(outbox.all) == [stored[0], stored[2]]
 
 
-def test_those_behind_go_on_from_what_an_entry_leaves(db: Database) -> None:
+def test_the_next_of_each_item_goes_on_from_what_an_entry_leaves(db: Database) -> None:
     elsewhere = BLOG._replace(node="other")
-    before, leaving, behind, apart = [
+    before, leaving, behind, further, apart = [
         db.write(outbox.add, each)
         for each in (
             entry(1, items={"a": "old"}),
-            entry(2, items={"a": "new", "b": None}),
+            entry(2, items={"a": "new", "b": None, "d": ""}),
             entry(3, items={"a": "old", "b": "found", "c": "old"}),
-            entry(4, address=elsewhere, items={"a": "old"}),
+            entry(4, items={"a": "old", "d": "old"}),
+            entry(5, address=elsewhere, items={"a": "old"}),
         )
     ]
     db.write(outbox.remove, leaving, True)
     left = msgspec.structs.replace(behind, items={"a": "new", "b": "found", "c": "old"})
-    assert db.read(outbox.all) == [before, left, apart]
+    last = msgspec.structs.replace(further, items={"a": "old", "d": ""})
+    assert db.read(outbox.all) == [before, left, last, apart]
 
 
 def test_a_reset_forgets_what_is_cached_and_not_what_is_to_be_sent(db: Database) -> None:

@@ -511,6 +511,25 @@ class TestOneBehindAnother:
         assert scene.job("two").state == "done"
         assert scene.truth()["i0"] == post("two")
 
+    async def test_so_is_the_last_of_three_where_the_second_one_is_cancelled_by_then(self, scene: Scene) -> None:
+        await scene.restore()
+        scene.service.hold()
+        for text in ("one", "two", "three"):
+            await scene.publish("i0", text, token=text)
+        await reaching(scene.service, "publish")
+        scene.service.release(1)
+        await scene.job("one").wait()
+        scene.world.kill(ALICE)
+        scene.service.expire()
+        scene.service.release()
+        await scene.cache.restart(online=False)
+        scene.job("two").cancel()
+        await scene.cache.house.connect()
+        await scene.settled()
+        assert scene.job("two").state == "cancelled"
+        assert scene.job("three").state == "done"
+        assert scene.truth()["i0"] == post("three")
+
     async def test_it_is_sent_where_the_first_one_was_while_it_was_stored(self, cached: Make) -> None:
         cache, service = await owned(cached, World())
         service.create_node(BOX.node, owner=ALICE)

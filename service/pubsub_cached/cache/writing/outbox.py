@@ -90,6 +90,11 @@ class Outbox:
             known = {account.jid for account in self._accounts.list()} - self._left
             for entry in entries:
                 if entry.address.account in known and entry.id not in begun:
+                    # Of those behind one another the first alone has what counts.
+                    for id_ in entry.items:
+                        before = self._before(entry.address, id_)
+                        if before is not None and before.items[id_] is not None:
+                            entry.items[id_] = before.items[id_]
                     self._start(entry)
 
     async def taken(self, account: str) -> None:
@@ -231,10 +236,9 @@ class Outbox:
 
     async def _base(self, address: Address, id_: str) -> str | None:
         """What the service has under an id, as far as that is known."""
-        for entry in reversed(self.waiting.get(address, ())):
-            if id_ in entry.items:
-                # Until that is sent, which it may never be.
-                return entry.items[id_]
+        if (entry := self._before(address, id_)) is not None:
+            # Until that is sent, which it may never be.
+            return entry.items[id_]
         query = ItemsQuery(ids=(id_,), fields=frozenset({"payload"}))
         node, _, found = await self.store.read(read_items, address, query)
         if node is None or found is None or not servable(node):
@@ -243,6 +247,10 @@ class Outbox:
             payload = found.items[0].get("payload", "")
             return digest(payload, "") if payload else None
         return "" if node.completeness == "full" else None
+
+    def _before(self, address: Address, id_: str) -> Entry | None:
+        """The last that waits with an id."""
+        return next((entry for entry in reversed(self.waiting.get(address, ())) if id_ in entry.items), None)
 
     def _start(self, entry: Entry) -> None:
         address = entry.address

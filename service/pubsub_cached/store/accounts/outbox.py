@@ -78,14 +78,19 @@ def tried(tx: Transaction, entry: Entry) -> None:
 def remove(tx: Transaction, entry: Entry, followed: bool = False) -> None:
     """An entry is done with; one that is not there is no error. Raises AccountInUse.
 
-    followed: those behind it go on from what its items are now.
+    followed: of those behind it the next with each of its items goes on from what that is now.
     """
     accounts.own(tx, entry.address.account)
     conn = tx.connection
-    for other in map(_entry, conn.execute(_ALL.where(*_behind(entry)))) if followed else ():
-        known = {id_: base for id_, base in entry.items.items() if id_ in other.items and base is not None}
-        items = msgspec.structs.replace(other, items=other.items | known)
-        conn.execute(update(Outbox).where(*_is(other)).values(_columns(items, ("items",))))
+    left = {id_: base for id_, base in entry.items.items() if base is not None} if followed else {}
+    behind = entry.id
+    # One at a time, and as a rule it is the next: of all that waits the rows may be large.
+    while left and (row := conn.execute(_next(entry.address, behind)).first()) is not None:
+        behind, items = row[0], msgspec.json.decode(row[1], type=Bases)
+        known: Bases = {id_: left.pop(id_) for id_ in items if id_ in left}
+        if known:
+            columns = {"items": msgspec.json.encode(items | known).decode()}
+            conn.execute(update(Outbox).where(Outbox.id == behind).values(columns))
     conn.execute(delete(Outbox).where(*_is(entry)))
 
 
@@ -99,9 +104,11 @@ def _is(entry: Entry) -> tuple[ColumnElement[bool], ...]:
     return Outbox.id == entry.id, Outbox.path == entry.path
 
 
-def _behind(entry: Entry) -> tuple[ColumnElement[bool], ...]:
-    account, service, node = entry.address
-    return Account.jid == account, Outbox.service == service, Outbox.node == node, Outbox.id > entry.id
+def _next(address: Address, id_: int) -> Select[int, str]:
+    """What is behind an entry of a node, the first of it."""
+    account, service, node = address
+    there = Account.jid == account, Outbox.service == service, Outbox.node == node, Outbox.id > id_
+    return select(Outbox.id, Outbox.items).join(Account).where(*there).order_by(Outbox.id).limit(1)
 
 
 def _columns(entry: Entry, names: Iterable[str]) -> dict[str, Any]:
