@@ -14,12 +14,14 @@ from pubsub_cached.analysers.definition import from_mapping
 from pubsub_cached.analysers.item import ItemContext
 from pubsub_cached.analysers.registry import Registry
 from pubsub_cached.bus import RemoteError
+from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.cache.parsing import agent as agents
 from pubsub_cached.cache.parsing import agents as workers
 from pubsub_cached.cache.parsing.agent import Agent
 from pubsub_cached.cache.parsing.deferred import Unanswered
 from pubsub_cached.xmpp.fake import World
-from tests.support.cached import Make
+from tests.support.cached import ALICE, Make
+from tests.support.keeping import keepers
 
 SERVICE = "pubsub.example.org"
 RULES = {"name": "x", "type": "x", "node": "n", "agent": "/a", "bus-name": "org.example.A", "callbacks": ["parse"]}
@@ -260,6 +262,26 @@ async def test_an_agent_that_is_registered_again_before_it_has_answered_is_asked
         await found.house.analysing.settled()
         bus.answer.set()
         assert await bus.called.get() == "new"
+
+
+async def test_that_an_agent_was_to_be_asked_again_is_kept_no_longer_than_it_is_asked(cached: Make) -> None:
+    world = World()
+    world.service(SERVICE).create_node("n")
+    found = await cached(world)
+    bus = found.house.agents._peers = found.house.analysing._peers = Slow()
+    keys = {"type": "x", "node": "n", "to-sync": True, "agent": "/a", "callbacks": ["match"]}
+    await found.house.analysing.register("x", keys, ":1.7")
+    await found.read(SERVICE, "n")
+    async with asyncio.timeout(20):
+        await bus.called.get()
+    address = Address(ALICE, SERVICE, "n")
+    bus.calling = Reply("answered", json.dumps({"to-sync": True}))
+    found.house.reanalysis.ask(address)
+    bus.answer.set()
+    await found.house.reanalysis._asking.settled()
+    await found.house.removal.purge(PurgeFilter(nodes=("n",), forget=True)).wait()
+    await found.idle()
+    assert {*keepers(found.house, address)} <= {"Versions._counted"}
 
 
 @pytest.mark.parametrize("key", ["type", "subtype"])

@@ -218,6 +218,8 @@ class Reanalysis:
             log.warning("%s could not be matched: %s", address, error.message)
         except Exception:
             log.exception("%s could not be matched", address)
+        finally:
+            self._asked_again.discard(address)
 
     async def _decided(self, stored: Subject, matched: Matched, *, kept: bool = False) -> NodeRow | None:
         """Write down what a node is; None where that is not what is known of it any more.
