@@ -20,11 +20,12 @@ from pubsub_cached.cache.parsing import agents as workers
 from pubsub_cached.cache.parsing.agent import Agent
 from pubsub_cached.cache.parsing.deferred import Unanswered
 from pubsub_cached.xmpp.fake import World
-from tests.support.cached import ALICE, Make
+from tests.support.cached import ALICE, Cached, Make
 from tests.support.keeping import keepers
 
 SERVICE = "pubsub.example.org"
 RULES = {"name": "x", "type": "x", "node": "n", "agent": "/a", "bus-name": "org.example.A", "callbacks": ["parse"]}
+MATCHES = {"type": "old", "node": "n", "to-sync": True, "agent": "/a", "callbacks": ["match"]}
 ITEM = ItemContext(Address("a@example.org", "a@example.org", "n"), "1", "<x/>")
 
 
@@ -246,34 +247,32 @@ class Slow(Bus):
         return self.calling
 
 
-async def test_an_agent_that_is_registered_again_before_it_has_answered_is_asked_as_what_it_is_now(
-    cached: Make,
-) -> None:
+async def asked(cached: Make) -> tuple[Cached, Slow]:
+    """The agent of a node was asked about it, and has not answered."""
     world = World()
     world.service(SERVICE).create_node("n")
     found = await cached(world)
     bus = found.house.agents._peers = found.house.analysing._peers = Slow()
-    keys = {"type": "old", "node": "n", "to-sync": True, "agent": "/a", "callbacks": ["match"]}
-    await found.house.analysing.register("x", keys, ":1.7")
+    await found.house.analysing.register("x", MATCHES, ":1.7")
     await found.read(SERVICE, "n")
     async with asyncio.timeout(20):
-        assert await bus.called.get() == "old"
-        await found.house.analysing.register("x", {**keys, "type": "new"}, ":1.7")
+        assert await bus.called.get() == MATCHES["type"]
+    return found, bus
+
+
+async def test_an_agent_that_is_registered_again_before_it_has_answered_is_asked_as_what_it_is_now(
+    cached: Make,
+) -> None:
+    found, bus = await asked(cached)
+    async with asyncio.timeout(20):
+        await found.house.analysing.register("x", {**MATCHES, "type": "new"}, ":1.7")
         await found.house.analysing.settled()
         bus.answer.set()
         assert await bus.called.get() == "new"
 
 
 async def test_that_an_agent_was_to_be_asked_again_is_kept_no_longer_than_it_is_asked(cached: Make) -> None:
-    world = World()
-    world.service(SERVICE).create_node("n")
-    found = await cached(world)
-    bus = found.house.agents._peers = found.house.analysing._peers = Slow()
-    keys = {"type": "x", "node": "n", "to-sync": True, "agent": "/a", "callbacks": ["match"]}
-    await found.house.analysing.register("x", keys, ":1.7")
-    await found.read(SERVICE, "n")
-    async with asyncio.timeout(20):
-        await bus.called.get()
+    found, bus = await asked(cached)
     address = Address(ALICE, SERVICE, "n")
     bus.calling = Reply("answered", json.dumps({"to-sync": True}))
     found.house.reanalysis.ask(address)

@@ -50,6 +50,22 @@ class Scene:
         self.world.cut(ALICE)
         await self.cache.idle()
 
+    async def sending(self, *texts: str) -> None:
+        """Publications of one item, named after their texts: the first is held up as it is sent, the others wait."""
+        await self.restore()
+        self.service.hold()
+        for text in texts:
+            await self.publish("i0", text, token=text)
+        await reaching(self.service, "publish")
+
+    async def kill_once_sent(self) -> None:
+        """The first is sent, and its session ends before anything else is."""
+        self.service.release(1)
+        await self.job("one").wait()
+        self.world.kill(ALICE)
+        self.service.expire()
+        self.service.release()
+
     async def restore(self) -> None:
         self.world.restore(ALICE)
         await self.settled()
@@ -496,32 +512,16 @@ class TestOneBehindAnother:
         assert scene.truth()["i0"] == post("theirs")
 
     async def test_it_is_sent_by_a_daemon_that_starts_once_the_first_one_was(self, scene: Scene) -> None:
-        await scene.restore()
-        scene.service.hold()
-        await scene.publish("i0", "one", token="one")
-        await scene.publish("i0", "two", token="two")
-        await reaching(scene.service, "publish")
-        scene.service.release(1)
-        await scene.job("one").wait()
-        scene.world.kill(ALICE)
-        scene.service.expire()
-        scene.service.release()
+        await scene.sending("one", "two")
+        await scene.kill_once_sent()
         await scene.cache.restart()
         await scene.settled()
         assert scene.job("two").state == "done"
         assert scene.truth()["i0"] == post("two")
 
     async def test_so_is_the_last_of_three_where_the_second_one_is_cancelled_by_then(self, scene: Scene) -> None:
-        await scene.restore()
-        scene.service.hold()
-        for text in ("one", "two", "three"):
-            await scene.publish("i0", text, token=text)
-        await reaching(scene.service, "publish")
-        scene.service.release(1)
-        await scene.job("one").wait()
-        scene.world.kill(ALICE)
-        scene.service.expire()
-        scene.service.release()
+        await scene.sending("one", "two", "three")
+        await scene.kill_once_sent()
         await scene.cache.restart(online=False)
         scene.job("two").cancel()
         await scene.cache.house.connect()
@@ -550,11 +550,7 @@ class TestOneBehindAnother:
     async def test_it_is_sent_where_the_first_one_was_cancelled_as_it_was_sent(
         self, scene: Scene, arrives: bool
     ) -> None:
-        await scene.restore()
-        scene.service.hold()
-        await scene.publish("i0", "one", token="one")
-        await scene.publish("i0", "two", token="two")
-        await reaching(scene.service, "publish")
+        await scene.sending("one", "two")
         scene.job("one").cancel()
         with pytest.raises(errors.Cancelled):
             await scene.job("one").wait()
@@ -567,10 +563,7 @@ class TestOneBehindAnother:
         assert scene.truth()["i0"] == post("two")
 
     async def test_it_is_sent_where_the_first_one_was_while_somebody_looked_what_there_is(self, scene: Scene) -> None:
-        await scene.restore()
-        scene.service.hold()
-        await scene.publish("i0", "one", token="one")
-        await reaching(scene.service, "publish")
+        await scene.sending("one")
         with looked(scene.cache, read_items) as gate:
             retracting = asyncio.create_task(scene.retract("i0", "i1", token="two"))
             await scene.world.settle()
