@@ -18,7 +18,7 @@ from ..writable import check_texts
 from . import element_path
 from . import fields as field_rules
 from .fields import Field
-from .item import CoroutineParser, Parser
+from .item import NO_TEXT, CoroutineParser, Parser
 
 Kind = Literal["log", "map", "last"]
 Callback = Literal["parse", "match"]
@@ -44,8 +44,7 @@ class Subject(msgspec.Struct, frozen=True):
     config: Mapping[str, list[str]] = {}
 
 
-# Neither the bus nor every database takes others.
-_TAKEN = r"^[^\x00\ud800-\udfff]*$"
+_TAKEN = f"^[^{NO_TEXT}]*$"
 Type = Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_CHARACTERS, pattern=_TAKEN)]
 Subtype = Annotated[str, msgspec.Meta(max_length=MOST_CHARACTERS, pattern=_TAKEN)]
 

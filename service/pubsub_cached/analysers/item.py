@@ -10,7 +10,9 @@ from lxml.etree import _Element
 
 from ..address import Address
 
-_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
+# Characters that neither the bus nor every database takes, for a regular expression.
+NO_TEXT = r"\x00\ud800-\udfff"
+_NO_TEXT = re.compile(f"[{NO_TEXT}]")
 # A hostile payload can't fill the record with complaints.
 MOST_ERRORS = 20
 LONGEST_ERROR = 500
