@@ -78,6 +78,18 @@ async def test_items_by_id_are_shown_in_full_and_missing_ones_named(ctl: Command
     assert "There is no item 'nothing'." in done.err
 
 
+async def test_items_by_id_that_a_reply_has_no_room_for_are_shown_as_well(ctl: Command, made: World) -> None:
+    wanted = [f"long-{number}" for number in range(6)]
+    for id_ in wanted:
+        made.services[SERVICE].publish("blog", id_, f"<long xmlns='urn:example'>{'x' * 250_000}</long>")
+    await kept(ctl)
+
+    done = await ctl.ok("get", SERVICE, "blog", *wanted, "--json")
+
+    assert sorted(record["id"] for record in done.records) == wanted
+    assert done.err == ""
+
+
 async def test_ids_that_begin_with_a_hyphen_follow_two(ctl: Command, made: World) -> None:
     made.services[SERVICE].publish("blog", "-odd", entry(9))
 

@@ -68,6 +68,9 @@ class Client:
         while True:
             limit = PAGE if most is None else min(PAGE, most - len(records))
             given = {**options, "limit": ("u", limit), "cursor": ("s", cursor or None)}
+            if cursor:
+                # It knows which are left of them.
+                given.pop("ids", None)
             page, cursor, *rest = await self.call(interface, member, signature, *arguments, given, seconds=seconds)
             records += page
             info = info if info is not None else (rest or [{}])[0]
