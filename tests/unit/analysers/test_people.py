@@ -238,6 +238,11 @@ class TestProfiles:
             "photo": "http://me.stpeter.im/images/stpeter_oscon.jpg",
         }
 
+    def test_a_property_may_hold_several_nicknames(self):
+        names = "<nickname><text>a</text><text>b</text></nickname><nickname><text>c</text></nickname>"
+        card = read("urn:xmpp:vcard4", f"<vcard xmlns='urn:ietf:params:xml:ns:vcard-4.0'>{names}</vcard>")
+        assert card.data == {"nickname": ["a", "b", "c"]}
+
     def test_0292_3_an_empty_vcard(self):
         assert read("urn:xmpp:vcard4", "<vcard xmlns='urn:ietf:params:xml:ns:vcard-4.0'/>").data == {}
 

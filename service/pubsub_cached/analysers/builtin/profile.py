@@ -54,15 +54,16 @@ def _vcard(element: _Element) -> VCard:
     card = VCard()
     for child in _properties(element):
         name = xml.local(child)
-        value = next((text for each in child if each.tag in _VALUES and (text := xml.text(each))), "")
-        if not value:
+        found = [text for each in child if each.tag in _VALUES and (text := xml.text(each))]
+        if not found:
             continue
+        value = found[0]
         match name:
             case "fn" | "note":
                 if not getattr(card, name):
                     setattr(card, name, value)
             case "nickname" | "email":
-                getattr(card, name).append(value)
+                getattr(card, name).extend(found)
             case "tel" | "url" | "impp":
                 getattr(card, name).append(uris.clean(value) if ":" in value else value)
             case "photo":
