@@ -83,10 +83,12 @@ def construct(item: Item, element: _Element, lang: str = "", base: str = "") -> 
     lang, base: what the element inherits.
     """
     lang = xml.language(element, lang)
-    kind = element.get("type", "text").strip().lower()
-    if kind in ("xhtml", "application/xhtml+xml"):
+    kind = element.get("type", "").partition(";")[0].strip().lower() or "text"
+    is_html = kind in ("html", "text/html")
+    # HTML is escaped (RFC 4287 3.1.1.2), but some write its elements.
+    if kind in ("xhtml", "application/xhtml+xml") or (is_html and len(element)):
         return _markup(item, element, "xhtml", _content(element), lang, base)
-    if kind in ("html", "text/html"):
+    if is_html:
         source = xml.text(element)
         if _overloaded(source):
             return _only_text(item, element, "html", lang, _OVERLOADED)
@@ -183,7 +185,7 @@ def _only_text(item: Item, element: _Element, type: Literal["html", "xhtml"], la
 
 def _content(construct: _Element) -> _Element:
     """The element that holds the markup of an xhtml construct."""
-    if len(construct) == 1 and not (construct.text or "").strip():
+    if len(construct) == 1 and not f"{construct.text or ''}{construct[0].tail or ''}".strip():
         return construct[0]
     # RFC 4287 3.1.1.3 wants a div; without one the element itself stands for it.
     content = copy.deepcopy(construct)

@@ -114,6 +114,24 @@ def test_markup_without_the_div_around_it():
     assert (result.text, result.xhtml) == ("a b c", "a <b>b</b> c")
 
 
+def test_what_follows_a_single_element_is_kept():
+    result, _ = construct(f"<c type='xhtml'><b xmlns='{XHTML}'>a</b> b</c>")
+    assert (result.text, result.xhtml) == ("a b", "<b>a</b> b")
+
+
+def test_html_that_is_not_escaped_is_read_as_the_elements_it_has():
+    result, _ = construct(f"<c type='html' xmlns:h='{XHTML}'><h:p>a</h:p><h:p>b &lt;i&gt;</h:p></c>")
+    assert (result.type, result.text, result.xhtml) == ("xhtml", "a\nb <i>", "<p>a</p><p>b &lt;i&gt;</p>")
+
+
+@pytest.mark.parametrize(
+    ("type_", "as_"), [("text/html; charset=utf-8", "html"), ("text/plain;charset=utf-8", "text"), ("", "text")]
+)
+def test_a_type_may_have_parameters_or_be_empty(type_, as_):
+    result, errors = construct(f"<c type='{type_}'>a</c>")
+    assert (result.type, result.text, errors) == (as_, "a", [])
+
+
 def test_a_div_among_others_is_no_wrapper():
     assert from_html("<div>a</div><div>b</div>").xhtml == "<div>a</div><div>b</div>"
     assert from_html("<div>a</div><div>b</div>").text == "a\nb"
