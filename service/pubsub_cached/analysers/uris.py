@@ -35,9 +35,9 @@ def clean(uri: str) -> str:
 
 
 def resolve(uri: str, base: str = "") -> str:
-    """A URI or reference without white space, made absolute where there is a base."""
+    """A URI or reference without white space, made absolute where there is a base; an empty one names nothing."""
     uri = clean(uri)
-    if not base:
+    if not base or not uri:
         return uri
     try:
         return urljoin(base, uri)

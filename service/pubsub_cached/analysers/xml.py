@@ -92,8 +92,8 @@ def child_text(element: _Element, tag: str) -> str:
 
 
 def language(element: _Element, inherited: str = "") -> str:
-    """The language an element declares, or the one given."""
-    return element.get(LANG) or inherited
+    """The language an element declares, "" for none (XML 2.12), or the one given."""
+    return element.get(LANG, inherited)
 
 
 def _reason(error: etree.XMLSyntaxError) -> str:

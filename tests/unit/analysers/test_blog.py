@@ -62,6 +62,11 @@ def test_all_text_constructs_keep_their_language_type_and_order():
     ]
 
 
+def test_an_empty_language_says_that_none_is_known():
+    data = post("<content xml:lang=''>x</content>", attributes="xml:lang='en'").data
+    assert data["content"] == [{"type": "text", "text": "x"}]
+
+
 def test_content_that_is_no_text_is_named_and_left_out():
     read_post = post("<content type='image/png'>iVBORw0KGgo=</content>")
     assert "content" not in read_post.data
@@ -112,6 +117,19 @@ def test_references_are_resolved_against_the_nearest_base():
         "xmpp:x@y.example?;node=n",
     ]
     assert data["content"][0]["xhtml"] == '<a href="https://example.org/blog/deep/c">c</a>'
+
+
+def test_what_names_no_address_does_not_get_that_of_the_base():
+    read_post = post(
+        "<author><name>A</name><uri/></author><thr:in-reply-to ref='tag:y'/><generator>G</generator>"
+        "<link rel='alternate'/>",
+        attributes="xml:base='https://example.org/blog/'",
+    )
+    assert read_post.data["authors"] == [{"name": "A"}]
+    assert read_post.data["in_reply_to"] == [{"ref": "tag:y"}]
+    assert read_post.data["generator"] == {"name": "G"}
+    assert "links" not in read_post.data
+    assert read_post.parsed.errors == ("<link>: the attribute 'href' is missing.",)
 
 
 def test_a_base_that_is_no_address_changes_nothing():
@@ -173,6 +191,16 @@ def test_categories_keep_label_and_scheme():
 def test_the_author_is_verified_by_the_services_word_alone(publisher, uri, verified):
     data = post(f"<author><name>R</name><uri>{uri}</uri></author>", publisher=publisher).data
     assert data["author_verified"] is verified
+
+
+def test_the_author_of_the_feed_an_entry_is_from_is_that_of_an_entry_without_one():
+    source = (
+        "<source xml:base='https://example.org/'><title>no</title><author><name>F</name><uri>f</uri></author></source>"
+    )
+    read_post = post(source)
+    assert read_post.data["authors"] == [{"name": "F", "uri": "https://example.org/f"}]
+    assert read_post.data["title"] == [{"type": "text", "text": "t"}]
+    assert post(f"{source}<author><name>A</name></author>").data["authors"] == [{"name": "A"}]
 
 
 def test_children_of_other_namespaces_do_no_harm():

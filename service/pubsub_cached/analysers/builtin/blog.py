@@ -172,6 +172,10 @@ class _Reader:
                 self._in_reply_to(entry, child)
             elif tag == geoloc.TAG and entry.geoloc is UNSET:
                 entry.geoloc = geoloc.parse(self._item, child) or UNSET
+        if not entry.authors and (source := xml.child(self._item.element, f"{_ATOM}source")) is not None:
+            # Those of the feed that it is from (RFC 4287 4.2.1).
+            base = uris.base(source, self._base)
+            entry.authors.extend(self._author(author, base) for author in source.iterchildren(f"{_ATOM}author"))
         self._require(atom_id=entry.atom_id, title=entry.title, updated=entry.updated)
         entry.author_verified = self._verified(entry.authors)
         return entry
@@ -196,7 +200,7 @@ class _Reader:
                 case "updated":
                     feed.updated = values.date(self._item, "<updated>", xml.text(child))
                 case "author":
-                    feed.authors.append(self._author(child))
+                    feed.authors.append(self._author(child, self._base))
         self._require(atom_id=feed.atom_id, title=feed.title, updated=feed.updated)
         return feed
 
@@ -215,7 +219,7 @@ class _Reader:
             case "updated":
                 entry.updated = values.date(self._item, "<updated>", xml.text(child))
             case "author":
-                entry.authors.append(self._author(child))
+                entry.authors.append(self._author(child, self._base))
             case "category":
                 self._category(entry, child)
             case "link":
@@ -230,14 +234,14 @@ class _Reader:
         if (text := self._markup(element)) is not None:
             texts.append(text)
 
-    def _author(self, element: _Element) -> Author:
+    def _author(self, element: _Element, base: str) -> Author:
         author = Author()
         for child in element:
             match child.tag.removeprefix(_ATOM):
                 case "name":
                     author.name = xml.text(child)
                 case "uri":
-                    author.uri = uris.resolve(xml.text(child), uris.base(child, uris.base(element, self._base)))
+                    author.uri = uris.resolve(xml.text(child), uris.base(child, uris.base(element, base)))
                     author.jid = uris.jid_of(author.uri)
                 case "email":
                     author.email = xml.text(child)
