@@ -19,6 +19,8 @@ from tests.support.passing import passed
 
 CONNECTED_GLOBAL, CONNECTED_LOCAL, CONNECTING, DISCONNECTED = 70, 50, 40, 20
 FULL, LIMITED = 4, 3
+SLEEP = ("/org/freedesktop/login1", "org.freedesktop.login1.Manager")
+MANAGER = ("/org/freedesktop/NetworkManager", "org.freedesktop.NetworkManager")
 
 
 class Heard:
@@ -88,9 +90,12 @@ async def test_waking_up_is_told_and_going_to_sleep_is_not(system_bus: SystemBus
 
 
 async def test_only_the_services_themselves_are_believed(system_bus: SystemBus, heard: Heard) -> None:
+    """What is sent to one client alone reaches it whatever that has subscribed to."""
     stranger = await Connection.open(system_bus.address)
-    stranger.signal("/org/freedesktop/login1", "org.freedesktop.login1.Manager", "PrepareForSleep", "b", [False])
-    stranger.signal("/org/freedesktop/NetworkManager", "org.freedesktop.NetworkManager", "StateChanged", "u", [70])
+    (names,) = await stranger.call_bus("ListNames")
+    for to in (None, *(name for name in names if name[0] == ":")):
+        stranger.signal(*SLEEP, "PrepareForSleep", "b", [False], to)
+        stranger.signal(*MANAGER, "StateChanged", "u", [CONNECTED_GLOBAL], to)
     await stranger.close()
     await system_bus.network_state(DISCONNECTED)
     assert await heard.next() is False

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
-from pubsub_cached.bus import Connection, Match, Owners, Signal, caller
+import pytest
+
+from pubsub_cached.bus import Connection, Match, Owners, RemoteError, Signal, caller
+from pubsub_cached.bus.addresses import BUS, BUS_PATH
 from tests.bus.conftest import MakeClient
 from tests.bus.sample import ROOT, SAMPLE, Client, Sample
+from tests.support.bus import PrivateBus
 
 
 async def leave(client: Client) -> None:
@@ -99,6 +104,58 @@ async def test_subscription_gets_what_fits_until_it_is_cancelled(
     await other.call(connection.unique_name, ROOT, SAMPLE, "Nothing")
     assert heard.empty()
     await other.close()
+
+
+async def test_signals_of_a_well_known_name_are_those_of_its_owner(
+    connection: Connection, client: Client, bus_address: str
+) -> None:
+    """Whoever has it, and whether they go to everybody or to one client alone."""
+    name, heard = "test.WellKnown", asyncio.Queue[Signal]()
+    others = [await Connection.open(bus_address) for _ in range(2)]
+    await connection.subscribe(heard.put_nowait, Match(name, member="Said"))
+
+    def say(owner: Connection | None) -> None:
+        for other in others:
+            for to in (None, connection.unique_name):
+                other.signal(ROOT, SAMPLE, "Said", "us", [int(other is owner), "x"], to)
+
+    for owner in (*others, None):
+        if owner is not None:
+            await owner.own(name)
+        say(owner)
+        for other in others:
+            await other.call_bus("GetId")
+        await connection.call_bus("GetId")
+        said = [heard.get_nowait() for _ in range(heard.qsize())]
+        expected = [owner.unique_name] * 2 if owner is not None else []
+        assert [(each.sender, each.body[0]) for each in said] == [(one, 1) for one in expected]
+        if owner is not None:
+            await owner.call_bus("ReleaseName", "s", [name])
+    for other in others:
+        await other.close()
+
+
+async def test_the_bus_forgets_a_rule_that_is_not_waited_for_any_more(connection: Connection) -> None:
+    statistics = (BUS, BUS_PATH, f"{BUS}.Debug.Stats", "GetAllMatchRules")
+    subscribing = asyncio.create_task(connection.subscribe(print, Match(member="Said")))
+    await asyncio.sleep(0)
+    subscribing.cancel()
+    await asyncio.wait([subscribing])
+    (rules,) = await connection.call(*statistics)
+    assert rules.get(connection.unique_name, []) == []
+
+
+async def test_a_rule_that_the_bus_refuses_takes_no_other_with_it(make_bus: Callable[..., PrivateBus]) -> None:
+    """Two subscriptions that are the same have two rules that are the same."""
+    bus = make_bus(limits={"max_match_rules_per_connection": 1})
+    connection, heard = await Connection.open(bus.address), asyncio.Queue[Signal]()
+    await connection.subscribe(heard.put_nowait, Match(member="Said"))
+    with pytest.raises(RemoteError, match="not allowed to add more"):
+        await connection.subscribe(print, Match(member="Said"))
+    connection.signal(ROOT, SAMPLE, "Said", "us", [1, "x"])
+    await connection.call_bus("GetId")
+    assert heard.qsize() == 1
+    await connection.close()
 
 
 async def test_nobody_is_the_caller_while_a_signal_is_delivered(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .addresses import BUS, BUS_PATH
+from .errors import RemoteError
 
 if TYPE_CHECKING:
     from dbus_fast import Message
@@ -49,12 +50,16 @@ class Match:
         given = ((key, getattr(self, key)) for key in keys)
         return ",".join(["type='signal'", *(f"{key}={_quoted(value)}" for key, value in given if value is not None)])
 
-    def fits(self, signal: Signal) -> bool:
-        """Whether a signal is meant. A well-known sender can't be compared: the bus has done it."""
-        if self.sender is not None and self.sender != signal.sender and (self.sender[0] == ":" or self.sender == BUS):
-            return False
+    @property
+    def well_known(self) -> bool:
+        """Whether the sender is named by what others may own as well."""
+        return self.sender is not None and self.sender[0] != ":" and self.sender != BUS
+
+    def fits(self, signal: Signal, owners: Mapping[str, str]) -> bool:
+        """Whether a signal is meant; owners: the unique names behind well-known ones."""
         return (
-            self.path in (None, signal.path)
+            (self.sender is None or owners.get(self.sender, self.sender) == signal.sender)
+            and self.path in (None, signal.path)
             and self.interface in (None, signal.interface)
             and self.member in (None, signal.member)
             and (self.arg0 is None or (bool(signal.body) and signal.body[0] == self.arg0))
@@ -80,17 +85,37 @@ class Matches:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._subscriptions: dict[Subscription, None] = {}
+        # Of the well-known names that signals are expected from: what is sent to us alone passes no rule of the bus.
+        self._owners: dict[str, str] = {}
 
     async def add(self, callback: Callback, match: Match) -> Subscription:
         """Subscribes; the bus knows the rule when this returns."""
+        if match.well_known:
+            await self._learn(str(match.sender))
         subscription = Subscription(self, callback, match)
         self._subscriptions[subscription] = None
         try:
             await self._connection.call_bus("AddMatch", "s", [match.rule])
+        except RemoteError:
+            del self._subscriptions[subscription]
+            raise
         except BaseException:
-            self._subscriptions.pop(subscription, None)
+            # The bus has been told, or will be.
+            self.drop(subscription)
             raise
         return subscription
+
+    async def _learn(self, name: str) -> None:
+        """Know who owns a well-known name, from now on."""
+        if name in self._owners:
+            return
+        await self.add(lambda signal: self._owners.update({name: signal.body[2]}), owner_of(name))
+        try:
+            (owner,) = await self._connection.call_bus("GetNameOwner", "s", [name])
+        except RemoteError:
+            owner = ""
+        # What was signalled meanwhile may be newer.
+        self._owners.setdefault(name, owner)
 
     def drop(self, subscription: Subscription) -> None:
         """Unsubscribes."""
@@ -112,11 +137,16 @@ class Matches:
             message.body,
         )
         for subscription in list(self._subscriptions):
-            if subscription in self._subscriptions and subscription.match.fits(signal):
+            if subscription in self._subscriptions and subscription.match.fits(signal, self._owners):
                 try:
                     subscription.callback(signal)
                 except Exception:
                     log.exception("A callback for %s.%s failed", signal.interface, signal.member)
+
+
+def owner_of(name: str) -> Match:
+    """What the bus says when a name gets an owner, has another, or loses it."""
+    return Match(BUS, BUS_PATH, BUS, "NameOwnerChanged", name)
 
 
 def _quoted(value: str) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .addresses import BUS, BUS_PATH
-from .matches import Match, Signal, Subscription
+from .matches import Signal, Subscription, owner_of
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -36,7 +35,7 @@ class Owners:
 
     async def _begin(self, name: str) -> None:
         if name not in self._subscriptions:
-            subscription = await self._connection.subscribe(self._changed, _owner_of(name))
+            subscription = await self._connection.subscribe(self._changed, owner_of(name))
             if name not in self._watches or name in self._subscriptions:
                 subscription.cancel()
             else:
@@ -54,7 +53,7 @@ class Owners:
 
     async def follow(self, name: str, callback: Callable[[bool], None]) -> Subscription:
         """Calls back whenever ``name`` gets an owner or loses it."""
-        return await self._connection.subscribe(lambda signal: callback(bool(signal.body[2])), _owner_of(name))
+        return await self._connection.subscribe(lambda signal: callback(bool(signal.body[2])), owner_of(name))
 
     async def has_owner(self, name: str) -> bool:
         """Whether ``name`` is on the bus right now."""
@@ -75,7 +74,3 @@ class Owners:
         if subscription is not None:
             subscription.cancel()
         return self._watches.pop(name, [])
-
-
-def _owner_of(name: str) -> Match:
-    return Match(BUS, BUS_PATH, BUS, "NameOwnerChanged", name)
