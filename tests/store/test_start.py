@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 import stat
 import subprocess
@@ -213,6 +214,20 @@ def test_a_copy_that_was_interrupted_is_made_again(filled: Path, later: Migratio
     prepare(url_of(filled), later)
     (copy,) = others(filled)
     assert value(copy, "SELECT count(*) FROM item") == 3
+
+
+def test_a_copy_that_there_is_no_room_for_is_not_left(filled: Path, later: Migrations) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As on a full disk: no file may grow as large as the database is.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (filled.stat().st_size // 2, before[1]))
+    try:
+        with pytest.raises(DatabaseError, match="could not be made ready"):
+            prepare(url_of(filled), later)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not any("backup" in file.name for file in others(filled))
+    prepare(url_of(filled), later)
+    assert value(filled, "SELECT colour FROM node") == "red"
 
 
 def test_a_newer_database_is_refused_by_name_revision_and_remedy(filled: Path, later: Migrations) -> None:

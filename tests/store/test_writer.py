@@ -18,7 +18,7 @@ from pubsub_cached.store import migrate
 from pubsub_cached.store.accounts import accounts, nodes
 from pubsub_cached.store.items.changes import since
 from pubsub_cached.store.items.pages import read_items
-from pubsub_cached.store.rows import ItemsQuery
+from pubsub_cached.store.rows import ItemsQuery, NodeRow
 from pubsub_cached.store.sqlite.file import LOG_BYTES
 from pubsub_cached.store.store import Store
 from pubsub_cached.store.transaction import Transaction, committed_revision
@@ -235,6 +235,17 @@ async def test_no_exception_stops_the_writer(store: Store) -> None:
     assert written == "written"
 
 
+async def test_who_fails_to_hear_of_a_commit_keeps_nobody_else_from_it(store: Store, address: Address) -> None:
+    node = await store.write(nodes.ensure, address)
+    heard: list[set[str]] = []
+    store.on_commit.append(lambda touched: heard[1])  # type: ignore[arg-type, return-value]
+    store.on_commit.append(lambda touched: heard.append(touched.keys()))
+    written = store.write(publish, node.id, [item("a")])
+    assert (await asyncio.wait_for(written, 60)).changed == ["a"]
+    assert heard == [{address.key("a")}]
+    assert not store.at_work
+
+
 async def test_a_cancelled_write_that_has_not_begun_is_left_out(store: Store, address: Address) -> None:
     gate, held = await behind_a_gate(store)
     unwanted = store.write(nodes.ensure, address)
@@ -393,9 +404,9 @@ async def test_a_log_that_is_read_from_is_brought_into_the_file_later(
     assert log_of(path) <= LOG_BYTES
 
 
-@pytest.mark.sqlite
-async def test_damage_met_while_running_is_looked_at_at_the_next_start(url: str, path: Path, address: Address) -> None:
-    store = Store.open(url)
+async def damaged(path: Path, address: Address) -> NodeRow:
+    """A node whose items can't be read any more, in a file that is opened all the same."""
+    store = Store.open(url_of(path))
     await store.write(accounts.ensure, address.account)
     node = await store.write(nodes.ensure, address)
     await store.write(publish, node.id, [item(str(number), "x" * 3000) for number in range(200)])
@@ -403,7 +414,13 @@ async def test_damage_met_while_running_is_looked_at_at_the_next_start(url: str,
     with path.open("r+b") as file:
         file.seek(200_000)
         file.write(b"\xa5" * 300_000)
-    assert migrate.prepare(url) == ""
+    assert migrate.prepare(url_of(path)) == ""
+    return node
+
+
+@pytest.mark.sqlite
+async def test_damage_met_while_running_is_looked_at_at_the_next_start(url: str, path: Path, address: Address) -> None:
+    node = await damaged(path, address)
     store = Store.open(url)
     with pytest.raises(DatabaseError, match="malformed"):
         await store.read(slice_of, node.id, ItemsQuery(limit=200))
@@ -411,4 +428,19 @@ async def test_damage_met_while_running_is_looked_at_at_the_next_start(url: str,
     store = Store.open(url)
     assert ".damaged-" in store.recovered_from
     assert await store.read(accounts.all) == []
+    await store.close()
+
+
+@pytest.mark.sqlite
+async def test_damage_that_can_not_be_written_down_does_not_stop_the_writer(
+    url: str, path: Path, address: Address
+) -> None:
+    node = await damaged(path, address)
+    path.with_name(path.name + ".suspect").symlink_to(path / "nowhere")
+    store = Store.open(url)
+    with pytest.raises(DatabaseError, match="malformed"):
+        await asyncio.wait_for(store.maintain(store.dialect.compact), 60)
+    with pytest.raises(DatabaseError, match="malformed"):
+        await store.read(slice_of, node.id, ItemsQuery(limit=200))
+    assert await store.write(lambda tx: tx.next_revision()) == store.revision
     await store.close()

@@ -188,10 +188,11 @@ class Writer:
                 taken.append(queued)
                 outcomes.append(self._one(transaction, queued))
             transaction.finish()
-            with self.versions.changing(transaction.touched):
+            # Also where nobody hears how the commit ended.
+            touched = transaction.touched
+            with self.versions.changing(touched):
                 self._session.commit()
             self.revision = transaction.last_revision
-            touched = transaction.touched
         except Exception as error:
             self._roll_back()
             cause = error.__cause__ if isinstance(error, _Undone) and error.__cause__ else error
@@ -228,7 +229,10 @@ class Writer:
 
     def _settle(self, outcomes: list[_Outcome], touched: Touched) -> None:
         for callback in self.on_commit if touched else ():
-            callback(touched)
+            try:
+                callback(touched)
+            except Exception:
+                log.exception("What was committed could not be told to everybody")
         for future, result, error in outcomes:
             self._unsettled -= 1
             if future.done():

@@ -11,6 +11,7 @@ import logging
 import os
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 from ...errors import BadConfiguration, DatabaseError, Fatal, PubSubCachedError
@@ -44,8 +45,11 @@ def prepare(path: Path, wanted: Migrations) -> str:
 
 
 def suspect(path: Path) -> None:
-    """Have the whole file looked at at the next start, for it turned out to be damaged."""
-    _suspicion(path).touch(mode=0o600)
+    """Have the whole file looked at at the next start, for it turned out to be damaged; if that can be written down."""
+    try:
+        _suspicion(path).touch(mode=0o600)
+    except OSError as error:
+        log.warning("That the database %s is damaged can't be written down beside it: %s", path, error.strerror)
 
 
 def state(path: Path) -> str | None:
@@ -113,15 +117,15 @@ def _copy(path: Path, revision: str) -> Path:
     unfinished = path.with_name(path.name + ".backup-unfinished")
     unfinished.unlink(missing_ok=True)
     engines.create_private(unfinished)
-    source = engines.connect(path)
-    target = sqlite3.connect(unfinished)
     try:
-        source.backup(target)
-        target.execute("PRAGMA journal_mode=DELETE")
-    finally:
-        target.close()
-        source.close()
-    _synchronise(unfinished)
+        with closing(engines.connect(path)) as source, closing(sqlite3.connect(unfinished)) as target:
+            source.backup(target)
+            target.execute("PRAGMA journal_mode=DELETE")
+        _synchronise(unfinished)
+    except BaseException:
+        # There may be no room for it, and it takes what there was.
+        unfinished.unlink()
+        raise
     backup = _dated(path, f"backup-{revision}")
     unfinished.rename(backup)
     _synchronise(path.parent)
