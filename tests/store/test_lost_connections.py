@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -109,17 +110,54 @@ async def test_a_connection_that_breaks_in_a_commit_is_made_again_to_see_what_be
         await store.close()
 
 
+async def test_who_listens_looks_again_where_nobody_can_tell_what_became_of_a_commit(
+    server: PostgreSQL, name: str, address: Address
+) -> None:
+    with Breaking(server) as relay:
+        store = Store.open(server.url(name, password=True).replace(str(server.port), str(relay.port)))
+        await store.write(accounts.ensure, ACCOUNT)
+        node = await store.write(nodes.ensure, address)
+        heard: list[set[str]] = []
+        store.on_commit.append(lambda touched: heard.append(touched.keys()))
+        relay.break_at_commit(reaches=True, lasting=True)
+        with pytest.raises(DatabaseError, match="can't be reached"):
+            await store.write(publish, node.id, [item("a")])
+        assert heard == [{address.key("a")}]
+        relay.mend()
+        found = await store.read(slice_of, node.id, ItemsQuery())
+        assert [record["id"] for record in found.items] == ["a"]
+        await store.close()
+
+
+async def test_who_cancels_a_statement_is_not_taken_for_the_end_of_its_time(server: PostgreSQL, name: str) -> None:
+    store = Store.open(server.url(name))
+    reading = asyncio.create_task(store.read_all(lambda conn: conn.exec_driver_sql("SELECT pg_sleep(60)").scalar()))
+    cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    while not server.execute(cancel):
+        await asyncio.sleep(0.01)
+    with pytest.raises(DatabaseError, match="canceling statement due to user request"):
+        await reading
+    await store.close()
+
+
 class Breaking:
-    """A relay to a server that can break a connection at its next COMMIT, before the server hears of it or after."""
+    """A relay to a server that can break a connection at its next COMMIT, before the server hears of it or after.
+
+    lasting: nothing goes through after it, until ``mend``.
+    """
 
     def __init__(self, server: PostgreSQL) -> None:
         self._server = server
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._break: bool | None = None
+        self._lasting = self._broken = False
 
-    def break_at_commit(self, reaches: bool) -> None:
-        self._break = reaches
+    def break_at_commit(self, reaches: bool, lasting: bool = False) -> None:
+        self._break, self._lasting = reaches, lasting
+
+    def mend(self) -> None:
+        self._broken = False
 
     def __enter__(self) -> Breaking:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -132,6 +170,9 @@ class Breaking:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
+                if self._broken:
+                    near.close()
+                    continue
                 far = socket.create_connection((self._server.host, self._server.port))
                 threading.Thread(target=self._to_server, args=(near, far), daemon=True).start()
                 threading.Thread(target=self._to_client, args=(far, near), daemon=True).start()
@@ -142,7 +183,7 @@ class Breaking:
                 if self._break is None or b"COMMIT\0" not in data:
                     far.sendall(data)
                     continue
-                reaches, self._break = self._break, None
+                reaches, self._break, self._broken = self._break, None, self._lasting
                 # The server answers nobody.
                 near.shutdown(socket.SHUT_RDWR)
                 if reaches:

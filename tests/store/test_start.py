@@ -333,6 +333,16 @@ def test_a_database_that_another_process_is_upgrading(
     prepare(url_of(filled), later)
 
 
+def test_a_database_that_can_not_be_written_is_said_in_a_sentence(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pubsub_cached.store.sqlite.engine.BUSY_SECONDS", 0.05)
+    with closing(sqlite3.connect(filled, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseError, match="locked"):
+            Store.open(url_of(filled))
+
+
 async def test_what_was_stored_is_served_after_a_restart(filled: Path) -> None:
     store = Store.open(url_of(filled))
     (node,) = store.read_now(nodes.listing, NodesQuery())

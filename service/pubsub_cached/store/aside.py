@@ -132,7 +132,8 @@ class Aside:
         try:
             return self._read(work, leash)
         except Exception as error:
-            translated = leash.error() if self._database.is_interrupted(error) else self._translate(error)
+            is_cut_off = leash.over and self._database.is_interrupted(error)
+            translated = leash.error() if is_cut_off else self._translate(error)
             if translated is None:
                 raise
             raise translated from error

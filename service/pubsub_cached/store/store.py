@@ -61,7 +61,13 @@ class Store:
         Raises BadConfiguration, NewerDatabase, DatabaseError, InUse, StorageFull.
         """
         recovered_from = migrate.prepare(url)
-        return cls(migrate.open_database(url), recovered_from, clock)
+        database = migrate.open_database(url)
+        try:
+            return cls(database, recovered_from, clock)
+        except Exception as error:
+            if (translated := database.translate(error)) is None:
+                raise
+            raise translated from error
 
     @staticmethod
     async def free(url: str) -> None:
