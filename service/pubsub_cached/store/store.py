@@ -210,6 +210,10 @@ class Store:
         """
         return self._writer.submit_alone(lambda session: session.alone(fn))
 
+    def is_damage(self, error: DatabaseError) -> bool:
+        """Whether a read failed because what is stored is damaged."""
+        return error.__cause__ is not None and self._database.is_damage(error.__cause__)
+
     def suspect(self) -> None:
         """Have the file looked at closely at the next start."""
         self._database.suspect()

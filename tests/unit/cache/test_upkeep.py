@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from pubsub_cached.address import Address
 from pubsub_cached.cache.jobs import Job, JobFailed
 from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.xmpp.fake import Service, World
-from tests.support.cached import ALICE, ENTRY
+from tests.support.cached import ALICE, ENTRY, Cached
+from tests.support.postgresql import PostgreSQL
 
 from .blog import reaching
 
@@ -146,6 +148,29 @@ async def test_file_that_can_t_be_repaired_is_said_and_looked_at_at_the_next_sta
     assert failed.value.name == errors.DatabaseError.dbus_name
     assert (tmp_path / "cache.sqlite3.suspect").exists()
     assert any("damaged" in line for line in cache.failures())
+
+
+async def test_a_server_that_is_lost_is_not_taken_for_a_damaged_one(
+    tmp_path: Path, postgresql: PostgreSQL, template: str
+) -> None:
+    name = postgresql.create(template)
+    cache = await Cached(World(), tmp_path, url=postgresql.url(name)).start(online=False)
+    postgresql.execute("BEGIN; LOCK TABLE analyser", name)
+    checking = cache.house.upkeep.check()
+    lose = "SELECT pid, pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'relation' AND NOT granted"
+    lost: set[int] = set()
+    # One that had waited for work, and then a new one.
+    while len(lost) < 2:
+        lost.update(pid for pid, _ in postgresql.execute(lose, name))
+        await asyncio.sleep(0.01)
+    postgresql.execute("COMMIT", name)
+
+    with pytest.raises(JobFailed, match="The database can't be reached"):
+        await checking.wait()
+
+    assert not any("damaged" in line for line in cache.failures())
+    await cache.stop()
+    postgresql.drop(name)
 
 
 async def test_compaction_is_a_job(cache: Any) -> None:

@@ -120,6 +120,8 @@ class Upkeep:
         try:
             return await self._store.read_all(checks.damage)
         except errors.DatabaseError as error:
+            if not self._store.is_damage(error):
+                raise
             return [error.message]
 
     async def _orphans(self) -> list[str]:
