@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import pytest
@@ -187,8 +187,12 @@ async def test_a_service_that_has_items_and_shows_no_newest_one_is_asked_for_the
     assert fetched.items == tuple(reader.service.items("blog"))
 
 
-async def test_a_count_that_changes_meanwhile_says_nothing_of_the_service() -> None:
-    reader = Reader(EJABBERD, 250)
+UNASKED = msgspec.structs.replace(EJABBERD, reply_items=20, pep=None)
+
+
+@pytest.mark.parametrize(("profile", "own"), [(EJABBERD, False), (UNASKED, True)], ids=["asked", "unasked"])
+async def test_a_count_that_changes_meanwhile_says_nothing_of_the_service(profile: Profile, own: bool) -> None:
+    reader = Reader(profile, 250, own=own)
     session = await Client(reader.world, ALICE).start()
     get_items = session.get_items
 
@@ -201,7 +205,43 @@ async def test_a_count_that_changes_meanwhile_says_nothing_of_the_service() -> N
     facts = Facts()
     fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda done, total: None, facts)
     assert fetched.items == tuple(reader.service.items("blog"))
-    assert facts.paging == "pages"
+    assert facts.paging == ("" if own else "pages")
+
+
+async def test_a_count_that_is_less_than_what_comes_with_it_is_none() -> None:
+    reader = Reader(EJABBERD, 250)
+    session = await Client(reader.world, ALICE).start()
+    get_items = session.get_items
+
+    async def miscounted(*arguments: object, **options: object) -> ItemsPage:
+        page = await get_items(*arguments, **options)  # type: ignore[arg-type]
+        return msgspec.structs.replace(page, count=0) if page.rsm else page
+
+    session.get_items = miscounted  # type: ignore[method-assign, assignment]
+    fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda done, total: None)
+    assert fetched.items == tuple(reader.service.items("blog"))
+
+
+async def unlisted(*arguments: object, **options: object) -> tuple[()]:
+    return ()
+
+
+async def unable_to_list(*arguments: object, **options: object) -> tuple[()]:
+    raise errors.StanzaError("feature-not-implemented")
+
+
+@pytest.mark.parametrize("lists", [unlisted, unable_to_list])
+@pytest.mark.parametrize(("profile", "full"), [(PROSODY, True), (UNASKED, False)], ids=["whole", "cut"])
+async def test_of_a_service_that_lists_no_items_the_newest_are_fetched(
+    lists: Callable[..., Awaitable[tuple[()]]], profile: Profile, full: bool
+) -> None:
+    reader = Reader(profile, 30)
+    session, facts = await Client(reader.world, ALICE).start(), Facts()
+    session.disco_items = lists  # type: ignore[method-assign]
+    facts.paging = "wrong"
+    fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda done, total: None, facts)
+    assert fetched.items == tuple(reader.service.items("blog"))[0 if full else 10 :]
+    assert fetched.full == full
 
 
 async def test_ids_in_an_order_of_their_own_are_not_taken_for_the_order_of_publication() -> None:

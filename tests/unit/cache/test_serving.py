@@ -15,7 +15,7 @@ from pubsub_cached.address import Address
 from pubsub_cached.xmpp.fake import PROSODY, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import PUBSUB
+from .blog import PUBSUB, reaching
 
 NODE = "urn:xmpp:microblog:0"
 COLUMNS = ("cache", "default", "refresh", "network", "no session")
@@ -67,8 +67,12 @@ async def discovered(scene: Scene) -> None:
 
 
 async def first_failed(scene: Scene) -> None:
-    scene.service.fail_next("internal-server-error", request="disco_items")
-    await scene.cache.read(PUBSUB, NODE)
+    scene.service.hold()
+    reading = asyncio.create_task(scene.cache.read(PUBSUB, NODE))
+    await reaching(scene.service, "subscribe")
+    await reading
+    scene.service.fail_next("internal-server-error")
+    scene.service.release()
     await scene.cache.idle()
     assert (await scene.cache.node(PUBSUB, NODE))["state"] == "stale"
 

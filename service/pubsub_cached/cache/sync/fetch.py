@@ -1,9 +1,8 @@
 """Getting all of a node: by pages, by batches of ids, or in one request, as the service deserves.
 
-What a service advertises decides nothing here; what it does with a probe of one item does. A remote or
-component service is never asked for more than a reply it can carry (large replies have been seen to
-kill a component); the account's own server is asked once. Where there are several replies, the next one is under way
-while the last is worked on.
+What a service advertises decides nothing here; what it does with a probe of one item does. A remote or component
+service is never asked for more than a reply it can carry (large replies have been seen to kill a component); the own
+server of the account is asked once. Of several replies the next is under way while the last is worked on.
 """
 
 from __future__ import annotations
@@ -85,28 +84,27 @@ async def fetch(
 ) -> Fetched:
     """The newest ``keep`` items (None: all), by the first strategy that works.
 
-    facts: where it is looked up, and written down, how the service pages. meanwhile: is given the items of each reply
-    while the next is under way; not all of those that are returned, and some that are not. Raises what the session
-    raises.
+    facts: where how the service pages is known from. meanwhile: is given the items of each reply while the next is
+    under way; not all of those that are returned, and some that are not. Raises what the session raises.
     """
     meanwhile = meanwhile or _nothing
-    if own_server(address):
-        return await _one_request(session, address, keep, progress, meanwhile)
-    probe = await _probe(session, address)
-    if len(probe.items) > 1:
-        log.info("%s answers %d items when asked for one", address, len(probe.items))
-    pages = probe.rsm and probe.count is not None
-    believed = facts is None or facts.of(address).paging != "wrong"
-    if facts is not None and believed:
-        facts.pages(address, "pages" if pages else "none")
-    if pages and believed:
-        try:
+    try:
+        if own_server(address):
+            return await _one_request(session, address, keep, progress, meanwhile)
+        probe = await _probe(session, address)
+        if len(probe.items) > 1:
+            log.info("%s answers %d items when asked for one", address, len(probe.items))
+        pages = probe.count is not None and probe.count >= len(probe.items)
+        believed = facts is None or facts.of(address).paging != "wrong"
+        if facts is not None and believed:
+            facts.pages(address, "pages" if pages else "none")
+        if pages and believed:
             return await _pages(session, address, keep, probe, progress, meanwhile)
-        except _Disagreement as fact:
-            log.info("%s: %s; taking its items by id", address, fact)
-            if facts is not None and fact.lasting:
-                facts.pages(address, "wrong")
-            probe = await _probe(session, address)
+    except _Disagreement as fact:
+        log.info("%s: %s; taking its items by id", address, fact)
+        if facts is not None and fact.lasting:
+            facts.pages(address, "wrong")
+        probe = await _probe(session, address)
     return await _ids(session, address, keep, probe, progress, meanwhile)
 
 
@@ -218,8 +216,12 @@ async def _ids(
 
 
 async def _listed(session: Session, address: Address, probe: ItemsPage) -> list[str] | None:
-    """All ids, oldest first; None where they are listed in an order that is not that of publication."""
-    listed = await session.disco_items(address.service, address.node)
+    """All ids, oldest first; None where they are not listed, or in an order that is not that of publication."""
+    try:
+        listed = await session.disco_items(address.service, address.node)
+    except errors.StanzaError as refusal:
+        log.info("%s does not list its items: %s", address, refusal.message)
+        return None
     ids = oldest_first(listed, probe.items)
     if ids is None or not by_id(listed):
         return ids
@@ -232,13 +234,14 @@ async def _listed(session: Session, address: Address, probe: ItemsPage) -> list[
 async def _unordered(
     session: Session, address: Address, keep: int | None, probe: ItemsPage, progress: Progress
 ) -> Fetched:
-    """As many of the newest as one reply can carry, of a service that lists ids in an order of its own."""
-    log.info("%s lists its items in an order that is not that of their publication", address)
+    """As many of the newest as one reply can carry, of a service that lists no ids or those in an order of its own."""
+    log.info("%s does not list its items in the order of their publication", address)
     size = _batch(probe.items) if keep is None else min(keep, _batch(probe.items))
     page = await session.get_items(address.service, address.node, max_items=size + 1)
     items = unique(page.items)
     progress(len(items), len(items))
-    return newest(items, size, len(items) <= size, "one request")
+    full = len(items) <= size and (page.count or 0) <= len(page.items)
+    return newest(items, size, full, "one request")
 
 
 class _Batches:
@@ -303,11 +306,11 @@ class _Batches:
 
 
 def oldest_first(listed: Sequence[DiscoItem], probe: Sequence[Item]) -> list[str] | None:
-    """The ids of disco#items in the order of publication, told by where the newest one stands; None if in between."""
+    """The ids of disco#items in the order of publication, told by where the newest is: at an end, else None."""
     ids = list(dict.fromkeys(item.name for item in listed if item.name))
-    if not probe or not ids or ids[-1] == probe[-1].id:
+    if not probe or probe[-1].id in ids[-1:]:
         return ids
-    if ids[0] != probe[-1].id or by_id(listed):
+    if probe[-1].id not in ids[:1] or by_id(listed):
         return None
     ids.reverse()
     return ids

@@ -41,6 +41,8 @@ async def look_up(
         listed = {item.name for item in await session.disco_items(address.service, address.node)}
     except (errors.StanzaError, errors.Timeout) as refusal:
         log.info("%s does not list its items: %s", address, refusal.message)
+        listed = set()
+    if not listed:
         return msgspec.structs.replace(found, there=frozenset(lacking))
     if not (there := [id_ for id_ in lacking if id_ in listed]):
         return found
