@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from dbus_fast import Message, MessageFlag, MessageType
 
 from pubsub_cached import errors
 from pubsub_cached.api.agents import Peers
-from pubsub_cached.bus import Connection, Tree
+from pubsub_cached.bus import Connection, RemoteError, Tree
 from tests.bus.sample import ROOT, SAMPLE, Client, Sample, descriptors
 from tests.support.bus import PrivateBus
 
@@ -149,6 +150,54 @@ async def test_outgoing_call_passes_descriptors_both_ways(
         os.close(output)
     assert descriptors() == before
     await other.close()
+
+
+def answering(client: Client, *body: Any, fds: Sequence[int] = ()) -> None:
+    """Whatever the client is called with, this is what it answers."""
+
+    def answer(message: Message) -> bool:
+        if message.message_type is MessageType.METHOD_CALL:
+            client.bus.send(Message.new_method_return(message, *body, list(fds)))
+        return True
+
+    client.bus.add_message_handler(answer)
+
+
+@pytest.mark.parametrize("sent", [0, 1])
+async def test_a_number_of_an_answer_without_its_descriptor_is_none(
+    connection: Connection, client: Client, sent: int
+) -> None:
+    """Whoever took it for one would close what is somebody else's."""
+    before = descriptors()
+    fds = [pipe_with("x") for _ in range(sent)]
+    answering(client, "h", [sent], fds=fds)
+    with pytest.raises(RemoteError, match="did not come"):
+        await connection.call(client.name, "/", "test.Nobody", "Give")
+    for fd in fds:
+        os.close(fd)
+    assert descriptors() == before
+
+
+async def test_descriptors_of_an_answer_are_closed_when_the_call_is_cancelled_in_that_moment(
+    connection: Connection, client: Client
+) -> None:
+    before = descriptors()
+    for _ in range(CALLS):
+        waiting = asyncio.create_task(connection.call(client.name, "/", "test.Nobody", "Give"))
+        await asyncio.sleep(0)
+        (serial,) = connection._calls.pending
+        answer = Message(
+            message_type=MessageType.METHOD_RETURN,
+            reply_serial=serial,
+            sender=client.name,
+            signature="h",
+            body=[0],
+            unix_fds=[pipe_with("x")],
+        )
+        connection._calls.replied(answer)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    assert descriptors() == before
 
 
 async def test_descriptors_in_an_agent_s_answer_are_closed(connection: Connection, tree: Tree, client: Client) -> None:

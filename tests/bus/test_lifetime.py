@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from dbus_fast import Message, MessageFlag, Variant
+from dbus_fast import Message, MessageFlag, MessageType, Variant
 
 from pubsub_cached import errors
 from pubsub_cached.bus import Connection, RemoteError, Tree
@@ -286,6 +287,16 @@ async def test_answer_of_somebody_else_is_not_taken(
     await forger.bus.send(forged)
     await client.bus.send(Message.new_method_return(call, "s", ["genuine"]))
     assert await waiting == ["genuine"]
+
+
+async def test_an_answer_that_came_just_in_time_is_taken(connection: Connection, client: Client) -> None:
+    """Both are there when the loop looks: it may have been busy with something else."""
+    waiting = asyncio.create_task(connection.call(client.name, "/", "test.Nobody", "Ask", timeout=0))
+    await asyncio.sleep(0)
+    (serial,) = connection._calls.pending
+    fields: dict[str, Any] = {"message_type": MessageType.METHOD_RETURN, "reply_serial": serial}
+    connection._calls.replied(Message(**fields, sender=client.name, signature="s", body=["in time"]))
+    assert await waiting == ["in time"]
 
 
 async def test_flags_of_a_call_without_reply(connection: Connection, client: Client) -> None:

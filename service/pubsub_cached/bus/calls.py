@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from dbus_fast import Message, MessageType
 
-from ..errors import BusLost, Timeout
+from ..errors import BusLost, InvalidArgs, Timeout
 from . import descriptors
 from .addresses import BUS
 from .errors import RemoteError
@@ -47,23 +47,21 @@ class Calls:
         timeout: seconds. The descriptors of the reply are the caller's to close.
         """
         future: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
-
-        def answered(reply: Message | None) -> None:
-            if not future.done():
-                future.set_result(reply)
-            elif reply is not None:
-                descriptors.close_all(reply)
-
-        serial = self.send(call, answered)
+        serial = self.send(call, future.set_result)
         try:
-            async with asyncio.timeout(timeout):
-                reply = await future
-        except TimeoutError:
-            raise Timeout(
-                f"{call.destination} did not answer {call.interface}.{call.member} within {timeout:g} seconds."
-            ) from None
+            await asyncio.wait([future], timeout=timeout)
+        except BaseException:
+            # It may have come just now, and nobody takes it.
+            if future.done() and (reply := future.result()) is not None:
+                descriptors.close_all(reply)
+            raise
         finally:
             self.pending.pop(serial, None)
+        if not future.done():
+            raise Timeout(
+                f"{call.destination} did not answer {call.interface}.{call.member} within {timeout:g} seconds."
+            )
+        reply = future.result()
         if reply is None:
             raise BusLost(f"The bus went away before {call.destination} answered {call.interface}.{call.member}.")
         return reply
@@ -117,11 +115,19 @@ class Calls:
 
 
 def values(reply: Message, fds: bool = True) -> list[Any]:
-    """The values of a reply, with ``fds`` its descriptors among them; raises RemoteError for an error."""
+    """The values of a reply, with ``fds`` its descriptors among them.
+
+    Raises RemoteError for an error, and for a descriptor that did not come.
+    """
     if reply.message_type is MessageType.ERROR:
         descriptors.close_all(reply)
         text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
         raise RemoteError(str(reply.error_name), text)
     if not fds:
         descriptors.close_all(reply)
-    return descriptors.take(reply)
+        return reply.body
+    try:
+        return descriptors.take(reply)
+    except IndexError:
+        text = "The answer names a file descriptor that did not come with it."
+        raise RemoteError(InvalidArgs.dbus_name, text) from None

@@ -78,8 +78,6 @@ def arguments(message: Message, positions: tuple[int, ...]) -> list[Any]:
 
 def take(message: Message) -> list[Any]:
     """A received body with the descriptors themselves; these are the receiver's now, the others are closed."""
-    if not message.unix_fds:
-        return list(message.body)
     positions = tuple(index for index, kind in enumerate(message.signature_tree.types) if kind.token == "h")
     try:
         body = arguments(message, positions)
