@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import re
+import socket
 import ssl
 import xml.etree.ElementTree as ET
 from typing import Any, NamedTuple, Protocol
@@ -229,15 +230,14 @@ class Client(Stream):
             return
         self._owner.started()
 
-    def _connection_failed(self, reason: object) -> None:
+    def _connection_failed(self, reason: OSError) -> None:
         if isinstance(reason, ssl.SSLError):
             self._tls_failed(reason)
-        elif isinstance(reason, OSError):
-            self._problem = f"{self.place} can't be reached: {_why(reason)}."
-        else:
-            # The library's sentence on a name without an address, which is the domain's to it whatever the host is.
+        elif isinstance(reason, socket.gaierror):
             problem = "no address of it is known. Is the name right, and the network there?"
             self._problem = f"{self.place} can't be reached: {problem}"
+        else:
+            self._problem = f"{self.place} can't be reached: {_why(reason)}."
 
     def _tls_failed(self, reason: ssl.SSLError) -> None:
         domain = self.requested_jid.domain
@@ -345,7 +345,7 @@ class Client(Stream):
 def _why(reason: OSError) -> str:
     """In the system's words, each once: a host may have several addresses, and failed at each of them."""
     numbers = dict.fromkeys(map(int, _ERRNO.findall(str(reason))))
-    return ", ".join(map(os.strerror, numbers)) or str(reason)
+    return ", ".join(map(os.strerror, numbers)) or str(reason) or "no answer came"
 
 
 def _written(stanza: Any) -> Any:

@@ -27,6 +27,10 @@ MAX_PROLOGUE = 1024
 # So much is read at once, bytes, and for so long before others have their turn, seconds.
 PIECE = 8192
 SLICE = 0.003
+# Seconds until the next address of a host is tried beside one that has not answered (RFC 8305 5), and until the next
+# host of those that DNS names: a packet that nobody takes is sent again for minutes.
+STAGGER = 0.25
+ANSWERING = 15.0
 # What may come before the stream's first element: a declaration of XML in UTF-8, never a DTD.
 _PROLOGUE = re.compile(
     rb"""(?:\xef\xbb\xbf)?\s*
@@ -80,6 +84,25 @@ class Stream(ClientXMPP):
         if not self._closing and self.transport is not None:
             self._closing = True
             self.send_raw(self.stream_footer)
+
+    async def _attempt_connection(self, host: str, port: int, tls: bool, server_hostname: str | None) -> bool:
+        """The library's own, but an address that does not answer keeps no other from its turn."""
+        self.event_when_connected = "connected"
+        context = self.get_ssl_context() if tls else None
+        try:
+            async with asyncio.timeout(ANSWERING):
+                await self.loop.create_connection(
+                    lambda: self,
+                    host,
+                    port,
+                    ssl=context,
+                    server_hostname=server_hostname,
+                    happy_eyeballs_delay=STAGGER,
+                )
+        except OSError as problem:
+            self.event("connection_failed", problem)
+            return False
+        return True
 
     def init_parser(self) -> None:
         super().init_parser()

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from pubsub_cached.xmpp import stream
+from pubsub_cached.xmpp.client import Client
 from pubsub_cached.xmpp.port import Endpoint
 from pubsub_cached.xmpp.session import Session, connect
 from tests.support.certificates import self_signed
@@ -232,6 +234,59 @@ async def test_a_host_of_several_addresses_is_told_why_in_words(monkeypatch: pyt
     told = await recorder.state("waiting")
     await session.close()
     assert told.message == f"both.example.org port {port} can't be reached: Connection refused."
+
+
+async def test_an_address_that_does_not_answer_keeps_no_other_of_its_host_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where there is an IPv6 that leads nowhere."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.create_connection(full.getsockname()):
+        # With one that is not accepted it takes no other: what is sent to it is dropped.
+        async with Scripted("<!-- -->") as peer:
+            found = [
+                (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))
+                for host, port in (full.getsockname(), (peer.host, peer.port))
+            ]
+
+            async def getaddrinfo(*_: object, **__: object) -> object:
+                return found
+
+            monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+            recorder = Recorder()
+            session = connect(Endpoint(ACCOUNT, "both.example.org", 5222), lambda: PASSWORD, recorder)
+            session.connect()
+            assert "does not begin a stream" in (await recorder.state("waiting")).message
+            await session.close()
+
+
+async def test_a_host_that_does_not_answer_leaves_its_turn_to_the_next_that_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a server of several machines has them in DNS (RFC 6120 3.2.1)."""
+    monkeypatch.setattr(stream, "ANSWERING", 0.2)
+    async with Scripted("") as silent, Scripted("") as peer:
+
+        async def records(*_: object) -> object:
+            return [("xmpps-client", "xmpp.example.org", each.host, each.port) for each in (silent, peer)]
+
+        monkeypatch.setattr(Client, "get_dns_records", records)
+        recorder = Recorder()
+        session = connect(Endpoint(ACCOUNT, tls="direct"), lambda: PASSWORD, recorder)
+        session.connect()
+        while not peer.connections:
+            await recorder.state("waiting")
+        await session.close()
+
+
+async def test_a_host_that_does_not_answer_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "ANSWERING", 0.2)
+    async with Scripted("") as silent:
+        recorder = Recorder()
+        session = connect(Endpoint(ACCOUNT, silent.host, silent.port, tls="direct"), lambda: PASSWORD, recorder)
+        session.connect()
+        told = await recorder.state("waiting")
+        await session.close()
+    assert told.message == f"127.0.0.1 port {silent.port} can't be reached: no answer came."
 
 
 @pytest.mark.parametrize(("days", "reason"), [((-9, -2), "has expired"), ((2, 9), "is not yet valid")])
