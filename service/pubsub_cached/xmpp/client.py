@@ -95,6 +95,7 @@ class Client(Stream):
         self.enable_direct_tls = endpoint.tls == "direct"
         self.enable_starttls = endpoint.tls == "starttls"
         self.enable_plaintext = endpoint.tls == "none"
+        self.default_port = 5223 if self.enable_direct_tls else 5222
         self.ended: asyncio.Future[Ending] = loop.create_future()
         self.heard_at = loop.time()
         self._endpoint = endpoint
@@ -152,7 +153,7 @@ class Client(Stream):
         host, port = self._endpoint.host, self._endpoint.port
         # Plain text never leaves it to DNS where it goes.
         if port or host or self.plain:
-            port = port or (5223 if self.enable_direct_tls else 5222)
+            port = port or self.default_port
             host = host or self.requested_jid.domain
         attempt = self.connect(host or None, port or None)
         attempt.add_done_callback(self._attempt_done)

@@ -9,8 +9,10 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from slixmpp.xmlstream import xmlstream
 
 from pubsub_cached.xmpp import stream
 from pubsub_cached.xmpp.client import Client
@@ -276,6 +278,27 @@ async def test_a_host_that_does_not_answer_leaves_its_turn_to_the_next_that_is_n
         while not peer.connections:
             await recorder.state("waiting")
         await session.close()
+
+
+@pytest.mark.parametrize(
+    ("tls", "host", "port"), [("starttls", "", 5222), ("direct", "", 5223), ("direct", "::1", 5223)]
+)
+async def test_where_no_port_is_given_it_is_that_of_the_kind_of_tls(
+    monkeypatch: pytest.MonkeyPatch, tls: Literal["starttls", "direct"], host: str, port: int
+) -> None:
+    """Also where DNS names no servers of the domain."""
+    asked = asyncio.get_running_loop().create_future()
+
+    async def attempt(_: Client, *there: object) -> bool:
+        asked.set_result(there[1])
+        return True
+
+    monkeypatch.setattr(xmlstream, "default_resolver", lambda loop: None)
+    monkeypatch.setattr(Client, "_attempt_connection", attempt)
+    session = connect(Endpoint(ACCOUNT, host, tls=tls), lambda: PASSWORD, Recorder())
+    session.connect()
+    assert await asked == port
+    await session.close()
 
 
 async def test_a_host_that_does_not_answer_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
