@@ -237,6 +237,35 @@ async def test_closing_answers_the_calls_that_were_held(tree: Tree, client: Clie
     assert (await waiting)[0] == "im.pubsubcache1.Error.Cancelled"
 
 
+class Asked(Sample):
+    """A property that takes its time."""
+
+    @property
+    def Quiet(self) -> Any:
+        return self._quiet()
+
+    async def _quiet(self) -> int:
+        await self.release.wait()
+        return self.quiet
+
+
+async def test_closing_answers_what_came_while_a_call_ran_that_was_answered_early(
+    connection: Connection, client: Client
+) -> None:
+    tree, sample = Tree(connection, hold=5, early=[SAMPLE]), Asked()
+    tree.export(ROOT, sample)
+    early = asyncio.create_task(client.get("Quiet"))
+    await client.settle()
+    closing = asyncio.create_task(tree.close(grace=60))
+    await asyncio.sleep(0)
+    held = asyncio.create_task(client.error("Echo", "s", "too late"))
+    await client.settle()
+    sample.release.set()
+    assert await early == 5
+    await closing
+    assert (await held)[0] == "im.pubsubcache1.Error.Cancelled"
+
+
 async def test_closing_the_connection_answers_what_the_bus_has_passed_on(
     bus_address: str, make_client: MakeClient
 ) -> None:

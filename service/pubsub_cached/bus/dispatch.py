@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from dbus_fast import Message, MessageType
@@ -105,23 +106,32 @@ class Dispatcher:
     async def close(self, grace: float, why: PubSubCachedError | None = None) -> None:
         """Has everything that is in flight answered within about ``grace`` seconds; why: told to those that wait."""
         self._ends = why or self._ends
-        for call, timer in self._held.values():
-            timer.cancel()
-            self._refuse(call, self._ends)
-        for waiting in (*self._parked.values(), *self._strangers.values()):
-            for call in waiting:
-                self._refuse(call, self._ends)
-        self._held.clear()
-        self._parked.clear()
-        self._strangers.clear()
+        self._turn_away()
         end = asyncio.get_running_loop().time() + grace
         while self._running and (left := end - asyncio.get_running_loop().time()) > 0:
             await asyncio.wait(self._running, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         self._stopped = True
+        # More has come meanwhile.
+        self._turn_away()
         for future in list(self._running):
             future.cancel()
         if self._running:
             await asyncio.wait(self._running, timeout=max(grace, 1.0))
+
+    def _turn_away(self) -> None:
+        """Refuses all calls that do not run yet."""
+        held, self._held = self._held, {}
+        for call, timer in held.values():
+            timer.cancel()
+            self._landed(call)
+            self._refuse(call, self._ends)
+        parked, self._parked = self._parked, {}
+        for call in chain(*parked.values()):
+            self._landed(call)
+            self._refuse(call, self._ends)
+        strangers, self._strangers = self._strangers, {}
+        for call in chain(*strangers.values()):
+            self._refuse(call, self._ends)
 
     # Before a call runs
 
