@@ -13,6 +13,7 @@ import pytest
 from pubsub_cached.address import Address
 from pubsub_cached.errors import DatabaseError
 from pubsub_cached.store.accounts import accounts, nodes
+from pubsub_cached.store.items.changes import since
 from pubsub_cached.store.rows import ItemsQuery
 from pubsub_cached.store.store import Store
 from pubsub_cached.store.transaction import committed_revision
@@ -127,6 +128,27 @@ async def test_who_listens_looks_again_where_nobody_can_tell_what_became_of_a_co
         found = await store.read(slice_of, node.id, ItemsQuery())
         assert [record["id"] for record in found.items] == ["a"]
         await store.close()
+
+
+async def test_what_a_server_lost_when_it_ended_is_looked_at_again_and_its_revisions_are_not_given_again(
+    server: PostgreSQL, name: str, address: Address
+) -> None:
+    store = Store.open(server.url(name))
+    await store.write(accounts.ensure, ACCOUNT)
+    node = await store.write(nodes.ensure, address)
+    before = store.revision
+    lost = await store.write(publish, node.id, [item(str(number)) for number in range(20)])
+    # As without synchronous_commit, or where a replica takes over.
+    forgotten = f"DELETE FROM item; UPDATE counter SET value = {before} WHERE name = 'revision'"
+    server.execute(f"{forgotten}; UPDATE node SET item_count = 0, revision = {before}", name)
+    server.disconnect(name)
+    again: list[bool] = []
+    store.on_commit.append(lambda touched: again.append(touched.everything and touched.rewritten))
+    assert (await store.write(publish, node.id, [item("a")])).revision > lost.revision
+    assert (await store.read(since, address, lost.revision)).changed == ["a"]
+    await store.write(publish, node.id, [item("b")])
+    assert again == [True, False]
+    await store.close()
 
 
 async def test_who_cancels_a_statement_is_not_taken_for_the_end_of_its_time(server: PostgreSQL, name: str) -> None:

@@ -74,6 +74,7 @@ class Writer:
         # How many futures are not done yet; of the loop's thread.
         self._unsettled = 0
         self._session = database.writer()
+        self._connection = self._session.connection
         self.revision = self._stored_revision()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -170,8 +171,7 @@ class Writer:
         ended = False
         touched = Touched()
         try:
-            self._session.begin()
-            transaction = Transaction(self._session.connection, self._clock, self._least, self._session)
+            transaction = self._begun()
             outcomes = [self._one(transaction, first)]
             deadline = time.monotonic() + GROUP_SECONDS
             while len(taken) < GROUP_ITEMS and time.monotonic() < deadline:
@@ -201,6 +201,18 @@ class Writer:
             outcomes = [_Outcome(queued.future, error=told) for queued in taken]
         self._tell(outcomes, touched)
         return ended
+
+    def _begun(self) -> Transaction:
+        self._session.begin()
+        connection = self._session.connection
+        is_known, self._connection = connection is self._connection, connection
+        if not is_known:
+            # A server that ended, or another one in its place, may have lost commits as a file does.
+            self._least = max(self._clock(), self.revision)
+        transaction = Transaction(connection, self._clock, self._least, self._session)
+        if not is_known:
+            transaction.touched.all(rewritten=True)
+        return transaction
 
     def _one(self, transaction: Transaction, queued: _Queued) -> _Outcome:
         """Run one function so that its failure undoes nothing but itself."""
