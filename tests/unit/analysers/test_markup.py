@@ -99,6 +99,13 @@ def test_sanitised_markup_is_well_formed(source):
     etree.fromstring(f"<div>{from_html(source).xhtml}</div>")
 
 
+def test_what_xml_can_not_hold_leaves_its_place_and_joins_nothing():
+    """Without it what was no scheme when the markup was sanitised would be one."""
+    result = from_html("<b title='java&#1;script:'>java&#1;script:</b><a href='java&#1;script:x'>a</a>")
+    assert result.text == "java\ufffdscript:a"
+    assert "javascript:" not in result.xhtml
+
+
 def test_elements_with_a_prefix_are_the_same_elements():
     result, _ = construct(f"<c type='xhtml' xmlns:h='{XHTML}'><h:div><h:p>a <h:b>b</h:b><h:br/>c</h:p></h:div></c>")
     assert result.xhtml == "<p>a <b>b</b><br/>c</p>"
