@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Literal
 
 import msgspec
@@ -13,6 +12,7 @@ from lxml.etree import _Element
 from . import values, xml
 from .element_path import BadPath, Path
 from .item import Item, Parser
+from .values import LangText
 
 MOST_FIELDS = 64
 MOST_VALUES = 1000
@@ -73,9 +73,7 @@ def _path(name: str, field: Field) -> Path:
 
 
 def _reader(name: str, field: Field, path: Path) -> Callable[[Item, _Element], object]:
-    if field.type == "lang":
-        return lambda item, holder: values.variants(path.find(holder)[:MOST_VALUES])
-    one = partial(_value, name, field.type)
+    several = field.list or field.type == "lang"
 
     def read(item: Item, holder: _Element) -> object:
         results = []
@@ -86,11 +84,11 @@ def _reader(name: str, field: Field, path: Path) -> Callable[[Item, _Element], o
             if left < 0:
                 item.error(f"{name}: there are more than {MOST_CHARACTERS} characters; the rest is left out.")
                 break
-            if text is not None and (value := one(item, text)) is not None:
+            if text is not None and (value := _value(name, field.type, item, element, text)) is not None:
                 results.append(value)
-                if not field.list:
+                if not several:
                     return value
-        return results if field.list else None
+        return results if several else None
 
     return read
 
@@ -99,9 +97,11 @@ def _content(element: _Element, type: FieldType) -> str:
     return xml.serialise(element) if type == "xml" else xml.text(element)
 
 
-def _value(name: str, type: FieldType, item: Item, text: str) -> object:
+def _value(name: str, type: FieldType, item: Item, element: _Element, text: str) -> object:
     value: object
     match type:
+        case "lang":
+            return LangText(lang=xml.language(element), value=text) if text else None
         case "int":
             value, kind = values.parsed_integer(text), "whole number"
         case "float":
