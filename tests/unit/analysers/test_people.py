@@ -317,6 +317,9 @@ class TestStatus:
     def test_0107_4_0108_4_0118_4_0080_4_an_empty_element_takes_it_back(self, name):
         assert status(name).data == {"active": False}
 
+    def test_a_tune_without_any_word_takes_it_back(self):
+        assert status("tune", "<artist/><title> </title>").data == {"active": False}
+
     def test_another_payload_is_marked(self):
         odd = read("http://jabber.org/protocol/mood", "<tune xmlns='http://jabber.org/protocol/tune'/>")
         assert odd.data is None

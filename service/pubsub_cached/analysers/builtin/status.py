@@ -101,7 +101,7 @@ def parse_tune(item: Item) -> Tune:
                 tune.rating = values.natural(item, "<rating>", content)
             case "uri":
                 tune.uri = uris.clean(content)
-    tune.active = len(item.element) > 0
+    tune.active = any(map(xml.text, item.element))
     return tune
 
 
