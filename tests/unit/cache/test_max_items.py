@@ -93,6 +93,22 @@ async def test_where_the_service_does_not_say_what_it_keeps_now_it_is_asked_for_
     assert cache.removed() == []
 
 
+@pytest.mark.parametrize("resumed", [True, False], ids=["resumed", "new"])
+async def test_a_stream_that_is_lost_while_the_service_is_asked_keeps_nothing_that_was_evicted(
+    cached: Make, resumed: bool
+) -> None:
+    cache, service = await full(cached)
+    service.hold()
+    service.publish(MICROBLOG, "i3", ENTRY.format(3))
+    await service.holding(1)
+    cache.world.cut(ALICE)
+    await cache.idle()
+    service.release()
+    (cache.world.resume if resumed else cache.world.restore)(ALICE)
+    await cache.idle()
+    assert await served(cache) == ["i3", "i2", "i1"]
+
+
 async def test_a_node_whose_items_expire_by_now_evicts_nothing_by_itself(cached: Make) -> None:
     cache, service = await full(cached, EJABBERD)
     service.configure(MICROBLOG, item_expire="3600", notify=False)

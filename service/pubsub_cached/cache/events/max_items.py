@@ -35,8 +35,8 @@ class MaxItems:
         try:
             info = await metadata.describe(account.require_session(), address)
         except errors.Offline:
-            # The next session validates the node as a whole.
-            return True
+            # A stream that is resumed has nothing validated by itself.
+            return False
         finally:
             # What comes from here on has to be looked at by itself.
             self._asked.discard(address)
