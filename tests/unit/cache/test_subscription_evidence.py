@@ -7,11 +7,12 @@ import gc
 
 import pytest
 
+from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
-from pubsub_cached.xmpp.port import Subscription
+from pubsub_cached.xmpp.port import Subscription, SubscriptionEvent, SubscriptionState
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import MICROBLOG, PROFILES, PUBSUB
+from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB
 
 
 def made(service: Service) -> None:
@@ -182,3 +183,44 @@ async def test_a_listing_that_nobody_waits_for_any_more_ends_with_the_session_wi
     await cache.idle()
     gc.collect()
     assert complaints == []
+
+
+class TestOfANodeThatIsNotKnownYet:
+    """Somebody else of the account's changes the subscription, soon after it was asked what there are."""
+
+    async def changed(self, cached: Make, profile: Profile, state: SubscriptionState) -> tuple[Cached, Service]:
+        world = World()
+        service = world.service(PUBSUB, profile=profile)
+        made(service)
+        if state == "none":
+            service.add_subscription(MICROBLOG, ALICE)
+        cache: Cached = await cached(world)
+        session = cache.house.accounts.get(ALICE).session
+        await cache.house.sync.subscriptions.look(session, ALICE, PUBSUB)
+        if state == "none":
+            service.drop_subscription(MICROBLOG, ALICE)
+        else:
+            service.add_subscription(MICROBLOG, ALICE)
+        world.inject(ALICE, SubscriptionEvent(service=PUBSUB, node=MICROBLOG, state=state))
+        await cache.idle()
+        return cache, service
+
+    @PROFILES
+    async def test_one_that_was_made_is_not_the_daemon_s_to_give_up(self, cached: Make, profile: Profile) -> None:
+        cache, service = await self.changed(cached, profile, "subscribed")
+        await cache.keep(PUBSUB, MICROBLOG)
+        await is_followed(cache, service)
+        await cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=True)).wait()
+        await cache.idle()
+        assert service.node(MICROBLOG).subscribed(ALICE)
+
+    @PROFILES
+    async def test_one_that_ended_is_made_anew(self, cached: Make, profile: Profile) -> None:
+        cache, service = await self.changed(cached, profile, "none")
+        await cache.keep(PUBSUB, MICROBLOG)
+        await is_followed(cache, service)
+
+    @PROFILES
+    async def test_that_one_has_ended_makes_no_node_known(self, cached: Make, profile: Profile) -> None:
+        cache, _ = await self.changed(cached, profile, "none")
+        assert await cache.house.nodes.find(BLOG) is None

@@ -167,12 +167,8 @@ class Events:
             case DeleteEvent(delayed=False):
                 self._sync.disturbed(address)
                 await self._nodes.gone(address, event.redirect)
-            case SubscriptionEvent() if node is not None and node.state not in KEPT:
-                self._sync.subscriptions.remember(address, Subscription(address.node, address.account, event.state))
-                await self._nodes.update(node, subscribed=event.state == "subscribed")
-                if event.state == "subscribed":
-                    # An owner let the account in (XEP-0060 8.6): worth a try, even if it was denied before, or is yet.
-                    self._sync.begin_anew(address)
+            case SubscriptionEvent() if node is None or node.state not in KEPT:
+                await self._subscription(address, node, event)
             case _ if node is None or node.state in ("unknown", "gone"):
                 # It has spoken: look at it, and keep it if it is wanted.
                 self._sync.in_background(address)
@@ -186,6 +182,15 @@ class Events:
                 self._sync.in_background(address)
             case _:
                 log.debug("%s is not kept; its event is not applied", address)
+
+    async def _subscription(self, address: Address, node: NodeRow | None, event: SubscriptionEvent) -> None:
+        """The subscription to a node that is not kept has changed, and to one that nobody knows yet."""
+        self._sync.subscriptions.remember(address, Subscription(address.node, address.account, event.state))
+        if node is not None:
+            await self._nodes.update(node, subscribed=event.state == "subscribed")
+        if event.state == "subscribed":
+            # An owner let the account in (XEP-0060 8.6): worth a try, even if it was denied before, or is yet.
+            self._sync.begin_anew(address)
 
     async def _follow(self, arrival: Arrival, node: NodeRow) -> None:
         address = node.address
