@@ -11,6 +11,7 @@ import pytest
 from pubsub_cached.xmpp.port import Endpoint
 from pubsub_cached.xmpp.session import connect
 from tests.support.certificates import self_signed
+from tests.support.proxy import Proxy
 from tests.support.recorder import Recorder, State
 from tests.support.server import Server
 
@@ -119,6 +120,30 @@ async def test_a_new_password_is_read_on_connect(server: Server) -> None:
     session.connect()
     await recorder.started()
     await session.close()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_password_that_is_changed_during_a_session_is_read_again_where_it_is_kept(
+    server: Server, users: tuple[str, str], kept: bool
+) -> None:
+    user, _ = users
+    recorder, secrets = Recorder(), [server.passwords[user]]
+    async with Proxy(server.host, server.port) as proxy:
+        endpoint = Endpoint(server.jid(user), proxy.host, proxy.port, ca_file=server.ca_file)
+        session = connect(endpoint, lambda: secrets[-1], recorder)
+        session.connect()
+        await recorder.started()
+        server.add_user(user, "changed")
+        if kept:
+            secrets.append("changed")
+        proxy.cut()
+        if kept:
+            assert (await recorder.started()).resumed
+        else:
+            assert (await recorder.state("failed")).error == FAILED
+            # Once was enough.
+            assert recorder.states == ["connecting", "online", "waiting", "connecting", "failed"]
+        await session.close()
 
 
 async def test_the_asked_for_resource_is_bound(server: Server, open_session: OpenSession) -> None:

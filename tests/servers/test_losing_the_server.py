@@ -12,6 +12,7 @@ from pubsub_cached.xmpp import connection
 from pubsub_cached.xmpp import session as session_module
 from pubsub_cached.xmpp.port import ItemsEvent
 from pubsub_cached.xmpp.session import Session
+from tests.support.certificates import self_signed
 from tests.support.proxy import Proxy
 from tests.support.recorder import Told
 from tests.support.server import Server
@@ -57,6 +58,19 @@ async def test_a_server_that_crashes_is_found_again(own_server: Server, open_ses
     await asyncio.to_thread(own_server.start)
     assert not (await recorder.started()).resumed
     assert session.online
+
+
+@pytest.mark.prosody
+async def test_a_server_that_has_another_certificate_is_known_by_what_the_ca_file_holds_since(
+    own_prosody: Server, open_session: OpenSession
+) -> None:
+    _, recorder = await open_session(own_prosody, "bob")
+    await asyncio.to_thread(own_prosody.stop)
+    await recorder.state("waiting")
+    renewed = self_signed(own_prosody.directory, own_prosody.domain, own_prosody.pubsub)
+    assert str(renewed.certificate) == own_prosody.ca_file
+    await asyncio.to_thread(own_prosody.start)
+    await recorder.started()
 
 
 async def test_a_cut_connection_is_resumed_without_loss(

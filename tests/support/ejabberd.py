@@ -59,12 +59,9 @@ Loop = fun Loop() ->
         Line when is_list(Line) ->
             Done = case [list_to_binary(Part) || Part <- string:tokens(string:trim(Line), "\\t")] of
                 [<<"expire">>] -> mod_pubsub:delete_expired_items();
-                [Name, Password] -> ejabberd_auth:try_register(Name, <<"localhost">>, Password)
+                [Name, Password] -> ejabberd_auth:set_password(Name, <<"localhost">>, Password)
             end,
-            case Done of
-                {error, exists} -> Say("ok");
-                _ -> Say(io_lib:format("~p", [Done]))
-            end,
+            Say(io_lib:format("~p", [Done])),
             Loop();
         _ ->
             application:stop(ejabberd), application:stop(mnesia), init:stop()

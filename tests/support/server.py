@@ -74,7 +74,7 @@ class Server:
         self._end(signal.SIGKILL)
 
     def add_user(self, name: str, password: str = PASSWORD) -> None:
-        """Register a user; the server may be running or not yet started for the first time."""
+        """Register a user, or change its password; the server may be running or not yet started for the first time."""
         raise NotImplementedError
 
     def _launch(self, first: bool) -> None:

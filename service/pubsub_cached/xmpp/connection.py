@@ -110,17 +110,25 @@ class Connection:
         """Connect again and again until something final happens."""
         try:
             self._subscriber.state("connecting")
-            context = _tls(self._endpoint)
-            password = await self._password()
+            endpoint, (password, context) = self._endpoint, await self._proofs()
             resumption: Resumption | None = None
+            accepted = False
             while True:
                 self._subscriber.state("connecting")
                 self._retry.clear()
-                attempt = self._attempt = _Attempt(self._endpoint, password, context, self._subscriber, resumption)
+                attempt = self._attempt = _Attempt(endpoint, password, context, self._subscriber, resumption)
                 ending = await attempt.run()
                 self._attempt = None
+                accepted = accepted or attempt.client.authenticated
                 if ending.final:
-                    raise Refused(ending.error, ending.message)
+                    refused = Refused(ending.error, ending.message)
+                    if not accepted:
+                        raise refused
+                    # What is refused now was changed at the server, and then maybe where it is kept as well.
+                    tried, accepted = password, False
+                    password, context = await self._proofs()
+                    if ending.error == errors.AuthenticationFailed.dbus_name and password == tried:
+                        raise refused
                 resumption = attempt.resumption()
                 self._failures = 0 if attempt.lasted else self._failures + 1
                 await self._pause(ending, self._failures)
@@ -136,6 +144,11 @@ class Connection:
         if self._task is asyncio.current_task():
             self._task = None
             self._subscriber.state("failed", error, message)
+
+    async def _proofs(self) -> tuple[str, ssl.SSLContext | None]:
+        """The password, and what proves the server."""
+        context = _tls(self._endpoint)
+        return await self._password(), context
 
     async def _password(self) -> str:
         # It may run a program or ask a keyring.
