@@ -11,12 +11,14 @@ import pytest
 from pubsub_cached.xmpp.port import Endpoint
 from pubsub_cached.xmpp.session import connect
 from tests.support.certificates import self_signed
+from tests.support.prosody import Prosody
 from tests.support.proxy import Proxy
 from tests.support.recorder import Recorder, State
 from tests.support.server import Server
 
 from .conftest import OpenSession
 
+CONFLICT = "im.pubsubcache1.Error.Xmpp.Conflict"
 FAILED = "im.pubsubcache1.Error.AuthenticationFailed"
 
 
@@ -148,11 +150,34 @@ async def test_a_password_that_is_changed_during_a_session_is_read_again_where_i
 
 async def test_the_asked_for_resource_is_bound(server: Server, open_session: OpenSession) -> None:
     _, first = await open_session(server, "bob", resource="desk")
-    _, second = await open_session(server, "bob", resource="desk", wait=False)
+    session, second = await open_session(server, "bob", resource="desk", wait=False)
     # Servers end one of two sessions of the same name.
     await second.started()
     told = await first.state("waiting")
-    assert told.error == "im.pubsubcache1.Error.Xmpp.Conflict"
+    assert told.error == CONFLICT
+    # It leaves the name to the other (RFC 6120 4.9.3.3), and both go on.
+    assert not (await first.started()).resumed
+    await session.disco_info(server.domain)
+    assert second.states == ["connecting", "online"]
+
+
+@pytest.mark.prosody
+async def test_a_resource_that_another_session_has_is_not_insisted_on(
+    tmp_path: Path, open_session: OpenSession
+) -> None:
+    prosody = Prosody(tmp_path)
+    prosody.configuration.write_text(
+        f"conflict_resolve = 'kick_new'\n{prosody.configuration.read_text('utf-8')}", "utf-8"
+    )
+    with prosody:
+        session, first = await open_session(prosody, "bob", resource="desk")
+        _, second = await open_session(prosody, "bob", resource="desk", wait=False)
+        told = await second.state("waiting")
+        assert told.error == CONFLICT
+        assert "did not bind a session of bob@localhost/desk" in told.message
+        await second.started()
+        await session.disco_info(prosody.domain)
+        assert first.states == ["connecting", "online"]
 
 
 async def test_no_secret_is_logged(server: Server, open_session: OpenSession, caplog: pytest.LogCaptureFixture) -> None:

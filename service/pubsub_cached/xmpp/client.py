@@ -220,7 +220,8 @@ class Client(Stream):
         try:
             return await super()._handle_stream_features(features)
         except (IqError, IqTimeout) as problem:
-            self.refuse(f"{self.place} did not bind a session of {self.requested_jid}: {problem.condition}.")
+            message = f"{self.place} did not bind a session of {self.requested_jid}: {problem.condition}."
+            self.end(Ending(False, f"{PREFIX}Xmpp.{camel(problem.condition)}", message))
             return None
 
     def _negotiated(self, _: object) -> None:

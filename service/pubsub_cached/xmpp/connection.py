@@ -10,6 +10,8 @@ import ssl
 import xml.etree.ElementTree as ET
 from typing import Protocol
 
+import msgspec
+
 from .. import errors
 from ..config import is_loopback
 from ..jid import domain
@@ -30,6 +32,8 @@ FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 300.0
 LASTING = 60.0
 SILENCE = 120.0
+
+CONFLICT = f"{errors.PREFIX}Xmpp.Conflict"
 
 
 class Subscriber(Protocol):
@@ -129,6 +133,9 @@ class Connection:
                     password, context = await self._proofs()
                     if ending.error == errors.AuthenticationFailed.dbus_name and password == tried:
                         raise refused
+                if ending.error == CONFLICT:
+                    # Whoever has the resource keeps it (RFC 6120 4.9.3.3), and the server chooses another one.
+                    endpoint = msgspec.structs.replace(endpoint, resource="")
                 resumption = attempt.resumption()
                 self._failures = 0 if attempt.lasted else self._failures + 1
                 await self._pause(ending, self._failures)
