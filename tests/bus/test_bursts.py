@@ -229,6 +229,22 @@ async def test_no_call_is_exempt_for_a_client_that_does_not_read(
     await deaf.hear()
 
 
+async def test_who_may_be_sent_more_gets_no_more_than_fits(
+    sample: Sample, connection: Connection, client: Client, make_client: MakeClient
+) -> None:
+    """Not all that was asked for: it has begun to read, and may stop again."""
+    deaf = Deaf(client)
+    other = await make_client()
+    await deaf.send(other, IN_FLIGHT, "Rows", "uu", 200, 1500)
+    await other.call("Echo", "s", "served")
+    before = connection.flow.outstanding(client.name)
+    assert before >= WINDOW
+    connection.flow.read(client.name)
+    assert before < connection.flow.outstanding(client.name) < before + WINDOW / 8
+    await deaf.hear()
+    assert deaf.replies == {"ok": IN_FLIGHT}
+
+
 async def test_client_that_leaves_without_reading_is_forgotten(
     sample: Sample, connection: Connection, client: Client, make_client: MakeClient
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from dbus_fast import Message, MessageFlag, MessageType, Variant
 
 from pubsub_cached import errors
 from pubsub_cached.bus import Connection, RemoteError, Tree
+from pubsub_cached.bus.dispatch import IN_FLIGHT
 from tests.bus.conftest import MakeClient
 from tests.bus.sample import (
     INTROSPECTABLE,
@@ -75,6 +77,16 @@ async def test_bus_that_is_not_there(address: str) -> None:
     assert raised.value.status == 4
     assert address in str(raised.value)
     assert descriptors() == before
+
+
+async def test_bus_that_takes_nobody_more_says_so(make_bus: Callable[..., PrivateBus]) -> None:
+    bus = make_bus(limits={"max_connections_per_user": 1})
+    only = await Connection.open(bus.address)
+    before = descriptors()
+    with pytest.raises(errors.BusLost, match="maximum number of active connections"):
+        await Connection.open(bus.address)
+    assert descriptors() == before
+    await only.close()
 
 
 async def test_session_bus_comes_from_the_environment(
@@ -167,6 +179,16 @@ async def test_calls_wait_until_the_tree_is_open(tree: Tree, client: Client) -> 
     assert await asyncio.gather(*calls) == [[str(number)] for number in range(5)]
     assert sample.calls == [str(number) for number in range(5)]
     assert await late == [1]
+
+
+async def test_calls_that_waited_for_the_tree_count_no_more_once_they_are_answered(tree: Tree, client: Client) -> None:
+    tree.export(ROOT, Sample())
+    calls = [asyncio.create_task(client.call("Nothing")) for _ in range(IN_FLIGHT)]
+    await client.settle()
+    assert (await client.error("Nothing"))[0] == "im.pubsubcache1.Error.LimitExceeded"
+    tree.open()
+    await asyncio.gather(*calls)
+    assert await client.call("Nothing") == []
 
 
 async def test_what_is_answered_before_the_tree_is_open(connection: Connection, client: Client) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import os
 import socket
+import struct
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -168,6 +170,56 @@ def test_reading_stops_after_a_while() -> None:
             turns += 1
     assert turns > 2
     assert serials == list(range(1, MESSAGES_A_TURN + 1))
+
+
+def test_who_has_the_other_byte_order_is_told_as_well() -> None:
+    """The specification leaves the order to whoever sends; the bus passes on what it gets."""
+    ours, theirs = socket.socketpair()
+    deep = b"\1v\0" * 63 + b"\2ai\0" + struct.pack(">xxxII", 4, 5)
+    length = BYTES_AT_MOST
+    calls = [
+        ("s", struct.pack(">I", length) + bytes(length) + b"\0"),
+        ("v", deep),
+        ("s", struct.pack(">I6s", 5, b"short")),
+    ]
+    with theirs, Socket(ours.detach()) as sock:
+        for end in (sock, theirs):
+            end.setblocking(False)
+        sock.most = BYTES_AT_MOST
+        told: list[tuple[str | None, int, str]] = []
+        read: list[list[Any]] = []
+        reader = Reader(
+            sock,
+            lambda message: read.append(message.body),
+            lambda message, error: told.append((message.sender, message.serial, type(error).__name__)),
+            _not_expected,
+            lambda: None,
+        )
+        kept = 0
+        left = b"".join(_big_endian(serial, *call) for serial, call in enumerate(calls, 1))
+        while not read:
+            with contextlib.suppress(BlockingIOError):
+                left = left[theirs.send(left) :] if left else left
+            reader()
+            kept = max(kept, sum(map(len, sock.frame)))
+    assert kept < BYTES_AT_MOST / 2
+    assert told == [(":1.7", 1, "LimitExceeded"), (":1.7", 2, "InvalidMessageError")]
+    assert read == [["short"]]
+
+
+def _big_endian(serial: int, signature: str, body: bytes) -> bytes:
+    fields = bytearray()
+    for code, kind, text in (
+        (1, b"o", ROOT),
+        (2, b"s", SAMPLE),
+        (3, b"s", "Echo"),
+        (7, b"s", ":1.7"),
+        (8, b"g", signature),
+    ):
+        fields += bytes(-len(fields) % 8) + struct.pack(">BB2s", code, 1, kind)
+        fields += struct.pack(">B" if kind == b"g" else ">I", len(text)) + text.encode() + b"\0"
+    fixed = struct.pack(">4BIII", ord("B"), 1, 0, 1, len(body), serial, len(fields))
+    return fixed + fields + bytes(-len(fields) % 8) + body
 
 
 def _not_expected(*arguments: object) -> None:

@@ -133,6 +133,16 @@ async def test_while_answers_wait_for_the_bus_each_client_gets_one_more() -> Non
     assert handled.calls == [(":1.1", 0), (":1.1", 1), (":1.2", 0)]
 
 
+async def test_each_client_gets_one_more_each_time_that_answers_wait() -> None:
+    handled, bus = Handled(seconds=0), Bus()
+    found = Turns(handled, refused, lambda: bus.full)
+    for serial, bus.full in enumerate([True, False, True]):
+        found.receive(call(":1.1", serial))
+        await asyncio.sleep(0)
+
+    assert handled.of(":1.1") == [0, 1, 2]
+
+
 async def test_calls_go_on_by_turns_when_the_bus_has_taken_what_waited() -> None:
     handled, bus = Handled(seconds=0), Bus()
     found = Turns(handled, refused, lambda: bus.full)

@@ -82,7 +82,8 @@ class Flow:
             return False
         if not client.asking:
             self._question(destination, client)
-        return True
+        # Once the bus has gone the answer is there at once.
+        return client.asking
 
     async def unblocked(self, destination: str) -> None:
         """Returns once the client is not blocked, or is gone."""

@@ -29,6 +29,10 @@ class Transport(MessageBus):
 
     async def connect(self) -> Self:
         await super().connect()
+        if self.unique_name is None or self.unique_name[:1] != ":":
+            # The library takes what is said of an error for the name.
+            self._finalize()
+            raise ConnectionRefusedError(self.unique_name)
         # The library's reader was stopped right after the greeting, between two messages.
         sock, fd = self._sock, self._fd
         assert isinstance(sock, Socket)
