@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pubsub_cached.store.items import items
-from pubsub_cached.store.items.changes import since
+from pubsub_cached.store.items.changes import any_unknown, since
 from pubsub_cached.store.upkeep import maintenance
 from tests.support.stored import publish, retract
 
@@ -30,6 +30,15 @@ def test_unknown_ids_are_not_said_to_be_removed(db: Database) -> None:
     before = db.again(node)
     assert not db.write(retract, node.id, ["x", "a"])
     assert db.again(node) == before
+
+
+def test_any_number_of_ids_may_be_looked_for_among_those_that_were_there(db: Database) -> None:
+    node = db.node(completeness="full")
+    db.write(publish, node.id, [item("a"), item("b")])
+    db.write(retract, node.id, ["b"])
+    known = ["a", "b"] * 35_000
+    assert not db.read(any_unknown, db.again(node), known)
+    assert db.read(any_unknown, db.again(node), [*known, "c"])
 
 
 def test_erasing_leaves_a_tombstone_for_everything(db: Database) -> None:

@@ -146,12 +146,14 @@ def test_what_is_still_in_the_write_ahead_log_is_in_the_copy(filled: Path, later
     assert value(copy, "SELECT title FROM node") == "Latest"
 
 
-def test_old_copies_do_not_pile_up(filled: Path, later: Migrations, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["cache.sqlite3", "[old].sqlite3"])
+def test_old_copies_do_not_pile_up(filled: Path, later: Migrations, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("FAIL", "1")
+    path = filled.rename(filled.with_name(name))
     for _ in range(4):
         with pytest.raises(DatabaseError):
-            prepare(url_of(filled), later)
-    assert len(others(filled)) == start.BACKUPS_KEPT
+            prepare(url_of(path), later)
+    assert len(others(path)) == start.BACKUPS_KEPT
 
 
 @pytest.mark.parametrize(("failure", "said"), [("FAIL", "no such colour"), ("BREAK_A_REFERENCE", "item")])

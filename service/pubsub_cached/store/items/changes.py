@@ -12,7 +12,7 @@ from ...address import Address
 from ..accounts import nodes
 from ..models import Item, Tombstone
 from ..rows import NodeRow
-from ..statement import Prepared
+from ..statement import Prepared, Several
 from ..transaction import committed_revision
 
 _MOST = 2**63 - 1
@@ -27,8 +27,14 @@ def _after(table: type[Item] | type[Tombstone]) -> Prepared:
     )
 
 
+def _among(table: type[Item] | type[Tombstone]) -> Several:
+    return Several(lambda ids: select(table.item_id).where(table.node_id == bindparam("node"), table.item_id.in_(ids)))
+
+
 _CHANGED = _after(Item)
 _REMOVED = _after(Tombstone)
+_THERE = _among(Item)
+_GONE = _among(Tombstone)
 
 
 class Changes(NamedTuple):
@@ -68,8 +74,8 @@ def any_unknown(conn: Connection, node: NodeRow, ids: Sequence[str]) -> bool:
 
     Behind a window there are items that nobody knows here; only several ids that were joined into one are then strange.
     """
-    for table in (Item, Tombstone):
-        known = conn.scalars(select(table.item_id).where(table.node_id == node.id, table.item_id.in_(ids))).all()
+    for there in (_THERE, _GONE):
+        known = {id_ for (id_,) in there.all(conn, ids, node=node.id)}
         ids = [id_ for id_ in ids if id_ not in known]
     if not ids or node.completeness != "window":
         return bool(ids)

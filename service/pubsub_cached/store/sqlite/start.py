@@ -7,6 +7,7 @@ it again. Before it, the file is copied.
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 import sqlite3
@@ -129,7 +130,8 @@ def _copy(path: Path, revision: str) -> Path:
     backup = _dated(path, f"backup-{revision}")
     unfinished.rename(backup)
     _synchronise(path.parent)
-    for old in sorted(path.parent.glob(f"{path.name}.backup-*"), key=lambda file: file.stat().st_mtime)[:-BACKUPS_KEPT]:
+    copies = path.parent.glob(f"{glob.escape(path.name)}.backup-*")
+    for old in sorted(copies, key=lambda file: file.stat().st_mtime)[:-BACKUPS_KEPT]:
         old.unlink()
     return backup
 
