@@ -194,13 +194,11 @@ def _content(construct: _Element) -> _Element:
 
 
 def _from_html(source: str) -> _Element | None:
-    """The body of HTML from anywhere, None when it is empty.
+    """The body of HTML from anywhere, None when it has none.
 
     Read here and not by the sanitiser alone, whose parser follows the standard in taking time and space that
     grow with the square of unclosed elements.
     """
-    if not source:
-        return None
     return etree.fromstring(f"<div>{source}</div>", xml.parsers.html).find("body")
 
 
@@ -246,7 +244,6 @@ def _written(content: _Element) -> str:
         content = copy.deepcopy(content)
         for descendant in content.iter():
             descendant.tag = xml.local(descendant)
-        etree.cleanup_namespaces(content)
         written = _as_html(content).replace("</br>", "")
     return written
 

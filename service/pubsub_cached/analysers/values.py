@@ -49,8 +49,6 @@ def normalised_date(text: str) -> str | None:
         return None
     day, minute, second, zone = found.groups()
     leap = second == "60"
-    if len(zone) == 5:
-        zone = f"{zone[:3]}:{zone[3:]}"
     try:
         if zone in "Zz" and not leap:
             # The rest is as it should be.

@@ -82,8 +82,23 @@ def test_dates_are_utc_and_to_the_second():
     assert data["updated"] == "2026-01-01T00:00:00Z"
 
 
+@pytest.mark.parametrize("date", ["2026-01-01t00:30:60z", "2026-01-01 02:31:00 +0200", "2025-12-31T23:31:00.5-01:00"])
+def test_a_date_is_read_however_it_is_written(date):
+    assert post(f"<published>{date}</published>").data["published"] == "2026-01-01T00:31:00Z"
+
+
 @pytest.mark.parametrize(
-    "date", ["yesterday", "2026-02-30T00:00:00Z", "2026-01-01", "2026-01-01T00:00:00", "0000-01-01T00:00:00Z"]
+    "date",
+    [
+        "yesterday",
+        "2026-02-30T00:00:00Z",
+        "2026-01-01",
+        "2026-01-01T00:00:00",
+        "0000-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+00:01",
+        "9999-12-31T23:59:60Z",
+        "2026-01-01T00:00:00+24:00",
+    ],
 )
 def test_an_unreadable_date_is_named_once_and_left_out(date):
     read_post = post(f"<updated>{date}</updated>", required="<id>i</id><title>t</title>")
@@ -147,6 +162,33 @@ def test_comments_at_a_web_page_are_an_ordinary_link_and_counts_are_numbers():
     ).data
     assert data["links"] == [{"rel": "replies", "href": "https://example.org/comments"}]
     assert data["comments"] == [{"service": "p.example", "node": "c/1", "count": 7}]
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "XMPP:p.example?;node=c%2F1",
+        "xmpp:p.example?;node=c%2F1#newest",
+        "xmpp://me@home.example/p.example?;node=c%2F1",
+        "xmpp:P.Example?pubsub;action=retrieve;node=c%2F1;item=x",
+        "xmpp:%20p.example?node=c%2F1",
+    ],
+)
+def test_a_node_is_the_same_however_its_uri_is_written(href):
+    assert post(f"<link rel='replies' href='{href}'/>").data["comments"] == [{"service": "p.example", "node": "c/1"}]
+
+
+def test_of_what_a_post_or_feed_has_once_the_first_counts():
+    places = "".join(
+        f"<geoloc xmlns='http://jabber.org/protocol/geoloc'><text>{text}</text></geoloc>" for text in ("", "a", "b")
+    )
+    assert post(places).data["geoloc"] == {"text": "a"}
+    starts = "".join(f"<link rel='start' href='xmpp:p.example?;node=n;item={item}'/>" for item in ("1", "2"))
+    feed = read(
+        NODE, f"<feed xmlns='{ATOM}'>{REQUIRED}<subtitle>a</subtitle><subtitle>b</subtitle>{starts}</feed>"
+    ).data
+    assert feed["start"] == {"service": "p.example", "node": "n", "item": "1"}
+    assert feed["subtitle"] == "a"
 
 
 def test_only_the_first_original_is_repeated_and_others_stay_links():

@@ -74,6 +74,7 @@ def test_blocks_are_lines_and_spaces_are_one():
 def test_preformatted_text_keeps_its_lines():
     assert from_xhtml("<p>a</p><pre>x\n  y</pre>b").text == "a\nx\n  y\nb"
     assert from_html("<pre>x<br>y</pre>").text == "x\ny"
+    assert from_html("<pre>x\n\n</pre>y").text == "x\ny"
 
 
 def test_breaks_and_blocks_with_attributes_are_lines_as_well():
@@ -97,6 +98,14 @@ def test_entities_are_characters_in_the_text():
 )
 def test_sanitised_markup_is_well_formed(source):
     etree.fromstring(f"<div>{from_html(source).xhtml}</div>")
+
+
+@pytest.mark.parametrize("base", ["javascript://x/?&#10;alert(1)//", "data:text/html,x", "xmpp:a@b.example?;node=n"])
+def test_links_are_made_absolute_with_a_base_of_the_web_alone(base):
+    """Any other would bring a scheme that no link may have."""
+    links = '<a href="y">a</a><a href="#z">b</a>'
+    result, _ = construct(f"<c type='html' xml:base='{base}'>{escape(links)}</c>")
+    assert result.xhtml == links
 
 
 def test_what_xml_can_not_hold_leaves_its_place_and_joins_nothing():
@@ -145,6 +154,10 @@ def test_a_div_among_others_is_no_wrapper():
     assert from_html("<div><div>a</div></div><div title='c'>b</div>").xhtml == (
         '<div><div>a</div></div><div title="c">b</div>'
     )
+
+
+def test_divs_that_end_what_they_did_not_begin_are_no_wrapper():
+    assert from_html("a</div><div>b").xhtml == "<div>a</div><div>b</div>"
 
 
 def test_of_divs_within_each_other_the_outermost_is_the_wrapper():
