@@ -186,6 +186,27 @@ async def test_disconnecting_ends_the_wait(cached: Make, world: World) -> None:
         await read
 
 
+async def test_what_is_disconnected_while_a_new_password_ends_its_session_stays_so(cached: Make, world: World) -> None:
+    """A server takes its time to end one."""
+    cache: Cached = await cached(world)
+    account = await cache.house.accounts.add(BOB, AccountOptions())
+    world.account(BOB)
+    await account.set_password("secret")
+    await cache.idle()
+    assert account.state == "online"
+    disconnecting: list[asyncio.Task[None]] = []
+
+    def changed() -> None:
+        if account.state == "offline" and not disconnecting:
+            disconnecting.append(asyncio.create_task(account.disconnect()))
+
+    account.on_change.append(changed)
+    await account.set_password("secret")
+    await disconnecting[0]
+    await cache.idle()
+    assert (account.state, account.wanted) == ("offline", False)
+
+
 async def test_a_session_that_is_begun_anew_while_it_ends_is_waited_for(cached: Make, world: World) -> None:
     cache: Cached = await cached(world)
     account = cache.house.accounts.get(ALICE)

@@ -169,9 +169,10 @@ class Account:
         """Keep the password where secrets are kept, and connect with it."""
         await self._accounts.keep_secret(self, secret)
         self.look_no_more()
+        # Whoever disconnects it while the session ends comes later, and counts.
+        self.wanted = True
         await self.session.close()
-        if self.enabled and not self.waits:
-            self.wanted = True
+        if self.enabled and self.wanted and not self.waits:
             self.begin()
             self._accounts.start_session(self)
 
