@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -94,6 +96,29 @@ async def test_a_cut_connection_is_resumed_without_loss(
                 await recorder.event_of(ItemsEvent, node)
         assert ids == ["before", *(f"between {number}" for number in range(5)), "after"]
         assert [item.id for item in (await session.get_items(server.pubsub, node, max_items=1)).items] == ["after"]
+
+
+@pytest.mark.parametrize(("lasting", "grow"), [(0.0, False), (1000.0, True)])
+async def test_pauses_grow_until_a_session_has_lasted(
+    server: Server,
+    open_session: OpenSession,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    lasting: float,
+    grow: bool,
+) -> None:
+    monkeypatch.setattr(connection, "LASTING", lasting)
+    caplog.set_level(logging.INFO, connection.__name__)
+    async with Proxy(server.host, server.port) as proxy:
+        session, recorder = await open_session(server, "bob", port=proxy.port)
+        for _ in range(3):
+            proxy.cut()
+            await recorder.state("waiting")
+            session.connect()
+            await recorder.started()
+    pauses = [float(seconds) for seconds in re.findall(r"Trying again in ([\d.]+) s", caplog.text)]
+    assert len(pauses) == 3
+    assert (pauses[2] > connection.FIRST_PAUSE) == grow
 
 
 async def test_a_request_that_was_lost_is_not_repeated_by_resumption(

@@ -28,6 +28,7 @@ MECHANISMS = "<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{}</mechanism
 SCRAM = MECHANISMS.format("<mechanism>SCRAM-SHA-256</mechanism>")
 PLAIN = MECHANISMS.format("<mechanism>PLAIN</mechanism><mechanism>DIGEST-MD5</mechanism>")
 MANAGEMENT = "<sm xmlns='urn:xmpp:sm:3'/>"
+FAILURE = "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><{}/></failure>"
 SUCCESS = "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>"
 EVENT = (
     "<message from='alice@localhost'><event xmlns='http://jabber.org/protocol/pubsub#event'>"
@@ -171,11 +172,30 @@ async def test_the_work_for_a_password_is_bounded(open_session: Opener, iteratio
         asked = base64.b64encode(f"r={nonce}x,s=c2FsdA==,i={iterations}".encode()).decode()
         return f"<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{asked}</challenge>"
 
-    failure = "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><aborted/></failure>"
-    async with Scripted(STREAM + FEATURES.format(SCRAM), {"</auth>": challenge, "<abort": failure}) as peer:
+    replies = {"</auth>": challenge, "<abort": FAILURE.format("aborted")}
+    async with Scripted(STREAM + FEATURES.format(SCRAM), replies) as peer:
         _, recorder = open_session(peer, tls="none")
         assert "aborted" in (await recorder.state("waiting")).message
         assert "<response" not in peer.heard
+
+
+@pytest.mark.parametrize("condition", ["invalid-mechanism", "mechanism-too-weak"])
+async def test_a_mechanism_that_is_not_taken_is_followed_by_the_next(open_session: Opener, condition: str) -> None:
+    offered = MECHANISMS.format("<mechanism>SCRAM-SHA-1</mechanism><mechanism>SCRAM-SHA-256</mechanism>")
+    replies = {'"SCRAM-SHA-256"': FAILURE.format(condition), '"SCRAM-SHA-1"': FAILURE.format("not-authorized")}
+    async with Scripted(STREAM + FEATURES.format(offered), replies) as peer:
+        _, recorder = open_session(peer, tls="none")
+        assert "refused the password of alice@localhost: not-authorized" in (await recorder.state("failed")).message
+        assert re.findall('mechanism="([^"]+)"', peer.heard) == ["SCRAM-SHA-256", "SCRAM-SHA-1"]
+
+
+async def test_a_login_that_is_refused_for_now_is_tried_again(open_session: Opener) -> None:
+    replies = {"</auth>": FAILURE.format("temporary-auth-failure")}
+    async with Scripted(STREAM + FEATURES.format(SCRAM), replies) as peer:
+        _, recorder = open_session(peer, tls="none")
+        told = await recorder.state("waiting")
+        assert told.error == "im.pubsubcache1.Error.AuthenticationFailed"
+        await recorder.state("connecting")
 
 
 @pytest.mark.parametrize(
