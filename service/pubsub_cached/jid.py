@@ -33,7 +33,9 @@ def normalise(text: str) -> str:
         raise InvalidJid(f"'{text}' is no JID; write it as user@domain or as a domain.") from None
     if not jid.domain:
         raise InvalidJid(f"'{text}' is no JID; write it as user@domain or as a domain.")
-    return str(jid.full)
+    # The library leaves the dot that may end a domain's name behind a local part (RFC 7622 3.2).
+    bare, slash, resource = str(jid.full).partition("/")
+    return bare.removesuffix(".") + slash + resource
 
 
 def bare(text: str) -> str:

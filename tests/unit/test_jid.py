@@ -17,3 +17,10 @@ def test_as_long_as_they_may_be() -> None:
 def test_what_is_longer_is_not_prepared(text: str) -> None:
     with pytest.raises(InvalidJid, match=f"it has {len(text)} characters, and 3071 is the most"):
         jid.normalise(text)
+
+
+@pytest.mark.parametrize("text", ["example.org", "a@example.org", "A@example.org", "a@example.org/Home.", "é@example.org"])
+def test_the_dot_that_may_end_a_domain_is_no_part_of_it(text: str) -> None:
+    """RFC 7622 3.2."""
+    bare, slash, resource = text.partition("/")
+    assert jid.normalise(f"{bare}.{slash}{resource}") == jid.normalise(text)
