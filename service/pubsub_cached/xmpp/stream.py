@@ -93,7 +93,7 @@ class Stream(ClientXMPP):
             async with asyncio.timeout(ANSWERING):
                 await self.loop.create_connection(
                     lambda: self,
-                    host,
+                    host.strip("[]"),
                     port,
                     ssl=context,
                     server_hostname=server_hostname,

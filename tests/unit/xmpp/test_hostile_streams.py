@@ -368,6 +368,18 @@ async def test_a_host_that_has_no_address_is_the_one_that_is_named() -> None:
     assert told.message.startswith("fe80::1%nowhere port 5222 can't be reached: no address of it is known.")
 
 
+async def test_an_address_may_be_in_brackets() -> None:
+    """As one of IPv6 is in a JID (RFC 7622 3.2), and as the configuration takes it."""
+    recorder = Recorder()
+    session = connect(Endpoint(ACCOUNT, "[::1]", 1), lambda: PASSWORD, recorder)
+    session.connect()
+    told = await recorder.state("waiting")
+    await session.close()
+    assert "[::1] port 1 can't be reached" in told.message
+    # Whether this machine has IPv6 is another question.
+    assert "no address of it is known" not in told.message
+
+
 async def test_connect_does_not_wait_for_the_pause_to_end() -> None:
     async with Scripted("") as peer:
         port = peer.port
