@@ -19,7 +19,9 @@ def test_what_is_longer_is_not_prepared(text: str) -> None:
         jid.normalise(text)
 
 
-@pytest.mark.parametrize("text", ["example.org", "a@example.org", "A@example.org", "a@example.org/Home.", "é@example.org"])
+@pytest.mark.parametrize(
+    "text", ["example.org", "a@example.org", "A@example.org", "a@example.org/Home.", "é@example.org"]
+)
 def test_the_dot_that_may_end_a_domain_is_no_part_of_it(text: str) -> None:
     """RFC 7622 3.2."""
     bare, slash, resource = text.partition("/")
