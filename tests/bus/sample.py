@@ -90,6 +90,8 @@ class Sample(Interface):
             raise errors.InvalidPayload(f"'{'x' * 100_000}' is too long.")
         if what == "bad text":
             raise errors.InvalidPayload("Nul \0 and surrogate \ud800.")
+        if what == "internal":
+            raise errors.Internal("no secrets here")
         raise RuntimeError(what)
 
     async def RaiseLater(self, what: str) -> None:

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from pubsub_cached.errors import CHARACTERS_AT_MOST
+from pubsub_cached.errors import CHARACTERS_AT_MOST, Internal
 from tests.bus.sample import ROOT, Client, Sample
 
 INTERNAL = "im.pubsubcache1.Error.Internal"
@@ -24,16 +24,17 @@ async def test_error_of_the_tree_keeps_name_and_text(sample: Sample, client: Cli
 
 
 @pytest.mark.parametrize("member", ["Raise", "RaiseLater"])
+@pytest.mark.parametrize(("what", "kind"), [("no secrets here", RuntimeError), ("internal", Internal)])
 async def test_unexpected_exception_is_internal_and_logged(
-    sample: Sample, client: Client, caplog: pytest.LogCaptureFixture, member: str
+    sample: Sample, client: Client, caplog: pytest.LogCaptureFixture, member: str, what: str, kind: type[Exception]
 ) -> None:
     with caplog.at_level(logging.ERROR):
-        name, text = await client.error(member, "s", "no secrets here")
+        name, text = await client.error(member, "s", what)
     assert name == INTERNAL
     assert "secrets" not in text
     (record,) = [record for record in caplog.records if record.name.startswith("pubsub_cached")]
     assert record.exc_info is not None
-    assert isinstance(record.exc_info[1], RuntimeError)
+    assert isinstance(record.exc_info[1], kind)
     assert await client.call("Echo", "s", "alive") == ["alive"]
 
 

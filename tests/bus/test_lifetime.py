@@ -23,6 +23,7 @@ from tests.bus.sample import (
     ROOT,
     SAMPLE,
     Client,
+    Held,
     Plain,
     Sample,
     descriptors,
@@ -306,6 +307,33 @@ async def test_closing_the_connection_answers_what_the_bus_has_passed_on(
     answered = [reply.body[0] for reply in replies if not reply.error_name]
     assert answered == [str(number) for number in range(len(answered))]
     assert {reply.error_name for reply in replies} <= {None, BUS + ".Error.ServiceUnknown"}
+
+
+async def test_closing_the_connection_answers_what_waits_for_its_turn(
+    private_bus: PrivateBus, make_client: MakeClient
+) -> None:
+    """The bus takes nothing while the calls are read, so that all but one have to wait."""
+    connection, client = await Connection.open(private_bus.address), await make_client()
+    tree, sample = Tree(connection), Sample()
+    tree.export(ROOT, sample)
+    tree.open()
+    client.service = connection.unique_name
+    await client.call("Nothing")
+    sample.calls.clear()
+    held = Held(connection, "the last")
+    texts = [*map(str, range(10)), "the last"]
+    calls = [asyncio.create_task(client.call("Echo", "s", text)) for text in texts]
+    await held.arrived.wait()
+    with private_bus.paused():
+        sample.Burst(3000)
+        held.read_on()
+        while not sample.calls:
+            await asyncio.sleep(0)
+        assert len(sample.calls) == 1
+        closing = asyncio.create_task(connection.close())
+        await asyncio.sleep(0)
+    await closing
+    assert await asyncio.gather(*calls) == [[text] for text in texts]
 
 
 async def test_call_reports_errors_time_outs_and_unknown_names(

@@ -81,6 +81,21 @@ async def test_descriptors_of_a_long_call_are_closed(connection: Connection, oth
     assert descriptors() == before
 
 
+async def test_descriptors_of_the_calls_before_stay_open(
+    connection: Connection, other: Connection, sample: Sample
+) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"secret")
+    waiting = asyncio.create_task(ask(other, connection, "ReadFdWhenTold", "h", reader))
+    await asyncio.sleep(0)  # it is sent
+    with pytest.raises(RemoteError, match="is the most"):
+        await ask(other, connection, "Echo", "s", TOO_LONG)
+    sample.told.set()
+    assert await waiting == "secret"
+    os.close(reader)
+    os.close(writer)
+
+
 async def test_a_long_signal_is_not_told(connection: Connection, other: Connection) -> None:
     heard: asyncio.Queue[Signal] = asyncio.Queue()
     await connection.subscribe(heard.put_nowait, Match(interface=SAMPLE, member="Said"))

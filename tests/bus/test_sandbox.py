@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from dbus_fast import Variant
 
-from pubsub_cached.bus import RemoteError, sandbox
+from pubsub_cached.bus import Connection, RemoteError, Tree, sandbox
 from pubsub_cached.bus.description import read as describe
 from pubsub_cached.bus.sandbox import Peer
 from pubsub_cached.daemon import Daemon
@@ -22,7 +22,8 @@ from pubsub_cached.paths import interfaces
 from pubsub_cached.xmpp.fake import World
 from tests.bus.api_service import ALICE, SERVICE, Frontend, daemon, frontend, world
 from tests.bus.conftest import MakeClient
-from tests.bus.sample import OBJECT_MANAGER, PROPERTIES, ROOT, Sample
+from tests.bus.sample import OBJECT_MANAGER, PROPERTIES, ROOT, SAMPLE, Sample
+from tests.support.bus import PrivateBus
 from tests.support.sandboxed import Sandboxed
 
 READER = "[Application]\nname=org.example.Reader\nruntime=runtime/org.gnome.Platform/x86_64/48\n"
@@ -284,6 +285,23 @@ class TestIdentification:
         answers = await asyncio.gather(*(client.call("Echo", "s", str(number)) for number in range(100)))
         assert [answer[0] for answer in answers] == [str(number) for number in range(100)]
         assert sample.calls == [str(number) for number in range(100)]
+
+    async def test_a_client_is_known_no_longer_than_it_can_be_watched(
+        self, make_bus: Callable[..., PrivateBus]
+    ) -> None:
+        """Nobody would tell that it has left."""
+        bus = make_bus(limits={"max_match_rules_per_connection": 0})
+        connection, client = await Connection.open(bus.address), await Connection.open(bus.address)
+        tree = Tree(connection)
+        tree.export(ROOT, Sample())
+        tree.open()
+        for text in ("one", "two"):
+            assert await client.call(connection.unique_name, ROOT, SAMPLE, "Echo", "s", [text]) == [text]
+            async with asyncio.timeout(10):
+                while connection.unsandboxed:
+                    await asyncio.sleep(0.01)  # nobody is told of that
+        await client.close()
+        await connection.close()
 
     async def test_snaps_are_known_by_their_label(self) -> None:
         peer = Peer(os.getpid(), label="snap.reader.reader-app (enforce)")
