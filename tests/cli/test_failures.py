@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import re
+import sys
 from collections.abc import AsyncIterator
 from typing import ClassVar
 
 import pytest
 
 from pubsub_cached.bus import Connection, Interface, RemoteError, Tree
+from pubsub_cached.cli import main
 from pubsub_cached.cli.failure import Status, explain
 from pubsub_cached.errors import BusLost, NoSuchNode, Timeout
 from tests.bus.api_service import SERVICE
@@ -212,3 +215,32 @@ async def test_reader_that_leaves_early_is_no_error_to_look_at(ctl: Command) -> 
         _, err = await process.communicate()
 
     assert b"Traceback" not in err
+
+
+class Keyboard(io.StringIO):
+    """A terminal on which somebody presses Ctrl-C, or Ctrl-D."""
+
+    def __init__(self, *, interrupts: bool) -> None:
+        super().__init__()
+        self._interrupts = interrupts
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self, size: int | None = -1, /) -> str:
+        if self._interrupts:
+            raise KeyboardInterrupt
+        return ""
+
+
+@pytest.mark.parametrize(("interrupts", "status", "said"), [(True, 130, "\n"), (False, 1, "Aborted!\n")])
+def test_an_interrupt_at_a_prompt_has_the_status_of_interrupts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], interrupts: bool, status: int, said: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Keyboard(interrupts=interrupts))
+
+    with pytest.raises(SystemExit) as ended:
+        main(["reset"])
+
+    assert ended.value.code == status
+    assert capsys.readouterr().err.endswith(said)

@@ -117,10 +117,18 @@ def test_options_are_added_to_the_query() -> None:
     }
 
 
-@pytest.mark.parametrize(("query", "said"), [("{", "is no JSON"), ("[]", "no JSON object")])
+@pytest.mark.parametrize(
+    ("query", "said"), [("{", "is no JSON"), ("[" * 100_000, "is no JSON"), ("[]", "no JSON object")]
+)
 def test_what_nothing_can_be_added_to_is_refused(query: str, said: str) -> None:
     with pytest.raises(click.UsageError, match=said):
         query_of(query, (), types=("blog",))
+
+
+def test_a_value_that_is_too_deep_for_json_is_a_word() -> None:
+    deep = "[" * 100_000
+
+    assert json.loads(query_of(None, (("a", "=", deep),))) == {"where": [["a", "=", deep]]}
 
 
 # Export

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pty
+import shlex
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -49,6 +50,18 @@ class Command:
             out, err = await process.communicate(None if stdin is None else stdin.encode())
         assert process.returncode is not None
         assert "Traceback" not in err.decode(), err.decode()
+        return Done(process.returncode, out.decode(), err.decode())
+
+    async def in_shell(self, line: str) -> Done:
+        """Run a line of the shell, in which ``ctl`` is the command."""
+        pipe = asyncio.subprocess.PIPE
+        script = f'ctl() {{ {shlex.join(PROGRAM)} "$@"; }}\n{line}'
+        process = await asyncio.create_subprocess_exec(
+            "sh", "-c", script, env=self.environment, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
+        )
+        async with asyncio.timeout(SECONDS):
+            out, err = await process.communicate()
+        assert process.returncode is not None
         return Done(process.returncode, out.decode(), err.decode())
 
     async def ok(self, *arguments: str, stdin: str | None = None) -> Done:

@@ -45,9 +45,9 @@ def _opened(name: str) -> Iterator[int]:
     import tempfile
 
     path = Path(name).resolve()
-    # A device or a pipe is written to, and never replaced by a file.
-    special = path.exists() and not path.is_file()
     try:
+        # A device or a pipe is written to, and never replaced by a file.
+        special = path.exists() and not path.is_file()
         if special:
             with open(path, "wb", buffering=0) as stream:
                 yield stream.fileno()

@@ -55,7 +55,9 @@ def on_terminal() -> bool:
 
 def json_line(record: Any) -> None:
     """Print a record as one line of JSON."""
-    text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+    # An encoding that does not have every character escapes them in another way than JSON does.
+    universal = sys.stdout.encoding.lower().startswith("utf")
+    text = json.dumps(record, ensure_ascii=not universal, separators=(",", ":"))
     click.echo(_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 

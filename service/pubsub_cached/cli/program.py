@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
 
 from .. import __version__
+from . import streams
 from .account import account
 from .analysers import analysers, match
 from .completing import completion
 from .discovery import discover
 from .doctor import doctor
 from .export import export
-from .failure import MEANINGS
+from .failure import MEANINGS, Failure, Status
 from .items import get
 from .maintenance import check, compact
 from .nodes import nodes
@@ -40,8 +42,21 @@ class Sections(click.Group):
     """A group whose help lists its commands by subject."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        streams.prepare()
+        if os.environ.get("NO_COLOR"):
+            ctx.color = False
         try:
             return super().invoke(ctx)
+        except OSError as error:
+            raise streams.explain(error) from None
+        except KeyboardInterrupt:
+            raise Failure(Status.INTERRUPTED, "") from None
+        except click.Abort as abort:
+            # A prompt makes it of either, and stays on its line.
+            if isinstance(abort.__context__, KeyboardInterrupt):
+                click.echo(err=True)
+                raise Failure(Status.INTERRUPTED, "") from None
+            raise
         except click.NoSuchOption as error:
             if error.possibilities:
                 raise

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import click
+
 from ..errors import BusLost, PubSubCachedError
-from .failure import Failure, Status, explain
+from .failure import explain
 
 if TYPE_CHECKING:
     from .client import Client
@@ -39,12 +41,13 @@ def run_job(seconds: float, interface: str, member: str, signature: str = "", *b
 
 
 def run_alone(work: Coroutine[Any, Any, T]) -> T:
-    """What ``work`` returns, for work that opens the bus itself. Raises Failure."""
+    """What ``work`` returns, for work that opens the bus itself. Raises Failure, click.UsageError."""
     import asyncio
 
     try:
         return asyncio.run(work)
     except (BusLost, PubSubCachedError) as error:
         raise explain(error) from None
-    except KeyboardInterrupt:
-        raise Failure(Status.INTERRUPTED, "") from None
+    except UnicodeEncodeError as error:
+        given = error.object[error.start : error.end]
+        raise click.UsageError(f"What is not UTF-8 can't be sent over the bus, such as {given!a}.") from None

@@ -68,7 +68,7 @@ def query_of(query: str | None, where: Conditions, **lists: tuple[str, ...]) -> 
         return query or ""
     try:
         found = json.loads(query) if query else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise click.UsageError(f"--query is no JSON: {error}.") from None
     if not isinstance(found, dict):
         raise click.UsageError('--query is no JSON object, such as {"types":["blog"]}.')
@@ -143,5 +143,5 @@ def _value(text: str) -> Any:
     """A value of a condition: JSON, or what is none as a string."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
