@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
+import asyncio
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
+from pubsub_cached.xmpp.fake import World
 from tests.bus.api_service import ALICE, SERVICE
 from tests.support.command import PROGRAM, Command
 
@@ -58,20 +60,57 @@ async def test_each_shell_has_a_script(ctl: Command, shell: str) -> None:
     assert f"_PUBSUB_CACHECTL_COMPLETE={shell}_complete" in script
 
 
-async def test_bash_completes_with_the_script(ctl: Command, tmp_path: Path) -> None:
+async def in_bash(ctl: Command, tmp_path: Path, typed: str, word: str) -> list[str]:
+    """What the script has bash put in the place of the word that it takes for the last."""
     program = tmp_path / "pubsub-cachectl"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{PROGRAM[2]}" "$@"\n')
     program.chmod(0o755)
     script = (await ctl.ok("completion", "bash")).out
-    call = "_pubsub_cachectl_completion pubsub-cachectl acc pubsub-cachectl"
-    typed = f"COMP_WORDS=(pubsub-cachectl acc); COMP_CWORD=1; {call}"
-
-    done = subprocess.run(
-        ["bash", "-c", f'{script}\n{typed}\nprintf "%s\\n" "${{COMPREPLY[@]}}"'],
+    given = f"COMP_LINE={shlex.quote(typed)}; COMP_POINT=${{#COMP_LINE}}"
+    call = f"_pubsub_cachectl_completion pubsub-cachectl {shlex.quote(word)}"
+    process = await asyncio.create_subprocess_exec(
+        "bash",
+        "-c",
+        f'{script}\n{given}\n{call}\nprintf "%s\\n" "${{COMPREPLY[@]}}"',
         env=ctl.environment | {"PATH": f"{tmp_path}:{ctl.environment['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=True,
+        stdout=asyncio.subprocess.PIPE,
     )
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    return out.decode().splitlines()
 
-    assert done.stdout == "account\n"
+
+async def test_bash_completes_with_the_script(ctl: Command, tmp_path: Path) -> None:
+    assert await in_bash(ctl, tmp_path, "pubsub-cachectl acc", "acc") == ["account"]
+    assert "connect" in await in_bash(ctl, tmp_path, "pubsub-cachectl account ", "")
+
+
+@pytest.mark.usefixtures("running")
+@pytest.mark.parametrize(
+    ("typed", "word", "put"),
+    [
+        ("account connect al", "al", ALICE),
+        ("account connect alice@", "", "example.org"),
+        ("account connect alice@ex", "ex", "example.org"),
+        (f"get {SERVICE} urn:example:", "", "notes:0"),
+        (f"get {SERVICE} urn:example:no", "no", "notes:0"),
+    ],
+)
+async def test_bash_completes_behind_what_it_takes_for_the_end_of_a_word(
+    ctl: Command, made: World, tmp_path: Path, typed: str, word: str, put: str
+) -> None:
+    made.services[SERVICE].create_node("urn:example:notes:0")
+    await ctl.ok("sync", SERVICE, "urn:example:notes:0")
+
+    assert await in_bash(ctl, tmp_path, f"pubsub-cachectl {typed}", word) == [put]
+
+
+@pytest.mark.usefixtures("running")
+async def test_a_node_is_no_command_of_the_shell_that_completes_it(ctl: Command, made: World, tmp_path: Path) -> None:
+    for name in ("x;touch $(pwd)/y", "x *", "x\\y", "x\nplain,y", "x\x1b[2J"):
+        made.services[SERVICE].create_node(name)
+        await ctl.ok("sync", SERVICE, name)
+
+    found = await in_bash(ctl, tmp_path, f"pubsub-cachectl get {SERVICE} x", "x")
+
+    assert sorted(found) == [r"x\ \*", r"x\;touch\ \$\(pwd\)/y", r"x\\y"]

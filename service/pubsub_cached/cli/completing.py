@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .output import clean
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -13,6 +15,33 @@ if TYPE_CHECKING:
 
 PROGRAM = "pubsub-cachectl"
 SHELLS = ("bash", "zsh", "fish")
+
+# As click's, but that quotes nothing, and what follows a : or @ is another word to it.
+BASH = r"""_pubsub_cachectl_completion() {
+    local line=${COMP_LINE:0:COMP_POINT} answer before length type value
+    before=${line%"$2"}
+    [[ $line != *[[:space:]] ]] || line+="''"
+    answer=$(COMP_WORDS=$line COMP_CWORD=-1 _PUBSUB_CACHECTL_COMPLETE=bash_complete "$1")
+    COMPREPLY=()
+    while IFS=, read -r type value; do
+        case $type in
+            dir) compopt -o dirnames ;;
+            file) compopt -o default ;;
+            plain)
+                # A node's name may be what a shell would run.
+                printf -v value %q "$value"
+                # Bash replaces only what follows the last : or @, and nodes and JIDs have these.
+                for ((length = ${#value}; length; length--)); do
+                    [[ $before != *"${value:0:length}" ]] || break
+                done
+                COMPREPLY+=("${value:length}")
+                ;;
+        esac
+    done <<< "$answer"
+}
+
+complete -o nosort -F _pubsub_cachectl_completion pubsub-cachectl
+"""
 
 # Whoever presses Tab does not wait longer.
 SECONDS = 1.0
@@ -31,6 +60,9 @@ def completion(context: click.Context, shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
+    if shell == "bash":
+        click.echo(BASH, nl=False)
+        return
     found = get_completion_class(shell)
     assert found is not None
     variable = f"_{PROGRAM}_COMPLETE".replace("-", "_").upper()
@@ -89,6 +121,11 @@ def _items(ask: Any, begun: str) -> list[CompletionItem]:
 
     try:
         found = run(running)
-    except click.ClickException:
+    except (click.ClickException, KeyboardInterrupt):
         return []
-    return [CompletionItem(value) for value in dict.fromkeys(found) if value.startswith(begun)]
+    # The shell is given a value a line.
+    return [
+        CompletionItem(value)
+        for value in dict.fromkeys(found)
+        if value.startswith(begun) and clean(value) == value and "\n" not in value
+    ]
