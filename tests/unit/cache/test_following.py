@@ -72,6 +72,20 @@ class TestEvents:
         assert cache.removed() == ["i1"]
         assert await freshness(cache) == "live"
 
+    @pytest.mark.parametrize("burst", [False, True], ids=["alone", "in a burst"])
+    async def test_what_one_event_publishes_and_retracts_is_told_to_be_gone(self, cached: Make, burst: bool) -> None:
+        world = World()
+        cache, service = await followed(cached, world)
+        if burst:
+            service.publish(MICROBLOG, "i3", ENTRY.format(3))
+        service.retract(MICROBLOG, "i1", notify=False)
+        again = Item("i1", ENTRY.format("again"), "http://www.w3.org/2005/Atom")
+        world.inject(ALICE, ItemsEvent(service=PUBSUB, node=MICROBLOG, items=(again,), retracted=("i1",)))
+        await cache.idle()
+        assert "i1" not in await local(cache)
+        told = [tuple(told[1:3]) for told in cache.told if len(told) == 4]
+        assert told == [(["i3"], [])] * burst + [([], ["i1"])]
+
     async def test_a_purge_removes_everything(self, cached: Make) -> None:
         cache, service = await followed(cached, World())
         service.purge(MICROBLOG)

@@ -74,7 +74,9 @@ def follow(
     before = node.item_count
     if keep is not None and published.changed:
         node = shorten(tx, node, keep)
-    delta = Delta(published.changed, removed.removed, max(published.revision, removed.revision))
+    gone = frozenset(removed.removed)
+    changed = [id_ for id_ in published.changed if id_ not in gone]
+    delta = Delta(changed, removed.removed, max(published.revision, removed.revision))
     return Followed(delta, before - node.item_count, node, again)
 
 
