@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Callable
 
+import msgspec
 import pytest
 
+from pubsub_cached import errors
 from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from pubsub_cached.xmpp.port import Subscription, SubscriptionEvent, SubscriptionState
@@ -185,6 +188,40 @@ async def test_a_listing_that_nobody_waits_for_any_more_ends_with_the_session_wi
     assert complaints == []
 
 
+async def listed(cache: Cached) -> None:
+    """Have the service asked for all subscriptions there are, as for another of its nodes, whose events are wanted."""
+    cache.house.sync.subscriptions.solicit(ALICE, PUBSUB)
+    await cache.house.sync.subscriptions.look(cache.house.accounts.get(ALICE).session, ALICE, PUBSUB)
+
+
+def deleted(service: Service) -> None:
+    service.delete(MICROBLOG)
+
+
+def closed(service: Service) -> None:
+    service.configure(MICROBLOG, access_model="whitelist", notify=False)
+
+
+@pytest.mark.parametrize("ends", [deleted, closed])
+@PROFILES
+async def test_one_that_was_listed_with_others_before_it_ended_with_access_is_made_anew(
+    cached: Make, profile: Profile, ends: Callable[[Service], None]
+) -> None:
+    silent = msgspec.structs.replace(profile, told=frozenset(), told_on_request=frozenset(), tightened="dropped")
+    cache, service = await kept(cached, World(), silent)
+    await listed(cache)
+    ends(service)
+    with pytest.raises((errors.NoSuchNode, errors.Denied)):
+        await cache.read(PUBSUB, MICROBLOG, policy="network")
+    await cache.idle()
+    if ends is deleted:
+        made(service)
+    else:
+        service.configure(MICROBLOG, access_model="open", notify=False)
+    await cache.keep(PUBSUB, MICROBLOG, policy="network")
+    await is_followed(cache, service)
+
+
 class TestOfANodeThatIsNotKnownYet:
     """Somebody else of the account's changes the subscription, soon after it was asked what there are."""
 
@@ -195,8 +232,7 @@ class TestOfANodeThatIsNotKnownYet:
         if state == "none":
             service.add_subscription(MICROBLOG, ALICE)
         cache: Cached = await cached(world)
-        session = cache.house.accounts.get(ALICE).session
-        await cache.house.sync.subscriptions.look(session, ALICE, PUBSUB)
+        await listed(cache)
         if state == "none":
             service.drop_subscription(MICROBLOG, ALICE)
         else:
@@ -224,3 +260,17 @@ class TestOfANodeThatIsNotKnownYet:
     async def test_that_one_has_ended_makes_no_node_known(self, cached: Make, profile: Profile) -> None:
         cache, _ = await self.changed(cached, profile, "none")
         assert await cache.house.nodes.find(BLOG) is None
+
+    @PROFILES
+    async def test_one_that_ended_with_its_node_is_made_anew(self, cached: Make, profile: Profile) -> None:
+        world = World()
+        service = world.service(PUBSUB, profile=profile)
+        made(service)
+        service.add_subscription(MICROBLOG, ALICE)
+        cache: Cached = await cached(world)
+        await listed(cache)
+        service.delete(MICROBLOG)
+        await cache.idle()
+        made(service)
+        await cache.keep(PUBSUB, MICROBLOG)
+        await is_followed(cache, service)

@@ -166,6 +166,7 @@ class Events:
         match event:
             case DeleteEvent(delayed=False):
                 self._sync.disturbed(address)
+                self._sync.subscriptions.remember(address, Subscription(address.node, address.account, "none"))
                 await self._nodes.gone(address, event.redirect)
             case SubscriptionEvent() if node is None or node.state not in KEPT:
                 await self._subscription(address, node, event)

@@ -260,17 +260,19 @@ class Subscriptions:
                     # What is asked already may be from before it was made.
                     self._listings.ask_anew(address.account, address.service)
                 self.relied_on(address)
-        found = None if address in self._known else await self._look_up(session, address, anew)
+        found = None if address in self._known else await self._look_up(session, address, anew, not node.subscribed)
         return self._known[address].found if address in self._known else found
 
-    async def _look_up(self, session: Session, address: Address, anew: bool) -> Subscription | None:
+    async def _look_up(self, session: Session, address: Address, anew: bool, lost: bool = False) -> Subscription | None:
         """The subscription as the service lists it, one of state ``none`` included; None where it does not say."""
         none = Subscription(address.node, address.account, "none")
         listing = self._listings.of(address)
         if listing is None or self._may_lack(listing, address):
             listing = await self._listings.ask(session, address.account, address.service)
         claimed = listing.nodes.get(address.node) if listing.nodes is not None else None
-        old = anew and self._seen.get(address) == listing.number and claimed is not None and bool(claimed.subid)
+        seen = self._seen.get(address)
+        # What was gone or denied has lost it since, though it was listed with others after it was looked up.
+        old = anew and seen is not None and (lost or seen == listing.number) and claimed is not None and claimed.subid
         self._seen[address] = listing.number
         if listing.nodes is not None and not old:
             return claimed or none
