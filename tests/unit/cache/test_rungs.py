@@ -13,7 +13,7 @@ from pubsub_cached.address import Address
 from pubsub_cached.cache.nodes.facts import ENOUGH
 from pubsub_cached.cache.sync.rungs import NEWEST_AT_MOST
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
-from pubsub_cached.xmpp.port import ItemsEvent
+from pubsub_cached.xmpp.port import ItemsEvent, ItemsPage
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
 from .blog import MICROBLOG, PUBSUB, freshness, local, reaching, writer_busy
@@ -195,6 +195,25 @@ class TestLookingAtTheNewest:
         it.service.retract(MICROBLOG, oldest)
         await it.gap()
         assert it.cache.removed() == [oldest]
+
+    @MOVING
+    async def test_a_look_that_shows_no_ids_shows_nothing(self, cached: Make, profile: Profile) -> None:
+        it = await shelf(cached, profile)
+        it.lose()
+        session: Any = it.cache.house.accounts.get(ALICE).session
+        get_items = session.get_items
+
+        async def nameless(*arguments: object, **options: object) -> ItemsPage:
+            session.get_items = get_items
+            page = await get_items(*arguments, **options)
+            return msgspec.structs.replace(
+                page, items=tuple(msgspec.structs.replace(item, id="") for item in page.items)
+            )
+
+        session.get_items = nameless
+        it.service.publish(MICROBLOG, "missed", post("missed"))
+        await it.gap()
+        await it.is_right()
 
 
 class TestSmallNodes:

@@ -264,7 +264,8 @@ class Rungs:
                 break
             last = place
             unmoved += 1
-        if unmoved < min(UNMOVED, len(newest)):
+        # None of them is there to be seen where all came without an id.
+        if unmoved < max(1, min(UNMOVED, len(newest))):
             return None
         ids = {item.id for item in newest}
         return [line.id for line in lines[: places[newest[0].id]] if line.id not in ids]
