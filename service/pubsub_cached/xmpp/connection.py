@@ -291,7 +291,15 @@ class _Attempt:
             while True:
                 doubted = await self._silence()
                 self._doubt.clear()
-                await subscriber.alive(doubted)
+                asked = self._loop.time()
+                try:
+                    await subscriber.alive(doubted)
+                except errors.Timeout:
+                    if self.client.heard_at < asked:
+                        raise
+                    # What came since is a sign of life as well, unless it was on its way already: a large reply over a
+                    # slow line is before the answer.
+                    self._doubt.set()
         except (errors.Timeout, errors.Offline) as problem:
             self.client.end(Ending(False, problem.name, problem.message))
         except Exception as problem:
