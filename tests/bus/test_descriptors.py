@@ -14,6 +14,7 @@ from dbus_fast import Message, MessageFlag, MessageType
 from pubsub_cached import errors
 from pubsub_cached.api.agents import Peers
 from pubsub_cached.bus import Connection, RemoteError, Tree
+from pubsub_cached.bus.dispatch import IN_FLIGHT
 from tests.bus.sample import ROOT, SAMPLE, Client, Sample, descriptors
 from tests.support.bus import PrivateBus
 
@@ -107,6 +108,19 @@ async def test_descriptor_number_that_did_not_come_is_refused(sample: Sample, cl
     assert (await client.error("ReadFd", "h", 7, fds=[fd]))[0] == "org.freedesktop.DBus.Error.InvalidArgs"
     os.close(fd)
     assert descriptors() == before
+
+
+async def test_those_that_nothing_names_are_closed_while_the_call_still_waits(sample: Sample, client: Client) -> None:
+    """A client that sends as many as the bus lets pass with each of its calls would leave none for anybody else."""
+    await client.call("Nothing")
+    fd = pipe_with("x")
+    before = descriptors()
+    waiting = [asyncio.create_task(client.call("Wait", fds=[fd] * 16)) for _ in range(IN_FLIGHT)]
+    await client.settle()
+    assert descriptors() == before
+    sample.release.set()
+    assert await asyncio.gather(*waiting) == [["released"]] * IN_FLIGHT
+    os.close(fd)
 
 
 async def test_more_descriptors_than_the_library_has_room_for(sample: Sample, client: Client) -> None:

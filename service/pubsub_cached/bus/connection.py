@@ -245,8 +245,10 @@ class Connection:
         """The handler that sees every message before the library does; True: it is dealt with."""
         kind = message.message_type
         if kind is MessageType.METHOD_CALL:
-            if self._turns is None:
+            if self._turns is None or "h" not in message.signature:
+                # Nobody takes them, and many calls of a client may wait for long.
                 descriptors.close_all(message)
+            if self._turns is None:
                 return False
             self._turns.receive(message)
         elif kind is MessageType.SIGNAL:
