@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -17,6 +18,7 @@ from pubsub_cached.cli import main
 from pubsub_cached.cli.failure import Status, explain
 from pubsub_cached.errors import BusLost, NoSuchNode, Timeout
 from tests.bus.api_service import SERVICE
+from tests.cli.systemd import DIRECTORY
 from tests.support.bus import PrivateBus
 from tests.support.command import Command
 
@@ -173,6 +175,43 @@ async def test_watching_ends_with_the_bus(ctl: Command, private_bus: PrivateBus)
     assert process.returncode == 3
     # It may have been asking the daemon something just then.
     assert re.search(r"Error: The (session )?bus went away( before .* answered .*)?\.\n$", err.decode())
+
+
+class Cache(Interface):
+    """What tells of changes, and is gone before it says more of them."""
+
+    name: ClassVar[str] = "im.pubsubcache1.Cache"
+    directory: ClassVar[Path] = DIRECTORY
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+
+    async def GetItems(self, account: str, service: str, node: str, options: object) -> None:
+        self.asked.set()
+        await asyncio.Event().wait()
+
+
+async def test_watching_outlasts_a_daemon_that_ends_before_it_has_told_the_titles(
+    ctl: Command, private_bus: PrivateBus
+) -> None:
+    connection = await Connection.open(private_bus.address)
+    await connection.own("im.pubsubcache1")
+    tree = Tree(connection)
+    cache = Cache()
+    tree.export("/im/pubsubcache1", Manager(), cache)
+    tree.open()
+    process = await ctl.start("watch", "--count", "1")
+    await ctl.listening(process, 3)
+
+    cache.emit("ItemsChanged", "alice@example.org", SERVICE, "blog", ["one"], [], 1)
+    async with asyncio.timeout(20):
+        await cache.asked.wait()
+        await connection.close()
+        out, err = await process.communicate()
+
+    assert out.decode().endswith(f"{SERVICE} blog: + one\n")
+    assert (process.returncode, err) == (0, b"")
 
 
 # What a call meets, as a status

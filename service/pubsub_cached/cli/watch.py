@@ -137,7 +137,7 @@ class _Watch:
                 output.say(f"{clock}  {where}: {sign} {more} more")
 
     async def _titles(self, change: dict[str, Any]) -> dict[str, str]:
-        """Titles of changed items, as far as the cache has them by now."""
+        """Titles of changed items, as far as the cache has them by now, and the daemon has not ended."""
         ids = change["changed"][:TITLES_AT_MOST]
         if not ids:
             return {}
@@ -145,10 +145,8 @@ class _Watch:
         arguments = (change["account"], change["service"], change["node"], options)
         try:
             items = (await self._client.call("Cache", "GetItems", "sssa{sv}", *arguments))[0]
-        except Failure as failure:
-            if failure.exit_code == Status.REFUSED:
-                return {}
-            raise
+        except Failure:
+            return {}
         return {item["id"]: headline(item) for item in items}
 
 
