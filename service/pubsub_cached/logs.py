@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
+
+# What services and clients send is in some lines: a terminal would obey it, and the journal shows no line that has it.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 class _OneLine(logging.Formatter):
-    """A traceback is part of its event's line."""
+    """A traceback is part of its event's line, and control characters are escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(record).replace("\n", " | ")
+        line = super().format(record).replace("\n", " | ")
+        return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), line)
 
 
 def configure(level: str) -> None:
@@ -19,9 +24,11 @@ def configure(level: str) -> None:
     if not any(isinstance(handler.formatter, _OneLine) for handler in root.handlers):
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        # The level of the root is what is changed while the daemon runs, and says nothing of libraries with their own.
+        handler.addFilter(lambda record: record.levelno >= root.level)
         root.addHandler(handler)
     root.setLevel(level.upper())
     # What a migration says of itself is for those who look for it.
     logging.getLogger("alembic").setLevel(root.level if root.level <= logging.DEBUG else logging.WARNING)
     # The library formats every stanza at debug, with what a stanza of authentication holds.
-    logging.getLogger("slixmpp").setLevel(max(logging.INFO, root.level))
+    logging.getLogger("slixmpp").setLevel(logging.INFO)
