@@ -51,7 +51,10 @@ def lookup(jid: str) -> str | None:
     with _connection() as connection:
         for item in secretstorage.search_items(connection, _attributes(jid)):
             _unlock(item)
-            return item.get_secret().decode()
+            try:
+                return item.get_secret().decode()
+            except UnicodeDecodeError:
+                raise Unusable("what is stored there is not UTF-8") from None
     return None
 
 

@@ -207,7 +207,7 @@ class SecretsFile:
             return {}
         except OSError as error:
             raise DatabaseError(f"The stored passwords in {self.path} can't be read: {error.strerror}.") from None
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DatabaseError(f"The stored passwords in {self.path} are damaged ({error}); move it away.") from None
 
     def _write(self, secrets: dict[str, str]) -> None:
@@ -269,7 +269,8 @@ def _fail(error: Exception) -> NoReturn:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a program and what it started."""
-    if process.poll() is None:
+    """Kill a program and what it started, which may hold its output when it has ended itself."""
+    # Until it is waited for nobody else has its number.
+    if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,22 @@ def test_secret_is_found_by_other_programs_by_its_attributes(keyring: Keyring, s
     assert [item.get_secret().decode() for item in found] == [SECRET]
     assert JID in found[0].get_label()
     connection.close()
+
+
+def test_secret_of_another_program_that_is_no_text_is_an_authentication_failure(
+    keyring: Keyring, secrets: Secrets
+) -> None:
+    import secretstorage
+
+    keyring("login")
+    with closing(secretstorage.dbus_init()) as connection:
+        collection = secretstorage.get_default_collection(connection)
+        collection.create_item("odd", {"service": "im.pubsubcache1", "jid": JID}, b"hunter2\xff")
+
+    with pytest.raises(AuthenticationFailed, match=f"The password of {JID} can't be read: .* not UTF-8") as caught:
+        secrets.source(JID)()
+
+    assert "hunter2" not in caught.value.message
 
 
 def test_secret_in_the_file_moves_to_the_keyring_when_it_is_set_again(

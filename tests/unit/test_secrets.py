@@ -132,11 +132,12 @@ class TestPasswordCommand:
         with pytest.raises(AuthenticationFailed, match="empty password"):
             secrets.source(from_command("true"))()
 
-    def test_that_does_not_end_is_killed_with_what_it_started(self, file: Path, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("end", ["; wait", ""], ids=["waits", "ends itself"])
+    def test_that_does_not_end_is_killed_with_what_it_started(self, file: Path, tmp_path: Path, end: str) -> None:
         pipe = tmp_path / "pipe"
         os.mkfifo(pipe)
         reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-        source = Secrets(file, command_timeout=0.5).source(shell(f"sleep 1000 >{pipe} & echo hunter2; wait"))
+        source = Secrets(file, command_timeout=0.5).source(shell(f"sleep 1000 3>{pipe} & echo hunter2{end}"))
 
         with pytest.raises(AuthenticationFailed, match=r"did not end within 0\.5 s"):
             source()
@@ -145,11 +146,12 @@ class TestPasswordCommand:
         assert os.read(reader, 1) == b""  # the end of the file: nobody holds the other end any more
         os.close(reader)
 
-    def test_is_ended_by_close(self, secrets: Secrets, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("end", ["", "&"], ids=["itself", "what it started"])
+    def test_is_ended_by_close(self, secrets: Secrets, tmp_path: Path, end: str) -> None:
         started = tmp_path / "started"
         os.mkfifo(started)
         with ThreadPoolExecutor() as executor:
-            answer = executor.submit(secrets.source(shell(f"echo > {started}; sleep 1000")))
+            answer = executor.submit(secrets.source(shell(f"(echo > {started}; sleep 1000) {end}")))
             started.read_text()
 
             secrets.close()
@@ -200,9 +202,12 @@ class TestStoredSecret:
 
         assert list(file.parent.iterdir()) == [file]
 
-    def test_in_a_damaged_file_is_neither_lost_nor_overwritten(self, secrets: Secrets, file: Path) -> None:
+    @pytest.mark.parametrize("damage", [b"", b'\xff"}'])
+    def test_in_a_damaged_file_is_neither_lost_nor_overwritten(
+        self, secrets: Secrets, file: Path, damage: bytes
+    ) -> None:
         file.parent.mkdir()
-        file.write_text('{"bob@example.org": "hunter2"')
+        file.write_bytes(b'{"bob@example.org": "hunter2' + damage)
         file.chmod(0o600)
 
         with pytest.raises(DatabaseError, match=f"{file} are damaged"):
@@ -211,7 +216,7 @@ class TestStoredSecret:
             secrets.source(JID)()
 
         assert "hunter2" not in caught.value.message
-        assert "hunter2" in file.read_text()
+        assert b"hunter2" in file.read_bytes()
 
     def test_that_can_not_be_written_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "data").write_text("not a directory")
