@@ -38,7 +38,7 @@ class Database(_Table, frozen=True):
     """``[database]``. url: as SQLAlchemy writes it; it may hold a password, so it is never logged."""
 
     url: Annotated[
-        str,
+        _Name,
         Meta(
             description="The database, as SQLAlchemy writes it: sqlite:////absolute/path, or "
             "postgresql+psycopg://user@host/database; the file cache.sqlite3 in $XDG_DATA_HOME/pubsub-cached when "
@@ -198,7 +198,8 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
 
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        # A number of too many digits, and what is nested too deep, are told in the interpreter's own way.
         raise _bad(file, "", f"not TOML: {error}") from None
 
 

@@ -233,7 +233,10 @@ ACCOUNT = '[[account]]\njid = "alice@example.org"\n'
         (ACCOUNT + "ca-file = 'none.pem'", "account[0].ca-file", "none.pem: No such file"),
         (ACCOUNT + "ca-file = '.'", "account[0].ca-file", "Is a directory"),
         (ACCOUNT + 'password-file = "a\\u0000b"', "account[0].password-file", "matching regex"),
+        ('database.url = "sqlite:////a\\u0000b"', "database.url", "matching regex"),
         # not TOML at all
+        ("cache.total-size = " + "1" * 5000, "", "not TOML"),
+        ("sandbox.allow = " + "[" * 100_000, "", "not TOML"),
         ("log-level = ", "", "not TOML"),
         ("log-level = 'info'\nlog-level = 'info'", "", "not TOML"),
     ],
