@@ -62,3 +62,14 @@ def test_expired_tombstones_make_older_revisions_incomplete(db: Database) -> Non
     assert db.write(maintenance.expire_tombstones, db.now) == 1
     assert not db.read(since, node.address, start).complete
     assert db.read(since, node.address, first) == ([], ["b"], db.again(node).revision, True)
+
+
+def test_expired_tombstones_make_no_older_revision_complete_again(db: Database) -> None:
+    node = db.node()
+    db.write(publish, node.id, [item("a"), item("b"), item("c")])
+    retracted = db.write(retract, node.id, ["a"]).revision
+    db.write(items.drop, node.id)
+    assert not db.read(since, node.address, retracted).complete
+    db.now += 1000
+    assert db.write(maintenance.expire_tombstones, db.now) == 1
+    assert not db.read(since, node.address, retracted).complete

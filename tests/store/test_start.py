@@ -316,6 +316,7 @@ def test_somebody_elses_database_is_refused_and_left_alone(tmp_path: Path) -> No
         ("sqlite:////dev/null/cache.sqlite3", "can't be used"),
         ("sqlite:////proc/cache.sqlite3", "can't be used"),
         ("sqlite:////tmp", "can't be used"),
+        ("sqlite:///~nobody-of-this-name/cache.sqlite3", "home directory"),
     ],
 )
 def test_a_place_that_can_not_be_used(url: str, said: str) -> None:

@@ -20,7 +20,10 @@ def path_of(url: str) -> Path:
         raise BadConfiguration(f"The database URL '{_shown(url)}' is not of SQLite; write sqlite:////absolute/path.")
     if not parsed.database or parsed.database == ":memory:":
         raise BadConfiguration(f"The database URL '{url}' names no file; write sqlite:////absolute/path.")
-    return Path(parsed.database).expanduser().absolute()
+    try:
+        return Path(parsed.database).expanduser().absolute()
+    except RuntimeError as error:
+        raise BadConfiguration(f"The database URL '{url}' can't be used: {error}") from None
 
 
 def server_of(url: str) -> URL | None:
