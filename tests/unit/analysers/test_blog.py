@@ -143,6 +143,7 @@ def test_what_names_no_address_does_not_get_that_of_the_base():
     assert read_post.data["authors"] == [{"name": "A"}]
     assert read_post.data["in_reply_to"] == [{"ref": "tag:y"}]
     assert read_post.data["generator"] == {"name": "G"}
+    assert "generator" not in post("<generator uri='https://example.org/'/>").data
     assert "links" not in read_post.data
     assert read_post.parsed.errors == ("<link>: the attribute 'href' is missing.",)
 

@@ -152,6 +152,17 @@ def test_bad_parts_of_an_event_are_named_and_left_out():
     assert "comments" not in odd.data
 
 
+def test_empty_parts_of_an_event_are_left_out():
+    form = "<x xmlns='jabber:x:data' type='result'><field var='accessibility:wheelchair'/></x>"
+    odd = event(
+        f"{MINIMAL}<location><geoloc xmlns='http://jabber.org/protocol/geoloc'/></location><extra>{form}</extra><rsvp/>"
+        f"<external jid='{SERVICE}' node='n'/>"
+    )
+    assert {*odd.data} == {"name", "start", "end", "locations", "extra"}
+    assert (odd.data["locations"], odd.data["extra"]) == ([{}], {})
+    assert odd.parsed.errors == ("<external>: the attributes 'jid', 'node' and 'item' name no item.",)
+
+
 def test_an_invitee_with_and_without_the_namespace():
     node = "urn:xmpp:calendar-events:invitees:0/2022_ball"
     for declared in ("", f"xmlns='{NODE}'"):

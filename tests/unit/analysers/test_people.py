@@ -65,7 +65,8 @@ class TestBookmarks:
 
     def test_extensions_are_named_and_one_of_them_pins(self):
         data = bookmark(
-            children="<extensions><pinned xmlns='urn:xmpp:bookmarks-pinning:0'/><state xmlns='urn:other'/></extensions>"
+            children="<extensions><pinned xmlns='urn:xmpp:bookmarks-pinning:0'/><state xmlns='urn:other'/>"
+            "<state xmlns='urn:other'/></extensions>"
         ).data
         assert data["pinned"] is True
         assert data["extensions"] == ["{urn:xmpp:bookmarks-pinning:0}pinned", "{urn:other}state"]
@@ -93,6 +94,8 @@ class TestBookmarks:
         assert locked.parsed.payload == (
             f'<conference xmlns="{BOOKMARKS}"><nick>JC</nick> a  b <extensions/></conference>'
         )
+        first = bookmark(children="a <password>hunter2</password> b <nick>JC</nick>")
+        assert first.parsed.payload == f'<conference xmlns="{BOOKMARKS}">a  b <nick>JC</nick></conference>'
 
     def test_a_password_is_nowhere_on_other_nodes_and_in_what_can_not_be_read_either(self):
         payload = f"<conference xmlns='{BOOKMARKS}'><password>hunter2</password></conference>"
@@ -190,6 +193,10 @@ class TestAvatars:
         assert [error.split(":")[0] for error in avatar.parsed.errors] == ["<info bytes>", "<info>"]
         assert avatar.data["disabled"] is False
 
+    def test_one_that_can_not_be_read_is_not_none(self):
+        avatar = read(METADATA, f"<metadata xmlns='{METADATA}'><info bytes='1'/></metadata>")
+        assert avatar.data == {"disabled": False, "pointers": 0}
+
     def test_a_picture_is_checked_against_its_id(self):
         encoded = base64.encodebytes(PICTURE).decode()
         for id, ok in ((SHA1, True), (SHA1.upper(), True), ("0" * 40, False)):
@@ -252,6 +259,14 @@ class TestProfiles:
             "<group name='work'><tel><text>+49 30 1</text></tel></group></vcard>"
         )
         assert read("urn:xmpp:vcard4", payload).data == {"tel": ["+49 30 1"]}
+
+    def test_of_several_names_notes_and_photos_the_first_counts(self):
+        twice = "".join(
+            f"<fn><text>{x}</text></fn><note><text>{x}</text></note><photo><uri>https://{x}.example</uri></photo>"
+            for x in "ab"
+        )
+        card = read("urn:xmpp:vcard4", f"<vcard xmlns='urn:ietf:params:xml:ns:vcard-4.0'>{twice}</vcard>")
+        assert card.data == {"fn": "a", "note": "a", "photo": "https://a.example"}
 
     def test_0292_8_vcards_of_contacts_are_excluded(self):
         assert match("urn:xmpp:contacts").excluded
@@ -316,6 +331,11 @@ class TestStatus:
     @pytest.mark.parametrize("name", ["mood", "activity", "tune", "geoloc"])
     def test_0107_4_0108_4_0118_4_0080_4_an_empty_element_takes_it_back(self, name):
         assert status(name).data == {"active": False}
+
+    def test_of_several_moods_and_activities_the_first_counts(self):
+        assert status("mood", "<happy/><sad/>").data == {"active": True, "mood": "happy"}
+        activity = status("activity", "<relaxing><fishing/></relaxing><working><coding/></working>")
+        assert activity.data == {"active": True, "general": "relaxing", "specific": "fishing"}
 
     def test_a_tune_without_any_word_takes_it_back(self):
         assert status("tune", "<artist/><title> </title>").data == {"active": False}
