@@ -171,6 +171,12 @@ def test_0473_1_an_item_locked_with_a_shared_secret():
     assert not item.matched.to_sync
 
 
+def test_who_locked_an_item_may_be_unsaid():
+    item = read("123abc", "<encrypted xmlns='urn:xmpp:pte:0' type='urn:xmpp:omemo:2'/>", service="pubsub.capulet.lit")
+    assert item.data == {"scheme": "pte", "algorithm": "urn:xmpp:omemo:2"}
+    assert item.parsed.errors == ()
+
+
 def test_0477_1_an_item_locked_for_some_on_a_blog():
     item = read(BLOG, TARGETED)
     assert item.matched.definition.name == "blog"

@@ -248,3 +248,18 @@ def test_0346_3_a_submitted_form():
 
 def test_a_form_elsewhere_is_no_form():
     assert match("n", namespace="jabber:x:data").definition is None
+
+
+def test_what_a_file_leaves_empty_is_left_out():
+    payload = (
+        "<file-sharing xmlns='urn:xmpp:sfs:0'><file xmlns='urn:xmpp:file:metadata:0'><name/><width>3</width>"
+        "<height>4</height><dimensions>1x2</dimensions><hash xmlns='urn:xmpp:hashes:2' algo='sha-256'/></file>"
+        "<sources><url-data xmlns='http://jabber.org/protocol/url-data'/></sources></file-sharing>"
+    )
+    file = read("urn:xmpp:pubsub-file-sharing:0", payload, service=SERVICE, id="a.txt")
+    assert file.data == {"name": "a.txt", "dimensions": "1x2"}
+
+
+def test_what_a_form_leaves_empty_is_left_out():
+    form = "<x xmlns='jabber:x:data'><instructions/><field var='FORM_TYPE'/></x>"
+    assert read("fdp/template/x", form, service=SERVICE).data == {}

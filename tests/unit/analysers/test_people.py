@@ -332,6 +332,12 @@ class TestStatus:
     def test_0107_4_0108_4_0118_4_0080_4_an_empty_element_takes_it_back(self, name):
         assert status(name).data == {"active": False}
 
+    def test_a_place_of_which_nothing_can_be_read_is_none(self):
+        foreign = "<lat xmlns='urn:other'>1</lat>"
+        place = status("geoloc", f"<lat>north</lat><text/>{foreign}")
+        assert place.data == {"active": False}
+        assert place.parsed.errors == ("<lat>: 'north' is no number.",)
+
     def test_of_several_moods_and_activities_the_first_counts(self):
         assert status("mood", "<happy/><sad/>").data == {"active": True, "mood": "happy"}
         activity = status("activity", "<relaxing><fishing/></relaxing><working><coding/></working>")
