@@ -246,6 +246,16 @@ def test_the_author_of_the_feed_an_entry_is_from_is_that_of_an_entry_without_one
     assert post(f"{source}<author><name>A</name></author>").data["authors"] == [{"name": "A"}]
 
 
+@pytest.mark.parametrize("aside", ["<!-- c -->", "<?p c?>"])
+def test_comments_and_instructions_are_no_part_of_a_post(aside):
+    title = f"<title type='xhtml'><div xmlns='http://www.w3.org/1999/xhtml'>a{aside}b</div></title>"
+    content = f"<content>c{aside}d</content><content type='html'>&lt;p&gt;e{aside.replace('<', '&lt;')}f</content>"
+    read_post = post(f"{aside}{title}{content}")
+    assert read_post.parsed.errors == ()
+    assert read_post.data["title"][1] == {"type": "xhtml", "text": "ab", "xhtml": "ab"}
+    assert [each["text"] for each in read_post.data["content"]] == ["cd", "ef"]
+
+
 def test_children_of_other_namespaces_do_no_harm():
     read_post = post(
         "<x xmlns='urn:other'><title>no</title></x><title xmlns='urn:other'>no</title><thr:total>3</thr:total>"

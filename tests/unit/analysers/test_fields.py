@@ -102,6 +102,7 @@ def test_what_can_not_be_read_is_named_by_its_field_and_left_out():
         (".//a//b", "more than one '//'"),
         ("a/../b/..", "more than one '..'"),
         ("a//..", "no ElementTree path"),
+        ("{a\0b}c", "no ElementTree path"),
     ],
 )
 def test_a_bad_path_is_named(path, said):

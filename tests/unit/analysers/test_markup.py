@@ -121,6 +121,11 @@ def test_elements_with_a_prefix_are_the_same_elements():
     assert result.text == "a b\nc"
 
 
+@pytest.mark.parametrize("aside", ["<!-- c -->", "<?p c?>"])
+def test_comments_among_elements_with_a_prefix_are_left_out(aside):
+    assert from_html(f"<o:p>a{aside}b</o:p>").text == "ab"
+
+
 def test_empty_elements_do_not_swallow_what_follows():
     assert from_xhtml("<p/>a<b/>c<br/>d").xhtml == "<p></p>a<b></b>c<br/>d"
 
