@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 import pytest
@@ -185,6 +185,35 @@ async def test_a_service_that_has_items_and_shows_no_newest_one_is_asked_for_the
     session.get_items = paged  # type: ignore[method-assign, assignment]
     fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda done, total: None)
     assert fetched.items == tuple(reader.service.items("blog"))
+
+
+async def test_what_a_reply_to_ids_has_no_room_for_is_asked_for_again() -> None:
+    reader = Reader(PROSODY, 250)
+    session = await Client(reader.world, ALICE).start()
+    get_items = session.get_items
+
+    async def cut(*arguments: object, ids: Sequence[str] = (), **options: object) -> ItemsPage:
+        return await get_items(*arguments, ids=ids[:40], **options)  # type: ignore[arg-type]
+
+    session.get_items = cut  # type: ignore[method-assign, assignment]
+    fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda done, total: None)
+    assert fetched.items == tuple(reader.service.items("blog"))
+
+
+async def test_what_is_removed_once_the_ids_were_listed_is_asked_for_once_more() -> None:
+    reader = Reader(PROSODY, 250)
+    session = await Client(reader.world, ALICE).start()
+    disco_items = session.disco_items
+
+    async def disturbed(*arguments: object, **options: object) -> object:
+        listed = await disco_items(*arguments, **options)  # type: ignore[arg-type]
+        reader.service.retract("blog", "i7")
+        return listed
+
+    session.disco_items = disturbed  # type: ignore[method-assign, assignment]
+    fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda done, total: None)
+    assert fetched.items == tuple(reader.service.items("blog"))
+    assert [request["ids"] for request in reader.asked()].count(("i7",)) == 1
 
 
 UNASKED = msgspec.structs.replace(EJABBERD, reply_items=20, pep=None)

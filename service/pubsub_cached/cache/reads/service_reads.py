@@ -18,6 +18,7 @@ from ..place import Place
 from ..replies import fitting, trimmed
 from ..sync import fetch
 from ..sync.by_ids import by_ids
+from ..sync.order import by_id, oldest_first
 
 
 class ServicePage(msgspec.Struct, frozen=True):
@@ -118,8 +119,8 @@ async def _from_place(
     """A page somewhere in a large node: the ids are listed, the page is fetched by id; None if they tell no order."""
     listed = await session.disco_items(address.service, address.node)
     probe = await session.get_items(address.service, address.node, max_items=1)
-    ordered = fetch.oldest_first(listed, probe.items)
-    if ordered is None or ("@" in address.service and fetch.by_id(listed)):
+    ordered = oldest_first(listed, probe.items)
+    if ordered is None or ("@" in address.service and by_id(listed)):
         return None
     ids, more, index = _page(ordered[::-1] if options.newest_first else ordered, options, place, held)
     items = await by_ids(session, address, ids)

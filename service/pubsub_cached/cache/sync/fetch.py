@@ -17,9 +17,10 @@ import msgspec
 from ... import errors, jid
 from ...address import Address
 from ...store.accounts.services import Observed, Paging
-from ...xmpp.port import DiscoItem, Item, ItemsPage, Rsm, Session
+from ...xmpp.port import Item, ItemsPage, Rsm, Session
 from .ahead import Ahead
 from .by_ids import REPLY_SECONDS, by_ids
+from .order import by_id, oldest_first
 
 log = logging.getLogger(__name__)
 
@@ -110,8 +111,18 @@ async def fetch(
 
 async def some(session: Session, address: Address, ids: Sequence[str], heaviest: int) -> tuple[Item, ...]:
     """Those of the items that are there, in this order; heaviest: characters that a payload is expected to have."""
-    size = _fitting(heaviest)
-    found = await _Batches(session, address, ids, size).fetch(lambda done, total: None, _nothing)
+    return await _by_batches(session, address, ids, _fitting(heaviest), lambda done, total: None, _nothing)
+
+
+async def _by_batches(
+    session: Session, address: Address, ids: Sequence[str], size: int, progress: Progress, meanwhile: Meanwhile
+) -> tuple[Item, ...]:
+    found: dict[str, Item] = {}
+    # A reply may have been cut: what it lacks is gone where nothing of it comes when it is asked for again.
+    while missing := [id_ for id_ in ids if id_ not in found]:
+        if not (came := await _Batches(session, address, missing, size).fetch(progress, meanwhile)):
+            break
+        found |= came
     return tuple(found[id_] for id_ in ids if id_ in found)
 
 
@@ -211,8 +222,7 @@ async def _ids(
                 return newest(items, keep, everything, "one request")
             log.info("%s answers %d items when asked for %d", address, len(items), len(wanted))
         size = max(1, len(wanted) // SMALLER)
-    found = await _Batches(session, address, wanted, size).fetch(progress, meanwhile)
-    return Fetched(tuple(found[id_] for id_ in wanted if id_ in found), everything, "ids")
+    return Fetched(await _by_batches(session, address, wanted, size, progress, meanwhile), everything, "ids")
 
 
 async def _listed(session: Session, address: Address, probe: ItemsPage) -> list[str] | None:
@@ -303,26 +313,6 @@ class _Batches:
         self._borne_out = False
         while self._batches:
             self._left += self._batches.pop()
-
-
-def oldest_first(listed: Sequence[DiscoItem], probe: Sequence[Item]) -> list[str] | None:
-    """The ids of disco#items in the order of publication, told by where the newest is: at an end, else None."""
-    ids = list(dict.fromkeys(item.name for item in listed if item.name))
-    if not probe or probe[-1].id in ids[-1:]:
-        return ids
-    if probe[-1].id not in ids[:1] or by_id(listed):
-        return None
-    ids.reverse()
-    return ids
-
-
-def by_id(listed: Sequence[DiscoItem]) -> bool:
-    """Whether ids are listed in their own order, as ejabberd lists those of PEP, whatever was published when.
-
-    Of two the newest tells the order. Where the newest is the last it may be that of publication all the same.
-    """
-    names = [item.name for item in listed]
-    return len(names) > 2 and names == sorted(names)
 
 
 def _batch(items: Sequence[Item]) -> int:
