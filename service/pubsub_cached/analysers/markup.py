@@ -19,9 +19,10 @@ from .item import Item
 XHTML = "http://www.w3.org/1999/xhtml"
 
 _BLOCKS = frozenset(
-    {"address", "article", "aside", "blockquote", "br", "caption", "dd", "details", "div", "dl", "dt", "figcaption"}
-    | {"figure", "footer", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre"}
-    | {"section", "summary", "table", "tbody", "tfoot", "thead", "tr", "ul"}
+    {"address", "article", "aside", "blockquote", "br", "caption", "center", "dd", "details", "div", "dl", "dt"}
+    | {"fieldset", "figcaption", "figure", "footer", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr"}
+    | {"legend", "li", "main", "menu", "nav", "ol", "p", "pre", "section", "summary", "table", "tbody", "tfoot"}
+    | {"thead", "tr", "ul"}
 )
 _INLINE = frozenset(
     {"a", "abbr", "acronym", "b", "bdi", "bdo", "cite", "code", "del", "dfn", "em", "i", "ins", "kbd", "mark", "q"}

@@ -83,6 +83,11 @@ def test_breaks_and_blocks_with_attributes_are_lines_as_well():
     assert '<br title="x &gt; y"/>' in result.xhtml
 
 
+@pytest.mark.parametrize("name", ["center", "fieldset", "hgroup", "legend", "menu"])
+def test_blocks_that_are_seldom_used_are_lines_as_well(name):
+    assert from_html(f"a<{name}>b</{name}>c").text == "a\nb\nc"
+
+
 def test_cells_of_a_row_are_apart():
     assert from_html("<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>").text == "a b\nc"
 
