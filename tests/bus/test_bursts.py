@@ -5,9 +5,10 @@ from __future__ import annotations
 import array
 import asyncio
 import fcntl
+import os
 import termios
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from dbus_fast import Message, MessageFlag, MessageType
@@ -19,7 +20,7 @@ from pubsub_cached.bus import connection as connection_module
 from pubsub_cached.bus.dispatch import IN_FLIGHT
 from pubsub_cached.bus.flow import WINDOW
 from tests.bus.conftest import MakeClient
-from tests.bus.sample import PEER, ROOT, Client, Held, Sample
+from tests.bus.sample import PEER, ROOT, Client, Held, Sample, descriptors
 from tests.support.bus import PrivateBus
 
 LIMIT_EXCEEDED = "im.pubsubcache1.Error.LimitExceeded"
@@ -143,10 +144,12 @@ class Deaf:
         bus._loop.remove_reader(bus._fd)  # type: ignore[arg-type]
         bus.add_message_handler(self._received)
 
-    async def send(self, other: Client, count: int, member: str, signature: str, *body: object) -> None:
+    async def send(
+        self, other: Client, count: int, member: str, signature: str, *body: object, fds: Sequence[int] = ()
+    ) -> None:
         """Calls ``count`` times; what ``other`` calls afterwards comes to the service after these calls."""
         for _ in range(count):
-            message = self.client.message(member, signature, *body)
+            message = self.client.message(member, signature, *body, fds=list(fds))
             message.serial = self.client.bus.next_serial()
             self._expected.add(message.serial)
             await self.client.bus.send(message)
@@ -243,6 +246,25 @@ async def test_who_may_be_sent_more_gets_no_more_than_fits(
     assert before < connection.flow.outstanding(client.name) < before + WINDOW / 8
     await deaf.hear()
     assert deaf.replies == {"ok": IN_FLIGHT}
+
+
+async def test_descriptors_do_not_wait_for_who_does_not_read(
+    sample: Sample, connection: Connection, client: Client, make_client: MakeClient
+) -> None:
+    deaf = Deaf(client)
+    other = await make_client()
+    await deaf.send(other, IN_FLIGHT // 2, "Rows", "uu", 200, 1500)
+    await other.call("Echo", "s", "served")
+    reader, writer = os.pipe()
+    os.close(writer)
+    before = descriptors()
+    await deaf.send(other, IN_FLIGHT // 4, "ReadFd", "h", 0, fds=[reader] * 16)
+    await other.call("Echo", "s", "served")
+    kept = descriptors() - before
+    os.close(reader)
+    await deaf.hear()
+    assert kept == 0
+    assert deaf.replies == {"ok": IN_FLIGHT // 2, LIMIT_EXCEEDED: IN_FLIGHT // 4}
 
 
 async def test_client_that_leaves_without_reading_is_forgotten(

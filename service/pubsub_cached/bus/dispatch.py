@@ -163,6 +163,10 @@ class Dispatcher:
         self._refuse(call, Timeout(f"The service was not ready within {self._hold:g} seconds; try again."))
 
     def _park(self, call: Message) -> None:
+        if call.unix_fds:
+            # The service has few, and it may take for ever.
+            self._refuse(call, LimitExceeded("Read what was answered before you pass file descriptors."))
+            return
         self._parked.setdefault(str(call.sender), deque()).append(call)
         self._flying(call)
 
