@@ -12,6 +12,7 @@ import pytest
 from pubsub_cached.errors import Offline
 from pubsub_cached.xmpp import connection
 from pubsub_cached.xmpp import session as session_module
+from pubsub_cached.xmpp.client import Ending
 from pubsub_cached.xmpp.port import ItemsEvent
 from pubsub_cached.xmpp.session import Session
 from tests.support.certificates import self_signed
@@ -158,6 +159,23 @@ async def test_interests_changed_while_cut_off_are_announced_after_resumption(
             while not recorder.events:
                 await publisher.publish("", "urn:wanted", "1", X)
                 await session.disco_info(server.jid(user))
+
+
+async def test_interests_that_the_connection_took_with_it_are_announced_after_resumption(
+    server: Server, users: tuple[str, str], open_session: OpenSession, open_publisher: OpenPublisher
+) -> None:
+    user, _ = users
+    publisher = await open_publisher(server, user)
+    session, recorder = await open_session(server, user)
+    session.set_interests(frozenset({"urn:wanted"}))
+    # Nothing of it was written yet.
+    assert session._client is not None
+    session._client.end(Ending(False, "", ""))
+    assert (await recorder.started()).resumed
+    async with asyncio.timeout(20):
+        while not recorder.events:
+            await publisher.publish("", "urn:wanted", "1", X)
+            await session.disco_info(server.jid(user))
 
 
 async def test_a_server_that_says_nothing_any_more_is_left(

@@ -153,6 +153,9 @@ class Session(Asking):
     def detached(self) -> None:
         """Requests fail now; the listener learns that the session is down."""
         was, self._online = self._online, False
+        if self._client is not None and self._client.unwritten:
+            # What was announced last may be among it, and no resumption brings it.
+            self._announced = ""
         self._client = None
         self._requests.close()
         if was:

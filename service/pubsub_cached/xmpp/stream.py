@@ -79,6 +79,11 @@ class Stream(ClientXMPP):
         """Whether TLS protects the stream, or need not."""
         return self.plain or isinstance(self.socket, ssl.SSLObject)
 
+    @property
+    def unwritten(self) -> bool:
+        """Whether stanzas were given that the stream has not taken."""
+        return not self.waiting_queue.empty()
+
     def close_stream(self) -> None:
         """Write the end of our side of the stream, once (RFC 6120 4.4)."""
         if not self._closing and self.transport is not None:

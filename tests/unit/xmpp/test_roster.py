@@ -18,6 +18,8 @@ ROSTER = "<query xmlns='jabber:iq:roster'>{}</query>"
 class Server:
     """In place of the connection of a session: a server that answers when it is told to."""
 
+    unwritten = False
+
     def __init__(self, session: Session) -> None:
         self.boundjid = JID(f"{ACCOUNT}/here")
         self._session = session
