@@ -35,6 +35,12 @@ def test_another_one_is_told_who_is_there(file: Path) -> None:
         pass
 
 
+def test_a_longer_number_than_one_s_own_that_was_left_there_is_not_told(file: Path, lock: Path) -> None:
+    lock.write_text(f"{os.getpid()}99999\n")
+    with alone(file), pytest.raises(InUse, match=f"the process {os.getpid()};"), alone(file):
+        pass
+
+
 def test_it_is_the_same_file_by_a_link(file: Path, tmp_path: Path) -> None:
     link = tmp_path / "elsewhere" / "link.sqlite3"
     link.parent.mkdir()

@@ -7,6 +7,7 @@ import pytest
 from pubsub_cached.store.accounts import accounts, nodes
 from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import ItemsQuery, NodeRow
+from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.store.upkeep import maintenance
 from tests.support.stored import publish, retract
 
@@ -89,3 +90,15 @@ def test_they_go_with_an_account_and_with_a_reset(db: Database, node: NodeRow) -
     db.write(items.set_flags, again.address, ["a"], ["read"])
     db.write(accounts.remove, ACCOUNT)
     assert db.rows("SELECT count(*) FROM flag") == [(0,)]
+
+
+def test_what_was_marked_is_looked_at_again_by_who_holds_results(db: Database) -> None:
+    node = db.node()
+    db.write(publish, node.id, [item("a"), item("b"), item("c")])
+
+    def touched(tx: Transaction) -> set[str]:
+        items.set_flags(tx, node.address, ["a", "b", "gone"], ["read"], ["liked"])
+        return tx.touched.keys()
+
+    assert db.write(touched) == {node.address.key("a"), node.address.key("b")}
+    assert db.write(touched) == set()
