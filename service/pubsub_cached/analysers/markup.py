@@ -244,7 +244,9 @@ def _written(content: _Element) -> str:
     if _PREFIXED.search(written):
         content = copy.deepcopy(content)
         for descendant in content.iter():
-            descendant.tag = xml.local(descendant)
+            # In HTML a prefix is part of the name, which may be anything.
+            if descendant.tag.startswith("{"):
+                descendant.tag = xml.local(descendant)
         written = _as_html(content).replace("</br>", "")
     return written
 

@@ -126,6 +126,11 @@ def test_elements_with_a_prefix_are_the_same_elements():
     assert result.text == "a b\nc"
 
 
+def test_what_html_calls_its_elements_need_be_no_name():
+    assert from_html("<o:p>a</o:p><b<c>d").text == "ad"
+    assert from_html("<o:p>a</o:p><b}<c>d").text == "ad"
+
+
 @pytest.mark.parametrize("aside", ["<!-- c -->", "<?p c?>"])
 def test_comments_among_elements_with_a_prefix_are_left_out(aside):
     assert from_html(f"<o:p>a{aside}b</o:p>").text == "ab"
