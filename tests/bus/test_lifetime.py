@@ -378,6 +378,15 @@ async def test_an_answer_that_came_just_in_time_is_taken(connection: Connection,
     assert await waiting == ["in time"]
 
 
+async def test_answer_in_place_of_the_bus_is_not_taken(connection: Connection, client: Client) -> None:
+    waiting = asyncio.create_task(connection.call_bus("GetId"))
+    await asyncio.sleep(0)
+    (serial,) = connection._calls.pending
+    fields: dict[str, Any] = {"message_type": MessageType.METHOD_RETURN, "reply_serial": serial}
+    connection._calls.replied(Message(**fields, sender=client.name, signature="s", body=["forged"]))
+    assert await waiting == await connection.call_bus("GetId")
+
+
 async def test_flags_of_a_call_without_reply(connection: Connection, client: Client) -> None:
     asked = catch(client, "Tell")
     connection.call_no_reply(client.name, "/", "test.Nobody", "Tell", "s", ["x"])

@@ -35,6 +35,7 @@ async def test_each_callback_is_called_once_when_the_name_leaves(
         assert {await gone.get(), await gone.get()} == {name, "two"}
     assert not await owners.has_owner(name)
     assert gone.empty()
+    assert not connection._matches._subscriptions
 
 
 async def test_name_that_is_gone_already_is_told_at_once(connection: Connection, make_client: MakeClient) -> None:
@@ -156,6 +157,21 @@ async def test_a_rule_that_the_bus_refuses_takes_no_other_with_it(make_bus: Call
     await connection.call_bus("GetId")
     assert heard.qsize() == 1
     await connection.close()
+
+
+async def test_what_another_callback_has_cancelled_hears_nothing_more(connection: Connection) -> None:
+    heard: list[str] = []
+    subscriptions = [await connection.subscribe(lambda signal: end("one"), Match(member="Said"))]
+    subscriptions.append(await connection.subscribe(lambda signal: end("two"), Match(member="Said")))
+
+    def end(who: str) -> None:
+        heard.append(who)
+        for subscription in subscriptions:
+            subscription.cancel()
+
+    connection.signal(ROOT, SAMPLE, "Said", "us", [1, "x"])
+    await connection.call_bus("GetId")
+    assert heard == ["one"]
 
 
 async def test_nobody_is_the_caller_while_a_signal_is_delivered(
