@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+from .bus.addresses import session_address
+from .errors import BusLost
+
 if TYPE_CHECKING:
     from jeepney.io.blocking import DBusConnection
     from secretstorage import Collection, Item
@@ -97,6 +100,19 @@ def _ping(connection: DBusConnection) -> None:
         raise Locked("the Secret Service does not answer") from None
 
 
+def _opened() -> DBusConnection:
+    """As ``dbus_init``, which looks for the bus in its variable alone, and waits a second for its greeting."""
+    from jeepney.io.blocking import open_dbus_connection
+    from secretstorage.util import add_match_rules
+
+    try:
+        connection: DBusConnection = open_dbus_connection(session_address(), auth_timeout=ANSWER_TIMEOUT)
+    except (BusLost, RuntimeError, ValueError) as error:
+        raise Absent(f"the session bus can't be reached: {error}".rstrip(".")) from None
+    add_match_rules(connection)
+    return connection
+
+
 @contextmanager
 def _connection() -> Iterator[DBusConnection]:
     """A connection to the session bus on which a Secret Service runs or can be activated."""
@@ -105,7 +121,7 @@ def _connection() -> Iterator[DBusConnection]:
     from secretstorage.exceptions import SecretServiceNotAvailableException, SecretStorageException
 
     try:
-        with closing(secretstorage.dbus_init()) as connection:
+        with closing(_opened()) as connection:
             if not secretstorage.check_service_availability(connection):
                 raise Absent("no Secret Service runs on the session bus")
             _ping(connection)

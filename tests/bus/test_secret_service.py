@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -118,6 +119,34 @@ def test_secret_is_found_by_other_programs_by_its_attributes(keyring: Keyring, s
     assert [item.get_secret().decode() for item in found] == [SECRET]
     assert JID in found[0].get_label()
     connection.close()
+
+
+def test_keyring_is_found_on_the_bus_of_the_user_s_runtime_directory(
+    keyring: Keyring, secrets: Secrets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyring("login")
+    socket = os.environ["DBUS_SESSION_BUS_ADDRESS"].removeprefix("unix:path=").partition(",")[0]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "bus").symlink_to(socket)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS")
+
+    assert secrets.store(JID, SECRET) == "secret-service"
+    assert secrets.source(JID)() == SECRET
+
+
+@pytest.mark.parametrize("address", ["", "nonsense", "unix:path=/nonexistent", "tcp:host=localhost,port=1"])
+def test_bus_that_can_not_be_reached_keeps_secrets_in_the_file(
+    secrets: Secrets, file: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+
+    assert secrets.store(JID, SECRET) == "file"
+    assert secrets.source(JID)() == SECRET
+    assert secrets.remove(JID)
+    with pytest.raises(AuthenticationFailed, match="is stored"):
+        secrets.source(JID)()
 
 
 def test_secret_of_another_program_that_is_no_text_is_an_authentication_failure(
