@@ -174,6 +174,22 @@ async def test_what_another_callback_has_cancelled_hears_nothing_more(connection
     assert heard == ["one"]
 
 
+async def test_a_callback_that_fails_keeps_no_other_from_hearing(
+    connection: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[Signal] = []
+
+    def fail(signal: Signal) -> None:
+        raise RuntimeError("unheard")
+
+    for callback in (fail, heard.append):
+        await connection.subscribe(callback, Match(member="Said"))
+    connection.signal(ROOT, SAMPLE, "Said", "us", [1, "x"])
+    await connection.call_bus("GetId")
+    assert len(heard) == 1
+    assert "A callback for test.Sample.Said failed" in caplog.text
+
+
 async def test_nobody_is_the_caller_while_a_signal_is_delivered(
     connection: Connection, sample: Sample, client: Client
 ) -> None:
