@@ -90,6 +90,41 @@ async def test_bus_that_takes_nobody_more_says_so(make_bus: Callable[..., Privat
     await only.close()
 
 
+def hello(signature: str, *body: object) -> bytes:
+    """A reply to the first call, which the bus is greeted with."""
+    return Message(
+        message_type=MessageType.METHOD_RETURN, reply_serial=1, serial=1, signature=signature, body=list(body)
+    )._marshall(False)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [b"\xff\r\n"],
+        [b"OK 0\r\n", b"\xff\r\n"],
+        [b"OK 0\r\n", b"AGREE_UNIX_FD\r\n", hello("")],
+        [b"OK 0\r\n", b"AGREE_UNIX_FD\r\n", hello("u", 1)],
+        [b"OK 0\r\n", b"AGREE_UNIX_FD\r\n", hello("s", "")],
+    ],
+    ids=["no text", "no text later", "no name", "a number", "an empty name"],
+)
+async def test_what_answers_in_another_way_is_no_bus(tmp_path: Path, said: list[bytes]) -> None:
+    left = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for line in said:
+            await reader.read(1024)
+            writer.write(line)
+        await reader.read()
+        writer.close()
+        left.set()
+
+    async with await asyncio.start_unix_server(answer, tmp_path / "bus"):
+        with pytest.raises(errors.BusLost, match="can't be reached"):
+            await Connection.open(f"unix:path={tmp_path}/bus")
+        await left.wait()
+
+
 async def test_session_bus_comes_from_the_environment(
     private_bus: PrivateBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

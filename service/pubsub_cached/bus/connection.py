@@ -70,7 +70,8 @@ class Connection:
             self = cls(where, kind)
             async with asyncio.timeout(_GREETING):
                 await self._transport.connect()
-        except (OSError, EOFError, DBusFastError, TimeoutError) as error:
+        # The last two are the library's of what no bus says.
+        except (OSError, EOFError, DBusFastError, TimeoutError, UnicodeDecodeError, IndexError) as error:
             raise BusLost(f"The {kind} bus at {where} can't be reached: {error or type(error).__name__}.") from error
         assert self._transport.writer is not None
         self._writer = self._transport.writer

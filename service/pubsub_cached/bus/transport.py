@@ -29,7 +29,7 @@ class Transport(MessageBus):
 
     async def connect(self) -> Self:
         await super().connect()
-        if self.unique_name is None or self.unique_name[:1] != ":":
+        if not str(self.unique_name).startswith(":"):
             # The library takes what is said of an error for the name.
             self._finalize()
             raise ConnectionRefusedError(self.unique_name)
