@@ -1,6 +1,7 @@
 """Where files are: those that ship with the package, and the user's own (XDG Base Directory Specification).
 
 Nothing here creates anything, and every call looks at the environment anew. What ships stays where it was found.
+Those of the user raise BadConfiguration where there is no home directory.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
+
+from .errors import BadConfiguration
 
 APPLICATION = "pubsub-cached"
 
@@ -63,7 +66,8 @@ def data_dir() -> Path:
 
 def database_url() -> str:
     """The database that is used when no other is named, as SQLAlchemy writes it."""
-    return f"sqlite:///{data_dir() / 'cache.sqlite3'}"
+    file = str(data_dir() / "cache.sqlite3")
+    return "sqlite:///" + file.replace("%", "%25").replace("?", "%3F")
 
 
 def secrets_file() -> Path:
@@ -74,4 +78,9 @@ def secrets_file() -> Path:
 def _base(variable: str, default: str) -> Path:
     """A base directory; a relative value is invalid and ignored, as the specification says."""
     value = os.environ.get(variable, "")
-    return Path(value) if value.startswith("/") else Path.home() / default
+    if value.startswith("/"):
+        return Path(value)
+    try:
+        return Path.home() / default
+    except RuntimeError:
+        raise BadConfiguration(f"The user has no home directory; set HOME or {variable}.") from None

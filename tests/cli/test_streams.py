@@ -15,7 +15,9 @@ pytestmark = pytest.mark.usefixtures("running")
 GET = f"ctl get {SERVICE} blog"
 
 
-@pytest.mark.parametrize("line", [f"{GET} >&-", f"{GET} --json >&-", "ctl status >&-", "ctl export >&-"])
+@pytest.mark.parametrize(
+    "line", [f"{GET} >&-", f"{GET} --json >&-", "ctl status >&-", "ctl export >&-", "ctl --help >&-"]
+)
 async def test_what_is_written_to_a_closed_stdout_is_nobody_s(ctl: Command, line: str) -> None:
     done = await ctl.in_shell(line)
 
@@ -44,7 +46,7 @@ async def test_a_closed_stdin_is_an_empty_one(ctl: Command, line: str, said: str
 
 
 @pytest.mark.parametrize("buffered", ["", "1"])
-@pytest.mark.parametrize("line", [GET, f"{GET} --json", "ctl completion bash"])
+@pytest.mark.parametrize("line", [GET, f"{GET} --json", "ctl completion bash", "ctl --help", "ctl --version"])
 async def test_a_full_disk_is_one_sentence(ctl: Command, line: str, buffered: str) -> None:
     ctl.environment["PYTHONUNBUFFERED"] = buffered
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from pubsub_cached import paths
+from pubsub_cached.errors import BadConfiguration
+from pubsub_cached.store.urls import path_of
 
 
 def test_shipped_directories_exist_and_hold_what_they_are_for() -> None:
@@ -50,9 +53,17 @@ def test_unset_empty_and_relative_variables_give_the_defaults(
     assert paths.data_home() == tmp_path / ".local/share"
 
 
-def test_database_url_opens_the_named_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from sqlalchemy import make_url
+@pytest.mark.parametrize("name", ["with space % and #", "50%25", "what?", "what?mode=memory", "\udcff"])
+def test_database_url_opens_the_named_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / name))
 
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "with space % and #"))
+    assert path_of(paths.database_url()) == paths.data_dir() / "cache.sqlite3"
 
-    assert make_url(paths.database_url()).database == str(paths.data_dir() / "cache.sqlite3")
+
+def test_who_has_no_home_directory_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**32 - 2)
+
+    with pytest.raises(BadConfiguration, match="set HOME or XDG_CONFIG_HOME"):
+        paths.config_file()

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from .. import __version__
+from ..errors import BadConfiguration
 from . import streams
 from .account import account
 from .analysers import analysers, match
@@ -41,14 +42,24 @@ SECTIONS = {
 class Sections(click.Group):
     """A group whose help lists its commands by subject."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
         streams.prepare()
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except OSError as error:
+            raise streams.explain(error) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
         if os.environ.get("NO_COLOR"):
             ctx.color = False
         try:
             return super().invoke(ctx)
         except OSError as error:
             raise streams.explain(error) from None
+        except BadConfiguration as error:
+            raise Failure(Status.REFUSED, str(error)) from None
         except KeyboardInterrupt:
             raise Failure(Status.INTERRUPTED, "") from None
         except click.Abort as abort:
