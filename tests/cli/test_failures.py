@@ -90,6 +90,7 @@ async def test_a_command_line_that_can_t_be_used_is_refused(ctl: Command, comman
     [
         (("get", SERVICE, "blog", "--limit", "few"), "'few' is not a valid whole number."),
         (("watch", "--timeout", "long"), "'long' is not a valid number."),
+        (("check", "--wait", "nan"), "'nan' is not a valid number."),
     ],
 )
 async def test_what_is_no_number_is_refused_in_words(ctl: Command, command: tuple[str, ...], wanted: str) -> None:
@@ -175,6 +176,26 @@ async def test_watching_ends_with_the_bus(ctl: Command, private_bus: PrivateBus)
     assert process.returncode == 3
     # It may have been asking the daemon something just then.
     assert re.search(r"Error: The (session )?bus went away( before .* answered .*)?\.\n$", err.decode())
+
+
+class Removing(Manager):
+    """What lists an account that is removed before it is looked at."""
+
+    async def ListAccounts(self) -> list[str]:
+        return ["/im/pubsubcache1/accounts/alice"]
+
+
+async def test_an_account_that_is_removed_meanwhile_is_not_listed(ctl: Command, private_bus: PrivateBus) -> None:
+    connection = await Connection.open(private_bus.address)
+    await connection.own("im.pubsubcache1")
+    tree = Tree(connection)
+    tree.export("/im/pubsubcache1", Removing())
+    tree.open()
+
+    done = await ctl("account", "list", "--json")
+
+    assert (done.status, done.out, done.err) == (0, "", "")
+    await connection.close()
 
 
 class Cache(Interface):
@@ -283,3 +304,17 @@ def test_an_interrupt_at_a_prompt_has_the_status_of_interrupts(
 
     assert ended.value.code == status
     assert capsys.readouterr().err.endswith(said)
+
+
+def test_who_has_no_home_directory_is_told_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**32 - 2)
+
+    with pytest.raises(SystemExit) as ended:
+        main(["setup", "--print"])
+
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "Error: The user has no home directory; set HOME or XDG_DATA_HOME.\n"

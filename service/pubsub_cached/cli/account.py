@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import click
 
 from . import completing, output
 from .arguments import Number, WholeNumber, json_option
-from .failure import RESTART, Failure, Status
+from .failure import RESTART, Failure, Gone, Status
 from .output import Column
 from .running import run
 
@@ -196,7 +197,11 @@ def _set_enabled(jid: str, enabled: bool) -> None:
 
 async def accounts(client: Client) -> list[dict[str, Any]]:
     """All accounts with their properties, named as records are."""
-    return [await _properties(client, path) for path in (await client.call("Manager", "ListAccounts"))[0]]
+    found = []
+    for path in (await client.call("Manager", "ListAccounts"))[0]:
+        with contextlib.suppress(Gone):
+            found.append(await _properties(client, path))
+    return found
 
 
 async def _properties(client: Client, path: str) -> dict[str, Any]:

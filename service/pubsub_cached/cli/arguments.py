@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isnan
 from typing import Any, TypeVar
 
 import click
@@ -22,9 +23,15 @@ class WholeNumber(click.IntRange):
 
 
 class Number(click.FloatRange):
-    """A number within a range."""
+    """A number within a range, which NaN is in none of."""
 
     name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if isnan(number):
+            self.fail(f"{value!r} is not a valid number.", param, ctx)
+        return number
 
 
 def service_of(given: str) -> str:

@@ -40,6 +40,7 @@ RESTART = f"systemctl --user restart {UNIT}"
 _ABSENT = frozenset(STANDARD + name for name in ("ServiceUnknown", "NameHasNoOwner", "Spawn.ServiceNotFound"))
 _ENDED = frozenset(STANDARD + name for name in ("NoReply", "Disconnected"))
 _LATE = frozenset({STANDARD + "TimedOut", STANDARD + "Timeout", Timeout.dbus_name})
+_REMOVED = STANDARD + "UnknownObject"
 _NOT_STARTED = (STANDARD + "Spawn.", SYSTEMD + ".")
 
 
@@ -53,6 +54,10 @@ class Failure(click.ClickException):
     def show(self, file: Any = None) -> None:
         if self.message:
             super().show(file)
+
+
+class Gone(Failure):
+    """An object that was there a moment ago, such as an account's, was removed."""
 
 
 def explain(error: PubSubCachedError | BusLost) -> Failure:
@@ -73,4 +78,6 @@ def explain(error: PubSubCachedError | BusLost) -> Failure:
     sentence = error.message or f"The daemon answered {error.name}."
     if error.name == Offline.dbus_name:
         sentence += " 'pubsub-cachectl doctor' says what to do."
+    if error.name == _REMOVED:
+        return Gone(Status.REFUSED, sentence)
     return Failure(Status.TIMEOUT if error.name in _LATE else Status.REFUSED, sentence)
