@@ -171,8 +171,9 @@ def _markup(
     if cleaned is None or len(cleaned) > SHORT + MOST_GROWTH * len(written):
         return _only_text(item, element, type, lang, "is nested too deeply")
     if type == "html":
-        # What is in XML can't be anything that XML does not allow; taken out, it would join what is around it.
-        cleaned = _NOT_IN_XML.sub("\ufffd", cleaned)
+        # What is in XML can't be anything that XML does not allow, such as a form feed, which HTML counts as white
+        # space; taken out, it would join what is around it.
+        cleaned = _NOT_IN_XML.sub(" ", cleaned)
     xhtml, text = _read(cleaned.strip())
     return Markup(lang=lang, type=type, text=text, xhtml=xhtml) if text or xhtml else None
 
