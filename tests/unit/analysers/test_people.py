@@ -345,6 +345,7 @@ class TestStatus:
 
     def test_a_tune_without_any_word_takes_it_back(self):
         assert status("tune", "<artist/><title> </title>").data == {"active": False}
+        assert status("tune", "<length>long</length><mood xmlns='urn:other'>a</mood>").data == {"active": False}
 
     def test_another_payload_is_marked(self):
         odd = read("http://jabber.org/protocol/mood", "<tune xmlns='http://jabber.org/protocol/tune'/>")

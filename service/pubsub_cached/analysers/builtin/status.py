@@ -101,7 +101,7 @@ def parse_tune(item: Item) -> Tune:
                 tune.rating = values.natural(item, "<rating>", content)
             case "uri":
                 tune.uri = uris.clean(content)
-    tune.active = any(map(xml.text, item.element))
+    tune.active = tune != Tune(active=False)
     return tune
 
 
