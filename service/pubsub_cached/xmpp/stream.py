@@ -90,6 +90,11 @@ class Stream(ClientXMPP):
             self._closing = True
             self.send_raw(self.stream_footer)
 
+    async def get_dns_records(self, domain: str, port: int | None = None) -> list[tuple[str, str, str, int]]:
+        """The library's own, but the addresses of a host are tried as one: those that it gives one by one."""
+        records = await super().get_dns_records(domain, port)
+        return [*dict.fromkeys((service, host, host, there) for service, host, _, there in records)]
+
     async def _attempt_connection(self, host: str, port: int, tls: bool, server_hostname: str | None) -> bool:
         """The library's own, but an address that does not answer keeps no other from its turn."""
         self.event_when_connected = "connected"

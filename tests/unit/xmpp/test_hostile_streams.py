@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from slixmpp import ClientXMPP
 from slixmpp.xmlstream import xmlstream
 
 from pubsub_cached.xmpp import stream
@@ -258,27 +259,42 @@ async def test_a_host_of_several_addresses_is_told_why_in_words(monkeypatch: pyt
     assert told.message == f"both.example.org port {port} can't be reached: Connection refused."
 
 
+@pytest.mark.parametrize("host", ["both.example.org", ""])
 async def test_an_address_that_does_not_answer_keeps_no_other_of_its_host_waiting(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
-    """As where there is an IPv6 that leads nowhere."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.create_connection(full.getsockname()):
-        # With one that is not accepted it takes no other: what is sent to it is dropped.
-        async with Scripted("<!-- -->") as peer:
-            found = [
-                (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))
-                for host, port in (full.getsockname(), (peer.host, peer.port))
+    """As where there is an IPv6 that leads nowhere; also of a host that DNS names."""
+    monkeypatch.setattr(stream, "ANSWERING", 1000.0)
+    loop, nowhere = asyncio.get_running_loop(), "192.0.2.1"
+    sock_connect = loop.sock_connect
+    left: list[socket.socket] = []
+
+    async def connecting(sock: socket.socket, address: tuple[str, int]) -> None:
+        if address[0] == nowhere:
+            left.append(sock)
+            await loop.create_future()
+        await sock_connect(sock, address)
+
+    async with Scripted("<!-- -->") as peer:
+        addresses = (nowhere, peer.host)
+
+        async def getaddrinfo(*_: object, **__: object) -> object:
+            return [
+                (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (each, peer.port)) for each in addresses
             ]
 
-            async def getaddrinfo(*_: object, **__: object) -> object:
-                return found
+        async def records(*_: object) -> object:
+            return [("xmpp-client", "both.example.org", each, peer.port) for each in addresses]
 
-            monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
-            recorder = Recorder()
-            session = connect(Endpoint(ACCOUNT, "both.example.org", 5222), lambda: PASSWORD, recorder)
-            session.connect()
-            assert "does not begin a stream" in (await recorder.state("waiting")).message
-            await session.close()
+        monkeypatch.setattr(loop, "sock_connect", connecting)
+        monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+        monkeypatch.setattr(ClientXMPP, "get_dns_records", records)
+        recorder = Recorder()
+        session = connect(Endpoint(ACCOUNT, host), lambda: PASSWORD, recorder)
+        session.connect()
+        assert "does not begin a stream" in (await recorder.state("waiting")).message
+        await session.close()
+    assert left[0].fileno() == -1
 
 
 async def test_a_host_that_does_not_answer_leaves_its_turn_to_the_next_that_is_named(
