@@ -151,6 +151,35 @@ async def test_what_a_server_lost_when_it_ended_is_looked_at_again_and_its_revis
     await store.close()
 
 
+async def test_what_a_server_lost_is_looked_at_again_though_the_first_write_after_it_fails(
+    server: PostgreSQL, name: str
+) -> None:
+    store = Store.open(server.url(name))
+    await store.write(accounts.ensure, ACCOUNT)
+    server.disconnect(name)
+    again: list[bool] = []
+    store.on_commit.append(lambda touched: again.append(touched.everything and touched.rewritten))
+    with pytest.raises(DatabaseError, match="out of range"):
+        await store.write(lambda tx: tx.reach(revision=2**64))
+    for _ in range(2):
+        await store.write(lambda tx: tx.next_revision())
+    assert again == [True]
+    await store.close()
+
+
+async def test_what_a_server_lost_is_looked_at_again_though_nobody_writes(server: PostgreSQL, name: str) -> None:
+    store = Store.open(server.url(name))
+    await store.write(accounts.ensure, ACCOUNT)
+    again: asyncio.Queue[bool] = asyncio.Queue()
+    store.on_commit.append(lambda touched: again.put_nowait(touched.everything and touched.rewritten))
+    for _ in range(2):
+        server.disconnect(name)
+        assert await asyncio.wait_for(again.get(), 60)
+    await store.write(lambda tx: tx.next_revision())
+    assert again.empty()
+    await store.close()
+
+
 async def test_who_cancels_a_statement_is_not_taken_for_the_end_of_its_time(server: PostgreSQL, name: str) -> None:
     store = Store.open(server.url(name))
     reading = asyncio.create_task(store.read_all(lambda conn: conn.exec_driver_sql("SELECT pg_sleep(60)").scalar()))

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import groupby
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
@@ -139,15 +140,25 @@ class Writer:
         """Nothing was written for a while; whether anything still can be is found out meanwhile."""
         try:
             self._session.look()
+            if self._is_new:
+                self._call(self._write_nothing)
         except Exception as error:
             log.debug("The connection to the database can't be made again yet: %s", error)
         self._tell_lost()
 
     def _tell_lost(self) -> None:
         if lost := self._session.lost():
-            with contextlib.suppress(RuntimeError):  # nobody is left to hear of it
-                if self._loop is not None:
-                    self._loop.call_soon_threadsafe(self._lost, lost)
+            self._call(partial(self._lost, lost))
+
+    def _call(self, function: Callable[[], object]) -> None:
+        with contextlib.suppress(RuntimeError):  # nobody is left to hear of it
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(function)
+
+    def _write_nothing(self) -> None:
+        """Have a commit told that is the first of its connection."""
+        # Where it fails there is another one.
+        self.submit(lambda _: None).add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _lost(self, accounts: frozenset[int]) -> None:
         for callback in self.on_lost:
@@ -189,7 +200,7 @@ class Writer:
                 outcomes.append(self._one(transaction, queued))
             transaction.finish()
             # Also where nobody hears how the commit ended.
-            touched = transaction.touched
+            touched, self._connection = transaction.touched, transaction.connection
             with self.versions.changing(touched):
                 self._session.commit()
             self.revision = transaction.last_revision
@@ -204,15 +215,19 @@ class Writer:
 
     def _begun(self) -> Transaction:
         self._session.begin()
-        connection = self._session.connection
-        is_known, self._connection = connection is self._connection, connection
-        if not is_known:
+        is_new = self._is_new
+        if is_new:
             # A server that ended, or another one in its place, may have lost commits as a file does.
             self._least = max(self._clock(), self.revision)
-        transaction = Transaction(connection, self._clock, self._least, self._session)
-        if not is_known:
+        transaction = Transaction(self._session.connection, self._clock, self._least, self._session)
+        if is_new:
             transaction.touched.all(rewritten=True)
         return transaction
+
+    @property
+    def _is_new(self) -> bool:
+        """Whether the connection was made again, and nobody has been told since that anything may be different."""
+        return self._session.connection is not self._connection
 
     def _one(self, transaction: Transaction, queued: _Queued) -> _Outcome:
         """Run one function so that its failure undoes nothing but itself."""
