@@ -168,6 +168,24 @@ class TestRegistering:
         registry.register(made("b", node="m"), "bus", ":1.6")
         assert registry.get("b").node == "m"
 
+    @pytest.mark.parametrize("origin", ["plugin", "file"])
+    def test_what_a_client_left_behind_is_no_files_and_no_plugins_to_replace(self, registry, origin):
+        registry.register(made("a", node="n", persist=True), "bus", "")
+        with pytest.raises(Conflict, match="taken by a client, until somebody unregisters it"):
+            registry.register(made("a", node="m"), origin)
+        assert registry.get("a").node == "n"
+
+    def test_how_an_analyser_is_is_told_once_it_has_changed(self, registry):
+        registry.register(made("a", node="n"))
+        told, usable = [], []
+        registry.on_state.append(told.append)
+        registry.on_usable.append(usable.append)
+        registry.set_state("gone", "suspended")
+        for state in ("active", "suspended", "suspended", "active", "active"):
+            registry.set_state("a", state)
+        registry.set_state("a", "active", failures=1)
+        assert (told, usable, registry.entry("a").resumed) == (["a"] * 3, ["a"], 1)
+
     def test_a_definition_is_checked(self, registry):
         with pytest.raises(InvalidAnalyser):
             registry.register(made("a"))
@@ -188,6 +206,8 @@ class TestRegistering:
         record = registry.records()[0]
         assert (record["name"], record["state"], record["reason"]) == ("a", "invalid", "no TOML")
         assert registry.get("a") is None
+        registry.register_invalid("a", "not in UTF-8", "file")
+        assert registry.records()[0]["reason"] == "not in UTF-8"
         registry.register(made("a", node="n"), "file")
         registry.register_invalid("a", "no TOML", "file")
         assert registry.records()[0]["state"] == "active"
@@ -221,6 +241,10 @@ class TestParsing:
         parsed = registry.parse("", context("<x xmlns='urn:x'/>"))
         assert parsed.payload == "<x xmlns='urn:x'/>"
         assert (parsed.data, parsed.type, parsed.subtype, parsed.errors) == (None, "", "", ())
+
+    def test_what_nothing_is_made_of_may_be_anything(self, registry):
+        registry.register(made("a", node="n"))
+        assert [registry.parse(name, context("<x")).errors for name in ("", "a")] == [(), ()]
 
     def test_an_analyser_that_is_gone_is_like_none(self, registry):
         assert registry.parse("gone", context("<x/>")).type == ""

@@ -221,15 +221,22 @@ class TestPlugins:
         plugins.load(registry, [point("register_two")])
         assert listed(registry) == {"one": ("plugin", "active"), "two": ("plugin", "active")}
 
-    def test_a_plugin_that_fails_leaves_nothing_behind_and_says_why(self):
+    def test_a_plugin_that_fails_leaves_nothing_behind_and_says_why(self, caplog):
         registry = builtin.registry()
         before = len(registry.records())
         plugins.load(registry, [point("register_badly"), point("register_two", "good")])
         assert listed(registry)["mine"] == ("plugin", "invalid")
         assert "'blog' is taken" in reason(registry, "mine")
+        assert caplog.messages == ["the analyser plugin 'mine' failed"]
         assert registry.get("half") is None
         assert registry.get("one") is not None
         assert len(registry.records()) == before + 3
+
+    def test_a_plugin_that_fails_is_listed_though_its_name_is_taken(self):
+        registry = builtin.registry()
+        plugins.load(registry, [point("register_badly", "blog")])
+        assert listed(registry)["blog"] == ("builtin", "active")
+        assert listed(registry)[f"blog ({__name__}:register_badly)"] == ("plugin", "invalid")
 
     def test_what_of_any_item_is_stored_is_not_for_a_plugin_to_say(self, registry):
         plugins.load(registry, [point("register_scrubs")])
