@@ -84,6 +84,11 @@ class Store:
         """Called with the ids of accounts that were held, and that another daemon runs by now."""
         return self._writer.on_lost
 
+    @property
+    def on_set_back(self) -> list[Callable[[], None]]:
+        """Called when the database has turned out to have lost some of what was committed."""
+        return self._writer.on_set_back
+
     def show(self, accounts: Collection[int]) -> None:
         """Say which accounts the daemon has; from now on nothing is read of others by ``whose``."""
         self._database.show(accounts)

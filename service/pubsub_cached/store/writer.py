@@ -66,6 +66,8 @@ class Writer:
         """Called on the loop after each commit that touched something, before its futures are done."""
         self.on_lost: list[Callable[[frozenset[int]], None]] = []
         """Called on the loop with the ids of accounts that other daemons run since the connection was lost."""
+        self.on_set_back: list[Callable[[], None]] = []
+        """Called on the loop when the server has turned out to have lost commits."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self.versions = Versions()
         self._queue: SimpleQueue[_Queued | None] = SimpleQueue()
@@ -160,6 +162,10 @@ class Writer:
         # Where it fails there is another one.
         self.submit(lambda _: None).add_done_callback(lambda done: done.cancelled() or done.exception())
 
+    def _set_back(self) -> None:
+        for callback in self.on_set_back:
+            callback()
+
     def _lost(self, accounts: frozenset[int]) -> None:
         for callback in self.on_lost:
             callback(accounts)
@@ -222,6 +228,9 @@ class Writer:
         transaction = Transaction(self._session.connection, self._clock, self._least, self._session)
         if is_new:
             transaction.touched.all(rewritten=True)
+            if transaction.last_revision < self.revision:
+                transaction.reach(self.revision)
+                self._call(self._set_back)
         return transaction
 
     @property

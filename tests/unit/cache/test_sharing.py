@@ -208,6 +208,29 @@ async def test_who_lost_the_connection_gives_the_account_to_who_waits(
     assert [each.online for each in world.accounts[ALICE].sessions].count(True) == 1
 
 
+async def test_what_a_server_lost_when_it_ended_is_asked_of_the_services_again(
+    begin: Begin, world: World, postgresql: PostgreSQL, reused: str
+) -> None:
+    cache = await begin(ALICE)
+    await read(cache)
+    await cache.idle()
+    before = cache.house.revision
+    world.services[PUBSUB].publish(MICROBLOG, "i2", ENTRY.format(2))
+    await cache.idle()
+    assert await read(cache) == (["i2", "i1"], "live")
+    told = cache.house.revision
+    again = asyncio.Event()
+    account(cache).on_change.append(lambda: account(cache).state == "online" and again.set())
+    # As without synchronous_commit, or where a replica takes over.
+    forgotten = f"DELETE FROM item WHERE item_id = 'i2'; UPDATE node SET item_count = 1, revision = {before}"
+    postgresql.execute(f"{forgotten}; UPDATE counter SET value = {before} WHERE name = 'revision'", reused)
+    postgresql.disconnect(reused)
+    await asyncio.wait_for(again.wait(), 60)
+    await cache.idle()
+    assert await read(cache) == (["i2", "i1"], "live")
+    assert (await cache.house.node_reads.changes(BLOG, told, 10))[0] == ["i2"]
+
+
 async def test_an_account_without_a_password_here_is_left_to_others(begin: Begin, world: World) -> None:
     first, second = await begin(BOB), await begin(BOB)
     await first.house.accounts.add(ALICE, AccountOptions())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -45,6 +45,7 @@ class Holding:
         self.connect: Callable[[Account], None]
         self.forget: Callable[[Account], None]
         store.on_lost.append(self._lost)
+        store.on_set_back.append(self._set_back)
 
     async def find(self) -> dict[str, AccountRow]:
         """Every account of the configuration and the database; those that are enabled and free are run."""
@@ -129,13 +130,24 @@ class Holding:
 
     def _lost(self, account_ids: frozenset[int]) -> None:
         """Other daemons run these accounts since the connection to the database was lost."""
-        for account in self.accounts():
-            if account.row.id in account_ids & self._run:
-                self._run.discard(account.row.id)
-                log.warning("%s is run by another daemon since the connection to the database was lost.", account.jid)
-                account.wait(f"{account.jid} is run by another daemon on the same database.")
-                self.follower.left(account)
-                self.take(account)
+        for account in self._running(account_ids):
+            log.warning("%s is run by another daemon since the connection to the database was lost.", account.jid)
+            self._take_again(account, f"{account.jid} is run by another daemon on the same database.")
+
+    def _set_back(self) -> None:
+        """The database lost some of what was written, which is as if another daemon had had the accounts since then."""
+        for account in self._running(self._run):
+            log.warning("The database lost what was written of %s last; all of it is compared again.", account.jid)
+            self._take_again(account, f"The database lost what was written of {account.jid} last.")
+
+    def _running(self, account_ids: Collection[int]) -> list[Account]:
+        return [account for account in self.accounts() if account.row.id in self._run and account.row.id in account_ids]
+
+    def _take_again(self, account: Account, why: str) -> None:
+        self._run.discard(account.row.id)
+        account.wait(why)
+        self.follower.left(account)
+        self.take(account)
 
     async def _take(self, account: Account) -> None:
         if account.waits:
