@@ -55,11 +55,18 @@ def test_a_page_is_what_came_in_order() -> None:
     )
 
 
+def test_the_service_may_be_written_otherwise_and_the_item_as_it_was_published() -> None:
+    """The item of a request is in another namespace than that of an event."""
+    item = "<item xmlns='http://jabber.org/protocol/pubsub' id='a'/>"
+    assert answered([result("q", "a", item, sender="PubSub.Example.ORG")]).items == (Item("a"),)
+
+
 def test_a_page_says_whether_something_follows_and_how_much_there_is() -> None:
     assert answered([], FIN.format("", "")) == ArchivePage()
     assert answered([], FIN.format(" complete='false'", "<count>many</count>")) == ArchivePage()
     assert answered([], FIN.format(" complete='false'", f"<count>{'9' * 5000}</count>")) == ArchivePage()
     assert answered([], FIN.format(" complete='1'", "<count>0</count>")) == ArchivePage(complete=True, count=0)
+    assert answered([], "<iq xmlns='jabber:client' type='result'><fin xmlns='urn:xmpp:mam:2'/></iq>") == ArchivePage()
 
 
 @pytest.mark.parametrize(
@@ -91,8 +98,12 @@ def test_what_nobody_asked_for_is_left_out(message: ET.Element) -> None:
             "<forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client'><body>hello</body></message>"
             "</forwarded></result></message>"
         ),
+        ET.fromstring(
+            "<message xmlns='jabber:client' from='pubsub.example.org'><result xmlns='urn:xmpp:mam:2' queryid='q'/>"
+            "</message>"
+        ),
     ],
-    ids=["another node", "nothing", "a retraction", "no id", "two items", "chat"],
+    ids=["another node", "nothing", "a retraction", "no id", "two items", "chat", "no message"],
 )
 def test_a_result_that_is_no_item_of_the_node_spoils_the_page(message: ET.Element) -> None:
     with pytest.raises(StanzaError, match="no item of the node"):

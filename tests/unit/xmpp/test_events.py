@@ -24,6 +24,8 @@ SERVICE = "pubsub.example.org"
 NS = "http://jabber.org/protocol/pubsub#event"
 
 ITEMS = f"<event xmlns='{NS}'><items node='blog'><item id='1'><x xmlns='urn:x'/></item></items></event>"
+DELAY = "<delay xmlns='urn:xmpp:delay' stamp='2026-01-01T00:00:00Z'/>"
+URI = "xmpp:other.example.org?;node=blog"
 ONE = Item("1", '<x xmlns="urn:x"/>', "urn:x")
 
 
@@ -162,8 +164,7 @@ class TestItems:
         assert told == (ItemsEvent(service=SERVICE, node="blog", items=(Item("1"), Item("2"))),)
 
     def test_a_delayed_event_says_so(self) -> None:
-        delay = "<delay xmlns='urn:xmpp:delay' stamp='2026-01-01T00:00:00Z'/>"
-        assert [each.delayed for each in read(message(ITEMS + delay))] == [True]
+        assert [each.delayed for each in read(message(ITEMS + DELAY))] == [True]
         assert [each.delayed for each in read(message(ITEMS))] == [False]
 
 
@@ -174,11 +175,29 @@ class TestNodes:
     def test_delete(self) -> None:
         assert read(event("<delete node='blog'/>")) == (DeleteEvent(service=SERVICE, node="blog"),)
 
-    def test_delete_with_redirect(self) -> None:
-        uri = "xmpp:other.example.org?;node=blog"
-        assert read(event(f"<delete node='blog'><redirect uri='{uri}'/></delete>")) == (
-            DeleteEvent(service=SERVICE, node="blog", redirect=uri),
+    @pytest.mark.parametrize(
+        ("redirect", "told"),
+        [(f"<redirect uri='{URI}'/>", URI), (f"<redirect>\n{URI}\n</redirect>", URI), ("<redirect/>", "")],
+        ids=["an attribute", "a text", "nowhere"],
+    )
+    def test_delete_with_redirect(self, redirect: str, told: str) -> None:
+        """As XEP-0060 8.4.2 writes it, and as it did earlier."""
+        assert read(event(f"<delete node='blog'>{redirect}</delete>")) == (
+            DeleteEvent(service=SERVICE, node="blog", redirect=told),
         )
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "<purge node='n'/>",
+            "<delete node='n'/>",
+            "<configuration node='n'/>",
+            f"<subscription node='n' jid='{ACCOUNT}' subscription='none'/>",
+        ],
+    )
+    def test_what_is_delayed_says_so(self, content: str) -> None:
+        (told,) = read(message(f"<event xmlns='{NS}'>{content}</event>{DELAY}"))
+        assert told.delayed
 
     def test_configuration(self) -> None:
         form = "<x xmlns='jabber:x:data' type='result'/>"
@@ -217,9 +236,11 @@ class TestBounces:
     ERROR = "<error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
 
     def test_a_bounce_is_no_event_of_the_node(self) -> None:
-        assert read(message(ITEMS + self.ERROR, SERVICE, "type='error'")) == (
-            BounceEvent(service=SERVICE, node="blog", condition="service-unavailable"),
-        )
+        unnamed = f"<event xmlns='{NS}'><items/></event>"
+        for content in (ITEMS, unnamed + ITEMS):
+            assert read(message(content + self.ERROR, SERVICE, "type='error'")) == (
+                BounceEvent(service=SERVICE, node="blog", condition="service-unavailable"),
+            )
 
     def test_a_bounce_need_not_name_a_node(self) -> None:
         assert read(message(self.ERROR, SERVICE, "type='error'")) == (

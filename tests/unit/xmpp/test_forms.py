@@ -30,6 +30,7 @@ def test_fields_have_their_types_and_texts_to_show_are_left_out() -> None:
         "<field var='FORM_TYPE' type='hidden'><value>x</value></field>"
         "<field type='fixed'><value>Read this</value></field>"
         "<field var='f' type='fixed'><value>And this</value></field>"
+        "<field type='text-single'><value>of no name</value></field>"
         "<field var='pubsub#b' type='boolean'><value>1</value></field>"
         "<field var='pubsub#l' type='list-multi'><option><value>o</value></option><value>a</value><value/></field>"
         "<field var='pubsub#n'/></x>"
@@ -39,6 +40,7 @@ def test_fields_have_their_types_and_texts_to_show_are_left_out() -> None:
         FormField("pubsub#l", ("a", ""), "list-multi"),
         FormField("pubsub#n", ()),
     )
+    assert [*forms.values(form)] == ["FORM_TYPE", "f", "pubsub#b", "pubsub#l", "pubsub#n"]
 
 
 def test_a_publish_carries_the_payload_and_its_options() -> None:
