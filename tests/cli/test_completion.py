@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -60,24 +61,29 @@ async def test_each_shell_has_a_script(ctl: Command, shell: str) -> None:
     assert f"_PUBSUB_CACHECTL_COMPLETE={shell}_complete" in script
 
 
-async def in_bash(ctl: Command, tmp_path: Path, typed: str, word: str) -> list[str]:
-    """What the script has bash put in the place of the word that it takes for the last."""
+async def in_shell(ctl: Command, tmp_path: Path, shell: str, commands: str) -> list[str]:
+    """What a shell prints for commands that come after its script."""
     program = tmp_path / "pubsub-cachectl"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{PROGRAM[2]}" "$@"\n')
     program.chmod(0o755)
-    script = (await ctl.ok("completion", "bash")).out
-    given = f"COMP_LINE={shlex.quote(typed)}; COMP_POINT=${{#COMP_LINE}}"
-    call = f"_pubsub_cachectl_completion pubsub-cachectl {shlex.quote(word)}"
+    script = (await ctl.ok("completion", shell)).out
     process = await asyncio.create_subprocess_exec(
-        "bash",
+        shell,
         "-c",
-        f'{script}\n{given}\n{call}\nprintf "%s\\n" "${{COMPREPLY[@]}}"',
+        f"{script}\n{commands}",
         env=ctl.environment | {"PATH": f"{tmp_path}:{ctl.environment['PATH']}"},
         stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await process.communicate()
     assert process.returncode == 0
     return out.decode().splitlines()
+
+
+async def in_bash(ctl: Command, tmp_path: Path, typed: str, word: str) -> list[str]:
+    """What the script has bash put in the place of the word that it takes for the last."""
+    given = f"COMP_LINE={shlex.quote(typed)}; COMP_POINT=${{#COMP_LINE}}"
+    call = f"_pubsub_cachectl_completion pubsub-cachectl {shlex.quote(word)}"
+    return await in_shell(ctl, tmp_path, "bash", f'{given}\n{call}\nprintf "%s\\n" "${{COMPREPLY[@]}}"')
 
 
 async def test_bash_completes_with_the_script(ctl: Command, tmp_path: Path) -> None:
@@ -114,3 +120,17 @@ async def test_a_node_is_no_command_of_the_shell_that_completes_it(ctl: Command,
     found = await in_bash(ctl, tmp_path, f"pubsub-cachectl get {SERVICE} x", "x")
 
     assert sorted(found) == [r"x\ \*", r"x\;touch\ \$\(pwd\)/y", r"x\\y"]
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="needs fish")
+@pytest.mark.usefixtures("running")
+async def test_fish_is_given_nodes_and_descriptions_as_they_are(ctl: Command, made: World, tmp_path: Path) -> None:
+    for name in ("x,y", "x\ty", "x:y z"):
+        made.services[SERVICE].create_node(name)
+        await ctl.ok("sync", SERVICE, name)
+
+    nodes = await in_shell(ctl, tmp_path, "fish", f"complete -C 'pubsub-cachectl get {SERVICE} x'")
+    commands = await in_shell(ctl, tmp_path, "fish", "complete -C 'pubsub-cachectl account pa'")
+
+    assert sorted(nodes) == ["x,y", "x:y z"]
+    assert commands == ["password\tSet the password of an account, and connect."]

@@ -43,6 +43,25 @@ BASH = r"""_pubsub_cachectl_completion() {
 complete -o nosort -F _pubsub_cachectl_completion pubsub-cachectl
 """
 
+# As click's, but that cuts values and descriptions at a comma.
+FISH = r"""function _pubsub_cachectl_completion
+    set -l given COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t)
+    for answer in (env _PUBSUB_CACHECTL_COMPLETE=fish_complete $given pubsub-cachectl)
+        set -l found (string split --max 1 , $answer)
+        switch $found[1]
+            case dir
+                __fish_complete_directories $found[2]
+            case file
+                __fish_complete_path $found[2]
+            case plain
+                printf '%s\n' $found[2]
+        end
+    end
+end
+
+complete --no-files --command pubsub-cachectl --arguments "(_pubsub_cachectl_completion)"
+"""
+
 # Whoever presses Tab does not wait longer.
 SECONDS = 1.0
 
@@ -58,17 +77,10 @@ def completion(context: click.Context, shell: str) -> None:
     zsh:  pubsub-cachectl completion zsh > ~/.zfunc/_pubsub-cachectl     (a directory of $fpath)
     fish: pubsub-cachectl completion fish > ~/.config/fish/completions/pubsub-cachectl.fish
     """
-    from click.shell_completion import get_completion_class
+    from click.shell_completion import ZshComplete
 
-    if shell == "bash":
-        click.echo(BASH, nl=False)
-        return
-    found = get_completion_class(shell)
-    assert found is not None
-    variable = f"_{PROGRAM}_COMPLETE".replace("-", "_").upper()
-    # Its source() would want that very shell to be installed here.
-    script = found(context.find_root().command, {}, PROGRAM, variable)
-    click.echo(script.source_template % script.source_vars())
+    zsh = ZshComplete(context.find_root().command, {}, PROGRAM, "_PUBSUB_CACHECTL_COMPLETE")
+    click.echo({"bash": BASH, "zsh": zsh.source(), "fish": FISH}[shell], nl=False)
 
 
 def accounts(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
@@ -123,9 +135,9 @@ def _items(ask: Any, begun: str) -> list[CompletionItem]:
         found = run(running)
     except (click.ClickException, KeyboardInterrupt):
         return []
-    # The shell is given a value a line.
+    # The shell is given a value a line, and fish its description behind a tab.
     return [
         CompletionItem(value)
         for value in dict.fromkeys(found)
-        if value.startswith(begun) and clean(value) == value and "\n" not in value
+        if value.startswith(begun) and clean(value) == value and not set("\t\n") & set(value)
     ]
