@@ -185,6 +185,12 @@ async def test_a_search_that_takes_long_is_cut_off(store: Store) -> None:
     assert (await store.read_aside(search.find, sought())).items == []
 
 
+async def test_a_read_that_takes_long_is_told_as_the_database_s_failure(store: Store) -> None:
+    """A Timeout says that a service did not answer, and that it may have done what it was asked."""
+    with pytest.raises(DatabaseError, match=r"longer than 0.05 s and was cut off; the database is busy"):
+        await store._near.run(endless, 0.05)
+
+
 async def test_slow_searches_leave_reads_alone(store: Store) -> None:
     slow = [asyncio.create_task(store.read_all(endless)) for _ in range(aside.THREADS + 2)]
     await asyncio.sleep(0)

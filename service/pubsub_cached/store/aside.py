@@ -58,12 +58,10 @@ class _Leash:
         """What the caller is told."""
         if self._let_go:
             return DatabaseError("The database was closed.")
-        advice = (
-            "ask for fewer nodes or types, rarer words, or another order"
-            if self._what == "search"
-            else "the database is busy, so try again later"
-        )
-        return Timeout(f"The {self._what} took longer than {self.seconds:g} s and was cut off; {advice}.")
+        said = f"The {self._what} took longer than {self.seconds:g} s and was cut off"
+        if self._what == "search":
+            return Timeout(f"{said}; ask for fewer nodes or types, rarer words, or another order.")
+        return DatabaseError(f"{said}; the database is busy, so try again later.")
 
 
 class Aside:
@@ -91,7 +89,7 @@ class Aside:
     async def run(self, work: Callable[[Connection], T], seconds: float | None = SECONDS) -> T:
         """The result of ``work``; seconds: from now, None for as long as it takes.
 
-        Raises what ``work`` raises, Timeout, and DatabaseError.
+        Raises what ``work`` raises, Timeout of a search, and DatabaseError.
         """
         if self._closed:
             raise DatabaseError("The database is closed.")

@@ -193,7 +193,7 @@ class Store:
         return await self._aside.run(lambda connection: fn(connection, *args, **kwargs), None)
 
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """As ``read_now``, wherever the database is best read. Raises Timeout as well."""
+        """As ``read_now``, wherever the database is best read."""
         if not self.inline:
             return await self._near.run(lambda connection: fn(connection, *args, **kwargs), SECONDS)
         return self.read_now(fn, *args, **kwargs)

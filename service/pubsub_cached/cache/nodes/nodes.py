@@ -229,7 +229,7 @@ class Nodes:
             return ""
         try:
             node = await self.find(address)
-        except (*errors.STORAGE, errors.Timeout):
+        except errors.STORAGE:
             return ""
         return node.redirect if node is not None else ""
 
@@ -237,7 +237,7 @@ class Nodes:
         told = refusals.for_reader(error, address, await self._redirect(address, error))
         try:
             await self._write_down(address, error, told)
-        except (*errors.STORAGE, errors.Timeout) as failure:
+        except errors.STORAGE as failure:
             log.error("what %s answered could not be written down yet: %s", address, failure)
             # Until then it is not what its row says.
             self.suspected.add(address)
