@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pubsub_cached.store import path as paths
+from pubsub_cached import data_path as paths
 
 MISSING = object()
 NEGATIVE = {

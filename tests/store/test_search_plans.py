@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, text
 
 from pubsub_cached.address import Address
+from pubsub_cached.data_path import parse
 from pubsub_cached.errors import DatabaseError, Timeout
 from pubsub_cached.store import aside, dialect, indexes
 from pubsub_cached.store.accounts import nodes
-from pubsub_cached.store.path import parse
 from pubsub_cached.store.search import drive, explain, scope, search
 from pubsub_cached.store.search.query import Query
 from pubsub_cached.store.search.scope import Shown

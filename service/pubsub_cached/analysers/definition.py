@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from lxml.etree import _Element
 
+from .. import data_path
 from ..address import Address
 from ..errors import InvalidAnalyser, InvalidArgs
 from ..mistakes import explain
@@ -171,6 +172,10 @@ def checked(definition: Definition) -> Definition:
             raise InvalidAnalyser(
                 f"'indexes' of '{name}' has '{index}'; a path has 1 to {element_path.LONGEST} characters."
             )
+        try:
+            data_path.parse_single(index)
+        except ValueError as error:
+            raise InvalidAnalyser(f"'indexes' of '{name}': {error}.") from None
     if definition.fields and definition.parser is None:
         try:
             parser, passes = field_rules.parser(definition.fields)

@@ -7,6 +7,6 @@ Its rooms, each of which imports only those before it:
 ``store`` puts them together. What else is beside them serves them all: the schema (``models``, ``revisions``,
 ``migrate``, ``indexes``), the database and its one writer (``database``, ``writer``, ``transaction``, ``aside``,
 ``urls``, ``whose``), what goes in and out (``rows``, ``touched``, ``versions``, ``given``), and the words of SQL and
-of queries (``dialect``, ``statement``, ``listed``, ``path``, ``words``, ``text``); ``sqlite`` and ``postgresql`` are
+of queries (``dialect``, ``statement``, ``listed``, ``words``, ``text``); ``sqlite`` and ``postgresql`` are
 two dialects.
 """

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 from sqlalchemy import ColumnElement, Connection, FromClause, SQLColumnExpression
 
-from .path import Step
+from ..data_path import Step
 from .statement import Slot, Values, bound, each
 from .words import Words
 

@@ -11,9 +11,8 @@ from hashlib import blake2b
 
 from sqlalchemy import Connection
 
+from ..data_path import Path, parse_single
 from . import dialect
-from . import path as paths
-from .path import Path
 from .transaction import Transaction
 
 PREFIX = "ix_data_"
@@ -50,16 +49,8 @@ def among(conn: Connection, candidates: Iterable[Path]) -> frozenset[Path]:
     return frozenset(path for path, called in asked.items() if called in there)
 
 
-def parse(written: str) -> Path:
-    """A path that can have an index. Raises ValueError."""
-    path = paths.parse(written)
-    if not path.single:
-        raise ValueError(f"'{written}' leads to many places, and an index holds one of each item")
-    return path
-
-
 def _named(written: Collection[str]) -> dict[str, Path]:
-    return {name(path): path for path in map(parse, written)}
+    return {name(path): path for path in map(parse_single, written)}
 
 
 def name(path: Path) -> str:

@@ -76,6 +76,8 @@ def test_fields_may_be_json_text_as_on_the_bus():
         ({"node": "a\x01", "to-sync": True}, "'node' of 'ticket': The character U+0001 in"),
         ({"namespace": "urn:\0"}, "'namespace' of 'ticket': The character U+0000"),
         ({"node-type": "\uffff"}, "'node-type' of 'ticket': The character U+FFFF"),
+        ({"indexes": ["a..b"]}, "'indexes' of 'ticket': 'a..b' is no path at character 2."),
+        ({"indexes": ["a[*].b"]}, "'indexes' of 'ticket': 'a[*].b' leads to many places"),
         ({"indexes": [""]}, "'indexes' of 'ticket' has ''; a path has 1 to 1000 characters"),
     ],
 )

@@ -102,11 +102,6 @@ class Analysing:
         DatabaseError when it can't be kept; then there is none of this name.
         """
         definition = from_mapping({**keys, "name": name})
-        for path in definition.indexes:
-            try:
-                indexes.parse(path)
-            except ValueError as error:
-                raise errors.InvalidAnalyser(f"'indexes' of '{definition.name}': {error}.") from None
         self._check_number(definition, sender)
         with self._agents.held(definition.name):
             await self._register(definition, sender)
@@ -243,13 +238,8 @@ class Analysing:
         """Have an index on every path that an analyser asks for, and on no other."""
         wanted: set[str] = set()
         for entry in self._registry.entries():
-            for path in entry.definition.indexes if entry.definition is not None else ():
-                try:
-                    indexes.parse(path)
-                except ValueError as error:
-                    log.warning("no index for the analyser '%s': %s", entry.name, error)
-                else:
-                    wanted.add(path)
+            if entry.definition is not None:
+                wanted.update(entry.definition.indexes)
         if frozenset(wanted) != self._indexed:
             for path in sorted(wanted):
                 # Each by itself: with many items it takes seconds, and whatever else is to be written waits meanwhile.

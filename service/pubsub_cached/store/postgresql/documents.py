@@ -33,8 +33,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from ...data_path import Step
 from ..dialect import COMPARED, SIGMAS, Key, Test, Truth, Value, small
-from ..path import Step
 from ..statement import Slot, bound, made
 
 DOCUMENT: Value = literal_column("item.document", JSONB)

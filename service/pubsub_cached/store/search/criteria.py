@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Text, and_, false, func, not_, or_
 
+from ...data_path import Path, Star
 from ..dialect import COMPARED, Dialect, Spot, Test, Truth, Value, among, small
-from ..path import Path, Star
 from ..statement import Slot, bound, made
 from .query import AnyOf, Clause, Condition, Not
 

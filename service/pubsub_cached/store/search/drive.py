@@ -24,11 +24,11 @@ from sqlalchemy import (
     select,
 )
 
+from ...data_path import Path
 from .. import indexes
 from ..database import TooMuch
 from ..dialect import Dialect, Key, Matches, Truth, Value, among
 from ..models import Item, Node
-from ..path import Path
 from ..statement import Prepared, Slot, Values, bound, each
 from ..words import Words
 from . import criteria, scope

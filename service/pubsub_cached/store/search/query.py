@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
+from ... import data_path as paths
 from ... import flag
 from ...address import Address
+from ...data_path import Path
 from ...errors import InvalidArgs, InvalidQuery
-from .. import path as paths
-from ..path import Path
 
 CHARACTERS_AT_MOST = 10_000
 CLAUSES_AT_MOST = 32

@@ -23,9 +23,9 @@ from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
+from ...data_path import Step
 from ..dialect import COMPARED, Key, Test, Truth, Value, among, small
 from ..models import Item
-from ..path import Step
 from ..statement import Slot, bound, each, made
 
 _CONSTANTS = {None: "null", True: "true", False: "false"}

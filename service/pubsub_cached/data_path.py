@@ -77,6 +77,14 @@ def parse(text: str) -> Path:
     return Path(tuple(steps))
 
 
+def parse_single(text: str) -> Path:
+    """A path that leads to one place at most, as an index has to. Raises ValueError."""
+    path = parse(text)
+    if not path.single:
+        raise ValueError(f"'{text}' leads to many places, and an index holds one of each item")
+    return path
+
+
 def _key(text: str, written: str) -> str:
     try:
         key = msgspec.json.decode(written, type=str)
