@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
@@ -38,7 +39,8 @@ def answered(messages: Sequence[ET.Element], fin: str = COMPLETE, most: int = 2)
     """What a query named q is answered with."""
     queries = archive.Queries()
     with queries.query(SERVICE, "blog", Rsm(max=most, after="x"), "blog") as query:
-        for message in messages:
+        # A copy: a test may run more than once.
+        for message in map(copy.deepcopy, messages):
             for each in message.iterfind(f"{{{archive.MAM}}}result"):
                 if each.get("queryid") == "q":
                     each.set("queryid", query.id)
