@@ -583,6 +583,16 @@ async def test_a_service_that_cuts_its_replies_short_loses_nothing(cached: Make)
     assert sorted(await local(cache)) == [f"i{number}" for number in range(8)]
 
 
+@pytest.mark.parametrize("condition", ["internal-server-error", "resource-constraint"])
+async def test_a_service_that_can_t_list_its_items_now_costs_none_that_is_stored(cached: Make, condition: str) -> None:
+    cache, service = await followed(cached, count=150)
+    service.fail_next(condition, request="disco_items", times=2)
+    with pytest.raises(errors.Named, match=condition):
+        await cache.house.sync.run(BLOG, full=True)
+    assert len(await local(cache)) == 150
+    assert await freshness(cache) == "stale"
+
+
 async def test_a_metadata_number_of_any_size_breaks_nothing(cached: Make) -> None:
     world = World()
     service = world.service(PUBSUB)

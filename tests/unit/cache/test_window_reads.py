@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
+from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.cache.options import NEWEST_FIRST, Order
 from pubsub_cached.cache.policy import Policy
 from pubsub_cached.records import InfoRecord
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
+from pubsub_cached.xmpp.port import DiscoItem
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import MICROBLOG, PROFILES, PUBSUB, followed, local
+from .blog import MICROBLOG, PROFILES, PUBSUB, followed, freshness, local
 
 OLDEST_FIRST = (("modified", False),)
 TUNE = "http://jabber.org/protocol/tune"
@@ -278,7 +280,11 @@ async def listing_nothing(*_: object) -> tuple[()]:
     return ()
 
 
-@pytest.mark.parametrize("lists", ["all", "nothing", "refuses"])
+async def listing_no_names(*_: object) -> tuple[DiscoItem, ...]:
+    return tuple(DiscoItem(PUBSUB) for _ in "abcdf")
+
+
+@pytest.mark.parametrize("lists", ["all", "nothing", "no names", "refuses"])
 async def test_an_item_older_than_the_window_that_is_overwritten_in_its_place_is_not_told_as_removed(
     cached: Make, lists: str
 ) -> None:
@@ -296,9 +302,9 @@ async def test_an_item_older_than_the_window_that_is_overwritten_in_its_place_is
     *_, info = await cache.read(PUBSUB, MICROBLOG, policy="cache")
     if lists == "refuses":
         service.fail_next("feature-not-implemented", request="disco_items", times=9)
-    elif lists == "nothing":
+    elif lists != "all":
         session: Any = cache.house.accounts.get(ALICE).session
-        session.disco_items = listing_nothing
+        session.disco_items = listing_nothing if lists == "nothing" else listing_no_names
     job = await cache.house.sync.start(Address(ALICE, PUBSUB, MICROBLOG), True, "", "")
     await cache.idle()
     await job.wait()
@@ -404,3 +410,43 @@ async def test_what_was_missed_takes_no_place_of_what_events_brought_before_the_
     service.release()
     await cache.idle()
     assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["i5", "n3", "n2", "n1", "i8"]
+
+
+@pytest.mark.parametrize("policy", ["default", "network"])
+async def test_a_walk_at_a_service_that_does_not_show_its_older_items_does_not_end_as_if_there_were_none(
+    cached: Make, policy: Policy
+) -> None:
+    cache, _ = await window(cached, World(), 150)
+    session: Any = cache.house.accounts.get(ALICE).session
+    session.disco_items = listing_nothing
+    items, cursor, info = await cache.read(PUBSUB, MICROBLOG, limit=60, policy="network")
+    assert (len(items), info.get("total")) == (60, None)
+    items, cursor, info = await cache.read(PUBSUB, MICROBLOG, limit=60, cursor=cursor, policy=policy)
+    assert ([item["id"] for item in items], info.get("total")) == ([f"i{n}" for n in range(89, 49, -1)], None)
+    with pytest.raises(errors.NotSupported):
+        await cache.read(PUBSUB, MICROBLOG, limit=60, cursor=cursor, policy=policy)
+    for beyond in ({"order": OLDEST_FIRST}, {"after": "i20"}, {"before": ""}):
+        with pytest.raises(errors.NotSupported):
+            await cache.read(PUBSUB, MICROBLOG, limit=60, policy="network", **beyond)
+
+
+async def test_what_a_service_does_not_show_any_more_is_not_served_as_if_it_had_been_compared(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.fail_next("feature-not-implemented", request="disco_items", times=99)
+    service.create_node(MICROBLOG, max_items=10_000)
+    for number in range(150):
+        service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
+    cache: Cached = await cached(world)
+    await cache.keep(PUBSUB, MICROBLOG)
+    for number in range(150, 160):
+        service.publish(MICROBLOG, f"i{number}", ENTRY.format(number))
+    await cache.idle()
+    assert len(await local(cache)) == 110
+    world.cut(ALICE)
+    await cache.idle()
+    service.retract(MICROBLOG, "i55", notify=False)
+    world.restore(ALICE)
+    await cache.idle()
+    assert await freshness(cache) == "live"
+    assert [*await local(cache)] == [f"i{number}" for number in range(159, 59, -1)]

@@ -52,7 +52,7 @@ async def read(
     """A page from the service.
 
     held: what was given before the place, wherever the service has it: that is not given again.
-    Raises NoSuchItem for an unknown place, and what the session raises.
+    Raises NoSuchItem for an unknown place, NotSupported for what the service does not show, and what the session does.
     """
     if place.ids is not None:
         found = await by_ids(session, address, place.ids)
@@ -67,11 +67,7 @@ async def read(
         if page is not None:
             return page
     fetched = await fetch.fetch(session, address, None, lambda done, total: None)
-    ordered = _ordered(fetched.items, options)
-    ids, more, index = _page([item.id for item in ordered], options, place, held)
-    items = {item.id: item for item in ordered}
-    newest = fetched.items[-1] if fetched.items else None
-    return ServicePage(tuple(items[id_] for id_ in ids), more, newest, index, len(fetched.items))
+    return _from_all(address, fetched, options, place, held)
 
 
 def answer(
@@ -111,6 +107,26 @@ async def _newest(session: Session, address: Address, limit: int) -> ServicePage
     if len(items) > limit or (page.count or 0) > len(items):
         return ServicePage(items[:limit], True, newest, 0, page.count)
     return ServicePage(items, False, newest, 0, len(items))
+
+
+def _from_all(
+    address: Address, fetched: fetch.Fetched, options: ReadOptions, place: Place, held: frozenset[str]
+) -> ServicePage:
+    """A page of all that the service shows; NotSupported for a page of others."""
+    ordered = _ordered(fetched.items, options)
+    items = {item.id: item for item in ordered}
+    newest = fetched.items[-1] if fetched.items else None
+    try:
+        ids, more, index = _page([item.id for item in ordered], options, place, held)
+    except errors.NoSuchItem:
+        if fetched.full:
+            raise
+        ids, more, index = [], True, 0
+    if fetched.full:
+        return ServicePage(tuple(items[id_] for id_ in ids), more, newest, index, len(fetched.items))
+    if not ids or not options.newest_first or options.before == "":
+        raise errors.NotSupported(f"The service of {address} shows only its {len(fetched.items)} newest items.")
+    return ServicePage(tuple(items[id_] for id_ in ids), True, newest, index)
 
 
 async def _from_place(

@@ -35,6 +35,8 @@ BATCHES_AT_ONCE = 2
 ITEM_OVERHEAD = 200
 # So many of the newest bear out that ids which stand in their own order stand in that of publication as well.
 BORNE_OUT_BY = 5
+# Refusals that do not say that items are never listed: what is stored beside the newest is not given up for them.
+_FOR_NOW = frozenset({"internal-server-error", "resource-constraint"})
 # More items than this are asked for in one request of the account's own server as "all there are".
 EVERYTHING = 100_000
 
@@ -230,6 +232,8 @@ async def _listed(session: Session, address: Address, probe: ItemsPage) -> list[
     try:
         listed = await session.disco_items(address.service, address.node)
     except errors.StanzaError as refusal:
+        if refusal.condition in _FOR_NOW:
+            raise
         log.info("%s does not list its items: %s", address, refusal.message)
         return None
     ids = oldest_first(listed, probe.items)

@@ -55,7 +55,8 @@ def finish(
     elif found.full is None:
         delta = confirm(tx, node_id, found.older, found.newest, kept=touched)
     else:
-        most = None if found.full else keep
+        # What is older than all that the service showed was compared with nothing.
+        most = None if found.full else len(found.newest) if keep is None else min(keep, len(found.newest))
         delta = item_store.replace(
             tx,
             node_id,

@@ -38,7 +38,7 @@ async def look_up(
     if not (lacking := _lacking(before, found.newest)):
         return found
     try:
-        listed = {item.name for item in await session.disco_items(address.service, address.node)}
+        listed = {item.name for item in await session.disco_items(address.service, address.node) if item.name}
     except (errors.StanzaError, errors.Timeout) as refusal:
         log.info("%s does not list its items: %s", address, refusal.message)
         listed = set()
