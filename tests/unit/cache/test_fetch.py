@@ -200,6 +200,24 @@ async def test_what_a_reply_to_ids_has_no_room_for_is_asked_for_again() -> None:
     assert fetched.items == tuple(reader.service.items("blog"))
 
 
+async def test_a_size_that_was_too_large_is_not_asked_for_again_with_what_replies_lacked() -> None:
+    reader = Reader(PROSODY, 250)
+    session = await Client(reader.world, ALICE).start()
+    get_items = session.get_items
+    sizes: list[int] = []
+
+    async def cut(*arguments: object, ids: Sequence[str] = (), **options: object) -> ItemsPage:
+        sizes.append(len(ids))
+        if len(ids) > 50:
+            raise errors.Timeout("too large")
+        return await get_items(*arguments, ids=ids[:10], **options)  # type: ignore[arg-type]
+
+    session.get_items = cut  # type: ignore[method-assign, assignment]
+    fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda done, total: None)
+    assert fetched.items == tuple(reader.service.items("blog"))
+    assert len([size for size in sizes if size > 50]) == 1
+
+
 async def test_what_is_removed_once_the_ids_were_listed_is_asked_for_once_more() -> None:
     reader = Reader(PROSODY, 250)
     session = await Client(reader.world, ALICE).start()
@@ -210,10 +228,12 @@ async def test_what_is_removed_once_the_ids_were_listed_is_asked_for_once_more()
         reader.service.retract("blog", "i7")
         return listed
 
+    said: list[tuple[int, int]] = []
     session.disco_items = disturbed  # type: ignore[method-assign, assignment]
-    fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda done, total: None)
+    fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda *far: said.append(far))
     assert fetched.items == tuple(reader.service.items("blog"))
     assert [request["ids"] for request in reader.asked()].count(("i7",)) == 1
+    assert said[-1] == (250, 250)
 
 
 UNASKED = msgspec.structs.replace(EJABBERD, reply_items=20, pep=None)

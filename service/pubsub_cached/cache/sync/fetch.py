@@ -120,9 +120,14 @@ async def _by_batches(
     session: Session, address: Address, ids: Sequence[str], size: int, progress: Progress, meanwhile: Meanwhile
 ) -> tuple[Item, ...]:
     found: dict[str, Item] = {}
+
+    def say(done: int, total: int) -> None:
+        progress(len(found) + done, len(found) + total)
+
+    batches = _Batches(session, address, size)
     # A reply may have been cut: what it lacks is gone where nothing of it comes when it is asked for again.
     while missing := [id_ for id_ in ids if id_ not in found]:
-        if not (came := await _Batches(session, address, missing, size).fetch(progress, meanwhile)):
+        if not (came := await batches.fetch(missing, say, meanwhile)):
             break
         found |= came
     return tuple(found[id_] for id_ in ids if id_ in found)
@@ -264,20 +269,21 @@ class _Batches:
     Once a reply has borne a size out, the next batch is asked for while the one before is under way.
     """
 
-    def __init__(self, session: Session, address: Address, wanted: Sequence[str], size: int) -> None:
+    def __init__(self, session: Session, address: Address, size: int) -> None:
         self._session = session
         self._address = address
         # Oldest first, and not asked for.
-        self._left = list(wanted)
+        self._left: list[str] = []
         self._size = size
         self._borne_out = False
         # What is under way.
         self._batches: deque[list[str]] = deque()
 
-    async def fetch(self, progress: Progress, meanwhile: Meanwhile) -> dict[str, Item]:
-        """The items that are there; raises what the session raises."""
+    async def fetch(self, wanted: list[str], progress: Progress, meanwhile: Meanwhile) -> dict[str, Item]:
+        """The items that came; raises what the session raises."""
         found: dict[str, Item] = {}
-        done, total = 0, len(self._left)
+        self._left = wanted
+        done, total = 0, len(wanted)
         came: tuple[Item, ...] = ()
         async with Ahead[tuple[Item, ...]]() as ahead:
             while await self._ask(ahead):
