@@ -1,4 +1,4 @@
-"""What a service's refusal of a read means for the reader and for the node.
+"""What a service's refusal means: of a read for the reader and the node, of an unsubscription for what there was.
 
 Source: dbus-api.md "Errors", coherence.md "Unit and states", server-facts.md "Errors".
 """
@@ -43,6 +43,13 @@ def meaning(error: errors.PubSubCachedError) -> Meaning:
     if error.condition in ("item-not-found", "gone") and error.pubsub_condition not in _NOT_ABSENT:
         return "gone"
     return "unreachable" if error.condition in _UNREACHABLE else "other"
+
+
+def says_none(error: errors.PubSubCachedError) -> bool:
+    """Whether a refused unsubscription says that there is no subscription (XEP-0060 6.2.3)."""
+    if not isinstance(error, errors.StanzaError):
+        return False
+    return error.pubsub_condition == "not-subscribed" or error.condition in ("item-not-found", "gone")
 
 
 def redirect(error: errors.PubSubCachedError) -> str:

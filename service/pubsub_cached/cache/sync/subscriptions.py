@@ -22,6 +22,7 @@ from ...recent import Recent
 from ...store.rows import NodeRow
 from ...xmpp.port import Session, Subscription
 from ..accounts.account import Account
+from ..nodes.refusals import says_none
 from .listings import Listing, Listings, by_node
 from .pushes import expected
 
@@ -334,13 +335,6 @@ class Subscriptions:
         if known is not None and (supposed is None or known.found is supposed):
             del self._known[address]
         self._listings.drop(address)
-
-
-def says_none(error: errors.PubSubCachedError) -> bool:
-    """Whether a refused unsubscription says that there is no subscription (XEP-0060 6.2.3)."""
-    if not isinstance(error, errors.StanzaError):
-        return False
-    return error.pubsub_condition == "not-subscribed" or error.condition in ("item-not-found", "gone")
 
 
 def _hearsay(node: NodeRow, found: Subscription) -> bool:

@@ -31,7 +31,6 @@ from ..nodes.transitions import UNSUBSCRIBED
 from ..revalidation.distrust import Distrust
 from ..sync.pushes import expected
 from ..sync.rounds import POLL_MS
-from ..sync.subscriptions import says_none
 from ..sync.sync import Sync
 from .writing import TIMEOUT, UNANSWERED
 
@@ -144,7 +143,7 @@ class Subscribing:
             except errors.StanzaError as refusal:
                 gone = refusals.meaning(refusal) == "gone"
                 # Of another subscription it says nothing of the one that the cache knows.
-                if gone or (says_none(refusal) and (node is None or node.subid in ("", known))):
+                if gone or (refusals.says_none(refusal) and (node is None or node.subid in ("", known))):
                     await self._ended(account, address)
                     if gone or (node is not None and node.subscribed):
                         # It had ended without a word.
