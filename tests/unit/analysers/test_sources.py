@@ -51,6 +51,12 @@ class TestFiles:
         assert (ticket.type, ticket.to_sync, ticket.version, ticket.has_parser) == ("ticket", True, 2, True)
         assert listed(registry) == {"ticket": ("file", "active")}
 
+    def test_the_bus_starts_the_agent_of_a_file_by_its_name(self, registry, here):
+        agent = "agent = '/a'\nbus-name = 'org.example.A'\ncallbacks = ['parse']"
+        (here / "mine.toml").write_text(f"name = 'x'\ntype = 'x'\nnode = 'n'\n{agent}")
+        files.load(registry, [here])
+        assert (listed(registry), registry.get("x").bus_name) == ({"x": ("file", "active")}, "org.example.A")
+
     def test_what_does_not_exist_is_no_trouble(self, registry, here):
         files.load(registry, [here / "nothing", here])
         assert registry.records() == []
@@ -84,6 +90,7 @@ class TestFiles:
         (here / "ticket.toml").write_text(TICKET.replace("version = 2", "version = 9"))
         files.load(registry, [here, system])
         assert registry.get("ticket").version == 9
+        assert listed(registry) == {"ticket": ("file", "active")}
 
     def test_two_files_of_one_name(self, registry, here):
         (here / "a.toml").write_text(TICKET)

@@ -125,3 +125,40 @@ async def test_the_last_file_that_goes_while_all_are_to_be_read_again_is_told(tm
     watching.again()
     async with asyncio.timeout(10):
         await told.wait()
+
+
+async def test_what_did_not_change_is_read_again_where_it_may_count_now(tmp_path: Path) -> None:
+    told = asyncio.Event()
+    watching = Watching(told.set, lambda: [tmp_path])
+    (tmp_path / "one.toml").write_text("1")
+    watching.look()
+    told.clear()
+    watching.again()
+    async with asyncio.timeout(10):
+        await told.wait()
+
+
+def test_files_of_other_names_are_none_of_it(tmp_path: Path) -> None:
+    told: list[int] = []
+    watching = Watching(lambda: told.append(1), lambda: [tmp_path])
+    (tmp_path / ".one.toml.swp").write_text("1")
+    watching.look()
+    assert told == []
+
+
+def test_what_can_not_be_read_once_is_told_again_once_it_changes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[int] = []
+
+    def fail() -> None:
+        told.append(1)
+        raise RuntimeError
+
+    watching = Watching(fail, lambda: [tmp_path])
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.toml").write_text("1")
+        watching.look()
+        watching.look()
+    assert told == [1, 1]
+    assert caplog.messages == ["files of analysers changed and could not be read"] * 2
