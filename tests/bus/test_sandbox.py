@@ -16,13 +16,15 @@ from dbus_fast import Variant
 
 from pubsub_cached.bus import Connection, RemoteError, Tree, sandbox
 from pubsub_cached.bus.description import read as describe
+from pubsub_cached.bus.dispatch import AT_ONCE
+from pubsub_cached.bus.flow import WINDOW, Answer
 from pubsub_cached.bus.sandbox import Peer
 from pubsub_cached.daemon import Daemon
 from pubsub_cached.paths import interfaces
 from pubsub_cached.xmpp.fake import World
 from tests.bus.api_service import ALICE, SERVICE, Frontend, daemon, frontend, world
 from tests.bus.conftest import MakeClient
-from tests.bus.sample import OBJECT_MANAGER, PROPERTIES, ROOT, SAMPLE, Sample
+from tests.bus.sample import OBJECT_MANAGER, PROPERTIES, ROOT, SAMPLE, Client, Sample
 from tests.support.bus import PrivateBus
 from tests.support.sandboxed import Sandboxed
 
@@ -302,6 +304,40 @@ class TestIdentification:
                     await asyncio.sleep(0.01)  # nobody is told of that
         await client.close()
         await connection.close()
+
+    @pytest.mark.parametrize("soon", [False, True])
+    async def test_calls_of_a_client_that_has_too_much_to_read_keep_their_order(
+        self,
+        connection: Connection,
+        tree: Tree,
+        sample: Sample,
+        client: Client,
+        monkeypatch: pytest.MonkeyPatch,
+        soon: bool,
+    ) -> None:
+        """Those that come while the first of them are let in, some at a time; it has read soon, or after that."""
+        texts = [str(number) for number in range(3 * AT_ONCE)]
+        calls = [client.message("Echo", "s", text) for text in texts]
+        answers: list[Answer] = []
+        monkeypatch.setattr(connection.flow, "_ask", lambda name, answer: answers.append(answer))
+        dispatcher = tree._dispatcher
+        for serial, call in enumerate(calls, 1):
+            call.sender, call.serial = client.name, serial
+        for call in calls[: 2 * AT_ONCE]:
+            dispatcher.receive(call)
+        connection.flow.sent(client.name, WINDOW)
+        while not dispatcher._parked:
+            await asyncio.sleep(0)
+        for call in calls[2 * AT_ONCE :]:
+            dispatcher.receive(call)
+        assert dispatcher._strangers
+        if soon:
+            answers.pop()(0)
+        while dispatcher._strangers:
+            await asyncio.sleep(0)
+        if not soon:
+            answers.pop()(0)
+        assert sample.calls == texts
 
     async def test_snaps_are_known_by_their_label(self) -> None:
         peer = Peer(os.getpid(), label="snap.reader.reader-app (enforce)")

@@ -83,10 +83,10 @@ class Dispatcher:
                 return
         if not self._is_open and not self._is_early(call):
             self._keep(call)
+        elif call.sender in self._strangers:
+            self._wait(call)
         elif call.sender in self._parked or self._flow.blocked(str(call.sender)):
             self._park(call)
-        elif call.sender in self._trusted and not self._strangers:
-            self._run(call)
         else:
             self._examine(call)
 
@@ -183,18 +183,16 @@ class Dispatcher:
 
     def _examine(self, call: Message) -> None:
         """Runs a call with the rights of its sender, now or when these are known."""
-        sender = str(call.sender)
-        if sender in self._strangers:
-            self._wait(call, self._strangers[sender])
-        elif sender in self._trusted:
+        if call.sender in self._trusted:
             self._run(call)
-        elif sender in self._clients.limited:
+        elif call.sender in self._clients.limited:
             self._run(call, sandboxed=True)
         else:
-            self._wait(call, self._strangers.setdefault(sender, deque()))
-            self._clients.identify(sender, self._identified)
+            self._wait(call)
+            self._clients.identify(str(call.sender), self._identified)
 
-    def _wait(self, call: Message, waiting: deque[Message]) -> None:
+    def _wait(self, call: Message) -> None:
+        waiting = self._strangers.setdefault(str(call.sender), deque())
         if len(waiting) < STRANGERS:
             waiting.append(call)
         else:
