@@ -248,6 +248,25 @@ async def test_who_may_be_sent_more_gets_no_more_than_fits(
     assert deaf.replies == {"ok": IN_FLIGHT}
 
 
+async def test_who_has_far_too_much_to_read_is_not_told_of_refusals_either(
+    sample: Sample, client: Client, make_client: MakeClient
+) -> None:
+    other = await make_client()
+    await client.call("Nothing")
+    deaf = Deaf(client)
+    told: list[Message] = []
+    client.bus.add_message_handler(lambda message: told.append(message) if message.error_name else None)
+    await deaf.send(other, 1, "Rows", "uu", 200, 10 * MIB // 200)
+    await deaf.send(other, IN_FLIGHT, "Nothing", "")
+    for _ in range(IN_FLIGHT):
+        await client.bus.send(client.message("Nothing"))
+    await deaf.send(other, 0, "Nothing", "")
+    assert await other.call("Echo", "s", "served") == ["served"]
+    await deaf.hear()
+    assert deaf.replies == {"ok": 1 + IN_FLIGHT}
+    assert told == []
+
+
 async def test_descriptors_do_not_wait_for_who_does_not_read(
     sample: Sample, connection: Connection, client: Client, make_client: MakeClient
 ) -> None:

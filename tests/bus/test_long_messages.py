@@ -13,13 +13,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from dbus_fast import Message
+from dbus_fast import Message, MessageFlag
 from dbus_fast._private.unmarshaller import Unmarshaller
 
 from pubsub_cached.bus import Connection, Interface, Match, RemoteError, Signal, Tree, Variant
 from pubsub_cached.bus.marshalling import marshalled
 from pubsub_cached.bus.reader import BYTES_AT_MOST, MESSAGES_A_TURN, SLICE, Reader, Socket
-from tests.bus.sample import DIRECTORY, ROOT, SAMPLE, Sample, descriptors
+from tests.bus.sample import DIRECTORY, ROOT, SAMPLE, Client, Sample, descriptors
 from tests.support.callbacks import taking, watched
 
 LIMIT_EXCEEDED = "im.pubsubcache1.Error.LimitExceeded"
@@ -68,6 +68,14 @@ async def test_a_long_path_is_named(connection: Connection, other: Connection) -
     with pytest.raises(RemoteError) as refused:
         await other.call(connection.unique_name, "/" + TOO_LONG, SAMPLE, "Echo", "s", ["short"])
     assert refused.value.name == LIMIT_EXCEEDED
+
+
+async def test_a_long_call_that_wants_no_reply_gets_none(sample: Sample, client: Client) -> None:
+    replies: list[Message] = []
+    client.bus.add_message_handler(lambda message: replies.append(message) if message.reply_serial else None)
+    await client.bus.send(client.message("Echo", "s", TOO_LONG, flags=MessageFlag.NO_REPLY_EXPECTED))
+    assert await client.call("Echo", "s", "short") == ["short"]
+    assert [message.body for message in replies] == [["short"]]
 
 
 async def test_descriptors_of_a_long_call_are_closed(connection: Connection, other: Connection) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
+from dbus_fast import Message
 
 from pubsub_cached.bus import Connection, Match, Owners, RemoteError, Signal, caller
 from pubsub_cached.bus.addresses import BUS, BUS_PATH
+from pubsub_cached.bus.matches import Matches
 from tests.bus.conftest import MakeClient
 from tests.bus.sample import ROOT, SAMPLE, Client, Sample
 from tests.support.bus import PrivateBus
+
+NAME, OLD, NEW = "test.WellKnown", ":1.1", ":1.2"
 
 
 async def leave(client: Client) -> None:
@@ -66,9 +70,9 @@ async def test_nothing_is_told_after_unwatching(connection: Connection, make_cli
 
 async def test_well_known_name_can_be_watched(connection: Connection, bus_address: str) -> None:
     other = await Connection.open(bus_address)
-    await other.own("test.WellKnown")
+    await other.own(NAME)
     gone = asyncio.Event()
-    await Owners(connection).watch("test.WellKnown", lambda name: gone.set())
+    await Owners(connection).watch(NAME, lambda name: gone.set())
     await other.close()
     async with asyncio.timeout(10):
         await gone.wait()
@@ -111,9 +115,10 @@ async def test_signals_of_a_well_known_name_are_those_of_its_owner(
     connection: Connection, client: Client, bus_address: str
 ) -> None:
     """Whoever has it, and whether they go to everybody or to one client alone."""
-    name, heard = "test.WellKnown", asyncio.Queue[Signal]()
+    heard = asyncio.Queue[Signal]()
     others = [await Connection.open(bus_address) for _ in range(2)]
-    await connection.subscribe(heard.put_nowait, Match(name, member="Said"))
+    await others[0].own(NAME)
+    await connection.subscribe(heard.put_nowait, Match(NAME, member="Said"))
 
     def say(owner: Connection | None) -> None:
         for other in others:
@@ -122,7 +127,7 @@ async def test_signals_of_a_well_known_name_are_those_of_its_owner(
 
     for owner in (*others, None):
         if owner is not None:
-            await owner.own(name)
+            await owner.own(NAME)
         say(owner)
         for other in others:
             await other.call_bus("GetId")
@@ -131,9 +136,35 @@ async def test_signals_of_a_well_known_name_are_those_of_its_owner(
         expected = [owner.unique_name] * 2 if owner is not None else []
         assert [(each.sender, each.body[0]) for each in said] == [(one, 1) for one in expected]
         if owner is not None:
-            await owner.call_bus("ReleaseName", "s", [name])
+            await owner.call_bus("ReleaseName", "s", [NAME])
     for other in others:
         await other.close()
+
+
+class Changing:
+    """A bus that tells of another owner of ``NAME`` just before it is heard who the owner was."""
+
+    def __init__(self) -> None:
+        self.matches = Matches(self)  # type: ignore[arg-type]
+
+    async def call_bus(self, member: str, signature: str, body: Sequence[str]) -> list[str]:
+        if member != "GetNameOwner":
+            return []
+        self.signal(BUS, BUS, "NameOwnerChanged", NAME, OLD, NEW)
+        return [OLD]
+
+    def signal(self, sender: str, interface: str, member: str, *body: str) -> None:
+        message = Message.new_signal(BUS_PATH, interface, member, "s" * len(body), list(body))
+        message.sender = sender
+        self.matches.deliver(message)
+
+
+async def test_an_owner_that_came_while_the_bus_was_asked_is_not_missed() -> None:
+    bus, heard = Changing(), list[Signal]()
+    await bus.matches.add(heard.append, Match(NAME, member="Said"))
+    for sender in (OLD, NEW):
+        bus.signal(sender, SAMPLE, "Said")
+    assert [signal.sender for signal in heard] == [NEW]
 
 
 async def test_the_bus_forgets_a_rule_that_is_not_waited_for_any_more(connection: Connection) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from dbus_fast import Variant
 
 from pubsub_cached.bus import Connection, RemoteError, Tree, sandbox
 from pubsub_cached.bus.description import read as describe
-from pubsub_cached.bus.dispatch import AT_ONCE
+from pubsub_cached.bus.dispatch import AT_ONCE, STRANGERS
 from pubsub_cached.bus.flow import WINDOW, Answer
 from pubsub_cached.bus.sandbox import Peer
 from pubsub_cached.daemon import Daemon
@@ -24,7 +24,7 @@ from pubsub_cached.paths import interfaces
 from pubsub_cached.xmpp.fake import World
 from tests.bus.api_service import ALICE, SERVICE, Frontend, daemon, frontend, world
 from tests.bus.conftest import MakeClient
-from tests.bus.sample import OBJECT_MANAGER, PROPERTIES, ROOT, SAMPLE, Client, Sample
+from tests.bus.sample import OBJECT_MANAGER, PEER, PROPERTIES, ROOT, SAMPLE, Client, Sample
 from tests.support.bus import PrivateBus
 from tests.support.sandboxed import Sandboxed
 
@@ -279,6 +279,19 @@ async def bookmarks_again(host: Frontend) -> None:
     assert BOOKMARKS in await host.finished(job)
 
 
+@asynccontextmanager
+async def unwatched(make_bus: Callable[..., PrivateBus]) -> AsyncIterator[tuple[Connection, Connection, Sample]]:
+    """A service that can't be told when clients leave, and a client of it."""
+    bus = make_bus(limits={"max_match_rules_per_connection": 0})
+    connection, client, sample = await Connection.open(bus.address), await Connection.open(bus.address), Sample()
+    tree = Tree(connection)
+    tree.export(ROOT, sample)
+    tree.open()
+    yield connection, client, sample
+    await client.close()
+    await connection.close()
+
+
 class TestIdentification:
     async def test_a_client_is_asked_about_once(
         self, sample: Sample, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
@@ -292,18 +305,22 @@ class TestIdentification:
         self, make_bus: Callable[..., PrivateBus]
     ) -> None:
         """Nobody would tell that it has left."""
-        bus = make_bus(limits={"max_match_rules_per_connection": 0})
-        connection, client = await Connection.open(bus.address), await Connection.open(bus.address)
-        tree = Tree(connection)
-        tree.export(ROOT, Sample())
-        tree.open()
-        for text in ("one", "two"):
-            assert await client.call(connection.unique_name, ROOT, SAMPLE, "Echo", "s", [text]) == [text]
-            async with asyncio.timeout(10):
-                while connection.unsandboxed:
-                    await asyncio.sleep(0.01)  # nobody is told of that
-        await client.close()
-        await connection.close()
+        async with unwatched(make_bus) as (connection, client, _):
+            for text in ("one", "two"):
+                assert await client.call(connection.unique_name, ROOT, SAMPLE, "Echo", "s", [text]) == [text]
+                async with asyncio.timeout(10):
+                    while connection.unsandboxed:
+                        await asyncio.sleep(0.01)  # nobody is told of that
+
+    async def test_calls_of_a_client_that_can_not_be_watched_keep_their_order(
+        self, make_bus: Callable[..., PrivateBus]
+    ) -> None:
+        """They come while it is identified, again and again."""
+        texts = [str(number) for number in range(STRANGERS)]
+        async with unwatched(make_bus) as (connection, client, sample):
+            calls = [client.call(connection.unique_name, ROOT, SAMPLE, "Echo", "s", [text]) for text in texts]
+            assert await asyncio.gather(*calls) == [[text] for text in texts]
+            assert sample.calls == texts
 
     @pytest.mark.parametrize("soon", [False, True])
     async def test_calls_of_a_client_that_has_too_much_to_read_keep_their_order(
@@ -338,6 +355,46 @@ class TestIdentification:
         if not soon:
             answers.pop()(0)
         assert sample.calls == texts
+
+    @pytest.mark.parametrize("application", [None, "org.example.Reader"])
+    async def test_what_is_known_of_a_client_goes_with_it(
+        self,
+        connection: Connection,
+        tree: Tree,
+        client: Client,
+        monkeypatch: pytest.MonkeyPatch,
+        application: str | None,
+    ) -> None:
+        async def found(peer: Peer) -> str | None:
+            return application
+
+        monkeypatch.setattr(sandbox, "application", found)
+        tree.open()
+        await client.call("Ping", interface=PEER)
+        clients, name = tree._dispatcher._clients, client.name
+        assert clients.limited == ({name: application} if application else {})
+        assert clients.trusted == (set() if application else {name})
+        assert connection.flow.outstanding(name)
+        client.bus.disconnect()
+        async with asyncio.timeout(10):
+            while clients.limited or clients.trusted or connection.flow.outstanding(name):
+                await asyncio.sleep(0.01)  # nobody is told of that
+
+    async def test_closing_answers_calls_of_a_client_that_is_not_known_yet(
+        self, sample: Sample, tree: Tree, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = asyncio.Event()
+
+        async def ask(peer: Peer) -> None:
+            asked.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(sandbox, "application", ask)
+        waiting = asyncio.create_task(client.error("Nothing"))
+        await asked.wait()
+        await tree.close(grace=60)
+        assert (await waiting)[0] == "im.pubsubcache1.Error.Cancelled"
+        assert sample.calls == []
 
     async def test_snaps_are_known_by_their_label(self) -> None:
         peer = Peer(os.getpid(), label="snap.reader.reader-app (enforce)")

@@ -272,10 +272,9 @@ class Connection:
             self._calls.replied(message)
 
     def _signalled(self, message: Message) -> None:
-        if message.sender == BUS and message.member == "NameLost" and message.body[0] in self._names:
-            self._names.discard(message.body[0])
-            if not self._closing:
-                self._lose(BusLost(f"The bus name {message.body[0]} was lost to another process."))
+        lost = message.sender == BUS and message.member == "NameLost" and message.body[0] in self._names
+        if lost and not self._closing:
+            self._lose(BusLost(f"The bus name {message.body[0]} was lost to another process."))
         self._matches.deliver(message)
 
     def _gone(self, error: BaseException | None) -> None:
