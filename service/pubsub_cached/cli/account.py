@@ -34,7 +34,7 @@ _seconds = click.option(
     "seconds",
     metavar="SECONDS",
     type=Number(min=0),
-    default=20.0,
+    default=20,
     show_default=True,
     help="Wait so long for the session; 0 does not wait.",
 )
@@ -44,7 +44,8 @@ _seconds = click.option(
 def account() -> None:
     """Look after the accounts.
 
-    Those of the configuration file can be listed, connected and disconnected; all else of them is changed there.
+    Those of the configuration file can be listed, connected and disconnected, and be given a password where the file
+    names none; all else of them is changed there.
     """
 
 

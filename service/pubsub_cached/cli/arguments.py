@@ -82,7 +82,7 @@ wait_option = click.option(
     "seconds",
     metavar="SECONDS",
     type=Number(min=0.1),
-    default=3600.0,
+    default=3600,
     show_default=True,
     help="Wait so long for the end; after that the job goes on by itself.",
 )
