@@ -41,8 +41,8 @@ class Database(_Table, frozen=True):
         _Name,
         Meta(
             description="The database, as SQLAlchemy writes it: sqlite:////absolute/path, or "
-            "postgresql+psycopg://user@host/database; the file cache.sqlite3 in $XDG_DATA_HOME/pubsub-cached when "
-            "absent."
+            "postgresql+psycopg://user@host/database, with %25 for a % in a name and %3F for a ?; the file "
+            "cache.sqlite3 in $XDG_DATA_HOME/pubsub-cached when absent."
         ),
     ] = msgspec.field(default_factory=paths.database_url)
 

@@ -313,6 +313,7 @@ def test_somebody_elses_database_is_refused_and_left_alone(tmp_path: Path) -> No
         ("postgresql+psycopg2://user:hidden@host/data", "names a driver that is not used"),
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
+        ("sqlite:////proc/what?/cache.sqlite3", r"has a '\?'; write %3F"),
         ("sqlite:////dev/null/cache.sqlite3", "can't be used"),
         ("sqlite:////proc/cache.sqlite3", "can't be used"),
         ("sqlite:////tmp", "can't be used"),

@@ -20,6 +20,8 @@ def path_of(url: str) -> Path:
         raise BadConfiguration(f"The database URL '{_shown(url)}' is not of SQLite; write sqlite:////absolute/path.")
     if not parsed.database or parsed.database == ":memory:":
         raise BadConfiguration(f"The database URL '{url}' names no file; write sqlite:////absolute/path.")
+    if "?" in url:
+        raise BadConfiguration(f"The database URL '{url}' has a '?'; write %3F for that of a file, and %25 for a '%'.")
     try:
         return Path(parsed.database).expanduser().absolute()
     except RuntimeError as error:
