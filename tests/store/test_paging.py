@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pubsub_cached.address import Address
 from pubsub_cached.errors import InvalidCursor, NoSuchItem
 from pubsub_cached.records import ITEM
-from pubsub_cached.store.items import pages
+from pubsub_cached.store.accounts import nodes
+from pubsub_cached.store.items import items, pages
 from pubsub_cached.store.items.pages import read_items
 from pubsub_cached.store.rows import ItemsQuery, ItemsSlice, NodeRow, Order, StoredItem
 from pubsub_cached.store.transaction import committed_revision
@@ -104,6 +105,17 @@ def test_a_position_of_another_order(db: Database, node: NodeRow, key: str, posi
     for ids_ in (None, ("a",)):
         with pytest.raises(InvalidCursor):
             page(db, node, order=((key, True),), position=position, ids=ids_)
+
+
+def test_what_was_dropped_ends_a_walk_unless_it_came_again_elsewhere(db: Database, node: NodeRow) -> None:
+    first, since = page(db, node, limit=3), db.read(committed_revision)
+    db.write(items.drop, node.id)
+    db.write(nodes.update, node.id, completeness="full")
+    further = {"position": first.position, "last": first.last, "since": since}
+    assert page(db, node, **further).items == []
+    db.write(publish, node.id, [item(id_) for id_ in "abcdefg"])
+    with pytest.raises(NoSuchItem, match="came again"):
+        page(db, node, **further)
 
 
 def test_by_index(db: Database, node: NodeRow) -> None:

@@ -217,6 +217,7 @@ INVALID = {
     '{"where":[[1,"=",1]]}': "where[0] has the path 1",
     '{"where":[["","=",1]]}': "where[0]: a path is empty",
     '{"where":[["a..b","=",1]]}': "where[0]: 'a..b' is no path at character 2",
+    '{"where":[["a[0]b","=",1]]}': "where[0]: 'a[0]b' is no path at character 5",
     '{"where":[["a[\\"\\\\\\"\\"]","=",1]]}': 'where[0]: \'a["\\""]\' has a key with a quote',
     '{"where":[["a[*][*][*][*][*]","=",1]]}': "has [*] 5 times, and 4 is the most",
     '{"where":[["a%s","=",1]]}' % ("[0]" * 32): "where[0]: a path has 33 steps",
