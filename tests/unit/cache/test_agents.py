@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Literal
 
 import pytest
 
@@ -39,6 +41,7 @@ class Bus:
         # How often the bus takes no more rules.
         self.full = 0
         self.watched: list[str] = []
+        self.following = 0
         self.tell: Callable[[bool], None]
 
     async def call(self, destination: str, path: str, member: str, body: Sequence[str], seconds: float) -> Reply:
@@ -60,7 +63,11 @@ class Bus:
     async def follow(self, name: str, callback: Callable[[bool], None]) -> Callable[[], None]:
         self._take_rule()
         self.tell = callback
-        return lambda: None
+        self.following += 1
+        return self._follow_no_more
+
+    def _follow_no_more(self) -> None:
+        self.following -= 1
 
     def _take_rule(self) -> None:
         if self.full:
@@ -120,6 +127,43 @@ async def test_one_that_can_not_be_started_yet_is_tried_again(made: Made, monkey
         await made.usable.wait()
     await made.parse()
     assert made.state == "active"
+    assert made.agent._patience == agents.RETRY_FIRST
+
+
+async def test_its_name_is_followed_once_and_no_longer_than_it_is_there(made: Made) -> None:
+    await made.agent.watch()
+    assert made.bus.following == 1
+    made.agent.close()
+    assert made.bus.following == 0
+    late = Agent("x", made.registry, made.bus, made.usable.set)
+    late.close()
+    await late.watch()
+    assert made.bus.following == 0
+
+
+async def test_one_that_is_late_is_there_and_one_that_is_gone_is_started_again(made: Made) -> None:
+    outcomes: tuple[Literal["late", "answered", "gone"], ...] = ("late", "answered", "gone")
+    for outcome in outcomes:
+        made.bus.calling = Reply(outcome, "{}")
+        with nullcontext() if outcome == "answered" else pytest.raises(Unanswered):
+            await made.parse()
+    assert made.bus.asked.count("start within 60 s") == 1
+    with pytest.raises(Unanswered):
+        await made.parse()
+    assert made.bus.asked[-2:] == ["start within 60 s", "Parse of org.example.A"]
+
+
+async def test_one_that_is_suspended_is_not_called_for_taking_its_name(made: Made) -> None:
+    made.bus.calling = Reply("gone")
+    for _ in range(3):
+        with pytest.raises(Unanswered):
+            await made.parse()
+    made.bus.tell(True)
+    assert made.state == "suspended"
+
+
+def test_an_item_without_publisher_names_none() -> None:
+    assert "publisher" not in agents.whole(ITEM, ITEM.payload)
 
 
 async def test_trying_again_takes_ever_longer_and_ends_with_the_agent(made: Made) -> None:
