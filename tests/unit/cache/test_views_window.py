@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pubsub_cached.cache.views.telling import Holding
+from pubsub_cached.cache.views.telling import Change, Holding, Telling
 from pubsub_cached.cache.views.window import Window
+from pubsub_cached.records import ItemRecord
 from pubsub_cached.store.search.members import Member, Place
 
 
@@ -194,3 +195,35 @@ def test_only_what_changed_is_told_to_have_moved() -> None:
     wanted = ["a", "b", "c", "m"]
     assert holding.changes(wanted, {"m"}) == ["m"]
     assert holding.put(wanted, {"m"}, {"m"}) == [("m", 3)]
+
+
+class Gone:
+    """Has no record of any item, and hears what is told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    async def records(self, rows: Sequence[int], max_bytes: int) -> tuple[dict[str, ItemRecord], int]:
+        return {}, len(rows)
+
+    def items(self, change: Change, items: list[ItemRecord]) -> None:
+        self.told.append(items)
+
+    def removed(self, keys: list[str]) -> None:
+        self.told.append(keys)
+
+    def ready(self, total: int) -> None:
+        self.told.append(total)
+
+    def reset(self) -> None:
+        self.told.append(None)
+
+    async def attentive(self) -> None:
+        pass
+
+
+async def test_of_what_went_before_it_was_read_nothing_is_told() -> None:
+    window, telling, gone = World(3, {"a": 1, "b": 2}).window, Telling(), Gone()
+    assert await telling.batch(window, gone, gone)
+    assert not await telling.batch(window, gone, gone)
+    assert (window.keys, gone.told) == ([], [])
