@@ -401,3 +401,24 @@ async def test_an_account_of_the_configuration_goes_on_after_another_daemon_remo
     await second.idle()
     assert await read(second) == (["i1"], "live")
     assert await listed(second) == [ALICE]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_an_account_that_another_daemon_disables_is_run_by_nobody(begin: Begin, restarted: bool) -> None:
+    first, second = await begin(BOB), await begin(CAROL)
+    await first.house.accounts.add(ALICE, AccountOptions())
+    await account(first).set_password("secret")
+    Secrets(second.directory / "secrets.json").store(ALICE, "secret")
+    await state(first, "online")
+    await second.restart()
+    taking = account(second).taking
+    assert (account(second).state, taking is None) == ("waiting", False)
+    await account(first).set_enabled(False)
+    assert taking is not None
+    async with asyncio.timeout(30):
+        await taking
+    assert (account(second).state, account(second).enabled) == ("offline", False)
+    if restarted:
+        await second.restart()
+    await account(first).set_enabled(True)
+    await state(first, "online")
