@@ -237,6 +237,10 @@ def test_a_snippet_is_around_the_word_that_was_found(db: Database, text: str, ot
     assert word in found(db, text).items[0]["snippet"]
 
 
+def test_a_snippet_that_begins_behind_the_first_line_was_not_cut() -> None:
+    assert words.Snippets(words.parse("word"))("Title\nsome word here") == "some word here"
+
+
 def test_the_best_comes_first(db: Database) -> None:
     node = served(db)
     filler = " ".join(["other"] * 80)
