@@ -231,6 +231,38 @@ async def test_what_a_server_lost_when_it_ended_is_asked_of_the_services_again(
     assert (await cache.house.node_reads.changes(BLOG, told, 10))[0] == ["i2"]
 
 
+async def test_who_only_lost_the_connection_keeps_the_session(
+    begin: Begin, world: World, postgresql: PostgreSQL, reused: str
+) -> None:
+    cache = await begin(ALICE)
+    await read(cache)
+    await cache.idle()
+    changed: list[str] = []
+    account(cache).on_change.append(lambda: changed.append(account(cache).state))
+    postgresql.disconnect(reused)
+    world.services[PUBSUB].publish(MICROBLOG, "i2", ENTRY.format(2))
+    await cache.idle()
+    assert await read(cache) == (["i2", "i1"], "live")
+    assert not changed
+
+
+async def test_an_account_that_begins_anew_is_run_though_the_first_write_to_what_the_server_kept_fails(
+    begin: Begin, postgresql: PostgreSQL, reused: str
+) -> None:
+    cache = await begin(ALICE)
+    await read(cache)
+    await cache.idle()
+    again = asyncio.Event()
+    account(cache).on_change.append(lambda: account(cache).state == "online" and again.set())
+    postgresql.execute("UPDATE counter SET value = value - 1 WHERE name = 'revision'", reused)
+    postgresql.disconnect(reused)
+    with pytest.raises(errors.DatabaseError, match="out of range"):
+        await cache.store.write(lambda tx: tx.reach(revision=2**64))
+    await asyncio.wait_for(again.wait(), 60)
+    await cache.idle()
+    assert await read(cache) == (["i1"], "live")
+
+
 async def test_an_account_without_a_password_here_is_left_to_others(begin: Begin, world: World) -> None:
     first, second = await begin(BOB), await begin(BOB)
     await first.house.accounts.add(ALICE, AccountOptions())

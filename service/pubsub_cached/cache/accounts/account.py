@@ -40,7 +40,7 @@ class Follower(Protocol):
         """Another daemon runs the account, and may have written; called again and again."""
 
     async def taken(self, account: Account) -> None:
-        """The account is run by this daemon from now on, and until now was by another; may be called again."""
+        """The account is run by this daemon from now on, perhaps after another one; may be called again."""
 
     def left(self, account: Account) -> None:
         """The account is not run by this daemon any more."""
@@ -69,7 +69,7 @@ class Account:
         self.session: Session
         # Whether there is a secret is being found out.
         self.looking: asyncio.Task[None] | None = None
-        # Who else runs the account, as a sentence; "" while nobody does.
+        # Why the account is not run here, as where another daemon does, as a sentence; "" where it is.
         self.waits = ""
         # It is to be run here as soon as that is possible.
         self.taking: asyncio.Task[None] | None = None
@@ -226,13 +226,13 @@ class Account:
             self._changed()
 
     def wait(self, reason: str) -> None:
-        """Another daemon runs the account; reason: as a sentence."""
+        """The account is not run here, or not yet again; reason: as a sentence."""
         self.waits = ""
         self.session_changed("waiting", errors.Conflict.dbus_name, reason)
         self.waits = reason
 
     def go_on(self) -> None:
-        """No other daemon runs the account any more."""
+        """The account is run here again."""
         if self.waits:
             self.waits = ""
             self.session_changed("offline", "", "")

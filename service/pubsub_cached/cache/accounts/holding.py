@@ -137,8 +137,10 @@ class Holding:
     def _set_back(self) -> None:
         """The database lost some of what was written, which is as if another daemon had had the accounts since then."""
         for account in self._running(self._run):
-            log.warning("The database lost what was written of %s last; all of it is compared again.", account.jid)
-            self._take_again(account, f"The database lost what was written of {account.jid} last.")
+            # It is told again where what would have been written first fails, and the account begins anew already.
+            if account.taking is None or account.taking.done():
+                log.warning("The database lost what was written of %s last; all of it is compared again.", account.jid)
+                self._take_again(account, f"{account.jid} begins anew: the database lost what was written of it last.")
 
     def _running(self, account_ids: Collection[int]) -> list[Account]:
         return [account for account in self.accounts() if account.row.id in self._run and account.row.id in account_ids]
