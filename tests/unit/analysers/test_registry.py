@@ -371,6 +371,8 @@ class TestParsing:
         assert registry.parse("plain", context("<x/>", "urn:s")).type == "sealed"
         assert registry.parse("", context("<x/>", "urn:s")).type == "sealed"
         assert registry.parse("plain", context("<x/>", "urn:x")).type == "thing"
+        assert [registry.parser(name, "urn:s") for name in ("plain", "")] == ["sealed", "sealed"]
+        assert [registry.parser(name, "urn:x") for name in ("plain", "")] == ["plain", ""]
         registry.unregister("sealed")
         assert registry.parse("plain", context("<x/>", "urn:s")).type == "thing"
 

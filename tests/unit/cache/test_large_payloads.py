@@ -186,6 +186,19 @@ async def test_what_is_parsed_while_its_analyser_changes_is_parsed_by_what_it_is
     assert await scene.data() == {"t1": '{"later":1}', "t0": '{"later":1}'}
 
 
+async def test_what_a_higher_version_has_made_while_it_is_parsed_again_stays(scene: Scene) -> None:
+    house = scene.cache.house
+    await scene.kept(thing(LARGE, "big"))
+    job = house.reanalysis.job(ReanalyseFilter(nodes=(NODE,)))
+    await scene.slow.at_work()
+    house.analysers.unregister("x")
+    house.analysers.register(things(lambda item: {"later": 1}, version=2), "plugin")
+    await house.analysing.settled()
+    scene.slow.release.set()
+    await job.wait()
+    assert await scene.data() == {"t0": '{"later":1}'}
+
+
 @pytest.mark.parametrize(
     ("path", "count"),
     [
