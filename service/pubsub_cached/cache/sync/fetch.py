@@ -102,7 +102,7 @@ async def fetch(
         if facts is not None and believed:
             facts.pages(address, "pages" if pages else "none")
         if pages and believed:
-            return await _pages(session, address, keep, probe, progress, meanwhile)
+            return await _agreeing(session, address, keep, probe, progress, meanwhile)
     except _Disagreement as fact:
         log.info("%s: %s; taking its items by id", address, fact)
         if facts is not None and fact.lasting:
@@ -151,20 +151,28 @@ async def _one_request(
     progress(len(items), len(items))
     if page.rsm and page.count is not None and page.count > len(page.items) and len(items) < asked:
         # The service cut its answer into pages although none were asked for.
-        return await _pages(session, address, keep, page, progress, meanwhile)
+        return await _agreeing(session, address, keep, page, progress, meanwhile)
     return newest(items, keep, len(items) < asked, "one request")
 
 
+async def _agreeing(
+    session: Session, address: Address, keep: int | None, probe: ItemsPage, progress: Progress, meanwhile: Meanwhile
+) -> Fetched:
+    """Pages, and where they disagree others: something may have been published or removed between them."""
+    try:
+        return await _pages(session, address, keep, probe, progress, meanwhile)
+    except _Disagreement as fact:
+        log.info("%s: %s; asking for its pages again", address, fact)
+    return await _pages(session, address, keep, await _probe(session, address), progress, meanwhile)
+
+
 async def _pages(
-    session: Session,
-    address: Address,
-    keep: int | None,
-    probe: ItemsPage,
-    progress: Progress,
-    meanwhile: Meanwhile,
+    session: Session, address: Address, keep: int | None, probe: ItemsPage, progress: Progress, meanwhile: Meanwhile
 ) -> Fetched:
     """Pages from the newest backwards (XEP-0059 2.4), checked against the service's own count."""
-    count = probe.count or 0
+    count = probe.count
+    if count is None or count < len(probe.items):
+        raise _Disagreement("the count of all is not told any more", lasting=False)
     size = _batch(probe.items)
     wanted = count if keep is None else min(keep, count)
     pages: list[tuple[Item, ...]] = []
@@ -196,12 +204,7 @@ async def _pages(
 
 
 async def _ids(
-    session: Session,
-    address: Address,
-    keep: int | None,
-    probe: ItemsPage,
-    progress: Progress,
-    meanwhile: Meanwhile,
+    session: Session, address: Address, keep: int | None, probe: ItemsPage, progress: Progress, meanwhile: Meanwhile
 ) -> Fetched:
     """Batches by item id, the ids from disco#items (XEP-0060 5.5)."""
     ids = await _listed(session, address, probe)
