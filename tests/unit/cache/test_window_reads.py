@@ -428,6 +428,7 @@ async def test_a_walk_at_a_service_that_does_not_show_its_older_items_does_not_e
     for beyond in ({"order": OLDEST_FIRST}, {"after": "i20"}, {"before": ""}):
         with pytest.raises(errors.NotSupported):
             await cache.read(PUBSUB, MICROBLOG, limit=60, policy="network", **beyond)
+    assert await freshness(cache) == "live"
 
 
 async def test_what_a_service_does_not_show_any_more_is_not_served_as_if_it_had_been_compared(cached: Make) -> None:

@@ -73,6 +73,9 @@ class PassThrough:
                 node = await self._recognised(session, node, page.newest, doubts)
         except errors.NoSuchItem as gone:
             raise refusals.no_such_item(options, place) from gone
+        except errors.NotSupported:
+            # The service has answered, and says nothing against what is stored.
+            raise
         except errors.PubSubCachedError as error:
             raise await self._nodes.failed(address, error) from error
         assert node is not None
