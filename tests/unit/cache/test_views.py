@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,10 +21,11 @@ from pubsub_cached.cache.search.search import parsed_order
 from pubsub_cached.cache.views import view as view_module
 from pubsub_cached.cache.views.view_source import ViewSource
 from pubsub_cached.store.accounts import accounts, nodes
+from pubsub_cached.store.aside import THREADS
 from pubsub_cached.store.items import items
 from pubsub_cached.store.models import Item
 from pubsub_cached.store.rows import StoredItem
-from pubsub_cached.store.search.members import Member
+from pubsub_cached.store.search.members import Member, Place
 from pubsub_cached.store.search.search import Search
 from pubsub_cached.store.store import Store
 from pubsub_cached.store.touched import Touched
@@ -103,6 +105,18 @@ class Asked(ViewSource):
             self.asked.set()
             await self.answers.wait()
         return found
+
+
+class Slow(ViewSource):
+    """A source that keeps a thread for each search until it is let ``go``."""
+
+    def __init__(self, store: Store, search: Search, go: threading.Event) -> None:
+        super().__init__(store, search, count_seconds=COUNT_SECONDS)
+        self._go = go
+
+    async def following(self, place: Place | None, limit: int) -> tuple[list[Member], bool]:
+        await self._store.read_all(lambda _: self._go.wait())
+        return await super().following(place, limit)
 
 
 @pytest.fixture
@@ -538,6 +552,35 @@ async def test_fields_are_trimmed_but_for_key_and_index(shelf: Shelf) -> None:
     await owner.settled()
     assert owner.held == [{"node": "blog", "key": ADDRESS.key("0"), "index": 0}]
     assert await view.range(0, 5) == owner.held
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("what", ["all", "next"])
+async def test_a_client_does_not_wait_for_many_views_that_search_again(shelf: Shelf, what: str) -> None:
+    # None of them rests when there is something to do.
+    shelf.house.views.pause = 0
+    await shelf.fill(9)
+    owners = [await shelf.owner("", "", "id", size=3) for _ in range(THREADS)]
+    search, go = Search(matching=shelf.house.searches.matching("", ""), order=parsed_order("id")), threading.Event()
+    sources = [Slow(shelf.house.store, search, go) for _ in owners]
+    go.set()
+    for owner, source in zip(owners, sources, strict=True):
+        owner.view.look_again(source)
+        await owner.settled()
+    go.clear()
+    try:
+        if what == "all":
+            shelf.house.store.changed_elsewhere()
+        else:
+            await shelf.retract("0")
+        # All views have their turn, in which they begin to read.
+        await asyncio.sleep(0)
+        await asyncio.wait_for(shelf.house.store.read_aside(lambda _: None), 10)
+    finally:
+        go.set()
+    for owner in owners:
+        assert await owner.settled() == await owner.fresh()
+        assert await owner.view.total() == (8 if what == "next" else 9)
 
 
 # Failures

@@ -72,8 +72,13 @@ class Source(Records, Protocol):
 class View:
     """One query, kept; ``listener`` hears of it from ``start`` on."""
 
-    def __init__(self, path: str, owner: str, source: Source, size: int, *, json: bool, pause: float) -> None:
-        """size: of the window. json: how the owner wants to be told. pause: between two readings, in seconds."""
+    def __init__(
+        self, path: str, owner: str, source: Source, size: int, *, json: bool, pause: float, turn: asyncio.Semaphore
+    ) -> None:
+        """size: of the window. json: how the owner wants to be told. pause: between two readings, in seconds.
+
+        turn: had for each search that is made again.
+        """
         self.path = path
         self.owner = owner
         self.json = json
@@ -82,6 +87,7 @@ class View:
         self._source = source
         self._size = size
         self._pause = pause
+        self._may_read = turn
         self._window = Window(size)
         self._telling = Telling()
         self._touched = Touched()
@@ -251,7 +257,8 @@ class View:
                     return
                 await pace.kept()
             while lacking := self._window.lacking:
-                self._window.extend(*await self._source.following(self._window.bound, lacking))
+                async with self._may_read:
+                    self._window.extend(*await self._source.following(self._window.bound, lacking))
             return
         await self._read_anew()
         if many and self._telling.differs(self._window):
@@ -272,7 +279,8 @@ class View:
         return anew
 
     async def _read_anew(self) -> None:
-        window = await self._first()
+        async with self._may_read:
+            window = await self._first()
         # It may have been resized since this began.
         self._owes_ready |= window.size != self._window.size
         self._window = window

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from msgspec.structs import replace
@@ -9,6 +10,7 @@ from msgspec.structs import replace
 from ... import errors, object_path
 from ...address import Address
 from ...analysers.agent import Peers
+from ...store.aside import THREADS
 from ...store.search.scope import Shown
 from ...store.search.search import Search
 from ...store.store import Store
@@ -20,6 +22,8 @@ from .view_source import COUNT_SECONDS, ViewSource
 
 # Of one client.
 AT_MOST = 16
+# So many search again at once: what clients ask for finds a thread, and none spends its time waiting for the others.
+SEARCHING_AT_MOST = THREADS // 2
 
 
 class Views:
@@ -40,6 +44,7 @@ class Views:
         # What each looks for.
         self._sought: dict[View, Search] = {}
         self._watched: set[str] = set()
+        self._turn = asyncio.Semaphore(SEARCHING_AT_MOST)
         store.on_commit.append(self._committed)
 
     def all(self) -> list[View]:
@@ -60,7 +65,8 @@ class Views:
         if len(self.of(owner)) >= AT_MOST:
             raise errors.LimitExceeded(f"{owner} has {AT_MOST} views, which is the most; close one.")
         size = min(options.window, options.limit)
-        view = View(path, owner, self._source(search), size, json=options.json, pause=self.pause)
+        source = self._source(search)
+        view = View(path, owner, source, size, json=options.json, pause=self.pause, turn=self._turn)
         self._views[path] = view
         self._sought[view] = search
         for callback in self.on_added:
