@@ -122,7 +122,7 @@ class Snippets:
         if line <= place:
             start = max(start, line)
         end = len(text) if start + SNIPPET >= len(text) else _border(text, start + SNIPPET, -1)
-        piece = " ".join(text[start : max(end, place + 1)].split())
+        piece = " ".join(text[start:end].split())
         return f"{'… ' if start > line else ''}{piece}{' …' if end < len(text) else ''}"
 
 
