@@ -344,3 +344,48 @@ async def test_an_agent_says_no_type_that_neither_the_bus_nor_every_database_tak
     await found.house.reanalysis._asking.settled()
     node = await found.node(SERVICE, "n")
     assert (node["type"], node.get("subtype"), node["state"]) == ("x", None, "discovered")
+
+
+class Leaving(Bus):
+    """Peers of which one leaves the bus, and whose later calls are ``called`` and not answered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called = asyncio.Event()
+
+    async def call(self, destination: str, path: str, member: str, body: Sequence[str], seconds: float) -> Reply:
+        if self.calling.outcome == "gone":
+            self.calling = Reply("late")
+            return Reply("gone")
+        if self.calling.outcome == "late":
+            self.called.set()
+            await asyncio.Event().wait()
+        return self.calling
+
+
+async def test_what_an_earlier_version_made_stays_where_the_owner_of_a_higher_one_leaves(cached: Make) -> None:
+    world = World()
+    world.service(SERVICE).create_node("n")
+    world.services[SERVICE].publish("n", "1", "<x xmlns='urn:x'/>")
+    found = await cached(world)
+    house, told = found.house, asyncio.Event()
+    bus = house.agents._peers = house.analysing._peers = Leaving()
+    bus.calling = Reply("answered", '{"version":1}')
+    house.changes.on_items.append(lambda *_: told.set())
+    house.analysers.on_state.append(lambda _: told.set())
+    keys = {"type": "x", "node": "n", "to-sync": True, "agent": "/a", "callbacks": ["parse"]}
+    await house.analysing.register("x", keys, ":1.7")
+    await found.keep(SERVICE, "n")
+    async with asyncio.timeout(20):
+        while "data" not in (await found.read(SERVICE, "n"))[0][0]:
+            await told.wait()
+            told.clear()
+        bus.calling = Reply("gone")
+        await house.analysing.register("x", {**keys, "version": 2}, ":1.7")
+        while (entry := house.analysers.entry("x")) is None or entry.state != "waiting":
+            await told.wait()
+            told.clear()
+        house.agents.resume("x")
+        # It goes through the items again once it has gone through them before.
+        await bus.called.wait()
+    assert (await found.read(SERVICE, "n"))[0][0]["data"] == '{"version":1}'
