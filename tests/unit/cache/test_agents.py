@@ -14,7 +14,7 @@ from pubsub_cached.address import Address
 from pubsub_cached.analysers.agent import Reply
 from pubsub_cached.analysers.definition import from_mapping
 from pubsub_cached.analysers.item import ItemContext
-from pubsub_cached.analysers.registry import Registry
+from pubsub_cached.analysers.registry import Registry, Subject
 from pubsub_cached.bus import RemoteError
 from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.cache.parsing import agent as agents
@@ -389,3 +389,18 @@ async def test_what_an_earlier_version_made_stays_where_the_owner_of_a_higher_on
         # It goes through the items again once it has gone through them before.
         await bus.called.wait()
     assert (await found.read(SERVICE, "n"))[0][0]["data"] == '{"version":1}'
+
+
+async def test_whoever_waits_until_an_agent_may_be_called_has_no_answer_if_it_leaves_before(cached: Make) -> None:
+    found = await cached(World())
+    house = found.house
+    bus = house.agents._peers = Bus()
+    subject = Subject(Address(ALICE, SERVICE, "n"))
+    with house.agents.held("x"):
+        house.analysers.register(from_mapping({"name": "x", **MATCHES}), "bus", ":1.7")
+        asking = asyncio.create_task(house.agents.match(subject, house.analysers.match(subject)))
+        await asyncio.sleep(0)
+        house.analysers.unregister("x")
+        async with asyncio.timeout(20):
+            assert await asking is None
+    assert bus.asked == []
