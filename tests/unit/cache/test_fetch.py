@@ -9,7 +9,8 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
-from pubsub_cached.cache.sync.fetch import REPLY_BUDGET, Fetched, fetch
+from pubsub_cached.cache.sync.batches import REPLY_BUDGET
+from pubsub_cached.cache.sync.fetch import Fetched, fetch
 from pubsub_cached.store.accounts.services import Observed, Paging
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Client, Profile, Service, World
 from pubsub_cached.xmpp.port import ItemsPage, Rsm

@@ -18,7 +18,8 @@ from ...store.items.outline import Outline
 from ...store.rows import StoredItem
 from ...xmpp.port import DiscoItem, Item, ItemsPage, Rsm, Session
 from ..nodes.facts import Facts
-from .fetch import ITEM_OVERHEAD, PAGE_AT_MOST, REPLY_BUDGET, unique
+from .batches import ITEM_OVERHEAD, PAGE_AT_MOST, REPLY_BUDGET
+from .fetch import unique
 from .order import oldest_first
 
 log = logging.getLogger(__name__)
