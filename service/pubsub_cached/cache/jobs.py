@@ -178,6 +178,7 @@ class Jobs:
 
         It does not count among those that a client may have running.
         """
+        self._make_room(path)
         job = Job(kind, path, "", private)
         self._add(job)
         job.start(work, queued=True)
@@ -200,9 +201,7 @@ class Jobs:
     def path(self, sender: str, token: str) -> str:
         """A path that no running job has. Raises Conflict."""
         owner = sender or DAEMON
-        over = self._jobs.get(object_path.of_client("job", owner, token))
-        if over is not None and over.finished:
-            self._remove(over)
+        self._make_room(object_path.of_client("job", owner, token))
         return object_path.free("job", owner, token, self._jobs.keys() | self._promised)
 
     @contextmanager
@@ -222,6 +221,12 @@ class Jobs:
         if sum(map(len, self._ended.values())) > FINISHED_AT_MOST:
             most = max(self._ended.values(), key=len)
             self._remove(next(iter(most)))
+
+    def _make_room(self, path: str) -> None:
+        """Forget a job at this path that is over."""
+        over = self._jobs.get(path)
+        if over is not None and over.finished:
+            self._remove(over)
 
     def _remove(self, job: Job) -> None:
         """Forget a job that is over."""

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from pubsub_cached import errors
 from pubsub_cached.cache.jobs import FINISHED_AT_MOST, Job, Jobs
 
 
@@ -46,6 +47,28 @@ async def test_a_client_with_many_jobs_costs_nobody_else_any(jobs: Jobs) -> None
 async def test_of_clients_with_one_job_each_the_first_loses_it(jobs: Jobs) -> None:
     made = [job for number in range(FINISHED_AT_MOST + 2) for job in await ended(jobs, f":1.{number}", 1)]
     assert jobs.list() == made[2:]
+
+
+async def test_a_job_that_goes_on_at_the_path_of_one_that_is_over_takes_its_place(jobs: Jobs) -> None:
+    """As of an account that this daemon runs again soon after another one did."""
+
+    async def work(job: object) -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    told: list[tuple[str, Job]] = []
+    jobs.on_added.append(lambda job: told.append(("added", job)))
+    jobs.on_removed.append(lambda job: told.append(("removed", job)))
+    path = jobs.path("", "a")
+    before = jobs.queue("test", work, path, private=False)
+    before.cancel()
+    with pytest.raises(errors.Cancelled):
+        await before.wait()
+    again = jobs.queue("test", work, path, private=False)
+    assert told == [("added", before), ("removed", before), ("added", again)]
+    made = await ended(jobs, "", FINISHED_AT_MOST)
+    assert jobs.list() == [again, *made]
+    await jobs.close()
 
 
 async def test_a_job_that_still_runs_is_never_one_too_many(jobs: Jobs) -> None:
