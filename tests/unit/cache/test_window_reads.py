@@ -412,13 +412,17 @@ async def test_what_was_missed_takes_no_place_of_what_events_brought_before_the_
     assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["i5", "n3", "n2", "n1", "i8"]
 
 
+@pytest.mark.parametrize("lists", ["nothing", "refuses"])
 @pytest.mark.parametrize("policy", ["default", "network"])
 async def test_a_walk_at_a_service_that_does_not_show_its_older_items_does_not_end_as_if_there_were_none(
-    cached: Make, policy: Policy
+    cached: Make, policy: Policy, lists: str
 ) -> None:
-    cache, _ = await window(cached, World(), 150)
-    session: Any = cache.house.accounts.get(ALICE).session
-    session.disco_items = listing_nothing
+    cache, service = await window(cached, World(), 150)
+    if lists == "refuses":
+        service.fail_next("feature-not-implemented", request="disco_items", times=99)
+    else:
+        session: Any = cache.house.accounts.get(ALICE).session
+        session.disco_items = listing_nothing
     items, cursor, info = await cache.read(PUBSUB, MICROBLOG, limit=60, policy="network")
     assert (len(items), info.get("total")) == (60, None)
     items, cursor, info = await cache.read(PUBSUB, MICROBLOG, limit=60, cursor=cursor, policy=policy)

@@ -133,7 +133,11 @@ async def _from_place(
     session: Session, address: Address, options: ReadOptions, place: Place, held: frozenset[str]
 ) -> ServicePage | None:
     """A page somewhere in a large node: the ids are listed, the page is fetched by id; None if they tell no order."""
-    listed = await session.disco_items(address.service, address.node)
+    try:
+        listed = await session.disco_items(address.service, address.node)
+    except errors.StanzaError:
+        # It may have pages all the same; a refusal of the node is met again.
+        return None
     probe = await session.get_items(address.service, address.node, max_items=1)
     ordered = oldest_first(listed, probe.items)
     if ordered is None or ("@" in address.service and by_id(listed)):
