@@ -181,6 +181,11 @@ def test_a_kept_row_that_was_not_fetched_stays_in_its_place_and_counts(
     assert listed(db, node) == list("bcde")
 
 
+def test_of_a_window_that_has_none_nothing_stays(db: Database, node: NodeRow) -> None:
+    replace(db, node, "", full=False, keep=0)
+    assert listed(db, node) == []
+
+
 def test_a_kept_row_moves_where_there_is_no_room_before_it(db: Database, node: NodeRow) -> None:
     """What turns up before it halves that each time."""
     db.write(publish, node.id, [item("x")])

@@ -59,9 +59,10 @@ def replace(
     after = frozenset(later)
     line, order = _orders(node, staying, given, kept, after, there, moves)
     if keep is not None and len(order) > keep:
-        surplus = frozenset(order[:-keep])
+        cut = len(order) - keep
+        surplus = frozenset(order[:cut])
         beyond += [staying.pop(id_) for id_ in surplus & staying.keys()]
-        line, order = [id_ for id_ in line if id_ not in surplus], order[-keep:]
+        line, order = [id_ for id_ in line if id_ not in surplus], order[cut:]
     if beyond:
         # First, so that the revision of this is not after those that a client may go on from.
         node = _forget(tx, node, beyond)
