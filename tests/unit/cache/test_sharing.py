@@ -263,6 +263,18 @@ async def test_an_account_that_begins_anew_is_run_though_the_first_write_to_what
     assert await read(cache) == (["i1"], "live")
 
 
+async def test_an_account_that_is_disabled_as_it_begins_anew_waits_for_nothing(begin: Begin) -> None:
+    cache = await begin(BOB)
+    await cache.house.accounts.add(ALICE, AccountOptions())
+    await account(cache).set_password("secret")
+    await state(cache, "online")
+    for callback in cache.store.on_set_back:
+        callback()
+    assert account(cache).state == "waiting"
+    await account(cache).set_enabled(False)
+    assert account(cache).state == "offline"
+
+
 async def test_an_account_without_a_password_here_is_left_to_others(begin: Begin, world: World) -> None:
     first, second = await begin(BOB), await begin(BOB)
     await first.house.accounts.add(ALICE, AccountOptions())

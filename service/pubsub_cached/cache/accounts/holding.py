@@ -100,6 +100,7 @@ class Holding:
         """Run an account no longer, so that another daemon may."""
         if account.taking is not None and account.taking is not asyncio.current_task():
             account.taking.cancel()
+        account.go_on()
         if self._store.shared:
             if self.runs(account):
                 self.follower.left(account)
