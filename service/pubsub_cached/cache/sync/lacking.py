@@ -18,7 +18,7 @@ from ...store.items.order import made_room
 from ...store.items.outline import Outline
 from ...store.rows import StoredItem
 from ...xmpp.port import Item, Session
-from .batches import some
+from . import batches
 from .rungs import Found
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ async def look_up(
         return found
     found = msgspec.structs.replace(found, there=frozenset(there))
     try:
-        items = await some(session, address, there, before.heaviest)
+        items = await batches.some(session, address, there, before.heaviest)
     except (errors.StanzaError, errors.Timeout) as refusal:
         log.info("%s does not give its items by their ids: %s", address, refusal.message)
         return found
