@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 
-# What services and clients send is in some lines: a terminal would obey it, and the journal shows no line that has it.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+from .control import CONTROL
 
 
 class _OneLine(logging.Formatter):
@@ -15,7 +13,8 @@ class _OneLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record).replace("\n", " | ")
-        return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), line)
+        # What services and clients send is in some lines.
+        return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), line)
 
 
 def configure(level: str) -> None:

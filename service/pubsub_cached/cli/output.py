@@ -13,8 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 import click
 
-# Control characters could drive the terminal, and U+2028 ends a line for some readers of JSON Lines.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+from ..control import CONTROL
+
 _BLANK = re.compile(r"\s+")
 
 # Between two columns of a drawn table; and what is not made narrower.
@@ -58,7 +58,7 @@ def json_line(record: Any) -> None:
     # An encoding that does not have every character escapes them in another way than JSON does.
     universal = sys.stdout.encoding.lower().startswith("utf")
     text = json.dumps(record, ensure_ascii=not universal, separators=(",", ":"))
-    click.echo(_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+    click.echo(CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def json_lines(records: Iterable[Any]) -> None:
@@ -69,7 +69,7 @@ def json_lines(records: Iterable[Any]) -> None:
 
 def clean(text: str) -> str:
     """Text that does nothing to a terminal; line breaks stay."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def line(text: str) -> str:
