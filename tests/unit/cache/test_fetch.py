@@ -9,11 +9,11 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
-from pubsub_cached.cache.sync.batches import REPLY_BUDGET
+from pubsub_cached.cache.sync.batches import REPLY_BUDGET, Progress
 from pubsub_cached.cache.sync.fetch import Fetched, fetch
 from pubsub_cached.store.accounts.services import Observed, Paging
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Client, Profile, Service, World
-from pubsub_cached.xmpp.port import ItemsPage, Rsm
+from pubsub_cached.xmpp.port import ItemsPage, Rsm, Session
 
 ALICE = "alice@example.org"
 ENTRY = "<entry xmlns='http://www.w3.org/2005/Atom'><title>{}</title></entry>"
@@ -30,10 +30,19 @@ class Reader:
         for number in range(count):
             self.service.publish("blog", f"i{number}", ENTRY.format("x" * payload + str(number)))
 
-    async def fetch(self, keep: int | None = None) -> Fetched:
-        session = await Client(self.world, ALICE).start()
+    async def session(self) -> Session:
+        return await Client(self.world, ALICE).start()
+
+    async def fetch(
+        self,
+        session: Session | None = None,
+        *,
+        keep: int | None = None,
+        facts: Facts | None = None,
+        progress: Progress = lambda done, total: None,
+    ) -> Fetched:
         address = Address(ALICE, self.service.jid, "blog")
-        return await fetch(session, address, keep, lambda done, total: None)
+        return await fetch(session or await self.session(), address, keep, progress, facts)
 
     def asked(self) -> list[dict[str, object]]:
         return [request.args for request in self.world.requests if request.kind == "get_items"]
@@ -81,7 +90,7 @@ async def test_the_accounts_own_server_is_asked_once() -> None:
 @pytest.mark.parametrize("profile", [PROSODY, EJABBERD], ids=["prosody", "ejabberd"])
 async def test_no_reply_of_another_service_is_larger_than_it_can_carry(profile: Profile) -> None:
     reader = Reader(profile, 40, payload=30_000)
-    session = await Client(reader.world, ALICE).start()
+    session = await reader.session()
     heaviest = 0
     get_items = session.get_items
 
@@ -92,7 +101,7 @@ async def test_no_reply_of_another_service_is_larger_than_it_can_carry(profile: 
         return page
 
     session.get_items = measured  # type: ignore[method-assign, assignment]
-    fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda done, total: None)
+    fetched = await reader.fetch(session)
     assert len(fetched.items) == 40
     assert heaviest <= REPLY_BUDGET
 
@@ -109,7 +118,7 @@ async def test_a_size_that_was_never_answered_is_not_asked_for_again() -> None:
 
 async def test_what_is_published_while_the_ids_are_listed_leaves_nothing_out() -> None:
     reader = Reader(PROSODY, 5)
-    session = await Client(reader.world, ALICE).start()
+    session = await reader.session()
     disco_items = session.disco_items
 
     async def disturbed(*arguments: object, **options: object) -> object:
@@ -118,7 +127,7 @@ async def test_what_is_published_while_the_ids_are_listed_leaves_nothing_out() -
         return listed
 
     session.disco_items = disturbed  # type: ignore[method-assign, assignment]
-    fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda done, total: None)
+    fetched = await reader.fetch(session)
     assert fetched.full
     assert fetched.items == tuple(reader.service.items("blog"))
 
@@ -153,7 +162,7 @@ async def test_pages_that_are_wrong_twice_are_never_asked_for_again(
     wrong: Callable[[ItemsPage, Rsm], ItemsPage],
 ) -> None:
     reader = Reader(LIBERVIA, 250)
-    session = await Client(reader.world, ALICE).start()
+    session = await reader.session()
     get_items = session.get_items
     pages = 0
 
@@ -166,9 +175,9 @@ async def test_pages_that_are_wrong_twice_are_never_asked_for_again(
         return wrong(page, rsm)
 
     session.get_items = paged  # type: ignore[method-assign, assignment]
-    address, facts = Address(ALICE, reader.service.jid, "blog"), Facts()
+    facts = Facts()
     for expected in ("wrong", "wrong"):
-        fetched = await fetch(session, address, None, lambda done, total: None, facts)
+        fetched = await reader.fetch(session, facts=facts)
         assert fetched.items == tuple(reader.service.items("blog"))
         assert (fetched.full, fetched.strategy, facts.paging) == (True, "ids", expected)
     assert pages <= 6
@@ -176,7 +185,7 @@ async def test_pages_that_are_wrong_twice_are_never_asked_for_again(
 
 async def test_a_service_that_has_items_and_shows_no_newest_one_is_asked_for_their_ids() -> None:
     reader = Reader(LIBERVIA, 5)
-    session = await Client(reader.world, ALICE).start()
+    session = await reader.session()
     get_items = session.get_items
 
     async def paged(*arguments: object, rsm: Rsm | None = None, **options: object) -> ItemsPage:
@@ -184,26 +193,26 @@ async def test_a_service_that_has_items_and_shows_no_newest_one_is_asked_for_the
         return page if rsm is None or rsm.max > 1 else msgspec.structs.replace(page, items=())
 
     session.get_items = paged  # type: ignore[method-assign, assignment]
-    fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda done, total: None)
+    fetched = await reader.fetch(session)
     assert fetched.items == tuple(reader.service.items("blog"))
 
 
 async def test_what_a_reply_to_ids_has_no_room_for_is_asked_for_again() -> None:
     reader = Reader(PROSODY, 250)
-    session = await Client(reader.world, ALICE).start()
+    session = await reader.session()
     get_items = session.get_items
 
     async def cut(*arguments: object, ids: Sequence[str] = (), **options: object) -> ItemsPage:
         return await get_items(*arguments, ids=ids[:40], **options)  # type: ignore[arg-type]
 
     session.get_items = cut  # type: ignore[method-assign, assignment]
-    fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda done, total: None)
+    fetched = await reader.fetch(session)
     assert fetched.items == tuple(reader.service.items("blog"))
 
 
 async def test_a_size_that_was_too_large_is_not_asked_for_again_with_what_replies_lacked() -> None:
     reader = Reader(PROSODY, 250)
-    session = await Client(reader.world, ALICE).start()
+    session = await reader.session()
     get_items = session.get_items
     sizes: list[int] = []
 
@@ -214,14 +223,14 @@ async def test_a_size_that_was_too_large_is_not_asked_for_again_with_what_replie
         return await get_items(*arguments, ids=ids[:10], **options)  # type: ignore[arg-type]
 
     session.get_items = cut  # type: ignore[method-assign, assignment]
-    fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda done, total: None)
+    fetched = await reader.fetch(session)
     assert fetched.items == tuple(reader.service.items("blog"))
     assert len([size for size in sizes if size > 50]) == 1
 
 
 async def test_what_is_removed_once_the_ids_were_listed_is_asked_for_once_more() -> None:
     reader = Reader(PROSODY, 250)
-    session = await Client(reader.world, ALICE).start()
+    session = await reader.session()
     disco_items = session.disco_items
 
     async def disturbed(*arguments: object, **options: object) -> object:
@@ -231,19 +240,14 @@ async def test_what_is_removed_once_the_ids_were_listed_is_asked_for_once_more()
 
     said: list[tuple[int, int]] = []
     session.disco_items = disturbed  # type: ignore[method-assign, assignment]
-    fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda *far: said.append(far))
+    fetched = await reader.fetch(session, progress=lambda *far: said.append(far))
     assert fetched.items == tuple(reader.service.items("blog"))
     assert [request["ids"] for request in reader.asked()].count(("i7",)) == 1
     assert said[-1] == (250, 250)
 
 
-UNASKED = msgspec.structs.replace(EJABBERD, reply_items=20, pep=None)
-
-
-@pytest.mark.parametrize(("profile", "own"), [(EJABBERD, False), (UNASKED, True)], ids=["asked", "unasked"])
-async def test_a_count_that_changes_meanwhile_says_nothing_of_the_service(profile: Profile, own: bool) -> None:
-    reader = Reader(profile, 250, own=own)
-    session = await Client(reader.world, ALICE).start()
+def publish_between_pages(reader: Reader, session: Session) -> None:
+    """Have an item published once, as the page behind another is asked for."""
     get_items = session.get_items
 
     async def disturbed(*arguments: object, rsm: Rsm | None = None, **options: object) -> ItemsPage:
@@ -252,8 +256,18 @@ async def test_a_count_that_changes_meanwhile_says_nothing_of_the_service(profil
         return await get_items(*arguments, rsm=rsm, **options)  # type: ignore[arg-type]
 
     session.get_items = disturbed  # type: ignore[method-assign, assignment]
+
+
+UNASKED = msgspec.structs.replace(EJABBERD, reply_items=20, pep=None)
+
+
+@pytest.mark.parametrize(("profile", "own"), [(EJABBERD, False), (UNASKED, True)], ids=["asked", "unasked"])
+async def test_a_count_that_changes_meanwhile_says_nothing_of_the_service(profile: Profile, own: bool) -> None:
+    reader = Reader(profile, 250, own=own)
+    session = await reader.session()
+    publish_between_pages(reader, session)
     facts = Facts()
-    fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda done, total: None, facts)
+    fetched = await reader.fetch(session, facts=facts)
     assert fetched.items == tuple(reader.service.items("blog"))
     assert facts.paging == ("" if own else "pages")
 
@@ -267,23 +281,16 @@ async def test_what_is_published_while_pages_come_neither_hides_what_is_older_no
     reader.service.configure("blog", max_items=most)
     for number in range(250):
         reader.service.publish("blog", f"i{number * 7 % 250}", ENTRY.format(number))
-    session, facts = await Client(reader.world, ALICE).start(), Facts()
-    get_items = session.get_items
-
-    async def disturbed(*arguments: object, rsm: Rsm | None = None, **options: object) -> ItemsPage:
-        if rsm is not None and rsm.before and "late" not in reader.service.node("blog").ids():
-            reader.service.publish("blog", "late", ENTRY.format("late"))
-        return await get_items(*arguments, rsm=rsm, **options)  # type: ignore[arg-type]
-
-    session.get_items = disturbed  # type: ignore[method-assign, assignment]
-    fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda done, total: None, facts)
+    session, facts = await reader.session(), Facts()
+    publish_between_pages(reader, session)
+    fetched = await reader.fetch(session, facts=facts)
     assert fetched.items == tuple(reader.service.items("blog"))
     assert (fetched.full, facts.paging) == (True, "pages")
 
 
 async def test_a_count_that_is_less_than_what_comes_with_it_is_none() -> None:
     reader = Reader(EJABBERD, 250)
-    session = await Client(reader.world, ALICE).start()
+    session = await reader.session()
     get_items = session.get_items
 
     async def miscounted(*arguments: object, **options: object) -> ItemsPage:
@@ -291,7 +298,7 @@ async def test_a_count_that_is_less_than_what_comes_with_it_is_none() -> None:
         return msgspec.structs.replace(page, count=0) if page.rsm else page
 
     session.get_items = miscounted  # type: ignore[method-assign, assignment]
-    fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda done, total: None)
+    fetched = await reader.fetch(session)
     assert fetched.items == tuple(reader.service.items("blog"))
 
 
@@ -309,10 +316,10 @@ async def test_of_a_service_that_lists_no_items_the_newest_are_fetched(
     lists: Callable[..., Awaitable[tuple[()]]], profile: Profile, full: bool
 ) -> None:
     reader = Reader(profile, 30)
-    session, facts = await Client(reader.world, ALICE).start(), Facts()
+    session, facts = await reader.session(), Facts()
     session.disco_items = lists  # type: ignore[method-assign]
     facts.paging = "wrong"
-    fetched = await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda done, total: None, facts)
+    fetched = await reader.fetch(session, facts=facts)
     assert fetched.items == tuple(reader.service.items("blog"))[0 if full else 10 :]
     assert fetched.full == full
 
@@ -350,9 +357,8 @@ async def test_ids_that_grow_with_time_are_in_the_order_of_publication() -> None
 
 async def test_progress_is_told() -> None:
     reader = Reader(EJABBERD, 250)
-    session = await Client(reader.world, ALICE).start()
     told: list[tuple[int, int]] = []
-    await fetch(session, Address(ALICE, reader.service.jid, "blog"), None, lambda *done: told.append(done))
+    await reader.fetch(progress=lambda *done: told.append(done))
     assert told[-1] == (250, 250)
     assert len(told) > 1
 

@@ -86,6 +86,14 @@ async def read(cache: Cached, jid: str = ALICE) -> tuple[list[str], str]:
     return [item["id"] for item in items], info["freshness"]
 
 
+async def following(begin: Begin) -> Cached:
+    """A daemon that keeps the node synchronised."""
+    cache = await begin(ALICE)
+    await read(cache)
+    await cache.idle()
+    return cache
+
+
 async def test_daemons_with_other_accounts_see_nothing_of_each_other(begin: Begin, world: World) -> None:
     first, second = await begin(ALICE), await begin(BOB)
     for cache, jid in ((first, ALICE), (second, BOB)):
@@ -211,9 +219,7 @@ async def test_who_lost_the_connection_gives_the_account_to_who_waits(
 async def test_what_a_server_lost_when_it_ended_is_asked_of_the_services_again(
     begin: Begin, world: World, postgresql: PostgreSQL, reused: str
 ) -> None:
-    cache = await begin(ALICE)
-    await read(cache)
-    await cache.idle()
+    cache = await following(begin)
     before = cache.house.revision
     world.services[PUBSUB].publish(MICROBLOG, "i2", ENTRY.format(2))
     await cache.idle()
@@ -234,9 +240,7 @@ async def test_what_a_server_lost_when_it_ended_is_asked_of_the_services_again(
 async def test_who_only_lost_the_connection_keeps_the_session(
     begin: Begin, world: World, postgresql: PostgreSQL, reused: str
 ) -> None:
-    cache = await begin(ALICE)
-    await read(cache)
-    await cache.idle()
+    cache = await following(begin)
     changed: list[str] = []
     account(cache).on_change.append(lambda: changed.append(account(cache).state))
     postgresql.disconnect(reused)
@@ -249,9 +253,7 @@ async def test_who_only_lost_the_connection_keeps_the_session(
 async def test_an_account_that_begins_anew_is_run_though_the_first_write_to_what_the_server_kept_fails(
     begin: Begin, postgresql: PostgreSQL, reused: str
 ) -> None:
-    cache = await begin(ALICE)
-    await read(cache)
-    await cache.idle()
+    cache = await following(begin)
     again = asyncio.Event()
     account(cache).on_change.append(lambda: account(cache).state == "online" and again.set())
     postgresql.execute("UPDATE counter SET value = value - 1 WHERE name = 'revision'", reused)
