@@ -21,6 +21,7 @@ from pubsub_cached.cache.parsing import agent as agents
 from pubsub_cached.cache.parsing import agents as workers
 from pubsub_cached.cache.parsing.agent import Agent
 from pubsub_cached.cache.parsing.deferred import Unanswered
+from pubsub_cached.cache.reanalysis import reanalysis
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, Cached, Make
 from tests.support.keeping import keepers
@@ -325,6 +326,38 @@ async def test_that_an_agent_was_to_be_asked_again_is_kept_no_longer_than_it_is_
     await found.house.removal.purge(PurgeFilter(nodes=("n",), forget=True)).wait()
     await found.idle()
     assert {*keepers(found.house, address)} <= {"Versions._counted"}
+
+
+@pytest.mark.parametrize("table", ["node", "item"])
+async def test_what_an_agent_says_while_the_database_fails_counts_once_it_is_back(
+    cached: Make, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    failed = asyncio.Event()
+    monkeypatch.setattr(reanalysis, "AGAIN", 0)
+    monkeypatch.setattr(reanalysis.log, "warning", lambda *_: failed.set())
+    world = World()
+    world.service(SERVICE).create_node("n")
+    world.services[SERVICE].publish("n", "1", "<x xmlns='urn:x'/>")
+    found = await cached(world)
+    bus = found.house.agents._peers = found.house.analysing._peers = Slow()
+    bus.calling = Reply("answered", json.dumps({"to-sync": True}))
+    bus.answer.set()
+    await found.house.analysing.register("x", MATCHES, ":1.7")
+    await found.keep(SERVICE, "n")
+    told = asyncio.Event()
+    found.house.changes.on_items.append(lambda *_: told.set())
+    bus.answer.clear()
+    bus.calling = Reply("answered", json.dumps({"type": "said"}))
+    found.house.reanalysis.ask(Address(ALICE, SERVICE, "n"))
+    await found.store.write(lambda tx: tx.connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO away"))
+    bus.answer.set()
+    async with asyncio.timeout(20):
+        await failed.wait()
+        await found.store.write(lambda tx: tx.connection.exec_driver_sql(f"ALTER TABLE away RENAME TO {table}"))
+        while (await found.read(SERVICE, "n"))[0][0]["type"] != "said":
+            await told.wait()
+            told.clear()
+    assert (await found.node(SERVICE, "n"))["type"] == "said"
 
 
 @pytest.mark.parametrize("key", ["type", "subtype"])

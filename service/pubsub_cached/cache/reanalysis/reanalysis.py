@@ -6,7 +6,7 @@ import asyncio
 import functools
 import itertools
 import logging
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 
 import msgspec
 
@@ -37,6 +37,9 @@ from ..sync.sync import Sync
 log = logging.getLogger(__name__)
 
 PAGE = 50
+# First and longest wait (s) until it is tried again to see to a node, where the database fails.
+AGAIN = 5.0
+AGAIN_LONGEST = 60.0
 
 
 class Reanalysis:
@@ -146,7 +149,7 @@ class Reanalysis:
         asking = self._asking.get(address)
         # One that has just ended may not be noted yet, and what it wrote is what somebody else has just undone.
         if asking is None or asking.done():
-            self._asking.begin(address, self._ask(address), f"match {address}")
+            self._asking.begin(address, self._insist(address, self._ask, "matched"), f"match {address}")
         else:
             self._asked_again.add(address)
 
@@ -155,7 +158,8 @@ class Reanalysis:
         if address in self._parsing_again:
             self._once_more.add(address)
             return
-        task = self._parsing_again.begin(address, self._parse_again(address), f"parse {address}")
+        work = self._insist(address, self._parse_again, "parsed again")
+        task = self._parsing_again.begin(address, work, f"parse {address}")
         task.add_done_callback(functools.partial(self._parsed_again, address))
 
     def _parsed_again(self, address: Address, task: asyncio.Task[None]) -> None:
@@ -165,11 +169,21 @@ class Reanalysis:
                 self.parse_again(address)
 
     async def _parse_again(self, address: Address) -> None:
-        try:
-            if (row := await self._nodes.find(address)) is not None:
-                await self.parse(row)
-        except errors.PubSubCachedError as error:
-            log.warning("%s could not be parsed again: %s", address, error.message)
+        if (row := await self._nodes.find(address)) is not None:
+            await self.parse(row)
+
+    async def _insist(self, address: Address, work: Callable[[Address], Awaitable[None]], done: str) -> None:
+        """Work on a node until what comes of it is stored; nobody else would begin with it again."""
+        delay = AGAIN
+        while True:
+            try:
+                return await work(address)
+            except errors.PubSubCachedError as error:
+                log.warning("%s could not be %s yet: %s", address, done, error.message)
+            except Exception:
+                return log.exception("%s could not be %s", address, done)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, AGAIN_LONGEST)
 
     async def settled(self) -> None:
         """Wait until nothing is parsed again that nobody waits for."""
@@ -214,10 +228,6 @@ class Reanalysis:
                 if after.item_count and (after.type, after.subtype) != (row.type, row.subtype):
                     self.parse_again(address)
                 return
-        except errors.PubSubCachedError as error:
-            log.warning("%s could not be matched: %s", address, error.message)
-        except Exception:
-            log.exception("%s could not be matched", address)
         finally:
             self._asked_again.discard(address)
 
