@@ -255,6 +255,21 @@ async def test_what_is_queued_can_be_cancelled(client: bus.Frontend, world: Worl
     assert world.count("retract") == 0
 
 
+async def test_of_what_was_cancelled_nothing_is_pending_once_that_is_answered(
+    client: bus.Frontend, world: World
+) -> None:
+    await kept(client)
+    world.cut(ALICE)
+    await world.settle()
+    for number in range(3):
+        options = {"queue": Variant("b", True), "token": Variant("s", f"mine{number}")}
+        await call(client, "Publish", "sssssa{sv}", *OWN, "x", bus.entry(number), options)
+        (path,) = [path for path in await client.objects() if path.endswith(f"/mine{number}")]
+        await client.call("Cancel", path=path, interface=JOB)
+        assert await client.get("State", JOB, path) == "cancelled"
+        assert await items(client) == []
+
+
 async def test_what_is_queued_is_a_job_again_after_a_restart(
     world: World, bus_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

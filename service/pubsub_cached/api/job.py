@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Three in any second, and the last one comes with the end of the job: four.
 PROGRESS_SECONDS = 0.34
+# Where the database fails, what was queued ends later.
+CANCEL_SECONDS = 5.0
 
 
 class Job(Interface):
@@ -56,8 +58,10 @@ class Job(Interface):
     def ErrorMessage(self) -> str:
         return self._job.error_message
 
-    def Cancel(self) -> None:
+    async def Cancel(self) -> None:
         self._job.cancel()
+        # Whoever reads after the reply reads what is true without it: of what was queued, nothing pending.
+        await self._job.over(CANCEL_SECONDS)
 
     async def Wait(self) -> str:
         return await self._job.wait()

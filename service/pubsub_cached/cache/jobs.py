@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal
 
 from .. import errors, object_path
@@ -68,6 +68,12 @@ class Job:
         """End the work; does nothing to one that is over, or ``settled``."""
         if self._task is not None and not self.finished and not self._settled:
             self._task.cancel()
+
+    async def over(self, seconds: float) -> None:
+        """Return once the work is over, or can't be ended, and after so many seconds at most."""
+        if not self._settled:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._finished.wait(), seconds)
 
     def stop(self) -> None:
         """The daemon ends: end the work, which is not over where it goes on at the next start."""
