@@ -213,6 +213,107 @@ async def test_three_that_are_late_suspend_it_and_it_is_told(made: Made) -> None
     assert made.bus.asked[-1] == "Release of org.example.A: timeout"
 
 
+class Scripted(Bus):
+    """Peers whose answers a test gives one by one, each by what is in ``waiting``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: asyncio.Queue[asyncio.Future[Reply]] = asyncio.Queue()
+
+    async def call(self, destination: str, path: str, member: str, body: Sequence[str], seconds: float) -> Reply:
+        self.asked.append(f"{member} of {destination}")
+        return await self._given()
+
+    async def start(self, name: str, seconds: float) -> Reply:
+        self.asked.append(f"start within {seconds:g} s")
+        return await self._given() if self.starting.outcome == "gone" else self.starting
+
+    async def _given(self) -> Reply:
+        given: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.waiting.put_nowait(given)
+        return await given
+
+
+@pytest.fixture
+def scripted(made: Made) -> Scripted:
+    """The bus of an agent, which is not started yet."""
+    bus = made.bus = made.agent._peers = Scripted()
+    return bus
+
+
+async def test_a_call_that_is_answered_after_it_was_suspended_leaves_it_suspended(
+    made: Made, scripted: Scripted
+) -> None:
+    calls = [asyncio.create_task(made.parse()) for _ in range(4)]
+    async with asyncio.timeout(20):
+        given = [await scripted.waiting.get() for _ in calls]
+        for number, each in enumerate(given):
+            each.set_result(Reply("late" if number < 3 else "answered", "{}"))
+        await asyncio.gather(*calls, return_exceptions=True)
+    assert made.state == "suspended"
+
+
+async def test_an_error_is_an_answer_too(made: Made) -> None:
+    outcomes: tuple[Literal["late", "failed"], ...] = ("late", "late", "failed", "late", "late")
+    for outcome in outcomes:
+        made.bus.calling = Reply(outcome)
+        with nullcontext() if outcome == "failed" else pytest.raises(Unanswered):
+            await made.parse()
+    assert made.state == "active"
+
+
+async def test_one_that_lost_its_name_before_it_was_late_is_started_again(made: Made, scripted: Scripted) -> None:
+    async with asyncio.timeout(20):
+        call = asyncio.create_task(made.parse())
+        given = await scripted.waiting.get()
+        made.agent._followed(False)
+        given.set_result(Reply("late"))
+        with pytest.raises(Unanswered):
+            await call
+        again = asyncio.create_task(made.parse())
+        (await scripted.waiting.get()).set_result(Reply("answered", "{}"))
+        await again
+    assert scripted.asked.count("start within 60 s") == 2
+
+
+async def test_those_that_wait_while_it_can_not_be_started_do_not_start_it_again(
+    made: Made, scripted: Scripted
+) -> None:
+    scripted.starting = Reply("gone")
+    calls = [asyncio.create_task(made.parse()) for _ in range(4)]
+    async with asyncio.timeout(20):
+        (await scripted.waiting.get()).set_result(Reply("gone"))
+        await asyncio.gather(*calls, return_exceptions=True)
+    assert scripted.asked == ["start within 60 s"]
+    made.agent.close()
+
+
+@pytest.mark.parametrize("outcome", ["answered", "gone"])
+async def test_one_that_is_unregistered_while_it_is_started_is_neither_called_nor_started_again(
+    made: Made, scripted: Scripted, outcome: Literal["answered", "gone"]
+) -> None:
+    scripted.starting = Reply("gone")
+    call = asyncio.create_task(made.parse())
+    async with asyncio.timeout(20):
+        given = await scripted.waiting.get()
+        made.agent.close()
+        given.set_result(Reply(outcome))
+        with pytest.raises(Unanswered):
+            await call
+    assert scripted.asked == ["start within 60 s"]
+    assert made.agent._retrying is None
+
+
+@pytest.mark.parametrize("keys", [{"bus-name": ""}, {"owner": ":1.7"}])
+async def test_no_name_is_followed_of_one_that_has_none_or_whose_owner_is_there(
+    made: Made, keys: dict[str, str]
+) -> None:
+    rules = {**RULES, "name": "y", **keys}
+    made.registry.register(from_mapping({k: v for k, v in rules.items() if k != "owner"}), "bus", keys.get("owner", ""))
+    await Agent("y", made.registry, made.bus, made.usable.set).watch()
+    assert made.bus.following == 1
+
+
 async def test_what_it_gives_is_nested_no_deeper_than_every_database_can_read(made: Made) -> None:
     """One item that can't be read fails a search for everyone."""
     made.bus.calling = Reply("answered", '{"a":' * 129 + "1" + "}" * 129)
@@ -326,6 +427,23 @@ async def test_that_an_agent_was_to_be_asked_again_is_kept_no_longer_than_it_is_
     await found.house.removal.purge(PurgeFilter(nodes=("n",), forget=True)).wait()
     await found.idle()
     assert {*keepers(found.house, address)} <= {"Versions._counted"}
+
+
+async def test_of_one_that_only_matches_no_item_waits_to_be_parsed(cached: Make) -> None:
+    world = World()
+    world.service(SERVICE).create_node("n")
+    world.services[SERVICE].publish("n", "1", "<x xmlns='urn:x'/>")
+    found = await cached(world)
+    bus = found.house.agents._peers = found.house.analysing._peers = Bus()
+    await found.house.analysing.register("x", MATCHES, ":1.7")
+    await found.keep(SERVICE, "n")
+    entry = found.house.analysers.entry("x")
+    assert entry is not None
+    # Whoever counts has done so by then.
+    for _ in range(50):
+        await found.store.read(lambda _: None)
+    assert (entry.pending, entry.state) == (0, "active")
+    assert not any(asked.startswith("Parse") for asked in bus.asked)
 
 
 @pytest.mark.parametrize("table", ["node", "item"])

@@ -134,7 +134,7 @@ async def test_one_that_hangs_is_suspended_and_can_be_resumed(
 ) -> None:
     monkeypatch.setattr(coroutine, "SECONDS", 0.05)
     found = await cached(world)
-    hanging, at_once, most = asyncio.Event(), 0, 0
+    hanging, ended, at_once, most = asyncio.Event(), asyncio.Event(), 0, 0
 
     async def parse(item: Item) -> dict[str, Any]:
         nonlocal at_once, most
@@ -143,6 +143,7 @@ async def test_one_that_hangs_is_suspended_and_can_be_resumed(
         try:
             await hanging.wait()
         except asyncio.CancelledError:
+            ended.set()
             if not stubborn:
                 raise
             await hanging.wait()
@@ -156,6 +157,8 @@ async def test_one_that_hangs_is_suspended_and_can_be_resumed(
     await until(found, lambda there: entry.state == "suspended")
     assert (entry.failures, len(await items(found))) == (3, COUNT)
     assert most <= (8 if stubborn else 4)
+    async with asyncio.timeout(10):
+        await ended.wait()
     hanging.set()
     found.house.agents.resume("x")
     await until(found, lambda there: all("data" in item for item in there.values()))
