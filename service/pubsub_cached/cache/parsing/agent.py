@@ -135,7 +135,7 @@ class Agent(Deferred):
 
     def _appeared(self) -> None:
         entry = self._registry.entry(self.name)
-        if entry is not None and entry.state == "waiting" and not self.closed:
+        if entry is not None and entry.state == "waiting":
             self.resume()
 
     def _unanswered(self, reply: Reply) -> None:

@@ -40,10 +40,9 @@ class Coroutine(Deferred):
             finally:
                 if not task.done():
                     task.cancel()
-        if self.closed or not task.done():
-            if not self.closed:
-                self.unanswered()
-            raise Unanswered(tried=not self.closed)
+        if not task.done():
+            self.unanswered()
+            raise Unanswered(tried=True)
         self.answered()
         if task.cancelled():
             error = f"The parser of '{self.name}' failed: CancelledError."
