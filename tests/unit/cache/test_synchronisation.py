@@ -18,11 +18,11 @@ from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.store.accounts import nodes
 from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.tasks import end
-from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Service, World
+from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from pubsub_cached.xmpp.port import BounceEvent, DeleteEvent, ItemsEvent, SubscriptionEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import BLOG, MICROBLOG, PUBSUB, followed, freshness, local, purge, reaching, writer_busy
+from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, followed, freshness, local, purge, reaching, writer_busy
 
 ADDRESS = Address(ALICE, PUBSUB, MICROBLOG)
 COUNT = 5
@@ -281,6 +281,22 @@ async def test_an_old_item_overwritten_in_its_place_stays_in_a_window_that_has_l
     await cache.idle()
     assert await freshness(cache) == "live"
     assert [*await local(cache)] == ["i8", "i7", "i6", "i5", "i0"]
+
+
+@PROFILES
+async def test_of_what_was_published_just_before_and_is_not_written_yet_nothing_is_taken_for_removed(
+    cached: Make, profile: Profile
+) -> None:
+    cache, service = await followed(cached, profile=profile, items_per_node=3)
+    service.publish(MICROBLOG, "missed", ENTRY.format("missed"), notify=False)
+    with writer_busy(cache):
+        service.publish(MICROBLOG, "told", ENTRY.format("told"))
+        await cache.world.settle()
+        job = cache.house.sync.job(ADDRESS, full=True)
+        await cache.world.settle()
+    await job.wait()
+    assert next(iter(await local(cache))) == "told"
+    assert cache.removed() == []
 
 
 async def test_a_redirect_survives_a_service_that_does_not_answer(cached: Make) -> None:

@@ -147,7 +147,8 @@ class Events:
 
     async def _barrier(self) -> None:
         """Wait until what was handed to the store is committed, and told."""
-        while self._written is not None and not self._written.done():
+        if self._written is not None and not self._written.done():
+            # Written in order; for what comes meanwhile nobody waits, or a flood would never let anybody pass.
             await asyncio.wait([self._written])
 
     async def _apply(self, arrival: Arrival) -> None:

@@ -93,8 +93,9 @@ class Rounds:
         self._clock = clock
         self._jitter = jitter
         self._audit_ms = audit_ms
-        # Waits for the events that have come so far; set by whoever applies them.
+        # Wait for the events that have come so far, and until they are committed; set by whoever applies them.
         self.caught_up: Callable[[], Awaitable[None]]
+        self.applied: Callable[[], Awaitable[None]]
 
     def forget_account(self, account: str) -> None:
         """The account was removed."""
@@ -119,7 +120,8 @@ class Rounds:
         node, followed = await self._subscribe(account, node, running)
         # What is fetched may be as old as its beginning, whoever joins it later.
         asked_at = self._clock()
-        await self.caught_up()
+        # What was handed to the store before this began is not touched since, and so has to be in the outline.
+        await self.applied()
         running.touched_since.clear()
         read = self._store.read_all if node.item_count > OUTLINED_AT_ONCE else self._store.read
         before = await read(outline, node.id)

@@ -70,6 +70,15 @@ class Sync:
     def caught_up(self, waits: Callable[[], Awaitable[None]]) -> None:
         self._rounds.caught_up = self.overwrites.caught_up = waits
 
+    @property
+    def applied(self) -> Callable[[], Awaitable[None]]:
+        """Waits until the events that have come so far are committed; set by whoever applies them."""
+        return self._rounds.applied
+
+    @applied.setter
+    def applied(self, waits: Callable[[], Awaitable[None]]) -> None:
+        self._rounds.applied = waits
+
     async def start(self, address: Address, full: bool, sender: str, token: str) -> Job:
         """A job that synchronises and pins the node; ``full`` fetches everything whatever is known.
 
