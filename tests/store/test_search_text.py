@@ -44,6 +44,14 @@ def full(db: Database) -> Database:
     return db
 
 
+def test_a_word_without_end_is_stored_and_found_by_its_beginning(db: Database) -> None:
+    # An index takes the first 32 KiB of a word, which may end within a character.
+    titled(db, served(db), endless="漢" * 11_000, other="漢字")
+    assert ids(db, "漢漢*") == ["endless"]
+    assert ids(db, "漢字") == ["other"]
+    check_index(db)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -22,9 +22,10 @@ def tokens(text: str) -> list[str]:
         return _ASCII_WORDS(text.lower())
     connection = _connection()
     connection.execute("INSERT INTO texts (rowid, text) VALUES (1, ?)", (text,))
-    found = [word for (word,) in connection.execute('SELECT term FROM words ORDER BY "offset"')]
+    found = b" ".join([word for (word,) in connection.execute('SELECT term FROM words ORDER BY "offset"')])
     connection.execute("INSERT INTO texts (texts) VALUES ('delete-all')")
-    return found
+    # Of a word longer than 32 KiB there is the beginning, which may end within a character.
+    return found.decode(errors="ignore").split()
 
 
 def _connection() -> sqlite3.Connection:
@@ -32,6 +33,7 @@ def _connection() -> sqlite3.Connection:
     found: sqlite3.Connection | None = getattr(_local, "connection", None)
     if found is None:
         found = _local.connection = sqlite3.connect(":memory:", isolation_level=None)
+        found.text_factory = bytes
         found.execute(f"CREATE VIRTUAL TABLE texts USING fts5(text, content='', tokenize='{TOKENIZE}')")
         found.execute("CREATE VIRTUAL TABLE words USING fts5vocab('texts', 'instance')")
     return found
