@@ -166,6 +166,22 @@ async def test_whoever_looks_for_what_is_gone_does_not_go_by_what_a_service_was_
     assert world.count("subscriptions") == before + 2
 
 
+async def test_what_was_listed_as_it_was_given_up_is_no_evidence_later(cached: Make) -> None:
+    cache, service = await kept(cached, World(), EJABBERD)
+    service.hold()
+    look = asyncio.create_task(listed(cache))
+    await service.holding(1)
+    purged = cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=True))
+    await service.holding(2)
+    assert [request.kind for request in service.held] == ["subscriptions", "unsubscribe"]
+    service.release()
+    await asyncio.gather(look, purged.wait())
+    await cache.idle()
+    cache.clock.advance(hours=1)
+    await cache.keep(PUBSUB, MICROBLOG)
+    await is_followed(cache, service)
+
+
 async def test_a_listing_that_nobody_waits_for_any_more_ends_with_the_session_without_a_complaint(
     cached: Make,
 ) -> None:

@@ -255,6 +255,9 @@ class Subscriptions:
             later = listing is not None and listing.number > known.number
             if later or (not node.subscribed if subscribed else not self._is_recent(known.at)):
                 del self._known[address]
+                if not later:
+                    # What was asked before that was made, or ended, may say what was then.
+                    self._listings.drop(address)
             elif anew and subscribed:
                 if address in self._relied:
                     self.unsure(address)
