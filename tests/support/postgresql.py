@@ -21,7 +21,7 @@ import pytest
 from pubsub_cached.clock import clock
 from pubsub_cached.store import migrate
 
-from .server import free_ports
+from .server import kept_ports
 
 USER = "pubsub"
 PASSWORD = "correct horse"
@@ -36,7 +36,8 @@ class PostgreSQL:
     def __init__(self) -> None:
         # Short, for the name of a socket may have no more than 107 bytes, and open to the user that the server runs as.
         self.directory = Path(tempfile.mkdtemp(prefix="pg-"))
-        (self.port,) = free_ports(1)
+        (self._kept_port,) = kept_ports(1)
+        self.port = self._kept_port.getsockname()[1]
         self._data = self.directory / "data"
         self._log = self.directory / "log"
         self._user: dict[str, Any] = {}
@@ -81,6 +82,7 @@ class PostgreSQL:
     def remove(self) -> None:
         """Stop it, and remove its data."""
         self.stop()
+        self._kept_port.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def create(self, template: str = "template0") -> str:

@@ -34,7 +34,8 @@ class Server:
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.port, self.direct_tls_port = free_ports(2)
+        self._ports = kept_ports(2)
+        self.port, self.direct_tls_port = (each.getsockname()[1] for each in self._ports)
         self.passwords: dict[str, str] = {}
         self.certificate: Certificate = self_signed(self.directory, self.domain, self.pubsub)
         self.log_file = self.directory / "server.log"
@@ -152,15 +153,17 @@ class Server:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
-
-
-def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody uses now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
+        for each in self._ports:
             each.close()
+
+
+def kept_ports(count: int) -> list[socket.socket]:
+    """Sockets at loopback ports that nobody else is given until they are closed, while a server is down either.
+
+    A server that sets SO_REUSEADDR listens there all the same (socket(7)).
+    """
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        each.bind(("127.0.0.1", 0))
+    return sockets
