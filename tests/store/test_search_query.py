@@ -296,3 +296,11 @@ def test_everything_at_its_limit_can_be_asked(db: Database) -> None:
 def test_an_order_that_can_not_be_used(order: str) -> None:
     with pytest.raises(InvalidArgs, match="The option 'order'"):
         query.parse_order(order)
+
+
+@pytest.mark.parametrize("direction", ["DESC", "Asc", "descending", "ascending"])
+def test_a_direction_that_is_written_otherwise_is_not_taken_for_a_part_of_the_path(direction: str) -> None:
+    with pytest.raises(InvalidArgs) as raised:
+        query.parse_order(f"id, data.start {direction}")
+    assert raised.value.message == f"The option 'order' has 'data.start {direction}'; a direction is asc or desc."
+    assert query.parse_order(f'data["start {direction}"]') == query.parse_order(f'data["start {direction}"] asc')

@@ -104,6 +104,9 @@ def parse_order(text: str) -> Order:
     for part in _split(text):
         name, _, direction = part.strip().rpartition(" ")
         if direction not in ("asc", "desc") or not name:
+            # Else it would be a path with a blank in it, which leads nowhere, and nothing would be in order.
+            if name and direction.lower() in ("asc", "desc", "ascending", "descending"):
+                raise InvalidArgs(f"The option 'order' has '{part.strip()}'; a direction is asc or desc.")
             name, direction = part.strip(), "asc"
         key = _order_key(name.strip())
         if key in order:
