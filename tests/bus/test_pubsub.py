@@ -232,9 +232,13 @@ async def test_what_is_queued_waits_as_a_job_and_is_sent(client: bus.Frontend, w
     await world.settle()
     options = {"queue": Variant("b", True), "token": Variant("s", "mine")}
     assert await call(client, "Publish", "sssssa{sv}", *OWN, "x", bus.entry(1), options) == ["x"]
-    (path,) = [path for path in await client.objects() if path.endswith("/mine")]
-    assert await client.get("Kind", JOB, path) == "outbox"
-    assert await client.get("State", JOB, path) == "queued"
+    path, interfaces = await client.until("InterfacesAdded")
+    while not path.endswith("/mine"):
+        path, interfaces = await client.until("InterfacesAdded")
+    told = bus.plain(interfaces[JOB])
+    assert (told["Kind"], told["State"]) == ("outbox", "queued")
+    assert told["Message"] == f"The publication of 'x' at 'own' at {SERVICE} waits to be sent."
+    assert await client.get("Message", JOB, path) == told["Message"]
     assert [(item["id"], item["pending"]) for item in await items(client)] == [("x", True)]
     assert (await refused(client, "Publish", "sssssa{sv}", *OWN, "y", bus.entry(1), options))[0] == ERROR + "Conflict"
     world.restore(ALICE)

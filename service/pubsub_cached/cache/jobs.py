@@ -179,13 +179,15 @@ class Jobs:
         job.start(work)
         return job
 
-    def queue(self, kind: str, work: Work, path: str, *, private: bool) -> Job:
+    def queue(self, kind: str, work: Work, path: str, message: str = "", *, private: bool) -> Job:
         """A job that outlives its client and the daemon: queued, at a path that ``promised`` gave, now or earlier.
 
-        It does not count among those that a client may have running.
+        It does not count among those that a client may have running. message: what it waits to do.
         """
         self._make_room(path)
         job = Job(kind, path, "", private)
+        # Before it is told of, for a change of this is not told before it has begun.
+        job.message = message
         self._add(job)
         job.start(work, queued=True)
         return job

@@ -270,8 +270,8 @@ class Outbox:
             finally:
                 await self._end(entry, job, kept)
 
-        job = self._jobs.queue(KIND, work, entry.path, private=self._privacy.private(address))
-        job.message = f"{described(entry)} waits to be sent."
+        message = f"{described(entry)} waits to be sent."
+        job = self._jobs.queue(KIND, work, entry.path, message, private=self._privacy.private(address))
         job.on_finished.append(lambda job: self._cancelled_unbegun(entry, job))
         self._started.setdefault(address, []).append(job)
 
