@@ -229,6 +229,14 @@ def test_a_password_that_stays_in_its_keyring_is_not_asked_for_before_that_is_op
     )
 
 
+@pytest.mark.parametrize("origin", ["bus", "config"])
+def test_a_password_that_was_never_given_is_asked_for_and_nothing_else(origin: str) -> None:
+    why = f"No password of {ALICE} is stored; give it with 'pubsub-cachectl account password {ALICE}'."
+    account = {"jid": ALICE, "state": "failed", "error": AuthenticationFailed.dbus_name, "error-message": why}
+
+    assert remedy(account | {"origin": origin}) == f"pubsub-cachectl account password {ALICE}"
+
+
 def test_a_file_of_passwords_that_stays_closed_is_no_keyring() -> None:
     why = "The stored passwords in /home/alice/secrets.json can't be read: Permission denied."
     account = {"jid": ALICE, "state": "failed", "error": AuthenticationFailed.dbus_name, "error-message": why}

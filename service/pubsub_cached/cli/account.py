@@ -239,6 +239,8 @@ def remedy(account: dict[str, Any]) -> str:
     if is_another_daemon_s(account):
         return "It is taken over by itself once the other daemon has ended."
     if account["error"].endswith(".AuthenticationFailed"):
+        if account["error-message"].startswith(f"No password of {jid} is stored"):
+            return password
         if is_configured:
             where = "Correct the password where the configuration says"
             changed = f"or if the configuration itself was changed: {RESTART}"
