@@ -22,7 +22,7 @@ from tests.support.daemon import DBUS, NAME, ROOT, Daemon
 from tests.support.known import note
 from tests.support.prosody import Prosody
 from tests.support.publisher import Publisher
-from tests.support.server import Server, free_ports
+from tests.support.server import Server, kept_ports
 
 from . import content, echo, pump
 from .databases import FILES, Databases
@@ -182,7 +182,8 @@ class Stage:
     def _served(self) -> tuple[Prosody, int]:
         """A server, and the port that components connect to."""
         server = Prosody(self.directory / "prosody")
-        (component_port,) = free_ports(1)
+        (kept,) = kept_ports(1)
+        component_port = self._stack.enter_context(kept).getsockname()[1]
         configuration = server.configuration.read_text(encoding="utf-8")
         configuration = SERVER.format(port=component_port) + configuration + COMPONENT
         server.configuration.write_text(configuration, encoding="utf-8")
