@@ -249,6 +249,26 @@ def test_a_snippet_that_begins_behind_the_first_line_was_not_cut() -> None:
     assert words.Snippets(words.parse("word"))("Title\nsome word here") == "some word here"
 
 
+def test_a_snippet_says_where_it_was_cut() -> None:
+    snippet = words.Snippets(words.parse("word"))
+    long = "and so on " * 20
+    assert snippet(f"{long}word\nbody") == f"… so on{' and so on' * 4} word body"
+    assert snippet(f"Title\nword {long}") == f"word{' and so on' * 15} and …"
+    assert snippet(f"{'x' * 49} word").startswith("x")
+    assert snippet(f"{'x' * 50} word").startswith("… x")
+    assert snippet(f"word {'y ' * 77}y") == f"word {'y ' * 77}y"
+    assert snippet(f"word {'y ' * 77}yy") == f"word {'y ' * 77}…"
+
+
+def test_a_snippet_of_a_script_without_spaces_parts_no_mark_from_its_letter() -> None:
+    snippet = words.Snippets(words.parse("word"))
+    for shift in range(2):
+        piece = snippet(f"{'ก' * shift}{'กี' * 100} word {'กี' * 100}")
+        assert (piece[:4], piece[-4:]) == ("… กี", "กี …")
+    # Of marks without end it is cut somewhere.
+    assert len(snippet(f"word{chr(0x0308) * 1000}")) == words.SNIPPET + 2
+
+
 def test_the_best_comes_first(db: Database) -> None:
     node = served(db)
     filler = " ".join(["other"] * 80)

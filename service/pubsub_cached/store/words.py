@@ -20,6 +20,8 @@ SYMBOLS_AT_MOST = 64
 # Of a text so much is shown around the first word that was found, in characters.
 SNIPPET = 160
 _BEFORE = 50
+# Where a piece ends is looked for as far from there, so that it is cut between words.
+_NEAR = 25
 # A text is ranked by its beginning.
 _RANKED = 20_000
 # A word on the first line, which names the item, counts as so many.
@@ -118,23 +120,19 @@ class Snippets:
         line = text.find("\n") + 1
         found = self._pattern.search(folded, line) or self._pattern.search(folded)
         place = found.start() if found else 0
-        start = 0 if place < _BEFORE else _border(text, place - _BEFORE, 1)
-        if line <= place:
-            start = max(start, line)
+        start = 0 if place <= _BEFORE else _border(text, place - _BEFORE, 1)
+        begin = line if line <= place else 0
+        start = max(start, begin)
         end = len(text) if start + SNIPPET >= len(text) else _border(text, start + SNIPPET, -1)
         piece = " ".join(text[start:end].split())
-        return f"{'… ' if start > line else ''}{piece}{' …' if end < len(text) else ''}"
+        return f"{'… ' if start > begin else ''}{piece}{' …' if end < len(text) else ''}"
 
 
 def _border(text: str, place: int, step: int) -> int:
-    """Where a word ends near ``place``; there itself when none does."""
-    for distance in range(25):
-        near = place + step * distance
-        if not 0 < near < len(text):
-            break
-        if text[near].isspace():
-            return near
-    return place
+    """Where a word ends near ``place``; where none does, as in Thai, a place that parts no mark from its letter."""
+    near = range(place, place + _NEAR * step, step)
+    unparted = (at for at in near if unicodedata.category(text[at])[0] != "M")
+    return next((at for at in near if text[at].isspace()), next(unparted, place))
 
 
 def _typed(term: Term) -> tuple[str, ...]:
