@@ -292,6 +292,7 @@ async def parsed(found: Cached) -> dict[str, Any]:
     """What was made of each item."""
     await found.house.analysing.settled()
     await found.idle()
+    await found.house.reanalysis.settled()
     items, *_ = await found.read(SERVICE, "things")
     return {item["id"]: json.loads(item["data"]) for item in items}
 

@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import Definition
 from pubsub_cached.analysers.item import Item
-from pubsub_cached.cache.options import ReanalyseFilter
+from pubsub_cached.cache.options import PurgeFilter, ReanalyseFilter
 from pubsub_cached.cache.parsing import agents, coroutine
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, Cached, Make
@@ -295,3 +296,96 @@ async def test_what_an_item_is_overwritten_by_is_parsed_though_nothing_came_of_w
     there = await until(found, lambda there: "data" in there["t0"])
     assert json.loads(there["t0"]["data"]) == {"text": "fine"}
     assert entry.state == "active"
+
+
+@pytest.mark.parametrize(("batch", "most"), [(1, 3), (agents.BATCH, 6)])
+@pytest.mark.parametrize("again", [False, True])
+async def test_what_a_suspended_one_has_not_got_it_gets_once_it_is_resumed_and_is_not_looked_for_before(
+    cached: Make, world: World, monkeypatch: pytest.MonkeyPatch, again: bool, batch: int, most: int
+) -> None:
+    monkeypatch.setattr(coroutine, "SECONDS", 0.05)
+    monkeypatch.setattr(agents, "BATCH", batch)
+    found = await cached(world)
+    begun, ended, asked = 0, 0, list[str]()
+    go, over = asyncio.Event(), asyncio.Event()
+
+    async def parse(item: Item) -> dict[str, Any]:
+        nonlocal begun, ended
+        begun += 1
+        try:
+            await go.wait()
+        finally:
+            ended += 1
+            over.set()
+        return {"version": 2}
+
+    def see(*told: Any) -> None:
+        if told[2].startswith(("SELECT item.id", "SELECT node.id \n")):
+            asked.append(told[2])
+
+    async def quiet() -> None:
+        """Return once nothing is asked of the database any more for the sake of the parser."""
+        before = None
+        while len(asked) != before:
+            before = len(asked)
+            for _ in range(20):
+                await found.store.read(lambda _: None)
+                await found.store.write(lambda _: None)
+
+    if again:
+        await parsed_by_the_first(found)
+    event.listen(Engine, "before_cursor_execute", see)
+    try:
+        found.house.analysers.register(definition(parse, version=2), "bus", ":1.1")
+        entry = found.house.analysers.entry("x")
+        assert entry is not None
+        await found.keep(SERVICE, "things")
+        async with asyncio.timeout(20):
+            while entry.state != "suspended" or begun != ended:
+                await over.wait()
+                over.clear()
+                await asyncio.sleep(0)
+            await quiet()
+            asked_before = [*asked]
+            found.house.agents.changed_nodes()
+            await quiet()
+    finally:
+        event.remove(Engine, "before_cursor_execute", see)
+    assert asked == asked_before
+    assert len([each for each in asked if "item.payload, " in each and "node.subtype" in each]) <= most
+    assert begun <= most
+    go.set()
+    found.house.resume("x")
+    wanted = {f"t{number}": {"version": 2} for number in range(COUNT)}
+    await until(found, lambda there: {name: json.loads(there[name].get("data", "0")) for name in there} == wanted)
+
+
+@pytest.mark.parametrize("becomes", ["another's", "forgotten"])
+async def test_a_node_that_is_none_of_its_any_more_once_it_comes_to_it_is_left_alone(
+    cached: Make, world: World, becomes: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    others = [Address(ALICE, SERVICE, name) for name in ("other", "last")]
+    for other in others:
+        world.services[SERVICE].create_node(other.node)
+        world.services[SERVICE].publish(other.node, "o", "<x xmlns='urn:x'/>")
+    found = await cached(world)
+    await parsed_by_the_first(found)
+    for other in others:
+        await found.read(SERVICE, other.node)
+        await found.idle()
+    begun, go, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    found.house.analysers.register(Definition(name="y", type="thing", namespace="urn:y"), "plugin")
+    found.house.analysers.register(by_version(2, begun, go), "bus", ":1.1")
+    await asyncio.wait_for(begun.wait(), 20)
+    row = await found.house.nodes.find(others[0])
+    assert row is not None
+    if becomes == "forgotten":
+        await found.house.removal.purge(PurgeFilter(nodes=("other",), forget=True)).wait()
+    else:
+        await found.house.nodes.update(row, analyser="y", analyser_version=1)
+    found.house.changes.on_items.append(lambda address, *_: done.set() if address == others[1] else None)
+    go.set()
+    await asyncio.wait_for(done.wait(), 20)
+    row = await found.house.nodes.find(others[0])
+    assert row is None if becomes == "forgotten" else row is not None and row.analyser_version == 1
+    assert not caplog.messages
