@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -298,6 +299,46 @@ async def test_what_an_item_is_overwritten_by_is_parsed_though_nothing_came_of_w
     assert entry.state == "active"
 
 
+@contextmanager
+def asking() -> Iterator[list[str]]:
+    """The statements by which items and nodes are looked for that a parser is yet to get."""
+    asked: list[str] = []
+
+    def see(*told: Any) -> None:
+        if told[2].startswith(("SELECT item.id", "SELECT node.id \n")):
+            asked.append(told[2])
+
+    event.listen(Engine, "before_cursor_execute", see)
+    try:
+        yield asked
+    finally:
+        event.remove(Engine, "before_cursor_execute", see)
+
+
+async def quiet(found: Cached, asked: list[str]) -> None:
+    """Return once nothing is looked for any more."""
+    before = None
+    async with asyncio.timeout(20):
+        while len(asked) != before:
+            before = len(asked)
+            for _ in range(20):
+                await found.store.read(lambda _: None)
+                await found.store.write(lambda _: None)
+
+
+async def test_what_another_makes_nothing_of_is_not_looked_for_again_and_again(cached: Make, world: World) -> None:
+    found = await cached(world)
+    takes = Definition(name="taker", type="taken", namespace="urn:t", takes_over=frozenset({"urn:t"}))
+    found.house.analysers.register(takes, "plugin")
+    world.services[SERVICE].publish("things", "taken", "<x xmlns='urn:t'/>")
+    world.services[SERVICE].publish("things", "last", "<x xmlns='urn:x'/>")
+    with asking() as asked:
+        await kept(found, by_version(1).parser)
+        await until(found, lambda there: "data" in there["last"])
+        await quiet(found, asked)
+    assert (await items(found))["taken"]["type"] == "taken"
+
+
 @pytest.mark.parametrize(("batch", "most"), [(1, 3), (agents.BATCH, 6)])
 @pytest.mark.parametrize("again", [False, True])
 async def test_what_a_suspended_one_has_not_got_it_gets_once_it_is_resumed_and_is_not_looked_for_before(
@@ -306,7 +347,7 @@ async def test_what_a_suspended_one_has_not_got_it_gets_once_it_is_resumed_and_i
     monkeypatch.setattr(coroutine, "SECONDS", 0.05)
     monkeypatch.setattr(agents, "BATCH", batch)
     found = await cached(world)
-    begun, ended, asked = 0, 0, list[str]()
+    begun, ended = 0, 0
     go, over = asyncio.Event(), asyncio.Event()
 
     async def parse(item: Item) -> dict[str, Any]:
@@ -319,23 +360,9 @@ async def test_what_a_suspended_one_has_not_got_it_gets_once_it_is_resumed_and_i
             over.set()
         return {"version": 2}
 
-    def see(*told: Any) -> None:
-        if told[2].startswith(("SELECT item.id", "SELECT node.id \n")):
-            asked.append(told[2])
-
-    async def quiet() -> None:
-        """Return once nothing is asked of the database any more for the sake of the parser."""
-        before = None
-        while len(asked) != before:
-            before = len(asked)
-            for _ in range(20):
-                await found.store.read(lambda _: None)
-                await found.store.write(lambda _: None)
-
     if again:
         await parsed_by_the_first(found)
-    event.listen(Engine, "before_cursor_execute", see)
-    try:
+    with asking() as asked:
         found.house.analysers.register(definition(parse, version=2), "bus", ":1.1")
         entry = found.house.analysers.entry("x")
         assert entry is not None
@@ -345,12 +372,10 @@ async def test_what_a_suspended_one_has_not_got_it_gets_once_it_is_resumed_and_i
                 await over.wait()
                 over.clear()
                 await asyncio.sleep(0)
-            await quiet()
+            await quiet(found, asked)
             asked_before = [*asked]
             found.house.agents.changed_nodes()
-            await quiet()
-    finally:
-        event.remove(Engine, "before_cursor_execute", see)
+            await quiet(found, asked)
     assert asked == asked_before
     assert len([each for each in asked if "item.payload, " in each and "node.subtype" in each]) <= most
     assert begun <= most

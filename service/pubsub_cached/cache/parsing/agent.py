@@ -13,7 +13,7 @@ from ...analysers.agent import Peers, Reply
 from ...analysers.item import ItemContext, Parsed
 from ...analysers.registry import Registry
 from ...xmpp.payload import quoted
-from .deferred import RESULT_AT_MOST, SECONDS, Deferred, Failed, Unanswered
+from .deferred import AT_ONCE, RESULT_AT_MOST, SECONDS, Deferred, Failed, Unanswered
 
 START_SECONDS = 60.0
 # How long until what could not be started is tried again, s; doubled each time. A package may bring the analyser's file
@@ -38,6 +38,8 @@ class Agent(Deferred):
         self._bus_name = definition.bus_name
         self._path = definition.agent
         self._peers = peers
+        # Items come so many at a time, but what nodes are is asked of all at once.
+        self._slots = asyncio.Semaphore(AT_ONCE)
         self._starting = asyncio.Lock()
         self._started = False
         self._watching: Callable[[], None] | None = None
@@ -70,7 +72,7 @@ class Agent(Deferred):
 
     async def call(self, member: str, *body: str) -> str:
         """Call a method; the text it returns. Raises Failed, Unanswered."""
-        async with self.slots:
+        async with self._slots:
             if not self.usable or not await self._running():
                 raise Unanswered(tried=False)
             destination = self._owner or self._bus_name

@@ -22,24 +22,15 @@ class Coroutine(Deferred):
     async def watch(self) -> None:
         """There from the beginning."""
 
-    def close(self) -> None:
-        """End what runs."""
-        super().close()
-        for task in self._running:
-            task.cancel()
-
     async def parse(self, context: ItemContext, made: Parsed) -> Parsed:
         """An item with what the coroutine makes of it. Raises Unanswered."""
-        async with self.slots:
-            if not self.usable:
-                raise Unanswered(tried=False)
-            task = self._running.begin(finish_deferred(self._registry.begin(self.name, context), RESULT_AT_MOST))
-            try:
-                # Not wait_for, which also waits for one that ignores that it is cancelled.
-                await asyncio.wait([task], timeout=SECONDS)
-            finally:
-                if not task.done():
-                    task.cancel()
+        task = self._running.begin(finish_deferred(self._registry.begin(self.name, context), RESULT_AT_MOST))
+        try:
+            # Not wait_for, which also waits for one that ignores that it is cancelled.
+            await asyncio.wait([task], timeout=SECONDS)
+        finally:
+            if not task.done():
+                task.cancel()
         if not task.done():
             self.unanswered()
             raise Unanswered(tried=True)

@@ -6,7 +6,6 @@ Ten seconds a call, four calls at a time, a document of 256 KiB. Three time-outs
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -51,7 +50,6 @@ class Deferred(ABC):
         """usable: called when it can be called again."""
         self.name = name
         self.closed = False
-        self.slots = asyncio.Semaphore(AT_ONCE)
         self._registry = registry
         self._usable = usable
         self._failures = 0
