@@ -79,7 +79,10 @@ def _failed(definition: Definition, item: Item, error: BaseException) -> Parsed:
     reason, at = type(error).__name__, f" in line {stack[-1].lineno} of {stack[-1].filename}"
     if isinstance(error, Unusable):
         reason, at = str(error).rstrip("."), ""
-    log.warning("the parser of analyser '%s' failed: %s%s", definition.name, reason, at)
+    id_, address = item.context.id, item.context.address
+    log.warning(
+        "the parser of analyser '%s' failed with the item '%s' of %s: %s%s", definition.name, id_, address, reason, at
+    )
     log.debug("the calls that led there: %s", "".join(stack.format()))
     item.error(f"The parser of '{definition.name}' failed: {reason}.")
     return item.parsed()

@@ -279,6 +279,16 @@ class TestParsing:
         assert parsed.errors[0].startswith("The parser of 'a' failed: ")
         assert "secret words" not in caplog.text
 
+    def test_the_log_says_with_which_item_a_parser_failed(self, registry, caplog):
+        registry.register(made("a", node="n", parser=lambda item: 1 / 0))
+        item = context("<x/>")
+        registry.parse("a", item)
+        (message,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+        said = (
+            f"the parser of analyser 'a' failed with the item '{item.id}' of {item.address}: ZeroDivisionError in line "
+        )
+        assert message.startswith(said)
+
     @pytest.mark.parametrize(
         ("result", "said"),
         [

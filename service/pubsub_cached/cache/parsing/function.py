@@ -76,7 +76,12 @@ class Functions:
             await asyncio.wait([running], timeout=SECONDS)
         if running.done():
             return running.result()
-        log.warning("the parser of analyser '%s' did not end in time with an item of %s", name, context.address)
+        log.warning(
+            "the parser of analyser '%s' did not end in time with the item '%s' of %s",
+            name,
+            context.id,
+            context.address,
+        )
         self._leave(name, calls, running)
         return _unread(begun, f"The parser of '{name}' did not end within {SECONDS:g} s.")
 
