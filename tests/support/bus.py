@@ -46,7 +46,7 @@ _LIMITS = {
     "max_names_per_connection": 50_000,
 }
 
-_START = 10.0
+_START = 60.0
 
 
 class PrivateBus:

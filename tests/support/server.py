@@ -14,7 +14,7 @@ from typing import IO, Self
 from .certificates import Certificate, self_signed
 
 PASSWORD = "correct horse"
-START_TIMEOUT = 30.0
+START_TIMEOUT = 60.0
 STREAM = (
     "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' "
     "to='{domain}' version='1.0'>"

@@ -20,7 +20,7 @@ from pubsub_cached.errors import BusLost
 
 SYSTEMD = Path("/lib/systemd/systemd")
 SECONDS = 30
-START = 15.0
+START = 60.0
 BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
 # $1 is the name of the cgroup. What is mounted is seen by these processes alone, and ends with them.
 SCRIPT = """
