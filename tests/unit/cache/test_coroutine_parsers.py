@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import Engine, event
 
@@ -383,6 +385,43 @@ async def test_what_a_suspended_one_has_not_got_it_gets_once_it_is_resumed_and_i
     found.house.resume("x")
     wanted = {f"t{number}": {"version": 2} for number in range(COUNT)}
     await until(found, lambda there: {name: json.loads(there[name].get("data", "0")) for name in there} == wanted)
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+async def test_a_higher_version_of_another_type_counts_though_others_are_seen_to_before(
+    cached: Make, world: World, meanwhile: bool
+) -> None:
+    world.services[SERVICE].create_node("others")
+    world.services[SERVICE].publish("others", "o", "<o xmlns='urn:o'/>")
+    found = await cached(world)
+    registry, loop = found.house.analysers, asyncio.get_running_loop()
+    begun, go = asyncio.Event(), threading.Event()
+
+    def wait(item: Item) -> dict[str, Any]:
+        loop.call_soon_threadsafe(begun.set)
+        go.wait(20)
+        return {}
+
+    slow = Definition(name="a", type="other", namespace="urn:o", to_sync=True, parser=lambda item: {})
+    registry.register(slow, "plugin")
+    await found.keep(SERVICE, "others")
+    await parsed_by_the_first(found)
+    registry.unregister("a")
+    registry.register(msgspec.structs.replace(slow, version=2, parser=wait), "plugin")
+    try:
+        with asking() as asked:
+            if meanwhile:
+                await asyncio.wait_for(begun.wait(), 20)
+            registry.register(msgspec.structs.replace(by_version(2), type="gadget"), "bus", ":1.1")
+            await asyncio.wait_for(begun.wait(), 20)
+            await quiet(found, asked)
+    finally:
+        go.set()
+    there = await until(
+        found, lambda there: by_the_second(there) and {each["type"] for each in there.values()} == {"gadget"}
+    )
+    assert len(there) == COUNT
+    assert (await found.node(SERVICE, "things"))["type"] == "gadget"
 
 
 @pytest.mark.parametrize("becomes", ["another's", "forgotten"])

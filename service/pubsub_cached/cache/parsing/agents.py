@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -75,10 +75,16 @@ class Agents:
         self._peers = peers
         self._workers: dict[str, _Worker] = {}
         self._held: Counter[str] = Counter()
+        # Whether nodes of an analyser of this name may be of another type by now, which is written down next.
+        self._changing: Callable[[str], bool]
         self._tasks = Tasks()
 
-    def start(self) -> None:
-        """Follow the registry and what is stored."""
+    def start(self, changing: Callable[[str], bool]) -> None:
+        """Follow the registry and what is stored.
+
+        changing: whether it is yet to be seen of an analyser's nodes what they are; till then nothing is parsed again.
+        """
+        self._changing = changing
         self._registry.on_change.append(self.changed)
         self._changes.on_items.append(lambda *_: self.changed_nodes())
         self._changes.on_node.append(lambda *_: self.changed_nodes())
@@ -209,7 +215,8 @@ class Agents:
 
     async def _drain(self, worker: _Worker, version: int) -> None:
         name, parser = worker.parser.name, worker.parser
-        for node_id in await self._store.read(stored_items.behind, name, version) if parser.usable else ():
+        may_parse_again = parser.usable and not self._changing(name)
+        for node_id in await self._store.read(stored_items.behind, name, version) if may_parse_again else ():
             node = await self._store.read(node_store.by_id, node_id)
             if node is None or node.analyser != name:
                 continue

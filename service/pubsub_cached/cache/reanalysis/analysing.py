@@ -63,7 +63,9 @@ class Analysing:
         # What watches the owners of analysers.
         self._owners: dict[str, asyncio.Future[None]] = {}
         self._indexed: frozenset[str] | None = None
+        # Analysers of which it was not begun to see to the nodes, and those of which it was.
         self._came: set[str] = set()
+        self._catching_up: set[str] = set()
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._following = Tasks()
@@ -78,7 +80,7 @@ class Analysing:
 
     def start(self) -> None:
         """Follow the registry, and see to what changed while the daemon did not run."""
-        self._agents.start()
+        self._agents.start(lambda name: name in self._came or name in self._catching_up)
         self._registry.on_change.append(self._changed)
         self._registry.on_usable.append(lambda name: self._changed(name, True))
         self._came.update(entry.name for entry in self._registry.entries())
@@ -223,11 +225,14 @@ class Analysing:
             self._accounts.set_interests(interests)
         await self._index()
         came, self._came = self._came, set()
+        self._catching_up = {*came}
         try:
             if any(self._registry.get(name) is not None for name in came):
                 pace = Pace()
                 for name in sorted(came):
                     await self._reanalysis.catch_up(name)
+                    self._catching_up.discard(name)
+                    self._agents.changed_nodes()
                     await pace.kept()
                 await self._reanalysis.adopt(came)
         except errors.PubSubCachedError:
