@@ -108,6 +108,35 @@ async def test_a_node_shown_again_is_subscribed_to_again(cached: Make) -> None:
     assert "new" in await local(cache)
 
 
+@pytest.mark.parametrize(("request_", "passes"), [("subscribe", 1), ("get_items", 2)])
+async def test_a_last_item_for_the_new_subscriber_has_nothing_fetched_twice(
+    cached: Make, request_: str, passes: int
+) -> None:
+    """ejabberd sends it, as one that may be old, before it says that there is a subscription. One that comes when the
+    service was asked for items may be newer than its answer."""
+    world = World()
+    service = world.service(PUBSUB, profile=EJABBERD)
+    service.create_node(MICROBLOG, title="described")
+    service.publish(MICROBLOG, "i0", ENTRY.format(0))
+    cache = await cached(world)
+    service.hold()
+    job = cache.house.sync.job(ADDRESS, pin=True)
+    async with asyncio.timeout(30):
+        while not (world.count("subscribe") and request_ in [request.kind for request in service.held]):
+            service.release(len(service.held))
+            await service.holding(1)
+    last = tuple(service.items(MICROBLOG))
+    world.inject(ALICE, ItemsEvent(service=PUBSUB, node=MICROBLOG, items=last, delayed=True))
+    await world.settle()
+    await cache.house.events.settled()
+    service.release()
+    await job.wait()
+    await cache.idle()
+    assert list(await local(cache)) == ["i0"]
+    # Its description is read once to recognise it, and once a pass.
+    assert world.count("disco_info", PUBSUB, MICROBLOG) == 1 + passes
+
+
 @pytest.mark.parametrize("how", ["forget", "reset"])
 async def test_a_node_forgotten_while_it_is_fetched_is_not_said_to_be_absent(cached: Make, how: str) -> None:
     world = World()

@@ -197,6 +197,9 @@ class Events:
     async def _follow(self, arrival: Arrival, node: NodeRow) -> None:
         address = node.address
         match arrival.event:
+            case ItemsEvent(delayed=True) if self._sync.subscribing(address):
+                # ejabberd sends the last item to each new subscriber, before it says that there is a subscription.
+                log.debug("%s is about to be fetched; its delayed event is not looked into", address)
             case ItemsEvent(delayed=True) | PurgeEvent(delayed=True) | DeleteEvent():
                 # A replayed notification may be older than what is stored; the node may have been made again since.
                 await self._distrust.of(address, "delayed-event")

@@ -117,11 +117,13 @@ class Rounds:
         if not whole and self._pushes.tell(account, node, keep, moves=moves):
             return await self._pushed(account, node, running)
         by = self._parsing.by(node)
+        running.subscribing = True
         node, followed = await self._subscribe(account, node, running)
         # What is fetched may be as old as its beginning, whoever joins it later.
         asked_at = self._clock()
         # What was handed to the store before this began is not touched since, and so has to be in the outline.
         await self.applied()
+        running.subscribing = False
         running.touched_since.clear()
         read = self._store.read_all if node.item_count > OUTLINED_AT_ONCE else self._store.read
         before = await read(outline, node.id)

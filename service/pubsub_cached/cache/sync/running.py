@@ -18,10 +18,10 @@ class Running:
     that events changed meanwhile; touched_since: since the service was first asked for items; since_a_gap: before
     it began, after others may have been missed; later: by now in this session, after whatever was missed before it.
     disturbed: the whole node changed meanwhile. forgotten: its row was removed from the cache meanwhile, and
-    failed: that is being written down, so that nobody joins it any more. subscribed: the number of the session in
-    which its subscription was looked at; made: the row with what was found or made. declines, claims: of its
-    subscription, before the row was read. doubts: of access, before the service was asked. last: the last item that
-    the service gave, "" for none.
+    failed: that is being written down, so that nobody joins it any more. subscribing: its subscription is looked at,
+    and the service asked for items after that. subscribed: the number of the session in which that was done; made: the
+    row with what was found or made. declines, claims: of its subscription, before the row was read. doubts: of access,
+    before the service was asked. last: the last item that the service gave, "" for none.
     """
 
     def __init__(self, *, urgent: bool, pin: bool, full: bool) -> None:
@@ -39,6 +39,7 @@ class Running:
         self.disturbed = False
         self.forgotten = False
         self.failed = False
+        self.subscribing = False
         self.subscribed = 0
         self.made: NodeRow | None = None
         self.declines = 0

@@ -162,6 +162,11 @@ class Sync:
         running = self._running.get(address)
         return running is not None and not running.in_vain
 
+    def subscribing(self, address: Address) -> bool:
+        """Whether the service is about to be asked for items, which are no older than what it has sent until then."""
+        running = self._running.get(address)
+        return running is not None and running.subscribing
+
     async def ended(self, address: Address) -> None:
         """Wait until the node is not being synchronised."""
         while (running := self._running.get(address)) is not None:
