@@ -94,7 +94,9 @@ class Registry:
             # A file may wait for longer than a client stays.
             holder = before.owner if origin == "bus" and before.owner else _HOLDERS[before.origin]
             raise Conflict(f"The analyser '{definition.name}' is taken by {holder}; choose another name.")
-        self._entries[definition.name] = Entry(definition.name, origin, owner, definition)
+        # Until they are counted, what waited for the one before waits for this.
+        pending = before.pending if before is not None and definition.deferred else 0
+        self._entries[definition.name] = Entry(definition.name, origin, owner, definition, pending=pending)
         self._index()
         self._tell(definition.name, True)
         return definition

@@ -226,6 +226,16 @@ class TestRegistering:
             },
         ]
 
+    def test_what_waited_for_one_that_is_registered_again_is_not_said_to_be_done(self, registry):
+        agent = {"node": "n", "persist": True, "agent": "/a"}
+        registry.register(made("a", callbacks=("parse",), **agent), "bus", ":1.5")
+        registry.entry("a").pending = 3
+        registry.set_state("a", "waiting", "Its owner is gone.", owner="")
+        registry.register(made("a", callbacks=("parse",), **agent), "bus", ":1.6")
+        assert registry.records()[0]["pending"] == 3
+        registry.register(made("a", callbacks=("match",), **agent), "bus", ":1.6")
+        assert registry.records()[0]["pending"] == 0
+
     def test_interests_are_the_nodes_that_are_kept_without_being_read(self, registry):
         registry.register(made("kept", node="urn:a", to_sync=True))
         registry.register(made("prefix", node="urn:b/", to_sync=True))
