@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 
-from ..errors import InvalidAnalyser, NotRegistered
+from ..errors import InvalidAnalyser, NotRegistered, PubSubCachedError
 from .definition import Definition
 from .registry import Registry
 
@@ -48,7 +48,9 @@ def load(registry: Registry, found: Iterable[EntryPoint] | None = None) -> None:
             _undo(registry, registrar.names)
             taken = registry.get(plugin.name) is not None
             name = f"{plugin.name} ({plugin.value})" if taken else plugin.name
-            registry.register_invalid(name, f"The plugin {plugin.value} failed: {error!r}.", "plugin")
+            # The registry's own errors are sentences.
+            why = error.message if isinstance(error, PubSubCachedError) else f"{error!r}."
+            registry.register_invalid(name, f"The plugin {plugin.value} failed: {why}", "plugin")
 
 
 def _undo(registry: Registry, names: Iterable[str]) -> None:

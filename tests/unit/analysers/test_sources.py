@@ -248,7 +248,10 @@ class TestPlugins:
     def test_what_of_any_item_is_stored_is_not_for_a_plugin_to_say(self, registry):
         plugins.load(registry, [point("register_scrubs")])
         assert listed(registry) == {"mine": ("plugin", "invalid")}
-        assert "'scrubs' of 'three'" in reason(registry, "mine")
+        assert reason(registry, "mine") == (
+            f"The plugin {__name__}:register_scrubs failed: "
+            "'scrubs' of 'three' are for what is built in; leave them out."
+        )
 
     def test_a_plugin_that_would_end_the_daemon_does_not(self, registry):
         plugins.load(registry, [point("register_nothing_ever"), point("register_two", "good")])
