@@ -50,7 +50,7 @@ class Matches(msgspec.Struct, frozen=True):
 class Spot(Protocol):
     """What is at a place in a document, if anything is.
 
-    text: the string, where it is one. document: what it is made of, to look into. is_lone: neither list nor object.
+    text: the string, where it is one. document: what it is made of, to look into.
     """
 
     @property
@@ -63,10 +63,6 @@ class Spot(Protocol):
     def is_text(self) -> Truth: ...
     @property
     def is_number(self) -> Truth: ...
-    @property
-    def is_list(self) -> Truth: ...
-    @property
-    def is_lone(self) -> Truth: ...
 
     def is_constant(self, constants: Sequence[bool | None]) -> Truth:
         """One of true, false and null."""

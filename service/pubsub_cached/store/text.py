@@ -50,8 +50,6 @@ def text_of(data: str | None) -> str:
     others: list[str] = []
     for key, value in document.items():
         _gather(key, value, names if key in NAMES else others)
-    if not names and not others:
-        return ""
     text = "\n".join((" ".join(" ".join(names).split()), *others))
     return unicodedata.normalize("NFC", text.replace("\0", " "))
 

@@ -63,7 +63,7 @@ def since(conn: Connection, address: Address, since: int, limit: int = 500) -> C
     reached = current
     if len(found) > limit:
         found = found[:limit]
-        reached = found[-1][0] if found else since
+        reached = found[-1][0]
     return Changes(
         [id_ for _, id_, there in found if there], [id_ for _, id_, there in found if not there], reached, complete
     )

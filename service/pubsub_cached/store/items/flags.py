@@ -49,8 +49,6 @@ def of(conn: Connection, address: Address, ids: Collection[str]) -> dict[str, li
     """The flags of items, sorted; an item without any is left out."""
     account, service, node = address
     found: dict[str, list[str]] = {}
-    if not ids:
-        return found
     if len(ids) <= _LOOKED_UP:
         rows = _SOME.all(conn, [*ids], account=account, service=service, name=node)
     else:

@@ -76,10 +76,6 @@ class Spot(NamedTuple):
     def is_list(self) -> Truth:
         return self.kind == "array"
 
-    @property
-    def is_lone(self) -> Truth:
-        return self.kind.not_in(("array", "object"))
-
     def is_constant(self, constants: Sequence[bool | None]) -> Truth:
         words = [{None: "null", True: "true", False: "false"}[constant] for constant in constants]
         return and_(self.kind.in_(("null", "boolean")), cast(self.value, Text).in_(words))

@@ -110,9 +110,8 @@ def _exists(spot: Spot) -> Truth:
 
 
 def _overlap(dialect: Dialect, spot: Spot, test: Test) -> Truth:
-    """For an element of a list, or for a value that is neither list nor object."""
-    inside = dialect.any_element(spot.document, (), test)
-    return or_(and_(spot.is_list, inside), and_(spot.is_lone, test(spot)))
+    """For an element of a list, or for a value that is none; no list and no object equals anything."""
+    return or_(test(spot), dialect.any_element(spot.document, (), test))
 
 
 def _compared(spot: Spot, operator: str, given: Slot) -> Truth:
@@ -133,7 +132,7 @@ def _equal(spot: Spot, given: Sequence[Given]) -> Truth:
         ways.append(and_(spot.number_among(numbers), spot.is_number))
     if constants:
         ways.append(spot.is_constant(constants))
-    return or_(false(), *ways) if len(ways) != 1 else ways[0]
+    return or_(false(), *ways)
 
 
 def _equal_lowered(dialect: Dialect, spot: Spot, given: Sequence[Given]) -> Truth:

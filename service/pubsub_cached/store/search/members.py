@@ -51,10 +51,8 @@ class Place(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     def __lt__(self, other: Place) -> bool:
         for mine, its, descending in zip(self.values, other.values, self.directions, strict=True):
-            if mine != its or type(mine) is not type(its):
-                left, right = comparable(mine), comparable(its)
-                if left != right:
-                    return (left < right) is not descending
+            if mine != its:
+                return (comparable(mine) < comparable(its)) is not descending
         return False
 
     def __eq__(self, other: object) -> bool:

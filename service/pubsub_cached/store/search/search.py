@@ -103,7 +103,7 @@ def find(conn: Connection, search: Search) -> Found:
     if search.place is not None and all(part.completeness == "full" for part in parts):
         _refuse_old(conn, search, ordered)
     more = ordered.more or count < len(ordered.rows)
-    place = ordered.rows[count - 1][1] if more and count else None
+    place = ordered.rows[count - 1][1] if more else None
     return Found(items, len(items), place, ordered.ranked, committed_revision(conn), parts)
 
 

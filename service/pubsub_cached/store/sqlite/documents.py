@@ -71,14 +71,6 @@ class Spot(NamedTuple):
     def is_number(self) -> Truth:
         return self.kind.in_(("integer", "real"))
 
-    @property
-    def is_list(self) -> Truth:
-        return self.kind == "array"
-
-    @property
-    def is_lone(self) -> Truth:
-        return self.kind.not_in(("array", "object"))
-
     def is_constant(self, constants: Sequence[bool | None]) -> Truth:
         return self.kind.in_([_CONSTANTS[constant] for constant in constants])
 
