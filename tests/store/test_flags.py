@@ -43,6 +43,12 @@ def test_what_is_set_already_changes_nothing(db: Database, node: NodeRow) -> Non
     assert db.again(node) == node
 
 
+def test_an_item_that_is_named_twice_changes_once_and_removing_wins(db: Database, node: NodeRow) -> None:
+    delta = db.write(items.set_flags, node.address, ["c", "c"], ["later", "read"], ["read"])
+    assert delta.changed == ["c"]
+    assert flags(db, node)["c"] == ["later"]
+
+
 def test_unread_counts_what_is_without_the_flag_read(db: Database, node: NodeRow) -> None:
     assert db.read(nodes.unread, node) == 1
     db.write(items.set_flags, node.address, ["a"], [], ["read"])

@@ -107,10 +107,13 @@ def test_a_position_of_another_order(db: Database, node: NodeRow, key: str, posi
             page(db, node, order=((key, True),), position=position, ids=ids_)
 
 
-def test_what_was_dropped_ends_a_walk_unless_it_came_again_elsewhere(db: Database, node: NodeRow) -> None:
+@pytest.mark.parametrize("completeness", ["full", "window"])
+def test_what_was_dropped_ends_a_walk_unless_it_came_again_elsewhere(
+    db: Database, node: NodeRow, completeness: str
+) -> None:
     first, since = page(db, node, limit=3), db.read(committed_revision)
     db.write(items.drop, node.id)
-    db.write(nodes.update, node.id, completeness="full")
+    db.write(nodes.update, node.id, completeness=completeness)
     further = {"position": first.position, "last": first.last, "since": since}
     assert page(db, node, **further).items == []
     db.write(publish, node.id, [item(id_) for id_ in "abcdefg"])
@@ -118,11 +121,28 @@ def test_what_was_dropped_ends_a_walk_unless_it_came_again_elsewhere(db: Databas
         page(db, node, **further)
 
 
+def test_a_walk_ends_where_the_rest_was_evicted(db: Database, node: NodeRow) -> None:
+    first, since = page(db, node, limit=3), db.read(committed_revision)
+    db.write(items.evict, node.id, 3)
+    further = {"position": first.position, "last": first.last, "since": since}
+    assert page(db, node, **further).items == []
+    db.write(publish, node.id, [item("e", "new")])
+    assert page(db, node, **further).items == []
+
+
 def test_by_index(db: Database, node: NodeRow) -> None:
     found = page(db, node, index=5, limit=5)
     assert (ids(found), found.index, found.position) == ("ba", 5, None)
     assert ids(page(db, node, index=0, limit=2)) == "gf"
     assert page(db, node, index=7).items == []
+
+
+@pytest.mark.sqlite
+def test_an_index_that_would_take_long_to_count_is_not_told(db: Database) -> None:
+    node = db.node()
+    db.write(publish, node.id, [item(str(number)) for number in range(pages.COUNTED_AT_MOST + 2)])
+    assert page(db, node, before="", limit=3).index == pages.COUNTED_AT_MOST - 1
+    assert page(db, node, before="", limit=1).index is None
 
 
 def test_named_items_in_the_order_without_those_that_are_missing(db: Database, node: NodeRow) -> None:

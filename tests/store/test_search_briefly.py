@@ -118,6 +118,10 @@ def test_long_texts_are_no_little(full: Database) -> None:
     full.write(publish, node.id, [parsed(f"long{number}", long) for number in range(3)])
     assert briefly(full, sought("vast"))[0] is None
     assert briefly(full, sought("vast", fields=frozenset({"id"})))[0] == ["long2", "long1", "long0"]
+    heavy = replace(parsed("heavy", {"title": "heavy"}), payload=f"<x>{'x' * search._BRIEF_BYTES}</x>")
+    full.write(publish, node.id, [heavy])
+    assert briefly(full, sought("heavy"))[0] is None
+    assert briefly(full, sought("heavy", fields=frozenset({"id"})))[0] == ["heavy"]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pubsub_cached.errors import InvalidCursor
 from pubsub_cached.store.accounts import nodes
+from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import NodeRow
 from pubsub_cached.store.search import ranked, search
 from tests.support.stored import publish, retract
@@ -109,6 +110,15 @@ def test_an_item_that_is_removed_is_left_out_and_nothing_else(db: Database) -> N
         assert everything(db, 3, meanwhile, text="gtk", order=order) == whole[:3] + whole[6:]
 
 
+def test_a_walk_through_a_window_ends_where_the_rest_was_evicted(db: Database) -> None:
+    node = served(db, completeness="window")
+    titled(db, node, a="gtk", b="gtk", c="gtk")
+    page = found(db, limit=2)
+    titled(db, node, d="gtk", e="gtk")
+    db.write(items.evict, node.id, 2)
+    assert found(db, limit=2, place=outside(page.place), since=page.revision).items == []
+
+
 def test_what_has_nothing_at_a_path_comes_last(db: Database) -> None:
     node = served(db)
     data = {"b": {"n": 2}, "null": {"n": None}, "a": {"n": 1}, "none": {}, "text": {"n": "x"}}
@@ -116,6 +126,7 @@ def test_what_has_nothing_at_a_path_comes_last(db: Database) -> None:
     assert ids(db, order="data.n, created") == ["a", "b", "text", "null", "none"]
     assert ids(db, order="data.n desc, created") == ["text", "b", "a", "null", "none"]
     assert ids(db, wanted={"where": [["n", "<", 5]]}, order="data.n desc") == ["b", "a"]
+    assert ids(db, wanted={"where": [["n", "in", [1, None]]]}, order="data.n") == ["a", "null"]
 
 
 def test_a_comma_in_quotes_is_part_of_a_path(db: Database) -> None:
@@ -133,7 +144,7 @@ def test_of_many_those_stored_last_are_ranked_and_the_answer_says_so(
     assert page.ranked == 10
     got = everything(db, 4, lambda: put(db, node, {str(random.random()): "gtk"}), text="gtk")
     assert sorted(got) == [f"{number:02}" for number in range(10)]
-    assert found(db, "gtk", {"ids": ["old and good", "05"]}).ranked is None
+    assert found(db, "gtk", {"ids": [f"{number:02}" for number in range(10)]}).ranked is None
     assert "old and good" in ids(db, "gtk", order="modified desc")
     rows, bound = db.read(search.row_ids, sought("gtk"))
     assert (len(rows), bound) == (10, 10)
@@ -142,15 +153,17 @@ def test_of_many_those_stored_last_are_ranked_and_the_answer_says_so(
 def test_a_page_ends_before_it_is_too_large(db: Database) -> None:
     node = served(db)
     db.write(publish, node.id, [parsed(str(number), {"title": "é" * 500}) for number in range(10)])
-    page = found(db, max_bytes=2500)
+    (size,) = {len(item["payload"]) + len(item["data"].encode()) for item in found(db).items}
+    page = found(db, max_bytes=2 * size)
     assert len(page.items) == 2
     assert page.place is not None
+    assert len(found(db, max_bytes=2 * size - 1).items) == 1
     assert everything(db, 100, max_bytes=1) == [str(number) for number in reversed(range(10))]
 
 
 @pytest.mark.parametrize(
     "place",
-    [(), (1,), (1, 2, 3, 4, 5), ("x", []), (2**64, 1), (None,), ({}, 1), (True, 1), ("x", 1), (1, None), ("x", 1, "y")],
+    [(), (1,), (1, 2, 3, 4, 5), ("x", []), (2**63, 1), (None,), ({}, 1), (True, 1), ("x", 1), (1, None), ("x", 1, "y")],
 )
 @pytest.mark.parametrize(("text", "order"), [("", "modified"), ("gtk", ""), ("gtk", "rank, id")])
 def test_a_place_of_another_order_is_refused(db: Database, place: Any, text: str, order: str) -> None:

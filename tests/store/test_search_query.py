@@ -114,6 +114,14 @@ def test_a_missing_path_matches_only_that_it_is_missing(db: Database) -> None:
     assert sorted(ids(db, wanted={"where": [["p", "exists", False]]})) == ["empty", "none"]
 
 
+def test_numbers_that_the_database_has_no_integers_for(db: Database) -> None:
+    db.write(publish, served(db).id, [parsed(id_, {"n": n}) for id_, n in (("most", 2**63 - 1), ("more", 2**64))])
+    for clause in (["n", ">", 2**63], ["n", ">", 2.0**63], ["n", "in", [2**64]], ["n", "=", 2.0**64]):
+        assert ids(db, wanted={"where": [clause]}) == ["more"]
+    assert ids(db, wanted={"where": [["n", "<=", 2**63 - 1]]}) == ["most"]
+    assert ids(db, wanted={"where": [["n", "<", -(2**63) - 1]]}) == []
+
+
 @pytest.mark.parametrize(
     ("operator", "value", "expected"),
     [
@@ -249,6 +257,7 @@ def test_what_can_not_be_used_is_named(text: str) -> None:
 
 def test_limits_of_a_query() -> None:
     clause = ["a", "=", 1]
+    assert query.parse(" ") == query.parse("{}")
     assert len(query.parse(json.dumps({"where": [clause] * 32})).where) == 32
     with pytest.raises(InvalidQuery, match=r"where\[32\] is one clause too many; 32"):
         query.parse(json.dumps({"where": [clause] * 33}))

@@ -170,6 +170,7 @@ def test_the_text_of_parsed_data() -> None:
     assert text_of('{"categories":[{"term":"a","scheme":"no"}],"tags":["b",1,null]}') == "\na\nb"
     assert text_of('{"authors":[{"name":"Bob","uri":"no"}],"generator":{"name":"no"}}') == "\nBob"
     assert text_of('{"title":"a\\u0000b"}') == "a b"
+    assert text_of('{"title":"<3 you","body":"<p>no</p>\\n"}') == "<3 you"
 
 
 def test_the_index_follows_every_way_of_writing(db: Database) -> None:
@@ -252,6 +253,7 @@ def test_a_snippet_that_begins_behind_the_first_line_was_not_cut() -> None:
 def test_a_snippet_says_where_it_was_cut() -> None:
     snippet = words.Snippets(words.parse("word"))
     long = "and so on " * 20
+    assert snippet("A word\nand more of the word") == "and more of the word"
     assert snippet(f"{long}word\nbody") == f"… so on{' and so on' * 4} word body"
     assert snippet(f"Title\nword {long}") == f"word{' and so on' * 15} and …"
     assert snippet(f"{'x' * 49} word").startswith("x")
