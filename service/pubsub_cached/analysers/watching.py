@@ -47,7 +47,7 @@ class Watching:
                     self._watch(library, inotify)
                     # What changed before it was watched.
                     self.look()
-                    await self._news(library, inotify)
+                    await self._news(inotify)
                 await asyncio.sleep(QUIET_SECONDS)
             except OSError as error:
                 log.info("directories of analysers can't be watched and are looked at instead: %s", error)
@@ -80,7 +80,7 @@ class Watching:
                 inotify.add_watch(directory, inside)
             inotify.add_watch(next(above for above in directory.parents if above.is_dir()), come)
 
-    async def _news(self, library: ModuleType, inotify: Inotify) -> None:
+    async def _news(self, inotify: Inotify) -> None:
         """Return once something happened that may concern one of the files."""
         directories = self._where()
         expected = {path for directory in directories for path in (directory, *directory.parents)}

@@ -112,7 +112,7 @@ class Asking:
         """The account's subscriptions at a service, or to one node (XEP-0060 5.6)."""
         subject = _subject(service, node)
         iq = await self._ask("get", service, stanzas.subscriptions_request(node), subject, timeout)
-        return stanzas.read_subscriptions(iq, subject, node, self._account)
+        return stanzas.read_subscriptions(iq, node, self._account)
 
     async def affiliations(self, service: str, *, timeout: float = 30.0) -> tuple[Affiliation, ...]:
         """The account's affiliations at a service (XEP-0060 5.7)."""

@@ -76,7 +76,7 @@ def read(message: ET.Element, gate: Gate) -> tuple[Event, ...]:
         log.debug("An event of %s was not asked for", message.get("from"))
         return ()
     if bounced:
-        return (_bounce(message, parts, service),)
+        return (_bounce(parts, service),)
     delayed = message.find(DELAY) is not None
     return tuple(event for part in parts for event in _read_part(part, service, delayed, gate.account))
 
@@ -136,8 +136,7 @@ _READERS: dict[str, _Reader] = {
 }
 
 
-def _bounce(message: ET.Element, parts: list[ET.Element], service: str) -> BounceEvent:
+def _bounce(parts: list[ET.Element], service: str) -> BounceEvent:
     """A bounce returns what was sent, so the node may be named in it (RFC 6120 8.3.1)."""
     nodes = [child.get("node", "") for part in parts for child in cast("list[ET.Element]", list(part))]
-    condition, _, _ = stanzas.error_parts(message)
-    return BounceEvent(service=service, node=next(filter(None, nodes), ""), condition=condition)
+    return BounceEvent(service=service, node=next(filter(None, nodes), ""))

@@ -171,8 +171,6 @@ class SubscriptionEvent(Event, frozen=True, kw_only=True):
 class BounceEvent(Event, frozen=True, kw_only=True):
     """An error message from the service: continuity is broken; ``node`` may be ""."""
 
-    condition: str = ""
-
 
 class RosterEvent(Event, frozen=True, kw_only=True):
     """The account's roster entry of the contact ``service`` changed: presence or groups (RFC 6121 2.1.6).

@@ -193,7 +193,7 @@ def read_subscription(iq: ET.Element, subject: str, node: str, account: str) -> 
     return Subscription(node, account, state, element.get("subid", ""))
 
 
-def read_subscriptions(iq: ET.Element, subject: str, node: str, account: str) -> tuple[Subscription, ...]:
+def read_subscriptions(iq: ET.Element, node: str, account: str) -> tuple[Subscription, ...]:
     """A reply to a subscriptions request; those of other JIDs are left out."""
     element = iq.find(f"{PUBSUB}pubsub/{PUBSUB}subscriptions")
     if element is None:
@@ -206,14 +206,8 @@ def read_subscriptions(iq: ET.Element, subject: str, node: str, account: str) ->
 
 def read_error(iq: ET.Element, subject: str) -> StanzaError:
     """What an error stanza says (RFC 6120 8.3)."""
-    condition, text, pubsub = error_parts(iq)
-    return StanzaError(condition, text, pubsub, subject=subject)
-
-
-def error_parts(stanza: ET.Element) -> tuple[str, str, str]:
-    """Defined condition, text and pubsub condition of an error stanza."""
     condition, text, pubsub = "undefined-condition", "", ""
-    error = stanza.find(CLIENT + "error")
+    error = iq.find(CLIENT + "error")
     for child in error if error is not None else ():
         if child.tag == STANZAS + "text":
             text = text or (child.text or "").strip()
@@ -224,7 +218,7 @@ def error_parts(stanza: ET.Element) -> tuple[str, str, str]:
         elif child.tag.startswith(PUBSUB_ERRORS):
             pubsub = child.tag[len(PUBSUB_ERRORS) :]
             text = text or child.get("feature", "")
-    return condition, text, pubsub
+    return StanzaError(condition, text, pubsub, subject=subject)
 
 
 def bare(text: str) -> str:

@@ -172,7 +172,7 @@ class TestEvents:
         world = World()
         cache, service = await followed(cached, world)
         service.retract(MICROBLOG, "i1", notify=False)
-        world.inject(ALICE, BounceEvent(service=PUBSUB, node="", condition="remote-server-timeout"))
+        world.inject(ALICE, BounceEvent(service=PUBSUB, node=""))
         await cache.idle()
         assert await cache.ids(PUBSUB, MICROBLOG) == ["i2", "i0"]
 

@@ -239,10 +239,8 @@ class TestBounces:
         unnamed = f"<event xmlns='{NS}'><items/></event>"
         for content in (ITEMS, unnamed + ITEMS):
             assert read(message(content + self.ERROR, SERVICE, "type='error'")) == (
-                BounceEvent(service=SERVICE, node="blog", condition="service-unavailable"),
+                BounceEvent(service=SERVICE, node="blog"),
             )
 
     def test_a_bounce_need_not_name_a_node(self) -> None:
-        assert read(message(self.ERROR, SERVICE, "type='error'")) == (
-            BounceEvent(service=SERVICE, node="", condition="service-unavailable"),
-        )
+        assert read(message(self.ERROR, SERVICE, "type='error'")) == (BounceEvent(service=SERVICE, node=""),)

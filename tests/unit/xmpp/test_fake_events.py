@@ -188,7 +188,7 @@ async def test_odd_events_are_injected_as_they_are() -> None:
     odd: list[Event] = [
         ItemsEvent(service="evil.example.com", node="blog", retracted=("",)),
         ItemsEvent(service="evil.example.com", node="blog", items=(Item(""), Item("x"))),
-        BounceEvent(service="evil.example.com", node="", condition="service-unavailable"),
+        BounceEvent(service="evil.example.com", node=""),
     ]
     for event in odd * 2:
         world.inject(ALICE, event)

@@ -32,6 +32,6 @@ def explain(conn: Connection, search: Search) -> str:
     return "\n\n".join("\n".join(lines) for lines in paragraphs)
 
 
-def arguments(arguments: Any) -> Any:
+def arguments(given: Any) -> Any:
     """As the library takes them, where the driver was given a list."""
-    return tuple(arguments) if isinstance(arguments, list) else arguments
+    return tuple(given) if isinstance(given, list) else given

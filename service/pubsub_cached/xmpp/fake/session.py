@@ -32,7 +32,6 @@ class FakeSession(Asking):
     def __init__(self, world: World, endpoint: Endpoint, password: PasswordSource, listener: Listener) -> None:
         self.world = world
         self.jid = bare(endpoint.jid)
-        self.endpoint = endpoint
         self.listener = listener
         self.stream: Literal["none", "up", "cut"] = "none"
         self.wanted = False
