@@ -307,6 +307,31 @@ async def things(cached: Make, world: World) -> Cached:
     return found
 
 
+async def test_a_node_whose_analyser_left_stays_as_it_is_where_one_comes_that_does_not_match(things: Cached) -> None:
+    before = await things.node(SERVICE, "things")
+    things.house.analysers.unregister("x")
+    things.house.analysers.register(from_mapping({**RULES, "name": "y", "namespace": "urn:y"}), "bus", ":1.1")
+    assert await parsed(things) == {"a": {"title": "A"}}
+    assert await things.node(SERVICE, "things") == before
+
+
+async def test_what_is_stored_without_an_analyser_becomes_data_once_there_is_one(cached: Make, world: World) -> None:
+    found = await cached(world)
+    await (await found.house.sync.start(Address(ALICE, SERVICE, "things"), True, "", "")).wait()
+    await found.restart(online=False)
+    assert "data" not in (await found.read(SERVICE, "things"))[0][0]
+    found.house.analysers.register(from_mapping(RULES), "bus", ":1.1")
+    assert await parsed(found) == {"a": {"title": "A"}}
+
+
+async def test_reanalyse_gives_a_node_and_its_items_to_who_comes_first_by_now(things: Cached) -> None:
+    first = {**RULES, "name": "y", "priority": 1, "fields": {"name": FIELDS["title"]}}
+    things.house.analysers.register(from_mapping(first), "bus", ":1.1")
+    assert await parsed(things) == {"a": {"title": "A"}}
+    await things.house.reanalysis.job(ReanalyseFilter()).wait()
+    assert await parsed(things) == {"a": {"name": "A"}}
+
+
 async def test_what_was_fetched_before_an_analyser_changed_is_parsed_by_what_it_is_now(
     things: Cached, world: World
 ) -> None:

@@ -96,15 +96,13 @@ class Reanalysis:
         """
         came = [definition for name in names if (definition := self._registry.get(name)) is not None]
         async for row in self._unmatched([definition.name for definition in came if _has_match(definition)]):
-            definition = self._registry.get(row.analyser)
-            if definition is None and row.state not in ("gone", "unknown"):
+            if self._registry.get(row.analyser) is None:
                 # Whatever else there is was tried before.
                 if not any(matching.examine(each, subject(row))[0] for each in came):
                     continue
-                again = await self.match(row)
-                if again is not None and again.analyser != row.analyser:
+                if (again := await self.match(row)) is not None:
                     await self.parse(again)
-            elif row.analyser in names and row.state == "discovered" and _has_match(definition):
+            else:
                 self.ask(row.address)
 
     async def catch_up(self, name: str) -> None:
