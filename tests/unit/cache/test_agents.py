@@ -16,7 +16,7 @@ from pubsub_cached.analysers.definition import from_mapping
 from pubsub_cached.analysers.item import ItemContext
 from pubsub_cached.analysers.registry import Registry, Subject
 from pubsub_cached.bus import RemoteError
-from pubsub_cached.cache.options import PurgeFilter
+from pubsub_cached.cache.options import PurgeFilter, ReanalyseFilter
 from pubsub_cached.cache.parsing import agent as agents
 from pubsub_cached.cache.parsing import agents as workers
 from pubsub_cached.cache.parsing.agent import Agent
@@ -415,6 +415,20 @@ async def test_an_agent_that_is_registered_again_before_it_has_answered_is_asked
         await found.house.analysing.settled()
         bus.answer.set()
         assert await bus.called.get() == "new"
+
+
+async def test_an_agent_that_answers_late_takes_a_node_from_no_analyser_that_has_been_given_it_since(
+    cached: Make,
+) -> None:
+    found, bus = await asked(cached)
+    bus.calling = Reply("answered", json.dumps({"type": "said"}))
+    keys = {"type": "first", "node": "n", "priority": 1, "to-sync": True}
+    await found.house.analysing.register("y", keys, ":1.8")
+    await found.house.reanalysis.job(ReanalyseFilter()).wait()
+    bus.answer.set()
+    await found.house.reanalysis._asking.settled()
+    node = await found.node(SERVICE, "n")
+    assert (node["analyser"], node["type"]) == ("y", "first")
 
 
 async def test_that_an_agent_was_to_be_asked_again_is_kept_no_longer_than_it_is_asked(cached: Make) -> None:

@@ -14,7 +14,7 @@ from ... import errors
 from ...address import Address
 from ...analysers import matching
 from ...analysers.definition import Definition
-from ...analysers.registry import Matched, Registry, Subject
+from ...analysers.registry import Matched, Registry
 from ...counting import counted, were
 from ...pace import Pace
 from ...store.accounts import nodes as node_store
@@ -199,9 +199,8 @@ class Reanalysis:
         """
         now: NodeRow | None = row
         while now is not None:
-            stored = subject(now)
-            matched = self._registry.match(stored)
-            after = await self._decided(stored, matched, kept=asks(matched))
+            matched = self._registry.match(subject(now))
+            after = await self._decided(now, matched, kept=asks(matched))
             if after is not None:
                 return after
             # Something else is known of it by now.
@@ -219,9 +218,9 @@ class Reanalysis:
                         # Its agent may be another one by now, or be called again.
                         continue
                     return
-                after = await self._decided(stored, matched)
+                after = await self._decided(row, matched)
                 if after is None:
-                    # Something else is known of it than what the agent was asked about.
+                    # Something else is known of it than what the agent was asked about, or it is another's by now.
                     continue
                 if after.item_count and (after.type, after.subtype) != (row.type, row.subtype):
                     self.parse_again(address)
@@ -229,8 +228,8 @@ class Reanalysis:
         finally:
             self._asked_again.discard(address)
 
-    async def _decided(self, stored: Subject, matched: Matched, *, kept: bool = False) -> NodeRow | None:
-        """Write down what a node is; None where that is not what is known of it any more.
+    async def _decided(self, known: NodeRow, matched: Matched, *, kept: bool = False) -> NodeRow | None:
+        """Write down what a node is; None where it is not ``known`` as that any more.
 
         kept: whether it is kept stays as it is, whatever the analysis says, until its agent is asked, which is next.
         """
@@ -246,7 +245,7 @@ class Reanalysis:
                 # A look at the node that is under way would not keep it.
                 self._sync.begin_anew(after.address)
 
-        written = await self._changes.after(self._store.write(_apply, stored, matched, kept), tell)
+        written = await self._changes.after(self._store.write(_apply, known, matched, kept), tell)
         return written[1] if written is not None else None
 
     async def parse(self, row: NodeRow, created_before: int | None = None, modified_before: int | None = None) -> int:
@@ -321,13 +320,13 @@ def _has_match(definition: Definition | None) -> bool:
     return definition is not None and "match" in definition.callbacks
 
 
-def _apply(tx: Transaction, stored: Subject, matched: Matched, kept: bool) -> Written:
+def _apply(tx: Transaction, known: NodeRow, matched: Matched, kept: bool) -> Written:
     """Write down what a node is; one that nobody keeps any more loses its copy.
 
-    Nothing where something else is known of it than what was matched.
+    Nothing where something else is known of it than what was matched, or it was given another analyser since.
     """
-    row = node_store.find(tx.connection, stored.address)
-    if row is None or subject(row) != stored:
+    row = node_store.find(tx.connection, known.address)
+    if row is None or subject(row) != subject(known) or row.analyser != known.analyser:
         return None
     demand = matched.definition is not None and matched.definition.demand
     keep = row.state in KEPT if kept else matched.to_sync and (not demand or row.last_read is not None)
