@@ -304,6 +304,7 @@ async def test_an_account_that_another_daemon_adds_and_removes_comes_and_goes(be
     await account(first).set_password("secret")
     await state(first, "online")
     await read(first)
+    await first.idle()
     async with asyncio.timeout(30):
         assert await told.get() == f"{ALICE} added"
     await state(second, "waiting")
