@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -22,7 +22,7 @@ from ...analysers.registry import Matched, Registry, Subject
 from ...store.accounts import nodes as node_store
 from ...store.items import parsing as stored_items
 from ...store.items.parsing import Stored
-from ...store.rows import StoredItem
+from ...store.rows import NodeRow, StoredItem
 from ...store.store import Store
 from ...tasks import Tasks
 from ..changes import Changes
@@ -75,16 +75,13 @@ class Agents:
         self._peers = peers
         self._workers: dict[str, _Worker] = {}
         self._held: Counter[str] = Counter()
-        # Whether nodes of an analyser of this name may be of another type by now, which is written down next.
-        self._changing: Callable[[str], bool]
+        # Matches a node again before an analyser's new version parses it.
+        self._match_again: Callable[[NodeRow], Awaitable[NodeRow | None]]
         self._tasks = Tasks()
 
-    def start(self, changing: Callable[[str], bool]) -> None:
-        """Follow the registry and what is stored.
-
-        changing: whether it is yet to be seen of an analyser's nodes what they are; till then nothing is parsed again.
-        """
-        self._changing = changing
+    def start(self, match_again: Callable[[NodeRow], Awaitable[NodeRow | None]]) -> None:
+        """Follow the registry and what is stored. match_again: a node that is about to be parsed again."""
+        self._match_again = match_again
         self._registry.on_change.append(self.changed)
         self._changes.on_items.append(lambda *_: self.changed_nodes())
         self._changes.on_node.append(lambda *_: self.changed_nodes())
@@ -215,9 +212,11 @@ class Agents:
 
     async def _drain(self, worker: _Worker, version: int) -> None:
         name, parser = worker.parser.name, worker.parser
-        may_parse_again = parser.usable and not self._changing(name)
-        for node_id in await self._store.read(stored_items.behind, name, version) if may_parse_again else ():
+        for node_id in await self._store.read(stored_items.behind, name, version) if parser.usable else ():
             node = await self._store.read(node_store.by_id, node_id)
+            if node is not None and node.analyser == name:
+                # Its type, and with that its items', may be another one by now.
+                node = await self._match_again(node)
             if node is None or node.analyser != name:
                 continue
             rows, skip = await self._store.read(stored_items.of_node, node_id), worker.skip

@@ -22,6 +22,7 @@ from ...analysers.registry import Matched, Registry
 from ...pace import Pace
 from ...store import indexes
 from ...store.accounts import analysers as analyser_store
+from ...store.rows import NodeRow
 from ...store.store import Store
 from ...tasks import Tasks, end
 from ..accounts.accounts import Accounts
@@ -63,7 +64,7 @@ class Analysing:
         # What watches the owners of analysers.
         self._owners: dict[str, asyncio.Future[None]] = {}
         self._indexed: frozenset[str] | None = None
-        # Analysers of which it was not begun to see to the nodes, and those of which it was.
+        # Analysers whose nodes' turn to be matched has not begun, and those whose turn is not over.
         self._came: set[str] = set()
         self._catching_up: set[str] = set()
         self._news = asyncio.Event()
@@ -80,7 +81,7 @@ class Analysing:
 
     def start(self) -> None:
         """Follow the registry, and see to what changed while the daemon did not run."""
-        self._agents.start(lambda name: name in self._came or name in self._catching_up)
+        self._agents.start(self._match_again)
         self._registry.on_change.append(self._changed)
         self._registry.on_usable.append(lambda name: self._changed(name, True))
         self._came.update(entry.name for entry in self._registry.entries())
@@ -232,12 +233,17 @@ class Analysing:
                 for name in sorted(came):
                     await self._reanalysis.catch_up(name)
                     self._catching_up.discard(name)
-                    self._agents.changed_nodes()
                     await pace.kept()
                 await self._reanalysis.adopt(came)
         except errors.PubSubCachedError:
             self._came |= came
             raise
+
+    async def _match_again(self, row: NodeRow) -> NodeRow | None:
+        """Match a node that is parsed before its analyser's turn, which would not find that it was behind."""
+        if row.analyser not in self._came | self._catching_up:
+            return row
+        return await self._reanalysis.match_again(row)
 
     async def _index(self) -> None:
         """Have an index on every path that an analyser asks for, and on no other."""

@@ -114,14 +114,17 @@ class Reanalysis:
             row = await self._store.read(node_store.by_id, node_id)
             if row is None or row.analyser != name:
                 continue
-            # Its type may be another one now.
-            matched = self._registry.match(subject(row)).definition
-            again = await self.match(row) if matched is not None and matched.name == name else row
+            again = await self.match_again(row)
             moved = again is not None and (again.type, again.subtype) != (row.type, row.subtype)
             if again is not None and (moved or not definition.deferred):
                 await self.parse(again)
         if self._registry.may_hang(name):
             await self._parse_waiting(name)
+
+    async def match_again(self, row: NodeRow) -> NodeRow | None:
+        """See ``match``; for a new version of its analyser, so that what is another's by now stays until Reanalyse."""
+        matched = self._registry.match(subject(row)).definition
+        return await self.match(row) if matched is not None and matched.name == row.analyser else row
 
     async def _parse_waiting(self, name: str) -> None:
         """Parse what came while a function was suspended."""
