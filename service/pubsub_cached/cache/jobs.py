@@ -179,7 +179,7 @@ class Jobs:
         job.start(work)
         return job
 
-    def queue(self, kind: str, work: Work, path: str, message: str = "", *, private: bool) -> Job:
+    def queue(self, kind: str, work: Work, path: str, message: str, *, private: bool) -> Job:
         """A job that outlives its client and the daemon: queued, at a path that ``promised`` gave, now or earlier.
 
         It does not count among those that a client may have running. message: what it waits to do.

@@ -60,11 +60,11 @@ async def test_a_job_that_goes_on_at_the_path_of_one_that_is_over_takes_its_plac
     jobs.on_added.append(lambda job: told.append(("added", job)))
     jobs.on_removed.append(lambda job: told.append(("removed", job)))
     path = jobs.path("", "a")
-    before = jobs.queue("test", work, path, private=False)
+    before = jobs.queue("test", work, path, "It waits.", private=False)
     before.cancel()
     with pytest.raises(errors.Cancelled):
         await before.wait()
-    again = jobs.queue("test", work, path, private=False)
+    again = jobs.queue("test", work, path, "It waits.", private=False)
     assert told == [("added", before), ("removed", before), ("added", again)]
     made = await ended(jobs, "", FINISHED_AT_MOST)
     assert jobs.list() == [again, *made]
