@@ -198,7 +198,6 @@ class House:
             self.accounts,
             self.nodes,
             self._pass_through,
-            self._parsing,
             self.sync,
             clock,
         )

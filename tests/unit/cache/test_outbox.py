@@ -342,6 +342,19 @@ async def test_fields_are_trimmed(scene: Scene) -> None:
     assert items == [{"id": id_, "pending": True}]
 
 
+async def test_what_waits_has_its_marks(scene: Scene) -> None:
+    await scene.cache.house.node_reads.set_flags(BLOG, ["i0", "x"], ["read", "starred"], [])
+    await scene.publish("i0", "changed")
+    await scene.publish("x")
+    for options in ({}, {"order": OLDEST_FIRST}, {"ids": ("i0", "x")}):
+        items, *_ = await scene.cache.read(PUBSUB, MICROBLOG, **options)
+        marks = {item["id"]: item["flags"] for item in items}
+        assert marks["i0"] == marks.get("x", marks["i0"]) == ["read", "starred"]
+    await scene.restore()
+    items, *_ = await scene.cache.read(PUBSUB, MICROBLOG, limit=2)
+    assert [(item["id"], item["flags"]) for item in items] == [("x", ["read", "starred"]), ("i0", ["read", "starred"])]
+
+
 async def test_the_service_s_word_is_not_mixed_with_it(scene: Scene) -> None:
     await scene.restore()
     scene.service.fail_next("remote-server-timeout", request="publish")

@@ -93,7 +93,7 @@ class PassThrough:
                 self.validate(node, info)
             in_use(self._store, node, self._clock())
         made: Made = {}
-        records = await self._records(address, node, page, made)
+        records = await self.records(address, node, page.items, made)
         if await self.compare(before, page, place.ids, made):
             info["job"] = self._sync.job(address).path
         past_window = bool(held) or place.past_window
@@ -110,9 +110,11 @@ class PassThrough:
         await self.compare(before, ServicePage(items, more=False), [item_id])
         return items[0] if items else None
 
-    async def _records(self, address: Address, node: NodeRow, page: ServicePage, made: Made) -> list[ItemRecord]:
-        records = await self._parsing.records(address, node, page.items, made)
-        # Marks are local, and of items that are not stored as well.
+    async def records(
+        self, address: Address, node: NodeRow | None, items: Sequence[Item], made: Made | None = None
+    ) -> list[ItemRecord]:
+        """Items that are shown without being stored, with their marks, which are local. made: see ``Parsing.all``."""
+        records = await self._parsing.records(address, node, items, made)
         marks = await self._store.read(flags.of, address, [record["id"] for record in records])
         for record in records:
             record["flags"] = marks.get(record["id"], [])

@@ -23,7 +23,6 @@ from ..accounts.accounts import Accounts
 from ..nodes import refusals
 from ..nodes.nodes import Nodes
 from ..options import LIMIT_AT_MOST, REPLY_BYTES, ReadOptions
-from ..parsing.parsing import Parsing
 from ..place import Place
 from ..policy import Decision, decide, freshness, servable
 from ..sync.sync import Sync
@@ -47,7 +46,6 @@ class Reads:
         accounts: Accounts,
         nodes: Nodes,
         pass_through: PassThrough,
-        parsing: Parsing,
         sync: Sync,
         clock: Callable[[], int],
     ) -> None:
@@ -55,7 +53,6 @@ class Reads:
         self._accounts = accounts
         self._nodes = nodes
         self._pass_through = pass_through
-        self._parsing = parsing
         self._sync = sync
         self._proofs = nodes.proofs
         self._clock = clock
@@ -95,7 +92,7 @@ class Reads:
         node = await self._nodes.find(address)
 
         async def records(items: Sequence[Item]) -> list[ItemRecord]:
-            return await self._parsing.records(address, node, items)
+            return await self._pass_through.records(address, node, items)
 
         get = functools.partial(self._again, address)
         # Without a copy none is shown, but a cursor may be of a page that showed some.
