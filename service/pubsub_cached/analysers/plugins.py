@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 
-from ..errors import InvalidAnalyser, NotRegistered, PubSubCachedError
+from ..errors import InvalidAnalyser, PubSubCachedError
 from .definition import Definition
 from .registry import Registry
 
@@ -45,17 +45,10 @@ def load(registry: Registry, found: Iterable[EntryPoint] | None = None) -> None:
         # One that calls sys.exit raises no Exception.
         except BaseException as error:
             log.warning("the analyser plugin '%s' failed", plugin.name, exc_info=error)
-            _undo(registry, registrar.names)
+            for name in registrar.names:
+                registry.unregister(name)
             taken = registry.get(plugin.name) is not None
             name = f"{plugin.name} ({plugin.value})" if taken else plugin.name
             # The registry's own errors are sentences.
             why = error.message if isinstance(error, PubSubCachedError) else f"{error!r}."
             registry.register_invalid(name, f"The plugin {plugin.value} failed: {why}", "plugin")
-
-
-def _undo(registry: Registry, names: Iterable[str]) -> None:
-    for name in names:
-        try:
-            registry.unregister(name)
-        except NotRegistered:
-            continue

@@ -174,7 +174,7 @@ class Registry:
             definition=definition,
             type=analysis.type,
             subtype=analysis.subtype,
-            to_sync=analysis.to_sync and not definition.excluded,
+            to_sync=analysis.to_sync,
             excluded=definition.excluded,
             why=why,
         )

@@ -82,13 +82,10 @@ class Watching:
 
     async def _news(self, inotify: Inotify) -> None:
         """Return once something happened that may concern one of the files."""
-        directories = self._where()
-        expected = {path for directory in directories for path in (directory, *directory.parents)}
+        expected = {path for directory in self._where() for path in (directory, *directory.parents)}
         while True:
-            event = await inotify.get()
-            if event.path is None or event.name is None or event.path in expected:
-                return
-            if event.path.parent in directories and event.path.suffix == files.SUFFIX:
+            path = (await inotify.get()).path
+            if path is None or path in expected or path.suffix == files.SUFFIX:
                 return
 
     def _look(self) -> Seen:
