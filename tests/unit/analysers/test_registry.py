@@ -92,6 +92,20 @@ class TestMatching:
             "broken": "It can't be used: line 3 is no TOML",
         }
 
+    def test_of_each_selector_that_missed_is_said_what_the_node_has_instead(self, registry):
+        registry.register(made("any", node="q", node_type="urn:t", namespace="urn:y"))
+        registry.register(made("payload", namespace="urn:y"))
+        bare, known = (registry.match(each).why for each in (subject("n"), subject("n", "urn:x", "urn:s")))
+        node = "No match: the node does not begin with 'q'"
+        assert bare == {
+            "any": f"{node}; pubsub#type is unknown, not 'urn:t'; the payload's namespace is unknown, not 'urn:y'.",
+            "payload": "No match: the payload's namespace is unknown, not 'urn:y'.",
+        }
+        assert known == {
+            "any": f"{node}; pubsub#type is 'urn:s', not 'urn:t'; the payload's namespace is 'urn:x', not 'urn:y'.",
+            "payload": "No match: the payload's namespace is 'urn:x', not 'urn:y'.",
+        }
+
     def test_the_match_callable_may_change_the_analysis(self, registry):
         def sharpen(known, analysis):
             analysis.type, analysis.subtype, analysis.to_sync = "special", known.node_type, True
@@ -181,10 +195,10 @@ class TestRegistering:
         registry.on_state.append(told.append)
         registry.on_usable.append(usable.append)
         registry.set_state("gone", "suspended")
-        for state in ("active", "suspended", "suspended", "active", "active"):
+        for state in ("active", "waiting", "suspended", "suspended", "active", "active"):
             registry.set_state("a", state)
         registry.set_state("a", "active", failures=1)
-        assert (told, usable, registry.entry("a").resumed) == (["a"] * 3, ["a"], 1)
+        assert (told, usable, registry.entry("a").resumed) == (["a"] * 4, ["a"], 1)
 
     def test_a_definition_is_checked(self, registry):
         with pytest.raises(InvalidAnalyser):
@@ -239,11 +253,12 @@ class TestRegistering:
     def test_interests_are_the_nodes_that_are_kept_without_being_read(self, registry):
         registry.register(made("kept", node="urn:a", to_sync=True))
         registry.register(made("prefix", node="urn:b/", to_sync=True))
+        registry.register(made("whole", node="urn:g/", exact=True, to_sync=True))
         registry.register(made("demand", node="urn:c", to_sync=True, demand=True))
         registry.register(made("other", node="urn:d"))
         registry.register(made("namespace", namespace="urn:e", to_sync=True))
         registry.register(made("excluded", node="urn:f", to_sync=True, excluded=True))
-        assert registry.interests() == {"urn:a"}
+        assert registry.interests() == {"urn:a", "urn:g/"}
 
 
 class TestParsing:
@@ -312,6 +327,15 @@ class TestParsing:
         parsed = registry.parse("a", context("<x/>"))
         assert said in parsed.errors[0]
         assert said in caplog.text
+
+    def test_a_coroutine_of_what_is_not_declared_as_one_is_told_to_its_author(self, registry):
+        async def parse(item):
+            return {}
+
+        registry.register(made("a", node="n", parser=lambda item: parse(item)))
+        assert registry.parse("a", context("<x/>")).errors == (
+            "The parser of 'a' failed: a parser that gives a coroutine is declared with 'async def'.",
+        )
 
     def test_whatever_a_parser_sets_can_be_stored(self, registry):
         def parse(item):
@@ -412,7 +436,9 @@ class TestParsing:
         assert parsed.payload == "<x>a</x>"
         assert msgspec.json.decode(parsed.data) == {"text": "a", "had": True}
         # Without a parser, and without any analyser.
-        assert "pw" not in registry.parse("", context("<x>a<secret>pw</secret></x>", "urn:s")).payload
+        for name in ("guard", ""):
+            parsed = registry.parse(name, context("<x>a<secret>pw</secret></x>", "urn:s"))
+            assert (parsed.payload, parsed.errors) == ("<x>a</x>", ())
         # What can't be read can't be cleaned either.
         assert registry.parse("other", context("<x><secret>pw", "urn:s")).payload == ""
         # Nothing to scrub: as it came.

@@ -61,6 +61,18 @@ class TestFiles:
         files.load(registry, [here / "nothing", here])
         assert registry.records() == []
 
+    def test_a_directory_that_can_not_be_looked_at_hides_none_beside_it(self, registry, here):
+        (here / "ticket.toml").write_text(TICKET)
+        files.load(registry, [here / ("x" * 300), here])
+        assert listed(registry) == {"ticket": ("file", "active")}
+
+    def test_a_file_that_can_not_be_read_is_listed_with_the_reason(self, registry, here):
+        (here / "mine.toml").symlink_to("/proc/self/mem")
+        (here / "ticket.toml").write_text(TICKET)
+        files.load(registry, [here])
+        assert listed(registry) == {"mine": ("file", "invalid"), "ticket": ("file", "active")}
+        assert reason(registry, "mine") == f"{here}/mine.toml: The file can't be read: Input/output error."
+
     @pytest.mark.parametrize(
         ("content", "said"),
         [

@@ -85,6 +85,35 @@ async def test_directories_need_not_exist_and_may_vanish(tmp_path: Path) -> None
         assert await told_next(told) == ["one.toml", "two.toml"]
 
 
+@pytest.mark.usefixtures("way")
+async def test_directories_that_are_removed_and_come_again_are_watched(tmp_path: Path) -> None:
+    here = tmp_path / "a" / "b" / "c"
+    async with watched(here) as told:
+        for name in ("one.toml", "two.toml"):
+            here.mkdir(parents=True)
+            (here / name).write_text("1")
+            assert await told_next(told) == [name]
+            (here / name).unlink()
+            assert await told_next(told) == []
+            here.rmdir()
+            here.parent.rmdir()
+
+
+@pytest.mark.usefixtures("way")
+async def test_a_file_that_others_may_read_by_now_and_one_that_is_moved_away_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "one.toml"
+    async with watched(tmp_path) as told:
+        file.write_text("1")
+        assert await told_next(told) == ["one.toml"]
+        written = file.stat().st_ctime_ns
+        # The clock of a file system may stand for some milliseconds.
+        while file.stat().st_ctime_ns == written:
+            file.chmod(0o644)
+        assert await told_next(told) == ["one.toml"]
+        file.rename(tmp_path / "one.toml.off")
+        assert await told_next(told) == []
+
+
 @pytest.mark.parametrize(
     "replace", [lambda new, old: new.replace(old), lambda new, old: (old.unlink(), new.rename(old))]
 )
