@@ -71,7 +71,7 @@ class Sections(click.Group):
         except click.NoSuchOption as error:
             if error.possibilities:
                 raise
-            sentence = f"{error.message} Write -- before an argument that begins with -."
+            sentence = f"No such option '{error.option_name}'. Write -- before an argument that begins with -."
             raise click.NoSuchOption(error.option_name, sentence, ctx=error.ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
