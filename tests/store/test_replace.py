@@ -198,6 +198,16 @@ def test_a_kept_row_moves_where_there_is_no_room_before_it(db: Database, node: N
     assert listed(db, node) == listed(db, node, "created") == [*there, "x"]
 
 
+def test_the_order_of_creation_is_the_services_where_there_is_no_room_in_it_alone(db: Database, node: NodeRow) -> None:
+    """What turns up before an item that was published again is halved in one order earlier than in the other."""
+    db.write(publish, node.id, [item("c", "again")])
+    there = ["a", "b", item("c", "again"), "d"]
+    for number in range(STRIDE.bit_length()):
+        there.insert(-2, f"n{number}")
+        replace(db, node, there, moves=False)
+        assert listed(db, node, "created") == [one if isinstance(one, str) else one.id for one in there]
+
+
 def test_events_during_a_first_synchronisation_are_the_newest(db: Database) -> None:
     node = db.node()
     db.write(publish, node.id, [item("x"), item("b", "by event")])
