@@ -75,16 +75,38 @@ def test_the_same_payload_by_another_publisher_is_a_change(db: Database) -> None
     assert db.write(publish, node.id, [item("a", publisher="mallory@example.org")]).changed == ["a"]
 
 
+def test_the_newest_item_of_a_node_is_so_whatever_others_have(db: Database) -> None:
+    node, other = db.node(), db.node()
+    db.write(publish, node.id, [item("a")])
+    db.write(publish, other.id, [item("b")])
+    before = db.rows("SELECT * FROM item")
+    assert not db.write(_follow, node, [item("a")], None).again
+    assert db.rows("SELECT * FROM item") == before
+
+
+def test_what_is_parsed_later_stays_as_it_was_while_its_content_is_the_same(db: Database) -> None:
+    node = db.node()
+    db.write(publish, node.id, [item("a", data='{"title": "A"}', type="blog"), item("b")])
+    assert not db.write(publish, node.id, [item("a", deferred=True)])
+    assert listed(db, node) == ["b", "a"]
+    assert db.read(slice_of, node.id, ItemsQuery(ids=("a",))).items[0]["data"] == '{"title": "A"}'
+    assert db.write(publish, node.id, [item("a", "new", deferred=True)]).changed == ["a"]
+    assert "data" not in db.read(slice_of, node.id, ItemsQuery(ids=("a",))).items[0]
+
+
 def test_a_better_parser_is_a_change_without_a_modification(db: Database) -> None:
     node = db.node()
+    db.write(publish, node.id, [item("b")])
     db.write(publish, node.id, [item("a")])
     stored = db.now
+    other = db.read(slice_of, node.id, ItemsQuery(ids=("b",))).items
     db.now += 60_000
     delta = db.write(publish, node.id, [item("a", data='{"title": "A"}', type="blog")])
     assert delta.changed == ["a"]
     record = db.read(slice_of, node.id, ItemsQuery()).items[0]
     assert (record["data"], record["type"], record["modified"]) == ('{"title": "A"}', "blog", stored)
     assert record["payload"] == "<entry>a</entry>"
+    assert db.read(slice_of, node.id, ItemsQuery(ids=("b",))).items == other
 
 
 def test_an_item_without_payload_never_replaces_content(db: Database) -> None:
@@ -122,11 +144,13 @@ def test_of_an_id_that_comes_twice_the_last_counts(db: Database) -> None:
 
 def test_a_published_item_loses_its_tombstone(db: Database) -> None:
     node = db.node()
+    other = db.node()
+    for each in (node, other):
+        db.write(publish, each.id, [item("a"), item("b")])
+        db.write(retract, each.id, ["a", "b"])
     db.write(publish, node.id, [item("a")])
-    db.write(retract, node.id, ["a"])
-    assert tombstones(db, node).keys() == {"a"}
-    db.write(publish, node.id, [item("a")])
-    assert tombstones(db, node) == {}
+    assert tombstones(db, node).keys() == {"b"}
+    assert tombstones(db, other).keys() == {"a", "b"}
     assert db.again(node).item_count == 1
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pubsub_cached.store.items import items
 from pubsub_cached.store.items.changes import since
 from pubsub_cached.store.rows import Delta, NodeRow, StoredItem
-from pubsub_cached.store.transaction import STRIDE
+from pubsub_cached.store.transaction import STRIDE, Transaction
 from tests.support.stored import publish, retract
 
 from .conftest import Database
@@ -102,6 +102,13 @@ def test_a_window_that_meets_nothing_known_leaves_no_gap(db: Database, node: Nod
     assert not db.read(since, node.address, node.revision).complete
 
 
+def test_what_may_not_be_served_stays_so_where_a_window_meets_nothing_known(db: Database) -> None:
+    node = db.node()
+    replace(db, node, "abcd")
+    replace(db, node, "xyz", full=False)
+    assert db.again(node).completeness == "none"
+
+
 def test_a_window_of_the_newest_by_creation_removes_no_older_item_that_was_overwritten(db: Database) -> None:
     """ejabberd keeps an overwritten item in its place, so that it may lie behind the window and still be there."""
     node = db.node(completeness="window")
@@ -136,6 +143,25 @@ def test_a_window_removes_nothing_that_is_said_to_be_there(db: Database) -> None
     assert not db.read(lambda conn: since(conn, node.address, before.revision)).complete
 
 
+@pytest.mark.parametrize("moves", [False, None])
+def test_a_window_reaches_no_further_for_what_was_fetched_by_its_id(db: Database, moves: bool | None) -> None:
+    node = db.node(completeness="window")
+    replace(db, node, "cde", full=False)
+    db.write(publish, node.id, [item("a", "again")])
+    delta = replace(db, node, [item("a", "again"), "c", "e"], there="a", full=False, moves=moves)
+    assert (delta.changed, delta.removed) == ([], ["d"])
+    assert listed(db, node) == list("cea")
+
+
+@pytest.mark.parametrize("moves", [False, None])
+def test_what_left_a_window_while_it_was_fetched_by_its_id_made_room_for_nothing(
+    db: Database, node: NodeRow, moves: bool | None
+) -> None:
+    db.write(items.evict, node.id, 3)
+    assert not replace(db, node, "acd", there="a", full=False, moves=moves)
+    assert listed(db, node) == list("bcd")
+
+
 def test_what_was_missed_before_something_was_published_again_has_made_room_for_nothing(
     db: Database, node: NodeRow
 ) -> None:
@@ -167,10 +193,31 @@ def test_a_kept_tombstone_beats_a_page_that_comes_later(db: Database, node: Node
     assert tombstones(db, node).keys() == {"b", "d"}
 
 
+@pytest.mark.parametrize("moves", [True, False])
+def test_what_was_retracted_while_a_window_was_fetched_makes_no_room_of_others(
+    db: Database, node: NodeRow, moves: bool
+) -> None:
+    db.write(retract, node.id, ["b"])
+    assert not replace(db, node, "abcd", kept="b", full=False, moves=moves, keep=4)
+    assert listed(db, node) == ["a", "c", "d"]
+
+
 def test_a_kept_row_is_not_swept(db: Database, node: NodeRow) -> None:
     db.write(publish, node.id, [item("x")])
+    before = places(db, node)
     assert replace(db, node, "abc", kept=["x"]).removed == ["d"]
     assert listed(db, node) == ["a", "b", "c", "x"]
+    assert places(db, node)["x"] == before["x"]
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_a_kept_row_that_was_not_published_again_stays_between_those_beside_it(
+    db: Database, node: NodeRow, moves: bool
+) -> None:
+    replace(db, node, "abcxd", kept="c", moves=moves)
+    assert listed(db, node) == listed(db, node, "created") == list("abcxd")
+    replace(db, node, "abcydz", kept="x", moves=moves)
+    assert listed(db, node) == listed(db, node, "created") == list("abcyxdz")
 
 
 @pytest.mark.parametrize("moves", [True, False])
@@ -224,12 +271,47 @@ def test_a_kept_row_that_was_the_newest_already_stays_in_its_place(db: Database,
     assert listed(db, node) == ["a", "b", "c", "e", "d"]
 
 
+@pytest.mark.parametrize("moves", [True, False])
+def test_what_turns_up_before_all_that_stays_comes_before_what_is_gone(
+    db: Database, node: NodeRow, moves: bool
+) -> None:
+    """For whoever reads the newest first may have got as far as what is gone."""
+    db.write(publish, node.id, [item("a", "again")])
+    gone = db.rows("SELECT min(created), min(modified) FROM item WHERE node_id = ?", node.id)[0]
+    replace(db, node, ["x", "d"], moves=moves)
+    ((created, modified),) = db.rows("SELECT created, modified FROM item WHERE node_id = ? AND item_id = 'x'", node.id)
+    assert created < gone[0]
+    assert modified < gone[1]
+
+
+def test_what_is_gone_moves_nothing_of_what_stays(db: Database, node: NodeRow) -> None:
+    before = places(db, node)
+    assert replace(db, node, "ad").removed == ["b", "c"]
+    assert places(db, node) == {id_: before[id_] for id_ in "ad"}
+
+
+def test_the_order_becomes_the_services_though_events_said_otherwise(db: Database, node: NodeRow) -> None:
+    db.write(publish, node.id, [item("b", "again")])
+    assert not replace(db, node, ["a", item("b", "again"), "c", "d"])
+    assert listed(db, node) == list("abcd")
+
+
 def test_the_order_becomes_the_services_without_revisions(db: Database, node: NodeRow) -> None:
     before = revisions(db, node)
     assert not replace(db, node, "bcda")
     assert listed(db, node) == ["b", "c", "d", "a"]
     assert listed(db, node, "created") == ["a", "b", "c", "d"]
     assert revisions(db, node) == before
+
+
+def test_what_is_elsewhere_or_gone_is_looked_at_again_by_who_holds_results(db: Database, node: NodeRow) -> None:
+    def touched(tx: Transaction, ids: str) -> set[str]:
+        items.replace(tx, node.id, [item(id_) for id_ in ids], full=False, moves=True)
+        return tx.touched.keys()
+
+    assert db.write(touched, "abdc") == {node.address.key("c")}
+    assert db.write(touched, "adc") == {node.address.key("b")}
+    assert db.write(touched, "x") == {node.address.key(id_) for id_ in "adcx"}
 
 
 def test_what_turns_up_between_takes_its_place_there(db: Database, node: NodeRow) -> None:
@@ -244,8 +326,9 @@ def test_a_new_item_was_created_after_all_that_precede_it(db: Database, node: No
 
 
 def test_without_payload_stored_content_stays(db: Database, node: NodeRow) -> None:
-    assert not replace(db, node, [StoredItem(id_) for id_ in "abcd"])
+    assert not replace(db, node, [StoredItem(id_) for id_ in "bcda"])
     assert contents(db, node)["a"] == "<entry>a</entry>"
+    assert listed(db, node) == list("bcda")
 
 
 def test_where_overwritten_items_stay_in_their_place_what_was_seen_of_them_stays(db: Database, node: NodeRow) -> None:
@@ -264,6 +347,14 @@ def test_there_another_content_is_the_newest_and_so_are_new_items(db: Database, 
     assert listed(db, node) == list("adbce")
     assert listed(db, node, "created") == list("abcde")
     assert {id_: places(db, node)[id_] for id_ in "abd"} == {id_: before[id_] for id_ in "abd"}
+
+
+def test_there_content_that_was_not_known_is_no_other(db: Database) -> None:
+    node = db.node()
+    replace(db, node, [StoredItem("a"), "b"], moves=False)
+    assert replace(db, node, "ab", moves=False).changed == ["a"]
+    assert not replace(db, node, [StoredItem("a"), "b"], moves=False)
+    assert listed(db, node) == ["a", "b"]
 
 
 def test_there_another_content_than_an_event_said_meanwhile_moves_nothing(db: Database, node: NodeRow) -> None:
@@ -292,7 +383,7 @@ def test_there_what_a_window_made_room_of_is_older_than_all_of_it(db: Database) 
     assert not delta
     assert listed(db, node) == list("cdea")
     replace(db, node, [item("a", "again"), *"bcde"], there="a", full=False, moves=False)
-    assert listed(db, node) == list("bcdea")
+    assert listed(db, node) == listed(db, node, "created") == list("bcdea")
 
 
 @pytest.mark.parametrize("moves", [False, None])
@@ -316,6 +407,17 @@ def test_there_what_was_missed_precedes_what_was_published_later_and_is_as_event
     assert listed(db, node) == list("adbc")
 
 
+def test_there_what_a_window_missed_precedes_all_that_was_published_later(db: Database) -> None:
+    """That may have been made before it, and was published again since."""
+    node = db.node(completeness="window")
+    replace(db, node, "cde", full=False)
+    db.write(publish, node.id, [item("f"), item("g"), item("h")])
+    replace(db, node, [*"cdef", "m", "g", "h"], later="fgh", full=False, moves=False)
+    assert listed(db, node) == list("cdemfgh")
+    replace(db, node, [*"cdemnf", item("g", "since"), "h"], later="fgh", full=False, moves=False)
+    assert listed(db, node) == list("cdemnfgh")
+
+
 @pytest.mark.parametrize("moves", [False, None])
 def test_there_what_made_room_of_an_older_one_and_is_gone_is_removed(db: Database, moves: bool | None) -> None:
     node = db.node(completeness="window")
@@ -334,6 +436,16 @@ def test_there_what_precedes_what_came_meanwhile_made_room_for_nothing(db: Datab
     delta = replace(db, node, "fac", kept="c", full=False, moves=moves, keep=3)
     assert (delta.changed, delta.removed) == (["a"], [])
     assert listed(db, node) == list("fac")
+
+
+def test_there_what_made_room_of_an_older_one_and_was_not_given_is_dropped(db: Database) -> None:
+    node = db.node(completeness="window")
+    replace(db, node, "acd", full=False)
+    before = db.again(node)
+    delta = replace(db, node, "bcd", there="a", full=False, moves=False, keep=3)
+    assert (delta.changed, delta.removed) == (["b"], [])
+    assert listed(db, node) == list("bcd")
+    assert not db.read(since, node.address, before.revision).complete
 
 
 def test_there_what_made_room_of_an_older_one_stays_as_long_as_it_is_there(db: Database) -> None:
@@ -358,6 +470,14 @@ def test_before_it_is_known_the_order_in_which_events_told_since_a_gap_shows_not
     db.write(publish, node.id, [item("f"), item("e", "again")])
     replace(db, node, [*"abcd", item("e", "again"), "f"], later="ef", moves=None)
     assert listed(db, node) == list("abcdfe")
+
+
+def test_before_it_is_known_what_comes_meanwhile_shows_nothing(db: Database, node: NodeRow) -> None:
+    """Where it is given is its place there, which may be an old one, or a new one."""
+    db.write(publish, node.id, [item("f"), item("e"), item("b", "again"), item("x")])
+    there = ["x", "a", item("b", "again"), "c", "d", "e", "f"]
+    replace(db, node, there, kept="x", later="ef", moves=None)
+    assert listed(db, node) == list("acdfebx")
 
 
 def test_before_it_is_known_what_stands_behind_what_events_told_since_a_gap_has_moved(

@@ -50,7 +50,7 @@ def replace(
     node = nodes.must(nodes.by_id(tx.connection, node_id))
     stored = all_held(tx, node_id)
     kept, there = frozenset(kept), frozenset(there)
-    given = {item.id: item for item in last_of_each(items) if item.id in stored or item.id not in there}
+    given = {item.id: item for item in last_of_each(items)}
     others = [row for row in stored.values() if row.item_id not in given and row.item_id not in kept]
     removed, beyond = _swept(stored, given, others, kept, there, full=full, moves=moves)
     staying = {**stored}
@@ -124,17 +124,16 @@ def _orders(
     told = frozenset() if node.state == "polled" else later
     if _by_publication(staying, placed, kept, told) if moves is None else moves:
         return line, line
-    own = sorted(staying, key=lambda id_: staying[id_].modified)
+    own = [*staying]
     changed = {id_ for id_ in staying if id_ not in kept and published_again(staying[id_], given.get(id_))}
     window = node.completeness == "window"
-    return line, _as_seen(line, own, changed, there, came, later - changed, window=window)
+    return line, _as_seen(line, own, changed, came, later - changed, window=window)
 
 
 def _came(staying: dict[str, Held], kept: frozenset[str]) -> list[str]:
     """Ids of what was published while the service was asked, the oldest first."""
     newest = max((row.modified for row in staying.values() if row.item_id not in kept), default=None)
-    came = [id_ for id_ in kept & staying.keys() if newest is None or staying[id_].modified > newest]
-    return sorted(came, key=lambda id_: staying[id_].modified)
+    return [id_ for id_, row in staying.items() if newest is None or row.modified > newest]
 
 
 def _line(staying: dict[str, Held], placed: list[str], kept: frozenset[str], came: list[str]) -> list[str]:
@@ -154,8 +153,7 @@ def _by_publication(staying: dict[str, Held], placed: list[str], kept: frozenset
     """Whether what was given can't be in the order of creation. What events have ``told`` was made after all others."""
     newer = kept | told
     since = 1 + max((row.created for id_, row in staying.items() if id_ not in newer), default=0)
-    shown = (staying[id_] for id_ in placed if id_ in staying and id_ not in kept)
-    created = [min(row.created, since) if row.item_id in told else row.created for row in shown]
+    created = [min(staying[id_].created, since) for id_ in placed if id_ in staying and id_ not in kept]
     return any(later < earlier for earlier, later in pairwise(created))
 
 
@@ -163,7 +161,6 @@ def _as_seen(
     line: list[str],
     own: list[str],
     changed: set[str],
-    there: frozenset[str],
     came: list[str],
     later: frozenset[str],
     *,
@@ -184,7 +181,7 @@ def _as_seen(
         place = places.get(id_)
         if place is None or id_ in changed:
             before.setdefault(end if id_ in changed else next_, []).append(id_)
-        elif id_ not in there and place < next_:
+        elif place < next_:
             next_ = place if not window else min(place, end) if id_ in later else 0
     order: list[str] = []
     for place, id_ in enumerate([*own, ""]):
