@@ -47,7 +47,7 @@ def test_what_a_client_can_see_has_a_revision(db: Database) -> None:
 
 def test_bookkeeping_has_none(db: Database) -> None:
     node = db.node()
-    after = update(db, node, validated_at=1, last_read=2, last_sync=3, next_sync=4, proof_at=5, failures=6)
+    after = update(db, node, validated_at=1, last_read=2, last_sync=3, next_sync=4, failures=6)
     assert after.revision == node.revision
     assert (after.validated_at, after.failures) == (1, 6)
 

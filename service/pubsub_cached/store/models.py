@@ -110,7 +110,6 @@ class Node(Base):
     validated_at: Mapped[int | None]
     last_sync: Mapped[int | None]
     next_sync: Mapped[int | None]
-    proof_at: Mapped[int | None]
     last_read: Mapped[int | None]
     failures: Mapped[int]
     gone_at: Mapped[int | None]

@@ -77,7 +77,6 @@ class NodeRow(msgspec.Struct, frozen=True, gc=False):
     validated_at: int | None = None
     last_sync: int | None = None
     next_sync: int | None = None
-    proof_at: int | None = None
     last_read: int | None = None
     failures: int = 0
     gone_at: int | None = None

@@ -345,7 +345,6 @@ class Rounds:
             "reason": "",
             "validated_at": asked_at,
             "last_sync": now,
-            "proof_at": now,
             "next_sync": now + wait,
             "whole_at": whole_at,
             "failures": 0,

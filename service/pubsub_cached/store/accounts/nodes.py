@@ -31,7 +31,6 @@ _BOOKKEEPING = frozenset(
         "last_read",
         "last_sync",
         "next_sync",
-        "proof_at",
         "failures",
         "whole_at",
         "described_at",
