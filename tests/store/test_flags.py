@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pubsub_cached.address import Address
 from pubsub_cached.store.accounts import accounts, nodes
 from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import ItemsQuery, NodeRow
@@ -55,6 +56,31 @@ def test_unread_counts_what_is_without_the_flag_read(db: Database, node: NodeRow
     assert db.read(nodes.unread, db.again(node)) == 2
     db.write(retract, node.id, ["b"])
     assert db.read(nodes.unread, db.again(node)) == 2
+
+
+def test_they_are_those_of_one_item_of_one_node_as_one_account_sees_it(db: Database, node: NodeRow) -> None:
+    account, service, name = node.address
+    db.write(accounts.ensure, "bob@example.org")
+    beside = [Address(account, service, "other"), Address(account, "other.example.org", name)]
+    beside.append(Address("bob@example.org", service, name))
+    for address in beside:
+        other = db.write(nodes.ensure, address)
+        db.write(items.set_flags, address, ["a", "b"], ["read"])
+        db.write(publish, other.id, [item("a"), item("b"), item("z")])
+    assert not db.write(items.set_flags, node.address, ["z"], ["read"])
+    assert db.again(node) == node
+    before = db.rows("SELECT account, service, node, item_id, flag FROM flag")
+    stored = db.rows("SELECT node_id, item_id, flags, seen, revision FROM item")
+    assert db.write(items.set_flags, node.address, ["a"], ["later"], ["read"]).changed == ["a"]
+    after = db.rows("SELECT account, service, node, item_id, flag FROM flag")
+    mine = (account, service, name, "a")
+    assert set(before) - set(after) == {(*mine, "read")}
+    assert set(after) - set(before) == {(*mine, "later")}
+    ((row, id_, *_),) = set(db.rows("SELECT node_id, item_id, flags, seen, revision FROM item")) - set(stored)
+    assert (row, id_) == (node.id, "a")
+    assert flags(db, node) == MARKED | {"a": ["later", "starred"]}
+    for address in beside:
+        assert flags(db, nodes.must(db.read(nodes.find, address))) == {"a": ["read"], "b": ["read"], "z": []}
 
 
 def test_they_survive_an_overwrite(db: Database, node: NodeRow) -> None:

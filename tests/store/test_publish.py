@@ -202,6 +202,23 @@ def test_items_end_together_where_they_would_one_by_one(
         assert listed(shared, other, "created") == listed(shared, one, "created")
 
 
+def test_an_event_tells_what_it_changed_what_made_room_and_whether_something_came_again(db: Database) -> None:
+    node = db.node(completeness="full")
+
+    def follow(new: str, retracted: str, keep: int | None) -> tuple[list[str], list[str], int, bool]:
+        row, published = db.again(node), [item(id_) for id_ in new]
+        found = db.write(lambda tx: items.follow(tx, row, published, [*retracted], keep))
+        assert found.node == db.again(node)
+        return found.delta.changed, found.delta.removed, found.evicted, found.again
+
+    assert follow("abcd", "cx", 3) == (["a", "b", "d"], ["c"], 0, False)
+    assert follow("e", "", 3) == (["e"], [], 1, False)
+    assert listed(db, node) == ["b", "d", "e"]
+    assert db.again(node).completeness == "window"
+    assert follow("b", "", 3) == ([], [], 0, True)
+    assert follow("b", "d", 3) == ([], ["d"], 0, False)
+
+
 def test_where_what_is_published_again_stays_in_its_place_only_another_content_moves_it(db: Database) -> None:
     node = db.node()
     db.write(publish, node.id, [item("a"), item("b"), item("c")])

@@ -78,6 +78,14 @@ def test_eviction_keeps_the_newest_by_modification(db: Database, node: NodeRow) 
     assert tombstones(db, node) == {}
 
 
+def test_what_was_removed_here_is_looked_at_again_by_who_holds_results(db: Database, node: NodeRow) -> None:
+    def touched(tx: Transaction) -> tuple[set[str], bool]:
+        items.evict(tx, node.id, 4)
+        return tx.touched.keys(), tx.touched.nodes[node.id].whole
+
+    assert db.write(touched) == ({node.address.key("0"), node.address.key("1")}, False)
+
+
 def test_eviction_below_the_limit_changes_nothing(db: Database, node: NodeRow) -> None:
     assert db.write(items.evict, node.id, 6) == 0
     assert db.again(node) == node

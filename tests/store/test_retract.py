@@ -32,6 +32,25 @@ def test_unknown_ids_are_not_said_to_be_removed(db: Database) -> None:
     assert db.again(node) == before
 
 
+def test_what_another_node_has_is_unknown_to_this_one(db: Database) -> None:
+    node, other = db.node(completeness="full"), db.node()
+    db.write(publish, node.id, [item("a"), item("b")])
+    db.write(publish, other.id, [item("x"), item("y")])
+    db.write(retract, node.id, ["b"])
+    db.write(retract, other.id, ["y"])
+    assert not db.read(any_unknown, db.again(node), ["a", "b"])
+    assert db.read(any_unknown, db.again(node), ["x"])
+    assert db.read(any_unknown, db.again(node), ["y"])
+
+
+def test_behind_a_window_only_ids_that_were_joined_into_one_are_strange(db: Database) -> None:
+    node, other = db.node(completeness="window"), db.node()
+    db.write(publish, node.id, [item("one"), item("two")])
+    db.write(publish, other.id, [item("three")])
+    assert not db.read(any_unknown, db.again(node), ["older", "three"])
+    assert db.read(any_unknown, db.again(node), ["older", "threeone"])
+
+
 def test_any_number_of_ids_may_be_looked_for_among_those_that_were_there(db: Database) -> None:
     node = db.node(completeness="full")
     db.write(publish, node.id, [item("a"), item("b")])
