@@ -16,6 +16,8 @@ from tests.support.passing import passed
 
 from .blog import MICROBLOG, PROFILES, PUBSUB, followed
 
+BOOKMARKS = "urn:xmpp:bookmarks:1"
+
 
 def blog(world: World, count: int = 3, profile: Profile = PROSODY, node: str = MICROBLOG) -> Service:
     """A service with a node that the blog analyser keeps."""
@@ -288,6 +290,22 @@ class TestUnclaimed:
         *_, info = await cache.read(PUBSUB, "things")
         assert info["source"] == "cache"
         assert (await cache.node(PUBSUB, "things"))["pinned"] is True
+
+
+@pytest.mark.parametrize(("depth", "size"), [(1, 1), (150, 1), (1, 300_000)], ids=["small", "deep", "large"])
+async def test_a_password_of_a_bookmark_is_in_no_answer(cached: Make, depth: int, size: int) -> None:
+    world = World()
+    pep = world.account(ALICE).pep
+    pep.create_node(BOOKMARKS)
+    rest = "<x>" * depth + "y" * size + "</x>" * depth
+    bookmark = f'<conference xmlns="{BOOKMARKS}">{{}}{rest}</conference>'
+    pep.publish(BOOKMARKS, "room@example.org", bookmark.format("<password>hunter2</password>"))
+    cache: Cached = await cached(world)
+    passed_through, *_ = await cache.read(ALICE, BOOKMARKS, policy="network")
+    kept, *_ = await cache.read(ALICE, BOOKMARKS)
+    assert "hunter2" not in f"{passed_through}{kept}"
+    # What can't be read can't be freed of it.
+    assert passed_through[0]["payload"] == ("" if depth > 100 else bookmark.format(""))
 
 
 class TestExcluded:

@@ -139,14 +139,16 @@ class Parsing:
                 f"Nothing of '{address.node}' is ever stored, so it can't wait; publish without 'queue'."
             )
         analyser = matched.definition.name if matched.definition is not None else ""
-        context = ItemContext(address, "", payload, namespace)
-        begin = functools.partial(self._registry.begin, analyser, context)
-        begun = begin() if len(payload) < LARGE else await in_thread(begin, "payload")
-        kept = begun if isinstance(begun, Parsed) else begun.item
-        if kept.payload != payload:
+        if await self._without_secrets(analyser, ItemContext(address, "", payload, namespace)) != payload:
             raise NotSupported(
                 "The payload holds a password, which is never stored, so it can't wait; publish without 'queue'."
             )
+
+    async def _without_secrets(self, analyser: str, context: ItemContext) -> str:
+        """What may be stored or shown of a payload; "" of one that can't be freed of its secrets."""
+        begin = functools.partial(self._registry.begin, analyser, context)
+        begun = begin() if len(context.payload) < LARGE else await in_thread(begin, "payload")
+        return begun.payload if isinstance(begun, Parsed) else begun.item.payload
 
     async def all(self, node: NodeRow, items: Sequence[Item], made: Made | None = None) -> list[StoredItem]:
         """Items as they are stored, oldest first, those without a place to be stored left out.
@@ -179,11 +181,20 @@ class Parsing:
         """Items that are passed through without being stored; made: see ``all``."""
         made = {} if made is None else made
         pace = Pace()
-        return [_record(address, item, await self._made(address, node, item, made, pace)) for item in items]
+        analyser = node.analyser if node is not None else ""
+        records = []
+        for item in items:
+            stored = await self._made(address, node, item, made, pace)
+            # What is too large to be stored is shown all the same.
+            payload = stored.payload or await self._without_secrets(
+                analyser, ItemContext(address, item.id, item.payload, item.namespace)
+            )
+            records.append(_record(address, item, stored, payload))
+        return records
 
 
-def _record(address: Address, item: Item, stored: StoredItem) -> ItemRecord:
-    record: ItemRecord = {"id": item.id, "payload": item.payload if not stored.payload else stored.payload}
+def _record(address: Address, item: Item, stored: StoredItem, payload: str) -> ItemRecord:
+    record: ItemRecord = {"id": item.id, "payload": payload}
     if item.id:
         record["uri"] = address.uri(item.id)
     if stored.data is not None:
