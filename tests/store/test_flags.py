@@ -79,6 +79,7 @@ def test_they_are_those_of_one_item_of_one_node_as_one_account_sees_it(db: Datab
     ((row, id_, *_),) = set(db.rows("SELECT node_id, item_id, flags, seen, revision FROM item")) - set(stored)
     assert (row, id_) == (node.id, "a")
     assert flags(db, node) == MARKED | {"a": ["later", "starred"]}
+    assert db.read(nodes.unread, db.again(node)) == 2
     for address in beside:
         assert flags(db, nodes.must(db.read(nodes.find, address))) == {"a": ["read"], "b": ["read"], "z": []}
 

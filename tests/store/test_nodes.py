@@ -16,7 +16,7 @@ from pubsub_cached.store.upkeep import maintenance
 from tests.support.stored import publish, retract
 
 from .conftest import ACCOUNT, Database
-from .content import item
+from .content import contents, item, tombstones
 
 
 def update(db: Database, node: NodeRow, **columns: object) -> NodeRow:
@@ -29,6 +29,17 @@ def test_a_new_node_is_unknown(db: Database, address: Address) -> None:
     assert (node.address, node.state, node.completeness, node.item_count) == (address, "unknown", "none", 0)
     assert node.floor == node.revision == db.read(committed_revision)
     assert db.write(nodes.ensure, address) == node == db.read(nodes.find, address)
+
+
+def test_a_node_is_found_by_the_whole_of_its_address(db: Database, address: Address) -> None:
+    db.write(accounts.ensure, "bob@example.org")
+    account, service, node = address
+    beside = [Address("bob@example.org", service, node), Address(account, "bob@example.org", node)]
+    rows = [db.write(nodes.ensure, each) for each in (*beside, Address(account, service, "other"), address)]
+    assert len({row.id for row in rows}) == len(rows)
+    for row in rows:
+        assert db.read(nodes.find, row.address) == row
+        assert db.read(nodes.find_with_revision, row.address) == (row, rows[-1].revision)
 
 
 def test_a_node_needs_its_account(db: Database, address: Address) -> None:
@@ -112,6 +123,15 @@ def test_listing_by_each_constraint(db: Database) -> None:
     assert db.read(nodes.listing, NodesQuery(account="bob@example.org")) == []
 
 
+def test_those_that_are_doubtful_are_listed_whatever_their_rows_say(db: Database) -> None:
+    stale, live, doubtful = db.node(state="stale"), db.node(state="live"), db.node(state="live")
+    assert db.read(nodes.listing, NodesQuery(state="stale")) == [stale]
+    beside = db.write(nodes.ensure, doubtful.address._replace(service="other.example.org"))
+    among = frozenset({doubtful.address})
+    assert db.read(nodes.listing, NodesQuery(state="stale", doubtful=among)) == [stale, doubtful]
+    assert db.read(nodes.listing, NodesQuery(doubtful=among)) == [stale, live, doubtful, beside]
+
+
 @pytest.mark.parametrize(("prefix", "found"), [("urn:a", 2), ("URN:A", 0), ("urn:%", 0), ("urn:a_", 1)])
 def test_a_prefix_is_literal(db: Database, address: Address, prefix: str, found: int) -> None:
     db.write(nodes.ensure, address._replace(node="urn:a_b"))
@@ -191,6 +211,31 @@ def test_an_account_goes_with_everything_of_it(db: Database) -> None:
     for table in ("account", "node", "item", "tombstone"):
         assert db.rows(f"SELECT count(*) FROM {table}") == [(0,)]
     assert not db.write(accounts.remove, ACCOUNT)
+
+
+@pytest.mark.parametrize("keep_cache", [False, True])
+def test_an_account_that_goes_takes_nothing_of_another_along(db: Database, address: Address, keep_cache: bool) -> None:
+    bob = "bob@example.org"
+    db.write(accounts.ensure, bob)
+    for account in (ACCOUNT, bob):
+        node = db.write(nodes.ensure, address._replace(account=account))
+        db.write(publish, node.id, [item("a"), item("b")])
+        db.write(retract, node.id, ["b"])
+        db.write(items.set_flags, node.address, ["a"], ["read"])
+    before = db.again(node)
+    db.write(accounts.remove, ACCOUNT, keep_cache)
+    db.write(accounts.enable, bob, False)
+    assert [(row.jid, row.enabled) for row in db.read(accounts.all)] == [(bob, False)]
+    while db.write(items.drop_discarded):
+        pass
+    assert db.read(nodes.listing, NodesQuery()) == [before]
+    assert contents(db, node) == {"a": "<entry>a</entry>"}
+    assert tombstones(db, node).keys() == {"b"}
+    assert db.rows("SELECT item_id, flag FROM flag WHERE account = ?", bob) == [("a", "read")]
+    kept = 1 if keep_cache else 0
+    assert db.rows("SELECT count(*) FROM flag WHERE account = ?", ACCOUNT) == [(kept,)]
+    db.write(accounts.ensure, ACCOUNT)
+    assert {row.jid: row.enabled for row in db.read(accounts.all)} == {ACCOUNT: True, bob: False}
 
 
 def test_an_account_removed_with_its_cache_kept_comes_back_to_it(db: Database) -> None:
