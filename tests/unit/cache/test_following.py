@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from pubsub_cached import errors
+from pubsub_cached.cache.sync.rungs import NEWEST_AT_MOST
 from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import Delta
 from pubsub_cached.store.transaction import Transaction
@@ -131,6 +132,25 @@ class TestEvents:
         world.inject(ALICE, ItemsEvent(service=PUBSUB, node=MICROBLOG, items=(Item("i1"),)))
         await cache.idle()
         assert await local(cache) == {item.id: item.payload for item in service.items(MICROBLOG)}
+
+    @pytest.mark.parametrize("id_", ["new", "i0"])
+    async def test_for_an_event_without_payload_not_all_is_fetched_again(self, cached: Make, id_: str) -> None:
+        """XEP-0472 recommends such events: at each post of a blog it would be hundreds of items."""
+        world = World()
+        cache, service = await followed(cached, world, count=300)
+        # That the service has what is published again as its newest is known from here on.
+        for seen in ("i1", "i2"):
+            service.publish(MICROBLOG, seen, ENTRY.format("again"))
+            await cache.idle()
+        service.nodes[MICROBLOG].deliver_payloads = False
+        before = len(world.requests)
+        service.publish(MICROBLOG, id_, ENTRY.format("again"))
+        await cache.idle()
+        asked = [request.args for request in world.requests[before:] if request.kind == "get_items"]
+        assert [(args["ids"], args["max_items"]) for args in asked] == [((), NEWEST_AT_MOST)]
+        assert await local(cache) == {item.id: item.payload for item in service.items(MICROBLOG)}
+        assert (await cache.ids(PUBSUB, MICROBLOG))[0] == id_
+        assert await freshness(cache) == "live"
 
     async def test_an_unknown_retraction_is_a_disagreement_and_is_looked_into(self, cached: Make) -> None:
         world = World()

@@ -27,7 +27,9 @@ from ..sync.sync import Sync
 from .unwritten import Unwritten
 
 # Reasons to distrust a node of which what is stored was right, as far as events came.
-_MISSED = frozenset({"bounce", "database", "delayed-event", "max-items", "refusal", "roster", "subscription"})
+_MISSED = frozenset(
+    {"bounce", "database", "delayed-event", "max-items", "no-payload", "refusal", "roster", "subscription"}
+)
 
 
 class Distrust:
