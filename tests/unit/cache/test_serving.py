@@ -214,6 +214,35 @@ async def test_during_a_later_synchronisation_answers_are_as_before(cached: Make
     await synchronising
 
 
+async def test_a_read_has_a_node_validated_though_its_last_synchronisation_failed(cached: Make) -> None:
+    """coherence, Serving: polled expired, stale
+
+    That the service fails may be over long before the time planned after so many failures.
+    """
+    scene = await begun(cached)
+    await scene.live()
+    scene.service.fail_next("internal-server-error", request="get_items", times=2)
+    await scene.validate()
+    assert await scene.outcome("default") == "cache stale *"
+    await scene.cache.idle()
+    assert await scene.outcome("default") == "cache stale"
+    scene.cache.clock.advance(seconds=10)
+    assert await scene.outcome("default") == "cache stale *"
+    await scene.cache.idle()
+    assert await scene.outcome("default") == "cache live"
+
+
+async def test_a_node_that_was_read_is_not_unreachable_any_more(cached: Make) -> None:
+    """coherence, Serving: unreachable"""
+    scene = await begun(cached)
+    await unreachable(scene)
+    scene.service.up()
+    assert await scene.outcome("default") == "cache stale"
+    assert await scene.outcome("network") == "network validated *"
+    await scene.cache.idle()
+    assert await scene.outcome("default") == "cache live"
+
+
 async def under_way(scene: Scene) -> None:
     """The service has been asked for what the synchronisation needs, and has not answered."""
     scene.service.hold()

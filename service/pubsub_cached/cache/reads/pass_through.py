@@ -9,6 +9,7 @@ import msgspec
 
 from ... import errors
 from ...address import Address
+from ...recent import Recent
 from ...records import InfoRecord, ItemRecord
 from ...store.items import flags
 from ...store.items.outline import ids_of
@@ -30,6 +31,11 @@ from .contradiction import contradicts, is_believed
 from .in_use import in_use
 from .pages import Answer
 from .service_reads import ServicePage
+
+# A synchronisation that a read begins, of a copy that could not be validated, is no sooner than so long after the last
+# that one began; ms. And of how many nodes that is known.
+AGAIN = 10_000
+REMEMBERED = 4096
 
 
 class PassThrough:
@@ -53,6 +59,8 @@ class PassThrough:
         self._sync = sync
         self._clock = clock
         self._distrust = distrust
+        # When a read last began a synchronisation.
+        self._begun: Recent[Address, int] = Recent(REMEMBERED)
 
     async def read(
         self, account: Account, address: Address, options: ReadOptions, place: Place, node: NodeRow | None
@@ -89,7 +97,9 @@ class PassThrough:
         }
         if node.state in KEPT:
             # A window whose items were all retracted has lost what it was kept for.
-            if unknown or not servable(node) or (node.completeness == "window" and not node.item_count):
+            lost = not servable(node) or (node.completeness == "window" and not node.item_count)
+            # One that could not be reached has just been.
+            if unknown or lost or node.state == "unreachable":
                 self.validate(node, info)
             in_use(self._store, node, self._clock())
         made: Made = {}
@@ -195,7 +205,14 @@ class PassThrough:
         return newest is not None and newest.namespace != ""
 
     def validate(self, node: NodeRow, info: InfoRecord) -> None:
-        """Begin a synchronisation, unless one runs or the last one failed too recently."""
-        failing = node.failures > 0 and not expired(node, self._clock())
-        if not failing and not self._sync.running(node.address):
+        """Begin a synchronisation, unless one runs or the last one failed too recently.
+
+        Of a copy that is not left to the time planned after so many failures: somebody reads what may be wrong, and the
+        service may be well by now.
+        """
+        now = self._clock()
+        failing = node.failures > 0 and not expired(node, now)
+        lately = 0 <= now - self._begun.get(node.address, -AGAIN) < AGAIN
+        if not (failing and (lately or not servable(node))) and not self._sync.running(node.address):
+            self._begun[node.address] = now
             info["job"] = self._sync.job(node.address).path
