@@ -62,7 +62,7 @@ def analysis(node: NodeRow, matched: Matched, asked: bool) -> Columns:
     name = matched.definition.name if matched.definition is not None else ""
     if asked and name == node.analyser:
         return {}
-    return {"analyser": name, "type": matched.type or "", "subtype": matched.subtype or ""}
+    return {"analyser": name, "type": matched.type, "subtype": matched.subtype}
 
 
 def unwritten(address: Address, matched: Matched, columns: Columns) -> NodeRow:

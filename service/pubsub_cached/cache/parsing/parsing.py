@@ -85,7 +85,7 @@ class Parsing:
     def on_demand(self, analyser: str) -> bool:
         """Whether nodes of the analyser are kept only once a client has read them."""
         definition = self._registry.get(analyser)
-        return definition is not None and definition.to_sync and definition.demand
+        return definition is not None and definition.demand
 
     def all_on_demand(self) -> list[str]:
         """The names of the analysers whose nodes are."""
@@ -220,8 +220,8 @@ def stored(context: ItemContext, parsed: Parsed) -> StoredItem:
         namespace=context.namespace,
         publisher=context.publisher,
         data=parsed.data,
-        type=parsed.type or "",
-        subtype=parsed.subtype or "",
+        type=parsed.type,
+        subtype=parsed.subtype,
         errors=parsed.errors,
         deferred=parsed.deferred,
     )
