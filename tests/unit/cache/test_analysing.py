@@ -332,6 +332,17 @@ async def test_reanalyse_gives_a_node_and_its_items_to_who_comes_first_by_now(th
     assert await parsed(things) == {"a": {"name": "A"}}
 
 
+async def test_reanalyse_looks_at_the_nodes_that_were_chosen_alone_and_says_how_far_it_is(things: Cached) -> None:
+    await things.keep(SERVICE, "blog")
+    first = {**RULES, "name": "y", "priority": 1, "fields": {"name": FIELDS["title"]}}
+    things.house.analysers.register(from_mapping(first), "bus", ":1.1")
+    job = things.house.reanalysis.job(ReanalyseFilter(nodes=("blog",)))
+    far: list[tuple[int, int]] = []
+    job.on_progress.append(lambda: far.append((job.done, job.total)))
+    assert await job.wait() == "1 node was matched and 1 item parsed again."
+    assert (far[-1], await parsed(things)) == ((1, 1), {"a": {"title": "A"}})
+
+
 async def test_what_was_fetched_before_an_analyser_changed_is_parsed_by_what_it_is_now(
     things: Cached, world: World
 ) -> None:

@@ -169,6 +169,19 @@ async def test_one_that_hangs_is_suspended_and_can_be_resumed(
     assert entry.state == "active"
 
 
+async def test_one_that_is_not_suspended_is_not_resumed(cached: Make, world: World) -> None:
+    found = await cached(world)
+
+    async def parse(item: Item) -> dict[str, Any]:
+        return {}
+
+    await kept(found, parse)
+    found.house.analysers.set_state("x", "active", failures=1)
+    found.house.resume("x")
+    assert (entry := found.house.analysers.entry("x")) is not None
+    assert entry.failures == 1
+
+
 async def test_a_higher_version_and_reanalyse_run_it_again(cached: Make, world: World) -> None:
     found = await cached(world)
 

@@ -308,6 +308,17 @@ async def test_another_definition_begins_anew(scene: Scene) -> None:
     assert (scene.entry.state, scene.entry.failures) == ("active", 0)
 
 
+async def test_what_ends_of_the_definition_before_says_nothing_of_the_one_that_is_suspended_now(scene: Scene) -> None:
+    await scene.published("hang1", "hang2", "hang3")
+    left = [*scene.cache.house._parsing._functions._calls["x"].left]
+    before, scene.parser = scene.parser, Hanging()
+    scene.register()
+    await scene.published("hang4", "hang5", "hang6")
+    before.release.set()
+    await asyncio.wait(left)
+    assert (scene.entry.state, scene.entry.failures) == ("suspended", 3)
+
+
 async def test_what_was_made_of_the_same_content_before_stays(scene: Scene) -> None:
     await scene.published("fine", "hang1", "hang2", "hang3")
     before = (await scene.items())["fine"]
@@ -455,6 +466,21 @@ async def test_what_a_suspended_one_took_over_on_others_nodes_stays(scene: Scene
             await told.get()
     after = await scene.items()
     assert {name: after[name] for name in ("fine", "hang1")} == {name: before[name] for name in ("fine", "hang1")}
+
+
+async def test_an_item_that_was_taken_over_says_so_where_its_parser_does_not_end_with_it_any_more(scene: Scene) -> None:
+    taken = frozenset({"urn:t"})
+    scene.cache.house.analysers.register(
+        Definition(name="t", type="taken", namespace="urn:t", takes_over=taken, parser=scene.parser), "plugin"
+    )
+    scene.parser.release.set()
+    scene.service.publish(NODE, "taken", '<t xmlns="urn:t">hang</t>')
+    await scene.published("last")
+    assert (await scene.items())["taken"]["data"] == '{"text":"hang"}'
+    scene.parser.release.clear()
+    await scene.reanalysed()
+    after = (await scene.items())["taken"]
+    assert ("data" in after, after["errors"]) == (False, ["The parser of 't' did not end within 0.5 s."])
 
 
 async def test_what_ends_late_says_nothing_of_what_another_analyser_has_made_meanwhile(

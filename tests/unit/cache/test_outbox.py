@@ -26,6 +26,7 @@ from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, owned, post, reaching, writ
 from .test_pages import heard
 
 CLIENT = ":1.42"
+BOOKMARKS = "urn:xmpp:bookmarks:1"
 BOX = Address(ALICE, PUBSUB, "box")
 OLDEST_FIRST: Order = (("modified", False),)
 LARGE = tuple(f"i{number}" for number in range(6))
@@ -423,6 +424,20 @@ async def test_everything_of_a_node_is_sent_in_order(scene: Scene) -> None:
     ids = [await scene.publish(text=str(number)) for number in range(12)]
     await scene.restore()
     assert list(scene.truth())[2:] == ids
+
+
+@pytest.mark.parametrize(
+    ("service", "node", "payload"),
+    [
+        pytest.param(ALICE, "urn:xmpp:openpgp:0:secret-key", "<secretkey xmlns='urn:xmpp:openpgp:0'/>", id="a key"),
+        pytest.param(PUBSUB, MICROBLOG, f"<c xmlns='{BOOKMARKS}'><password>hunter2</password></c>", id="a bookmark"),
+        pytest.param(ALICE, BOOKMARKS, "<x xmlns='urn:x'><password>hunter2</password></x>", id="beside bookmarks"),
+    ],
+)
+async def test_what_is_never_stored_does_not_wait_either(scene: Scene, service: str, node: str, payload: str) -> None:
+    with pytest.raises(errors.NotSupported, match="publish without 'queue'"):
+        await scene.cache.house.outbox.publish(Address(ALICE, service, node), "i", payload, {}, CLIENT, "")
+    assert scene.jobs == []
 
 
 async def test_a_cancelled_one_is_never_sent(scene: Scene) -> None:
