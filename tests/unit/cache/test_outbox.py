@@ -337,6 +337,24 @@ async def test_a_page_among_what_waits_is_read_once(scene: Scene, waits: str) ->
     assert len([sql for sql, _ in statements if "FROM item" in sql]) == 1
 
 
+@pytest.mark.parametrize("begin", [{}, {"after": "i3"}])
+async def test_no_page_but_the_last_is_empty(scene: Scene, begin: dict[str, str]) -> None:
+    await scene.restore()
+    for number in (2, 3):
+        await scene.publish(f"i{number}")
+    await scene.settled()
+    await scene.cut()
+    for number in (1, 2):
+        await scene.publish(f"i{number}", "changed")
+    pages: list[list[str]] = []
+    place: dict[str, str] = begin
+    while not pages or place["cursor"]:
+        items, cursor, _ = await scene.cache.read(PUBSUB, MICROBLOG, limit=1, **place)
+        pages.append([item["id"] for item in items])
+        place = {"cursor": cursor}
+    assert pages == ([["i0"]] if begin else [["i2"], ["i1"], ["i3"], ["i0"]])
+
+
 async def test_fields_are_trimmed(scene: Scene) -> None:
     id_ = await scene.publish()
     items, *_ = await scene.cache.read(PUBSUB, MICROBLOG, fields=frozenset({"pending"}), limit=1)

@@ -110,6 +110,10 @@ class Overlay:
     async def _in_place(self, options: ReadOptions, *, dropped: bool) -> Answer:
         """The items with those replaced that wait, or left out where they came before."""
         items, cursor, info = await self._get(options)
+        while dropped and cursor and all(item["id"] in self._published for item in items):
+            # Whoever sees an empty page may take it for the end.
+            options = msgspec.structs.replace(options, cursor=cursor, after=None)
+            items, cursor, info = await self._get(options)
         ids = [] if dropped else [item["id"] for item in items if item["id"] in self._published]
         waiting = dict(zip(ids, await self._pending(ids, options), strict=True))
         found = [
