@@ -124,6 +124,12 @@ def test_nothing_that_is_typed_is_a_syntax_error(shared: Database, text: str) ->
     assert found(shared, text, order="modified").items is not None
 
 
+def test_a_letter_that_an_index_takes_for_none_is_found_nowhere(full: Database) -> None:
+    """To SQLite a vowel of New Tai Lue is a mark, which is no word where it stands alone."""
+    assert ids(full, "\u19b0") == ids(full, "night \u19b0") == ids(full, "\u19b0 night") == []
+    assert len(ids(full, "-\u19b0")) == len(TITLES)
+
+
 def test_many_words_and_long_ones(full: Database) -> None:
     assert ids(full, " ".join(f"w{number}" for number in range(1500))) == []
     assert len(ids(full, "-" + " -".join(f"w{number}" for number in range(1200)))) == len(TITLES)
@@ -135,6 +141,8 @@ def test_many_words_and_long_ones(full: Database) -> None:
 def test_a_word_is_not_the_beginning_of_one_that_is_longer_than_an_index_takes(db: Database) -> None:
     titled(db, served(db), exact="x" * 500, longer="x" * 501, other="y")
     assert ids(db, "x" * 500) == ["exact"]
+    assert ids(db, "x" * 501) == ids(db, "x" * 501 + "*") == ["longer"]
+    assert ids(db, "x" * 3000) == ids(db, "x" * 3000 + "*") == []
     assert ids(db, "-" + "x" * 500) == ["other", "longer"]
     assert sorted(ids(db, "x" * 500 + "*")) == ["exact", "longer"]
 

@@ -173,7 +173,7 @@ def _is_to_be_looked_at(words: Sequence[str]) -> bool:
 def _query(term: Term, words: Sequence[str]) -> str:
     """All the words of a term, in the language of TSQUERY; they are letters and digits."""
     *first, last = (f"'{word[:_LEXEME]}'" for word in words)
-    goes_on = ":*" if term.prefix and len(words[-1]) <= _LEXEME else ""
+    goes_on = ":*" if term.prefix else ""
     return "(" + " & ".join((*first, last + goes_on)) + ")"
 
 
