@@ -343,6 +343,22 @@ async def test_reanalyse_looks_at_the_nodes_that_were_chosen_alone_and_says_how_
     assert (far[-1], await parsed(things)) == ((1, 1), {"a": {"title": "A"}})
 
 
+async def test_a_higher_version_keeps_its_nodes_though_another_analyser_comes_first_by_now(things: Cached) -> None:
+    for keys in ({"name": "y", "priority": 1}, {"version": 2, "fields": {"name": FIELDS["title"]}}):
+        things.house.analysers.register(from_mapping({**RULES, **keys}), "bus", ":1.1")
+    assert await parsed(things) == {"a": {"name": "A"}}
+    assert (await things.node(SERVICE, "things"))["analyser"] == "x"
+
+
+async def test_reanalyse_keeps_what_is_pinned_though_no_analyser_does(cached: Make, world: World) -> None:
+    found = await cached(world)
+    await (await found.house.sync.start(Address(ALICE, SERVICE, "things"), True, "", "")).wait()
+    before = await found.node(SERVICE, "things")
+    await found.house.reanalysis.job(ReanalyseFilter()).wait()
+    assert await found.node(SERVICE, "things") == before
+    assert (before["pinned"], before["items"]) == (True, 1)
+
+
 async def test_what_was_fetched_before_an_analyser_changed_is_parsed_by_what_it_is_now(
     things: Cached, world: World
 ) -> None:
