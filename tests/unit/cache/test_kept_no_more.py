@@ -35,6 +35,25 @@ async def test_a_node_whose_new_configuration_nobody_keeps_is_answered_by_the_se
         await cache.read(PUBSUB, "calendar", policy="cache")
 
 
+async def test_an_empty_node_that_was_let_go_can_be_synchronised(cached: Make) -> None:
+    world = World()
+    world.account(ALICE)
+    service = world.service(PUBSUB)
+    service.create_node("calendar", node_type=EVENTS)
+    cache: Cached = await cached(world)
+    await cache.keep(PUBSUB, "calendar")
+    assert (await cache.node(PUBSUB, "calendar"))["completeness"] == "full"
+    service.configure("calendar", node_type="urn:example:other")
+    world.inject(ALICE, ConfigurationEvent(service=PUBSUB, node="calendar"))
+    await cache.idle()
+    node = await cache.node(PUBSUB, "calendar")
+    assert (node["state"], node["completeness"]) == ("discovered", "none")
+    job = await cache.house.sync.start(Address(ALICE, PUBSUB, "calendar"), True, "", "")
+    await job.wait()
+    assert (await cache.node(PUBSUB, "calendar"))["state"] == "live"
+    assert await cache.ids(PUBSUB, "calendar", policy="cache") == []
+
+
 @pytest.mark.parametrize("event", [DeleteEvent, PurgeEvent, ConfigurationEvent])
 async def test_a_node_that_is_forgotten_while_its_event_is_applied_is_no_failure(
     cached: Make, event: type[Event]
