@@ -13,7 +13,7 @@ import pytest
 from pubsub_cached.address import Address
 from pubsub_cached.errors import DatabaseError
 from pubsub_cached.store import indexes
-from pubsub_cached.store.accounts import accounts, nodes, schedule, services
+from pubsub_cached.store.accounts import accounts, nodes, outbox, schedule, services, subscriptions
 from pubsub_cached.store.database import AccountInUse, InUse
 from pubsub_cached.store.items import items
 from pubsub_cached.store.items.changes import since
@@ -41,6 +41,12 @@ async def opened(url: str) -> AsyncIterator[Store]:
     store = Store.open(url)
     yield store
     await store.close()
+
+
+def waiting_entry(account: str) -> outbox.Entry:
+    """Something that waits to be sent."""
+    address = Address(account, "pubsub.example.org", "blog")
+    return outbox.Entry(address=address, action="publish", items={"a": None}, path=f"/{account}", queued_at=1)
 
 
 async def waiting(server: PostgreSQL, kind: str = "advisory") -> None:
@@ -100,6 +106,7 @@ async def test_of_an_account_that_another_daemon_runs_nothing_is_written(server:
         row = await first.write(accounts.ensure, ACCOUNT)
         node = await first.write(nodes.ensure, address)
         await first.hold(row.id)
+        entry = await first.write(outbox.add, waiting_entry(ACCOUNT))
         refused: tuple[Callable[[Transaction], object], ...] = (
             lambda tx: nodes.ensure(tx, Address(ACCOUNT, "pubsub.example.org", "other")),
             lambda tx: nodes.update(tx, node.id, title="Other"),
@@ -108,7 +115,16 @@ async def test_of_an_account_that_another_daemon_runs_nothing_is_written(server:
             lambda tx: items.set_flags(tx, address, ["a"], ["read"], []),
             lambda tx: services.put(tx, ACCOUNT, "pubsub.example.org", services.Observed()),
             lambda tx: accounts.ensure(tx, ACCOUNT, enabled=False),
+            lambda tx: accounts.enable(tx, ACCOUNT, False),
             lambda tx: accounts.remove(tx, ACCOUNT),
+            lambda tx: accounts.remove(tx, ACCOUNT, keep_cache=True),
+            lambda tx: outbox.add(tx, waiting_entry(ACCOUNT)),
+            lambda tx: outbox.tried(tx, entry),
+            lambda tx: outbox.remove(tx, entry),
+            lambda tx: outbox.remove_all(tx, ACCOUNT),
+            lambda tx: subscriptions.leave(tx, node),
+            lambda tx: subscriptions.take(tx, row.id, address),
+            lambda tx: subscriptions.ended(tx, address),
         )
         for write in refused:
             with pytest.raises(
@@ -120,6 +136,7 @@ async def test_of_an_account_that_another_daemon_runs_nothing_is_written(server:
         # The rest of the group is written all the same.
         await second.write(accounts.ensure, BOB)
         assert await second.read(nodes.find, address) == node
+        assert await first.read(outbox.all) == [entry]
 
 
 async def test_what_one_daemon_forgot_is_dropped_by_several_at_once(server: PostgreSQL, name: str) -> None:
@@ -308,7 +325,9 @@ async def test_what_is_done_for_all_is_done_for_the_accounts_that_are_run(server
             await store.write(publish, node.id, [item("a"), item("b")])
             await store.write(items.set_flags, address, ["a"], ["read"], [])
             await store.write(retract, node.id, ["b"])
-        assert [entry.address.account for entry in await second.read(schedule.subscribed)] == [BOB]
+            await store.write(outbox.add, waiting_entry(jid))
+        for entries in (outbox.all, schedule.subscribed):
+            assert [entry.address.account for entry in await second.read(entries)] == [BOB]
         for services in (schedule.subscribed_services, schedule.followed_services):
             assert await second.read(services) == [(BOB, "pubsub.example.org")]
         due = await second.read(schedule.due, (0, 0), 2, frozenset({"live"}))

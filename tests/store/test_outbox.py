@@ -46,21 +46,49 @@ def test_what_is_done_with_is_gone(db: Database) -> None:
 
 
 def test_the_next_of_each_item_goes_on_from_what_an_entry_leaves(db: Database) -> None:
-    elsewhere = BLOG._replace(node="other")
-    before, leaving, behind, further, apart = [
+    other = "other@example.org"
+    db.write(accounts.ensure, other)
+    elsewhere = BLOG._replace(node="other"), BLOG._replace(service="other.example.org"), BLOG._replace(account=other)
+    before, leaving, *apart, behind, further = [
         db.write(outbox.add, each)
         for each in (
             entry(1, items={"a": "old"}),
             entry(2, items={"a": "new", "b": None, "d": ""}),
-            entry(3, items={"a": "old", "b": "found", "c": "old"}),
-            entry(4, items={"a": "old", "d": "old"}),
-            entry(5, address=elsewhere, items={"a": "old"}),
+            *(entry(number, address=address, items={"a": "old"}) for number, address in enumerate(elsewhere, 3)),
+            entry(6, items={"a": "old", "b": "found", "c": "old"}),
+            entry(7, items={"a": "old", "d": "old"}),
         )
     ]
     db.write(outbox.remove, leaving, True)
     left = msgspec.structs.replace(behind, items={"a": "new", "b": "found", "c": "old"})
     last = msgspec.structs.replace(further, items={"a": "old", "d": ""})
-    assert db.read(outbox.all) == [before, left, last, apart]
+    assert db.read(outbox.all) == [before, *apart, left, last]
+
+
+def test_what_waits_goes_on_from_nothing_that_was_not_sent(db: Database) -> None:
+    leaving, behind = [db.write(outbox.add, entry(number, items={"a": f"{number}"})) for number in (1, 2)]
+    db.write(outbox.remove, leaving)
+    assert db.read(outbox.all) == [behind]
+
+
+def test_everything_is_in_the_order_of_its_queuing_whoever_queued_it_and_whatever_was_tried(db: Database) -> None:
+    other = "other@example.org"
+    db.write(accounts.ensure, other)
+    every = [
+        db.write(outbox.add, entry(number, address=BLOG._replace(account=account)))
+        for number, account in enumerate((other, ACCOUNT, other, ACCOUNT))
+    ]
+    for each in every[:2]:
+        db.write(outbox.tried, each)
+    assert db.read(outbox.all) == every
+
+
+def test_of_an_account_for_which_nothing_is_to_be_sent_all_goes_and_of_no_other(db: Database) -> None:
+    other = BLOG._replace(account="other@example.org")
+    db.write(accounts.ensure, other.account)
+    _, kept, _ = [db.write(outbox.add, entry(number, address=at)) for number, at in enumerate((BLOG, other, BLOG))]
+    db.write(outbox.remove_all, ACCOUNT)
+    assert db.read(outbox.all) == [kept]
 
 
 def test_a_reset_forgets_what_is_cached_and_not_what_is_to_be_sent(db: Database) -> None:
