@@ -204,6 +204,23 @@ async def test_a_denied_node_is_erased_after_its_grace(cached: Make) -> None:
     assert cache.removed() == []
 
 
+async def test_of_an_empty_node_that_was_denied_nothing_is_known_after_its_grace(cached: Make) -> None:
+    cache, service = await followed(cached, World(), "whitelist")
+    service.retract(MICROBLOG, "i0")
+    await cache.idle()
+    shut_out(service)
+    cache.clock.advance(hours=7)
+    with pytest.raises(errors.Denied):
+        await cache.read(PUBSUB, MICROBLOG)
+    cache.clock.advance(days=8)
+    cache.house.revalidation.wake()
+    await cache.idle()
+    assert (await cache.node(PUBSUB, MICROBLOG))["completeness"] == "none"
+    service.publish(MICROBLOG, "i1", ENTRY.format(1))
+    service.set_affiliation(MICROBLOG, ALICE, "member")
+    assert await cache.ids(PUBSUB, MICROBLOG) == ["i1"]
+
+
 async def found(cache: Cached) -> list[str]:
     """What a search for everything finds."""
     items, *_ = await answered(cache.house.searches.search("", "", SearchOptions()))

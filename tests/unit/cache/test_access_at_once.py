@@ -238,9 +238,15 @@ async def test_an_account_that_is_taken_over_puts_nothing_of_others_in_doubt(cac
     assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["i0"]
 
 
+@pytest.mark.parametrize("empty", [False, True])
 @pytest.mark.parametrize("proved", [False, True])
-async def test_a_node_that_nobody_keeps_any_more_stays_denied_if_that_came_later(cached: Make, proved: bool) -> None:
-    cache, _ = await followed(cached, World(), "open")
+async def test_a_node_that_nobody_keeps_any_more_stays_denied_if_that_came_later(
+    cached: Make, proved: bool, empty: bool
+) -> None:
+    cache, service = await followed(cached, World(), "open")
+    if empty:
+        service.retract(MICROBLOG, "i0")
+        await cache.idle()
     await forbidden(cache)
     before, after = await cache.store.write(
         transitions.classify, ADDRESS, Matched(), True, lambda name: True, {}, proved=proved

@@ -27,15 +27,8 @@ Written = tuple[NodeRow | None, NodeRow] | None
 # Of nodes that the account is subscribed to no more, of those of which nothing is ever stored, and of those that
 # nobody keeps: from now on the service is asked.
 UNSUBSCRIBED: Columns = {"subscribed": False, "own_subscription": False, "subid": ""}
-# There is no copy of what is not kept, nor one that it has no items.
-EXCLUDED: Columns = {
-    "state": "excluded",
-    "reason": "policy",
-    "pinned": False,
-    "next_sync": None,
-    "completeness": "none",
-}
-DISCOVERED: Columns = {"state": "discovered", "reason": "", "next_sync": None, "completeness": "none"}
+EXCLUDED: Columns = {"state": "excluded", "reason": "policy", "pinned": False, "next_sync": None}
+DISCOVERED: Columns = {"state": "discovered", "reason": "", "next_sync": None}
 
 
 def subject(node: NodeRow, namespace: str = "") -> Subject:

@@ -136,8 +136,9 @@ def unread_since(conn: Connection, analysers: Collection[str], before: int, stat
 
 
 def hidden_before(conn: Connection, before: int) -> list[Entry]:
-    """Nodes denied or gone since before this time, that still hold something."""
-    hidden = (Node.state == "gone") | ((Node.state == "denied") & (Node.item_count > 0))
+    """Nodes denied or gone since before this time, that still hold something, be it that they have no items."""
+    held = or_(Node.item_count > 0, Node.completeness != "none")
+    hidden = (Node.state == "gone") | ((Node.state == "denied") & held)
     return _entries(conn, hidden, Node.gone_at < before, or_(whose.runs(), Account.removed))
 
 

@@ -26,8 +26,9 @@ _NODE_COSTS = 10
 
 
 def drop(tx: Transaction, node_id: int) -> None:
-    """Remove all items."""
+    """Remove the copy, also that of an empty node, which holds that it has no items. Raises NoSuchNode."""
     drop_of_each(tx, [node_id])
+    nodes.update(tx, node_id, completeness="none")
 
 
 def drop_of_each(
