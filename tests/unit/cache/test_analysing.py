@@ -13,9 +13,10 @@ from sqlalchemy import event
 
 from pubsub_cached import errors, pace
 from pubsub_cached.address import Address
-from pubsub_cached.analysers.definition import Analysis, Subject, from_mapping
+from pubsub_cached.analysers.definition import Analysis, Definition, Subject, from_mapping
 from pubsub_cached.analysers.item import ItemContext
 from pubsub_cached.analysers.registry import Matched
+from pubsub_cached.cache.nodes.transitions import asks
 from pubsub_cached.cache.options import ReanalyseFilter
 from pubsub_cached.cache.parsing.agent import whole
 from pubsub_cached.cache.reanalysis import analysing
@@ -359,6 +360,45 @@ async def test_reanalyse_keeps_what_is_pinned_though_no_analyser_does(cached: Ma
     assert (before["pinned"], before["items"]) == (True, 1)
 
 
+@pytest.mark.parametrize("key", ["created_before", "modified_before"])
+async def test_items_that_reanalyse_was_not_to_look_at_are_parsed_by_their_nodes_new_analyser_at_the_next_start(
+    things: Cached, key: str
+) -> None:
+    first = {**RULES, "priority": 1, "persist": True, "fields": {"name": FIELDS["title"]}}
+    await things.house.analysing.register("y", first, ":1.1")
+    await things.house.analysing.settled()
+    await things.house.reanalysis.job(ReanalyseFilter(**{key: 0})).wait()
+    assert await parsed(things) == {"a": {"title": "A"}}
+    await things.restart(online=False)
+    assert await parsed(things) == {"a": {"name": "A"}}
+
+
+@pytest.mark.parametrize("before", ["kept", "excluded"])
+async def test_what_nobody_keeps_or_excludes_any_more_is_discovered_once_it_is_reanalysed(
+    things: Cached, before: str
+) -> None:
+    rules = from_mapping({**RULES, "name": "y", "to-sync": False})
+    if before == "excluded":
+        things.house.analysers.register(msgspec.structs.replace(rules, name="never", excluded=True), "plugin")
+        await things.house.reanalysis.job(ReanalyseFilter()).wait()
+        assert (await things.node(SERVICE, "things"))["state"] == "excluded"
+        things.house.analysers.unregister("never")
+    things.house.analysers.unregister("x")
+    things.house.analysers.register(rules, "plugin")
+    await things.house.analysing.settled()
+    await things.house.reanalysis.job(ReanalyseFilter()).wait()
+    node = await things.node(SERVICE, "things")
+    assert (node["state"], node["items"], node["completeness"]) == ("discovered", 0, "none")
+
+
+async def test_what_is_fetched_again_as_it_was_is_made_of_it_what_its_parser_makes_by_now(things: Cached) -> None:
+    taken = {"type": "taken", "namespace": "urn:none", "takes_over": frozenset({"urn:x"})}
+    things.house.analysers.register(Definition(name="t", parser=lambda item: {"taken": True}, **taken), "plugin")
+    assert await parsed(things) == {"a": {"title": "A"}}
+    await things.house.sync.job(Address(ALICE, SERVICE, "things")).wait()
+    assert await parsed(things) == {"a": {"taken": True}}
+
+
 async def test_what_was_fetched_before_an_analyser_changed_is_parsed_by_what_it_is_now(
     things: Cached, world: World
 ) -> None:
@@ -447,6 +487,53 @@ async def test_what_an_agent_says_while_the_node_is_looked_at_again_counts(cache
     answer.set()
     await syncing.wait()
     await called("gadget")
+
+
+async def test_an_agent_is_asked_anew_where_more_of_the_node_became_known_meanwhile(cached: Make, world: World) -> None:
+    world.services[SERVICE].create_node("new")
+    found: Cached = await cached(world)
+    answer, asked = asyncio.Event(), asyncio.Event()
+
+    async def match(subject: Subject, matched: Matched) -> Matched:
+        asked.set()
+        await answer.wait()
+        return msgspec.structs.replace(matched, type="gadget" if subject.namespace else "thing")
+
+    found.house.agents.match = match  # type: ignore[method-assign]
+    rules = {"name": "x", "type": "thing", "node": "new", "to-sync": True, "agent": "/a", "callbacks": ["match"]}
+    found.house.analysers.register(from_mapping(rules), "bus", ":1.1")
+    await found.read(SERVICE, "new")
+    await asked.wait()
+    world.services[SERVICE].publish("new", "1", "<x xmlns='urn:x'/>")
+    await (await found.house.sync.start(Address(ALICE, SERVICE, "new"), False, "", "")).wait()
+    answer.set()
+    async with asyncio.timeout(20):
+        while (await found.node(SERVICE, "new"))["type"] != "gadget":
+            await asyncio.sleep(0.001)
+
+
+async def test_what_an_agent_says_of_a_node_that_is_anothers_by_now_counts_no_more(cached: Make, world: World) -> None:
+    found: Cached = await cached(world)
+    answer, asked = asyncio.Event(), asyncio.Event()
+
+    async def match(subject: Subject, matched: Matched) -> Matched:
+        if asks(matched):
+            asked.set()
+            await answer.wait()
+            return msgspec.structs.replace(matched, type="gadget")
+        return matched
+
+    found.house.agents.match = match  # type: ignore[method-assign]
+    rules = {key: value for key, value in RULES.items() if key != "fields"} | {"agent": "/a", "callbacks": ["match"]}
+    found.house.analysers.register(from_mapping(rules), "bus", ":1.1")
+    await found.read(SERVICE, "things")
+    await asked.wait()
+    found.house.analysers.register(from_mapping({**RULES, "name": "y", "type": "other", "priority": 1}), "bus", ":1.1")
+    await found.house.reanalysis.job(ReanalyseFilter()).wait()
+    answer.set()
+    await found.idle()
+    node = await found.node(SERVICE, "things")
+    assert (node["analyser"], node["type"]) == ("y", "other")
 
 
 @pytest.mark.parametrize("how", ["matched again", "looked at again"])

@@ -11,12 +11,15 @@ from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
+from pubsub_cached.xmpp.port import Item, ItemsEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 from tests.support.passing import passed
 
 from .blog import MICROBLOG, PROFILES, PUBSUB, followed
 
+ATOM = "http://www.w3.org/2005/Atom"
 BOOKMARKS = "urn:xmpp:bookmarks:1"
+NICK = "http://jabber.org/protocol/nick"
 
 
 def blog(world: World, count: int = 3, profile: Profile = PROSODY, node: str = MICROBLOG) -> Service:
@@ -200,6 +203,13 @@ class TestUnclaimed:
         assert "job" not in info
         assert (await cache.node(PUBSUB, "things"))["items"] == 0
 
+    async def test_says_of_an_item_nothing_that_is_not_known(self, cached: Make) -> None:
+        world = World()
+        unclaimed(world, 0).node("things").put(Item("", "<x/>"), 1, 0)
+        cache: Cached = await cached(world)
+        items, *_ = await cache.read(PUBSUB, "things")
+        assert items == [{"id": "", "payload": "<x/>", "flags": []}]
+
     @PROFILES
     async def test_is_paged_with_a_cursor_to_its_end(self, cached: Make, profile: Profile) -> None:
         world = World()
@@ -290,6 +300,27 @@ class TestUnclaimed:
         *_, info = await cache.read(PUBSUB, "things")
         assert info["source"] == "cache"
         assert (await cache.node(PUBSUB, "things"))["pinned"] is True
+
+
+@pytest.mark.parametrize("how", ["fetched", "announced"])
+async def test_an_item_without_an_id_is_kept_where_its_node_counts_only_its_newest(cached: Make, how: str) -> None:
+    """Source: XEP-0172 example 5."""
+    world = World()
+    pep = world.account(ALICE).pep
+    cache: Cached = await cached(world)
+    for node, namespace in ((NICK, NICK), (MICROBLOG, ATOM)):
+        pep.create_node(node)
+        if how == "announced":
+            await cache.keep(ALICE, node)
+        item = Item("", f"<x xmlns='{namespace}'/>", namespace)
+        pep.node(node).put(item, 1, 0)
+        if how == "announced":
+            world.send(ALICE, ItemsEvent(service=ALICE, node=node, items=(item,)))
+            await cache.idle()
+        else:
+            await cache.keep(ALICE, node)
+    assert await cache.ids(ALICE, NICK, policy="cache") == ["current"]
+    assert await cache.ids(ALICE, MICROBLOG, policy="cache") == []
 
 
 @pytest.mark.parametrize(("depth", "size"), [(1, 1), (150, 1), (1, 300_000)], ids=["small", "deep", "large"])
