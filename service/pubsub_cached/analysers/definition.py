@@ -108,7 +108,7 @@ class Definition(Rules, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def has_parser(self) -> bool:
         """Whether items become data, here or at an agent."""
-        return self.parser is not None or bool(self.fields) or "parse" in self.callbacks
+        return self.parser is not None or "parse" in self.callbacks
 
     @property
     def deferred(self) -> bool:

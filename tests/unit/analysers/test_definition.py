@@ -87,6 +87,42 @@ def test_what_can_not_be_used_is_named(change, said):
     assert said in refused.value.message
 
 
+@pytest.mark.parametrize(
+    ("key", "most"),
+    [
+        ("name", "x" * 128),
+        ("type", "x" * 128),
+        ("indexes", [f"a{number}" for number in range(16)]),
+        ("fields", '{"a":{"path":"x"}' + " " * (65_536 - 18) + "}"),
+    ],
+)
+def test_as_much_as_there_may_be_is_taken_and_no_more(key, most):
+    from_mapping(TICKET | {key: most})
+    longer = most + most[:1]
+    with pytest.raises(InvalidAnalyser, match=f"'{key}'"):
+        from_mapping(TICKET | {key: longer})
+
+
+def test_a_type_that_can_not_be_written_out_is_refused():
+    with pytest.raises(InvalidAnalyser, match="'type' of 'x' is"):
+        checked(Definition(name="x", type="a\nb", node="x"))
+
+
+@pytest.mark.parametrize(
+    "keys", [{"fields": {"a": {"path": "x"}}}, {"agent": "/a", "callbacks": ["parse"]}], ids=["fields", "agent"]
+)
+def test_fields_and_an_agent_that_parses_are_parsers(keys):
+    assert from_mapping(TICKET | keys).has_parser
+
+
+def test_a_parser_of_its_own_comes_before_the_fields():
+    def parser(item):
+        return {}
+
+    fields = from_mapping(TICKET | {"fields": {"a": {"path": "x"}}}).fields
+    assert checked(Definition(name="x", type="x", node="x", fields=fields, parser=parser)).parser is parser
+
+
 @pytest.mark.parametrize("key", ["name", "type"])
 def test_mandatory_keys_are_named_when_missing(key):
     with pytest.raises(InvalidAnalyser, match=f"'{key}' is missing"):

@@ -54,7 +54,7 @@ def is_followed_in_vain(node: NodeRow) -> bool:
 
 def asks(matched: Matched) -> bool:
     """Whether an agent decides what becomes of the node."""
-    return matched.definition is not None and "match" in matched.definition.callbacks and not matched.excluded
+    return matched.definition is not None and "match" in matched.definition.callbacks
 
 
 def analysis(node: NodeRow, matched: Matched, asked: bool) -> Columns:
