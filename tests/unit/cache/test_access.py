@@ -65,6 +65,33 @@ async def test_a_node_that_was_closed_in_silence_is_hidden_when_its_proof_is_old
     assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "denied"
 
 
+@pytest.mark.parametrize(
+    ("condition", "pubsub_condition"),
+    [
+        ("forbidden", ""),
+        ("not-authorized", ""),
+        ("not-authorized", "presence-subscription-required"),
+        ("not-authorized", "not-in-roster-group"),
+        ("not-authorized", "not-subscribed"),
+        ("not-allowed", "closed-node"),
+        ("payment-required", ""),
+        ("registration-required", ""),
+        ("subscription-required", ""),
+    ],
+)
+async def test_nothing_is_shown_of_a_node_however_its_service_denies_it(
+    cached: Make, condition: str, pubsub_condition: str
+) -> None:
+    """XEP-0060 6.5.9, RFC 6120 8.3.3."""
+    cache, service = await followed(cached, World(), "open")
+    service.fail_next(condition, "", pubsub_condition, times=2)
+    for policy in ("network", "cache"):
+        with pytest.raises(errors.Denied):
+            await cache.read(PUBSUB, MICROBLOG, policy=policy)
+    assert await found(cache) == []
+    assert (await cache.node(PUBSUB, MICROBLOG))["reason"] == (pubsub_condition or condition)
+
+
 @pytest.mark.parametrize("access_model", ["presence", "roster", "authorize", "whitelist"])
 async def test_what_was_proved_long_ago_is_in_a_search_as_in_a_cached_read(cached: Make, access_model: str) -> None:
     cache, _ = await followed(cached, World(), access_model)

@@ -15,10 +15,11 @@ from ..place import Place
 
 Meaning = Literal["gone", "denied", "unreachable", "offline", "cancelled", "other"]
 
-_DENIED = frozenset({"forbidden", "not-authorized"})
-_DENIED_PUBSUB = frozenset(
-    {"closed-node", "presence-subscription-required", "not-in-roster-group", "payment-required", "not-subscribed"}
+# RFC 6120 8.3.3, and payment-required as XEP-0060 6.5.9 has it.
+_DENIED = frozenset(
+    {"forbidden", "not-authorized", "payment-required", "registration-required", "subscription-required"}
 )
+_DENIED_PUBSUB = frozenset({"closed-node", "presence-subscription-required", "not-in-roster-group", "not-subscribed"})
 _UNREACHABLE = frozenset({"remote-server-not-found", "remote-server-timeout", "service-unavailable"})
 # Conditions of item-not-found that are about something else than the node.
 _NOT_ABSENT = frozenset({"not-subscribed", "invalid-subid"})
