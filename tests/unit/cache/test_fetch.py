@@ -183,6 +183,26 @@ async def test_pages_that_are_wrong_twice_are_never_asked_for_again(
     assert pages <= 6
 
 
+@pytest.mark.parametrize("keep", [None, 10], ids=["all", "newest"])
+async def test_the_first_page_is_not_taken_for_the_newest_of_a_service_that_knows_no_last_one(
+    keep: int | None,
+) -> None:
+    reader = Reader(LIBERVIA, 40, payload=20_000)
+    session = await reader.session()
+    get_items = session.get_items
+
+    async def forwards(*arguments: object, rsm: Rsm | None = None, **options: object) -> ItemsPage:
+        first = None if rsm is None else Rsm(max=rsm.max)
+        return await get_items(*arguments, rsm=first, **options)  # type: ignore[arg-type]
+
+    session.get_items = forwards  # type: ignore[method-assign, assignment]
+    facts = Facts()
+    for _ in range(2):
+        fetched = await reader.fetch(session, keep=keep, facts=facts)
+        assert fetched.items == tuple(reader.service.items("blog"))[-(keep or 40) :]
+        assert (fetched.full, facts.paging) == (keep is None, "wrong")
+
+
 async def test_a_service_that_has_items_and_shows_no_newest_one_is_asked_for_their_ids() -> None:
     reader = Reader(LIBERVIA, 5)
     session = await reader.session()
@@ -300,6 +320,23 @@ async def test_a_count_that_is_less_than_what_comes_with_it_is_none() -> None:
     session.get_items = miscounted  # type: ignore[method-assign, assignment]
     fetched = await reader.fetch(session)
     assert fetched.items == tuple(reader.service.items("blog"))
+
+
+@pytest.mark.parametrize("count", [100, 150, 200, 249])
+async def test_nothing_that_the_count_leaves_out_is_missing_from_all_there_is(count: int) -> None:
+    reader = Reader(EJABBERD, 250)
+    session = await reader.session()
+    get_items = session.get_items
+
+    async def miscounted(*arguments: object, **options: object) -> ItemsPage:
+        page = await get_items(*arguments, **options)  # type: ignore[arg-type]
+        return msgspec.structs.replace(page, count=count) if page.rsm else page
+
+    session.get_items = miscounted  # type: ignore[method-assign, assignment]
+    facts = Facts()
+    fetched = await reader.fetch(session, facts=facts)
+    assert fetched.items == tuple(reader.service.items("blog"))
+    assert (fetched.full, facts.paging) == (True, "wrong")
 
 
 async def unlisted(*arguments: object, **options: object) -> tuple[()]:

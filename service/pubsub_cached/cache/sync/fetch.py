@@ -81,11 +81,11 @@ async def fetch(
     try:
         if own_server(address):
             return await _one_request(session, address, keep, progress, meanwhile)
-        probe = await _probe(session, address)
+        believed = facts is None or facts.of(address).paging != "wrong"
+        probe = await _probe(session, address, paged=believed)
         if len(probe.items) > 1:
             log.info("%s answers %d items when asked for one", address, len(probe.items))
         pages = probe.count is not None and probe.count >= len(probe.items)
-        believed = facts is None or facts.of(address).paging != "wrong"
         if facts is not None and believed:
             facts.pages(address, "pages" if pages else "none")
         if pages and believed:
@@ -94,13 +94,14 @@ async def fetch(
         log.info("%s: %s; taking its items by id", address, fact)
         if facts is not None and fact.lasting:
             facts.pages(address, "wrong")
-        probe = await _probe(session, address)
+        probe = await _probe(session, address, paged=False)
     return await _ids(session, address, keep, probe, progress, meanwhile)
 
 
-async def _probe(session: Session, address: Address) -> ItemsPage:
-    """The newest item, and whether a page was honoured."""
-    return await session.get_items(address.service, address.node, max_items=1, rsm=Rsm(max=1, before=""))
+async def _probe(session: Session, address: Address, *, paged: bool) -> ItemsPage:
+    """The newest item, and whether a page was honoured; paged: not where a wrong page may hold another."""
+    rsm = Rsm(max=1, before="") if paged else None
+    return await session.get_items(address.service, address.node, max_items=1, rsm=rsm)
 
 
 async def _one_request(
@@ -124,7 +125,7 @@ async def _agreeing(
         return await _pages(session, address, keep, probe, progress, meanwhile)
     except _Disagreement as fact:
         log.info("%s: %s; asking for its pages again", address, fact)
-    return await _pages(session, address, keep, await _probe(session, address), progress, meanwhile)
+    return await _pages(session, address, keep, await _probe(session, address, paged=True), progress, meanwhile)
 
 
 async def _pages(
@@ -140,7 +141,9 @@ async def _pages(
     got, before = 0, ""
     async with Ahead[ItemsPage]() as ahead:
         while got < wanted:
-            await ahead.ask(session.get_items(address.service, address.node, rsm=Rsm(max=size, before=before)))
+            # One more than the count leaves shows whether that leaves any out.
+            asked = size + 1 if size == count - got else size
+            await ahead.ask(session.get_items(address.service, address.node, rsm=Rsm(max=asked, before=before)))
             if pages:
                 await meanwhile(pages[-1])
             page = await ahead.reply()
@@ -161,6 +164,8 @@ async def _pages(
     items = unique([item for page in reversed(pages) for item in page])
     if len(items) != got:
         raise _Disagreement(f"{got - len(items)} items came twice", lasting=True)
+    if got > count:
+        raise _Disagreement(f"{got} items came of {count}", lasting=True)
     return newest(items, keep, got >= count, "pages")
 
 
@@ -171,7 +176,7 @@ async def _ids(
     ids = await _listed(session, address, probe)
     if ids is None:
         # Something was published or removed between the two.
-        probe = await _probe(session, address)
+        probe = await _probe(session, address, paged=False)
         ids = await _listed(session, address, probe)
     if ids is None:
         return await _unordered(session, address, keep, probe, progress)
