@@ -473,7 +473,10 @@ async def test_an_item_that_was_not_answered_for_stays_pending_while_the_next_is
         world.services[SERVICE].publish("tickets", id_, TICKET.format(3))
         if id_ == "t3":
             assert await unanswered.get() == "t3"
-    assert await unanswered.get() == "t4"
+    async with asyncio.timeout(20):
+        # The first may be asked about once more before.
+        while await unanswered.get() != "t4":
+            pass
     assert (await client.analyser())["pending"] >= 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -167,6 +168,29 @@ async def test_one_that_hangs_is_suspended_and_can_be_resumed(
     found.house.agents.resume("x")
     await until(found, lambda there: all("data" in item for item in there.values()))
     assert entry.state == "active"
+
+
+@pytest.mark.parametrize("late", [1, 2])
+async def test_an_item_that_was_not_answered_for_is_asked_about_once_more(
+    cached: Make, world: World, monkeypatch: pytest.MonkeyPatch, late: int
+) -> None:
+    monkeypatch.setattr(coroutine, "SECONDS", 0.05)
+    found = await cached(world)
+    never, asked = asyncio.Event(), Counter[str]()
+
+    async def parse(item: Item) -> dict[str, Any]:
+        asked[item.context.id] += 1
+        if item.context.id == "t1" and asked["t1"] <= late:
+            await never.wait()
+        return {}
+
+    await kept(found, parse)
+    for number in range(3):
+        world.services[SERVICE].publish("things", f"n{number}", "<x xmlns='urn:x'>new</x>")
+        await until(found, lambda there, id_=f"n{number}": "data" in there.get(id_, {}))  # type: ignore[misc]
+    there = await until(found, lambda there: asked["t1"] == 2 and (late == 2 or "data" in there["t1"]))
+    assert ("data" in there["t1"]) is (late == 1)
+    assert asked == {**dict.fromkeys(there, 1), "t1": 2}
 
 
 async def test_one_that_is_not_suspended_is_not_resumed(cached: Make, world: World) -> None:

@@ -44,15 +44,27 @@ class _Worker:
     """Goes through the items of one analyser, once it has ``begun``.
 
     skip: rows whose call was not answered, and the hash of what they had; left with that until it is resumed. Another
-    one then, as calls may be under way.
+    one then, as calls may be under way. late: how many calls for a row with this hash were not answered.
     """
 
     def __init__(self, parser: Agent | Coroutine) -> None:
         self.parser = parser
         self.skip: dict[int, str] = {}
+        self.late: Counter[tuple[int, str]] = Counter()
         self.begun = asyncio.Event()
         self.woken = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
+
+    def resume(self) -> None:
+        """Leave none out any more."""
+        self.skip = {}
+        self.late = Counter()
+
+    def once_more(self) -> None:
+        """Ask again what was asked once: one that goes on answering is never resumed."""
+        for (row, hash_), calls in self.late.items():
+            if calls == 1 and self.skip.get(row) == hash_:
+                del self.skip[row]
 
 
 class Agents:
@@ -182,7 +194,7 @@ class Agents:
 
     def _again(self, name: str) -> None:
         if (worker := self._workers.get(name)) is not None:
-            worker.skip = {}
+            worker.resume()
             worker.woken.set()
 
     async def _work(self, worker: _Worker) -> None:
@@ -212,6 +224,7 @@ class Agents:
 
     async def _drain(self, worker: _Worker, version: int) -> None:
         name, parser = worker.parser.name, worker.parser
+        worker.once_more()
         for node_id in await self._store.read(stored_items.behind, name, version) if parser.usable else ():
             node = await self._store.read(node_store.by_id, node_id)
             if node is not None and node.analyser == name:
@@ -231,7 +244,7 @@ class Agents:
             rows = await self._store.read(stored_items.unparsed, name, worker.skip, BATCH)
             if not rows:
                 break
-            # Whatever is not parsed by this is not tried again before it is resumed.
+            # Whatever is not parsed by this is not tried again now.
             self._parsed(name, await self._parse_all(worker, rows, again=False))
         await self._count(worker, version)
 
@@ -270,7 +283,7 @@ class Agents:
         return sum(map(len, parsed.values()))
 
     async def _parse(self, worker: _Worker, item: Stored, *, again: bool) -> StoredItem | None:
-        skip = worker.skip
+        skip, late = worker.skip, worker.late
         context = ItemContext(
             item.address, item.id, item.payload, item.namespace, item.publisher, item.type, item.subtype
         )
@@ -287,6 +300,7 @@ class Agents:
             if not unanswered.tried:
                 return None
             skip[item.row] = item.hash
+            late[item.row, item.hash] += 1
             return stored(context, msgspec.structs.replace(made, deferred=False)) if again else None
         return stored(context, noted(worker.parser.name, parsed))
 
