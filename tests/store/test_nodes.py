@@ -199,6 +199,17 @@ def test_an_account_is_made_and_changed(db: Database) -> None:
     assert (changed.id, changed.enabled, changed.port) == (made.id, False, 0)
     assert [row.jid for row in db.read(accounts.all)] == [ACCOUNT, "bob@example.org"]
     assert db.read(accounts.find, "bob@example.org") == changed
+    # What was written again comes later in a table of PostgreSQL.
+    db.write(accounts.enable, "bob@example.org", True)
+    db.write(accounts.enable, ACCOUNT, False)
+    assert [(row.jid, row.enabled) for row in db.read(accounts.all)] == [(ACCOUNT, False), ("bob@example.org", True)]
+
+
+@pytest.mark.parametrize("jid", [ACCOUNT, "nobody@example.org"])
+def test_what_is_no_account_any_more_does_not_begin_to_connect(db: Database, jid: str) -> None:
+    db.write(accounts.remove, ACCOUNT, True)
+    with pytest.raises(NoSuchAccount, match=jid):
+        db.write(accounts.enable, jid, True)
 
 
 def test_an_account_goes_with_everything_of_it(db: Database) -> None:
@@ -247,6 +258,16 @@ def test_an_account_removed_with_its_cache_kept_comes_back_to_it(db: Database) -
     assert not db.write(accounts.remove, ACCOUNT, True)
     db.write(accounts.ensure, ACCOUNT)
     assert db.read(nodes.listing, NodesQuery()) == [node]
+
+
+@pytest.mark.parametrize("keep_cache", [False, True])
+def test_who_shows_what_was_found_looks_again_once_an_account_goes_or_is_there(db: Database, keep_cache: bool) -> None:
+    def everything(change: Callable[[Transaction], object]) -> bool:
+        return db.write(lambda tx: (change(tx), tx.touched.everything)[1])
+
+    assert everything(lambda tx: accounts.remove(tx, ACCOUNT, keep_cache))
+    assert everything(lambda tx: accounts.ensure(tx, ACCOUNT))
+    assert not everything(lambda tx: accounts.enable(tx, ACCOUNT, False))
 
 
 def test_a_reset_leaves_the_accounts(db: Database) -> None:

@@ -12,11 +12,12 @@ from pubsub_cached.address import Address
 from pubsub_cached.errors import InvalidCursor, NoSuchItem
 from pubsub_cached.records import ITEM
 from pubsub_cached.store.accounts import nodes
+from pubsub_cached.store.given import Given
 from pubsub_cached.store.items import items, pages
 from pubsub_cached.store.items.pages import read_items
 from pubsub_cached.store.rows import ItemsQuery, ItemsSlice, NodeRow, Order, StoredItem
 from pubsub_cached.store.transaction import committed_revision
-from tests.support.stored import publish
+from tests.support.stored import publish, retract
 
 from .conftest import Database
 from .content import item, slice_of
@@ -130,6 +131,80 @@ def test_a_walk_ends_where_the_rest_was_evicted(db: Database, node: NodeRow) -> 
     assert page(db, node, **further).items == []
 
 
+def test_a_walk_by_id_goes_on_though_all_was_dropped_and_the_rest_came_again(db: Database, node: NodeRow) -> None:
+    by_id = {"order": (("id", False),)}
+    first, since = page(db, node, limit=3, **by_id), db.read(committed_revision)
+    db.write(items.drop, node.id)
+    db.write(publish, node.id, [item(id_) for id_ in "defg"])
+    assert ids(page(db, node, position=first.position, last=first.last, since=since, **by_id)) == "defg"
+
+
+def test_a_walk_ends_where_the_service_removed_the_rest(db: Database, node: NodeRow) -> None:
+    db.write(items.evict, node.id, 6)
+    first, since = page(db, node, limit=3), db.read(committed_revision)
+    assert (ids(first), since) == ("gfe", db.again(node).floor)
+    db.write(retract, node.id, list("bcde"))
+    db.write(publish, node.id, [item("e", "another")])
+    assert page(db, node, position=first.position, last=first.last, since=since).items == []
+
+
+def test_a_walk_is_refused_where_all_was_dropped_and_its_last_item_alone_did_not_come_again(
+    db: Database, node: NodeRow
+) -> None:
+    first, since = page(db, node, limit=3), db.read(committed_revision)
+    db.write(items.drop, node.id)
+    db.write(publish, node.id, [item(id_) for id_ in "abcdfg"])
+    db.write(nodes.update, node.id, completeness="full")
+    with pytest.raises(NoSuchItem, match="came again"):
+        page(db, node, position=first.position, last=first.last, since=since)
+
+
+def test_a_walk_through_a_window_ends_where_its_last_item_was_evicted_too(db: Database, node: NodeRow) -> None:
+    db.write(nodes.update, node.id, completeness="window")
+    first, since = page(db, node, limit=3), db.read(committed_revision)
+    db.write(items.evict, node.id, 2)
+    assert page(db, node, position=first.position, last=first.last, since=since).items == []
+
+
+def test_a_page_after_an_item_goes_on_where_what_was_given_stands_before_it(db: Database, node: NodeRow) -> None:
+    gone = page(db, node, limit=3)
+    given_ = Given().and_also(record["id"] for record in gone.items)
+    assert ids(page(db, node, after="e", given=given_)) == "dcba"
+    ascending = Given().and_also("abc")
+    assert ids(page(db, node, after="c", given=ascending, order=OLDEST_FIRST)) == "defg"
+    for other in (Given().and_also("gf"), Given().and_also("gfed"), Given().and_also("gfx")):
+        with pytest.raises(NoSuchItem, match="Others stand before 'e'"):
+            page(db, node, after="e", given=other)
+    # One that has come meanwhile stands before it too.
+    db.write(publish, node.id, [item("h")])
+    with pytest.raises(NoSuchItem, match="Others stand before 'e'"):
+        page(db, node, after="e", given=given_)
+
+
+def test_a_page_is_of_one_node_whatever_others_hold_under_the_same_ids(db: Database) -> None:
+    before, node, after = [db.node(completeness="full") for _ in range(3)]
+    db.write(publish, before.id, [item(id_, "other") for id_ in "gfedcba"])
+    for id_ in "abcdefg":
+        db.write(publish, node.id, [item(id_)])
+        db.write(publish, after.id, [item(id_, "other")])
+    whole = page(db, node)
+    assert [(record["id"], record["payload"]) for record in whole.items] == [
+        (id_, f"<entry>{id_}</entry>") for id_ in "gfedcba"
+    ]
+    for query in ({"after": "e"}, {"index": 3}, {"position": page(db, node, limit=3).position}, {"before": ""}):
+        found = page(db, node, limit=4, **query)
+        assert (found.items, found.index) == (whole.items[3:], 3)
+    assert page(db, node, before="d", limit=2).items == whole.items[1:3]
+    assert page(db, node, ids=("b", "e")).items == [whole.items[2], whole.items[5]]
+    assert ids(page(db, node, after="e", given=Given().and_also("gfe"))) == "dcba"
+    first, since = page(db, node, limit=3), db.read(committed_revision)
+    db.write(items.drop, node.id)
+    db.write(publish, node.id, [item(id_) for id_ in "abcdefg"])
+    db.write(nodes.update, node.id, completeness="full")
+    with pytest.raises(NoSuchItem, match="came again"):
+        page(db, node, position=first.position, last=first.last, since=since)
+
+
 def test_by_index(db: Database, node: NodeRow) -> None:
     found = page(db, node, index=5, limit=5)
     assert (ids(found), found.index, found.position) == ("ba", 5, None)
@@ -143,6 +218,7 @@ def test_an_index_that_would_take_long_to_count_is_not_told(db: Database) -> Non
     db.write(publish, node.id, [item(str(number)) for number in range(pages.COUNTED_AT_MOST + 2)])
     assert page(db, node, before="", limit=3).index == pages.COUNTED_AT_MOST - 1
     assert page(db, node, before="", limit=1).index is None
+    assert page(db, node, index=pages.COUNTED_AT_MOST + 1, limit=1).index == pages.COUNTED_AT_MOST + 1
 
 
 def test_named_items_in_the_order_without_those_that_are_missing(db: Database, node: NodeRow) -> None:
@@ -162,6 +238,14 @@ def test_a_page_ends_before_it_has_too_many_bytes(db: Database, node: NodeRow) -
     db.write(publish, node.id, [StoredItem("h", "é" * 10)])
     assert ids(page(db, node, max_bytes=20 + size)) == "hg"
     assert ids(page(db, node, max_bytes=19 + size)) == "h"
+
+
+def test_the_data_counts_among_the_bytes_of_a_page(db: Database) -> None:
+    node = db.node()
+    db.write(publish, node.id, [StoredItem(id_, "<x/>", data='{"t": 1}') for id_ in "abc"])
+    assert ids(page(db, node, max_bytes=24)) == "cb"
+    assert ids(page(db, node, max_bytes=23)) == "c"
+    assert ids(page(db, node, max_bytes=20, fields=frozenset({"data"}))) == "cb"
 
 
 def test_a_record_holds_what_is_known(db: Database) -> None:
