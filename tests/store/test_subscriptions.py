@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pubsub_cached.address import Address
 from pubsub_cached.store.accounts import accounts, nodes, subscriptions
 from pubsub_cached.store.rows import NodeRow
 from pubsub_cached.store.transaction import Transaction
@@ -102,3 +103,30 @@ def test_nothing_is_left_for_an_account_that_went_meanwhile(db: Database) -> Non
     db.write(subscriptions.leave, node)
     db.write(subscriptions.ended, node.address)
     assert db.rows("SELECT count(*) FROM subscription") == [(0,)]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_each_is_of_one_node_of_one_account(db: Database, address: Address, kept: bool) -> None:
+    bob = address._replace(account="bob@example.org")
+    db.write(accounts.ensure, bob.account)
+    every = [bob, address._replace(node="other"), address, address._replace(service="other.example.org")]
+    for number, each in enumerate(every):
+        row = db.write(nodes.ensure, each)
+        db.write(lambda tx, row=row, number=number: nodes.update(tx, row.id, **OWN | {"subid": f"x{number}"}))
+        if kept:
+            db.write(lambda tx, row=row: nodes.update(tx, row.id, state="discovered"))
+        else:
+            db.write(lambda tx, row=row: nodes.forget(tx, row.id))
+    assert [db.read(subscriptions.find, each) for each in every] == ["x0", "x1", "x2", "x3"]
+    assert db.read(subscriptions.find, address._replace(node="third")) is None
+    assert sorted(db.read(subscriptions.in_vain, ACCOUNT)) == sorted(every[1:])
+    assert db.read(subscriptions.in_vain, bob.account) == [bob]
+    if not kept:
+        db.write(subscriptions.ended, address)
+        assert [db.read(subscriptions.find, each) for each in every] == ["x0", "x1", None, "x3"]
+        assert [db.write(nodes.ensure, each).subid for each in every] == ["x0", "x1", "", "x3"]
+
+
+def test_that_which_somebody_else_made_to_what_nobody_keeps_is_not_to_be_given_up(db: Database) -> None:
+    node = db.node(**OWN | {"own_subscription": False, "state": "discovered"})
+    assert (db.read(subscriptions.in_vain, ACCOUNT), db.read(subscriptions.find, node.address)) == ([], None)
