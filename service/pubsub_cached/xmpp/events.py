@@ -93,12 +93,14 @@ def _read_part(part: ET.Element, service: str, delayed: bool, account: str) -> I
 
 
 def _items(element: ET.Element, service: str, node: str, delayed: bool, account: str) -> Event | None:
+    # What is retracted and then published again is there.
+    last = {id_: each.tag for each in element if (id_ := each.get("id"))}
     return ItemsEvent(
         service=service,
         node=node,
         delayed=delayed,
         items=tuple([stanzas.read_item(each) for each in element if each.tag == _ITEM]),
-        retracted=tuple([id_ for each in element if each.tag == _RETRACT and (id_ := each.get("id"))]),
+        retracted=tuple([id_ for id_, tag in last.items() if tag == _RETRACT]),
     )
 
 

@@ -142,7 +142,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ItemsEvent(Event, frozen=True, kw_only=True):
-    """Items published and retracted (XEP-0060 7.1.2, 7.2.2), in document order by kind."""
+    """Items published and retracted (XEP-0060 7.1.2, 7.2.2), each kind in document order; the retractions come last."""
 
     items: tuple[Item, ...] = ()
     retracted: tuple[str, ...] = ()

@@ -132,6 +132,19 @@ class TestItems:
         assert isinstance(told, ItemsEvent)
         assert told.retracted == ("i1i2i3",)
 
+    @pytest.mark.parametrize(
+        ("children", "gone"),
+        [
+            pytest.param("<retract id='i'/><retract id='j'/><item id='i'/>", ("j",), id="published again"),
+            pytest.param("<item id='i'/><retract id='i'/>", ("i",), id="retracted"),
+            pytest.param("<retract id='i'/><item id='i'/><retract id='i'/>", ("i",), id="retracted again"),
+        ],
+    )
+    def test_what_comes_last_of_an_id_is_what_became_of_it(self, children: str, gone: tuple[str, ...]) -> None:
+        (told,) = read(event(f"<items node='blog'>{children}</items>"))
+        assert isinstance(told, ItemsEvent)
+        assert ([item.id for item in told.items], told.retracted) == (["i"], gone)
+
     def test_a_retraction_without_id_says_nothing(self) -> None:
         assert read(event("<items node='blog'><retract/></items>")) == (ItemsEvent(service=SERVICE, node="blog"),)
 
