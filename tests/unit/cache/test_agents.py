@@ -103,6 +103,14 @@ async def made() -> Made:
     return found
 
 
+async def test_whoever_registered_it_is_called_though_it_has_a_name_that_can_be_started(made: Made) -> None:
+    made.registry.unregister("x")
+    made.registry.register(from_mapping(RULES), "bus", ":1.1")
+    made.agent = Agent("x", made.registry, made.bus, made.usable.set)
+    await made.parse()
+    assert made.bus.asked == ["Parse of :1.1"]
+
+
 async def test_it_is_started_once_with_time_of_its_own(made: Made) -> None:
     await made.parse()
     await made.parse()
