@@ -36,6 +36,12 @@ def page(db: Database, node: NodeRow, **query: object) -> ItemsSlice:
     return db.read(slice_of, node.id, ItemsQuery(**query))  # type: ignore[arg-type]
 
 
+def fetched_anew(db: Database, node: NodeRow, item_ids: str) -> None:
+    db.write(items.drop, node.id)
+    db.write(publish, node.id, [item(id_) for id_ in item_ids])
+    db.write(nodes.update, node.id, completeness="full")
+
+
 def ids(found: ItemsSlice) -> str:
     return "".join(record["id"] for record in found.items)
 
@@ -152,9 +158,7 @@ def test_a_walk_is_refused_where_all_was_dropped_and_its_last_item_alone_did_not
     db: Database, node: NodeRow
 ) -> None:
     first, since = page(db, node, limit=3), db.read(committed_revision)
-    db.write(items.drop, node.id)
-    db.write(publish, node.id, [item(id_) for id_ in "abcdfg"])
-    db.write(nodes.update, node.id, completeness="full")
+    fetched_anew(db, node, "abcdfg")
     with pytest.raises(NoSuchItem, match="came again"):
         page(db, node, position=first.position, last=first.last, since=since)
 
@@ -198,9 +202,7 @@ def test_a_page_is_of_one_node_whatever_others_hold_under_the_same_ids(db: Datab
     assert page(db, node, ids=("b", "e")).items == [whole.items[2], whole.items[5]]
     assert ids(page(db, node, after="e", given=Given().and_also("gfe"))) == "dcba"
     first, since = page(db, node, limit=3), db.read(committed_revision)
-    db.write(items.drop, node.id)
-    db.write(publish, node.id, [item(id_) for id_ in "abcdefg"])
-    db.write(nodes.update, node.id, completeness="full")
+    fetched_anew(db, node, "abcdefg")
     with pytest.raises(NoSuchItem, match="came again"):
         page(db, node, position=first.position, last=first.last, since=since)
 

@@ -18,36 +18,34 @@ from .blog import MICROBLOG, PUBSUB, followed
 EVENTS = "urn:xmpp:calendar-events:0"
 
 
-async def test_a_node_whose_new_configuration_nobody_keeps_is_answered_by_the_service(cached: Make) -> None:
+async def let_go(cached: Make, items: int) -> Cached:
+    """A node that was kept until its configuration changed."""
     world = World()
     world.account(ALICE)
     service = world.service(PUBSUB)
     service.create_node("calendar", node_type=EVENTS)
-    service.publish("calendar", "e1", "<thing xmlns='urn:example'/>")
+    for number in range(items):
+        service.publish("calendar", f"e{number}", "<thing xmlns='urn:example'/>")
     cache: Cached = await cached(world)
     await cache.keep(PUBSUB, "calendar")
-    assert (await cache.node(PUBSUB, "calendar"))["state"] == "live"
+    before = await cache.node(PUBSUB, "calendar")
+    assert (before["state"], before["completeness"], before["items"]) == ("live", "full", items)
     service.configure("calendar", node_type="urn:example:other")
     world.inject(ALICE, ConfigurationEvent(service=PUBSUB, node="calendar"))
     await cache.idle()
     assert (await cache.node(PUBSUB, "calendar"))["state"] == "discovered"
+    return cache
+
+
+async def test_a_node_whose_new_configuration_nobody_keeps_is_answered_by_the_service(cached: Make) -> None:
+    cache = await let_go(cached, items=1)
     with pytest.raises(errors.NotCached):
         await cache.read(PUBSUB, "calendar", policy="cache")
 
 
 async def test_an_empty_node_that_was_let_go_can_be_synchronised(cached: Make) -> None:
-    world = World()
-    world.account(ALICE)
-    service = world.service(PUBSUB)
-    service.create_node("calendar", node_type=EVENTS)
-    cache: Cached = await cached(world)
-    await cache.keep(PUBSUB, "calendar")
-    assert (await cache.node(PUBSUB, "calendar"))["completeness"] == "full"
-    service.configure("calendar", node_type="urn:example:other")
-    world.inject(ALICE, ConfigurationEvent(service=PUBSUB, node="calendar"))
-    await cache.idle()
-    node = await cache.node(PUBSUB, "calendar")
-    assert (node["state"], node["completeness"]) == ("discovered", "none")
+    cache = await let_go(cached, items=0)
+    assert (await cache.node(PUBSUB, "calendar"))["completeness"] == "none"
     job = await cache.house.sync.start(Address(ALICE, PUBSUB, "calendar"), True, "", "")
     await job.wait()
     assert (await cache.node(PUBSUB, "calendar"))["state"] == "live"
