@@ -290,6 +290,12 @@ def test_the_best_comes_first(db: Database) -> None:
     assert ids(db, "gtk", order="rank desc, id") == ["often", "title", "body", "long"]
 
 
+def test_a_name_counts_as_one_where_nothing_else_is_said(db: Database) -> None:
+    texts = {"named": {"name": "gtk"}, "both": {"title": "gtk", "content": "x"}, "told": {"content": "gtk gtk"}}
+    db.write(publish, served(db).id, [parsed(id_, data) for id_, data in texts.items()])
+    assert ids(db, "gtk") == ["named", "both", "told"]
+
+
 # Letters of a script, with capitals, marks and what is folded in another way; and what stands between words.
 SCRIPTS = ("abB1", "aeéÉü", "еёЁйЙ", "σςΣόΌο", "이메일", "かがガ", "1٣२²", "s\u017fßk\u212aﬁ")
 BETWEEN = (" ", "-", ", ", "_", "🎉", "\n")

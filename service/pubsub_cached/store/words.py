@@ -96,7 +96,7 @@ class Ranking:
     def __call__(self, text: str) -> float:
         """A number from 0 on, the higher the better; it depends on nothing but the words and the text."""
         text = text[:_RANKED].lower()
-        end = max(text.find("\n"), 0)
+        end = len(text.partition("\n")[0])
         length = 1 + len(text) / 2000
         score = 0.0
         for term in self._terms:
