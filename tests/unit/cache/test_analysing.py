@@ -489,6 +489,26 @@ async def test_what_an_agent_says_while_the_node_is_looked_at_again_counts(cache
     await called("gadget")
 
 
+async def test_an_agent_is_told_what_is_stored_of_the_nodes_metadata(cached: Make, world: World) -> None:
+    world.services[SERVICE].create_node("new", title="News", node_type="urn:x:news")
+    found: Cached = await cached(world)
+    asked = asyncio.Event()
+    told: list[Subject] = []
+
+    async def match(subject: Subject, matched: Matched) -> Matched:
+        told.append(subject)
+        asked.set()
+        return matched
+
+    found.house.agents.match = match  # type: ignore[method-assign]
+    rules = {"name": "x", "type": "thing", "node": "new", "to-sync": True, "agent": "/a", "callbacks": ["match"]}
+    found.house.analysers.register(from_mapping(rules), "bus", ":1.1")
+    await found.read(SERVICE, "new")
+    await asked.wait()
+    metadata = {"pubsub#title": ["News"], "pubsub#type": ["urn:x:news"], "pubsub#access_model": ["open"]}
+    assert told[0].config == metadata
+
+
 async def test_an_agent_is_asked_anew_where_more_of_the_node_became_known_meanwhile(cached: Make, world: World) -> None:
     world.services[SERVICE].create_node("new")
     found: Cached = await cached(world)

@@ -68,6 +68,12 @@ def columns(info: DiscoInfo) -> dict[str, Any]:
     return found
 
 
+def stored(node: NodeRow) -> dict[str, list[str]]:
+    """A node's metadata as far as it is stored, by the names of its fields."""
+    values = {field: getattr(node, column) for field, column in _METADATA.items()}
+    return {field: [str(value)] for field, value in values.items() if value not in ("", None)}
+
+
 def differ(before: NodeRow, after: NodeRow) -> bool:
     """Whether something else is stored of a node's metadata than before."""
     return any(getattr(before, column) != getattr(after, column) for column in _METADATA.values())

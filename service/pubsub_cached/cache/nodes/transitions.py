@@ -17,6 +17,7 @@ from ...store.accounts import subscriptions
 from ...store.items import items as item_store
 from ...store.rows import KEPT, LET_GO, UNPROVED, Delta, NodeRow
 from ...store.store import Transaction
+from . import metadata
 
 Columns = dict[str, Any]
 # Of a row the columns that are to change, or None.
@@ -33,8 +34,8 @@ DISCOVERED: Columns = {"state": "discovered", "reason": "", "next_sync": None}
 
 def subject(node: NodeRow, namespace: str = "") -> Subject:
     """What is stored of a node that an analyser looks at; namespace: of a payload of which it is not stored yet."""
-    config = {"pubsub#type": [node.node_type]} if node.node_type else {}
-    return Subject(node.address, namespace or node.namespace or None, node.node_type or None, config)
+    namespace = namespace or node.namespace
+    return Subject(node.address, namespace or None, node.node_type or None, metadata.stored(node))
 
 
 def still(node: NodeRow, reason: str) -> str:
