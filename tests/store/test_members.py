@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from pubsub_cached.store import words
+from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import KEPT, NodeRow, StoredItem
 from pubsub_cached.store.search import search
 from pubsub_cached.store.search.members import Member, Members
@@ -114,6 +115,26 @@ def test_what_follows_a_member_goes_on_there(
         step, more, _ = db.read(members.following, step[-1].place, 3)
         walked += keys(step)
     assert walked == whole
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("", 3),
+        ('{"types":["blog"]}', 2),
+        ('{"subtypes":[null]}', 2),
+        ('{"ids":["a","c","none"]}', 2),
+        ('{"flags":["starred"]}', 1),
+        ('{"nodes":["none"]}', 0),
+    ],
+)
+def test_those_are_counted_that_fit(db: Database, query: str, count: int) -> None:
+    node = db.node(state="live", completeness="full")
+    blog = [StoredItem(id_, payload="<p/>", type="blog", subtype=subtype) for id_, subtype in (("a", ""), ("b", "x"))]
+    db.write(publish, node.id, [*blog, StoredItem("c", payload="<p/>")])
+    db.write(items.set_flags, node.address, ["b"], ["starred"], [])
+    members = Members(wanted(query=query), db.dialect)
+    assert db.read(members.count) == count
 
 
 def test_by_rank_it_is_said_that_not_all_were_looked_at(db: Database) -> None:

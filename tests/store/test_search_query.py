@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from typing import Any
 
 import pytest
@@ -101,6 +102,30 @@ def test_clauses_hold_where_python_says_so(
     everywhere = ids(shared, wanted={"where": clauses, "services": [node.address.service]}, limit=100_000)
     assert len(everywhere) >= len(expected)
     shared.write(nodes.forget, node.id)
+
+
+# A value of each kind, and of each operator some that tell them apart.
+KINDS = (None, True, False, 0, 1, 1.5, 2, 15, "", "1", "a", "A", [], [1, "a"], ["A", True], [[1]], {"a": 1})
+LISTS_OF_KINDS: tuple[Any, ...] = ([], [1], ["a"], [True], [None], [False, "1", 2], [1.5, 1, 15], [0, None, "A"])
+CASES: dict[tuple[str, ...], tuple[Any, ...]] = {
+    ("=", "!="): (None, True, False, 0, 1, 1.5, "", "1", "a", "[]"),
+    ("<", "<=", ">", ">="): (0, 1, 1.5, "", "1", "a"),
+    ("between",): ([0, 1], [1, 1.5], [1.5, 2], [2, 1.5], ["", "a"], ["1", "A"]),
+    ("in", "not-in", "overlap", "disjoint", "ioverlap", "idisjoint"): LISTS_OF_KINDS,
+    ("like", "ilike", "not-like", "not-ilike"): ("", "%", "1%", "A", "%a%", "_"),
+    ("exists",): (True, False),
+}
+
+
+@pytest.mark.parametrize("indexed", [True, False], ids=["indexed", "plain"])
+def test_each_operator_holds_of_each_kind_of_value_where_python_says_so(db: Database, indexed: bool) -> None:
+    objects: list[Any] = [{}, *({"p": value} for value in KINDS)]
+    db.write(indexes.keep, ["p"] if indexed else [])
+    db.write(publish, served(db).id, [parsed(str(number), data) for number, data in enumerate(objects)])
+    tests = [test for operators, values in CASES.items() for test in product(operators, values)]
+    for clause in ([path, *test] for path in ("p", "p[*]") for test in tests):
+        expected = {str(number) for number, data in enumerate(objects) if naive.holds(clause, data)}
+        assert {*ids(db, wanted={"where": [clause]})} == expected, clause
 
 
 def test_a_missing_path_matches_only_that_it_is_missing(db: Database) -> None:

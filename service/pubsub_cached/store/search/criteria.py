@@ -48,9 +48,9 @@ def negated(condition: Truth) -> Truth:
     return not_(func.coalesce(condition, false()))
 
 
-def drives(clause: Clause, indexed: Collection[Path]) -> bool:
+def drives(clause: Condition, indexed: Collection[Path]) -> bool:
     """Whether an index leads to the items for which the clause holds."""
-    if not isinstance(clause, Condition) or clause.operator not in INDEXED or clause.path not in indexed:
+    if clause.operator not in INDEXED or clause.path not in indexed:
         return False
     # What true and null are in an index is not what they are in JSON.
     given = clause.value if clause.operator == "in" else (clause.value,)
