@@ -270,6 +270,16 @@ def test_a_snippet_says_where_it_was_cut() -> None:
     assert snippet(f"word {'y ' * 77}yy") == f"word {'y ' * 77}…"
 
 
+def test_a_snippet_is_around_the_whole_word_or_what_begins_so() -> None:
+    body = f"Title\n{'words ' * 50}word {'ß ' * 100}end"
+    assert "words word ß" in words.Snippets(words.parse("word"))(body)
+    assert words.Snippets(words.parse("word*"))(body).startswith("words words")
+    # A letter that folds to two is one of the text.
+    assert words.Snippets(words.parse("end"))(body).endswith("ß end")
+    # What an index takes for one word, and is none to look for.
+    assert words.Snippets(words.parse("xy"))("Title\nx\u0338y") == "Title x\u0338y"
+
+
 def test_a_snippet_of_a_script_without_spaces_parts_no_mark_from_its_letter() -> None:
     snippet = words.Snippets(words.parse("word"))
     for shift in range(2):
@@ -290,10 +300,11 @@ def test_the_best_comes_first(db: Database) -> None:
     assert ids(db, "gtk", order="rank desc, id") == ["often", "title", "body", "long"]
 
 
-def test_a_name_counts_as_one_where_nothing_else_is_said(db: Database) -> None:
-    texts = {"named": {"name": "gtk"}, "both": {"title": "gtk", "content": "x"}, "told": {"content": "gtk gtk"}}
+def test_a_word_in_the_name_counts_for_more_however_it_is_written(db: Database) -> None:
+    texts = {"named": {"name": "Café"}, "both": {"title": "CAFE", "content": "and something more"}}
+    texts |= {"told": {"content": "cafe cafe"}, "once": {"content": "cafe"}}
     db.write(publish, served(db).id, [parsed(id_, data) for id_, data in texts.items()])
-    assert ids(db, "gtk") == ["named", "both", "told"]
+    assert ids(db, "cafe") == ["named", "both", "told", "once"]
 
 
 # Letters of a script, with capitals, marks and what is folded in another way; and what stands between words.

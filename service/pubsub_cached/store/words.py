@@ -95,14 +95,15 @@ class Ranking:
 
     def __call__(self, text: str) -> float:
         """A number from 0 on, the higher the better; it depends on nothing but the words and the text."""
-        text = text[:_RANKED].lower()
-        end = len(text.partition("\n")[0])
+        name, end_of_line, rest = text[:_RANKED].partition("\n")
+        # Accents are taken off of what is short, for it takes long.
+        text = fold(name) + end_of_line + rest.lower()
         length = 1 + len(text) / 2000
         score = 0.0
         for term in self._terms:
             places = [found.start() for found in term.finditer(text)]
-            # Found by a word with other accents: there once, at least.
-            weight = sum(_NAMED if place < end else 1 for place in places) or 1
+            # Found by a word with other accents: behind the name once, at least.
+            weight = sum(_NAMED if place < len(name) else 1 for place in places) or 1
             score += weight / (weight + length)
         return round(score, 9)
 
@@ -111,8 +112,8 @@ class Snippets:
     """Pieces of texts around the first word that was found, as plain text."""
 
     def __init__(self, words: Words) -> None:
-        terms = words.wanted
-        self._pattern = re.compile("|".join(_pattern((term.words,), term.prefix).pattern for term in terms) or r"\A")
+        patterns = (_pattern((term.words,), term.prefix).pattern for term in words.wanted)
+        self._pattern = re.compile("|".join(patterns))
 
     def __call__(self, text: str) -> str:
         """About ``SNIPPET`` characters in one line, … where it was cut; rather not from the first line."""
