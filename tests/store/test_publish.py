@@ -94,6 +94,15 @@ def test_what_is_parsed_later_stays_as_it_was_while_its_content_is_the_same(db: 
     assert "data" not in db.read(slice_of, node.id, ItemsQuery(ids=("a",))).items[0]
 
 
+def test_what_is_parsed_later_is_stored_where_it_was_too_large_before(db: Database) -> None:
+    node = db.node()
+    large = item("a")
+    left_out = StoredItem(id="a", errors=("The payload is too large.",), hash=large.hash)
+    db.write(publish, node.id, [left_out])
+    assert db.write(publish, node.id, [item("a", deferred=True)]).changed == ["a"]
+    assert contents(db, node)["a"] == large.payload
+
+
 def test_a_better_parser_is_a_change_without_a_modification(db: Database) -> None:
     node = db.node()
     db.write(publish, node.id, [item("b")])

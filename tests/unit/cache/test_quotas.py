@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import msgspec
+
 from pubsub_cached.address import Address
 from pubsub_cached.store.accounts import nodes
 from pubsub_cached.store.items.outline import ids_of
@@ -42,6 +44,24 @@ async def test_a_large_payload_is_fetched_when_it_is_named(cached: Make) -> None
     items, _, info = await cache.read(PUBSUB, MICROBLOG, ids=("large",))
     assert info["source"] == "network"
     assert "x" * 5000 in items[0]["payload"]
+
+
+async def test_a_payload_is_stored_once_the_limit_is_above_it_and_dropped_once_it_is_below(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG)
+    service.publish(MICROBLOG, "large", ENTRY.format("x" * 5000))
+    cache: Cached = await cached(world, payload_limit=1000)
+    await cache.keep(PUBSUB, MICROBLOG)
+    (left_out,), *_ = await cache.read(PUBSUB, MICROBLOG, policy="cache")
+    for limit, is_stored in ((100_000, True), (1000, False)):
+        limits = msgspec.structs.replace(cache.settings.cache, payload_limit=limit)
+        cache.settings = msgspec.structs.replace(cache.settings, cache=limits)
+        await cache.restart()
+        await (await cache.house.sync.start(Address(ALICE, PUBSUB, MICROBLOG), True, "", "")).wait()
+        (item,), *_ = await cache.read(PUBSUB, MICROBLOG, policy="cache")
+        assert ("payload" in item, "data" in item, "errors" in item) == (is_stored, is_stored, not is_stored)
+        assert item["modified"] == left_out["modified"]
 
 
 async def test_an_item_that_grows_beyond_the_limit_does_not_keep_its_old_content(cached: Make) -> None:

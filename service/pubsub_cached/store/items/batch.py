@@ -60,10 +60,11 @@ _WRITTEN = (
     "type",
     "subtype",
     "errors",
+    "payload",
+    "data",
+    "text",
 )
-_PARSED: dict[str, Any] = {name: bindparam(name) for name in (*_WRITTEN, "data", "text")}
-_UPDATE = Prepared(update(Item).where(Item.id == bindparam("row")).values(_PARSED | {"payload": bindparam("payload")}))
-_REPARSE = Prepared(update(Item).where(Item.id == bindparam("row")).values(_PARSED))
+_UPDATE = Prepared(update(Item).where(Item.id == bindparam("row")).values({name: bindparam(name) for name in _WRITTEN}))
 _MOVE = Prepared(
     update(Item).where(Item.id == bindparam("row")).values(created=bindparam("created"), modified=bindparam("modified"))
 )
@@ -122,7 +123,6 @@ class Batch:
         self.node = node
         self._new: list[dict[str, Any]] = []
         self._updated: list[dict[str, Any]] = []
-        self._reparsed: list[dict[str, Any]] = []
         self._moved: list[dict[str, Any]] = []
         self._gone: list[Held] = []
         self._buried: list[dict[str, Any]] = []
@@ -139,16 +139,12 @@ class Batch:
         elif not item.hash:
             self.move(before, created, modified)
         elif item.hash != before.hash:
-            self._updated.append(
-                self._values(item, created, modified)
-                | {"row": before.id, "modified_at": self._tx.now, "payload": item.payload}
-            )
-        elif item.deferred:
+            self._update(item, before, created, modified, self._tx.now)
+        elif item.deferred and not _left_out(before):
             self.move(before, created, modified)
         elif _parsed(item) != (before.namespace, before.type, before.subtype, before.errors, before.data):
-            self._reparsed.append(
-                self._values(item, created, modified) | {"row": before.id, "modified_at": before.modified_at}
-            )
+            # With its payload: how large one may be can have changed.
+            self._update(item, before, created, modified, before.modified_at)
         else:
             self.move(before, created, modified)
 
@@ -183,8 +179,7 @@ class Batch:
             _UNBURY.run(conn, [row["item_id"] for row in self._new], node=self.node.id)
             _insert(conn, self._new)
         _UPDATE.each(conn, self._updated)
-        _REPARSE.each(conn, self._reparsed)
-        if written := (*self._new, *self._updated, *self._reparsed):
+        if written := (*self._new, *self._updated):
             texts = ((row["item_id"], row["text"]) for row in written)
             dialect.of(conn).store_texts(conn, self.node.id, texts)
         _MOVE.each(conn, self._moved)
@@ -205,11 +200,13 @@ class Batch:
             self._values(item, created, modified)
             | {
                 "node_id": self.node.id,
-                "payload": item.payload,
                 "created_at": now,
                 "modified_at": now,
             }
         )
+
+    def _update(self, item: StoredItem, before: Held, created: int, modified: int, at: int) -> None:
+        self._updated.append(self._values(item, created, modified) | {"row": before.id, "modified_at": at})
 
     def _values(self, item: StoredItem, created: int, modified: int) -> dict[str, Any]:
         self._changed.append(item.id)
@@ -226,6 +223,7 @@ class Batch:
             "type": type_,
             "subtype": subtype,
             "errors": errors,
+            "payload": item.payload,
             "data": data,
             "text": text_of(data),
         }
@@ -248,6 +246,11 @@ def _insertion_of_many() -> Prepared:
 def _numbered(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The values of several rows, as one statement takes them."""
     return {own: row[name] for row, names in zip(rows, _NUMBERED, strict=True) for name, own in names.items()}
+
+
+def _left_out(row: Held) -> bool:
+    """Whether a row's payload was larger than one may be: all else has the type of its node, or nothing to say."""
+    return row.errors != "" and row.data is None and not row.type
 
 
 def _parsed(item: StoredItem) -> tuple[str, str, str, str, str | None]:
