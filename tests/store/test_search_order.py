@@ -150,6 +150,21 @@ def test_of_many_those_stored_last_are_ranked_and_the_answer_says_so(
     assert (len(rows), bound) == (10, 10)
 
 
+@pytest.mark.parametrize(
+    ("text", "order"),
+    [("", ""), ("", "created"), ("gtk", ""), ("gtk", "id"), ("gtk", "rank, id"), ("gtk", "rank desc, id desc")],
+)
+def test_the_whole_and_any_part_of_it_stand_in_the_order_of_the_search(db: Database, text: str, order: str) -> None:
+    titled(db, served(db), d="gtk qt", b="gtk gtk", e="gtk", a="gtk gtk gtk", c="qt")
+    whole = ids(db, text, order=order)
+    asked = sought(text, order=order, limit=2)
+    rows, bound = db.read(search.row_ids, asked)
+    items, looked = db.read(search.page, asked, rows)
+    assert ([item["id"] for item in items], looked, bound) == (whole, len(whole), None)
+    for offset in range(len(whole) + 1):
+        assert db.read(search.rows_from, asked, offset) == [*rows[offset : offset + 2]]
+
+
 def test_a_page_ends_before_it_is_too_large(db: Database) -> None:
     node = served(db)
     db.write(publish, node.id, [parsed(str(number), {"title": "é" * 500}) for number in range(10)])
