@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pubsub_cached.address import Address
+from pubsub_cached.analysers.definition import from_mapping
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, World
 from tests.support.cached import ALICE, Cached, Make
 
@@ -69,3 +70,23 @@ async def test_of_anybody_elses_node_the_configuration_is_not_asked_for(cached: 
     cache = await synchronised(cached, world, PUBSUB)
     assert (await cache.node(PUBSUB, "things")).items() >= KNOWN.items()
     assert "node_configuration" not in asked(world)
+
+
+@pytest.mark.parametrize("before", ["", FEED], ids=["nothing", "blog"])
+async def test_a_type_that_a_synchronisation_finds_changed_is_for_the_analysers(cached: Make, before: str) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node("things", node_type=before)
+    service.publish("things", "1", "<x xmlns='urn:x'><title>A</title></x>")
+    cache = await synchronised(cached, world, PUBSUB)
+    fields = {"title": {"path": "{urn:x}x/{urn:x}title"}}
+    rules = {"name": "x", "type": "thing", "node-type": "urn:x:things", "to-sync": True, "fields": fields}
+    cache.house.analysers.register(from_mapping(rules), "bus", ":1.1")
+    # Prosody tells nobody.
+    service.configure("things", node_type="urn:x:things")
+    await (await cache.house.sync.start(address(PUBSUB), True, "", "")).wait()
+    await cache.idle()
+    assert (await cache.node(PUBSUB, "things"))["analyser"] == "x"
+    item = (await cache.read(PUBSUB, "things"))[0][0]
+    assert item["type"] == "thing"
+    assert item["data"] == '{"title":"A"}'

@@ -285,6 +285,7 @@ class Sync:
 
     async def _synchronise(self, address: Address, running: Running) -> NodeRow:
         account = self._accounts.get(address.account)
+        retyped = False
         for number in range(ROUNDS_AT_MOST):
             session = await account.session_when_ready()
             epoch = account.epoch
@@ -306,7 +307,7 @@ class Sync:
                     raise _never_stored(address)
                 return node
             fresh = node is None or node.state in ("unknown", "discovered", "gone", "denied")
-            if node is None or fresh or node.reason in ("configuration", UNPROVED):
+            if node is None or fresh or retyped or node.reason in ("configuration", UNPROVED):
                 whole = running.pin and (node is None or not node.analyser)
                 node, matched = await self._nodes.discover(session, address, asked=running.urgent, whole=whole)
                 if matched.excluded and running.pin:
@@ -324,6 +325,10 @@ class Sync:
             except errors.NoSuchNode:
                 # The row went, not the node: a service says so in a stanza.
                 raise await self._forgotten(address, running) from None
+            # What its service says of it by now is for the analysers, as after an event that says so.
+            retyped = done is not None and done.node_type != node.node_type and not retyped
+            if retyped:
+                continue
             # A session that began while that was written down has joined this.
             if done is not None and account.epoch == epoch and (running.whole or not running.full):
                 self.overwrites.compared(address, running.last if done.completeness == "window" else "")
