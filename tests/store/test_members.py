@@ -133,6 +133,7 @@ def test_those_are_counted_that_fit(db: Database, query: str, count: int) -> Non
     blog = [StoredItem(id_, payload="<p/>", type="blog", subtype=subtype) for id_, subtype in (("a", ""), ("b", "x"))]
     db.write(publish, node.id, [*blog, StoredItem("c", payload="<p/>")])
     db.write(items.set_flags, node.address, ["b"], ["starred"], [])
+    db.write(publish, db.node(state="denied", completeness="full").id, [StoredItem("hidden", payload="<p/>")])
     members = Members(wanted(query=query), db.dialect)
     assert db.read(members.count) == count
 

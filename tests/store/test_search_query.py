@@ -207,6 +207,16 @@ def test_lists_constrain(db: Database, wanted: dict[str, Any], expected: str) ->
     assert sorted(ids(db, wanted=wanted)) == sorted(expected)
 
 
+def test_the_own_service_is_each_accounts_own(db: Database) -> None:
+    bob = "bob@example.org"
+    db.write(accounts.ensure, bob)
+    for id_, account, service in [("a", ACCOUNT, ACCOUNT), ("b", bob, bob), ("c", ACCOUNT, bob), ("d", bob, ACCOUNT)]:
+        db.write(publish, served(db, service=service, account=account).id, [parsed(id_)])
+    assert sorted(ids(db, wanted={"services": [""]})) == ["a", "b"]
+    assert ids(db, wanted={"services": [""], "accounts": [bob]}) == ["b"]
+    assert sorted(ids(db, wanted={"services": ["", bob]})) == ["a", "b", "c"]
+
+
 def test_items_that_may_not_be_served_never_appear(db: Database) -> None:
     for state in ("unknown", "discovered", "denied", "gone", "excluded"):
         db.write(publish, served(db, state, state=state).id, [parsed(state, {"title": "hidden"})])
