@@ -217,6 +217,22 @@ def test_the_own_service_is_each_accounts_own(db: Database) -> None:
     assert sorted(ids(db, wanted={"services": ["", bob]})) == ["a", "b", "c"]
 
 
+def test_a_query_names_the_nodes_whose_items_it_finds() -> None:
+    own, other = Address(ACCOUNT, ACCOUNT, "one"), Address(ACCOUNT, "pubsub.example.org", "two")
+    for wanted, named in [
+        ({}, [own, other]),
+        ({"accounts": [ACCOUNT], "types": ["blog"]}, [own, other]),
+        ({"accounts": ["bob@example.org"]}, []),
+        ({"services": [""]}, [own]),
+        ({"services": ["", "pubsub.example.org"]}, [own, other]),
+        ({"services": ["pubsub.example.org"]}, [other]),
+        ({"services": ["pubsub.example.org"], "nodes": ["one"]}, []),
+        ({"nodes": ["one"]}, [own]),
+    ]:
+        asked = query.parse(json.dumps(wanted))
+        assert [address for address in (own, other) if asked.names(address)] == named
+
+
 def test_items_that_may_not_be_served_never_appear(db: Database) -> None:
     for state in ("unknown", "discovered", "denied", "gone", "excluded"):
         db.write(publish, served(db, state, state=state).id, [parsed(state, {"title": "hidden"})])

@@ -178,7 +178,7 @@ def test_the_text_of_parsed_data() -> None:
     assert text_of('{"categories":[{"term":"a","scheme":"no"}],"tags":["b",1,null]}') == "\na\nb"
     assert text_of('{"authors":[{"name":"Bob","uri":"no"}],"generator":{"name":"no"}}') == "\nBob"
     assert text_of('{"title":"a\\u0000b"}') == "a b"
-    assert text_of('{"title":"<3 you","body":"<p>no</p>\\n"}') == "<3 you"
+    assert text_of('{"title":"<3 you","body":"<p>no</p>\\n","note":"on ->"}') == "<3 you\non ->"
 
 
 def test_the_index_follows_every_way_of_writing(db: Database) -> None:
