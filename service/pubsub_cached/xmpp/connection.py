@@ -204,6 +204,8 @@ class _Attempt:
         self._work: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._doubt = asyncio.Event()
+        # Whether a request was answered, and whether the session was given up because none was.
+        self._answered = self._mute = False
 
     async def run(self) -> Ending:
         """Connect and return how it ended."""
@@ -230,8 +232,12 @@ class _Attempt:
             self._limit(min(HURRY, max(0.0, self._deadline.when() - self._loop.time())))
 
     def resumption(self) -> Resumption | None:
-        """What the next attempt may resume with: nothing of a session that was lost before anybody knew of it."""
-        carried = self.client.carry()
+        """What the next attempt may resume with.
+
+        Nothing of a session that was lost before anybody knew of it, nor of one that was resumed in vain: Prosody 0.12
+        goes on reading a stanza that was cut off, and takes all that follows for a part of it.
+        """
+        carried = None if self._mute else self.client.carry()
         began = carried is not None and (self._given is None or carried.id != self._given.id)
         return None if began and self._up_since is None else carried
 
@@ -258,7 +264,9 @@ class _Attempt:
             self._subscriber.message(xml)
 
     def iq(self, xml: ET.Element) -> bool:
-        return self._subscriber is not None and self._subscriber.iq(xml)
+        taken = self._subscriber is not None and self._subscriber.iq(xml)
+        self._answered = self._answered or (taken and xml.get("type") in ("result", "error"))
+        return taken
 
     def _limit(self, seconds: float) -> None:
         """There must be a session by then."""
@@ -301,6 +309,7 @@ class _Attempt:
                     # slow line is before the answer.
                     self._doubt.set()
         except (errors.Timeout, errors.Offline) as problem:
+            self._mute = resumed and not self._answered and isinstance(problem, errors.Timeout)
             self.client.end(Ending(False, problem.name, problem.message))
         except Exception as problem:
             log.exception("A session could not be used")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import xml.etree.ElementTree as ET
 from typing import cast
 
 import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.xmpp.connection import Subscriber, _Attempt
+from pubsub_cached.xmpp.management import Resumption
 from pubsub_cached.xmpp.port import Endpoint
 
 
@@ -18,7 +20,8 @@ class Asking:
     def __init__(self, comes: int) -> None:
         endpoint = Endpoint("alice@localhost", "localhost", tls="none")
         self.asked = 0
-        self.attempt = _Attempt(endpoint, "", None, cast("Subscriber", self), None)
+        session = Resumption("session", "alice@localhost/here", 0, 0, 0, ())
+        self.attempt = _Attempt(endpoint, "", None, cast("Subscriber", self), session)
         self._comes = comes
 
     def attached(self, client: object) -> None:
@@ -29,6 +32,9 @@ class Asking:
 
     def detached(self) -> None:
         pass
+
+    def iq(self, xml: ET.Element) -> bool:
+        return True
 
     async def alive(self, quick: bool) -> None:
         self.asked += 1
@@ -49,3 +55,17 @@ async def test_a_server_is_left_once_nothing_comes_in_place_of_an_answer(comes: 
     assert (await attempt.client.ended).error == errors.Timeout.dbus_name
     assert subscriber.asked == comes + 1
     attempt.detach()
+
+
+@pytest.mark.parametrize("answered", [False, True])
+async def test_a_session_that_was_resumed_in_vain_is_not_resumed_once_more(answered: bool) -> None:
+    """What was sent as it was lost may keep its server from ever answering over it."""
+    attempt = Asking(0).attempt
+    attempt.client.heard_at = asyncio.get_running_loop().time() - 1
+    attempt.resumed()
+    if answered:
+        attempt.iq(ET.Element("iq", type="result"))
+    attempt.doubt()
+    await attempt.client.ended
+    attempt.detach()
+    assert (attempt.resumption() is not None) is answered
