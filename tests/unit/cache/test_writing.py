@@ -12,6 +12,7 @@ import pytest
 from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.cache.house import House
+from pubsub_cached.cache.writing import writing
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from pubsub_cached.xmpp.port import ItemsEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
@@ -263,6 +264,24 @@ class TestRetract:
             await cache.house.writing.retract(BLOG, ["i0", "nothing", "i1"])
         await cache.idle()
         assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["i1"]
+
+    async def test_many_at_a_slow_service_are_answered_in_time_and_the_rest_is_not_asked_for(
+        self, cached: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world = World()
+        cache, service = await owned(cached, world)
+        monkeypatch.setattr(writing, "TIMEOUT", 0.01)
+        service.hold()
+        retracting = asyncio.create_task(cache.house.writing.retract(BLOG, ["i0", "i1"]))
+        await service.holding(1)
+        # The service takes its time.
+        await asyncio.sleep(0.02)
+        service.release()
+        with pytest.raises(errors.Timeout, match="retracted 1 of 2 items"):
+            await retracting
+        await cache.idle()
+        assert await cache.ids(PUBSUB, MICROBLOG, policy="cache") == ["i1"]
+        assert world.count("retract", node=MICROBLOG) == 1
 
 
 # Whatever is asked of a node.

@@ -79,19 +79,30 @@ class Writing:
         return id_
 
     async def retract(self, address: Address, ids: Sequence[str], *, notify: bool = True) -> None:
-        """Retract items one by one; ends with the first that the service refuses."""
+        """Retract items one by one; ends with the first that the service refuses, or after TIMEOUT seconds."""
         account, session = await self._session(address)
-        done: list[str] = []
+        asked, done = dict.fromkeys(ids), list[str]()
+        clock = asyncio.get_running_loop().time
+        until = clock() + TIMEOUT
         with self._events.watch(address) as watch:
             try:
                 async with self._answered(address):
-                    for id_ in dict.fromkeys(ids):
-                        await session.retract(address.service, address.node, id_, notify=notify, timeout=TIMEOUT)
+                    for id_ in asked:
+                        left = until - clock()
+                        if done and left <= 0:
+                            break
+                        timeout = max(left, FOLLOW_TIMEOUT)
+                        await session.retract(address.service, address.node, id_, notify=notify, timeout=timeout)
                         done.append(id_)
             finally:
                 async with self._distrust.if_unwritten(address, "write"):
                     if done and await self._followed(address):
                         await self._retracted(account, address, done, watch)
+        if len(done) < len(asked):
+            raise errors.Timeout(
+                f"{address.service} retracted {len(done)} of {len(asked)} items of '{address.node}' within {TIMEOUT:g} "
+                "seconds; retract the rest again, or with the option 'queue'."
+            )
 
     async def create(self, address: Address, config: Fields) -> str:
         """Create a node, "" for one that the service names; its name."""
