@@ -16,6 +16,7 @@ from pubsub_cached.xmpp.port import Subscription, SubscriptionEvent, Subscriptio
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
 from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB
+from .stage import BOB, CAROL
 
 
 def made(service: Service) -> None:
@@ -38,7 +39,7 @@ async def is_followed(cache: Cached, service: Service) -> None:
     """What is published comes by itself, and is called live."""
     service.publish(MICROBLOG, "new", ENTRY.format("new"))
     await cache.idle()
-    items, _, info = await cache.read(PUBSUB, MICROBLOG, policy="cache")
+    items, _, info = await cache.read(service.jid, MICROBLOG, policy="cache")
     assert ([item["id"] for item in items], info["freshness"]) == (["new", "first"], "live")
 
 
@@ -115,10 +116,54 @@ async def test_the_subscription_of_a_resource_is_none_of_the_account(cached: Mak
     await is_followed(cache, service)
 
 
-async def test_a_subscription_with_an_id_of_its_own_is_not_made_twice(cached: Make) -> None:
+async def test_a_subscription_with_an_id_is_asked_for_once_and_stays_whose_it_was(cached: Make) -> None:
+    """A service that has it gives the same one; one whose id is known is not asked for."""
     world = World()
-    await kept(cached, world, EJABBERD, ALICE)
-    assert world.count("subscribe") == 0
+    cache, service = await kept(cached, world, EJABBERD, ALICE)
+    address = cache.house.accounts.resolve(ALICE, PUBSUB, MICROBLOG)
+    assert world.count("subscribe") == 1
+    await cache.stop()
+    await cache.start()
+    await is_followed(cache, service)
+    assert world.count("subscribe") == 1
+    node = await cache.house.nodes.find(address)
+    assert node is not None
+    assert (node.subscribed, node.own_subscription) == (True, False)
+
+
+class TestNodesOfOneName:
+    """ejabberd lists, wherever it is asked, the subscriptions to nodes of all accounts, and does not say whose."""
+
+    @staticmethod
+    async def kept(cached: Make, world: World) -> tuple[Cached, Service, Service]:
+        """A cache that keeps two accounts' nodes, none of which is a contact's."""
+        owners = [world.account(jid, pep=EJABBERD).pep for jid in (BOB, CAROL)]
+        cache: Cached = await cached(world)
+        for owner in owners:
+            owner.create_node(MICROBLOG, access_model="open", max_items=10)
+            owner.publish(MICROBLOG, "first", ENTRY.format("first"))
+            await cache.keep(owner.jid, MICROBLOG)
+        return cache, owners[0], owners[1]
+
+    async def test_a_second_account_s_is_subscribed_to_as_well(self, cached: Make) -> None:
+        cache, bob, carol = await self.kept(cached, World())
+        for owner in (bob, carol):
+            await is_followed(cache, owner)
+
+    async def test_one_that_ends_without_a_word_is_missed(self, cached: Make) -> None:
+        cache, _, carol = await self.kept(cached, World())
+        carol.drop_subscription(MICROBLOG, ALICE)
+        await cache.house.discovery.subscriptions(cache.house.accounts.resolve(ALICE, carol.jid, ""))
+        await cache.idle()
+        await is_followed(cache, carol)
+
+    async def test_one_that_a_client_gave_up_is_none(self, cached: Make) -> None:
+        cache, _, carol = await self.kept(cached, World())
+        address = cache.house.accounts.resolve(ALICE, carol.jid, MICROBLOG)
+        await cache.house.subscribing.unsubscribe(address)
+        await cache.idle()
+        await cache.house.sync.run(address, full=True)
+        assert (await cache.node(carol.jid, MICROBLOG))["state"] == "polled"
 
 
 @PROFILES

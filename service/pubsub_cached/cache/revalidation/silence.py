@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from ...address import Address
 from ...recent import Recent
@@ -20,6 +20,7 @@ from ...store.store import Store
 from ...xmpp.port import Subscription
 from ..accounts.account import Account
 from ..jitter import Jitter
+from ..sync.listings import chosen
 from ..sync.subscriptions import Subscriptions
 
 log = logging.getLogger(__name__)
@@ -96,18 +97,18 @@ class Silence:
         """An account's nodes of one service that are live because they are subscribed to."""
         return [entry.address for entry in await self._store.read_all(schedule.followed, account, service)]
 
-    async def compare(self, followed: Iterable[Address], listed: Mapping[str, Subscription]) -> None:
+    async def compare(self, followed: Iterable[Address], listed: Mapping[str, Sequence[Subscription]]) -> None:
         """Doubt what is still said to be subscribed to and is not.
 
         followed: what was so before the service was asked. listed: what it answered, by node.
         """
         for address in followed:
-            found = listed.get(address.node)
             node = await self._store.read(node_store.find, address)
             if node is None or not node.subscribed:
                 # It was given up meanwhile.
                 continue
-            if found is None or found.state != "subscribed":
+            found = chosen(listed.get(address.node, ()), node.subid)
+            if found is None or found.state != "subscribed" or (node.subid and found.subid != node.subid):
                 log.warning("%s: the subscription is gone, and nothing was said of it", address)
                 # A synchronisation under way may have seen it before it went.
                 self._subscriptions.unsure(address)

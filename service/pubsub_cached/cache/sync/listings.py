@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -24,7 +24,7 @@ class Listing(msgspec.Struct, frozen=True):
 
     number: int
     at: int
-    nodes: dict[str, Subscription] | None
+    nodes: dict[str, tuple[Subscription, ...]] | None
 
 
 class Listings:
@@ -55,6 +55,17 @@ class Listings:
         """What others wait for may be older than what the caller knows: the next who asks does not join them."""
         self._asking.pop((account, service), None)
 
+    def ids(self, address: Address) -> set[str]:
+        """The ids of the subscriptions that are listed under the node's name."""
+        listing = self.of(address)
+        nodes = listing.nodes if listing is not None else None
+        return {found.subid for found in (nodes or {}).get(address.node, ())}
+
+    def elsewhere(self, address: Address, subid: str) -> bool:
+        """Whether another service lists the same subscription, so that it may be to that one's node."""
+        others = {service for account, service in self._listed if account == address.account} - {address.service}
+        return bool(subid) and any(subid in self.ids(address._replace(service=service)) for service in others)
+
     async def ask(self, session: Session, account: str, service: str) -> Listing:
         """Ask the service, once for all who ask meanwhile. Raises Offline."""
         key = account, service
@@ -81,10 +92,17 @@ class Listings:
         return listing
 
 
-def by_node(listed: Iterable[Subscription]) -> dict[str, Subscription]:
-    """The account's own of those that a service lists: what a resource subscribed to brings others nothing.
+def by_node(listed: Iterable[Subscription]) -> dict[str, tuple[Subscription, ...]]:
+    """The account's own of those that a service lists: what a resource subscribed to brings others nothing."""
+    nodes: dict[str, tuple[Subscription, ...]] = {}
+    for found in listed:
+        if "/" not in found.jid:
+            nodes[found.node] = (*nodes.get(found.node, ()), found)
+    return nodes
 
-    Of several to one node (XEP-0060 6.1.6) one that brings events.
-    """
-    own = (found for found in listed if "/" not in found.jid)
-    return {found.node: found for found in sorted(own, key=lambda found: found.state == "subscribed")}
+
+def chosen(listed: Sequence[Subscription], subid: str) -> Subscription | None:
+    """Of several to one node (XEP-0060 6.1.6) the one of this id, else one that brings events."""
+    return max(
+        listed, key=lambda found: (bool(subid) and found.subid == subid, found.state == "subscribed"), default=None
+    )

@@ -23,7 +23,7 @@ from ...store.rows import NodeRow
 from ...xmpp.port import Session, Subscription
 from ..accounts.account import Account
 from ..nodes.refusals import says_none
-from .listings import Listing, Listings, by_node
+from .listings import Listing, Listings, by_node, chosen
 from .pushes import expected
 
 log = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ class Subscriptions:
             if found.state == "none":
                 listing.nodes.pop(address.node, None)
             else:
-                listing.nodes[address.node] = found
+                listing.nodes[address.node] = (found,)
 
     @contextmanager
     def declining(self, address: Address) -> Iterator[None]:
@@ -216,8 +216,13 @@ class Subscriptions:
                         # Should no reply come, what is listed from then on must not look like an older one.
                         await intend()
                 found = await self._subscribe(session, address, declines)
-            elif anew and _hearsay(node, found) and not self._is_declined(node, declines):
-                found = await self._subscribe(session, address, declines)
+            elif anew and self._is_hearsay(node, found):
+                if not self._is_declined(node, declines):
+                    listed = self._listings.ids(address) | {found.subid}
+                    found = await self._subscribe(session, address, declines)
+                    own = own or found.subid not in listed
+                elif self._listings.elsewhere(address, found.subid):
+                    return Evidence(weak, False, False, "", "weak")
         except errors.StanzaError as refusal:
             log.info("%s cannot be subscribed to: %s", address, refusal.message)
             return Evidence(weak, False, False, "", "weak")
@@ -225,6 +230,19 @@ class Subscriptions:
         if found.state == "subscribed":
             return Evidence(True, True, own, found.subid, "normal")
         return Evidence(weak, False, own and found.state != "none", found.subid, "weak")
+
+    def _is_hearsay(self, node: NodeRow, found: Subscription) -> bool:
+        """Whether a listed subscription has to be made again to be believed.
+
+        Prosody goes on listing one to a node that was deleted and made again, and sends nothing; ejabberd lists under
+        a node's name those to the nodes of that name of all accounts. Where subscriptions have no ids there is one a
+        JID at most (XEP-0060 6.1.6); ejabberd gives the one that there is, and a second one is the daemon's own.
+        """
+        if found.state != "subscribed":
+            return False
+        if not found.subid:
+            return not node.declined
+        return node.address not in self._known and (not node.subscribed or found.subid != node.subid)
 
     async def _subscribe(self, session: Session, address: Address, declines: int) -> Subscription:
         """What came of it: none when a client unsubscribed meanwhile, whichever of the two the service saw first.
@@ -264,19 +282,18 @@ class Subscriptions:
                     # What is asked already may be from before it was made.
                     self._listings.ask_anew(address.account, address.service)
                 self.relied_on(address)
-        found = None if address in self._known else await self._look_up(session, address, anew, not node.subscribed)
+        found = None if address in self._known else await self._look_up(session, address, anew, node.subid)
         return self._known[address].found if address in self._known else found
 
-    async def _look_up(self, session: Session, address: Address, anew: bool, lost: bool = False) -> Subscription | None:
+    async def _look_up(self, session: Session, address: Address, anew: bool, subid: str = "") -> Subscription | None:
         """The subscription as the service lists it, one of state ``none`` included; None where it does not say."""
         none = Subscription(address.node, address.account, "none")
         listing = self._listings.of(address)
         if listing is None or self._may_lack(listing, address):
             listing = await self._listings.ask(session, address.account, address.service)
-        claimed = listing.nodes.get(address.node) if listing.nodes is not None else None
-        seen = self._seen.get(address)
-        # What was gone or denied has lost it since, though it was listed with others after it was looked up.
-        old = anew and seen is not None and (lost or seen == listing.number) and claimed is not None and claimed.subid
+        claimed = chosen(listing.nodes.get(address.node, ()), subid) if listing.nodes is not None else None
+        # What a new look is for may have ended it since.
+        old = anew and self._seen.get(address) == listing.number and claimed is not None and claimed.subid
         self._seen[address] = listing.number
         if listing.nodes is not None and not old:
             return claimed or none
@@ -287,8 +304,10 @@ class Subscriptions:
                 return None
             # A service that lists all subscriptions and not those to one node.
             again = await self._listings.ask(session, address.account, address.service)
-            return again.nodes.get(address.node, none) if again.nodes is not None else None
-        return by_node(alone).get(address.node, none)
+            if again.nodes is None:
+                return None
+            return chosen(again.nodes.get(address.node, ()), subid) or none
+        return chosen(by_node(alone).get(address.node, ()), subid) or none
 
     def _may_lack(self, listing: Listing, address: Address) -> bool:
         """Whether somebody may have subscribed to the node since the service was asked."""
@@ -304,7 +323,7 @@ class Subscriptions:
         self.unsure(address)
         return await self._look_up(session, address, anew=False)
 
-    async def look(self, session: Session, account: str, service: str) -> dict[str, Subscription] | None:
+    async def look(self, session: Session, account: str, service: str) -> dict[str, tuple[Subscription, ...]] | None:
         """The account's subscriptions as the service lists them from now on, by node; None where it does not."""
         self._listings.ask_anew(account, service)
         try:
@@ -338,12 +357,3 @@ class Subscriptions:
         if known is not None and (supposed is None or known.found is supposed):
             del self._known[address]
         self._listings.drop(address)
-
-
-def _hearsay(node: NodeRow, found: Subscription) -> bool:
-    """Whether a listed subscription has to be made again to be believed.
-
-    Prosody goes on listing one to a node that was deleted and made again, and sends nothing. Where subscriptions have
-    no ids there is one a JID at most (XEP-0060 6.1.6), so that this never makes a second one.
-    """
-    return found.state == "subscribed" and not found.subid and not node.declined

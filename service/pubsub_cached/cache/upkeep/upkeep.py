@@ -156,7 +156,7 @@ class Upkeep:
         listed = await self._sync.subscriptions.look(account.session, account.jid, service)
         if listed is None:
             return []
-        there = {node for node, found in listed.items() if found.state != "none"}
+        there = {node for node, found in listed.items() if any(each.state != "none" for each in found)}
         vanished = [entry for entry in entries if entry.address.node not in there]
         if vanished:
             # It would be taken for true until the next session.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...errors import StanzaError
-from ...jid import bare
+from ...jid import bare, domain
 from ..port import ArchivePage, DiscoInfo, DiscoItem, DiscoPage, Fields, ItemsPage, Rsm, Subscription
 from .door import Unanswered
 from .profile import PUBSUB
@@ -105,9 +105,12 @@ def subscriptions(service: Service, jid: str, name: str) -> tuple[Subscription, 
     if not name and not service.lists_subscriptions:
         raise Unanswered
     nodes = [service.admit(name, jid)] if name else list(service.nodes.values())
-    made = {(node.name, who): found for node in nodes for who, found in node.subscriptions.items() if bare(who) == jid}
+    if service.profile.lists_accounts:
+        others = [other for other in service.world.services.values() if other.owner and other is not service]
+        at_domain = [other for other in others if domain(other.jid) == domain(jid)]
+        nodes += [node for other in at_domain for node in other.nodes.values() if name in ("", node.name)]
+    made = [found for node in nodes for who, found in node.subscriptions.items() if bare(who) == jid]
+    known = {(found.node, found.jid) for found in made}
     names = {node.name for node in nodes}
-    ghosts = {
-        ghost: Subscription(*ghost, "subscribed") for ghost in service.ghosts if ghost[0] in names and ghost[1] == jid
-    }
-    return tuple((ghosts | made).values())
+    ghosts = [Subscription(*ghost, "subscribed") for ghost in service.ghosts if ghost not in known]
+    return (*(ghost for ghost in ghosts if ghost.node in names and ghost.jid == jid), *made)

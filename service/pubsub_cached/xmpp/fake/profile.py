@@ -73,6 +73,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         shows_expire: disco#info tells everybody after how long that is, else only owners know.
         trims_at_configure: a lower ``max_items`` evicts at once; else at the next publish.
         subids: subscriptions have ids.
+        lists_accounts: ``<subscriptions/>`` lists those to nodes of all accounts at the subscriber's domain as well.
         ghosts: a subscription to a node that was deleted and made again is listed, and nothing is sent.
         subscriptions_hang: ``<subscriptions/>`` is never answered once a node with subscribers was deleted.
         resume_limit: most stanzas kept for a stream to be resumed (XEP-0198). None: no limit.
@@ -118,6 +119,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     shows_expire: bool = False
     trims_at_configure: bool = False
     subids: bool = False
+    lists_accounts: bool = False
     ghosts: bool = False
     subscriptions_hang: bool = False
     resume_limit: int | None = None
@@ -175,6 +177,7 @@ EJABBERD = _with_pep(
         max_items=1000,
         expires="kept",
         subids=True,
+        lists_accounts=True,
     ),
     disco_order="sorted",
     absent_answers=True,

@@ -289,7 +289,7 @@ class Service(Door):
     def _subscribe(self, node: Node, jid: str, state: SubscriptionState) -> Subscription:
         self._sequence += 1
         old = node.subscriptions.get(jid)
-        subid = old.subid if old else f"subid-{self._sequence}" if self.profile.subids else ""
+        subid = old.subid if old else f"subid-{self.jid}-{self._sequence}" if self.profile.subids else ""
         node.subscriptions[jid] = subscription = Subscription(node.name, jid, state, subid)
         return subscription
 
