@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -92,3 +93,15 @@ async def test_who_is_shut_out_is_shown_nothing_once_a_read_was_refused(server: 
     await scene.alice.publish("", NODE, "p2", ENTRY.format(2))
     await scene.cache.idle()
     assert await scene.hidden()
+
+
+async def test_what_is_published_while_its_author_is_blocked_is_not_missed(scene: Scene) -> None:
+    """XEP-0191: the server keeps its events, and says so only to who has asked for the list."""
+    item = f"<item jid='{scene.alice.jid}'/>"
+    await scene.bob.iq("set", f"<block xmlns='urn:xmpp:blocking'>{item}</block>")
+    await scene.alice.publish("", NODE, "p2", ENTRY.format(2))
+    await scene.alice.publish("", NODE, "p3", ENTRY.format(3))
+    await scene.bob.iq("set", f"<unblock xmlns='urn:xmpp:blocking'>{item}</unblock>")
+    async with asyncio.timeout(30):
+        while await scene.read("cache") != ["p3", "p2", "p1"]:
+            await scene.cache.idle()

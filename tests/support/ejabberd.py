@@ -30,12 +30,14 @@ access_rules:
   pubsub_createnode: {{allow: alice}}
 api_permissions: {{}}
 modules:
+  mod_blocking: {{}}
   mod_caps: {{}}
   mod_carboncopy: {{}}
   mod_disco: {{}}
   mod_mam: {{}}
   mod_offline: {{}}
   mod_ping: {{}}
+  mod_privacy: {{}}
   mod_roster: {{versioning: true}}
   mod_stream_mgmt: {{resend_on_timeout: false, resume_timeout: 300}}
   mod_pubsub:

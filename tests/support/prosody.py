@@ -26,7 +26,7 @@ http_ports = {{ }}
 https_ports = {{ }}
 modules_enabled = {{
     "roster", "saslauth", "tls", "disco", "presence", "message", "iq", "pep", "smacks", "carbons", "ping", "offline",
-    "mam"
+    "mam", "blocklist"
 }}
 modules_disabled = {{ "s2s" }}
 authentication = "internal_hashed"

@@ -169,7 +169,10 @@ class SubscriptionEvent(Event, frozen=True, kw_only=True):
 
 
 class BounceEvent(Event, frozen=True, kw_only=True):
-    """An error message from the service: continuity is broken; ``node`` may be ""."""
+    """An error message from the service, or the account blocks it, or does so no more (XEP-0191).
+
+    Continuity is broken; ``node`` may be "".
+    """
 
 
 class RosterEvent(Event, frozen=True, kw_only=True):

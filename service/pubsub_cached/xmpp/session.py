@@ -8,12 +8,13 @@ import logging
 import xml.etree.ElementTree as ET
 from collections.abc import Awaitable, Sequence, Set
 from typing import TYPE_CHECKING, TypeVar
+from uuid import uuid4
 
 from .. import errors, jid
-from . import events, stanzas
+from . import blocking, events, stanzas
 from .asking import Asking
 from .caps import Capabilities
-from .port import Endpoint, Listener, PasswordSource, RosterEvent, SessionState
+from .port import BounceEvent, Endpoint, Listener, PasswordSource, RosterEvent, SessionState
 from .roster import Roster, differing
 
 if TYPE_CHECKING:
@@ -145,6 +146,9 @@ class Session(Asking):
         # A resumed session has its presence, unless what it announced has changed meanwhile.
         if not resumed or self._capabilities.hash != self._announced:
             self._announce()
+        if not resumed and blocking.FEATURE in self._features and self._client is not None:
+            # Nobody waits for the list itself.
+            self._client.request("get", self._account, uuid4().hex, blocking.request())
         self.state("online")
         self._listener.session_started(resumed)
         moved, self._moved = self._moved, []
@@ -186,7 +190,7 @@ class Session(Asking):
         if client is None:
             return False
         if kind == "set":
-            return self._roster_push(client, xml)
+            return self._roster_push(client, xml) or self._block_push(client, xml)
         query = xml.find(stanzas.DISCO_INFO + "query")
         if kind == "get" and query is not None:
             info = self._capabilities.answer(query.get("node", ""))
@@ -205,6 +209,16 @@ class Session(Asking):
                 # Some servers learned our interests from a presence that came before they would listen.
                 self._announce()
             self._tell_moved(sorted(before))
+        return True
+
+    def _block_push(self, client: Client, xml: ET.Element) -> bool:
+        written = blocking.pushed(xml, self._account)
+        if written is None:
+            return False
+        client.answer(xml)
+        if self._online:
+            for service in blocking.concerned(written, self._roster.contacts):
+                self._listener.event(BounceEvent(service=service, node=""))
         return True
 
     def _tell_moved(self, contacts: Sequence[str]) -> None:

@@ -1,18 +1,21 @@
-"""The roster of a session: what it says at its beginning, and what is changed meanwhile."""
+"""The roster of a session, and whom it blocks: what is said at its beginning, and what is changed meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
 import xml.etree.ElementTree as ET
 
+import pytest
 from slixmpp import JID
 
-from pubsub_cached.xmpp.port import Endpoint, RosterEvent
+from pubsub_cached.xmpp.port import BounceEvent, Endpoint, RosterEvent
 from pubsub_cached.xmpp.session import Session
 from tests.support.recorder import Recorder
 
 ACCOUNT = "alice@example.org"
 ROSTER = "<query xmlns='jabber:iq:roster'>{}</query>"
+FEATURES = "<query xmlns='http://jabber.org/protocol/disco#info'><feature var='urn:xmpp:blocking'/></query>"
+PUSH = "<iq xmlns='jabber:client' type='set' id='push'{}><{} xmlns='urn:xmpp:blocking'>{}</{}></iq>"
 
 
 class Server:
@@ -24,15 +27,24 @@ class Server:
         self.boundjid = JID(f"{ACCOUNT}/here")
         self._session = session
         self._asked: list[tuple[str, str, str]] = []
+        self.watched = False
 
     def request(self, kind: str, to: str, id_: str, child: ET.Element) -> None:
-        self._asked.append((child.tag.partition("}")[0].strip("{"), to, id_))
+        if child.tag == "{urn:xmpp:blocking}blocklist":
+            self.watched = True
+        else:
+            self._asked.append((child.tag.partition("}")[0].strip("{"), to, id_))
 
     def answer(self, request: ET.Element, child: ET.Element | None = None) -> None:
         """A push needs no more."""
 
     def announce(self, children: list[ET.Element]) -> None:
         """Nobody looks at it here."""
+
+    def block(self, what: str, *jids: str, sender: str = "") -> bool:
+        """Somebody is blocked or unblocked; whether the session takes it for a push."""
+        written = "".join(f"<item jid='{jid}'/>" for jid in jids)
+        return self._session.iq(ET.fromstring(PUSH.format(sender and f" from='{sender}'", what, written, what)))
 
     async def begin(self, roster: dict[str, str], pushed: dict[str, str]) -> None:
         """A session, whose roster is changed while its features are not known yet."""
@@ -43,7 +55,7 @@ class Server:
         answers = sorted(self._asked, key=lambda asked: asked[0] != "jabber:iq:roster")
         self._asked.clear()
         for namespace, to, id_ in answers:
-            said = ROSTER.format(items(roster)) if namespace == "jabber:iq:roster" else f"<query xmlns='{namespace}'/>"
+            said = ROSTER.format(items(roster)) if namespace == "jabber:iq:roster" else FEATURES
             iq = f"<iq xmlns='jabber:client' type='result' id='{id_}' from='{to}'>{said}</iq>"
             assert self._session.iq(ET.fromstring(iq))
             if namespace == "jabber:iq:roster" and pushed:
@@ -78,3 +90,35 @@ async def test_contacts_that_change_while_a_session_begins_are_told() -> None:
     session.detached()
     await server.begin({"carol@x": "both"}, {"bob@x": "remove", "carol@x": "from"})
     assert recorder.events == [RosterEvent(service="bob@x", node=""), RosterEvent(service="carol@x", node="")]
+
+
+@pytest.mark.parametrize("what", ["block", "unblock"])
+@pytest.mark.parametrize(
+    ("named", "about"),
+    [
+        (["eve@x"], ["eve@x"]),
+        (["Bob@y/phone", "pubsub.x"], ["bob@y", "pubsub.x"]),
+        (["y"], ["bob@y", "carol@y", "y"]),
+        ([], ["bob@y", "carol@y", "dave@z"]),
+    ],
+)
+async def test_events_may_be_missed_of_whoever_is_blocked_or_is_no_more(
+    what: str, named: list[str], about: list[str]
+) -> None:
+    """XEP-0191 3.2, 3.3: who has asked for the list is told."""
+    recorder = Recorder()
+    session = Session(Endpoint(ACCOUNT, "localhost", tls="none"), lambda: "", recorder)
+    server = Server(session)
+    await server.begin({"bob@y": "both", "carol@y": "to", "dave@z": "to"}, {})
+    assert server.watched
+    assert server.block(what, *named)
+    assert recorder.events == [BounceEvent(service=service, node="") for service in about]
+
+
+async def test_only_the_own_server_says_who_is_blocked() -> None:
+    recorder = Recorder()
+    session = Session(Endpoint(ACCOUNT, "localhost", tls="none"), lambda: "", recorder)
+    server = Server(session)
+    await server.begin({}, {})
+    assert not server.block("block", "bob@y", sender="eve@x")
+    assert not recorder.events
