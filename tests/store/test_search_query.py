@@ -294,6 +294,10 @@ INVALID = {
     '{"where":[["a","exists",1]]}': "where[0]: the value of 'exists' is 1",
     '{"where":[{"all":[]}]}': "where[0] has 'all'",
     '{"where":[{"any":[]}]}': "where[0].any is []",
+    '{"where":[{"any":1}]}': "where[0].any is 1",
+    '{"where":[["a",[],1]]}': "where[0] has the operator []",
+    '{"where":[["a","<",null]]}': "where[0]: the value of '<' is null",
+    '{"where":[["a","between",1]]}': "where[0]: the value of 'between' is 1",
     '{"where":[["a","=",1],{"any":[["b","=",1],{"not":["c","is",1]}]}]}': "where[1].any[1].not has the operator",
 }
 
