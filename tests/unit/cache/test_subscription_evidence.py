@@ -12,7 +12,7 @@ import pytest
 from pubsub_cached import errors
 from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
-from pubsub_cached.xmpp.port import Subscription, SubscriptionEvent, SubscriptionState
+from pubsub_cached.xmpp.port import DeleteEvent, Subscription, SubscriptionEvent, SubscriptionState
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
 from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB
@@ -62,6 +62,22 @@ async def test_a_node_that_was_made_again_while_nobody_looked_is_subscribed_to_a
     service.delete(MICROBLOG)
     made(service)
     await cache.start()
+    await is_followed(cache, service)
+
+
+@PROFILES
+async def test_a_node_that_was_made_again_before_the_session_was_resumed_is_subscribed_to_again(
+    cached: Make, profile: Profile
+) -> None:
+    """What came meanwhile comes with a date, as something that may be old: a deletion that nobody may have seen."""
+    world = World()
+    cache, service = await kept(cached, world, profile)
+    world.cut(ALICE)
+    service.delete(MICROBLOG, notify=False)
+    made(service)
+    assert world.resume(ALICE)
+    world.inject(ALICE, DeleteEvent(service=PUBSUB, node=MICROBLOG, delayed=True))
+    await cache.idle()
     await is_followed(cache, service)
 
 

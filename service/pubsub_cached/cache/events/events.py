@@ -202,6 +202,8 @@ class Events:
                 log.debug("%s is about to be fetched; its delayed event is not looked into", address)
             case ItemsEvent(delayed=True) | PurgeEvent(delayed=True) | DeleteEvent():
                 # A replayed notification may be older than what is stored; the node may have been made again since.
+                if isinstance(arrival.event, DeleteEvent):
+                    self._sync.subscriptions.doubt(address)
                 await self._distrust.of(address, "delayed-event")
             case ItemsEvent() as event:
                 await self._items(arrival, node, event)

@@ -70,6 +70,8 @@ class Subscriptions:
         self._unwritten: set[Address] = set()
         # The listing in which each node was looked up: the next look has to be at a later one.
         self._seen: dict[Address, int] = {}
+        # Looked at or made in this session, of nodes that were not said to be deleted since.
+        self._sure: set[Address] = set()
         self._solicited: set[tuple[str, str]] = set()
         # What clients do is numbered, of all nodes in one row.
         self._acts = itertools.count(1)
@@ -94,11 +96,13 @@ class Subscriptions:
         for address in [address for address in self._known if address.account == account]:
             del self._known[address]
         self._relied = {address for address in self._relied if address.account != account}
+        self._sure = {address for address in self._sure if address.account != account}
         self._seen = {address: number for address, number in self._seen.items() if address.account != account}
 
     def forget_node(self, address: Address) -> None:
         """The node's row is no more."""
         self._seen.pop(address, None)
+        self._sure.discard(address)
         self._relied.discard(address)
 
     def forget_account(self, account: str) -> None:
@@ -118,6 +122,11 @@ class Subscriptions:
     def relied_on(self, address: Address) -> None:
         """A node is live by what was remembered: the next time that it is validated its service is asked."""
         self._relied.add(address)
+
+    def doubt(self, address: Address) -> None:
+        """The node may have been deleted, and its subscription with it."""
+        self.unsure(address)
+        self._sure.discard(address)
 
     def has_ended(self, address: Address) -> bool:
         """Whether the last that a client or the service changed is that there is no subscription."""
@@ -201,7 +210,7 @@ class Subscriptions:
         self.solicit(address.account, address.service)
         weak = expected(account, address)
         # What comes late may be a last item that a service sends to each new subscriber: that must come to an end.
-        anew = anew and not (node.reason == "delayed-event" and address in self._seen)
+        anew = address not in self._sure or (anew and node.reason != "delayed-event")
         try:
             found = await self._find(session, node, anew)
             own = node.own_subscription or address in self._unwritten
@@ -225,7 +234,9 @@ class Subscriptions:
                     return Evidence(weak, False, False, "", "weak")
         except errors.StanzaError as refusal:
             log.info("%s cannot be subscribed to: %s", address, refusal.message)
+            self._sure.add(address)
             return Evidence(weak, False, False, "", "weak")
+        self._sure.add(address)
         self._note(address, found)
         if found.state == "subscribed":
             return Evidence(True, True, own, found.subid, "normal")
