@@ -107,6 +107,16 @@ async def test_a_silent_node_of_which_nothing_is_wrong_is_looked_at_without_a_wo
     assert cache.house.revision == revision
 
 
+async def test_a_list_without_ids_does_not_say_that_one_with_an_id_is_gone(cached: Make) -> None:
+    cache, service = await followed(cached, World(), EJABBERD)
+    listed = service.node(MICROBLOG).subscriptions
+    listed[ALICE] = msgspec.structs.replace(listed[ALICE], subid="")
+    await later(cache, hours=0.1)
+    cache.told.clear()
+    await later(cache, hours=HOUR)
+    assert cache.told == []
+
+
 async def test_time_without_a_stream_is_no_silence(cached: Make) -> None:
     world = World()
     cache, _ = await followed(cached, world)

@@ -108,7 +108,9 @@ class Silence:
                 # It was given up meanwhile.
                 continue
             found = chosen(listed.get(address.node, ()), node.subid)
-            if found is None or found.state != "subscribed" or (node.subid and found.subid != node.subid):
+            # One without an id may be any; another's, by its id, is of a node of the same name elsewhere.
+            others = found is not None and "" not in (node.subid, found.subid) and found.subid != node.subid
+            if found is None or found.state != "subscribed" or others:
                 log.warning("%s: the subscription is gone, and nothing was said of it", address)
                 # A synchronisation under way may have seen it before it went.
                 self._subscriptions.unsure(address)
