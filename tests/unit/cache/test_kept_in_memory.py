@@ -100,15 +100,15 @@ def test_the_last_of_those_who_unsubscribed_or_subscribed_are_known() -> None:
     subscriptions = Subscriptions(lambda: 0)
     nodes = [Address(ALICE, PUBSUB, str(number)) for number in range(CHANGED_AT_MOST + 10)]
     for node in nodes:
-        before = subscriptions.declines(node), subscriptions.claims(node)
-        with subscriptions.declining(node):
-            assert subscriptions.declines(node) != before[0]
+        before = subscriptions.acts.declines(node), subscriptions.acts.claims(node)
+        with subscriptions.acts.declining(node):
+            assert subscriptions.acts.declines(node) != before[0]
         subscriptions.claim(node)
-        assert subscriptions.claims(node) != before[1]
+        assert subscriptions.acts.claims(node) != before[1]
         subscriptions.remember(node, Subscription(node.node, ALICE, "none"))
     kept = [where for where, container in containers(subscriptions) if len(container) > CHANGED_AT_MOST]
     assert kept == []
-    assert all(subscriptions.declines(node) and subscriptions.claims(node) for node in nodes[10:])
+    assert all(subscriptions.acts.declines(node) and subscriptions.acts.claims(node) for node in nodes[10:])
 
 
 async def test_a_job_goes_with_its_minute(cached: Make, monkeypatch: pytest.MonkeyPatch) -> None:

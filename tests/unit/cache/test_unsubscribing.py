@@ -204,7 +204,7 @@ async def test_a_node_that_is_kept_again_meanwhile_stays_followed(scene: Scene) 
 
 async def test_one_that_a_client_made_since_the_row_was_read_stays(scene: Scene) -> None:
     sync = scene.cache.house.sync
-    claims, row = sync.subscriptions.claims(THINGS), await scene.cache.store.read(node_store.find, THINGS)
+    claims, row = sync.subscriptions.acts.claims(THINGS), await scene.cache.store.read(node_store.find, THINGS)
     assert row is not None
     assert row.own_subscription
     await scene.cache.house.subscribing.subscribe(THINGS, {})

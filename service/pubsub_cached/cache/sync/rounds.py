@@ -181,14 +181,14 @@ class Rounds:
         """The row, and whether events flow from now on."""
 
         async def intend() -> None:
-            if self._subscriptions.claims(node.address) == running.claims:
+            if self._subscriptions.acts.claims(node.address) == running.claims:
                 await self._nodes.decide(node.address, lambda _: {"own_subscription": True})
 
         anew, running.subscribed = running.subscribed != account.epoch, account.epoch
         evidence = await self._subscriptions.subscribe(account, node, intend, anew=anew, declines=running.declines)
 
         def made() -> Columns:
-            own = evidence.own and self._subscriptions.claims(node.address) == running.claims
+            own = evidence.own and self._subscriptions.acts.claims(node.address) == running.claims
             return {"subscribed": evidence.subscribed, "own_subscription": own, "subid": evidence.subid}
 
         # Written at once: a subscription that this daemon made must not look like an older one after a crash.

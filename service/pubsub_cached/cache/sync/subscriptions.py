@@ -7,9 +7,7 @@ up. Source: the coherence model, "Synchronisation" and "Unit and states"; XEP-00
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -23,6 +21,7 @@ from ...store.rows import NodeRow
 from ...xmpp.port import Session, Subscription
 from ..accounts.account import Account
 from ..nodes.refusals import says_none
+from .acts import CHANGED_AT_MOST, Acts
 from .listings import Listing, Listings, by_node, chosen
 from .pushes import expected
 
@@ -31,8 +30,6 @@ log = logging.getLogger(__name__)
 ALONE_TIMEOUT = 10.0
 # For so long it is believed that there is no subscription to a node, for others may make one meanwhile.
 NONE_MS = 60_000
-# So many nodes are known of which a client changed the subscription: far more than while one is synchronised.
-CHANGED_AT_MOST = 4096
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -73,14 +70,7 @@ class Subscriptions:
         # Looked at or made in this session, of nodes that were not said to be deleted since.
         self._sure: set[Address] = set()
         self._solicited: set[tuple[str, str]] = set()
-        # What clients do is numbered, of all nodes in one row.
-        self._acts = itertools.count(1)
-        # How many clients are giving up a subscription, and when that has begun or ended last.
-        self._declining: Counter[Address] = Counter()
-        self._declines: Recent[Address, int] = Recent(CHANGED_AT_MOST)
-        # How many clients are subscribing, and when one has done so last.
-        self._claiming: Counter[Address] = Counter()
-        self._claims: Recent[Address, int] = Recent(CHANGED_AT_MOST)
+        self.acts = Acts()
 
     def solicit(self, account: str, service: str) -> None:
         """Events of this service are wanted by the account."""
@@ -146,39 +136,10 @@ class Subscriptions:
             else:
                 listing.nodes[address.node] = (found,)
 
-    @contextmanager
-    def declining(self, address: Address) -> Iterator[None]:
-        """A client unsubscribes, or has the node forgotten.
-
-        No subscription is made before the row says so, or is gone, and one that is being made is undone.
-        """
-        self._declining[address] += 1
-        self._declines[address] = next(self._acts)
-        try:
-            yield
-        finally:
-            self._declining[address] -= 1
-            self._declines[address] = next(self._acts)
-            self._declining = +self._declining
-
-    def declines(self, address: Address) -> int:
-        """A number that is another one once a client begins or ends to unsubscribe: an older row does not say so."""
-        return self._declines.get(address, 0)
-
-    @contextmanager
-    def claiming(self, address: Address) -> Iterator[None]:
-        """A client subscribes: from now on the subscription is not the daemon's to give up."""
-        self._claiming[address] += 1
-        try:
-            yield
-        finally:
-            self._claiming[address] -= 1
-            self._claiming = +self._claiming
-
     def claim(self, address: Address) -> None:
         """A client has subscribed, and the row is about to say so, or says so by now."""
         self._unwritten.discard(address)
-        self._claims[address] = next(self._acts)
+        self.acts.claim(address)
 
     @contextmanager
     def writing(self, address: Address, *, own: bool) -> Iterator[None]:
@@ -188,13 +149,8 @@ class Subscriptions:
         yield
         self._unwritten.discard(address)
 
-    def claims(self, address: Address) -> int:
-        """A number that is another one once a client has subscribed: an older row does not say so."""
-        return self._claims.get(address, 0)
-
     def _is_declined(self, node: NodeRow, declines: int) -> bool:
-        address = node.address
-        return node.declined or address in self._declining or self.declines(address) != declines
+        return node.declined or self.acts.is_declined(node.address, declines)
 
     async def subscribe(
         self, account: Account, node: NodeRow, intend: Callable[[], Awaitable[object]], *, anew: bool, declines: int
@@ -221,7 +177,7 @@ class Subscriptions:
                 # Of a service that does not say that there is none it may be somebody else's.
                 if not own and found is not None and found.state == "none":
                     own = True
-                    if address not in self._claiming:
+                    if not self.acts.is_claiming(address):
                         # Should no reply come, what is listed from then on must not look like an older one.
                         await intend()
                 found = await self._subscribe(session, address, declines)
@@ -266,7 +222,7 @@ class Subscriptions:
             self.unsure(address)
             raise
         self._known.pop(address, None)
-        if address not in self._declining and self.declines(address) == declines:
+        if not self.acts.is_declined(address, declines):
             return found
         try:
             await session.unsubscribe(address.service, address.node, found.subid)
@@ -348,7 +304,7 @@ class Subscriptions:
         claims: what it was before it was read whose it is. False where a client has it by now, or is about to, and
         that is not written down yet. Raises Offline, Timeout and StanzaError; then it may still be there.
         """
-        if address in self._claiming or self.claims(address) != claims:
+        if self.acts.is_claiming(address) or self.acts.claims(address) != claims:
             return False
         if not self.has_ended(address):
             # Before the request, for whoever subscribes meanwhile does so after it.

@@ -229,8 +229,8 @@ class Sync:
 
     @contextmanager
     def declining(self, address: Address) -> Iterator[None]:
-        """As the context of ``Subscriptions``; what a synchronisation under way took for granted counts for nothing."""
-        with self.subscriptions.declining(address):
+        """As the context of ``Acts``; what a synchronisation under way took for granted counts for nothing."""
+        with self.subscriptions.acts.declining(address):
             try:
                 yield
             finally:
@@ -291,8 +291,8 @@ class Sync:
             epoch = account.epoch
             running.touched.clear()
             running.disturbed = False
-            running.declines = self.subscriptions.declines(address)
-            claims = self.subscriptions.claims(address)
+            running.declines = self.subscriptions.acts.declines(address)
+            claims = self.subscriptions.acts.claims(address)
             running.doubts = self._nodes.proofs.doubts
             running.since_a_gap = self.overwrites.since_a_gap(address)
             running.later = functools.partial(self.overwrites.since_a_gap, address, epoch)
@@ -339,7 +339,7 @@ class Sync:
         """The error for whoever waits, once what was made at the service is remembered, to be given up."""
         running.forgotten = True
         made = running.made
-        if made is not None and made.own_subscription and self.subscriptions.claims(address) == running.claims:
+        if made is not None and made.own_subscription and self.subscriptions.acts.claims(address) == running.claims:
             # Whoever forgot the node could not know of it.
             try:
                 await self._store.write(transitions.leave, made)

@@ -84,7 +84,7 @@ class Unsubscribing:
         return min(waiting.values(), default=None)
 
     async def forsake(self, row: NodeRow, claims: int) -> None:
-        """Give up what there is of a node whose row is about to go; claims: see ``Subscriptions.claims``.
+        """Give up what there is of a node whose row is about to go; claims: see ``Acts.claims``.
 
         So no event makes the node known again. Where it can't be now the row leaves it, to ``begin`` with.
         """
@@ -126,7 +126,7 @@ class Unsubscribing:
         async with self._turnstile.pass_(address.domain, urgent=False):
             # It may end with the node kept again, and needs what it was subscribed by.
             await self._sync.ended(address)
-            claims = self._sync.subscriptions.claims(address)
+            claims = self._sync.subscriptions.acts.claims(address)
             subid = await self._store.read(subscriptions.find, address)
             if subid is None:
                 self._forget(address)

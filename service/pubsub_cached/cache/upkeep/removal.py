@@ -286,7 +286,7 @@ class Removal:
 
     async def _forsake(self, row: NodeRow) -> None:
         """Give up the subscription to a node whose row is about to go."""
-        claims = self._sync.subscriptions.claims(row.address)
+        claims = self._sync.subscriptions.acts.claims(row.address)
         # It may have been subscribed to since the row was read.
         now = await self._store.read(node_store.find, row.address)
         await self._unsubscribing.forsake(now or row, claims)

@@ -88,7 +88,7 @@ class Subscribing:
         session = await self._accounts.get(address.account).session_when_ready()
         # Before the request, for the first event may come before its reply.
         self._sync.subscriptions.solicit(address.account, address.service)
-        with self._sync.subscriptions.claiming(address), self._watch(address) as watch:
+        with self._sync.subscriptions.acts.claiming(address), self._watch(address) as watch:
             try:
                 async with self._distrust.if_refused(address, "gone", "denied"):
                     found = await session.subscribe(address.service, address.node, options=options, timeout=TIMEOUT)
@@ -216,14 +216,14 @@ class Subscribing:
         account, subscriptions = self._accounts.get(address.account), self._sync.subscriptions
         while True:
             session = await account.session_at_last()
-            with subscriptions.claiming(address):
-                acts = subscriptions.claims(address), subscriptions.declines(address)
+            with subscriptions.acts.claiming(address):
+                acts = subscriptions.acts.claims(address), subscriptions.acts.declines(address)
                 try:
                     found = await subscriptions.find_out(session, address)
                 except errors.Offline:
                     continue
                 node = await self._nodes.find(address)
-                if found is None or acts != (subscriptions.claims(address), subscriptions.declines(address)):
+                if found is None or acts != (subscriptions.acts.claims(address), subscriptions.acts.declines(address)):
                     # Or a client has done something since, which says more.
                     return
                 subscribed = node is not None and node.subscribed
