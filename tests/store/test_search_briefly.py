@@ -92,6 +92,7 @@ def test_little_is_found_at_once(full: Database, words: str, wanted: Any, order:
         ('"rare common"', None),
         ("rare -com*", None),
         ("rare ☀", None),
+        ("rare -☀", None),
         ("w1 w2 w3 w4 rare", None),
         ("слово", None),
         ("rare", {"nodes": ["blog"]}),
