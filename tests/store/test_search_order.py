@@ -111,10 +111,11 @@ def test_an_item_that_is_removed_is_left_out_and_nothing_else(db: Database) -> N
 
 
 def test_a_walk_through_a_window_ends_where_the_rest_was_evicted(db: Database) -> None:
-    node = served(db, completeness="window")
+    node, whole = served(db, completeness="window"), served(db, "whole")
     titled(db, node, a="gtk", b="gtk", c="gtk")
     page = found(db, limit=2)
     titled(db, node, d="gtk", e="gtk")
+    titled(db, whole, f="gtk")
     db.write(items.evict, node.id, 2)
     assert found(db, limit=2, place=outside(page.place), since=page.revision).items == []
 
