@@ -48,6 +48,7 @@ SEARCHES = (
     ("😀", "", ""),
     ("-plum", "", "data.title desc"),
 )
+RANKED = (("apple", "", ""), ("apple", "", "rank, id desc"), ("apple", "", "data.title desc, rank desc, created"))
 
 
 def wanted(text: str = "", query: str = "", order: str = "") -> Search:
@@ -76,7 +77,7 @@ def fruit(db: Database) -> list[NodeRow]:
     return [fill(db, 2 * len(DATA), lambda number: DATA[number % len(DATA)]) for _ in range(2)]
 
 
-@pytest.mark.parametrize(("text", "query", "order"), SEARCHES)
+@pytest.mark.parametrize(("text", "query", "order"), [*SEARCHES, *RANKED])
 def test_members_stand_as_the_search_orders_them(
     db: Database, fruit: list[NodeRow], text: str, query: str, order: str
 ) -> None:
