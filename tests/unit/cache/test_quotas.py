@@ -13,21 +13,27 @@ from pubsub_cached.store.rows import StoredItem
 from pubsub_cached.store.touched import Touched
 from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.store.upkeep import maintenance
-from pubsub_cached.xmpp.fake import World
+from pubsub_cached.xmpp.fake import Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 from tests.support.stored import publish
 
 from .blog import MICROBLOG, PUBSUB
 
 
-async def test_a_payload_beyond_the_limit_is_left_at_the_service(cached: Make) -> None:
+async def limited(cached: Make, *posts: tuple[str, str]) -> tuple[Cached, Service]:
+    """A cache that keeps payloads of 1,000 bytes, of a node of these posts: each an id and its text."""
     world = World()
     service = world.service(PUBSUB)
     service.create_node(MICROBLOG)
-    service.publish(MICROBLOG, "large", ENTRY.format("x" * 5000))
-    service.publish(MICROBLOG, "small", ENTRY.format("x"))
+    for id_, text in posts:
+        service.publish(MICROBLOG, id_, ENTRY.format(text))
     cache: Cached = await cached(world, payload_limit=1000)
     await cache.keep(PUBSUB, MICROBLOG)
+    return cache, service
+
+
+async def test_a_payload_beyond_the_limit_is_left_at_the_service(cached: Make) -> None:
+    cache, _ = await limited(cached, ("large", "x" * 5000), ("small", "x"))
     items, *_ = await cache.read(PUBSUB, MICROBLOG, policy="cache")
     assert [item["id"] for item in items] == ["small", "large"]
     assert "payload" not in items[1]
@@ -35,24 +41,14 @@ async def test_a_payload_beyond_the_limit_is_left_at_the_service(cached: Make) -
 
 
 async def test_a_large_payload_is_fetched_when_it_is_named(cached: Make) -> None:
-    world = World()
-    service = world.service(PUBSUB)
-    service.create_node(MICROBLOG)
-    service.publish(MICROBLOG, "large", ENTRY.format("x" * 5000))
-    cache: Cached = await cached(world, payload_limit=1000)
-    await cache.keep(PUBSUB, MICROBLOG)
+    cache, _ = await limited(cached, ("large", "x" * 5000))
     items, _, info = await cache.read(PUBSUB, MICROBLOG, ids=("large",))
     assert info["source"] == "network"
     assert "x" * 5000 in items[0]["payload"]
 
 
 async def test_a_payload_is_stored_once_the_limit_is_above_it_and_dropped_once_it_is_below(cached: Make) -> None:
-    world = World()
-    service = world.service(PUBSUB)
-    service.create_node(MICROBLOG)
-    service.publish(MICROBLOG, "large", ENTRY.format("x" * 5000))
-    cache: Cached = await cached(world, payload_limit=1000)
-    await cache.keep(PUBSUB, MICROBLOG)
+    cache, _ = await limited(cached, ("large", "x" * 5000))
     (left_out,), *_ = await cache.read(PUBSUB, MICROBLOG, policy="cache")
     for limit, is_stored in ((100_000, True), (1000, False)):
         limits = msgspec.structs.replace(cache.settings.cache, payload_limit=limit)
@@ -65,12 +61,7 @@ async def test_a_payload_is_stored_once_the_limit_is_above_it_and_dropped_once_i
 
 
 async def test_an_item_that_grows_beyond_the_limit_does_not_keep_its_old_content(cached: Make) -> None:
-    world = World()
-    service = world.service(PUBSUB)
-    service.create_node(MICROBLOG)
-    service.publish(MICROBLOG, "post", ENTRY.format("old"))
-    cache: Cached = await cached(world, payload_limit=1000)
-    await cache.keep(PUBSUB, MICROBLOG)
+    cache, service = await limited(cached, ("post", "old"))
     service.publish(MICROBLOG, "post", ENTRY.format("x" * 5000))
     await cache.idle()
     items, *_ = await cache.read(PUBSUB, MICROBLOG, policy="cache")

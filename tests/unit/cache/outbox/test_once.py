@@ -12,7 +12,8 @@ from ..blog import MICROBLOG, PUBSUB, owned, post
 from .scene import BOX, CLIENT, Scene, answered_and_not_written_down, sending
 
 
-async def test_an_answer_that_was_lost_is_not_sent_again(scene: Scene) -> None:
+async def being_sent(scene: Scene) -> None:
+    """A publication has been asked about, and is held up as it is sent."""
     await scene.restore()
     scene.service.hold()
     await scene.publish("mine", token="mine")
@@ -20,6 +21,10 @@ async def test_an_answer_that_was_lost_is_not_sent_again(scene: Scene) -> None:
     scene.service.release(1)
     await scene.settled()
     assert [request.kind for request in scene.service.held] == ["publish"]
+
+
+async def test_an_answer_that_was_lost_is_not_sent_again(scene: Scene) -> None:
+    await being_sent(scene)
     # The service applies it, and the stream is lost before the answer.
     scene.service.publish(MICROBLOG, "mine", post("new"), publisher=ALICE, notify=False)
     scene.service.expire()
@@ -34,12 +39,7 @@ async def test_an_answer_that_was_lost_is_not_sent_again(scene: Scene) -> None:
 
 
 async def test_a_killed_daemon_asks_before_it_sends_again(scene: Scene) -> None:
-    await scene.restore()
-    scene.service.hold()
-    await scene.publish("mine", token="mine")
-    await scene.settled()
-    scene.service.release(1)
-    await scene.settled()
+    await being_sent(scene)
     scene.world.kill(ALICE)
     scene.service.expire()
     scene.service.publish(MICROBLOG, "mine", post("new"), publisher=ALICE, notify=False)
