@@ -128,6 +128,11 @@ def test_what_has_nothing_at_a_path_comes_last(db: Database) -> None:
     assert ids(db, order="data.n desc, created") == ["text", "b", "a", "null", "none"]
     assert ids(db, wanted={"where": [["n", "<", 5]]}, order="data.n desc") == ["b", "a"]
     assert ids(db, wanted={"where": [["n", "in", [1, None]]]}, order="data.n") == ["a", "null"]
+    # A clause of another path, or one of several, says nothing of what is there.
+    db.write(publish, node.id, [parsed("a", {"n": 1, "m": 1}), parsed("other", {"m": 1})])
+    assert ids(db, wanted={"where": [["m", "=", 1]]}, order="data.n") == ["a", "other"]
+    either = {"where": [{"any": [["n", "=", 1], ["m", "=", 1]]}]}
+    assert ids(db, wanted=either, order="data.n") == ["a", "other"]
 
 
 def test_a_comma_in_quotes_is_part_of_a_path(db: Database) -> None:
