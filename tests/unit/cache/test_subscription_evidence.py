@@ -132,17 +132,27 @@ async def test_the_subscription_of_a_resource_is_none_of_the_account(cached: Mak
     await is_followed(cache, service)
 
 
-async def test_a_subscription_with_an_id_is_asked_for_once_and_stays_whose_it_was(cached: Make) -> None:
+async def test_a_subscription_with_an_id_of_its_own_is_not_made_twice(cached: Make) -> None:
+    """A service may make a second one (XEP-0060 6.1.6), and Openfire's then refuses reads that name neither."""
+    world = World()
+    await kept(cached, world, EJABBERD, ALICE)
+    assert world.count("subscribe") == 0
+
+
+async def test_an_account_s_with_an_id_is_asked_for_once_and_stays_whose_it_was(cached: Make) -> None:
     """A service that has it gives the same one; one whose id is known is not asked for."""
     world = World()
-    cache, service = await kept(cached, world, EJABBERD, ALICE)
-    address = cache.house.accounts.resolve(ALICE, PUBSUB, MICROBLOG)
+    bob = world.account(BOB, pep=EJABBERD).pep
+    made(bob)
+    bob.add_subscription(MICROBLOG, ALICE)
+    cache = await cached(world)
+    await cache.keep(BOB, MICROBLOG)
     assert world.count("subscribe") == 1
     await cache.stop()
     await cache.start()
-    await is_followed(cache, service)
+    await is_followed(cache, bob)
     assert world.count("subscribe") == 1
-    node = await cache.house.nodes.find(address)
+    node = await cache.house.nodes.find(cache.house.accounts.resolve(ALICE, BOB, MICROBLOG))
     assert node is not None
     assert (node.subscribed, node.own_subscription) == (True, False)
 
@@ -165,6 +175,14 @@ class TestNodesOfOneName:
         cache, bob, carol = await self.kept(cached, World())
         for owner in (bob, carol):
             await is_followed(cache, owner)
+
+    async def test_one_at_a_service_of_no_account_is_subscribed_to_as_well(self, cached: Make) -> None:
+        world = World()
+        cache, _, _ = await self.kept(cached, world)
+        blog = world.service(PUBSUB, profile=EJABBERD)
+        made(blog)
+        await cache.keep(PUBSUB, MICROBLOG)
+        await is_followed(cache, blog)
 
     async def test_one_that_ends_without_a_word_is_missed(self, cached: Make) -> None:
         cache, _, carol = await self.kept(cached, World())

@@ -203,13 +203,16 @@ class Subscriptions:
 
         Prosody goes on listing one to a node that was deleted and made again, and sends nothing; ejabberd lists under
         a node's name those to the nodes of that name of all accounts. Where subscriptions have no ids there is one a
-        JID at most (XEP-0060 6.1.6); ejabberd gives the one that there is, and a second one is the daemon's own.
+        JID at most (XEP-0060 6.1.6); ejabberd gives the one that there is. Openfire's pubsub service makes a second
+        one, and then refuses reads that do not name one of the two.
         """
         if found.state != "subscribed":
             return False
         if not found.subid:
             return not node.declined
-        return node.address not in self._known and (not node.subscribed or found.subid != node.subid)
+        if node.address in self._known or (node.subscribed and found.subid == node.subid):
+            return False
+        return "@" in node.address.service or self._listings.elsewhere(node.address, found.subid)
 
     async def _subscribe(self, session: Session, address: Address, declines: int) -> Subscription:
         """What came of it: none when a client unsubscribed meanwhile, whichever of the two the service saw first.
@@ -249,18 +252,24 @@ class Subscriptions:
                     # What is asked already may be from before it was made.
                     self._listings.ask_anew(address.account, address.service)
                 self.relied_on(address)
-        found = None if address in self._known else await self._look_up(session, address, anew, node.subid)
+        if address in self._known:
+            return self._known[address].found
+        found = await self._look_up(session, address, anew, node.subid, not node.subscribed)
+        # A client may have changed it meanwhile.
         return self._known[address].found if address in self._known else found
 
-    async def _look_up(self, session: Session, address: Address, anew: bool, subid: str = "") -> Subscription | None:
+    async def _look_up(
+        self, session: Session, address: Address, anew: bool, subid: str = "", lost: bool = False
+    ) -> Subscription | None:
         """The subscription as the service lists it, one of state ``none`` included; None where it does not say."""
         none = Subscription(address.node, address.account, "none")
         listing = self._listings.of(address)
         if listing is None or self._may_lack(listing, address):
             listing = await self._listings.ask(session, address.account, address.service)
         claimed = chosen(listing.nodes.get(address.node, ()), subid) if listing.nodes is not None else None
-        # What a new look is for may have ended it since.
-        old = anew and self._seen.get(address) == listing.number and claimed is not None and claimed.subid
+        seen = self._seen.get(address)
+        # What was gone or denied has lost it since, though it was listed with others after it was looked up.
+        old = anew and seen is not None and (lost or seen == listing.number) and claimed is not None and claimed.subid
         self._seen[address] = listing.number
         if listing.nodes is not None and not old:
             return claimed or none
