@@ -9,7 +9,7 @@ from pubsub_cached.analysers.definition import from_mapping
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, World
 from tests.support.cached import ALICE, Cached, Make
 
-from .blog import PUBSUB
+from .blog import PUBSUB, reaching
 
 FEED = "urn:xmpp:pubsub-social-feed:1"
 KNOWN = {"title": "Travels", "access-model": "open", "type": "blog"}
@@ -90,3 +90,20 @@ async def test_a_type_that_a_synchronisation_finds_changed_is_for_the_analysers(
     item = (await cache.read(PUBSUB, "things"))[0][0]
     assert item["type"] == "thing"
     assert item["data"] == '{"title":"A"}'
+
+
+async def test_a_full_synchronisation_that_joins_a_validation_reads_the_metadata_as_well(cached: Make) -> None:
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node("things", title="Travels")
+    cache = await synchronised(cached, world, PUBSUB)
+    # Prosody tells nobody.
+    service.configure("things", title="Voyages")
+    service.hold()
+    cache.house.sync.in_background(address(PUBSUB))
+    await reaching(service, "get_items")
+    job = cache.house.sync.job(address(PUBSUB), full=True)
+    await world.settle()
+    service.release()
+    await job.wait()
+    assert (await cache.node(PUBSUB, "things"))["title"] == "Voyages"

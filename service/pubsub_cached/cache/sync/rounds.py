@@ -128,7 +128,7 @@ class Rounds:
         read = self._store.read_all if node.item_count > OUTLINED_AT_ONCE else self._store.read
         before = await read(outline, node.id)
         seen = await self._look(session, node, before, by, running, whole=whole, followed=followed)
-        found = await self._complete(session, seen.node, before, seen.found, running)
+        found = await self._complete(session, seen.node, before, seen.found, running, whole=whole)
         if found is None or account.epoch != epoch:
             return None
         expires = seen.columns.get("item_expire", seen.node.item_expire) is not None
@@ -138,7 +138,7 @@ class Rounds:
         if finished is not None:
             if self._parsing.by(finished) != seen.by:
                 self._nodes.parse_again(node.address)
-            running.whole = found.whole
+            running.whole = whole
             log.info("%s: %d items by rung %d, now %s", node.address, finished.item_count, found.rung, finished.state)
         return finished
 
@@ -227,7 +227,7 @@ class Rounds:
         return _Seen(node, by, found, columns)
 
     async def _complete(
-        self, session: Session, node: NodeRow, before: Outline, seen: Found, running: Running
+        self, session: Session, node: NodeRow, before: Outline, seen: Found, running: Running, *, whole: bool
     ) -> Found | None:
         """What was seen, with what it lacks; None for a pass in vain: see ``run``."""
         found = seen
@@ -238,7 +238,7 @@ class Rounds:
         await self.caught_up()
         # Of what events told before the service was asked, its answer says where it stands.
         running.touched -= found.there - running.touched_since
-        if running.disturbed or (running.full and not found.whole):
+        if running.disturbed or (running.full and not whole):
             return None
         if found.whole and node.whole_at is not None:
             self._learn(node, before, seen, running)

@@ -14,7 +14,7 @@ Progress = Callable[[int, int], None]
 class Running:
     """What is known of it so far.
 
-    full: everything has to be fetched, whatever is known. whole: everything was, in the last pass. touched: ids
+    full: everything has to be fetched, whatever is known, and the metadata too. whole: the last pass did. touched: ids
     that events changed meanwhile; touched_since: since the service was first asked for items; since_a_gap: before
     it began, after others may have been missed; later: by now in this session, after whatever was missed before it.
     disturbed: the whole node changed meanwhile. forgotten: its row was removed from the cache meanwhile, and
