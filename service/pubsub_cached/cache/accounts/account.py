@@ -219,8 +219,9 @@ class Account:
             await self._accounts.remove(self, keep_cache)
 
     def written_down(self, row: AccountRow) -> None:
-        """What another daemon wrote down of the account, which this one runs now."""
+        """What another daemon wrote down of the account."""
         self.row = row
+        self._accounts.written_down()
         if row.enabled != self.enabled:
             self.enabled = row.enabled
             self._changed()

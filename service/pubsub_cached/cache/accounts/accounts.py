@@ -46,7 +46,7 @@ class Accounts:
         self._configured = {account.jid: account for account in configured}
         self._accounts: dict[str, Account] = {}
         self._adding: set[str] = set()
-        # How often an account came or went; and who looks for those that do so elsewhere.
+        # How often an account came, went, was enabled or disabled; and who looks for those that do so elsewhere.
         self._changes = 0
         self._looking = Tasks()
         self._interests: frozenset[str] = frozenset()
@@ -86,7 +86,7 @@ class Accounts:
                 log.debug("Whether there are other accounts can't be told yet: %s", error)
 
     async def _look(self) -> None:
-        """Have the accounts that another daemon added, and no more those that another one removed."""
+        """Have the accounts that another daemon added, no more those that one removed, and know what one disabled."""
         changes = self._changes
         rows = await self._holding.stored()
         if changes != self._changes or self._adding:
@@ -97,9 +97,14 @@ class Accounts:
             log.info("account %s: removed by another daemon", account.jid)
             self._forget(account)
         for row in rows.values():
-            if row.jid not in self._accounts:
+            known = self._accounts.get(row.jid)
+            if known is None:
                 log.info("account %s: added by another daemon", row.jid)
                 self._holding.take(self._came(row))
+            elif row.enabled != known.enabled and not self._holding.runs(known):
+                known.written_down(row)
+                if known.enabled and known.wanted:
+                    self._holding.take(known)
         for account in went:
             await account.session.close()
             await self._holding.removed(account)
@@ -225,7 +230,13 @@ class Accounts:
 
     async def enable(self, jid: str, enabled: bool) -> AccountRow:
         """Write down whether an account connects. Raises NoSuchAccount."""
-        return await self._store.write(account_store.enable, jid, enabled)
+        row = await self._store.write(account_store.enable, jid, enabled)
+        self.written_down()
+        return row
+
+    def written_down(self) -> None:
+        """Of an account something else is known now: whoever read that before knows less."""
+        self._changes += 1
 
     async def remove(self, account: Account, keep_cache: bool) -> None:
         """End the session and forget the account. Raises AccountInUse."""
