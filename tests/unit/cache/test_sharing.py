@@ -364,14 +364,20 @@ async def hear(told: asyncio.Queue[str], *sentences: str) -> None:
         assert [await told.get() for _ in sentences] == [*sentences]
 
 
-async def test_a_password_that_comes_too_late_for_an_account_that_another_daemon_removed_is_not_kept(
-    begin: Begin,
-) -> None:
+async def added_elsewhere(begin: Begin) -> tuple[Cached, Cached, asyncio.Queue[str]]:
+    """Two daemons without a password for an account that the first has added, and what the second is told of others."""
     first, second = await begin(BOB), await begin(CAROL)
     told = await told_of(second)
     await first.house.accounts.add(ALICE, AccountOptions())
     await hear(told, f"{ALICE} added")
     await left(second)
+    return first, second, told
+
+
+async def test_a_password_that_comes_too_late_for_an_account_that_another_daemon_removed_is_not_kept(
+    begin: Begin,
+) -> None:
+    first, second, told = await added_elsewhere(begin)
     late, passwords = account(second), second.directory / "secrets.json"
     # Whoever reads it waits for somebody to write, as for a person whom a keyring asks.
     os.mkfifo(passwords)
@@ -412,11 +418,7 @@ async def test_an_account_that_another_daemon_disabled_and_enabled_again_is_take
 
 
 async def test_an_account_without_a_password_here_is_disabled_and_enabled_as_another_daemon_says(begin: Begin) -> None:
-    first, second = await begin(BOB), await begin(CAROL)
-    told = await told_of(second)
-    await first.house.accounts.add(ALICE, AccountOptions())
-    await hear(told, f"{ALICE} added")
-    await left(second)
+    first, second, _ = await added_elsewhere(begin)
     await account(first).set_enabled(False)
     await until(second, lambda found: not found.enabled)
     await account(first).set_enabled(True)
@@ -424,11 +426,7 @@ async def test_an_account_without_a_password_here_is_disabled_and_enabled_as_ano
 
 
 async def test_an_account_that_is_removed_and_added_again_between_two_looks_is_another_one(begin: Begin) -> None:
-    first, second = await begin(BOB), await begin(CAROL)
-    told = await told_of(second)
-    await first.house.accounts.add(ALICE, AccountOptions())
-    await hear(told, f"{ALICE} added")
-    await left(second)
+    first, second, told = await added_elsewhere(begin)
     await first.house.accounts.remove(account(first), keep_cache=False)
     await first.house.accounts.add(ALICE, AccountOptions())
     await account(first).set_password("secret")
