@@ -282,6 +282,9 @@ class Sync:
             raise
         finally:
             del self._running[address]
+            if running.forgotten:
+                # Once more, for what was found out since.
+                self.subscriptions.forget_node(address)
 
     async def _synchronise(self, address: Address, running: Running) -> NodeRow:
         account = self._accounts.get(address.account)
