@@ -200,10 +200,12 @@ class Events:
             case ItemsEvent(delayed=True) if self._sync.subscribing(address):
                 # ejabberd sends the last item to each new subscriber, before it says that there is a subscription.
                 log.debug("%s is about to be fetched; its delayed event is not looked into", address)
-            case ItemsEvent(delayed=True) | PurgeEvent(delayed=True) | DeleteEvent():
-                # A replayed notification may be older than what is stored; the node may have been made again since.
-                if isinstance(arrival.event, DeleteEvent):
-                    self._sync.subscriptions.doubt(address)
+            case ItemsEvent(delayed=True) | PurgeEvent(delayed=True):
+                # A replayed notification may be older than what is stored.
+                await self._distrust.of(address, "delayed-event")
+            case DeleteEvent():
+                # So may this be, a delayed one; the node may have been made again since.
+                self._sync.subscriptions.doubt(address)
                 await self._distrust.of(address, "delayed-event")
             case ItemsEvent() as event:
                 await self._items(arrival, node, event)
