@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from pubsub_cached.address import Address
+from pubsub_cached.cache.jobs import Job
 from pubsub_cached.cache.options import PurgeFilter
 from pubsub_cached.cache.writing import payloads
 from pubsub_cached.store.aside import THREADS
@@ -87,6 +88,18 @@ async def reaching(service: Service, kind: str) -> None:
     while service.held[0].kind != kind:
         service.release(1)
         await service.holding(1)
+
+
+async def being_subscribed_to(cached: Make) -> tuple[Cached, Service, Job]:
+    """A cache that synchronises the blog for the first time, and holds its subscription."""
+    world = World()
+    service = world.service(PUBSUB)
+    service.create_node(MICROBLOG)
+    cache: Cached = await cached(world)
+    service.hold()
+    job = cache.house.sync.job(BLOG, pin=True)
+    await reaching(service, "subscribe")
+    return cache, service, job
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from tests.support.cached import ALICE, ENTRY, Cached, Make
 from tests.support.callbacks import uncollected
 from tests.support.keeping import containers, keepers
 
-from .blog import BLOG, MICROBLOG, PUBSUB, followed, reaching
+from .blog import BLOG, MICROBLOG, PUBSUB, being_subscribed_to, followed
 
 # It counts what was touched, of so many nodes (below).
 COUNTED = {"Versions._counted"}
@@ -40,15 +40,9 @@ async def test_nothing_is_kept_of_a_node_that_was_forgotten(cached: Make) -> Non
 
 
 async def test_nor_of_one_that_is_forgotten_while_it_is_subscribed_to(cached: Make) -> None:
-    world = World()
-    service = world.service(PUBSUB)
-    service.create_node(MICROBLOG)
-    cache: Cached = await cached(world)
-    service.hold()
-    job = cache.house.sync.job(BLOG, pin=True)
-    await reaching(service, "subscribe")
+    cache, service, job = await being_subscribed_to(cached)
     forgetting = cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=True))
-    await world.settle()
+    await cache.world.settle()
     service.release()
     await forgetting.wait()
     with pytest.raises(errors.Cancelled):

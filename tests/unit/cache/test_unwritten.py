@@ -25,7 +25,20 @@ from pubsub_cached.xmpp.port import BounceEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make, answered
 from tests.support.viewed import Owner
 
-from .blog import BLOG, MICROBLOG, PUBSUB, followed, later, local, owned, post, purge, reaching, writer_busy
+from .blog import (
+    BLOG,
+    MICROBLOG,
+    PUBSUB,
+    being_subscribed_to,
+    followed,
+    later,
+    local,
+    owned,
+    post,
+    purge,
+    reaching,
+    writer_busy,
+)
 from .test_pages import COPIES, Copied
 from .test_subscribing import looking
 from .test_writing import deaf
@@ -402,13 +415,7 @@ async def test_it_stays_hidden_until_the_service_was_asked_again(cached: Make) -
 
 
 async def test_a_node_that_was_forgotten_while_it_was_subscribed_to_is_not_made_again(cached: Make) -> None:
-    world = World()
-    service = world.service(PUBSUB)
-    service.create_node(MICROBLOG)
-    cache: Cached = await cached(world)
-    service.hold()
-    job = cache.house.sync.job(BLOG, pin=True)
-    await reaching(service, "subscribe")
+    cache, service, job = await being_subscribed_to(cached)
     await cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=True)).wait()
     await refuse(cache, everything=True)
     service.release()
@@ -461,13 +468,7 @@ async def test_what_could_not_be_written_of_a_node_is_forgotten_with_it(
 
 
 async def test_a_subscription_that_was_made_meanwhile_is_the_daemons(cached: Make) -> None:
-    world = World()
-    service = world.service(PUBSUB)
-    service.create_node(MICROBLOG)
-    cache: Cached = await cached(world)
-    service.hold()
-    job = cache.house.sync.job(BLOG, pin=True)
-    await reaching(service, "subscribe")
+    cache, service, job = await being_subscribed_to(cached)
     await refuse(cache, everything=True)
     service.release()
     with pytest.raises(JobFailed):
