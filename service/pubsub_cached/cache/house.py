@@ -170,7 +170,7 @@ class House:
         self.events = Events(
             store, self.nodes, self._recognition, self._parsing, self.sync, self.changes, self.distrust
         )
-        self.sync.caught_up, self.sync.applied = self.events.caught_up, self.events.applied
+        self.sync.follow(self.events.caught_up, self.events.applied)
         self._silence.distrust = self.distrust.of
         self.sessions.roster_came = self.distrust.roster_came
         self.nodes.unwritten = self.distrust.of_answer

@@ -373,7 +373,7 @@ async def test_a_node_found_denied_while_its_last_fetch_is_parsed_stays_hidden(c
     cache, service = await followed(cached, world)
     job = cache.house.sync.job(ADDRESS)
     # The last reply has come, and is not written down yet.
-    real = cache.house.sync.caught_up
+    real = cache.house.events.caught_up
 
     async def refused_meanwhile() -> None:
         await real()
@@ -382,7 +382,7 @@ async def test_a_node_found_denied_while_its_last_fetch_is_parsed_stays_hidden(c
             with pytest.raises(errors.Denied):
                 await cache.read(PUBSUB, MICROBLOG, policy="network")
 
-    cache.house.sync.caught_up = refused_meanwhile
+    cache.house.sync.follow(refused_meanwhile, cache.house.events.applied)
     with pytest.raises(errors.PubSubCachedError, match="may not read"):
         await job.wait()
     await cache.idle()
@@ -393,7 +393,7 @@ async def test_a_node_found_denied_while_its_last_fetch_is_parsed_stays_hidden(c
 async def test_what_disturbs_a_first_synchronisation_in_its_last_moment_is_looked_into(cached: Make) -> None:
     cache, service = await beginning(cached)
     job = cache.house.sync.job(ADDRESS, pin=True)
-    real = cache.house.sync.caught_up
+    real = cache.house.events.caught_up
     doubts: list[asyncio.Future[None]] = []
 
     async def bounced() -> None:
@@ -404,7 +404,7 @@ async def test_what_disturbs_a_first_synchronisation_in_its_last_moment_is_looke
             doubt = cache.house.distrust.of(ADDRESS, "bounce")
             asyncio.get_running_loop().call_soon(doubts.append, asyncio.ensure_future(doubt))
 
-    cache.house.sync.caught_up = bounced
+    cache.house.sync.follow(bounced, cache.house.events.applied)
     await job.wait()
     await cache.idle()
     assert "lost" in await local(cache)

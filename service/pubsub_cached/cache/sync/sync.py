@@ -57,27 +57,16 @@ class Sync:
         self.subscriptions = subscriptions
         self.facts = facts
         self.overwrites = Overwrites(facts, nodes.failed)
+        # Waits for the events that have come so far; see ``follow``.
+        self.caught_up: Callable[[], Awaitable[None]]
         self._turnstile = Turnstile(AT_ONCE_A_DOMAIN)
         self._running: dict[Address, Running] = {}
         self._closed = False
 
-    @property
-    def caught_up(self) -> Callable[[], Awaitable[None]]:
-        """Waits for the events that have come so far; set by whoever applies them."""
-        return self._rounds.caught_up
-
-    @caught_up.setter
-    def caught_up(self, waits: Callable[[], Awaitable[None]]) -> None:
-        self._rounds.caught_up = self.overwrites.caught_up = waits
-
-    @property
-    def applied(self) -> Callable[[], Awaitable[None]]:
-        """Waits until the events that have come so far are committed; set by whoever applies them."""
-        return self._rounds.applied
-
-    @applied.setter
-    def applied(self, waits: Callable[[], Awaitable[None]]) -> None:
-        self._rounds.applied = waits
+    def follow(self, caught_up: Callable[[], Awaitable[None]], applied: Callable[[], Awaitable[None]]) -> None:
+        """How to wait for the events that have come so far: until they are handed to the store, and committed."""
+        self.caught_up = self._rounds.caught_up = self.overwrites.caught_up = caught_up
+        self._rounds.applied = applied
 
     async def start(self, address: Address, full: bool, sender: str, token: str) -> Job:
         """A job that synchronises and pins the node; ``full`` fetches everything whatever is known.
