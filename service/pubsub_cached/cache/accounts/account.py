@@ -125,6 +125,13 @@ class Account:
                     await self._turn.wait()
         return self.require_session()
 
+    async def session_within(self, seconds: float) -> tuple[Session, float]:
+        """The session as ``session_when_ready`` gives it, and what that leaves of so many seconds."""
+        clock = asyncio.get_running_loop().time
+        asked = clock()
+        session = await self.session_when_ready()
+        return session, seconds - round(clock() - asked, 1)
+
     async def session_at_last(self) -> Session:
         """The session, however long it takes until there is one."""
         while not self.online:

@@ -25,9 +25,11 @@ from ...store.accounts import analysers as analyser_store
 from ...store.rows import NodeRow
 from ...store.store import Store
 from ...tasks import Tasks, end
+from ...xmpp.port import DiscoInfo
 from ..accounts.accounts import Accounts
 from ..nodes import metadata
 from ..nodes.nodes import Nodes
+from ..options import TIMEOUT
 from ..parsing.agents import Agents
 from .reanalysis import Reanalysis
 
@@ -167,17 +169,15 @@ class Analysing:
         account = self._accounts.get(address.account)
         if node is not None and node.state != "unknown":
             return _told(self._nodes.match_stored(node))
-        try:
-            session = await account.session_when_ready()
-        except errors.Offline:
-            return _told(self._nodes.match_name(address))
-        info = await metadata.describe(session, address)
-        try:
-            newest = await self._nodes.newest(session, address)
-        except (errors.StanzaError, errors.Timeout, errors.Offline):
-            # Its name, and what the service says of it, is all that there is to go by.
-            newest = None
-        return _told(self._nodes.match(address, info, newest.namespace if newest is not None else ""))
+        info, namespace = DiscoInfo(), ""
+        # Else its name, and what the service has said of it, is all that there is to go by.
+        with contextlib.suppress(errors.StanzaError, errors.Timeout, errors.Offline, TimeoutError):
+            session, seconds = await account.session_within(TIMEOUT)
+            async with asyncio.timeout(seconds):
+                info = await metadata.describe(session, address)
+                newest = await self._nodes.newest(session, address)
+            namespace = newest.namespace if newest is not None else ""
+        return _told(self._nodes.match(address, info, namespace))
 
     def _check_number(self, definition: Definition, sender: str) -> None:
         mine = [entry for entry in self._registry.entries() if sender and entry.owner == sender]

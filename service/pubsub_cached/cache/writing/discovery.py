@@ -18,13 +18,12 @@ from ..accounts.account import Account
 from ..accounts.accounts import Accounts
 from ..nodes.metadata import first
 from ..nodes.nodes import Nodes
-from ..options import LIMIT
+from ..options import LIMIT, TIMEOUT
 from ..reads.pass_through import PassThrough
 from ..revalidation.distrust import Distrust
 from ..revalidation.silence import Silence
 from ..sync.listings import by_node
 from .hearing import Hearing
-from .writing import TIMEOUT
 
 R = TypeVar("R", SubscriptionRecord, AffiliationRecord)
 
@@ -62,11 +61,11 @@ class Discovery:
         """The account's subscriptions at a service, by node."""
         purpose = _purpose("ListSubscriptions", address)
         after = _key(purpose, cursor)
-        session = await self._session(address)
+        session, seconds = await self._session(address)
         followed: list[Address] = []
         async with self._distrust.if_unwritten(address, "subscription"):
             followed = await self._silence.followed(address.account, address.service)
-        listed = await session.subscriptions(address.service, timeout=TIMEOUT)
+        listed = await session.subscriptions(address.service, timeout=seconds)
         async with self._distrust.if_unwritten(address, "subscription"):
             await self._silence.compare(followed, by_node(listed))
         records: dict[tuple[str, ...], SubscriptionRecord] = {}
@@ -83,8 +82,8 @@ class Discovery:
         """What the account is to the nodes of a service, by node."""
         purpose = _purpose("ListAffiliations", address)
         after = _key(purpose, cursor)
-        session = await self._session(address)
-        found = await session.affiliations(address.service, timeout=TIMEOUT)
+        session, seconds = await self._session(address)
+        found = await session.affiliations(address.service, timeout=seconds)
         for each in found:
             node = address._replace(node=each.node)
             async with self._distrust.if_unwritten(node, "affiliation"):
@@ -104,12 +103,13 @@ class Discovery:
         purpose = _purpose("Discover", address, type)
         place: Place | None = cursors.decode(purpose, cursor) if cursor else ["page", None, 0]
         account = self._accounts.get(address.account)
-        session = await account.session_when_ready()
+        session, seconds = await account.session_within(TIMEOUT)
         clock = asyncio.get_running_loop().time
-        deadline = clock() + ASKING_SECONDS
+        deadline, until = clock() + ASKING_SECONDS, clock() + seconds
         found: list[DiscoItem] = []
         while place is not None and len(found) < limit:
-            batch = await self._batch(session, address, place)
+            timeout = min(LISTING_TIMEOUT, until - ASK_TIMEOUT - clock())
+            batch = await self._batch(session, address, place, timeout)
             looked = 0
             while looked < len(batch.entries) and len(found) < limit and (not looked or clock() < deadline):
                 entries = batch.entries[looked : looked + min(AT_ONCE, limit - len(found))]
@@ -120,13 +120,13 @@ class Discovery:
                 break
         return [_record(item) for item in found], cursors.encode(purpose, place) if place is not None else ""
 
-    async def _batch(self, session: Session, address: Address, place: Place) -> _Batch:
+    async def _batch(self, session: Session, address: Address, place: Place, timeout: float) -> _Batch:
         before = None
         if address.node:
             async with self._distrust.if_unwritten(address, "disagreement"):
                 before = await self._nodes.find(address)
         async with self._distrust.if_refused(address, *(("gone", "denied") if address.node else ())):
-            batch = await _batch(session, address, place)
+            batch = await _batch(session, address, place, timeout)
         for item in batch.entries:
             if item.node:
                 self._hearing.exists(address._replace(service=item.jid, node=item.node))
@@ -157,8 +157,8 @@ class Discovery:
             await self._hearing.described(account, address, info)
         return first(info, "pubsub#type")
 
-    async def _session(self, address: Address) -> Session:
-        return await self._accounts.get(address.account).session_when_ready()
+    async def _session(self, address: Address) -> tuple[Session, float]:
+        return await self._accounts.get(address.account).session_within(TIMEOUT)
 
 
 # A place in what a service lists. ``["page", after, skip]``: in the service's own pages, after ``skip`` entries of the
@@ -174,18 +174,16 @@ class _Batch(NamedTuple):
     following: Place | None
 
 
-async def _batch(session: Session, address: Address, place: Place) -> _Batch:
+async def _batch(session: Session, address: Address, place: Place, timeout: float) -> _Batch:
     match place:
         case ["page", (str() | None) as after, int(skip)]:
-            page = await session.disco_page(
-                address.service, address.node, Rsm(PAGE, after=after), timeout=LISTING_TIMEOUT
-            )
+            page = await session.disco_page(address.service, address.node, Rsm(PAGE, after=after), timeout=timeout)
             if not page.rsm:
                 return _Batch(sorted(page.items, key=_order), False, None)
             ended = not page.items or page.last is None or page.last == after
             return _Batch(page.items[skip:], True, None if ended else ["page", page.last, 0])
         case ["after", str(jid), str(node), str(name)]:
-            everything = await session.disco_items(address.service, address.node, timeout=LISTING_TIMEOUT)
+            everything = await session.disco_items(address.service, address.node, timeout=timeout)
             rest = [item for item in everything if _order(item) > (jid, node, name)]
             return _Batch(sorted(rest, key=_order), False, None)
     raise errors.InvalidCursor("The cursor was not made by this call; begin again without a cursor.")

@@ -28,11 +28,12 @@ from ..events.watches import Watch
 from ..nodes import refusals
 from ..nodes.nodes import Nodes
 from ..nodes.transitions import UNSUBSCRIBED
+from ..options import TIMEOUT
 from ..revalidation.distrust import Distrust
 from ..sync.pushes import expected
 from ..sync.rounds import POLL_MS
 from ..sync.sync import Sync
-from .writing import TIMEOUT, UNANSWERED
+from .writing import FOLLOW_TIMEOUT, UNANSWERED
 
 log = logging.getLogger(__name__)
 
@@ -85,13 +86,13 @@ class Subscribing:
 
     async def subscribe(self, address: Address, options: Fields) -> str:
         """Subscribe the account's bare JID; the state: subscribed, pending, unconfigured or none."""
-        session = await self._accounts.get(address.account).session_when_ready()
+        session, seconds = await self._accounts.get(address.account).session_within(TIMEOUT)
         # Before the request, for the first event may come before its reply.
         self._sync.subscriptions.solicit(address.account, address.service)
         with self._sync.subscriptions.acts.claiming(address), self._watch(address) as watch:
             try:
                 async with self._distrust.if_refused(address, "gone", "denied"):
-                    found = await session.subscribe(address.service, address.node, options=options, timeout=TIMEOUT)
+                    found = await session.subscribe(address.service, address.node, options=options, timeout=seconds)
             except UNANSWERED:
                 self._find_out(address, given_up=False)
                 raise
@@ -130,13 +131,13 @@ class Subscribing:
     async def unsubscribe(self, address: Address, subid: str = "") -> None:
         """Unsubscribe the account's bare JID; by ``subid``, or the one that the cache knows."""
         account = self._accounts.get(address.account)
-        session = await account.session_when_ready()
+        session, seconds = await account.session_within(TIMEOUT)
         node = await self._nodes.find(address)
         known = subid or (node.subid if node is not None else "")
         # A synchronisation may be about to subscribe, or wait for the answer.
         with self._sync.declining(address):
             try:
-                await session.unsubscribe(address.service, address.node, known, timeout=TIMEOUT)
+                await session.unsubscribe(address.service, address.node, known, timeout=seconds)
             except UNANSWERED:
                 self._find_out(address, given_up=True)
                 raise
@@ -240,7 +241,10 @@ class Subscribing:
     async def _learn(self, session: Session, address: Address) -> None:
         """Find out what can be learnt of a node that was not known."""
         try:
-            await self._nodes.discover(session, address)
+            async with asyncio.timeout(FOLLOW_TIMEOUT):
+                await self._nodes.discover(session, address)
+        except TimeoutError:
+            log.info("%s was subscribed to; what it is can be told once its service has said so", address)
         except errors.PubSubCachedError as error:
             # Pending subscribers may not read yet.
             log.info("%s was subscribed to and can't be read: %s", address, error)

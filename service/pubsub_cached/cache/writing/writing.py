@@ -25,15 +25,14 @@ from ..events.events import Events
 from ..events.watches import Watch
 from ..nodes import metadata, refusals
 from ..nodes.nodes import Nodes
+from ..options import TIMEOUT
 from ..revalidation.distrust import Distrust
 from ..sync.sync import Sync
 from .hearing import Hearing
 
 log = logging.getLogger(__name__)
 
-# Below the bus's own 25 s.
-TIMEOUT = 20.0
-# For what is asked after a write is done, which a caller waits for.
+# For what is asked after a write is done, which a caller waits for: with TIMEOUT it is below the bus's own 25 s.
 FOLLOW_TIMEOUT = 4.0
 # What leaves open whether the service did what it was asked.
 UNANSWERED = (errors.Timeout, errors.Offline, asyncio.CancelledError)
@@ -66,11 +65,11 @@ class Writing:
 
     async def publish(self, address: Address, item_id: str, payload: str, options: Fields) -> str:
         """Publish an item ("" lets the service choose its id); the id, "" where the service does not tell."""
-        account, session = await self._session(address)
+        account, session, seconds = await self._session(address)
         with self._events.watch(address) as watch:
             async with self._answered(address):
                 id_ = await session.publish(
-                    address.service, address.node, item_id, payload, options=options, timeout=TIMEOUT
+                    address.service, address.node, item_id, payload, options=options, timeout=seconds
                 )
             async with self._distrust.if_unwritten(address, "write"):
                 if await self._followed(address):
@@ -80,10 +79,10 @@ class Writing:
 
     async def retract(self, address: Address, ids: Sequence[str], *, notify: bool = True) -> None:
         """Retract items one by one; ends with the first that the service refuses, or after TIMEOUT seconds."""
-        account, session = await self._session(address)
+        account, session, seconds = await self._session(address)
         asked, done = dict.fromkeys(ids), list[str]()
         clock = asyncio.get_running_loop().time
-        until = clock() + TIMEOUT
+        until = clock() + seconds
         with self._events.watch(address) as watch:
             try:
                 async with self._answered(address):
@@ -91,7 +90,7 @@ class Writing:
                         left = until - clock()
                         if done and left <= 0:
                             break
-                        timeout = max(left, FOLLOW_TIMEOUT)
+                        timeout = max(round(left, 1), FOLLOW_TIMEOUT)
                         await session.retract(address.service, address.node, id_, notify=notify, timeout=timeout)
                         done.append(id_)
             finally:
@@ -100,16 +99,16 @@ class Writing:
                         await self._retracted(account, address, done, watch)
         if len(done) < len(asked):
             raise errors.Timeout(
-                f"{address.service} retracted {len(done)} of {len(asked)} items of '{address.node}' within {TIMEOUT:g} "
+                f"{address.service} retracted {len(done)} of {len(asked)} items of '{address.node}' within {seconds:g} "
                 "seconds; retract the rest again, or with the option 'queue'."
             )
 
     async def create(self, address: Address, config: Fields) -> str:
         """Create a node, "" for one that the service names; its name."""
-        account, session = await self._session(address)
+        account, session, seconds = await self._session(address)
         try:
             async with self._answered(address):
-                name = await session.create_node(address.service, address.node, config=config, timeout=TIMEOUT)
+                name = await session.create_node(address.service, address.node, config=config, timeout=seconds)
         except errors.StanzaError as refusal:
             if refusal.condition == "conflict":
                 # There is one of that name, of which the service may have said before that there is none.
@@ -127,9 +126,9 @@ class Writing:
 
     async def configuration(self, address: Address) -> tuple[FormField, ...]:
         """A node's configuration, as its owner sees it."""
-        account, session = await self._session(address)
+        account, session, seconds = await self._session(address)
         async with self._distrust.if_refused(address, "gone"):
-            fields = await session.node_configuration(address.service, address.node, timeout=TIMEOUT)
+            fields = await session.node_configuration(address.service, address.node, timeout=seconds)
         self._hearing.exists(address)
         async with self._distrust.if_unwritten(address, "configuration"):
             await self._hearing.described(account, address, metadata.configured(fields))
@@ -137,10 +136,10 @@ class Writing:
 
     async def configure(self, address: Address, config: Fields) -> None:
         """Change fields of a node's configuration; the node is looked at anew."""
-        account, session = await self._session(address)
+        account, session, seconds = await self._session(address)
         with self._events.watch(address) as watch:
             async with self._answered(address):
-                await session.configure_node(address.service, address.node, config, timeout=TIMEOUT)
+                await session.configure_node(address.service, address.node, config, timeout=seconds)
             async with self._distrust.if_unwritten(address, "configuration"):
                 node = await self._nodes.find(address)
                 if node is not None and node.state == "discovered":
@@ -152,10 +151,10 @@ class Writing:
 
     async def delete(self, address: Address) -> None:
         """Delete a node; it is gone."""
-        account, session = await self._session(address)
+        account, session, seconds = await self._session(address)
         with self._events.watch(address) as watch:
             async with self._answered(address):
-                await session.delete_node(address.service, address.node, timeout=TIMEOUT)
+                await session.delete_node(address.service, address.node, timeout=seconds)
             self._nodes.negatives.clear(address)
             if DeleteEvent not in watch.kinds:
                 self._events.put(account, DeleteEvent(service=address.service, node=address.node))
@@ -163,10 +162,10 @@ class Writing:
 
     async def purge(self, address: Address) -> None:
         """Remove all items of a node."""
-        account, session = await self._session(address)
+        account, session, seconds = await self._session(address)
         with self._events.watch(address) as watch:
             async with self._answered(address):
-                await session.purge_node(address.service, address.node, timeout=TIMEOUT)
+                await session.purge_node(address.service, address.node, timeout=seconds)
             async with self._distrust.if_unwritten(address, "write"):
                 if await self._followed(address) and PurgeEvent not in watch.kinds:
                     self._events.put(account, PurgeEvent(service=address.service, node=address.node))
@@ -189,9 +188,9 @@ class Writing:
                 await self._distrust.of(address, "write")
             raise
 
-    async def _session(self, address: Address) -> tuple[Account, Session]:
+    async def _session(self, address: Address) -> tuple[Account, Session, float]:
         account = self._accounts.get(address.account)
-        return account, await account.session_when_ready()
+        return account, *await account.session_within(TIMEOUT)
 
     async def _followed(self, address: Address) -> bool:
         """Whether the node is kept; one that a write may have brought about is looked at anew."""
