@@ -330,7 +330,7 @@ async def test_what_is_done_for_all_is_done_for_the_accounts_that_are_run(server
             assert [entry.address.account for entry in await second.read(entries)] == [BOB]
         for services in (schedule.subscribed_services, schedule.followed_services):
             assert await second.read(services) == [(BOB, "pubsub.example.org")]
-        due = await second.read(schedule.due, (0, 0), 2, frozenset({"live"}))
+        due = await second.read(schedule.due, (0, 0), 2)
         assert [entry.address.account for entry in due] == [BOB]
         demoted = await second.write(nodes.demote, None, "restart")
         assert [address.account for address in demoted] == [BOB]

@@ -10,7 +10,7 @@ import pytest
 from pubsub_cached.errors import NoSuchNode
 from pubsub_cached.store.accounts import accounts, nodes, schedule
 from pubsub_cached.store.items import items, parsing
-from pubsub_cached.store.rows import KEPT, NodeRow
+from pubsub_cached.store.rows import NodeRow
 from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.store.upkeep import check, maintenance
 from tests.support.stored import publish, retract
@@ -58,7 +58,7 @@ def test_nobody_finds_a_discarded_node(db: Database, node: NodeRow, discard: Dis
     assert ids(db, "word") == []
     assert db.read(nodes.find, node.address) is None
     assert db.read(nodes.by_id, node.id) is None
-    assert db.read(schedule.due, (0, 0), db.now, KEPT) == []
+    assert db.read(schedule.due, (0, 0), db.now) == []
     assert db.read(schedule.largest_unread, 9) == db.read(schedule.subscribed) == []
     assert db.read(schedule.hidden_before, db.now) == []
     assert db.read(nodes.analysed, [""], 0, 9) == db.read(nodes.unmatched, [], [], 0, 9) == []

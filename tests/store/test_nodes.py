@@ -166,12 +166,12 @@ def test_what_is_due_comes_a_few_at_a_time_in_the_order_of_its_time(db: Database
     for state, at in (("stale", None), ("gone", 5), ("live", 11)):
         db.node(state=state, next_sync=at)
     found, since = list[schedule.Entry](), (0, 0)
-    while page := db.read(schedule.due, since, 10, KEPT):
+    while page := db.read(schedule.due, since, 10):
         assert len(page) <= schedule.PAGE
         found += page
         since = page[-1].next_sync or 0, page[-1].id
     assert [entry.address for entry in found] == [first, *same, last]
-    assert [entry.address for entry in db.read(schedule.due, (6, 0), 10, KEPT)] == [last]
+    assert [entry.address for entry in db.read(schedule.due, (6, 0), 10)] == [last]
 
 
 def test_nodes_of_an_account_come_a_few_at_a_time(db: Database) -> None:

@@ -76,7 +76,6 @@ def test_the_next_time_is_the_first_that_is_yet_to_come(db: Database) -> None:
 
 
 def test_what_comes_at_one_time_comes_by_its_row_and_nothing_is_left_out(db: Database) -> None:
-    states = frozenset({"live", "polled"})
     third = made(db, state="live", next_sync=3)
     first, second = (made(db, BOB, state="polled", next_sync=2) for _ in range(2))
     removed(db, state="live", next_sync=2)
@@ -85,10 +84,10 @@ def test_what_comes_at_one_time_comes_by_its_row_and_nothing_is_left_out(db: Dat
     # What was written again comes later in a table of PostgreSQL.
     db.write(lambda tx: nodes.update(tx, first.id, failures=1))
     due = [first.id, second.id, third.id]
-    assert rows(db.read(schedule.due, (0, 0), 3, states)) == due
+    assert rows(db.read(schedule.due, (0, 0), 3)) == due
     for number, row in enumerate((first, second, third), 1):
-        assert rows(db.read(schedule.due, (row.next_sync, row.id), 3, states)) == due[number:]
-    entry = db.read(schedule.due, (0, 0), 3, states)[0]
+        assert rows(db.read(schedule.due, (row.next_sync, row.id), 3)) == due[number:]
+    entry = db.read(schedule.due, (0, 0), 3)[0]
     assert entry == Entry(first.id, first.address, "polled", None, 0, "", 2)
 
 
@@ -121,10 +120,10 @@ def test_what_nobody_has_read_for_longest_comes_first_and_the_largest_of_those(d
 def test_what_was_not_read_since_is_of_the_analysers_and_read_once(db: Database) -> None:
     wanted = {"analyser": "agent", "state": "live", "last_read": 4}
     found = made(db, **wanted)
-    for other in ({"analyser": "blog"}, {"state": "stale"}, {"last_read": 5}, {"last_read": None}, {"pinned": True}):
+    for other in ({"analyser": "blog"}, {"state": "denied"}, {"last_read": 5}, {"last_read": None}, {"pinned": True}):
         made(db, **wanted | other)
     removed(db, **wanted)
-    assert rows(db.read(schedule.unread_since, ["agent"], 5, ["live"])) == [found.id]
+    assert rows(db.read(schedule.unread_since, ["agent"], 5)) == [found.id]
 
 
 def test_what_is_hidden_for_long_goes_where_it_still_holds_something(db: Database) -> None:

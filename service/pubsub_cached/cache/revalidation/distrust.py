@@ -85,7 +85,7 @@ class Distrust:
         doubt, unless a read has succeeded since. At a component they are its owners' contacts, of whom no roster says
         anything here."""
         contacts = account.session.contacts
-        for address in await self._store.read_all(node_store.by_access, account.jid, (PRESENCE, ROSTER), KEPT):
+        for address in await self._store.read_all(node_store.by_access, account.jid, (PRESENCE, ROSTER)):
             of_contact = "@" in address.service and not address.own
             if of_contact and address.service not in contacts and not self._nodes.proofs.known(address):
                 await self.of_access(address, "roster")

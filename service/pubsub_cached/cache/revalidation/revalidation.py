@@ -173,7 +173,7 @@ class Revalidation:
         pace, entries = Pace(), list[Entry]()
         since = max(0, self._handed_on - OVERLAP), 0
         self._handed_on = now
-        while page := await self._store.read(schedule.due, since, now, KEPT):
+        while page := await self._store.read(schedule.due, since, now):
             entries += page
             since = page[-1].next_sync or 0, page[-1].id
             await pace.kept()

@@ -191,7 +191,7 @@ class Removal:
     async def _let_go_unread(self, before: int) -> None:
         """Keep no longer what is kept on demand and nobody has read since this time; the next read keeps it again."""
         analysers = self._parsing.all_on_demand()
-        for entry in await self._store.read(schedule.unread_since, analysers, before, KEPT):
+        for entry in await self._store.read(schedule.unread_since, analysers, before):
             row = await self._store.read(node_store.find, entry.address)
             if row is None or self._sync.running(entry.address) or not self._sync.can_unsubscribe(row):
                 # Another time: it would be subscribed to again, or for ever.

@@ -163,10 +163,10 @@ def unproved(conn: Connection, account: str = "") -> list[Address]:
     return [Address(*row) for row in conn.execute(statement)]
 
 
-def by_access(conn: Connection, account: str, models: Collection[str], states: Collection[str]) -> list[Address]:
-    """An account's nodes with one of these access models, in these states."""
+def by_access(conn: Connection, account: str, models: Collection[str]) -> list[Address]:
+    """An account's nodes with one of these access models, of those that are kept."""
     statement = select(Account.jid, Node.service, Node.node).join(Account)
-    mine = (Account.jid == account, Node.access_model.in_(list(models)), Node.state.in_(list(states)))
+    mine = (Account.jid == account, Node.access_model.in_(list(models)), Node.state.in_(list(KEPT)))
     return [Address(*row) for row in conn.execute(statement.where(*mine))]
 
 

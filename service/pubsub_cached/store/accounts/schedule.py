@@ -12,7 +12,7 @@ from sqlalchemy import BindParameter, ColumnElement, Connection, Select, and_, b
 from ...address import Address
 from .. import whose
 from ..models import Account, Item, Node
-from ..rows import NodeRow
+from ..rows import KEPT, NodeRow
 from ..statement import Prepared, Row
 
 # So many of those that may be very many are read at once.
@@ -80,21 +80,19 @@ def _services(conn: Connection, *conditions: ColumnElement[bool]) -> list[tuple[
     return [(jid, service) for jid, service in conn.execute(found.where(*conditions, whose.runs()))]
 
 
-def due(conn: Connection, since: tuple[int, int], now: int, states: frozenset[str]) -> list[Entry]:
-    """The next of the nodes in these states whose ``next_sync`` has come, ``PAGE`` at most.
+def due(conn: Connection, since: tuple[int, int], now: int) -> list[Entry]:
+    """The next of the nodes that are kept whose ``next_sync`` has come, ``PAGE`` at most.
 
     In the order of ``next_sync`` and the row's id, after those two.
     """
     at, row = since
-    return [_entry(found) for found in _due(states).all(conn, at=at, row=row, now=now, most=PAGE)]
+    return [_entry(found) for found in _DUE.all(conn, at=at, row=row, now=now, most=PAGE)]
 
 
-@lru_cache(maxsize=8)
-def _due(states: frozenset[str]) -> Prepared:
-    at: BindParameter[int] = bindparam("at")
-    later = and_(Node.next_sync >= at, or_(Node.next_sync > at, Node.id > bindparam("row")))
-    come = (later, Node.next_sync <= bindparam("now"), Node.state.in_(sorted(states)), whose.runs())
-    return Prepared(_ENTRY.where(*come).order_by(Node.next_sync, Node.id).limit(bindparam("most")))
+_AT: BindParameter[int] = bindparam("at")
+_LATER = and_(Node.next_sync >= _AT, or_(Node.next_sync > _AT, Node.id > bindparam("row")))
+_COME = (_LATER, Node.next_sync <= bindparam("now"), Node.state.in_(sorted(KEPT)), whose.runs())
+_DUE = Prepared(_ENTRY.where(*_COME).order_by(Node.next_sync, Node.id).limit(bindparam("most")))
 
 
 def next_due(conn: Connection, now: int) -> int | None:
@@ -129,9 +127,9 @@ def largest_unread(conn: Connection, limit: int) -> list[Entry]:
     return sorted(found, key=lambda entry: (entry.last_read or 0, -entry.item_count))[:limit]
 
 
-def unread_since(conn: Connection, analysers: Collection[str], before: int, states: Collection[str]) -> list[Entry]:
-    """Nodes of these analysers in these states that were read, but not since this time, and are not pinned."""
-    mine = (Node.analyser.in_(list(analysers)), Node.state.in_(list(states)), Node.pinned.is_(False))
+def unread_since(conn: Connection, analysers: Collection[str], before: int) -> list[Entry]:
+    """Nodes of these analysers that are kept and were read, but not since this time, and are not pinned."""
+    mine = (Node.analyser.in_(list(analysers)), Node.state.in_(list(KEPT)), Node.pinned.is_(False))
     return _entries(conn, *mine, Node.last_read < before, whose.runs())
 
 
