@@ -21,7 +21,7 @@ from ..statement import Prepared, Several, Slot, Values, bound, each
 from . import drive, scope, search
 from .drive import Drive
 from .query import Order
-from .ranked import comparable
+from .ranked import is_beyond
 from .search import Search
 from .shape import Shape, is_all_of_nodes, shaped
 
@@ -50,10 +50,7 @@ class Place(msgspec.Struct, frozen=True, eq=False, gc=False):
     directions: Sequence[bool]
 
     def __lt__(self, other: Place) -> bool:
-        for mine, its, descending in zip(self.values, other.values, self.directions, strict=True):
-            if mine != its:
-                return (comparable(mine) < comparable(its)) is not descending
-        return False
+        return is_beyond(other.values, self.values, self.directions)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Place) and not self < other and not other < self

@@ -5,6 +5,7 @@ Of many that fit only those stored last are read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -81,12 +82,11 @@ def _candidates(
     return Prepared(statement.order_by(row.desc()).limit(bound(most))), parts
 
 
-def is_beyond(values: tuple[Any, ...], place: tuple[Any, ...], directions: list[bool]) -> bool:
+def is_beyond(values: tuple[Any, ...], place: tuple[Any, ...], directions: Sequence[bool]) -> bool:
     """Whether values come after a place in the order."""
-    for value, other, descending in zip(values, place, directions, strict=True):
-        mine, its = comparable(value), comparable(other)
+    for mine, its, descending in zip(values, place, directions, strict=True):
         if mine != its:
-            return (mine < its) is descending
+            return (comparable(mine) < comparable(its)) is descending
     return False
 
 
