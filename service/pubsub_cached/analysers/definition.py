@@ -115,6 +115,11 @@ class Definition(Rules, frozen=True, kw_only=True, omit_defaults=True):
         """Whether items are stored first and become data later, at an agent or in a coroutine."""
         return "parse" in self.callbacks or _is_coroutine(self.parser)
 
+    @property
+    def asks(self) -> bool:
+        """Whether an agent decides what becomes of a node."""
+        return "match" in self.callbacks
+
     def to_json(self) -> str:
         """The keys that differ from their defaults, as JSON."""
         rules = {name: getattr(self, name) for name in Rules.__struct_fields__}

@@ -44,6 +44,16 @@ class Matched(msgspec.Struct, frozen=True):
     excluded: bool = False
     why: dict[str, str] = {}
 
+    @property
+    def analyser(self) -> str:
+        """The name of the one that matches, "" for none."""
+        return self.definition.name if self.definition is not None else ""
+
+    @property
+    def demand(self) -> bool:
+        """Whether such nodes are kept only once a client has read them."""
+        return self.definition is not None and self.definition.demand
+
 
 class Entry(msgspec.Struct):
     """A registered name. definition: None for a file that can't be used.
@@ -195,10 +205,7 @@ class Registry:
     @property
     def hides_by_payload(self) -> bool:
         """Whether a payload alone may say that nothing of a node is stored, shown to everybody, or kept unasked."""
-        return any(
-            each.namespace and (each.excluded or each.private or "match" in each.callbacks)
-            for each in self._definitions()
-        )
+        return any(each.namespace and (each.excluded or each.private or each.asks) for each in self._definitions())
 
     def parse(self, analyser: str, context: ItemContext) -> Parsed:
         """An item through a parser; never raises. What an agent or a coroutine parses is only made ready for it.

@@ -55,15 +55,14 @@ def is_followed_in_vain(node: NodeRow) -> bool:
 
 def asks(matched: Matched) -> bool:
     """Whether an agent decides what becomes of the node."""
-    return matched.definition is not None and "match" in matched.definition.callbacks
+    return matched.definition is not None and matched.definition.asks
 
 
 def analysis(node: NodeRow, matched: Matched, asked: bool) -> Columns:
     """What an analyser says of a node. asked: its agent is asked next, and what that said before counts until then."""
-    name = matched.definition.name if matched.definition is not None else ""
-    if asked and name == node.analyser:
+    if asked and matched.analyser == node.analyser:
         return {}
-    return {"analyser": name, "type": matched.type, "subtype": matched.subtype}
+    return {"analyser": matched.analyser, "type": matched.type, "subtype": matched.subtype}
 
 
 def unwritten(address: Address, matched: Matched, columns: Columns) -> NodeRow:
@@ -132,8 +131,7 @@ def _kept(node: NodeRow, matched: Matched, asked: bool, waits: bool) -> bool:
     if waits or asks(matched):
         # Nobody who reads waits for an agent: the node is not kept until it has said so.
         return already
-    demand = matched.definition is not None and matched.definition.demand
-    return matched.to_sync and (asked or already or not demand)
+    return matched.to_sync and (asked or already or not matched.demand)
 
 
 def update(tx: Transaction, node_id: int, columns: Columns) -> tuple[NodeRow, NodeRow]:

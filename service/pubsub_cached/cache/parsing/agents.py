@@ -161,7 +161,7 @@ class Agents:
     async def match(self, subject: Subject, matched: Matched) -> Matched | None:
         """What the agent makes of an analysis; None when there is no answer. Without an agent, the analysis."""
         definition = matched.definition
-        if definition is None or "match" not in definition.callbacks:
+        if definition is None or not definition.asks:
             return matched
         worker = self._workers.get(definition.name)
         if worker is None or not isinstance(worker.parser, Agent):

@@ -138,8 +138,7 @@ class Parsing:
             raise NotSupported(
                 f"Nothing of '{address.node}' is ever stored, so it can't wait; publish without 'queue'."
             )
-        analyser = matched.definition.name if matched.definition is not None else ""
-        if await self._without_secrets(analyser, ItemContext(address, "", payload, namespace)) != payload:
+        if await self._without_secrets(matched.analyser, ItemContext(address, "", payload, namespace)) != payload:
             raise NotSupported(
                 "The payload holds a password, which is never stored, so it can't wait; publish without 'queue'."
             )

@@ -260,4 +260,4 @@ class Analysing:
 
 
 def _told(matched: Matched) -> tuple[str, dict[str, str]]:
-    return (matched.definition.name if matched.definition else ""), matched.why
+    return matched.analyser, matched.why

@@ -13,7 +13,6 @@ import msgspec
 from ... import errors
 from ...address import Address
 from ...analysers import matching
-from ...analysers.definition import Definition
 from ...analysers.registry import Matched, Registry
 from ...counting import counted, were
 from ...pace import Pace
@@ -95,7 +94,7 @@ class Reanalysis:
         matches: its analyser may come back.
         """
         came = [definition for name in names if (definition := self._registry.get(name)) is not None]
-        async for row in self._unmatched([definition.name for definition in came if _has_match(definition)]):
+        async for row in self._unmatched([definition.name for definition in came if definition.asks]):
             if self._registry.get(row.analyser) is None:
                 # Whatever else there is was tried before.
                 if not any(matching.examine(each, subject(row))[0] for each in came):
@@ -123,8 +122,8 @@ class Reanalysis:
 
     async def match_again(self, row: NodeRow) -> NodeRow | None:
         """See ``match``; for a new version of its analyser, so that what is another's by now stays until Reanalyse."""
-        matched = self._registry.match(subject(row)).definition
-        return await self.match(row) if matched is not None and matched.name == row.analyser else row
+        matched = self._registry.match(subject(row))
+        return await self.match(row) if matched.analyser == row.analyser else row
 
     async def _parse_waiting(self, name: str) -> None:
         """Parse what came while a function was suspended."""
@@ -319,10 +318,6 @@ class Reanalysis:
             await asyncio.sleep(0)
 
 
-def _has_match(definition: Definition | None) -> bool:
-    return definition is not None and "match" in definition.callbacks
-
-
 def _apply(tx: Transaction, known: NodeRow, matched: Matched, kept: bool) -> Written:
     """Write down what a node is; one that nobody keeps any more loses its copy.
 
@@ -331,11 +326,9 @@ def _apply(tx: Transaction, known: NodeRow, matched: Matched, kept: bool) -> Wri
     row = node_store.find(tx.connection, known.address)
     if row is None or subject(row) != subject(known) or row.analyser != known.analyser:
         return None
-    demand = matched.definition is not None and matched.definition.demand
-    keep = row.state in KEPT if kept else matched.to_sync and (not demand or row.last_read is not None)
-    name = matched.definition.name if matched.definition is not None else ""
+    keep = row.state in KEPT if kept else matched.to_sync and (not matched.demand or row.last_read is not None)
     columns = analysis(row, matched, kept)
-    if name != row.analyser:
+    if matched.analyser != row.analyser:
         columns["analyser_version"] = 0
     if matched.excluded:
         item_store.drop(tx, row.id)
