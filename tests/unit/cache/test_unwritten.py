@@ -76,6 +76,11 @@ async def refuse(cache: Cached, *, everything: bool) -> None:
     await cache.store.maintain(lambda driver: driver.execute(f"PRAGMA query_only={everything}"))
 
 
+def fails(*arguments: object) -> None:
+    """A statement of a database that is away."""
+    raise errors.DatabaseError("It has gone.")
+
+
 async def recovered(cache: Cached) -> None:
     """Return once all that happened was looked at, the database works again, and nothing is left to do."""
     with pytest.raises(errors.DatabaseError):
@@ -379,6 +384,23 @@ async def test_a_node_is_stale_of_which_an_event_could_not_be_stored(cached: Mak
     assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "live"
 
 
+async def test_so_it_is_where_the_database_could_not_be_read_either(
+    cached: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where its server ends: who reads once it is there again may come before anything is tried again."""
+    cache, service = await followed(cached, World())
+    with monkeypatch.context() as patch:
+        patch.setattr(node_store, "find", fails)
+        service.publish(MICROBLOG, "new", ENTRY.format("new"))
+        await cache.world.settle()
+        await cache.house.events.settled()
+    assert not await is_live(cache, service)
+    assert (await cache.node(PUBSUB, MICROBLOG))["state"] == "stale"
+    await cache.house.unwritten.settled()
+    await cache.idle()
+    assert await is_live(cache, service)
+
+
 async def test_a_page_of_a_search_in_memory_is_not_shown_any_more(cached: Make) -> None:
     cache, service = await followed(cached, World())
 
@@ -601,10 +623,6 @@ async def test_what_a_service_did_or_said_is_its_asker_s_though_the_database_can
     cached: Make, monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:
     cache, service = await asked_for(cached, asked)
-
-    def fails(*arguments: object) -> None:
-        raise errors.DatabaseError("It has gone.")
-
     with monkeypatch.context() as patch:
         patch.setattr(node_store, "find", fails)
         await ASKED[asked](cache.house)

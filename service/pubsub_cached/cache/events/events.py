@@ -136,14 +136,15 @@ class Events:
             await pace.kept()
 
     async def _guarded(self, arrival: Arrival) -> None:
-        account, event = arrival.account, arrival.event
+        address = Address(arrival.account.jid, arrival.event.service, arrival.event.node)
         try:
             await self._apply(arrival)
         except errors.NoSuchNode:
-            log.debug("'%s' at %s was removed from the cache before its event was applied", event.node, event.service)
-        except Exception:
-            log.exception("an event of '%s' at %s could not be applied", event.node, event.service)
-            self._later(self._distrust.of(Address(account.jid, event.service, event.node), "event"))
+            log.debug("%s was removed from the cache before its event was applied", address)
+        except Exception as error:
+            unforeseen = not isinstance(error, errors.STORAGE)
+            log.error("an event of %s could not be applied: %s", address, error, exc_info=unforeseen)
+            self._later(self._distrust.of(address, "event"))
 
     async def _barrier(self) -> None:
         """Wait until what was handed to the store is committed, and told."""

@@ -104,7 +104,13 @@ class Distrust:
             await asyncio.wait([self._sync.in_background(address)])
 
     async def _of(self, address: Address, reason: str) -> None:
-        node = await self._nodes.find(address)
+        try:
+            node = await self._nodes.find(address)
+        except errors.STORAGE:
+            # Readers may be able to before it is tried again.
+            self._sync.disturbed(address)
+            self._nodes.suspected.add(address)
+            raise
         if node is None or node.state not in KEPT:
             # It is shown no more, and again only once it was validated.
             self._nodes.suspected.discard(address)
