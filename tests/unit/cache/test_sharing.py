@@ -425,6 +425,23 @@ async def test_an_account_without_a_password_here_is_disabled_and_enabled_as_ano
     await until(second, lambda found: found.enabled)
 
 
+@pytest.mark.parametrize("removed", [False, True])
+async def test_who_takes_an_account_as_it_is_disabled_is_waited_for(begin: Begin, removed: bool) -> None:
+    first, second, _ = await added_elsewhere(begin)
+    mine = account(first)
+    await mine.set_enabled(False)
+    await second.store.hold(mine.row.id)
+    accounts = first.house.accounts
+    change = accounts.remove(mine, keep_cache=False) if removed else mine.set_enabled(True)
+    changing = asyncio.create_task(change)
+    await asyncio.sleep(0)
+    # After what was written meanwhile, or refused.
+    await first.store.write(lambda tx: None)
+    await second.store.release(mine.row.id)
+    await changing
+    assert [each.jid for each in accounts.list() if each.enabled] == ([BOB] if removed else [BOB, ALICE])
+
+
 async def test_an_account_that_is_removed_and_added_again_between_two_looks_is_another_one(begin: Begin) -> None:
     first, second, told = await added_elsewhere(begin)
     await first.house.accounts.remove(account(first), keep_cache=False)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
@@ -15,6 +16,7 @@ from ...address import Address
 from ...secrets import Secrets
 from ...store.accounts import accounts as account_store
 from ...store.accounts import outbox as outbox_store
+from ...store.database import AccountInUse
 from ...store.rows import AccountRow
 from ...store.store import Store, Transaction
 from ...tasks import Tasks, end
@@ -26,8 +28,14 @@ from .holding import Holding
 
 log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 # Seconds between two looks at the accounts that other daemons have added to the database or removed from it.
 LOOKED_AGAIN = 2.0
+# Seconds that another daemon has to let go what it took as it was disabled; between two tries to write of it meanwhile.
+LETTING_GO = 5.0
+TRIED_AGAIN = 0.05
 # Characters of a node's name; services take fewer.
 NODE_AT_MOST = 16_384
 
@@ -229,8 +237,8 @@ class Accounts:
         return account
 
     async def enable(self, jid: str, enabled: bool) -> AccountRow:
-        """Write down whether an account connects. Raises NoSuchAccount."""
-        row = await self._store.write(account_store.enable, jid, enabled)
+        """Write down whether an account connects. Raises NoSuchAccount, AccountInUse."""
+        row = await self._write(account_store.enable, jid, enabled)
         self.written_down()
         return row
 
@@ -240,13 +248,13 @@ class Accounts:
 
     async def remove(self, account: Account, keep_cache: bool) -> None:
         """End the session and forget the account. Raises AccountInUse."""
-        await self._store.write(account_store.own, account.jid)
+        await self._write(account_store.own, account.jid)
         account.removed = True
         try:
             account.look_no_more()
             await account.session.close()
             await in_thread(partial(self._secrets.remove, account.jid), "stored password")
-            await self._store.write(_remove, account.jid, keep_cache)
+            await self._write(_remove, account.jid, keep_cache)
         except BaseException as error:
             account.removed = False
             if isinstance(error, errors.PubSubCachedError) and account.enabled and account.wanted:
@@ -255,6 +263,23 @@ class Accounts:
             raise
         self._forget(account)
         await self._holding.removed(account)
+
+    async def _write(
+        self, fn: Callable[Concatenate[Transaction, str, P], T], jid: str, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Write of an account. Raises AccountInUse.
+
+        Who waits for one takes it as it is disabled, to let it go once that is read.
+        """
+        deadline = time.monotonic() + LETTING_GO
+        while True:
+            try:
+                return await self._store.write(fn, jid, *args, **kwargs)
+            except AccountInUse:
+                row = await self._store.read(account_store.find, jid)
+                if row is None or row.enabled or time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(TRIED_AGAIN)
 
     def _forget(self, account: Account) -> None:
         if self._accounts.get(account.jid) is not account:
