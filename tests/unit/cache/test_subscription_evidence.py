@@ -163,6 +163,7 @@ class TestNodesOfOneName:
     @staticmethod
     async def kept(cached: Make, world: World) -> tuple[Cached, Service, Service]:
         """A cache that keeps two accounts' nodes, none of which is a contact's."""
+        world.account(ALICE, pep=EJABBERD)
         owners = [world.account(jid, pep=EJABBERD).pep for jid in (BOB, CAROL)]
         cache: Cached = await cached(world)
         for owner in owners:
@@ -184,6 +185,26 @@ class TestNodesOfOneName:
         await cache.keep(PUBSUB, MICROBLOG)
         await is_followed(cache, blog)
 
+    async def test_one_at_a_service_of_no_account_is_missed_before_the_accounts_have_answered(
+        self, cached: Make
+    ) -> None:
+        world = World()
+        cache, bob, carol = await self.kept(cached, world)
+        blog = world.service(PUBSUB, profile=EJABBERD)
+        made(blog)
+        await cache.keep(PUBSUB, MICROBLOG)
+        await cache.stop()
+        blog.drop_subscription(MICROBLOG, ALICE)
+        for owner in (bob, carol):
+            owner.hold()
+        await cache.start(online=False)
+        await cache.house.connect()
+        await cache.house.sync.run(cache.house.accounts.resolve(ALICE, PUBSUB, MICROBLOG), full=True)
+        for owner in (bob, carol):
+            owner.release()
+        await cache.idle()
+        await is_followed(cache, blog)
+
     async def test_one_that_ends_without_a_word_is_missed(self, cached: Make) -> None:
         cache, _, carol = await self.kept(cached, World())
         carol.drop_subscription(MICROBLOG, ALICE)
@@ -191,13 +212,20 @@ class TestNodesOfOneName:
         await cache.idle()
         await is_followed(cache, carol)
 
-    async def test_one_that_a_client_gave_up_is_none(self, cached: Make) -> None:
-        cache, _, carol = await self.kept(cached, World())
+    @pytest.mark.parametrize("again", [False, True])
+    async def test_one_that_a_client_gave_up_is_none(self, cached: Make, again: bool) -> None:
+        """again: in a later session, in which no other account has answered yet."""
+        cache, bob, carol = await self.kept(cached, World())
         address = cache.house.accounts.resolve(ALICE, carol.jid, MICROBLOG)
         await cache.house.subscribing.unsubscribe(address)
         await cache.idle()
+        if again:
+            bob.hold()
+            await cache.restart(online=False)
+            await cache.house.connect()
         await cache.house.sync.run(address, full=True)
         assert (await cache.node(carol.jid, MICROBLOG))["state"] == "polled"
+        bob.release()
 
 
 @PROFILES

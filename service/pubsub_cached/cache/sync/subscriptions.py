@@ -181,12 +181,12 @@ class Subscriptions:
                         # Should no reply come, what is listed from then on must not look like an older one.
                         await intend()
                 found = await self._subscribe(session, address, declines)
-            elif anew and self._is_hearsay(node, found):
+            elif anew and await self._is_hearsay(session, node, found):
                 if not self._is_declined(node, declines):
                     listed = self._listings.ids(address) | {found.subid}
                     found = await self._subscribe(session, address, declines)
                     own = own or found.subid not in listed
-                elif self._listings.elsewhere(address, found.subid):
+                elif await self._is_elsewhere(session, address, found.subid):
                     return Evidence(weak, False, False, "", "weak")
         except errors.StanzaError as refusal:
             log.info("%s cannot be subscribed to: %s", address, refusal.message)
@@ -198,7 +198,7 @@ class Subscriptions:
             return Evidence(True, True, own, found.subid, "normal")
         return Evidence(weak, False, own and found.state != "none", found.subid, "weak")
 
-    def _is_hearsay(self, node: NodeRow, found: Subscription) -> bool:
+    async def _is_hearsay(self, session: Session, node: NodeRow, found: Subscription) -> bool:
         """Whether a listed subscription has to be made again to be believed.
 
         Prosody goes on listing one to a node that was deleted and made again, and sends nothing; ejabberd lists under
@@ -212,7 +212,14 @@ class Subscriptions:
             return not node.declined
         if node.address in self._known or (node.subscribed and found.subid == node.subid):
             return False
-        return "@" in node.address.service or self._listings.elsewhere(node.address, found.subid)
+        return "@" in node.address.service or await self._is_elsewhere(session, node.address, found.subid)
+
+    async def _is_elsewhere(self, session: Session, address: Address, subid: str) -> bool:
+        """Whether another service lists a subscription, among them the one that lists those to all accounts' nodes."""
+        own = self._listings.of(address._replace(service=address.account))
+        if not self._listings.elsewhere(address, subid) and (own is None or not self._is_recent(own.at)):
+            await self._listings.ask(session, address.account, address.account)
+        return self._listings.elsewhere(address, subid)
 
     async def _subscribe(self, session: Session, address: Address, declines: int) -> Subscription:
         """What came of it: none when a client unsubscribed meanwhile, whichever of the two the service saw first.
