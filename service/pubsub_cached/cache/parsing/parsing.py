@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -23,6 +23,8 @@ from .function import Functions
 
 # What was made of items, by the state of the registry in which it was.
 Made = dict[tuple[int, Item], StoredItem]
+# What makes of a node's items what is stored; see ``Parsing.all``.
+Parse = Callable[[Sequence[Item]], Awaitable[list[StoredItem]]]
 
 # Where an item of a node that counts only its newest has no id (XEP-0172's example).
 CURRENT = "current"

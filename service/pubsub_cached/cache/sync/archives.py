@@ -14,16 +14,15 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from ... import errors
 from ...address import Address
 from ...store.rows import StoredItem
-from ...xmpp.port import MAM, Item, Rsm, Session
+from ...xmpp.port import MAM, Rsm, Session
 from ..nodes.facts import Facts
+from ..parsing.parsing import Parse
 
 log = logging.getLogger(__name__)
 
 COMPARED = 6
 # A service that can't be made out is not asked for ever.
 QUESTIONS_AT_MOST = 8
-
-Parse = Callable[[Sequence[Item]], Awaitable[list[StoredItem]]]
 
 
 class Archives:

@@ -8,7 +8,7 @@ coherence model, "What the protocol forces".
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -17,7 +17,8 @@ from ...address import Address
 from ...store.items.order import made_room
 from ...store.items.outline import Outline
 from ...store.rows import StoredItem
-from ...xmpp.port import Item, Session
+from ...xmpp.port import Session
+from ..parsing.parsing import Parse
 from . import batches
 from .rungs import Found
 
@@ -29,7 +30,7 @@ async def look_up(
     address: Address,
     before: Outline,
     found: Found,
-    parse: Callable[[Sequence[Item]], Awaitable[list[StoredItem]]],
+    parse: Parse,
 ) -> Found:
     """What was found, which is the newest, with what it lacks of the stored as the service has it.
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import msgspec
 
 from ...store.items.outline import Outline, outline
-from ...store.rows import KEPT, Delta, NodeRow, StoredItem
+from ...store.rows import KEPT, Delta, NodeRow
 from ...store.store import Store
-from ...xmpp.port import DiscoInfo, Item, Session
+from ...xmpp.port import DiscoInfo, Session
 from ..accounts.account import Account
 from ..changes import Changes
 from ..jitter import Jitter
@@ -24,7 +24,7 @@ from ..nodes import metadata
 from ..nodes.facts import Facts, learnt
 from ..nodes.nodes import Nodes
 from ..nodes.transitions import Columns
-from ..parsing.parsing import By, Parsing
+from ..parsing.parsing import By, Parse, Parsing
 from ..parsing.recognition import Recognition
 from . import fetch
 from .ahead import Ahead
@@ -46,8 +46,6 @@ SILENCE_MS = 6 * 3_600_000
 DESCRIBED_MS = 24 * 3_600_000
 # The outline of so many items is read where nobody waits for it, some 10 ms.
 OUTLINED_AT_ONCE = 4_000
-
-Parse = Callable[[Sequence[Item]], Awaitable[list[StoredItem]]]
 
 
 class _Seen(NamedTuple):

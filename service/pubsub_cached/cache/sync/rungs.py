@@ -18,6 +18,7 @@ from ...store.items.outline import Outline
 from ...store.rows import StoredItem
 from ...xmpp.port import DiscoItem, Item, ItemsPage, Rsm, Session
 from ..nodes.facts import Facts
+from ..parsing.parsing import Parse
 from .batches import ITEM_OVERHEAD, PAGE_AT_MOST, REPLY_BUDGET
 from .fetch import unique
 from .order import oldest_first
@@ -84,7 +85,7 @@ class Rungs:
         facts: Facts,
         *,
         followed: bool,
-        parse: Callable[[Sequence[Item]], Awaitable[list[StoredItem]]],
+        parse: Parse,
         touched: Collection[str],
         caught_up: Callable[[], Awaitable[None]],
     ) -> None:
