@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .database import Database
-from .revisions import HEAD, Migrations, newest
+from .revisions import Migrations, newest
 from .urls import path_of, server_of
 
 
@@ -30,7 +30,7 @@ def wait_until_free(url: str) -> None:
     if server is not None:
         from .postgresql import start as server_start
 
-        server_start.wait_until_free(server, HEAD)
+        server_start.wait_until_free(server)
         return
     from .sqlite import alone
 

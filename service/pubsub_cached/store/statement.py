@@ -130,9 +130,9 @@ class Prepared:
             # Else the transaction would go on until somebody forgets the cursor.
             cursor.close()
 
-    def each_row(self, connection: Connection, given: Values | None = None, /, **values: object) -> Iterator[Row]:
+    def each_row(self, connection: Connection, given: Values) -> Iterator[Row]:
         """As ``all``, one after the other, for results that may be long."""
-        yield from self._executed(connection, given, values)
+        yield from self._executed(connection, given, {})
 
     def first(self, connection: Connection, **values: object) -> Row | None:
         """The first row, or None."""
@@ -144,12 +144,9 @@ class Prepared:
         rows = self.all(connection, given, **values)
         return rows[0][0] if rows else None
 
-    def run(self, connection: Connection, given: Values | None = None, /, **values: object) -> int:
-        """Change something; the number of rows that were."""
-        compiled = self._for(connection)
-        cursor = connection.connection.cursor()
-        cursor.execute(compiled.sql, compiled.arguments(values, given))
-        return cursor.rowcount
+    def run(self, connection: Connection, **values: object) -> None:
+        """Change something."""
+        self._executed(connection, None, values)
 
     def each(self, connection: Connection, many: Iterable[Mapping[str, object]]) -> None:
         """Run once for every set of values."""

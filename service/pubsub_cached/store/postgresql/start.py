@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL
 
 from ...errors import BadConfiguration, DatabaseError, Fatal, PubSubCachedError
 from ..database import InUse
-from ..revisions import Migrations, check_known, run
+from ..revisions import HEAD, Migrations, check_known, run
 
 if TYPE_CHECKING:
     from .connection import Driver
@@ -102,7 +102,7 @@ def _upgrade(connection: Connection, driver: Driver, name: str, revision: str, w
             driver.execute("ROLLBACK")
 
 
-def wait_until_free(url: URL, head: str) -> None:
+def wait_until_free(url: URL) -> None:
     """Return once the database can be used: no other daemon changes its schema, or keeps it as it has to change.
 
     Or that can't be told any more.
@@ -113,7 +113,7 @@ def wait_until_free(url: URL, head: str) -> None:
     engine = connections.engine(url)
     try:
         with engine.connect() as connection:
-            is_ready = state(connections.driver_of(connection), connections.shown(url)) == head
+            is_ready = state(connections.driver_of(connection), connections.shown(url)) == HEAD
     except Exception as error:
         log.debug("The end of another daemon could not be awaited: %s", error)
         return
