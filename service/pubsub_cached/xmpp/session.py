@@ -60,6 +60,8 @@ class Session(Asking):
         self._connection: Connection | None = None
         self._client: Client | None = None
         self._announced = ""
+        # The request for whom the account blocks, until it is answered: no resumption brings one that was lost.
+        self._blocklist = ""
         # Contacts whose entries changed while there was no session.
         self._moved: list[str] = []
         self._said: tuple[str, str, str] = ("offline", "", "")
@@ -146,9 +148,8 @@ class Session(Asking):
         # A resumed session has its presence, unless what it announced has changed meanwhile.
         if not resumed or self._capabilities.hash != self._announced:
             self._announce()
-        if not resumed and blocking.FEATURE in self._features and self._client is not None:
-            # Nobody waits for the list itself.
-            self._client.request("get", self._account, uuid4().hex, blocking.request())
+        if not resumed or self._blocklist:
+            self._ask_for_blocklist()
         self.state("online")
         self._listener.session_started(resumed)
         moved, self._moved = self._moved, []
@@ -186,6 +187,9 @@ class Session(Asking):
         client = self._client
         kind = xml.get("type")
         if kind in ("result", "error"):
+            if self._blocklist and xml.get("id") == self._blocklist:
+                self._blocklist = ""
+                return True
             return self._requests.answered(xml)
         if client is None:
             return False
@@ -210,6 +214,12 @@ class Session(Asking):
                 self._announce()
             self._tell_moved(sorted(before))
         return True
+
+    def _ask_for_blocklist(self) -> None:
+        """Be told of changes; nobody waits for the list itself."""
+        if self._client is not None and blocking.FEATURE in self._features:
+            self._blocklist = uuid4().hex
+            self._client.request("get", self._account, self._blocklist, blocking.request())
 
     def _block_push(self, client: Client, xml: ET.Element) -> bool:
         written = blocking.pushed(xml, self._account)

@@ -27,11 +27,12 @@ class Server:
         self.boundjid = JID(f"{ACCOUNT}/here")
         self._session = session
         self._asked: list[tuple[str, str, str]] = []
-        self.watched = False
+        # The request of who is to be told whom the account blocks.
+        self.watched = ""
 
     def request(self, kind: str, to: str, id_: str, child: ET.Element) -> None:
         if child.tag == "{urn:xmpp:blocking}blocklist":
-            self.watched = True
+            self.watched = id_
         else:
             self._asked.append((child.tag.partition("}")[0].strip("{"), to, id_))
 
@@ -45,6 +46,13 @@ class Server:
         """Somebody is blocked or unblocked; whether the session takes it for a push."""
         written = "".join(f"<item jid='{jid}'/>" for jid in jids)
         return self._session.iq(ET.fromstring(PUSH.format(sender and f" from='{sender}'", what, written, what)))
+
+    def resume(self) -> None:
+        """The connection is lost, and its session goes on over another one."""
+        self.watched = ""
+        self._session.detached()
+        self._session.attached(self)  # type: ignore[arg-type]
+        self._session.up(resumed=True)
 
     async def begin(self, roster: dict[str, str], pushed: dict[str, str]) -> None:
         """A session, whose roster is changed while its features are not known yet."""
@@ -113,6 +121,18 @@ async def test_events_may_be_missed_of_whoever_is_blocked_or_is_no_more(
     assert server.watched
     assert server.block(what, *named)
     assert recorder.events == [BounceEvent(service=service, node="") for service in about]
+
+
+async def test_whom_the_account_blocks_is_asked_again_where_that_was_lost_with_the_connection() -> None:
+    """A server that never got the request tells nothing, in a session that goes on as well."""
+    session = Session(Endpoint(ACCOUNT, "localhost", tls="none"), lambda: "", Recorder())
+    server = Server(session)
+    await server.begin({}, {})
+    server.resume()
+    assert (asked := server.watched)
+    assert session.iq(ET.fromstring(f"<iq xmlns='jabber:client' type='result' id='{asked}'/>"))
+    server.resume()
+    assert not server.watched
 
 
 async def test_only_the_own_server_says_who_is_blocked() -> None:
