@@ -32,7 +32,6 @@ class Decision(Enum):
     ERROR = "not at all: denied or gone"
     RETRY = "by the service, unless its negative answer is still fresh"
     PROVE = "from the cache, once the service has shown that the account may still read the node"
-    ANYWAY = "from the cache, flagged, without asking the service"
 
 
 class Known(Protocol):
@@ -100,5 +99,6 @@ def _with_copy(node: NodeRow, policy: Policy, now: int) -> Decision:
     if node.state == "polled" and not expired(node, now):
         return Decision.CACHE if policy == "default" else Decision.VALIDATE
     if node.state == "unreachable":
-        return Decision.ANYWAY
+        # Nothing can be asked; that it is stale the answer says itself.
+        return Decision.CACHE
     return Decision.FLAGGED if policy == "default" else Decision.VALIDATE

@@ -13,7 +13,7 @@ NOW = 1_000_000_000
 
 CACHE, FLAGGED, VALIDATE = Decision.CACHE, Decision.FLAGGED, Decision.VALIDATE
 SERVICE, NOT_CACHED, OFFLINE = Decision.SERVICE, Decision.NOT_CACHED, Decision.OFFLINE
-ERROR, RETRY, ANYWAY = Decision.ERROR, Decision.RETRY, Decision.ANYWAY
+ERROR, RETRY = Decision.ERROR, Decision.RETRY
 
 
 def node(state: str, completeness: str = "full", **columns: object) -> NodeRow:
@@ -47,7 +47,7 @@ TABLE = {
     "polled within its ttl": (POLLED, CACHE, CACHE, VALIDATE, SERVICE, CACHE),
     "polled, expired": (EXPIRED, CACHE, FLAGGED, VALIDATE, SERVICE, CACHE),
     "stale": (node("stale"), CACHE, FLAGGED, VALIDATE, SERVICE, CACHE),
-    "unreachable": (node("unreachable"), CACHE, ANYWAY, ANYWAY, SERVICE, CACHE),
+    "unreachable": (node("unreachable"), CACHE, CACHE, CACHE, SERVICE, CACHE),
     "denied": (node("denied"), ERROR, RETRY, SERVICE, SERVICE, ERROR),
     "gone": (node("gone", "none"), ERROR, RETRY, SERVICE, SERVICE, ERROR),
     "excluded": (node("excluded", "none"), NOT_CACHED, SERVICE, SERVICE, SERVICE, OFFLINE),

@@ -34,7 +34,7 @@ from .rows import Rows
 
 log = logging.getLogger(__name__)
 
-_FROM_CACHE = frozenset({Decision.CACHE, Decision.ANYWAY, Decision.FLAGGED})
+_FROM_CACHE = frozenset({Decision.CACHE, Decision.FLAGGED})
 
 
 class Reads:
@@ -156,7 +156,7 @@ class Reads:
                 ends = alone and place.past_window and node.completeness == "window"
                 found = ItemsSlice([]) if ends else None
             if found is not None and completeness.withheld(node, options, place, found, online):
-                return self._with_timeout(self._past(account, node, options, place), address, options)
+                return self._past(account, node, options, place)
             if found is None or (online and completeness.past_window(node, options, place, found)):
                 return self._beyond(account, node, options, place)
             answer = self._from_cache(account, node, revision, options, place, found)
@@ -277,15 +277,17 @@ class Reads:
             info["first"], info["last"], info["index"] = found.first, found.last, found.index
         return items, cursor, info
 
-    async def _past(self, account: Account, node: NodeRow, options: ReadOptions, place: Place) -> Answer:
-        return await self._pass_through.read(account, node.address, options, place, node)
+    def _past(self, account: Account, node: NodeRow, options: ReadOptions, place: Place) -> Awaitable[Answer]:
+        """What the service has past the copy."""
+        answer = self._pass_through.read(account, node.address, options, place, node)
+        return self._with_timeout(answer, node.address, options)
 
     def _beyond(self, account: Account, node: NodeRow, options: ReadOptions, place: Place) -> Awaitable[Answer]:
         """A place that the window does not hold, or in another order: the service knows it, or nobody does."""
         asked = options.policy != "cache" and account.online
         if not asked or (node.completeness == "full" and not place.walks):
             raise refusals.no_such_item(options, place)
-        return self._with_timeout(self._past(account, node, options, place), node.address, options)
+        return self._past(account, node, options, place)
 
     async def _with_timeout(
         self, answer: Coroutine[Any, Any, Answer], address: Address, options: ReadOptions

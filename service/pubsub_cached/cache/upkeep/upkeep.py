@@ -32,8 +32,6 @@ from .removal import drop_discarded
 
 log = logging.getLogger(__name__)
 
-STEPS = 5
-
 
 class Upkeep:
     """Check, Compact and the statistics."""
@@ -70,13 +68,14 @@ class Upkeep:
             mended: list[str] = []
             steps = (self._text_index, self._damage, self._orphans, self._counters, self._counts)
             services = await self._subscribed()
+            total = len(steps) + len(services)
             for number, step in enumerate(steps):
-                job.progress(number, STEPS + len(services))
+                job.progress(number, total)
                 mended += await step()
-            for number, (account, service, entries) in enumerate(services, STEPS):
-                job.progress(number, STEPS + len(services), f"asking {service}")
+            for number, (account, service, entries) in enumerate(services, len(steps)):
+                job.progress(number, total, f"asking {service}")
                 mended += await self._subscriptions(account, service, entries)
-            job.progress(STEPS + len(services), STEPS + len(services))
+            job.progress(total, total)
             for sentence in mended:
                 log.warning("check: %s", sentence)
             return " ".join(mended) or "Nothing is wrong."
