@@ -144,6 +144,29 @@ async def test_a_waiting_account_shows_what_is_stored_and_calls_it_offline(begin
         await second.read(PUBSUB, MICROBLOG, policy="network")
 
 
+async def test_a_waiting_account_shows_nothing_that_the_other_daemon_doubts_until_it_is_proved(
+    begin: Begin, world: World
+) -> None:
+    first, second = await begin(ALICE), await begin(ALICE)
+    await read(first)
+    await first.idle()
+    service = world.services[PUBSUB]
+    service.hold()
+    service.configure(MICROBLOG, access_model="whitelist", notify=True)
+    await service.holding(1)
+    await first.store.write(lambda tx: None)
+    with pytest.raises(errors.Offline):
+        await read(second)
+    with pytest.raises(errors.NotCached):
+        await second.read(PUBSUB, MICROBLOG, policy="cache")
+    third = await begin(ALICE)
+    service.release()
+    await first.idle()
+    assert await read(first) == (["i1"], "live")
+    for other in (second, third):
+        assert await read(other) == (["i1"], "offline")
+
+
 async def test_what_the_other_daemon_writes_is_told_of_a_waiting_account(begin: Begin, world: World) -> None:
     first, second = await begin(ALICE), await begin(ALICE, BOB)
     await read(first)

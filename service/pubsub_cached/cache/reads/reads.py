@@ -15,7 +15,7 @@ from ...address import Address
 from ...records import InfoRecord, ItemRecord
 from ...store.accounts.outbox import Entry
 from ...store.items.pages import read_items
-from ...store.rows import ItemsQuery, ItemsSlice, NodeRow
+from ...store.rows import UNPROVED, ItemsQuery, ItemsSlice, NodeRow
 from ...store.store import Store
 from ...xmpp.port import Item
 from ..accounts.account import BEGINNING, Account
@@ -202,6 +202,9 @@ class Reads:
     def _unproved(self, account: Account, node: NodeRow | None, options: ReadOptions) -> bool:
         if node is None:
             return False
+        if account.waits:
+            # What is doubted of it another daemon knows, and writes down.
+            return node.reason == UNPROVED
         if options.policy in ("cache", "validated"):
             # Nothing may be asked, or was just now: what was proved once is shown, unless there is reason to doubt it.
             return self._proofs.in_doubt(node.address)
