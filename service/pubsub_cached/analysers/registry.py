@@ -143,6 +143,10 @@ class Registry:
         """Everything that is registered, sorted by name."""
         return [self._entries[name] for name in sorted(self._entries)]
 
+    def definitions(self) -> list[Definition]:
+        """Of everything that can be used."""
+        return [entry.definition for entry in self._entries.values() if entry.definition is not None]
+
     def set_state(
         self, name: str, state: State, reason: str = "", *, owner: str | None = None, failures: int = 0
     ) -> None:
@@ -193,7 +197,7 @@ class Registry:
         """PEP nodes to announce with ``+notify`` (XEP-0163 4.3.1): those kept before anybody asks."""
         return frozenset(
             definition.node
-            for definition in self._definitions()
+            for definition in self.definitions()
             if definition.node
             and definition.to_sync
             and not definition.demand
@@ -205,7 +209,7 @@ class Registry:
     @property
     def hides_by_payload(self) -> bool:
         """Whether a payload alone may say that nothing of a node is stored, shown to everybody, or kept unasked."""
-        return any(each.namespace and (each.excluded or each.private or each.asks) for each in self._definitions())
+        return any(each.namespace and (each.excluded or each.private or each.asks) for each in self.definitions())
 
     def parse(self, analyser: str, context: ItemContext) -> Parsed:
         """An item through a parser; never raises. What an agent or a coroutine parses is only made ready for it.
@@ -257,9 +261,6 @@ class Registry:
             item.payload = xml.serialise(element)
         return InHand(definition, item, deferred)
 
-    def _definitions(self) -> list[Definition]:
-        return [entry.definition for entry in self._entries.values() if entry.definition is not None]
-
     def _analyse(self, definition: Definition, subject: Subject, why: dict[str, str]) -> Analysis:
         analysis = Analysis(definition.type, definition.subtype, definition.to_sync)
         if definition.match is not None:
@@ -276,7 +277,7 @@ class Registry:
 
     def _index(self) -> None:
         self.version += 1
-        definitions = self._definitions()
+        definitions = self.definitions()
         self._takes_over = {space: each for each in definitions for space in each.takes_over}
         self._deferred = frozenset(each.name for each in definitions if each.deferred)
         self._scrubs = Scrubs(definitions)

@@ -117,12 +117,11 @@ class Privacy:
         return self._unsure or address in self._private or address in self._leaving
 
     def _by_name(self, address: Address) -> bool:
-        definition = self._registry.match(Subject(address, None, None, {})).definition
+        definition = self._registry.match(Subject(address)).definition
         return definition is not None and definition.private
 
     def _classify(self) -> None:
-        defined = [entry.definition for entry in self._registry.entries() if entry.definition is not None]
-        self.public = frozenset({"", *(each.name for each in defined if not each.private)})
+        self.public = frozenset({"", *(each.name for each in self._registry.definitions() if not each.private)})
 
     def _analysers_changed(self) -> None:
         before = self.public

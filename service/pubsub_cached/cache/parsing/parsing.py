@@ -91,7 +91,7 @@ class Parsing:
 
     def all_on_demand(self) -> list[str]:
         """The names of the analysers whose nodes are."""
-        return [entry.name for entry in self._registry.entries() if self.on_demand(entry.name)]
+        return [definition.name for definition in self._registry.definitions() if definition.demand]
 
     async def one(self, address: Address, node: NodeRow | None, item: Item) -> StoredItem:
         """An item as it is stored; a payload beyond the limit is left at the service."""

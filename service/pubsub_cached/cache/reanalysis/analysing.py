@@ -247,16 +247,13 @@ class Analysing:
 
     async def _index(self) -> None:
         """Have an index on every path that an analyser asks for, and on no other."""
-        wanted: set[str] = set()
-        for entry in self._registry.entries():
-            if entry.definition is not None:
-                wanted.update(entry.definition.indexes)
-        if frozenset(wanted) != self._indexed:
+        wanted = frozenset(path for definition in self._registry.definitions() for path in definition.indexes)
+        if wanted != self._indexed:
             for path in sorted(wanted):
                 # Each by itself: with many items it takes seconds, and whatever else is to be written waits meanwhile.
                 await self._store.write(indexes.ensure, [path])
             await self._store.write(indexes.keep, sorted(wanted))
-            self._indexed = frozenset(wanted)
+            self._indexed = wanted
 
 
 def _told(matched: Matched) -> tuple[str, dict[str, str]]:

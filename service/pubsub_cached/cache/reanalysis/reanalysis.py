@@ -309,7 +309,7 @@ class Reanalysis:
 
     async def _unmatched(self, asked: Collection[str]) -> AsyncIterator[NodeRow]:
         """Nodes that no analyser has which is registered, and those that agents of these may have to say of."""
-        registered = [entry.name for entry in self._registry.entries() if entry.definition is not None]
+        registered = [definition.name for definition in self._registry.definitions()]
         after = 0
         while page := await self._store.read(node_store.unmatched, registered, asked, after, PAGE):
             for row in page:
