@@ -19,14 +19,13 @@ from ..cache.options import (
 from ..cache.policy import POLICIES
 from ..cache.reads.pages import Form, MadeAnswer
 from ..cache.reads.shelf import Shelf
-from ..records import INFO, ITEM, NODE, InfoRecord, ItemRecord, NodeRecord
+from ..records import INFO, ITEM, NODE, ItemRecord, NodeRecord
 from ..states import STATES
 from . import flags
-from .options import CHOSEN, UINT32, UINT64, Fields, Flag, Number, Order, Table, Text, Texts, Token
+from .options import CHOSEN, LIMIT, UINT32, UINT64, Fields, Flag, Number, Order, Table, Text, Texts, Token
 from .served import Served
 from .waiting import then
 
-Items = tuple[list[ItemRecord], str, InfoRecord]
 MadeReply = tuple[Written, str, Record]
 NodesReply = tuple[Records, str]
 ChangesReply = tuple[list[str], list[str], int, bool]
@@ -34,12 +33,11 @@ ChangesReply = tuple[list[str], list[str], int, bool]
 CHANGES_AT_MOST = 500
 TIMEOUT_AT_MOST = 3600
 
-_LIMIT = Number("u", 1, LIMIT_AT_MOST, capped=True)
 
 GET_ITEMS = Table(
     "GetItems",
     {
-        "limit": _LIMIT,
+        "limit": LIMIT,
         "ids": Texts(LIMIT_AT_MOST),
         "cursor": Text(),
         "after": Text(),
@@ -65,7 +63,7 @@ LIST_NODES = Table(
         "state": Text(STATES),
         "subscribed": Flag(),
         "since": Number("t", 0, UINT64),
-        "limit": _LIMIT,
+        "limit": LIMIT,
         "cursor": Text(),
     },
 )
@@ -75,11 +73,11 @@ PURGE = Table("Purge", {**CHOSEN, "forget": Flag()})
 RESET = Table("Reset", {"token": Token()})
 
 _FOUND = tuple(key for key in ITEM if key not in ("pending", "index"))
-SEARCH = Table("Search", {"limit": _LIMIT, "cursor": Text(), "order": Text(), "fields": Fields(_FOUND)})
+SEARCH = Table("Search", {"limit": LIMIT, "cursor": Text(), "order": Text(), "fields": Fields(_FOUND)})
 CREATE_VIEW = Table(
     "CreateView",
     {
-        "limit": _LIMIT,
+        "limit": LIMIT,
         "cursor": Text(),
         "order": Text(),
         "fields": Fields((*_FOUND, "index")),

@@ -9,11 +9,10 @@ import msgspec
 
 from ..bus import Variant, caller
 from ..cache.options import BULK_AT_MOST, BULK_BYTES, NodesFilter, ReadOptions, SearchOptions
-from ..cache.reads.pages import Form, MadeAnswer
+from ..cache.reads.pages import Answer, Form, MadeAnswer
 from ..documents import document, pieces, record
 from ..records import ItemRecord, NodeRecord
 from . import cache
-from .cache import Items
 from .memfd import Sealed
 from .options import Number, Table
 from .served import Served
@@ -81,7 +80,7 @@ class Json(Served):
         return then(self.house.searches.get_made(text, query, wanted, LINES, caller()), _kept_lines_reply)
 
 
-def _items_reply(answer: Items) -> ItemsReply:
+def _items_reply(answer: Answer) -> ItemsReply:
     items, cursor, info = answer
     return [document(item) for item in items], cursor, record(info)
 

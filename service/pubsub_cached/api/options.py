@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from ..bus import INTEGERS, Variant
+from ..cache.options import LIMIT_AT_MOST
 from ..config import is_host, unreadable
 from ..errors import InvalidArgs, InvalidJid
 from ..jid import normalise
@@ -257,6 +258,9 @@ class Table:
         """Which options there are, for sentences."""
         return f"it knows {listed(sorted(self.options))}" if self.options else "it knows none"
 
+
+LIMIT = Number("u", 1, LIMIT_AT_MOST, capped=True)
+"""How many records a page has."""
 
 _TIME = Number("x", -(2**63), 2**63 - 1)
 

@@ -12,18 +12,16 @@ from ..errors import InvalidArgs
 from ..records import AFFILIATION, DISCOVERED, SUBSCRIPTION
 from . import fields
 from .fields import PUBSUB, FieldsTable
-from .options import Flag, Number, Table, Text, Token
+from .options import LIMIT, Flag, Table, Text, Token
 from .served import Served
-
-_LIMIT = Number("u", 1, LIMIT_AT_MOST, capped=True)
 
 PUBLISH = FieldsTable("Publish", {"queue": Flag(), "token": Token()}, prefix=PUBSUB)
 RETRACT = Table("Retract", {"notify": Flag(), "queue": Flag(), "token": Token()})
 SUBSCRIBE = FieldsTable("Subscribe", {}, prefix=PUBSUB)
 UNSUBSCRIBE = Table("Unsubscribe", {"subid": Text()})
-LIST_SUBSCRIPTIONS = Table("ListSubscriptions", {"limit": _LIMIT, "cursor": Text()})
-LIST_AFFILIATIONS = Table("ListAffiliations", {"limit": _LIMIT, "cursor": Text()})
-DISCOVER = Table("Discover", {"node": Text(), "type": Text(), "limit": _LIMIT, "cursor": Text()})
+LIST_SUBSCRIPTIONS = Table("ListSubscriptions", {"limit": LIMIT, "cursor": Text()})
+LIST_AFFILIATIONS = Table("ListAffiliations", {"limit": LIMIT, "cursor": Text()})
+DISCOVER = Table("Discover", {"node": Text(), "type": Text(), "limit": LIMIT, "cursor": Text()})
 CREATE_NODE = FieldsTable("CreateNode", {})
 GET_NODE_CONFIG = Table("GetNodeConfig", {})
 CONFIGURE_NODE = FieldsTable("ConfigureNode", {})

@@ -22,8 +22,7 @@ from .. import cursor as cursors
 from ..options import ReadOptions
 from ..place import Place
 from ..replies import fitting, trimmed
-
-Answer = tuple[list[ItemRecord], str, InfoRecord]
+from .pages import Answer
 
 # The others are the service's word alone.
 POLICIES = frozenset({"default", "cache"})

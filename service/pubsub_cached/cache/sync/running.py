@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 from ...store.rows import NodeRow
+from .batches import Progress
 from .turnstile import Ticket
-
-Progress = Callable[[int, int], None]
 
 
 class Running:

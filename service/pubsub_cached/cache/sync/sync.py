@@ -23,9 +23,10 @@ from ..jobs import Job, Jobs
 from ..nodes import transitions
 from ..nodes.facts import Facts
 from ..nodes.nodes import Nodes
+from .batches import Progress
 from .overwrites import Overwrites, Question
 from .rounds import Rounds
-from .running import Progress, Running
+from .running import Running
 from .subscriptions import Subscriptions
 from .turnstile import Turnstile
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import BindParameter, ColumnElement, Connection, bindparam, func, null, select
-from sqlalchemy.orm import InstrumentedAttribute
 
 from ...address import Address
 from ...errors import InvalidCursor, NoSuchItem
@@ -18,7 +17,7 @@ from ..given import Given
 from ..models import Item
 from ..rows import ItemsQuery, ItemsSlice, NodeRow
 from ..statement import Prepared, Row, filled, several
-from .records import FIELDS, fitting, of_rows, uri_before_id
+from .records import FIELDS, KEYS, fitting, of_rows, uri_before_id
 
 # Further in than this the index of a page is not counted.
 COUNTED_AT_MOST = 5000
@@ -28,11 +27,6 @@ _FARTHEST = 2**63
 # A node's row, or None, and the daemon's revision of the same moment.
 RowHeld = tuple[NodeRow | None, int]
 
-_KEYS: dict[str, InstrumentedAttribute[Any]] = {
-    "created": Item.created,
-    "modified": Item.modified,
-    "id": Item.item_id,
-}
 # So many items are read at once when they are large.
 _LARGE_AT_ONCE = 8
 
@@ -231,17 +225,17 @@ def _index(conn: Connection, node: NodeRow, key: str, descending: bool, place: A
 
 _PLACES = {
     key: Prepared(select(column).where(Item.node_id == bindparam("node"), Item.item_id == bindparam("item")))
-    for key, column in _KEYS.items()
+    for key, column in KEYS.items()
 }
 
 
 _FIRST = {
-    key: Prepared(select(func.min(column)).where(Item.node_id == bindparam("node"))) for key, column in _KEYS.items()
+    key: Prepared(select(func.min(column)).where(Item.node_id == bindparam("node"))) for key, column in KEYS.items()
 }
 
 
 def _beyond(key: str, descending: bool) -> ColumnElement[bool]:
-    column = _KEYS[key]
+    column = KEYS[key]
     place: BindParameter[Any] = bindparam("place")
     return column < place if descending else column > place
 
@@ -249,7 +243,7 @@ def _beyond(key: str, descending: bool) -> ColumnElement[bool]:
 @lru_cache(maxsize=128)
 def statement(shape: Shape) -> Prepared:
     """Id, place and columns of the items of a node in an order; of what is not wanted NULL."""
-    column = _KEYS[shape.key]
+    column = KEYS[shape.key]
     wanted = (
         field if shape.fields is None or name in shape.fields else null().label(f"no_{name}")
         for name, field in FIELDS.items()
@@ -268,7 +262,7 @@ def statement(shape: Shape) -> Prepared:
 
 @cache
 def _as_far_as(key: str, descending: bool) -> Prepared:
-    column = _KEYS[key]
+    column = KEYS[key]
     place: BindParameter[Any] = bindparam("place")
     here = column >= place if descending else column <= place
     return Prepared(select(Item.item_id).where(Item.node_id == bindparam("node"), here).limit(bindparam("most")))

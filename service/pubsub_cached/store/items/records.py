@@ -15,6 +15,13 @@ from ...records import ItemRecord
 from ..models import Item
 from ..statement import Row
 
+# What the database sorts by.
+KEYS: dict[str, InstrumentedAttribute[Any]] = {
+    "created": Item.created,
+    "modified": Item.modified,
+    "id": Item.item_id,
+}
+
 # The keys of a record that come from a column, in the order that ``of_rows`` takes them in.
 FIELDS: dict[str, InstrumentedAttribute[Any]] = {
     "payload": Item.payload,

@@ -28,6 +28,7 @@ from ...data_path import Path
 from .. import indexes
 from ..database import TooMuch
 from ..dialect import Dialect, Key, Matches, Truth, Value, among
+from ..items.records import KEYS
 from ..models import Item, Node
 from ..statement import Prepared, Slot, Values, bound, each
 from ..words import Words
@@ -42,8 +43,6 @@ _NODES = 500
 BRIEF = 128
 _VALUES = 64
 _WORDS = 4
-
-_COLUMNS = {"created": Item.created, "modified": Item.modified, "id": Item.item_id}
 
 
 class Drive(msgspec.Struct, frozen=True):
@@ -186,7 +185,7 @@ def keys(order: Order, drive: Drive, where: tuple[Clause, ...]) -> list[Key]:
 def spread(key: str | Path, descending: bool, drive: Drive, where: tuple[Clause, ...]) -> list[Key]:
     """One key of an order. What has nothing at a path comes last, whichever the direction."""
     if not isinstance(key, Path):
-        column = _COLUMNS[key]
+        column = KEYS[key]
         return [(column if drive.in_order else drive.dialect.unindexed(column), descending)]
     return drive.dialect.sort_keys(key.steps, descending, _is_there(key, where))
 
