@@ -212,3 +212,15 @@ async def test_items_that_expire_are_there_until_the_service_has_removed_them(
     assert await owner.read("cache") == []
     assert owner.cache.removed() == ["old"]
     assert await owner.state() == "polled"
+
+
+async def test_a_node_that_notifies_nobody_is_polled(owner: Follower) -> None:
+    await owner.alice.create(owner.service, owner.node, SETTINGS | {"deliver_notifications": "0"})
+    await owner.publish("old")
+    await owner.read("default")
+    await owner.cache.idle()
+    assert await owner.state() == "polled"
+    await owner.publish("new")
+    await owner.wait(POLL_MS)
+    assert await owner.read("cache") == ["new", "old"]
+    assert await owner.state() == "polled"

@@ -16,6 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     text,
+    true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -120,6 +121,7 @@ class Node(Base):
     whole_at: Mapped[int | None]
     described_at: Mapped[int | None]
     item_expire: Mapped[int | None]
+    notifies: Mapped[bool] = mapped_column(server_default=true())
 
 
 class Subscription(Base):

@@ -49,7 +49,8 @@ class NodeRow(msgspec.Struct, frozen=True, gc=False):
     floor: changes after an older revision can't be told completely any more. declined: a client gave
     the subscription up, so the daemon makes none by itself. whole_at: when all of it was fetched, None when what is
     stored may be wrong by more than what was published or removed since. described_at: when its metadata was read.
-    item_expire: seconds after which the service may remove an item, None for never.
+    item_expire: seconds after which the service may remove an item, None for never. notifies: it tells of what is
+    published, as far as its metadata says (pubsub#deliver_notifications).
     """
 
     id: int
@@ -87,6 +88,7 @@ class NodeRow(msgspec.Struct, frozen=True, gc=False):
     whole_at: int | None = None
     described_at: int | None = None
     item_expire: int | None = None
+    notifies: bool = True
 
 
 class StoredItem(msgspec.Struct, frozen=True):

@@ -24,6 +24,8 @@ _METADATA = {
 }
 # Those that may be empty: such a field says that there is none.
 _MAY_BE_EMPTY = frozenset({"pubsub#title", "pubsub#description", "pubsub#type"})
+# A boolean in a form (XEP-0004 3.3).
+_TRUE = frozenset({"1", "true"})
 # A configuration that has these fields leaves nothing to ask disco#info for.
 DECISIVE = frozenset({"pubsub#type", "pubsub#access_model"})
 
@@ -65,6 +67,8 @@ def columns(info: DiscoInfo) -> dict[str, Any]:
         found["max_items"] = int(most) if most.isdecimal() and len(most) < 19 else None
     if "pubsub#item_expire" in info.metadata:
         found["item_expire"] = seconds(first(info, "pubsub#item_expire"))
+    if said := first(info, "pubsub#deliver_notifications"):
+        found["notifies"] = said in _TRUE
     return found
 
 

@@ -129,8 +129,8 @@ class Rounds:
         found = await self._complete(session, seen.node, before, seen.found, running, whole=whole)
         if found is None or account.epoch != epoch:
             return None
-        expires = seen.columns.get("item_expire", seen.node.item_expire) is not None
-        columns = seen.columns | self._outcome(seen.node, found, running, followed and not expires, asked_at)
+        live = followed and _tells_all(msgspec.structs.replace(seen.node, **seen.columns))
+        columns = seen.columns | self._outcome(seen.node, found, running, live, asked_at)
         unchanged = found.full is None and as_it_was(before, found)
         finished = await self._write(seen.node, None if unchanged else found, running, columns)
         if finished is not None:
@@ -169,7 +169,7 @@ class Rounds:
         at = self._pushes.came(account, node.address)
         if running.disturbed or at is None:
             return None
-        columns = self._validated(node, running, node.item_expire is None, at, whole=False)
+        columns = self._validated(node, running, _tells_all(node), at, whole=False)
         finished = await self._write(node, None, running, columns)
         if finished is not None:
             log.info("%s: its last item was pushed, now %s", node.address, finished.state)
@@ -349,3 +349,8 @@ class Rounds:
             "gone_at": None,
             "pinned": node.pinned or running.pin,
         }
+
+
+def _tells_all(node: NodeRow) -> bool:
+    """Whether the service tells of what is published, and nothing expires behind its back."""
+    return node.notifies and node.item_expire is None

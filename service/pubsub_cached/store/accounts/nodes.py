@@ -35,6 +35,7 @@ _BOOKKEEPING = frozenset(
         "whole_at",
         "described_at",
         "item_expire",
+        "notifies",
         "own_subscription",
     }
 )

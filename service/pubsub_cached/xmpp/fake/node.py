@@ -43,6 +43,7 @@ class Node:
     max_items: int = 256
     item_expire: str = "max"
     send_last: SendLast = "never"
+    deliver_notifications: bool = True
     deliver_payloads: bool = True
     notify_delete: bool = False
     notify_config: bool = False

@@ -99,6 +99,7 @@ class Service(Door):
         description: str = "",
         send_last: SendLast | None = None,
         roster_groups: Iterable[str] = (),
+        deliver_notifications: bool = True,
         deliver_payloads: bool = True,
         notify_delete: bool = False,
         notify_config: bool = False,
@@ -118,6 +119,7 @@ class Service(Door):
             max_items=self.profile.max_items if max_items is None else max_items,
             item_expire=item_expire,
             send_last=self.profile.send_last if send_last is None else send_last,
+            deliver_notifications=deliver_notifications,
             deliver_payloads=deliver_payloads,
             notify_delete=notify_delete,
             notify_config=notify_config,
@@ -307,7 +309,7 @@ class Service(Door):
 
     def _tell(self, node: Node, event: Event) -> None:
         """Send an event to the node's subscribers and to those who announced an interest in it."""
-        if not self.available:
+        if not self.available or not node.deliver_notifications:
             return
         for account in list(self.world.accounts.values()):
             may_read = access.refusal(self.world, node, account.jid) is None

@@ -20,6 +20,7 @@ _CONFIG = {
     "pubsub#max_items": ("max_items", "text-single"),
     "pubsub#item_expire": ("item_expire", "text-single"),
     "pubsub#send_last_published_item": ("send_last", "list-single"),
+    "pubsub#deliver_notifications": ("deliver_notifications", "boolean"),
     "pubsub#deliver_payloads": ("deliver_payloads", "boolean"),
     "pubsub#notify_delete": ("notify_delete", "boolean"),
     "pubsub#notify_config": ("notify_config", "boolean"),
