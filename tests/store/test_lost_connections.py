@@ -14,9 +14,10 @@ from pubsub_cached.address import Address
 from pubsub_cached.errors import DatabaseError
 from pubsub_cached.store.accounts import accounts, nodes
 from pubsub_cached.store.items.changes import since
+from pubsub_cached.store.postgresql.connection import driver_of
 from pubsub_cached.store.rows import ItemsQuery
 from pubsub_cached.store.store import Store
-from pubsub_cached.store.transaction import committed_revision
+from pubsub_cached.store.transaction import Transaction, committed_revision
 from tests.support.postgresql import PostgreSQL
 from tests.support.stored import publish
 
@@ -84,6 +85,26 @@ async def test_a_write_that_was_under_way_is_undone_whole(server: PostgreSQL, na
     with pytest.raises(DatabaseError, match="can't be reached"):
         await store.write(cut)
     assert store.revision == before
+    assert (await store.write(publish, node.id, [item("b")])).changed == ["b"]
+    found = await store.read(slice_of, node.id, ItemsQuery())
+    assert [record["id"] for record in found.items] == ["b"]
+    await store.close()
+
+
+async def test_a_connection_of_which_the_driver_does_not_know_that_it_ended_is_made_again(
+    server: PostgreSQL, name: str, address: Address
+) -> None:
+    store = Store.open(server.url(name))
+    await store.write(accounts.ensure, ACCOUNT)
+    node = await store.write(nodes.ensure, address)
+
+    def end(tx: Transaction) -> None:
+        publish(tx, node.id, [item("half")])
+        # As it is left where a connection ends amid many statements, now and then.
+        driver_of(tx.connection).pgconn.enter_pipeline_mode()
+
+    with pytest.raises(DatabaseError, match="can't be reached"):
+        await store.write(end)
     assert (await store.write(publish, node.id, [item("b")])).changed == ["b"]
     found = await store.read(slice_of, node.id, ItemsQuery())
     assert [record["id"] for record in found.items] == ["b"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
 
@@ -178,12 +178,12 @@ class Session:
         return not self._driver.closed and self._driver.info.transaction_status in open_
 
     def begin(self) -> None:
-        if not self._driver.closed:
+        if not self._is_lost:
             try:
                 self._begin()
                 return
             except psycopg.OperationalError:
-                if not self._driver.closed:
+                if not self._is_lost:
                     raise
         self._connect()
         self._begin()
@@ -210,7 +210,7 @@ class Session:
             self._driver.execute("ROLLBACK")
 
     def alone(self, work: Callable[[Any], T]) -> T:
-        if self._driver.closed:
+        if self._is_lost:
             self._connect()
         return work(self._driver)
 
@@ -236,7 +236,7 @@ class Session:
         if account_id in self._scope.runs:
             self._scope.runs -= {account_id}
             self._lost -= {account_id}
-            if not self._driver.closed:
+            if not self._is_lost:
                 locks.release(self._driver, self._locks.account(account_id))
 
     def lost(self) -> frozenset[int]:
@@ -244,19 +244,24 @@ class Session:
         return lost
 
     def look(self) -> None:
-        if not self._driver.closed and (
+        if not self._is_lost and (
             time.monotonic() - self._asked > self._silence or select.select([self._driver], [], [], 0)[0]
         ):
             # It shows that the daemon lives; or the server says something, though nobody asked: most likely good-bye.
             with contextlib.suppress(psycopg.Error):
                 self._driver.execute("SELECT 1")
             self._asked = time.monotonic()
-        if self._driver.closed:
+        if self._is_lost:
             self._connect()
 
     def close(self) -> None:
         with contextlib.suppress(Exception):
             self.connection.close()
+
+    @property
+    def _is_lost(self) -> bool:
+        # One that was cut off amid many statements may be left in the mode for those, and the driver not know of it.
+        return self._driver.closed or self._driver.info.pipeline_status != PipelineStatus.OFF
 
     def _open(self) -> None:
         self.connection = self._engine.connect()
