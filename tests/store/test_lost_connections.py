@@ -14,6 +14,7 @@ from pubsub_cached.address import Address
 from pubsub_cached.errors import DatabaseError
 from pubsub_cached.store.accounts import accounts, nodes
 from pubsub_cached.store.items.changes import since
+from pubsub_cached.store.postgresql import server as postgresql
 from pubsub_cached.store.postgresql.connection import driver_of
 from pubsub_cached.store.rows import ItemsQuery
 from pubsub_cached.store.store import Store
@@ -132,9 +133,25 @@ async def test_a_connection_that_breaks_in_a_commit_is_made_again_to_see_what_be
         await store.close()
 
 
-async def test_who_listens_looks_again_where_nobody_can_tell_what_became_of_a_commit(
+async def test_a_server_that_ends_in_a_commit_is_waited_for_to_see_what_became_of_it(
     server: PostgreSQL, name: str, address: Address
 ) -> None:
+    with Breaking(server) as relay:
+        store = Store.open(server.url(name, password=True).replace(str(server.port), str(relay.port)))
+        await store.write(accounts.ensure, ACCOUNT)
+        node = await store.write(nodes.ensure, address)
+        relay.break_at_commit(reaches=True, lasting=True)
+        written = store.write(publish, node.id, [item("a")])
+        assert await asyncio.to_thread(relay.refused.wait, 30)
+        relay.mend()
+        assert (await written).changed == ["a"]
+        await store.close()
+
+
+async def test_who_listens_looks_again_where_nobody_can_tell_what_became_of_a_commit(
+    server: PostgreSQL, name: str, address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "_RETURN_SECONDS", 0.0)
     with Breaking(server) as relay:
         store = Store.open(server.url(name, password=True).replace(str(server.port), str(relay.port)))
         await store.write(accounts.ensure, ACCOUNT)
@@ -224,6 +241,8 @@ class Breaking:
         self.port = self._listener.getsockname()[1]
         self._break: bool | None = None
         self._lasting = self._broken = False
+        # Somebody came while nothing went through.
+        self.refused = threading.Event()
 
     def break_at_commit(self, reaches: bool, lasting: bool = False) -> None:
         self._break, self._lasting = reaches, lasting
@@ -244,6 +263,7 @@ class Breaking:
                 near, _ = self._listener.accept()
                 if self._broken:
                     near.close()
+                    self.refused.set()
                     continue
                 far = socket.create_connection((self._server.host, self._server.port))
                 threading.Thread(target=self._to_server, args=(near, far), daemon=True).start()

@@ -32,6 +32,8 @@ T = TypeVar("T")
 _CANCEL_SECONDS = 5.0
 _CANCEL_AGAIN_SECONDS = 0.05
 _STATUS_AGAIN_SECONDS = 0.05
+# How long a server that ended in a commit is waited for: whoever wrote is told what became of it, and a bus waits 25 s.
+_RETURN_SECONDS = 10.0
 # A connection that broke shows it on its socket, which is looked at so often while nothing is written.
 _IDLE_SECONDS = 2.0
 # How long others wait, for their turn to write and for accounts, for a daemon whose machine is away, and for one that
@@ -321,8 +323,19 @@ class Session:
             pass
         (self._transaction,) = cursor.fetchone() or ("",)
 
+    def _connect_at_last(self) -> None:
+        deadline = time.monotonic() + _RETURN_SECONDS
+        while True:
+            try:
+                self._connect()
+                return
+            except Exception as error:
+                if not connections.is_lost(connections.cause_of(error)) or time.monotonic() > deadline:
+                    raise
+            time.sleep(_STATUS_AGAIN_SECONDS)
+
     def _was_committed(self) -> bool:
-        self._connect()
+        self._connect_at_last()
         while (status := _value(self._driver, "SELECT pg_xact_status(%s::xid8)", self._transaction)) == "in progress":
             time.sleep(_STATUS_AGAIN_SECONDS)  # the server has not met the end of the connection yet
         return bool(status == "committed")
