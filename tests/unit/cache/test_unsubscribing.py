@@ -279,13 +279,16 @@ async def test_one_that_a_silent_service_could_not_tell_of_is_nobody_s_to_give_u
     assert (scene.followed, scene.asked) == (True, 0)
 
 
-async def test_one_that_somebody_made_since_the_service_was_asked_is_not_the_daemon_s(cached: Make) -> None:
+@pytest.mark.parametrize("seconds", [0, 60])
+async def test_one_that_somebody_made_since_the_service_was_asked_is_not_the_daemon_s(
+    cached: Make, seconds: int
+) -> None:
     scene = await made(cached)
     scene.service.create_node("other")
     scene.service.publish("other", "a", "<x xmlns='urn:x'/>")
     await scene.cache.keep(PUBSUB, "other")
     scene.service.add_subscription(NODE, ALICE)
-    scene.cache.clock.advance(seconds=60)
+    scene.cache.clock.advance(seconds=seconds)
     await scene.cache.keep(PUBSUB, NODE)
     assert await scene.node() == {"state": "live", "subscribed": True, "pinned": False, "items": 1}
     scene.becomes("discovered")

@@ -168,7 +168,8 @@ class Subscriptions:
         # What comes late may be a last item that a service sends to each new subscriber: that must come to an end.
         anew = address not in self._sure or (anew and node.reason != "delayed-event")
         try:
-            found = await self._find(session, node, anew)
+            own = node.own_subscription or address in self._unwritten
+            found = await self._find(session, node, anew, claiming=not own and not self._is_declined(node, declines))
             own = node.own_subscription or address in self._unwritten
             if found is None or found.state in ("none", "unconfigured"):
                 if self._is_declined(node, declines):
@@ -242,7 +243,7 @@ class Subscriptions:
         self.remember(address, Subscription(address.node, address.account, "none"))
         return Subscription(address.node, address.account, "none")
 
-    async def _find(self, session: Session, node: NodeRow, anew: bool) -> Subscription | None:
+    async def _find(self, session: Session, node: NodeRow, anew: bool, *, claiming: bool) -> Subscription | None:
         address = node.address
         known = self._known.get(address)
         if known is not None:
@@ -261,24 +262,34 @@ class Subscriptions:
                 self.relied_on(address)
         if address in self._known:
             return self._known[address].found
-        found = await self._look_up(session, address, anew, node.subid, not node.subscribed)
+        found = await self._look_up(session, address, anew, node.subid, not node.subscribed, claiming=claiming)
         # A client may have changed it meanwhile.
         return self._known[address].found if address in self._known else found
 
     async def _look_up(
-        self, session: Session, address: Address, anew: bool, subid: str = "", lost: bool = False
+        self,
+        session: Session,
+        address: Address,
+        anew: bool,
+        subid: str = "",
+        lost: bool = False,
+        *,
+        claiming: bool = False,
     ) -> Subscription | None:
-        """The subscription as the service lists it, one of state ``none`` included; None where it does not say."""
+        """The subscription as the service lists it, one of state ``none`` included; None where it does not say.
+
+        claiming: one that is made then would be the daemon's, so that an older listing does not say that there is none.
+        """
         none = Subscription(address.node, address.account, "none")
         listing = self._listings.of(address)
-        if listing is None or self._may_lack(listing, address):
+        if asked := listing is None or self._may_lack(listing, address):
             listing = await self._listings.ask(session, address.account, address.service)
         claimed = chosen(listing.nodes.get(address.node, ()), subid) if listing.nodes is not None else None
         seen = self._seen.get(address)
         # What was gone or denied has lost it since, though it was listed with others after it was looked up.
         old = anew and seen is not None and (lost or seen == listing.number) and claimed is not None and claimed.subid
         self._seen[address] = listing.number
-        if listing.nodes is not None and not old:
+        if listing.nodes is not None and not old and (claimed is not None or asked or not claiming):
             return claimed or none
         try:
             alone = await session.subscriptions(address.service, address.node, timeout=ALONE_TIMEOUT)
