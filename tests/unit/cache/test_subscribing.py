@@ -132,6 +132,30 @@ class TestSubscriptions:
         await cache.idle()
         assert service.node(MICROBLOG).subscribed(ALICE)
 
+    @pytest.mark.parametrize("how", ["forgotten", "unsubscribed"])
+    async def test_one_made_by_a_client_that_is_asked_for_once_more_meanwhile_is_not_either(
+        self, cached: Make, how: str
+    ) -> None:
+        """Prosody's is, for it may be to a node that was deleted and made again."""
+        cache, service = await owned(cached, World())
+        await cache.house.subscribing.subscribe(BLOG, {})
+        await cache.idle()
+        cache.house.sync.subscriptions.forget(ALICE)
+        service.hold()
+        cache.house.sync.job(BLOG)
+        await reaching(service, "subscribe")
+        if how == "forgotten":
+            await cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=True)).wait()
+        else:
+            unsubscribing = asyncio.create_task(cache.house.subscribing.unsubscribe(BLOG))
+            await service.holding(2)
+            service.release(1, request="unsubscribe")
+            await unsubscribing
+        assert [request.kind for request in service.held] == ["subscribe"]
+        service.release()
+        await cache.idle()
+        assert service.node(MICROBLOG).subscribed(ALICE) is (how == "forgotten")
+
     async def test_a_service_that_lists_nothing_does_not_make_it_the_daemon_s(self, cached: Make) -> None:
         world = World()
         cache, service = await owned(cached, world)

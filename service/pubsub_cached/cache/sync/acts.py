@@ -22,17 +22,21 @@ class Acts:
         # How many clients are giving up a subscription, and when that has begun or ended last.
         self._declining: Counter[Address] = Counter()
         self._declines: Recent[Address, int] = Recent(CHANGED_AT_MOST)
+        # Of these, those who do not only have the node forgotten.
+        self._unsubscribes: Recent[Address, int] = Recent(CHANGED_AT_MOST)
         # How many clients are subscribing, and when one has done so last.
         self._claiming: Counter[Address] = Counter()
         self._claims: Recent[Address, int] = Recent(CHANGED_AT_MOST)
 
     @contextmanager
-    def declining(self, address: Address) -> Iterator[None]:
-        """A client unsubscribes, or has the node forgotten.
+    def declining(self, address: Address, *, forgets: bool = False) -> Iterator[None]:
+        """A client unsubscribes, or only has the node forgotten: what is not the daemon's stays then.
 
         No subscription is made before the row says so, or is gone, and one that is being made is undone.
         """
         self._declining[address] += 1
+        if not forgets:
+            self._unsubscribes[address] = next(self._numbers)
         self._declines[address] = next(self._numbers)
         try:
             yield
@@ -48,6 +52,10 @@ class Acts:
     def is_declined(self, address: Address, declines: int) -> bool:
         """Whether a client unsubscribes, or has done so since the number was that."""
         return address in self._declining or self.declines(address) != declines
+
+    def unsubscribes(self, address: Address) -> int:
+        """A number that is another one once a client begins to unsubscribe."""
+        return self._unsubscribes.get(address, 0)
 
     @contextmanager
     def claiming(self, address: Address) -> Iterator[None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -185,7 +185,7 @@ class Subscriptions:
             elif anew and await self._is_hearsay(session, node, found):
                 if not self._is_declined(node, declines):
                     listed = self._listings.ids(address) | {found.subid}
-                    found = await self._subscribe(session, address, declines)
+                    found = await self._subscribe(session, address, declines, () if own else listed)
                     own = own or found.subid not in listed
                 elif await self._is_elsewhere(session, address, found.subid):
                     return Evidence(weak, False, False, "", "weak")
@@ -222,18 +222,23 @@ class Subscriptions:
             await self._listings.ask(session, address.account, address.account)
         return self._listings.elsewhere(address, subid)
 
-    async def _subscribe(self, session: Session, address: Address, declines: int) -> Subscription:
+    async def _subscribe(
+        self, session: Session, address: Address, declines: int, theirs: Collection[str] = ()
+    ) -> Subscription:
         """What came of it: none when a client unsubscribed meanwhile, whichever of the two the service saw first.
 
-        One that can't be undone then is there, and the daemon's to give up.
+        One that can't be undone then is there, and the daemon's to give up. theirs: ids of those that are not, which
+        stay when the node was only forgotten.
         """
+        unsubscribes = self.acts.unsubscribes(address)
         try:
             found = await session.subscribe(address.service, address.node)
         except (errors.Offline, errors.Timeout, asyncio.CancelledError):
             self.unsure(address)
             raise
         self._known.pop(address, None)
-        if not self.acts.is_declined(address, declines):
+        stays = found.subid in theirs and self.acts.unsubscribes(address) == unsubscribes
+        if stays or not self.acts.is_declined(address, declines):
             return found
         try:
             await session.unsubscribe(address.service, address.node, found.subid)

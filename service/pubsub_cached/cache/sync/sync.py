@@ -218,9 +218,9 @@ class Sync:
         self.facts.forget_account(account)
 
     @contextmanager
-    def declining(self, address: Address) -> Iterator[None]:
+    def declining(self, address: Address, *, forgets: bool = False) -> Iterator[None]:
         """As the context of ``Acts``; what a synchronisation under way took for granted counts for nothing."""
-        with self.subscriptions.acts.declining(address):
+        with self.subscriptions.acts.declining(address, forgets=forgets):
             try:
                 yield
             finally:

@@ -241,12 +241,12 @@ class Removal:
         """A synchronisation under way would subscribe again, and what a service sends to whoever does make it known."""
         with ExitStack() as declined:
             for row in rows:
-                declined.enter_context(self._sync.declining(row.address))
+                declined.enter_context(self._sync.declining(row.address, forgets=True))
             # No service is to be asked, so that nobody waits.
             gone = await self._forget([row.address for row in rows], followed=False)
         for row in rows:
             if row.address not in gone:
-                with self._sync.declining(row.address):
+                with self._sync.declining(row.address, forgets=True):
                     await self._forsake(row)
                     await self._forget([row.address])
 
