@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator
 from .. import jid
 from . import stanzas
 
-FEATURE = "urn:xmpp:blocking"
-BLOCKING = f"{{{FEATURE}}}"
+BLOCKING = "{urn:xmpp:blocking}"
 
 
 def request() -> ET.Element:

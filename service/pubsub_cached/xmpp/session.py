@@ -217,7 +217,8 @@ class Session(Asking):
 
     def _ask_for_blocklist(self) -> None:
         """Be told of changes; nobody waits for the list itself."""
-        if self._client is not None and blocking.FEATURE in self._features:
+        # Whether the server knows of it may not have been said in time; one that does not answers with an error.
+        if self._client is not None:
             self._blocklist = uuid4().hex
             self._client.request("get", self._account, self._blocklist, blocking.request())
 

@@ -19,7 +19,7 @@ LARGE = f'<x xmlns="urn:x">{"<y/>" * 64_000}</x>'
 
 
 class Server(asyncio.Transport):
-    """Answers the one request that comes once it has come to its end."""
+    """Answers the request that came last once it has come to its end."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Server(asyncio.Transport):
 
     def write(self, data: Any) -> None:
         self.heard += bytes(data).decode()
-        _, begun, request = self.heard.partition("<iq ")
+        _, begun, request = self.heard.rpartition("<iq ")
         if begun and request.endswith("</iq>"):
             id_ = ET.fromstring(begun + request.partition(">")[0] + "/>").get("id", "")
             self._session.iq(ET.fromstring(f"<iq xmlns='jabber:client' type='result' id='{id_}' from='{ACCOUNT}'/>"))
