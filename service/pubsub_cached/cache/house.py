@@ -38,6 +38,7 @@ from .revalidation.new_sessions import NewSessions
 from .revalidation.revalidation import Revalidation
 from .revalidation.silence import Silence
 from .revalidation.unwritten import Unwritten
+from .room import Room
 from .search.export import Exports
 from .search.search import Searches
 from .sync.pushes import Pushes
@@ -104,6 +105,7 @@ class House:
         store, clock, jitter = self.store, self._clock, self._jitter
         subscriptions, facts, pushes = Subscriptions(clock), Facts(store), Pushes(clock)
         self._recognition = Recognition(store, self.nodes, self.changes)
+        room = Room(store, self._limits.total_size)
         rounds = Rounds(
             store,
             self.nodes,
@@ -113,6 +115,7 @@ class House:
             subscriptions,
             facts,
             pushes,
+            room,
             clock=clock,
             jitter=jitter,
             audit_ms=self._audit_ms,
@@ -127,7 +130,7 @@ class House:
             self.unsubscribing,
             self.changes,
             self.jobs,
-            total_size=self._limits.total_size,
+            room,
         )
         self._make_validation(subscriptions, pushes)
 

@@ -68,7 +68,8 @@ async def test_an_item_that_grows_beyond_the_limit_does_not_keep_its_old_content
     assert "payload" not in items[0]
 
 
-async def test_a_full_cache_evicts_the_oldest_of_what_nobody_reads(cached: Make) -> None:
+async def filled(cached: Make) -> Cached:
+    """A cache that is full, of two nodes, ``read`` and ``unread``."""
     world = World()
     service = world.service(PUBSUB)
     for node in ("unread", "read"):
@@ -84,12 +85,36 @@ async def test_a_full_cache_evicts_the_oldest_of_what_nobody_reads(cached: Make)
         await cache.read(PUBSUB, f"{MICROBLOG}/{node}")
     cache.house.revalidation.wake()
     await cache.idle()
+    return cache
+
+
+async def test_a_full_cache_evicts_the_oldest_of_what_nobody_reads(cached: Make) -> None:
+    cache = await filled(cached)
     unread = await cache.node(PUBSUB, f"{MICROBLOG}/unread")
     assert unread["items"] < 40
     assert unread["completeness"] == "window"
     items, *_ = await cache.read(PUBSUB, f"{MICROBLOG}/unread", policy="cache")
     assert items[0]["id"] == "i39"
     assert cache.removed() == []
+
+
+async def test_what_was_evicted_comes_back_once_there_is_room(cached: Make) -> None:
+    """Before, it would be fetched with each session, to be evicted again."""
+    cache = await filled(cached)
+    evicted = await cache.node(PUBSUB, f"{MICROBLOG}/unread")
+    for total, is_room in ((1_200_000, False), (12_000_000, True)):
+        limits = msgspec.structs.replace(cache.settings.cache, total_size=total)
+        cache.settings = msgspec.structs.replace(cache.settings, cache=limits)
+        await cache.stop()
+        newest = cache.world.services[PUBSUB].publish(f"{MICROBLOG}/unread", f"n{total}", ENTRY.format("new"))
+        await cache.start()
+        await cache.idle()
+        node = await cache.node(PUBSUB, f"{MICROBLOG}/unread")
+        assert node["state"] == "live"
+        items, *_ = await cache.read(PUBSUB, f"{MICROBLOG}/unread", policy="cache")
+        assert items[0]["id"] == newest
+        assert node["items"] == (42 if is_room else evicted["items"])
+        assert node["completeness"] == ("full" if is_room else "window")
 
 
 async def test_a_node_that_is_forgotten_before_its_turn_is_evicted_from_no_more(cached: Make) -> None:

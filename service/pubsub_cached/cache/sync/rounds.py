@@ -26,6 +26,7 @@ from ..nodes.nodes import Nodes
 from ..nodes.transitions import Columns
 from ..parsing.parsing import By, Parse, Parsing
 from ..parsing.recognition import Recognition
+from ..room import Room
 from . import fetch
 from .ahead import Ahead
 from .archives import Archives
@@ -74,6 +75,7 @@ class Rounds:
         subscriptions: Subscriptions,
         facts: Facts,
         pushes: Pushes,
+        room: Room,
         *,
         clock: Callable[[], int],
         jitter: Jitter,
@@ -88,6 +90,7 @@ class Rounds:
         self._facts = facts
         self._archives = Archives(facts)
         self._pushes = pushes
+        self._room = room
         self._clock = clock
         self._jitter = jitter
         self._audit_ms = audit_ms
@@ -110,7 +113,8 @@ class Rounds:
         if begun is None:
             return None
         node = begun
-        whole = running.full or self._audit_due(node)
+        running.most = await self._room.most(node)
+        whole = running.full or self._audit_due(node, running)
         keep, moves = self._parsing.keep(node.analyser), self._facts.moves(node.address)
         if not whole and self._pushes.tell(account, node, keep, moves=moves):
             return await self._pushed(account, node, running)
@@ -154,14 +158,18 @@ class Rounds:
 
         return await self._nodes.decide(node.address, begin)
 
-    def _audit_due(self, node: NodeRow) -> bool:
+    def _audit_due(self, node: NodeRow, running: Running) -> bool:
         """Whether what is stored may be wrong by more than what happened since, or was not compared for long."""
         if node.completeness == "none" or node.whole_at is None:
             return True
         # A window that is smaller than it may be was cut here, and not by the service.
-        keep = self._parsing.keep(node.analyser)
+        keep = self._keep(node.analyser, running)
         cut = node.completeness == "window" and (keep is None or node.item_count < keep)
         return cut or not 0 <= self._clock() - node.whole_at < self._audit_ms
+
+    def _keep(self, analyser: str, running: Running) -> int | None:
+        """How many items are kept at most, None for all."""
+        return min((most for most in (self._parsing.keep(analyser), running.most) if most is not None), default=None)
 
     async def _pushed(self, account: Account, node: NodeRow, running: Running) -> NodeRow | None:
         """Rung 1: the last item, which is all that is kept, came with the presence and is stored."""
@@ -248,7 +256,7 @@ class Rounds:
         rungs = Rungs(
             session,
             node.address,
-            Copy(before, node.completeness == "full", self._parsing.keep(node.analyser)),
+            Copy(before, node.completeness == "full", self._keep(node.analyser, running)),
             self._facts,
             followed=followed,
             parse=functools.partial(self._parsing.all, node),
@@ -282,13 +290,13 @@ class Rounds:
 
     async def _fetch(self, session: Session, node: NodeRow, running: Running) -> tuple[NodeRow, fetch.Fetched, Parse]:
         """The row, as its newest item shows it where nothing else does, as many items as are kept, and their parser."""
-        keep = self._parsing.keep(node.analyser)
+        keep = self._keep(node.analyser, running)
         parse = functools.partial(self._parsing.all, node, made={})
         fetched = await fetch.fetch(session, node.address, keep, running.say, self._facts, parse)
         shown = await self._recognition.recognise(node, fetched.items[-1].namespace if fetched.items else "")
         if shown is node:
             return node, fetched, parse
-        keep = self._parsing.keep(shown.analyser)
+        keep = self._keep(shown.analyser, running)
         if not fetched.full and (keep is None or keep > len(fetched.items)):
             fetched = await fetch.fetch(session, node.address, keep, running.say, self._facts)
         fetched = fetch.newest(fetched.items, keep, fetched.full, fetched.strategy)
@@ -304,7 +312,7 @@ class Rounds:
         self, node: NodeRow, found: Found | None, running: Running, columns: dict[str, Any]
     ) -> NodeRow | None:
         """Write what was found; None for a node that changed as a whole, was denied or went meanwhile."""
-        keep, moves = self._parsing.keep(node.analyser), self._facts.verdict(node.address)
+        keep, moves = self._keep(node.analyser, running), self._facts.verdict(node.address)
         write = functools.partial(finish, found=found, columns=columns, keep=keep, moves=moves, later=running.later())
         written = self._store.write(write, node.id, frozenset(running.touched))
         finished = await self._changes.after(written, functools.partial(self._finished, node, running))

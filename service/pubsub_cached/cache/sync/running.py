@@ -20,7 +20,8 @@ class Running:
     failed: that is being written down, so that nobody joins it any more. subscribing: its subscription is looked at,
     and the service asked for items after that. subscribed: the number of the session in which that was done; made: the
     row with what was found or made. declines, claims: of its subscription, before the row was read. doubts: of access,
-    before the service was asked. last: the last item that the service gave, "" for none.
+    before the service was asked. most: as many items as there is room for, None for all that are kept. last: the last
+    item that the service gave, "" for none.
     """
 
     def __init__(self, *, urgent: bool, pin: bool, full: bool) -> None:
@@ -44,6 +45,7 @@ class Running:
         self.declines = 0
         self.claims = 0
         self.doubts = 0
+        self.most: int | None = None
         self.last = ""
         self.progress: list[Progress] = []
         # For the turnstile of its domain.

@@ -28,6 +28,7 @@ from ..nodes.all_nodes import all_nodes, fitting
 from ..nodes.transitions import DISCOVERED
 from ..options import PurgeFilter
 from ..parsing.parsing import Parsing
+from ..room import Room
 from ..sync.sync import Sync
 from ..sync.unsubscribing import Unsubscribing
 
@@ -62,8 +63,7 @@ class Removal:
         unsubscribing: Unsubscribing,
         changes: Changes,
         jobs: Jobs,
-        *,
-        total_size: int,
+        room: Room,
     ) -> None:
         self._store = store
         self._parsing = parsing
@@ -71,7 +71,7 @@ class Removal:
         self._unsubscribing = unsubscribing
         self._changes = changes
         self._jobs = jobs
-        self._total_size = total_size
+        self._room = room
         # Of what was discarded.
         self._dropping = Tasks()
         # Called with a node whose row was removed, and once that was told.
@@ -147,7 +147,7 @@ class Removal:
     async def _shrink(self) -> None:
         """Evict from the oldest end, of the nodes nobody has read for longest, until all fits again."""
         said = False
-        while (size := await self._store.read(maintenance.size)) > self._total_size:
+        while (size := await self._room.taken()) > self._room.total:
             if self._dropping.under_way:
                 # Which may be enough.
                 await self.dropped()
@@ -156,7 +156,7 @@ class Removal:
                 log.warning(
                     "the database has %d bytes, 'total-size' is %d: old items that nobody reads go",
                     size,
-                    self._total_size,
+                    self._room.total,
                 )
                 said = True
             evicted = 0
