@@ -296,9 +296,10 @@ async def test_one_that_somebody_made_since_the_service_was_asked_is_not_the_dae
     assert (scene.followed, scene.asked) == (True, 0)
 
 
+@pytest.mark.parametrize("seconds", [0, 60])
 @pytest.mark.parametrize("how", ["discovered", "forgotten"])
 async def test_one_that_somebody_made_since_the_daemon_s_was_given_up_is_not_the_daemon_s(
-    scene: Scene, how: str
+    scene: Scene, how: str, seconds: int
 ) -> None:
     async def let_go() -> None:
         if how == "discovered":
@@ -310,7 +311,7 @@ async def test_one_that_somebody_made_since_the_daemon_s_was_given_up_is_not_the
     await let_go()
     assert (scene.followed, scene.asked) == (False, 1)
     scene.service.add_subscription(NODE, ALICE)
-    scene.cache.clock.advance(seconds=60)
+    scene.cache.clock.advance(seconds=seconds)
     if how == "discovered":
         scene.is_kept_again()
     else:

@@ -254,7 +254,7 @@ class Subscriptions:
         if known is not None:
             listing, subscribed = self._listings.of(address), known.found.state == "subscribed"
             later = listing is not None and listing.number > known.number
-            if later or (not node.subscribed if subscribed else not self._is_recent(known.at)):
+            if later or (not node.subscribed if subscribed else claiming or not self._is_recent(known.at)):
                 del self._known[address]
                 if not later:
                     # What was asked before that was made, or ended, may say what was then.
