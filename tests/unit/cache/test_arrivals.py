@@ -72,7 +72,7 @@ async def applied(arrivals: Arrivals) -> AsyncIterator[Applied]:
 
 async def test_publications_that_wait_are_one_event(arrivals: Arrivals, applied: Applied) -> None:
     for id_ in "abc":
-        arrivals.put(ALICE, published(id_))
+        arrivals.put(ALICE, published(id_), 0.0)
     await arrivals.exhausted()
 
     assert applied.given == [(ALICE, published("a", "b", "c"))]
@@ -80,7 +80,7 @@ async def test_publications_that_wait_are_one_event(arrivals: Arrivals, applied:
 
 async def test_one_that_comes_alone_waits_for_no_other(arrivals: Arrivals, applied: Applied) -> None:
     for id_ in "abc":
-        arrivals.put(ALICE, published(id_))
+        arrivals.put(ALICE, published(id_), 0.0)
         await arrivals.exhausted()
 
     assert applied.named() == [["a"], ["b"], ["c"]]
@@ -88,7 +88,7 @@ async def test_one_that_comes_alone_waits_for_no_other(arrivals: Arrivals, appli
 
 async def test_no_more_than_a_few_go_together(arrivals: Arrivals, applied: Applied) -> None:
     for number in range(TOGETHER + 1):
-        arrivals.put(ALICE, published(str(number)))
+        arrivals.put(ALICE, published(str(number)), 0.0)
     await arrivals.exhausted()
 
     assert [len(ids) for ids in applied.named()] == [TOGETHER, 1]
@@ -109,9 +109,9 @@ async def test_no_more_than_a_few_go_together(arrivals: Arrivals, applied: Appli
 async def test_what_does_something_else_stays_by_itself_and_in_its_place(
     arrivals: Arrivals, applied: Applied, account: Account, event: Event
 ) -> None:
-    arrivals.put(ALICE, published("a"))
-    arrivals.put(account, event)
-    arrivals.put(ALICE, published("c"))
+    arrivals.put(ALICE, published("a"), 0.0)
+    arrivals.put(account, event, 0.0)
+    arrivals.put(ALICE, published("c"), 0.0)
     await arrivals.exhausted()
 
     assert applied.given == [(ALICE, published("a")), (account, event), (ALICE, published("c"))]
@@ -123,7 +123,7 @@ async def test_what_came_in_another_session_or_before_it_was_ready_stays_by_itse
     account = InSession()
     for epoch, ready, id_ in ((1, True, "a"), (2, False, "b"), (2, False, "c"), (2, True, "d")):
         account.epoch, account.ready = epoch, ready
-        arrivals.put(cast("Account", account), published(id_))
+        arrivals.put(cast("Account", account), published(id_), 0.0)
     await arrivals.exhausted()
 
     assert applied.named() == [["a"], ["b", "c"], ["d"]]
@@ -132,11 +132,11 @@ async def test_what_came_in_another_session_or_before_it_was_ready_stays_by_itse
 
 async def test_whoever_waits_learns_when_what_came_before_is_applied(arrivals: Arrivals, applied: Applied) -> None:
     applied.going_on.clear()
-    arrivals.put(ALICE, published("a"))
-    arrivals.put(ALICE, published("b"))
+    arrivals.put(ALICE, published("a"), 0.0)
+    arrivals.put(ALICE, published("b"), 0.0)
     reached = asyncio.create_task(arrivals.reached())
     await asyncio.sleep(0)
-    arrivals.put(ALICE, published("c"))
+    arrivals.put(ALICE, published("c"), 0.0)
     exhausted = asyncio.create_task(arrivals.exhausted())
     await asyncio.sleep(0)
     assert not reached.done()

@@ -22,11 +22,13 @@ TOGETHER = 10
 class Arrival(NamedTuple):
     """An event, whose it is, and when it came.
 
-    session: the account's ``epoch``. early: what was live in the session before may not have been demoted yet.
+    came: by the clock of ``Unapplied``. session: the account's ``epoch``. early: what was live in the session before
+    may not have been demoted yet.
     """
 
     account: Account
     event: Event
+    came: float
     session: int
     early: bool
 
@@ -41,7 +43,7 @@ class Arrival(NamedTuple):
             return None
         if not {item.id for item in mine.items}.isdisjoint(item.id for item in its.items):
             return None
-        return self._replace(event=msgspec.structs.replace(mine, items=mine.items + its.items))
+        return self._replace(event=msgspec.structs.replace(mine, items=mine.items + its.items), came=other.came)
 
 
 class Arrivals:
@@ -50,9 +52,9 @@ class Arrivals:
     def __init__(self) -> None:
         self._queue: asyncio.Queue[Arrival | asyncio.Future[None]] = asyncio.Queue()
 
-    def put(self, account: Account, event: Event) -> None:
+    def put(self, account: Account, event: Event, came: float) -> None:
         """An event that was let in."""
-        self._queue.put_nowait(Arrival(account, event, account.epoch, not account.ready))
+        self._queue.put_nowait(Arrival(account, event, came, account.epoch, not account.ready))
 
     async def reached(self) -> None:
         """Wait until all that has come so far was given, and more is asked for."""

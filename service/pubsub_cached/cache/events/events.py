@@ -116,8 +116,9 @@ class Events:
 
     def put(self, account: Account, event: Event) -> None:
         """An event that was let in."""
-        self._watches.see(Address(account.jid, event.service, event.node), event)
-        self._arrivals.put(account, event)
+        address = Address(account.jid, event.service, event.node)
+        self._watches.see(address, event)
+        self._arrivals.put(account, event, self._nodes.unapplied.add(address))
 
     def watch(self, address: Address) -> AbstractContextManager[Watch]:
         """See what arrives of a node meanwhile."""
@@ -145,6 +146,11 @@ class Events:
             unforeseen = not isinstance(error, errors.STORAGE)
             log.error("an event of %s could not be applied: %s", address, error, exc_info=unforeseen)
             self._later(self._distrust.of(address, "event"))
+        if self._written is None or self._written.done():
+            self._nodes.unapplied.applied(address, arrival.came)
+        else:
+            # It may have written that, and nothing after it.
+            self._written.add_done_callback(lambda _: self._nodes.unapplied.applied(address, arrival.came))
 
     async def _barrier(self) -> None:
         """Wait until what was handed to the store is committed, and told."""

@@ -23,6 +23,7 @@ from .privacy import Privacy
 from .proofs import Proofs
 from .suspected import Suspected
 from .transitions import Choose, Columns, Written, asks, is_followed_in_vain, still, subject
+from .unapplied import Unapplied
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,8 @@ class Nodes:
         self._clock = clock
         self.privacy = privacy
         self._jitter = jitter
-        self.suspected = Suspected(proofs, changes)
+        self.unapplied = Unapplied()
+        self.suspected = Suspected(proofs, changes, self.unapplied)
         # What failed reads mean, being written down.
         self._noting = Tasks()
         # Has an agent say what a node is; set by whoever asks agents.

@@ -20,18 +20,21 @@ from ...store.database import AccountInUse
 from ...store.rows import KEPT, UNPROVED, NodeRow
 from ..changes import Changes
 from .proofs import Proofs
+from .unapplied import Unapplied
 
 # There is nothing to be written down: the row went, or it is another daemon that writes it.
 NOTHING_TO_WRITE = (errors.NoSuchNode, errors.NoSuchAccount, AccountInUse)
 
 
 class Suspected:
-    """Those nodes; on_hidden: called with all that are not to be shown, where these are others for longer."""
+    """Those nodes, and those of ``unapplied``; on_hidden: called with all that are not to be shown, where these are
+    others for longer."""
 
-    def __init__(self, proofs: Proofs, changes: Changes) -> None:
+    def __init__(self, proofs: Proofs, changes: Changes, unapplied: Unapplied) -> None:
         self.on_hidden: list[Callable[[frozenset[Address]], None]] = []
         self._proofs = proofs
         self._changes = changes
+        self._unapplied = unapplied
         # Each with the last that came up of it.
         self._nodes: dict[Address, object] = {}
         # Those of which everybody was told, and those of them that were hidden.
@@ -39,10 +42,10 @@ class Suspected:
         self._hidden: set[Address] = set()
 
     def __contains__(self, address: Address) -> bool:
-        return address in self._nodes
+        return address in self._nodes or address in self._unapplied
 
     def __iter__(self) -> Iterator[Address]:
-        return iter(self._nodes)
+        return iter({*self._nodes, *self._unapplied})
 
     @property
     def hidden(self) -> frozenset[Address]:
@@ -51,7 +54,7 @@ class Suspected:
 
     def seen(self, node: NodeRow) -> NodeRow:
         """A row as it is shown to readers."""
-        if node.address not in self._nodes or node.state not in KEPT - {"syncing"}:
+        if node.address not in self or node.state not in KEPT - {"syncing"}:
             return node
         if self._proofs.in_doubt(node.address):
             return replace(node, state="stale", reason=UNPROVED)

@@ -125,8 +125,10 @@ class Reads:
         self, address: Address, options: ReadOptions, place: Place, query: ItemsQuery, wanted: WantedItems | None
     ) -> Answer:
         aside = self._store.inline or options.limit > LIMIT_AT_MOST
+        # What is read may be older than what ends the doubt meanwhile.
+        doubted = address in self._nodes.suspected
         found = await (self._store.read_aside if aside else self._store.read)(read_items, address, query)
-        answer = self._answer(address, options, place, wanted, *found)
+        answer = self._answer(address, options, place, wanted, *found, doubted=doubted)
         return answer if isinstance(answer, tuple) else await answer
 
     def _answer(
@@ -138,10 +140,12 @@ class Reads:
         node: NodeRow | None,
         revision: int,
         found: ItemsSlice | None,
+        *,
+        doubted: bool = False,
     ) -> Answer | Awaitable[Answer]:
         account = self._accounts.get(address.account)
         online, now = account.online, self._clock()
-        if node is not None and (address in self._nodes.suspected or _unheard(account, node)):
+        if node is not None and (doubted or address in self._nodes.suspected or _unheard(account, node)):
             node = _stale(node)
         decision = decide(node, options.policy, online, now)
         if decision in _FROM_CACHE and self._unproved(account, node, options):
