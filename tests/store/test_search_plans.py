@@ -191,6 +191,18 @@ async def test_a_read_that_takes_long_is_told_as_the_database_s_failure(store: S
         await store._near.run(endless, 0.05)
 
 
+async def test_nobody_waits_for_a_database_that_is_frozen(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not hear that a read is to end."""
+    monkeypatch.setattr(aside, "_CUT_OFF_SECONDS", 0.0)
+    frozen = threading.Event()
+    # One of them finds no thread.
+    reads = [store._near.run(lambda _: frozen.wait(20), 0.05) for _ in range(aside.THREADS + 1)]
+    told = await asyncio.gather(*reads, return_exceptions=True)
+    assert all(isinstance(each, DatabaseError) and "was cut off" in each.message for each in told), told
+    frozen.set()
+    assert await store.read(nodes.run) == []
+
+
 async def test_slow_searches_leave_reads_alone(store: Store) -> None:
     slow = [asyncio.create_task(store.read_all(endless)) for _ in range(aside.THREADS + 2)]
     await asyncio.sleep(0)

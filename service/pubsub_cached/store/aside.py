@@ -21,6 +21,8 @@ T = TypeVar("T")
 # More than the processor has cores, for a quick read beside slow ones.
 THREADS = 4
 SECONDS = 5.0
+# How long a database may take to hear that a read is to end. One that is frozen does not, and nobody waits for it.
+_CUT_OFF_SECONDS = 5.0
 
 
 class _Leash:
@@ -102,12 +104,17 @@ class Aside:
             deadline = loop.call_later(seconds, leash.expire)
             future.add_done_callback(lambda _: deadline.cancel())
         try:
-            return await asyncio.shield(future)
+            await asyncio.wait([future], timeout=None if seconds is None else seconds + _CUT_OFF_SECONDS)
         except asyncio.CancelledError:
             leash.end()
-            # It fails in a moment, and nobody asks why.
-            future.add_done_callback(lambda done: done.cancelled() or done.exception())
             raise
+        finally:
+            if not future.done():
+                # It fails at last, and nobody asks why.
+                future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        if not future.done():
+            raise leash.error()
+        return future.result()
 
     @property
     def at_work(self) -> bool:
