@@ -6,13 +6,14 @@ import itertools
 from typing import Any
 
 import pytest
-from sqlalchemy import Select
+from sqlalchemy import Executable, Select
 
 from pubsub_cached.store.accounts import nodes
 from pubsub_cached.store.items import batch, changes, flags, pages, parsing
 from pubsub_cached.store.search import members, scope
 from pubsub_cached.store.search.scope import Named, Shown
 from pubsub_cached.store.statement import Prepared, Slot
+from pubsub_cached.store.upkeep import maintenance
 
 from .conftest import Database
 
@@ -68,16 +69,27 @@ def test_unread_is_counted_in_its_index(db: Database) -> None:
     assert plan(db, nodes._SEEN) == ["SEARCH item USING COVERING INDEX ix_item_seen (node_id=? AND seen=?)"]
 
 
+def steps_of(db: Database, statement: Executable) -> list[str]:
+    sql = str(statement.compile(dialect=db.connection.dialect))
+    return [row[-1] for row in db.rows("EXPLAIN QUERY PLAN " + sql, *["x"] * sql.count("?"))]
+
+
 @pytest.mark.parametrize(
     "statement",
     [parsing.unparsed_statement("x", {}).limit(16), parsing.pending_statement("x", 1)],
     ids=["rows", "count"],
 )
 def test_what_waits_for_an_agent_is_found_in_its_index(db: Database, statement: Select[Any]) -> None:
-    sql = str(statement.compile(dialect=db.connection.dialect))
-    steps = [row[-1] for row in db.rows("EXPLAIN QUERY PLAN " + sql, *["x"] * sql.count("?"))]
+    steps = steps_of(db, statement)
     assert steps[0] == "SEARCH item USING INDEX ix_item_unparsed (node_id=?)"
     assert not any("SCAN" in step or "TEMP" in step for step in steps)
+
+
+def test_removals_that_are_old_are_found_by_their_age(db: Database) -> None:
+    """There may be hundreds of thousands that are not, and they are looked for all the time."""
+    steps = steps_of(db, maintenance._EXPIRED)
+    assert steps[0] == "SEARCH tombstone USING INDEX ix_tombstone_removed_at (removed_at<?)"
+    assert not any("node_id" in step or "TEMP" in step for step in steps)
 
 
 KEPT = Shown(("live", "stale"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select, update
 
 from .. import dialect, whose
 from ..accounts import discarded, subscriptions
@@ -40,15 +40,17 @@ def expire_tombstones(tx: Transaction, before: int) -> int:
 
     Changes since a revision before the last of them are incomplete from then on.
     """
-    conn = tx.connection
-    mine = select(Node.id).join(Account).where(or_(whose.runs(), Account.removed))
-    old = and_(Tombstone.removed_at < before, Tombstone.node_id.in_(mine))
-    last = conn.execute(
-        select(Tombstone.node_id, func.max(Tombstone.revision)).where(old).group_by(Tombstone.node_id)
-    ).all()
-    for node_id, highest in last:
-        conn.execute(update(Node).where(Node.id == node_id, Node.floor < highest).values(floor=highest))
-    return conn.execute(delete(Tombstone).where(old)).rowcount
+    expired = tx.connection.execute(_EXPIRED, {"before": before}).all()
+    floors = dict(sorted((node_id, revision) for node_id, revision in expired))
+    for node_id, highest in floors.items():
+        tx.connection.execute(update(Node).where(Node.id == node_id, Node.floor < highest).values(floor=highest))
+    return len(expired)
+
+
+# By its node a tombstone is looked for last: there may be many, of which none is old enough.
+_MINE = select(Node.id).join(Account).where(Node.id == Tombstone.node_id, or_(whose.runs(), Account.removed))
+_OLD = and_(Tombstone.removed_at < bindparam("before"), _MINE.correlate(Tombstone).exists())
+_EXPIRED = delete(Tombstone).where(_OLD).returning(Tombstone.node_id, Tombstone.revision)
 
 
 def size(conn: Connection) -> int:
