@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from ..store.rows import NodeRow
 from ..store.store import Store
 from ..store.upkeep import maintenance
@@ -9,6 +11,9 @@ from ..store.upkeep import maintenance
 # What was evicted is fetched back while less than this part is taken. Evicting halves nodes, and so ends above it: else
 # the same items would come and go for good.
 SPARE = 0.5
+# A look at the items on a server may take this part of the time, once they take so many bytes.
+PART = 0.01
+LARGE = 16 * 1024 * 1024
 
 
 class Room:
@@ -18,10 +23,21 @@ class Room:
         self.total = total
         self._store = store
         self._taken: int | None = None
+        self._again = 0.0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to look again."""
+        return asyncio.get_running_loop().time() >= self._again
 
     async def taken(self) -> int:
-        """What it takes now, which costs a server of PostgreSQL a look at each item."""
+        """What it takes now, for which a server of PostgreSQL looks at each item."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
         self._taken = await self._store.read(maintenance.size)
+        now = clock()
+        if self._store.shared and self._taken > LARGE:
+            self._again = now + (now - began) / PART
         return self._taken
 
     async def most(self, node: NodeRow) -> int | None:

@@ -146,6 +146,8 @@ class Removal:
 
     async def _shrink(self) -> None:
         """Evict from the oldest end, of the nodes nobody has read for longest, until all fits again."""
+        if not self._room.is_due:
+            return
         said = False
         while (size := await self._room.taken()) > self._room.total:
             if self._dropping.under_way:
