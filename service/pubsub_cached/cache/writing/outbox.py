@@ -79,32 +79,25 @@ class Outbox:
         self._closing = asyncio.Event()
         # Accounts whose entries stay where they are.
         self._left: set[str] = set()
+        # Accounts of which what was stored before has begun here.
+        self._begun: set[str] = set()
         accounts.on_removed.append(lambda account: self._removed(account.jid))
 
     async def load(self) -> None:
         """Go on with what waited when the daemon ended, of the accounts that it runs."""
         async with self._adding:
-            # None is stored, and not begun yet; but some may end meanwhile.
-            begun = {entry.id for entries in self.waiting.values() for entry in entries}
-            entries = await self.store.read(outbox_store.all)
-            known = {account.jid for account in self._accounts.list()} - self._left
-            for entry in entries:
-                if entry.address.account in known and entry.id not in begun:
-                    # Of those behind one another the first alone has what counts.
-                    for id_ in entry.items:
-                        before = self._before(entry.address, id_)
-                        if before is not None and before.items[id_] is not None:
-                            entry.items[id_] = before.items[id_]
-                    self._start(entry)
+            await self._load()
+            self._begun |= {each.jid for each in self._accounts.list() if each.enabled and not each.waits}
 
     async def taken(self, account: str) -> None:
         """Go on with what waits of an account that another daemon ran until now."""
-        self._left.discard(account)
-        await self.load()
+        async with self._adding:
+            await self._go_on(account)
 
     def left(self, account: str) -> None:
         """Another daemon may run the account and go on with what waits; the jobs here end."""
         self._left.add(account)
+        self._begun.discard(account)
         self._forget(account)
 
     def close(self) -> None:
@@ -223,8 +216,32 @@ class Outbox:
                 entry = await self.store.write(outbox_store.add, entry)
             finally:
                 self._stored = None
-        self._start(entry)
+        if address.account in self._begun:
+            self._start(entry)
+        else:
+            # It may be run here for a moment only: what waited before goes first.
+            await self._go_on(address.account)
         await self._tell(address)
+
+    async def _load(self) -> None:
+        # Some may end meanwhile.
+        begun = {entry.id for entries in self.waiting.values() for entry in entries}
+        entries = await self.store.read(outbox_store.all)
+        known = {account.jid for account in self._accounts.list()} - self._left
+        for entry in entries:
+            if entry.address.account in known and entry.id not in begun:
+                # Of those behind one another the first alone has what counts.
+                for id_ in entry.items:
+                    before = self._before(entry.address, id_)
+                    if before is not None and before.items[id_] is not None:
+                        entry.items[id_] = before.items[id_]
+                self._start(entry)
+
+    async def _go_on(self, account: str) -> None:
+        """Begin what waits of an account that is run here."""
+        self._left.discard(account)
+        await self._load()
+        self._begun.add(account)
 
     async def _look(self, entry: Entry, ids: Sequence[str]) -> None:
         """Find what the service has under the ids of an entry."""
@@ -339,6 +356,7 @@ class Outbox:
         self._forget(account)
         self._connected.pop(account, None)
         self._left.discard(account)
+        self._begun.discard(account)
 
     def _forget(self, account: str) -> None:
         """Nothing of the account is sent here any more."""

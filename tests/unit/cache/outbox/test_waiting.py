@@ -85,6 +85,22 @@ async def test_what_is_left_to_another_daemon_is_not_said_to_be_given_up(scene: 
     assert scene.sent() == 1
 
 
+async def test_what_is_queued_as_an_account_is_taken_over_goes_behind_what_waited(scene: Scene) -> None:
+    """The daemon may write for the account before it has read what the other one left."""
+    first = await scene.publish("first", token="first")
+    await scene.settled()
+    scene.cache.house.outbox.left(ALICE)
+    with pytest.raises(errors.Cancelled):
+        await scene.job("first").wait()
+    queued = asyncio.ensure_future(scene.publish("second", token="second"))
+    await asyncio.sleep(0)
+    await scene.cache.house.outbox.taken(ALICE)
+    await queued
+    assert [job.path.rsplit("/", 1)[1] for job in scene.jobs if job.state == "queued"] == ["first", "second"]
+    await scene.restore()
+    assert list(scene.truth())[2:] == [first, "second"]
+
+
 async def test_everything_of_a_node_is_sent_in_order(scene: Scene) -> None:
     ids = [await scene.publish(text=str(number)) for number in range(12)]
     await scene.restore()
