@@ -54,6 +54,18 @@ async def test_a_node_that_was_deleted_and_made_again_is_subscribed_to_again(cac
 
 
 @PROFILES
+async def test_one_that_ended_since_the_service_listed_it_an_hour_ago_is_no_evidence_for_a_node_that_comes_then(
+    cached: Make, profile: Profile
+) -> None:
+    cache, service = await kept(cached, World(), profile, ALICE)
+    await cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=True)).wait()
+    service.drop_subscription(MICROBLOG, ALICE)
+    cache.clock.advance(hours=1)
+    await cache.keep(PUBSUB, MICROBLOG)
+    await is_followed(cache, service)
+
+
+@PROFILES
 async def test_a_node_that_was_made_again_while_nobody_looked_is_subscribed_to_again(
     cached: Make, profile: Profile
 ) -> None:

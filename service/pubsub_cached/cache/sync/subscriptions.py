@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 ALONE_TIMEOUT = 10.0
 # For so long it is believed that there is no subscription to a node, for others may make one meanwhile.
 NONE_MS = 60_000
+# For so long a listed one is believed of a node that is new to the session, for others may end it meanwhile.
+LISTED_MS = 3_600_000
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -287,10 +289,11 @@ class Subscriptions:
         """
         none = Subscription(address.node, address.account, "none")
         listing = self._listings.of(address)
-        if asked := listing is None or self._may_lack(listing, address):
+        seen = self._seen.get(address)
+        outdated = listing is not None and seen is None and not self._is_recent(listing.at, LISTED_MS)
+        if asked := listing is None or outdated or self._may_lack(listing, address):
             listing = await self._listings.ask(session, address.account, address.service)
         claimed = chosen(listing.nodes.get(address.node, ()), subid) if listing.nodes is not None else None
-        seen = self._seen.get(address)
         # What was gone or denied has lost it since, though it was listed with others after it was looked up.
         old = anew and seen is not None and (lost or seen == listing.number) and claimed is not None and claimed.subid
         self._seen[address] = listing.number
@@ -313,9 +316,9 @@ class Subscriptions:
         lacks = listing.nodes is not None and address.node not in listing.nodes
         return lacks and not self._is_recent(listing.at)
 
-    def _is_recent(self, at: int) -> bool:
-        """Whether nobody will have subscribed since."""
-        return 0 <= self._clock() - at < NONE_MS
+    def _is_recent(self, at: int, within: int = NONE_MS) -> bool:
+        """Whether nobody will have changed a subscription since."""
+        return 0 <= self._clock() - at < within
 
     async def find_out(self, session: Session, address: Address) -> Subscription | None:
         """What the service says of the subscription now, None where it does not. Raises Offline."""
