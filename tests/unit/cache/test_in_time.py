@@ -8,12 +8,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from pubsub_cached import errors
-from pubsub_cached.address import Address
 from pubsub_cached.cache.house import House
 from pubsub_cached.cache.reanalysis import analysing
 from pubsub_cached.cache.writing import discovery, subscribing
 from pubsub_cached.xmpp.fake import World
-from tests.support.cached import ALICE, Cached, Make
+from tests.support.cached import Cached, Make
 
 from .blog import BLOG, MICROBLOG, PUBSUB, post
 
@@ -70,7 +69,7 @@ async def test_which_analyser_fits_is_told_by_the_name_where_the_service_says_no
     monkeypatch.setattr(analysing, "TIMEOUT", 0.01)
     cache = await silent(cached)
     async with asyncio.timeout(20):
-        assert (await cache.house.analysing.match(Address(ALICE, PUBSUB, MICROBLOG)))[0] == "blog"
+        assert (await cache.house.analysing.match(BLOG))[0] == "blog"
 
 
 async def test_a_subscription_is_told_where_nothing_else_is_answered(
@@ -79,4 +78,4 @@ async def test_a_subscription_is_told_where_nothing_else_is_answered(
     monkeypatch.setattr(subscribing, "FOLLOW_TIMEOUT", 0.01)
     cache = await silent(cached)
     async with asyncio.timeout(20):
-        assert await cache.house.subscribing.subscribe(Address(ALICE, PUBSUB, MICROBLOG), {}) == "subscribed"
+        assert await cache.house.subscribing.subscribe(BLOG, {}) == "subscribed"

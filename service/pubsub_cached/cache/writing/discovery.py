@@ -108,7 +108,7 @@ class Discovery:
         deadline, until = clock() + ASKING_SECONDS, clock() + seconds
         found: list[DiscoItem] = []
         while place is not None and len(found) < limit:
-            timeout = min(LISTING_TIMEOUT, until - ASK_TIMEOUT - clock())
+            timeout = min(LISTING_TIMEOUT, round(until - ASK_TIMEOUT - clock(), 1))
             batch = await self._batch(session, address, place, timeout)
             looked = 0
             while looked < len(batch.entries) and len(found) < limit and (not looked or clock() < deadline):
