@@ -10,7 +10,7 @@ from typing import Any
 
 from ..bus import INTEGERS, Variant
 from ..errors import InvalidArgs
-from ..xmpp.port import FormField
+from ..xmpp.port import TRUE, FormField
 from .options import Option, Table, listed
 
 PUBSUB = "pubsub#"
@@ -52,7 +52,7 @@ def variants(fields: Iterable[FormField]) -> dict[str, Variant]:
 
 def _variant(field: FormField) -> Variant:
     if field.type == "boolean":
-        return Variant("b", field.values[:1] in (("1",), ("true",)), False)
+        return Variant("b", bool(field.values) and field.values[0] in TRUE, False)
     if field.type in _LISTS or len(field.values) > 1:
         return Variant("as", list(field.values), False)
     return Variant("s", field.values[0] if field.values else "", False)

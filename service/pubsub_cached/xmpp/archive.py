@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from ..errors import StanzaError
 from . import stanzas
-from .port import MAM, ArchivePage, Item, Rsm
+from .port import MAM, TRUE, ArchivePage, Item, Rsm
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Query:
         return ArchivePage(
             ids=tuple(id_ for id_, _ in self._found),
             items=tuple(item for _, item in self._found),
-            complete=fin.get("complete") in ("true", "1"),
+            complete=fin.get("complete") in TRUE,
             count=stanzas.read_count(page) if page is not None else None,
         )
 

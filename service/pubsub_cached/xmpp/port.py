@@ -19,6 +19,9 @@ MAM = "urn:xmpp:mam:2"
 
 SessionState = Literal["offline", "connecting", "online", "waiting", "failed"]
 
+# What a boolean that is true is written as, in a form as well (XEP-0004 3.3).
+TRUE = frozenset({"1", "true"})
+
 # What is filled into a data form (XEP-0004): values by the name of the field, ``pubsub#title``.
 Fields = Mapping[str, Sequence[str]]
 

@@ -10,7 +10,7 @@ import msgspec
 from ... import errors
 from ...address import Address
 from ...store.rows import NodeRow
-from ...xmpp.port import DiscoInfo, FormField, Session
+from ...xmpp.port import TRUE, DiscoInfo, FormField, Session
 from .item_expire import seconds
 
 # Fields of a node's metadata, and of its configuration, by the column that they fill (XEP-0060 5.4, 16.4.4).
@@ -24,8 +24,6 @@ _METADATA = {
 }
 # Those that may be empty: such a field says that there is none.
 _MAY_BE_EMPTY = frozenset({"pubsub#title", "pubsub#description", "pubsub#type"})
-# A boolean in a form (XEP-0004 3.3).
-_TRUE = frozenset({"1", "true"})
 # A configuration that has these fields leaves nothing to ask disco#info for.
 DECISIVE = frozenset({"pubsub#type", "pubsub#access_model"})
 
@@ -68,7 +66,7 @@ def columns(info: DiscoInfo) -> dict[str, Any]:
     if "pubsub#item_expire" in info.metadata:
         found["item_expire"] = seconds(first(info, "pubsub#item_expire"))
     if said := first(info, "pubsub#deliver_notifications"):
-        found["notifies"] = said in _TRUE
+        found["notifies"] = said in TRUE
     return found
 
 

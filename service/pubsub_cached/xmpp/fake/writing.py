@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import StanzaError
-from ..port import Affiliation, Fields, FormField
+from ..port import TRUE, Affiliation, Fields, FormField
 from .node import Node
 from .service import Service
 
@@ -27,7 +27,6 @@ _CONFIG = {
 }
 # What "max" comes to; of the servers each has a limit of its own.
 _MOST_ITEMS = 1000
-_TRUE = frozenset({"1", "true"})
 
 
 def publish(service: Service, jid: str, name: str, item_id: str, payload: str, options: Fields) -> str:
@@ -125,7 +124,7 @@ def _apply(service: Service, node: Node, config: Fields) -> None:
         attribute, type_ = known[field]
         value: Any = values[0] if values else ""
         if type_ == "boolean":
-            value = value in _TRUE
+            value = value in TRUE
         elif type_ == "list-multi":
             value = frozenset(values)
         elif attribute == "max_items":
