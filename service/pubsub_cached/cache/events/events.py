@@ -139,7 +139,7 @@ class Events:
     async def _guarded(self, arrival: Arrival) -> None:
         address = Address(arrival.account.jid, arrival.event.service, arrival.event.node)
         try:
-            await self._apply(arrival)
+            await self._apply(address, arrival)
         except errors.NoSuchNode:
             log.debug("%s was removed from the cache before its event was applied", address)
         except Exception as error:
@@ -158,9 +158,8 @@ class Events:
             # Written in order; for what comes meanwhile nobody waits, or a flood would never let anybody pass.
             await asyncio.wait([self._written])
 
-    async def _apply(self, arrival: Arrival) -> None:
+    async def _apply(self, address: Address, arrival: Arrival) -> None:
         account, event = arrival.account, arrival.event
-        address = Address(account.jid, event.service, event.node)
         if isinstance(event, BounceEvent):
             await self._distrust.bounced(account.jid, event)
             return
