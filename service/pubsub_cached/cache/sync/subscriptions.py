@@ -170,9 +170,10 @@ class Subscriptions:
         # What comes late may be a last item that a service sends to each new subscriber: that must come to an end.
         anew = address not in self._sure or (anew and node.reason != "delayed-event")
         try:
-            own = node.own_subscription or address in self._unwritten
-            found = await self._find(session, node, anew, claiming=not own and not self._is_declined(node, declines))
-            own = node.own_subscription or address in self._unwritten
+            claiming = not self._is_own(node) and not self._is_declined(node, declines)
+            found = await self._find(session, node, anew, claiming=claiming)
+            # A client may have subscribed meanwhile.
+            own = self._is_own(node)
             if found is None or found.state in ("none", "unconfigured"):
                 if self._is_declined(node, declines):
                     # A client unsubscribed the account: that is not undone by itself.
@@ -200,6 +201,10 @@ class Subscriptions:
         if found.state == "subscribed":
             return Evidence(True, True, own, found.subid, "normal")
         return Evidence(weak, False, own and found.state != "none", found.subid, "weak")
+
+    def _is_own(self, node: NodeRow) -> bool:
+        """Whether the daemon made the subscription, also where that is not written down yet."""
+        return node.own_subscription or node.address in self._unwritten
 
     async def _is_hearsay(self, session: Session, node: NodeRow, found: Subscription) -> bool:
         """Whether a listed subscription has to be made again to be believed.
