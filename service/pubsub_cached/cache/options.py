@@ -18,6 +18,7 @@ REPLY_BYTES = 900_000
 # What crosses the bus as a descriptor.
 BULK_AT_MOST = 10_000
 BULK_BYTES = 64 * 1024 * 1024
+# Seconds for which a service is waited for where a caller says nothing: below the bus's own 25.
 TIMEOUT = 20.0
 # Items of a view that are pushed.
 WINDOW = 100

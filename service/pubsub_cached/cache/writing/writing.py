@@ -32,7 +32,7 @@ from .hearing import Hearing
 
 log = logging.getLogger(__name__)
 
-# For what is asked after a write is done, which a caller waits for: with TIMEOUT it is below the bus's own 25 s.
+# For what is asked after a write is done, which a caller waits for: with TIMEOUT it is below the bus's 25 s, too.
 FOLLOW_TIMEOUT = 4.0
 # What leaves open whether the service did what it was asked.
 UNANSWERED = (errors.Timeout, errors.Offline, asyncio.CancelledError)
