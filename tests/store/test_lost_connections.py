@@ -16,7 +16,7 @@ from pubsub_cached.store.accounts import accounts, nodes
 from pubsub_cached.store.items.changes import since
 from pubsub_cached.store.postgresql import server as postgresql
 from pubsub_cached.store.postgresql.connection import driver_of
-from pubsub_cached.store.rows import ItemsQuery
+from pubsub_cached.store.rows import ItemsQuery, NodeRow
 from pubsub_cached.store.store import Store
 from pubsub_cached.store.transaction import Transaction, committed_revision
 from tests.support.postgresql import PostgreSQL
@@ -36,12 +36,17 @@ def own() -> Iterator[PostgreSQL]:
     running.remove()
 
 
+async def opened(url: str, address: Address) -> tuple[Store, NodeRow]:
+    """A store with a node in it."""
+    store = Store.open(url)
+    await store.write(accounts.ensure, ACCOUNT)
+    return store, await store.write(nodes.ensure, address)
+
+
 async def test_reads_and_writes_go_on_after_every_connection_was_cut(
     server: PostgreSQL, name: str, address: Address
 ) -> None:
-    store = Store.open(server.url(name))
-    await store.write(accounts.ensure, ACCOUNT)
-    node = await store.write(nodes.ensure, address)
+    store, node = await opened(server.url(name), address)
     for number in range(3):
         assert await store.read(nodes.find, address) is not None
         assert server.disconnect(name) >= 2
@@ -54,9 +59,7 @@ async def test_a_server_that_is_away_is_an_error_and_nothing_acknowledged_is_los
     own: PostgreSQL, address: Address
 ) -> None:
     url = own.url(own.create())
-    store = Store.open(url)
-    await store.write(accounts.ensure, ACCOUNT)
-    node = await store.write(nodes.ensure, address)
+    store, node = await opened(url, address)
     acknowledged = await store.write(publish, node.id, [item("a")])
     own.kill()
     for _ in range(2):
@@ -73,9 +76,7 @@ async def test_a_server_that_is_away_is_an_error_and_nothing_acknowledged_is_los
 
 
 async def test_a_write_that_was_under_way_is_undone_whole(server: PostgreSQL, name: str, address: Address) -> None:
-    store = Store.open(server.url(name))
-    await store.write(accounts.ensure, ACCOUNT)
-    node = await store.write(nodes.ensure, address)
+    store, node = await opened(server.url(name), address)
 
     def cut(tx: object) -> None:
         publish(tx, node.id, [item("half")])  # type: ignore[arg-type]
@@ -95,9 +96,7 @@ async def test_a_write_that_was_under_way_is_undone_whole(server: PostgreSQL, na
 async def test_a_connection_of_which_the_driver_does_not_know_that_it_ended_is_made_again(
     server: PostgreSQL, name: str, address: Address
 ) -> None:
-    store = Store.open(server.url(name))
-    await store.write(accounts.ensure, ACCOUNT)
-    node = await store.write(nodes.ensure, address)
+    store, node = await opened(server.url(name), address)
 
     def end(tx: Transaction) -> None:
         publish(tx, node.id, [item("half")])
@@ -117,9 +116,7 @@ async def test_a_connection_that_breaks_in_a_commit_is_made_again_to_see_what_be
     server: PostgreSQL, name: str, address: Address, reaches: bool
 ) -> None:
     with Breaking(server) as relay:
-        store = Store.open(server.url(name, password=True).replace(str(server.port), str(relay.port)))
-        await store.write(accounts.ensure, ACCOUNT)
-        node = await store.write(nodes.ensure, address)
+        store, node = await opened(server.url(name, password=True).replace(str(server.port), str(relay.port)), address)
         relay.break_at_commit(reaches)
         written = store.write(publish, node.id, [item("a")])
         if reaches:
@@ -137,9 +134,7 @@ async def test_a_server_that_ends_in_a_commit_is_waited_for_to_see_what_became_o
     server: PostgreSQL, name: str, address: Address
 ) -> None:
     with Breaking(server) as relay:
-        store = Store.open(server.url(name, password=True).replace(str(server.port), str(relay.port)))
-        await store.write(accounts.ensure, ACCOUNT)
-        node = await store.write(nodes.ensure, address)
+        store, node = await opened(server.url(name, password=True).replace(str(server.port), str(relay.port)), address)
         relay.break_at_commit(reaches=True, lasting=True)
         written = store.write(publish, node.id, [item("a")])
         assert await asyncio.to_thread(relay.refused.wait, 30)
@@ -153,9 +148,7 @@ async def test_who_listens_looks_again_where_nobody_can_tell_what_became_of_a_co
 ) -> None:
     monkeypatch.setattr(postgresql, "_RETURN_SECONDS", 0.0)
     with Breaking(server) as relay:
-        store = Store.open(server.url(name, password=True).replace(str(server.port), str(relay.port)))
-        await store.write(accounts.ensure, ACCOUNT)
-        node = await store.write(nodes.ensure, address)
+        store, node = await opened(server.url(name, password=True).replace(str(server.port), str(relay.port)), address)
         heard: list[set[str]] = []
         store.on_commit.append(lambda touched: heard.append(touched.keys()))
         relay.break_at_commit(reaches=True, lasting=True)
@@ -171,9 +164,7 @@ async def test_who_listens_looks_again_where_nobody_can_tell_what_became_of_a_co
 async def test_what_a_server_lost_when_it_ended_is_looked_at_again_and_its_revisions_are_not_given_again(
     server: PostgreSQL, name: str, address: Address
 ) -> None:
-    store = Store.open(server.url(name))
-    await store.write(accounts.ensure, ACCOUNT)
-    node = await store.write(nodes.ensure, address)
+    store, node = await opened(server.url(name), address)
     before = store.revision
     lost = await store.write(publish, node.id, [item(str(number)) for number in range(20)])
     # As without synchronous_commit, or where a replica takes over.
