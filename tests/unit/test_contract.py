@@ -156,11 +156,11 @@ def test_keys_of_records_are_documented(contract: Contract, member: Member, argu
     documented = contract.keys(member.name, argument.name)
     if (member.name, argument.name) == ("GetNodeConfig", "config"):
         assert documented is None, "its keys are the service's"
-        assert "One key a field" in argument.text
+        assert "One key per field" in argument.text
         return
     if (member.name, argument.name) == ("Match", "why"):
         assert documented is None, "its keys are names of analysers"
-        assert "One key an analyser" in argument.text
+        assert "One key per analyser" in argument.text
         return
     table = dict(RECORDS[member.name, argument.name])
     for key in NOT_GIVEN.get((member.name, argument.name), ()):
