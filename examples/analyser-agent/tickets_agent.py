@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""An agent that the bus starts when there are items to parse, and that ends when there were none for a while.
+"""An agent that the bus starts when there are items to parse. It ends when there were none for a while.
 
 It makes JSON of tickets such as
 
@@ -11,6 +11,7 @@ import json
 import xml.etree.ElementTree as ET
 
 from dbus_fast.aio import MessageBus
+from dbus_fast.annotations import DBusStr
 from dbus_fast.service import ServiceInterface, dbus_method
 
 NAME = "org.example.Tickets"
@@ -20,16 +21,16 @@ IDLE_SECONDS = 30.0
 
 
 class Agent(ServiceInterface):
-    """im.pubsubcache1.AnalyserAgent; what it does not have (Match) is not among its callbacks."""
+    """im.pubsubcache1.AnalyserAgent, without Match, which the key callbacks of tickets.toml does not name."""
 
     def __init__(self) -> None:
         super().__init__("im.pubsubcache1.AnalyserAgent")
         self.called = asyncio.Event()
 
     @dbus_method()
-    def Parse(self, account: "s", service: "s", node: "s", id: "s", item: "s") -> "s":  # type: ignore[name-defined]  # noqa: F821
+    def Parse(self, account: DBusStr, service: DBusStr, node: DBusStr, id: DBusStr, item: DBusStr) -> DBusStr:
         self.called.set()
-        # The parser of the daemon has refused entities and what is too deep, before the item came here.
+        # The daemon has refused XML with entities, or nested too deep, before the item comes here.
         ticket = ET.fromstring(item).find(f"{TICKET}ticket")
         if ticket is None:
             return "{}"
@@ -39,7 +40,7 @@ class Agent(ServiceInterface):
         return json.dumps(document)
 
     @dbus_method()
-    def Release(self, reason: "s"):  # type: ignore[name-defined]  # noqa: F821
+    def Release(self, reason: DBusStr) -> None:
         print(f"released: {reason}", flush=True)
 
 
