@@ -25,7 +25,6 @@ _CONDITIONS = (
 )
 _SIGNALLED = {
     "true": "PropertiesChanged tells the new value",
-    "invalidates": "PropertiesChanged tells that it changed",
     "const": "It never changes",
     "false": "Its change is not signalled",
 }

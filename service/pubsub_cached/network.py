@@ -11,14 +11,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from .bus import Connection, Match, RemoteError, Signal, Variant
+from .bus import PROPERTIES, Connection, Match, RemoteError, Signal, Variant
 from .errors import BusLost, Timeout
 
 log = logging.getLogger(__name__)
 
 NETWORK_MANAGER = "org.freedesktop.NetworkManager"
 LOGIND = "org.freedesktop.login1"
-PROPERTIES = "org.freedesktop.DBus.Properties"
 
 # NMState: from NM_STATE_CONNECTED_LOCAL on, something can be reached.
 CONNECTED = 50

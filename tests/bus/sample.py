@@ -178,7 +178,6 @@ class Plain(Interface):
     name = "test.Plain"
     directory = DIRECTORY
 
-    secret = ""
     loud = "loud"
 
     def Echo(self, number: int) -> int:
@@ -191,9 +190,6 @@ class Plain(Interface):
     @property
     def Loud(self) -> str:
         return self.loud
-
-    def set_Secret(self, value: str) -> None:
-        self.secret = value
 
 
 class Broken(Interface):

@@ -118,7 +118,6 @@ class Talker(Interface):
 
     name = "test.Plain"
     directory = DIRECTORY
-    secret = ""
 
     def Echo(self, number: int) -> int:
         return number
@@ -130,9 +129,6 @@ class Talker(Interface):
     @property
     def Loud(self) -> str:
         return "loud"
-
-    def set_Secret(self, value: str) -> None:
-        self.secret = value
 
 
 async def test_who_waits_for_an_answer_hears_that_it_is_too_long(connection: Connection, other: Connection) -> None:

@@ -3,7 +3,7 @@
 from .caller import caller, sandboxed
 from .connection import UNSANDBOXED, Connection
 from .errors import RemoteError
-from .interface import Interface
+from .interface import PROPERTIES, Interface
 from .marshalling import Record, Records, Written
 from .matches import Match, Signal, Subscription
 from .owners import Owners
@@ -12,6 +12,7 @@ from .values import INTEGERS, Variant
 
 __all__ = [
     "INTEGERS",
+    "PROPERTIES",
     "UNSANDBOXED",
     "Connection",
     "Interface",

@@ -26,19 +26,13 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """A property; ``emits`` is ``true``, ``invalidates``, ``const`` or ``false``."""
+    """A property, which can be read; signalled: whether ``PropertiesChanged`` tells its value."""
 
     name: str
     tree: SignatureTree
     check: Check
-    readable: bool
     writable: bool
-    emits: str
-
-    @property
-    def signalled(self) -> bool:
-        """Whether ``PropertiesChanged`` names it, with its value or without."""
-        return self.readable and self.emits in ("true", "invalidates")
+    signalled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +73,8 @@ def read(directory: Path, name: str) -> Description:
 def parse(element: ET.Element) -> Description:
     """A Description of an ``<interface/>`` element (D-Bus specification, "Introspection Data Format")."""
     name = element.get("name", "")
-    default = _emits(element) or "true"
     methods = [_method(child) for child in element.findall("method")]
-    properties = [_property(child, default) for child in element.findall("property")]
+    properties = [_property(child) for child in element.findall("property")]
     signals = [_signal(child) for child in element.findall("signal")]
     element.tail = None
     return Description(
@@ -112,24 +105,18 @@ def _method(element: ET.Element) -> Method:
     )
 
 
-def _property(element: ET.Element, default: str) -> Property:
+def _property(element: ET.Element) -> Property:
     tree = signature_tree(element.get("type", ""))
-    access = element.get("access", "read")
+    emits = element.find(f"annotation[@name='{EMITS}']")
     return Property(
         element.get("name", ""),
         tree,
         check_for(tree.types[0]),
-        "read" in access,
-        "write" in access,
-        _emits(element) or default,
+        "write" in element.get("access", ""),
+        emits is None or emits.get("value") == "true",
     )
 
 
 def _signal(element: ET.Element) -> Signal:
     tree = signature_tree("".join(arg.get("type", "") for arg in element.findall("arg")))
     return Signal(element.get("name", ""), tree, tuple(check_for(kind) for kind in tree.types))
-
-
-def _emits(element: ET.Element) -> str | None:
-    annotation = element.find(f"annotation[@name='{EMITS}']")
-    return annotation.get("value") if annotation is not None else None

@@ -58,7 +58,7 @@ class Interface:
     sandboxed: ClassVar[frozenset[str]] = frozenset()
     """The methods that a sandboxed client may call."""
 
-    _places: tuple[Place, ...] = ()
+    _place: Place | None = None
     # What whoever watches it knows of the properties whose change is signalled.
     _last_told: Mapping[str, Variant] = MappingProxyType({})
 
@@ -71,7 +71,7 @@ class Interface:
         """Raises TypeError when the class lacks a method or property that the XML file has."""
         description = self.describe()
         for prop in description.properties.values():
-            self._require(prop.name, prop.readable and not hasattr(type(self), prop.name))
+            self._require(prop.name, not hasattr(type(self), prop.name))
             self._require(f"set_{prop.name}", prop.writable and not hasattr(self, f"set_{prop.name}"))
         for method in description.methods.values():
             self._require(method.name, not callable(getattr(self, method.name, None)))
@@ -84,7 +84,7 @@ class Interface:
         return Handler(getattr(self, method.name), method, method.name in self.sandboxed)
 
     def emit(self, signal: str, *args: object, destination: str | None = None) -> None:
-        """Emits a signal of this interface from every path where it is exported.
+        """Emits a signal of this interface, if it is exported.
 
         destination: a unique name, which alone receives it; by default everyone, or the object's owner.
         Raises TypeError or ValueError when the arguments are not those of the XML file.
@@ -96,35 +96,27 @@ class Interface:
             raise TypeError(f"{self.name}.{signal} has {len(described.checks)} arguments, not {len(args)}.")
         for check, value in zip(described.checks, args, strict=True):
             check(value)
-        for place in self._places:
+        if (place := self._place) is not None:
             to = destination or place.owner
             place.connection.signal(place.path, self.name, signal, described.tree, args, to)
 
     async def attentive(self) -> None:
-        """Returns once the owners of the objects it is exported at have read enough to be sent more.
-
-        Objects without an owner are not waited for.
-        """
-        for place in self._places:
-            if place.owner is not None:
-                await place.connection.flow.unblocked(place.owner)
+        """Returns once the owner of the object, where there is one, has read enough to be sent more."""
+        if (place := self._place) is not None and place.owner is not None:
+            await place.connection.flow.unblocked(place.owner)
 
     def changed(self) -> bool:
         """Emits ``PropertiesChanged`` of what is different from what was told last, or when it was exported.
 
-        Returns whether anything is. How a property is told its ``EmitsChangedSignal`` says.
+        Returns whether anything is.
         """
-        if not self._places:
+        if (place := self._place) is None:
             return False
         told, self._last_told = self._last_told, self._signalled_values()
         different = {name: value for name, value in self._last_told.items() if value != told.get(name)}
-        described = self.describe().properties
-        invalidated = [name for name in different if described[name].emits == "invalidates"]
-        values = {name: value for name, value in different.items() if name not in invalidated}
         if different:
-            for place in self._places:
-                body = [self.name, values, invalidated]
-                place.connection.signal(place.path, PROPERTIES, "PropertiesChanged", "sa{sv}as", body, place.owner)
+            body = [self.name, different, []]
+            place.connection.signal(place.path, PROPERTIES, "PropertiesChanged", "sa{sv}as", body, place.owner)
         return bool(different)
 
     def answer(self, prop: Property) -> Variant | Awaitable[Variant]:
@@ -144,12 +136,12 @@ class Interface:
         return Variant(prop.tree, found, False)
 
     def answers(self) -> dict[str, Variant | Awaitable[Variant]]:
-        """The values of all properties that can be read, of which some may take their time."""
-        return {prop.name: self.answer(prop) for prop in self.describe().properties.values() if prop.readable}
+        """The values of all properties, of which some may take their time."""
+        return {prop.name: self.answer(prop) for prop in self.describe().properties.values()}
 
     def values(self) -> dict[str, Variant]:
-        """All properties that can be read, of an object that is managed; what can't be is left out, and logged."""
-        return self._read(prop for prop in self.describe().properties.values() if prop.readable)
+        """All properties of an object that is managed; what can't be read is left out, and logged."""
+        return self._read(self.describe().properties.values())
 
     def _signalled_values(self) -> dict[str, Variant]:
         return self._read(prop for prop in self.describe().properties.values() if prop.signalled)
@@ -171,16 +163,13 @@ class Interface:
         return setter(value)
 
     def exported(self, place: Place) -> None:
-        """Notes a place; called by the tree."""
-        if not self._places:
-            self._last_told = self._signalled_values()
-        self._places = (*self._places, place)
+        """Notes the place, of which there is one at a time; called by the tree."""
+        self._last_told = self._signalled_values()
+        self._place = place
 
-    def withdrawn(self, connection: Connection, path: str) -> None:
-        """Forgets a place; called by the tree."""
-        self._places = tuple(
-            place for place in self._places if place.path != path or place.connection is not connection
-        )
+    def withdrawn(self) -> None:
+        """Forgets the place; called by the tree."""
+        self._place = None
 
     def _require(self, member: str, missing: bool) -> None:
         if missing:

@@ -140,8 +140,6 @@ class Standard:
 
     def _get(self, path: str, name: str, member: str) -> Variant | Awaitable[Variant]:
         interface, prop = self._property(path, name, member)
-        if not prop.readable:
-            raise InvalidArgs(f"The property {member} can only be written.")
         return interface.answer(prop)
 
     def _set(self, path: str, name: str, member: str, value: Variant) -> Awaitable[None] | None:

@@ -71,7 +71,7 @@ class Tree:
         if found is None:
             return
         for interface in found.interfaces.values():
-            interface.withdrawn(self._connection, path)
+            interface.withdrawn()
         if found.managed:
             self._signal("InterfacesRemoved", "oas", [path, list(found.interfaces)], found.owner)
 

@@ -300,7 +300,7 @@ async def _settled(client: Client, path: str, jid: str, seconds: float) -> str:
     """What became of the session that was just begun; where there is none in time that ends the command."""
     import asyncio
 
-    from .client import PROPERTIES
+    from ..bus import PROPERTIES
 
     changed = asyncio.Event()
     subscription = await client.hear(

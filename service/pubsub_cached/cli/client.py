@@ -6,13 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from ..bus import Connection, Match, Signal, Subscription, Variant
+from ..bus import PROPERTIES, Connection, Match, Signal, Subscription, Variant
 from ..errors import STANDARD, PubSubCachedError
 from ..object_path import ROOT
 from .failure import RESTART, Failure, Status, explain
 
 NAME = "im.pubsubcache1"
-PROPERTIES = "org.freedesktop.DBus.Properties"
 
 # Beyond the 20 seconds that the daemon itself waits, for a service or for its own start.
 CALL_SECONDS = 30.0

@@ -8,12 +8,13 @@ from typing import Any, Literal, NamedTuple
 import click
 
 from .. import __version__, config, paths
+from ..bus import PROPERTIES
 from ..clock import clock
 from ..errors import BadConfiguration, BusLost, PubSubCachedError
 from ..object_path import ROOT, encode
 from . import times
 from .account import accounts, is_another_daemon_s, remedy
-from .client import NAME, PROPERTIES, Client, opened
+from .client import NAME, Client, opened
 from .failure import LOG, RESTART, SYSTEMD, UNIT, Failure, Status
 from .setup import program_directory, render
 from .status import holds, size

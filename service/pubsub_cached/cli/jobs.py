@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ..bus import PROPERTIES
 from ..errors import PubSubCachedError, Timeout
-from .client import NAME, PROPERTIES, plain
+from .client import NAME, plain
 from .failure import Failure, Status, explain
 from .output import line
 

@@ -63,8 +63,9 @@ class _Watch:
 
     async def run(self, wanted: tuple[str, str | None, str | None], count: int | None) -> None:
         """Print what fits, ``count`` times or for ever."""
+        from ..bus import PROPERTIES
         from ..bus.addresses import BUS
-        from .client import NAME, PROPERTIES
+        from .client import NAME
 
         await self._client.hear(self._cache_signal, interface=f"{NAME}.Cache")
         if wanted == ("", None, None):
