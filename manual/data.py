@@ -25,10 +25,10 @@ HEAD = """\
 
 <!-- Written by scripts/schemas from the parsers themselves. -->
 
-Each item that the cache parses has `data`, one JSON object as a string, beside its `payload`; `type` and `subtype` say
+Each item that the cache parses has `data` beside its `payload`: a JSON object, as a string. `type` and `subtype` say
 which of the objects below it is. Analysers of applications and plugins add others: see `Analysers.List`.
 
-- What is absent is unknown: no key has a default. What the tables call *always* is there even when it is empty.
+- What is absent is unknown: no key has a default. What the tables call *always* is there, even when it is empty.
 - Dates are UTC, `YYYY-MM-DDTHH:MM:SSZ`, so that they sort as strings. Numbers are numbers.
 - Texts in several languages are lists; `lang` is left out where nothing says it.
 - `text` is plain text, whatever the source was; `xhtml` is sanitised and well-formed: no scripts, no styles, no images,
@@ -36,16 +36,19 @@ which of the objects below it is. Analysers of applications and plugins add othe
 - What could not be read (a date without a time zone, a missing title) is left out and named in the item's `errors`.
 - Elements that the parser does not know do not disturb it; they are in `payload`.
 
-The same as JSON Schema (2020-12), for code generators and validators, is installed as
-`share/pubsub-cached/schemas/TYPE/SUBTYPE.json`, and in the source it is `interfaces/schemas/`.
+JSON Schemas (2020-12) of these objects, for code generators and validators, are installed as
+`share/pubsub-cached/schemas/TYPE/SUBTYPE.json`; in the source they are in `interfaces/schemas/`.
 
 Search reaches every key by its path: `["locations[*].geoloc.locality", "=", "Bern"]`.
 
 ## Which nodes
 
-The analysers that are built in. *kept*: `yes` as soon as the node is known, `on demand` once a program has read it and
-until nobody has for 30 days, `no` the service is asked each time, `never` no byte of it is stored. *kind*: `log` an
-ordered history whose newest items are kept, `map` all items are kept, ids are keys, `last` only the newest counts.
+These analysers are built in.
+
+- *kept* says whether their nodes are kept: `yes`, as soon as the node is known; `on demand`, from when a program reads
+  it until nobody has for 30 days; `no`, the service is asked each time; `never`, no byte of it is stored.
+- *kind* says how: `log`, an ordered history of which the newest items are kept; `map`, all items are kept, and ids are
+  keys; `last`, only the newest item counts.
 """
 
 

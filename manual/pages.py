@@ -28,10 +28,10 @@ DATA = "$XDG_DATA_HOME/pubsub-cached"
 
 EXAMPLES = [
     ("The newest posts of a blog, from the cache once it is there:", "pubsub-cachectl get pubsub.example.org blog"),
-    ("Their titles, by a program:", "pubsub-cachectl get pubsub.example.org blog --json | jq -r '.data.title[0].text'"),
-    ("What one's own server keeps of one's own microblog:", "pubsub-cachectl get . urn:xmpp:microblog:0"),
-    ("Events to come that have a word in them:", "pubsub-cachectl search concert --where start '>=' 2026-12-01"),
-    ("A note for oneself:", "echo \"<note xmlns='urn:example'>Milk</note>\" | pubsub-cachectl publish . notes"),
+    ("Their titles alone:", "pubsub-cachectl get pubsub.example.org blog --json | jq -r '.data.title[0].text'"),
+    ("Your own microblog:", "pubsub-cachectl get . urn:xmpp:microblog:0"),
+    ("Events from December on, with a word in them:", "pubsub-cachectl search concert --where start '>=' 2026-12-01"),
+    ("A note to yourself:", "echo \"<note xmlns='urn:example'>Milk</note>\" | pubsub-cachectl publish . notes"),
     ("All that is cached, as a backup:", "pubsub-cachectl export -o backup.jsonl"),
     ("A password from a password manager:", "pass show xmpp | pubsub-cachectl account password alice@example.org"),
 ]
@@ -86,9 +86,9 @@ def configuration(language: Language) -> str:
     page.text(CONFIGURATION)
     page.section("description")
     page.text(
-        "A TOML file. Every key may be missing but an account's jid, and so may the file itself. File names may be "
-        "relative to the file's directory or begin with ~; the path in url is absolute. A mistake keeps the daemon "
-        "from starting: it ends with status 2 and names file, key and reason."
+        "A TOML file. Every key but an account's jid may be missing, and so may the file. File names may be relative "
+        "to the file's directory or begin with ~; only the path in url has to be absolute. With a mistake in the file "
+        "the daemon does not start: it ends with status 2 and names file, key and reason."
     )
     (schema,), types = msgspec.json.schema_components([Config], ref_template="{name}")
     whole = types[schema["$ref"]]
@@ -99,8 +99,8 @@ def configuration(language: Language) -> str:
         page.terms(_keys(types[_table(kind)]["properties"]))
     page.section("passwords")
     page.text(
-        "With neither password-file nor password-command an account's password is the one that 'pubsub-cachectl "
-        "account password' stored."
+        "An account with neither password-file nor password-command uses the password that 'pubsub-cachectl account "
+        "password' stored."
     )
     page.section("see also")
     page.text("pubsub-cached(1), pubsub-cachectl(1)")
@@ -109,14 +109,14 @@ def configuration(language: Language) -> str:
 
 def command_line(language: Language) -> str:
     """pubsub-cachectl(1), from its commands."""
-    page = language("pubsub-cachectl", 1, VERSION, "look after pubsub-cached", USER)
+    page = language("pubsub-cachectl", 1, VERSION, "manage pubsub-cached and read from it", USER)
     page.section("synopsis")
     page.synopsis("pubsub-cachectl COMMAND [OPTIONS] [ARGUMENT]...")
     page.section("description")
     page.text(main.help or "")
     page.text(
-        "Results go to stdout, remarks on them to stderr. On a terminal results are drawn as tables, elsewhere as "
-        "plain columns; times are local. With --json each line is one record with the keys of the D-Bus interface."
+        "Results go to stdout, remarks on them to stderr. On a terminal results are tables, elsewhere plain columns; "
+        "times are local. With --json each line is one record with the keys of the D-Bus interface."
     )
     for title, commands in SECTIONS.items():
         page.section(title)

@@ -46,8 +46,8 @@ def overview() -> str:
         [
             "# D-Bus reference",
             "",
-            "Made from `interfaces/*.xml`, which are the contract. Installed, they lie where "
-            "`python3 -c 'from pubsub_cached import paths; print(paths.interfaces())'` says, and a Debian package puts "
+            "These pages are made from `interfaces/*.xml`, which are the contract. Where the files are installed says "
+            "`python3 -c 'from pubsub_cached import paths; print(paths.interfaces())'`; the Debian package also puts "
             "them into `/usr/share/dbus-1/interfaces`. `gdbus-codegen` and `qdbusxml2cpp` read them.",
             *table(
                 ("interface", "what it is"),
@@ -97,8 +97,8 @@ def error_page() -> str:
     lines = [
         "# Errors",
         "",
-        "One name a cause. The message is a sentence with the offending value and, where there is one, the remedy; "
-        "busctl shows the message alone, gdbus the name as well.",
+        "Each cause has an error name. The message is a sentence with the offending value and, where there is one, the "
+        "remedy. busctl shows only the message, gdbus the name as well.",
     ]
     for name, full, meaning in _all_errors():
         lines += ["", f"### {name} {{ #{name} }}", "", code(full), "", meaning]

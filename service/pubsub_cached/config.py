@@ -55,17 +55,17 @@ class Database(_Table, frozen=True):
 class Cache(_Table, frozen=True):
     """``[cache]``: limits; payload_limit and total_size in bytes, access_proof and audit_interval in seconds."""
 
-    items_per_node: Annotated[_Positive, Meta(description="The newest items that are kept of a node like a blog.")] = (
-        500
-    )
+    items_per_node: Annotated[
+        _Positive, Meta(description="How many of the newest items are kept of a node like a blog.")
+    ] = 500
     payload_limit: Annotated[
         _Positive, Meta(description="Bytes of an item's payload; of larger ones only the id is kept.")
     ] = 262_144
     total_size: Annotated[
-        _Positive, Meta(description="Bytes of the whole cache; what was not read for longest has to go first.")
+        _Positive, Meta(description="Bytes of the whole cache; what nobody has read for longest goes first.")
     ] = 1_073_741_824
     access_proof: Annotated[
-        _Positive, Meta(description="Seconds after which the access to a node that is not open is proved again.")
+        _Positive, Meta(description="Seconds after which access to a node that is not open is proved again.")
     ] = 21_600
     audit_interval: Annotated[
         _Positive, Meta(description="Seconds after which a node is compared with its service as a whole.")

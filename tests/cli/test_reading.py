@@ -210,7 +210,8 @@ async def test_of_several_accounts_the_one_whose_service_is_meant_has_to_be_name
 
 async def test_a_cache_that_knows_nothing_says_so(ctl: Command, running: Daemon) -> None:
     nothing = await ctl.ok("nodes")
-    assert (nothing.out, nothing.err) == ("", "The cache knows no node yet; it keeps what is read.\n")
+    said = "The cache knows no node yet: 'pubsub-cachectl get SERVICE NODE' reads one.\n"
+    assert (nothing.out, nothing.err) == ("", said)
 
 
 # watch

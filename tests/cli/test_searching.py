@@ -62,6 +62,16 @@ async def test_nothing_found_is_said(ctl: Command) -> None:
     assert (done.out, done.err) == ("", "Nothing was found.\n")
 
 
+async def test_nothing_found_in_what_may_be_old_says_how_old(ctl: Command) -> None:
+    await ctl.ok("account", "disconnect", ALICE)
+
+    for options in ([], ["--json"]):
+        done = await ctl.ok("search", "unheard-of", *options)
+
+        said = "0 items, OFFLINE: from the cache, last validated just now."
+        assert (done.out, done.err) == ("", f"Nothing was found.\n{said}\n")
+
+
 async def test_more_than_the_limit_is_said(ctl: Command) -> None:
     done = await ctl.ok("search", "--limit", "2")
 

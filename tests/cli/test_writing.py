@@ -131,5 +131,16 @@ async def test_nodes_of_a_service_are_discovered(ctl: Command) -> None:
 
 async def test_discovery_by_type(ctl: Command) -> None:
     records = (await ctl.ok("discover", SERVICE, "--type", "urn:xmpp:microblog:0", "--json")).records
+    none = await ctl.ok("discover", SERVICE, "--type", "unheard-of")
 
     assert [record["node"] for record in records] == ["blog"]
+    assert (none.out, none.err) == ("", "The service lists no such node.\n")
+
+
+async def test_a_service_that_lists_nothing(ctl: Command, made: World) -> None:
+    for node in ("blog", "notes"):
+        made.services[SERVICE].delete(node)
+
+    nothing = await ctl.ok("discover", SERVICE)
+
+    assert (nothing.out, nothing.err) == ("", "The service lists nothing.\n")

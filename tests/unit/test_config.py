@@ -164,7 +164,7 @@ ACCOUNT = '[[account]]\njid = "alice@example.org"\n'
         (
             "cache.items-per-node = '500'",
             "cache.items-per-node",
-            "it is '500' and has to be a whole number: the newest",
+            "it is '500' and has to be a whole number: how many of the newest",
         ),
         ("cache.items-per-node = true", "cache.items-per-node", "it is true and has to be a whole number"),
         ("cache.items-per-node = 1.5", "cache.items-per-node", "it is 1.5 and has to be a whole number"),
@@ -198,7 +198,7 @@ ACCOUNT = '[[account]]\njid = "alice@example.org"\n'
         ("database.url = '/tmp/x'", "database.url", "sqlite:// or postgresql://"),
         ("database.url = 'sqlite:///cache.db'", "database.url", "'cache.db' is no absolute path; write sqlite:////abs"),
         ("database.url = 'sqlite:///~/cache.db?a=b'", "database.url", "'~/cache.db' is no absolute path; write sqlite"),
-        ("cache.items-per-node = 0", "cache.items-per-node", "it is 0 and has to be a whole number >= 1: the newest"),
+        ("cache.items-per-node = 0", "cache.items-per-node", "it is 0 and has to be a whole number >= 1: how many"),
         ("cache.payload-limit = -1", "cache.payload-limit", ">= 1"),
         ("cache.total-size = -1", "cache.total-size", ">= 1"),
         ("cache.access-proof = -1", "cache.access-proof", ">= 1"),

@@ -45,7 +45,7 @@ def account() -> None:
     """Look after the accounts.
 
     Those of the configuration file can be listed, connected and disconnected, and be given a password where the file
-    names none; all else of them is changed there.
+    names none; everything else about them is changed in the file.
     """
 
 
@@ -116,9 +116,12 @@ def add(
 
 @account.command()
 @_jid
-@click.option("--keep-cache", is_flag=True, help="Keep nodes and items for when the account is added again.")
+@click.option("--keep-cache", is_flag=True, help="Keep nodes, items and flags for when the account is added again.")
 def remove(jid: str, keep_cache: bool) -> None:
-    """Remove an account with its password and its part of the cache. Nothing is removed at the services."""
+    """Remove an account with its password and its part of the cache.
+
+    That is its nodes and items, and the flags of these. Nothing is removed at the services.
+    """
 
     async def work(client: Client) -> None:
         await client.call(

@@ -75,7 +75,7 @@ def chosen_options(command: F) -> F:
     return command
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines: one record a line.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines: one record per line.")
 
 wait_option = click.option(
     "--wait",

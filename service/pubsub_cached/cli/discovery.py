@@ -31,7 +31,7 @@ def discover(
 ) -> None:
     """List the nodes that a service offers.
 
-    Those too that the cache does not know.
+    Those too that the cache does not know. Of a server's domain, such as example.org, its services.
 
     JSON: the records of PubSub.Discover.
     """
@@ -49,6 +49,6 @@ def discover(
     else:
         output.table(COLUMNS, [[each.get(key, "") for key in ("jid", "node", "name")] for each in found])
     if not found:
-        output.note("The service offers no such node.")
+        output.note("The service lists no such node." if node or type_ else "The service lists nothing.")
     elif more:
         output.note(f"These are the first {len(found)}; --limit or --all for more.")

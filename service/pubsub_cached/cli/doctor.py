@@ -26,7 +26,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
     Examines bus, activation, unit, daemon, database, clock, accounts, analysers and subscriptions. Changes nothing,
     but starts the daemon where it can be started. The status is 5 when there is something to mend.
 
-    JSON: a record a finding, with level (ok, note or problem), subject, sentence and remedy.
+    JSON: one record per finding, with level (ok, note or problem), subject, sentence and remedy.
     """
     if run_alone(_examine(as_json)):
         context.exit(Status.FINDINGS)

@@ -23,7 +23,7 @@ from .search import query_options
 @click.option("--order", metavar="ORDER", help="Such as 'created, id'.")
 @wait_option
 def export(text: str, query: str, file: str, order: str | None, seconds: float) -> None:
-    """Write what a search finds as JSON Lines, an item a line.
+    """Write what a search finds as JSON Lines, one item per line.
 
     Without TEXT and options that is everything in the cache.
 

@@ -29,7 +29,7 @@ COLUMNS = (
 )
 
 limit_option = click.option(
-    "--limit", "-n", metavar="N", type=WholeNumber(min=1), default=20, show_default=True, help="At most so many."
+    "--limit", "-n", metavar="N", type=WholeNumber(min=1), default=20, show_default=True, help="How many at most."
 )
 all_option = click.option("--all", "everything", is_flag=True, help="All of them, however many.")
 
@@ -42,7 +42,7 @@ all_option = click.option("--all", "everything", is_flag=True, help="All of them
 @click.option("--order", metavar="ORDER", help="Such as 'created, id desc'; the newest first when absent.")
 @click.option("--policy", type=click.Choice(POLICIES), default="default", help="Whether to ask cache or service.")
 @click.option(
-    "--timeout", metavar="SECONDS", type=WholeNumber(1, 3600), default=20, show_default=True, help="For a service."
+    "--timeout", metavar="SECONDS", type=WholeNumber(1, 3600), default=20, show_default=True, help="How long to wait."
 )
 @click.option("--full", is_flag=True, help="Print all that is known of each item; the default when IDs are given.")
 @click.option("--payload", is_flag=True, help="Print only the XML of each item.")
@@ -69,8 +69,8 @@ def get(
     network), refresh (the service first, else the cache), network (the service only). With IDs the exit status is 1
     where one of them is not there; the others are printed.
 
-    Where they come from and how fresh they are stands on stderr. JSON: the records of Cache.GetItems, with data as
-    an object; stderr is silent then unless the answer is stale, offline or not all.
+    stderr says where they come from and how fresh they are. JSON: the records of Cache.GetItems, with data as an
+    object; stderr is silent then unless the answer is stale, offline or not all.
     """
     if ids and (everything or order):
         raise click.UsageError("IDs are read as they are given; leave out --all and --order.")

@@ -92,7 +92,11 @@ def nodes(
         show(found)
     if not found:
         asked = any(value is not None for _, value in options.values())
-        output.note("The cache knows no such node." if asked else "The cache knows no node yet; it keeps what is read.")
+        output.note(
+            "The cache knows no such node."
+            if asked
+            else "The cache knows no node yet: 'pubsub-cachectl get SERVICE NODE' reads one."
+        )
     elif more:
         output.note(f"These are the first {len(found)}; --limit or --all for more.")
 

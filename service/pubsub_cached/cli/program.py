@@ -92,7 +92,7 @@ EXIT = "Exit status: " + ", ".join(f"{int(status)} {meaning}" for status, meanin
 @click.group(cls=Sections, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT)
 @click.version_option(__version__, prog_name="pubsub-cachectl")
 def main() -> None:
-    """Look after pubsub-cached, the cache of XMPP PubSub on the session bus.
+    """Manage pubsub-cached, the cache of XMPP PubSub on the session bus, and read from it.
 
     A node is named by SERVICE, the service's JID or "." for the account's own PEP service, and NODE, its name. Write
     -- before an argument that begins with -.

@@ -39,7 +39,7 @@ def publish(
 ) -> None:
     """Publish an item.
 
-    Its XML payload is read from FILE or stdin; prints its id. JSON: an object with id.
+    Reads its XML payload from FILE or stdin, and prints its id. JSON: an object with id.
     """
     try:
         payload = file.read().decode()

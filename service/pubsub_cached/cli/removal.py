@@ -16,7 +16,7 @@ from .running import run_job
 @chosen_options
 @click.option("--created-before", metavar="TIME", callback=time_callback, help="First stored before this time.")
 @click.option("--modified-before", metavar="TIME", callback=time_callback, help="Last changed before this time.")
-@click.option("--forget", is_flag=True, help="Give up the nodes as well: no row, and no subscription of ours.")
+@click.option("--forget", is_flag=True, help="Forget the nodes too, and end the subscriptions that the daemon made.")
 @wait_option
 def purge(
     accounts: tuple[str, ...],
@@ -31,8 +31,8 @@ def purge(
 ) -> None:
     """Remove items from the cache, not from the services.
 
-    What fits all the options that are given goes; each may be given several times. A TIME is 2026-11-21,
-    2026-11-21T10:46 or an age such as 30d or 12h. Flags stay, and what is read again comes from the service.
+    Those that fit all the given options; each may be given several times. A TIME is 2026-11-21, 2026-11-21T10:46 or an
+    age such as 30d or 12h. Flags stay, and what is read again comes from the service.
     """
     wanted: dict[str, tuple[str, Any]] = {
         "accounts": ("as", list(accounts) or None),

@@ -44,7 +44,7 @@ def query_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         (
             click.argument("text", nargs=-1, metavar="[TEXT]..."),
-            click.option("--query", metavar="JSON", help="A query as Cache.Search takes it; the others are added."),
+            click.option("--query", metavar="JSON", help="A query as Cache.Search takes it; other options are added."),
             chosen_options,
             click.option("--flag", "flags", metavar="FLAG", multiple=True, help="Such as starred; -read: without it."),
             click.option(
@@ -86,7 +86,7 @@ def query_of(query: str | None, where: Conditions, **lists: tuple[str, ...]) -> 
 @limit_option
 @all_option
 @click.option("--order", metavar="ORDER", help="Such as 'data.start, id'; the best first with TEXT, else the newest.")
-@click.option("--explain", is_flag=True, help="Print how the database would search, and do not.")
+@click.option("--explain", is_flag=True, help="Print how the database searches, not what it finds.")
 @json_option
 def search(
     text: str, query: str, limit: int, everything: bool, order: str | None, explain: bool, as_json: bool
@@ -115,10 +115,9 @@ def search(
         output.json_lines(document(item) for item in items)
     else:
         output.table(COLUMNS, [_row(item) for item in items])
-    if items:
-        told(info, len(items), more=more, quiet=as_json)
-    else:
+    if not items:
         output.note("Nothing was found.")
+    told(info, len(items), more=more, quiet=as_json or not items)
 
 
 def _row(item: dict[str, Any]) -> list[str]:

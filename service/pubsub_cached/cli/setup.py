@@ -132,7 +132,7 @@ def _uninstall() -> None:
     for sentence in run_alone(_with_bus(_reload)):
         if sentence not in (*said, NO_MANAGER):
             click.echo(sentence)
-    click.echo(f"Cached data and stored passwords stay in {paths.data_dir()}.")
+    click.echo(f"Cached data stay in {paths.data_dir()}; stored passwords stay in the keyring, or there.")
 
 
 async def _with_bus(work: Callable[[Connection], Awaitable[list[str]]]) -> list[str]:

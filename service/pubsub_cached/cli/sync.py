@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 def sync(account: str, service: str, node: str, full: bool, no_wait: bool, seconds: float) -> None:
     """Synchronise a node now.
 
-    It is kept synchronised from then on, even where no analyser does that; 'purge --forget' gives it up
-    again. Ctrl-C cancels.
+    It is kept synchronised from then on, even if no analyser keeps it; 'purge --forget' ends that. Ctrl-C cancels.
     """
 
     async def work(client: Client) -> str:

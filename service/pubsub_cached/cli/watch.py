@@ -33,9 +33,9 @@ def watch(
 ) -> None:
     """Show changes as they happen.
 
-    Those of all nodes, of a service's or of one, until Ctrl-C.
+    Of all nodes, of those of a service, or of one node, until Ctrl-C.
 
-    JSON: an object a change, with signal (ItemsChanged, NodeChanged or AccountChanged) and the signal's arguments.
+    JSON: one object per change, with signal (ItemsChanged, NodeChanged or AccountChanged) and the signal's arguments.
     """
     wanted = (account, service, node)
 
