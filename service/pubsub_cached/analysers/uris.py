@@ -13,6 +13,9 @@ from ..address import Address
 from ..errors import InvalidJid
 from . import xml
 
+# A longer base is none: with it each reference in an item would be as long.
+LONGEST_BASE = 500
+
 
 class NodeRef(msgspec.Struct, frozen=True):
     """A node somewhere."""
@@ -48,7 +51,8 @@ def resolve(uri: str, base: str = "") -> str:
 def base(element: _Element, inherited: str = "") -> str:
     """The base for references in an element (XML Base 3)."""
     own = element.get(xml.BASE)
-    return resolve(own, inherited) if own else inherited
+    found = resolve(own, inherited) if own else inherited
+    return found if len(found) <= LONGEST_BASE else ""
 
 
 def normalised_jid(text: str) -> str:

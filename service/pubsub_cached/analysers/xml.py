@@ -10,6 +10,8 @@ from lxml.etree import _Element
 # Characters, well above the quota of a payload; elements within each other.
 MOST_CHARACTERS = 1 << 20
 MOST_DEPTH = 100
+# What is longer is no language (RFC 5646 4.4.1), and each text in an item would have it.
+LONGEST_LANGUAGE = 64
 
 XML_NAMESPACE = "http://www.w3.org/XML/1998/namespace"
 LANG = f"{{{XML_NAMESPACE}}}lang"
@@ -93,7 +95,8 @@ def child_text(element: _Element, tag: str) -> str:
 
 def language(element: _Element, inherited: str = "") -> str:
     """The language an element declares, "" for none (XML 2.12), or the one given."""
-    return element.get(LANG, inherited)
+    found = element.get(LANG, inherited)
+    return found if len(found) <= LONGEST_LANGUAGE else ""
 
 
 def _reason(error: etree.XMLSyntaxError) -> str:

@@ -1,4 +1,4 @@
-"""Nothing that a stranger publishes lets an exception leave a parser."""
+"""Nothing that a stranger publishes lets an exception leave a parser, or makes very much of little."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from pubsub_cached.address import Address
 from pubsub_cached.analysers import xml
 from pubsub_cached.analysers.registry import ItemContext, Parsed
+from tests.support.callbacks import taking
 
-from .reading import REGISTRY, namespace_of
+from .reading import REGISTRY, namespace_of, read
 
 ANALYSERS = [record["name"] for record in REGISTRY.records()]
 NAMESPACES = sorted(
@@ -252,3 +253,23 @@ def test_a_huge_text_is_read_and_a_huge_payload_refused():
     )
     assert large.data is None
     assert "longer than" in large.errors[0]
+
+
+@pytest.mark.parametrize("attribute", ["xml:lang", "xml:base"])
+def test_what_elements_inherit_makes_no_long_document_of_a_short_payload(attribute):
+    children = "<title>t</title><link href='a'/>" * 500
+    inherited = f"{attribute}='http://e.example/{'x' * 20_000}/'"
+    post = f"<entry xmlns='http://www.w3.org/2005/Atom' {inherited}>{children}</entry>"
+    made = read("urn:xmpp:microblog:0", post)
+    assert len(made.data["title"]) == len(made.data["links"]) == 500
+    assert len(made.parsed.data) < 4 * len(post)
+
+
+def test_many_unknown_attachments_take_as_long_as_as_many_extensions_of_a_bookmark():
+    names = [f"<x{number}/>" for number in range(20_000)]
+    attachments = f"<attachments xmlns='urn:xmpp:pubsub-attachments:1'>{''.join(names)}</attachments>"
+    extensions = f"<conference xmlns='urn:xmpp:bookmarks:1'><extensions>{''.join(names)}</extensions></conference>"
+    node = "urn:xmpp:pubsub-attachments:1/xmpp:a@b.example?;node=n;item=i"
+    assert len(read(node, attachments).data["unknown"]) == len(names)
+    bookmark = taking(lambda: read("urn:xmpp:bookmarks:1", extensions, id="room@muc.example"))
+    assert taking(lambda: read(node, attachments)) < 10 * bookmark

@@ -111,6 +111,8 @@ def parse(item: Item) -> Attachments | None:
         return None
     data = Attachments()
     _target(item, data)
+    # A stranger may write ten thousand.
+    unknown: dict[str, None] = {}
     for child in item.element:
         space, _, local = child.tag.rpartition("}")
         match local if space[1:] in _NAMESPACES else child.tag:
@@ -124,8 +126,9 @@ def parse(item: Item) -> Attachments | None:
                 data.rsvp = _rsvp(item, child)
             case tag if tag == f"{{{SIGNING}}}signature":
                 data.signatures.append(_signature(item, child))
-            case _ if child.tag not in data.unknown:
-                data.unknown.append(child.tag)
+            case _:
+                unknown[child.tag] = None
+    data.unknown = [*unknown]
     data.publisher_ok = _publisher_ok(item)
     return data
 
