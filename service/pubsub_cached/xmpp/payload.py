@@ -12,14 +12,30 @@ from ..writable import UNWRITABLE, check_texts
 
 # Deeper payloads are no content; parsers of later stages stop at 256.
 MAX_DEPTH = 128
+# Characters of the namespaces that are declared in a payload: where a prefix stood for a long one, many elements are
+# short as they came, and each declares its own as it is written.
+MAX_DECLARED = 1 << 20
 # What stands around a payload in a stanza.
 STANZA_DEPTH = 8
 
 XML = "http://www.w3.org/XML/1998/namespace"
 
 
-class TooDeep(ValueError):
-    """An element is nested deeper than MAX_DEPTH."""
+class Excessive(ValueError):
+    """An element is nested deeper than MAX_DEPTH, or has more than MAX_DECLARED of namespaces."""
+
+
+class _Text(list[str]):
+    """What is written of an element, in pieces."""
+
+    _declared = 0
+
+    def declare(self, uri: str, prefix: str = "") -> None:
+        declaration = _declaration(uri, prefix)
+        self._declared += len(declaration)
+        if self._declared > MAX_DECLARED:
+            raise Excessive(f"The namespaces of its elements take more than {MAX_DECLARED} characters")
+        self.append(declaration)
 
 
 class Written(ET.Element):
@@ -35,16 +51,16 @@ def serialise(element: ET.Element) -> str:
 
     Elements use default namespaces, namespaced attributes prefixes declared beside them, and
     attributes stand in the order of their names: a service may write the same element in any order.
-    Raises TooDeep.
+    Raises Excessive.
     """
-    out: list[str] = []
+    out = _Text()
     _write(element, "", out, MAX_DEPTH)
     return "".join(out)
 
 
 def stanza(element: ET.Element) -> str:
-    """A stanza as text for a client's stream, which has a default namespace. Raises TooDeep."""
-    out: list[str] = []
+    """A stanza as text for a client's stream, which has a default namespace. Raises Excessive."""
+    out = _Text()
     _write(element, "jabber:client", out, MAX_DEPTH + STANZA_DEPTH)
     return "".join(out)
 
@@ -76,16 +92,16 @@ def quoted(text: str) -> str:
     return f'"{_attribute(text)}"'
 
 
-def _write(element: ET.Element, inherited: str, out: list[str], depth: int) -> None:
+def _write(element: ET.Element, inherited: str, out: _Text, depth: int) -> None:
     if depth == 0:
-        raise TooDeep(f"An element is nested deeper than {MAX_DEPTH}")
+        raise Excessive(f"An element is nested deeper than {MAX_DEPTH}")
     if isinstance(element, Written):
         out.append(element.text or "")
         return
     uri, name = _split(element.tag)
     out.append("<" + name)
     if uri != inherited:
-        out.append(_declaration(uri))
+        out.declare(uri)
     if element.attrib:
         _attributes(element, out)
     text = element.text
@@ -102,7 +118,7 @@ def _write(element: ET.Element, inherited: str, out: list[str], depth: int) -> N
     out.append(f"</{name}>")
 
 
-def _attributes(element: ET.Element, out: list[str]) -> None:
+def _attributes(element: ET.Element, out: _Text) -> None:
     prefixes: dict[str, str] = {}
     attributes = element.attrib
     for name in sorted(attributes) if len(attributes) > 1 else attributes:
@@ -112,7 +128,7 @@ def _attributes(element: ET.Element, out: list[str]) -> None:
         out.append(f' {name}="{_attribute(value)}"' if value else f' {name}=""')
 
 
-def _prefixed(uri: str, name: str, prefixes: dict[str, str], out: list[str]) -> str:
+def _prefixed(uri: str, name: str, prefixes: dict[str, str], out: _Text) -> str:
     """The name of an attribute in a namespace, of which the prefix is declared the first time."""
     if uri == XML:
         return "xml:" + name
@@ -120,7 +136,7 @@ def _prefixed(uri: str, name: str, prefixes: dict[str, str], out: list[str]) -> 
         return name
     if uri not in prefixes:
         prefixes[uri] = f"ns{len(prefixes) + 1}"
-        out.append(_declaration(uri, ":" + prefixes[uri]))
+        out.declare(uri, ":" + prefixes[uri])
     return f"{prefixes[uri]}:{name}"
 
 

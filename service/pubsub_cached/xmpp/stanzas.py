@@ -135,14 +135,14 @@ def read_count(page: ET.Element) -> int | None:
 
 
 def read_item(element: ET.Element) -> Item:
-    """An ``<item/>`` of a reply or an event; a payload nested too deep counts as none."""
+    """An ``<item/>`` of a reply or an event; a payload that is excessive counts as none."""
     id_, publisher = element.get("id", ""), normalised(element.get("publisher", ""))
     if not len(element):
         return Item(id_, publisher=publisher)
     child = element[0]
     try:
         return Item(id_, payload.serialise(child), payload.namespace(child), publisher)
-    except payload.TooDeep as problem:
+    except payload.Excessive as problem:
         log.warning("The payload of item '%s' is left out: %s", id_, problem)
         return Item(id_, publisher=publisher)
 

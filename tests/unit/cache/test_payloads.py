@@ -33,6 +33,7 @@ SMALL = "<x xmlns='urn:x'/>"
         ("<!DOCTYPE a [<!ENTITY e 'x'>]><a xmlns='urn:a'>&e;</a>", "document type"),
         ("<a xmlns='urn:a'>&e;</a>", "undefined entity"),
         ("<a xmlns='urn:a'>" * 200 + "</a>" * 200, "deeper than 128"),
+        (f"<a xmlns='urn:a' xmlns:q='urn:{'q' * 2_000}'>{'<q:b/>' * 1_000}</a>", "namespaces"),
         (f"<a xmlns='urn:a'>{'x' * payloads.BYTES_AT_MOST}</a>", "bytes"),
         # Not even read to its end.
         ("<a>" * 500_000, "has 1500000 bytes, and 258048 is the most"),

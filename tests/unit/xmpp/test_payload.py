@@ -60,10 +60,21 @@ def nested(depth: int) -> ET.Element:
 
 def test_depth_is_bounded() -> None:
     assert payload.serialise(nested(payload.MAX_DEPTH)).count("<x") == payload.MAX_DEPTH
-    with pytest.raises(payload.TooDeep):
+    with pytest.raises(payload.Excessive):
         payload.serialise(nested(payload.MAX_DEPTH + 1))
-    with pytest.raises(payload.TooDeep):
+    with pytest.raises(payload.Excessive):
         payload.serialise(nested(50_000))
+
+
+@pytest.mark.parametrize("child", ["<q:b/>", "<b q:c=''/>"])
+def test_a_long_namespace_for_which_a_prefix_stands_is_not_repeated_without_end(child: str) -> None:
+    def written(count: int) -> str:
+        uri = "urn:" + "x" * 10_000
+        return payload.serialise(ET.fromstring(f"<a xmlns='urn:a' xmlns:q='{uri}'>{child * count}</a>"))
+
+    assert written(100).count(f"x{'x' * 9_999}") == 100
+    with pytest.raises(payload.Excessive, match="namespaces"):
+        written(200)
 
 
 names = st.sampled_from(["a", "{urn:x}a", "{urn:y}b", "{http://www.w3.org/XML/1998/namespace}lang"])

@@ -70,7 +70,7 @@ def check(text: str) -> str:
         written = xml.serialise(element)
     except ET.ParseError as problem:
         raise InvalidPayload(f"The payload is not one well-formed XML element: {_reason(problem)}.") from None
-    except xml.TooDeep as problem:
+    except xml.Excessive as problem:
         raise InvalidPayload(f"{problem}; flatten the payload.") from None
     if not xml.namespace(element):
         raise InvalidPayload(f"The element '{element.tag}' has no namespace; declare one with xmlns (XEP-0060 7.1).")
