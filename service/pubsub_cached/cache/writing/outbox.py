@@ -348,7 +348,12 @@ class Outbox:
 
     async def _tell(self, address: Address) -> None:
         """What a read shows as pending changed, of a node that is kept."""
-        node = await self.store.read(node_store.find, address)
+        try:
+            node = await self.store.read(node_store.find, address)
+        except errors.STORAGE as error:
+            # It waits, or is over, all the same.
+            log.warning("whether what waits is shown at %s can't be told: %s", address, error.message)
+            return
         if node is not None and node.state in KEPT:
             self._changes.node(address, "updated")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.cache.writing import outbox as outboxes
 from pubsub_cached.cache.writing.sending import ATTEMPTS_AT_MOST
-from pubsub_cached.store.accounts import outbox
+from pubsub_cached.store.accounts import nodes, outbox
 
 from ..blog import MICROBLOG, PUBSUB
 from .scene import Scene, failing
@@ -87,3 +89,24 @@ async def test_the_daemon_ends_though_nothing_can_be_removed(scene: Scene, monke
     await scene.job("mine").wait()
     assert scene.sent() == 1
     assert await scene.cache.store.read(outbox.all) == []
+
+
+@pytest.mark.parametrize("waiting", [1, 0], ids=["queued", "sent"])
+async def test_whoever_can_t_be_told_of_it_changes_nothing(scene: Scene, waiting: int) -> None:
+    read, failed = scene.cache.store.read, 0
+
+    async def fails(function: Callable[..., Any], *arguments: Any) -> Any:
+        nonlocal failed
+        if function is nodes.find and len(await read(outbox.all)) == waiting and scene.sent() == 1 - waiting:
+            failed += 1
+            raise errors.DatabaseError("It has gone.")
+        return await read(function, *arguments)
+
+    scene.cache.store.read = fails  # type: ignore[method-assign]
+    await scene.publish("mine", token="mine")
+    if not waiting:
+        await scene.restore()
+    del scene.cache.store.read
+    assert failed
+    await scene.restore()
+    assert (scene.job("mine").state, scene.sent()) == ("done", 1)
