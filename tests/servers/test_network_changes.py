@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+from pathlib import Path
 
 import pytest
 
 from pubsub_cached.xmpp import connection
 from pubsub_cached.xmpp import session as session_module
+from tests.support.certificates import self_signed
 from tests.support.proxy import Proxy
 from tests.support.server import Server
 
@@ -35,6 +38,27 @@ async def test_a_waiting_session_connects_at_once_when_the_network_is_back(
         for _ in range(10):
             await asyncio.sleep(0)
         assert recorder.states[-1] == "waiting"
+        session.network_changed(True)
+        assert (await recorder.started()).resumed
+
+
+@pytest.mark.usefixtures("patience")
+async def test_a_network_that_answers_in_the_place_of_the_server_is_waited_out(
+    server: Server, open_session: OpenSession, tmp_path: Path
+) -> None:
+    """As one does until somebody has logged in to it."""
+    stranger = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    stranger.load_cert_chain(*self_signed(tmp_path))
+    between = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0, ssl=stranger)
+    async with between, Proxy(server.host, server.direct_tls_port) as proxy:
+        session, recorder = await open_session(server, "bob", port=proxy.port, tls="direct")
+        proxy.target = between.sockets[0].getsockname()
+        proxy.cut()
+        await recorder.state("waiting")
+        for _ in range(3):
+            session.network_changed(True)
+            assert "can't be trusted" in (await recorder.state("waiting")).message
+        proxy.target = (server.host, server.direct_tls_port)
         session.network_changed(True)
         assert (await recorder.started()).resumed
 

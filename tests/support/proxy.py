@@ -14,7 +14,7 @@ class Proxy:
     cut: drop every connection without a word, as a network does. hold: bytes of both directions wait until
     ``heal``. While ``silent``, bytes of the server are lost; while ``deaf``, those of the client: a connection that
     lost some carries nothing more in that direction, whatever happens later. While ``refusing``, new connections are
-    dropped once the client has said something.
+    dropped once the client has said something. ``target`` is where new ones lead.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -23,7 +23,7 @@ class Proxy:
         self.silent = False
         self.deaf = False
         self.refusing = False
-        self._target = (host, port)
+        self.target = (host, port)
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -74,7 +74,7 @@ class Proxy:
             writer.transport.abort()
             return
         try:
-            there, back = await asyncio.open_connection(*self._target)
+            there, back = await asyncio.open_connection(*self.target)
         except OSError:
             writer.transport.abort()
             return

@@ -114,7 +114,7 @@ class Connection:
         """Connect again and again until something final happens."""
         try:
             self._subscriber.state("connecting")
-            endpoint, (password, context) = self._endpoint, await self._proofs()
+            endpoint, context, password = self._endpoint, _tls(self._endpoint), await self._password()
             resumption: Resumption | None = None
             accepted = False
             while True:
@@ -124,15 +124,14 @@ class Connection:
                 ending = await attempt.run()
                 self._attempt = None
                 accepted = accepted or attempt.client.authenticated
+                if ending.final and not accepted:
+                    raise Refused(ending.error, ending.message)
                 if ending.final:
-                    refused = Refused(ending.error, ending.message)
-                    if not accepted:
-                        raise refused
-                    # What is refused now was changed at the server, and then maybe where it is kept as well.
-                    tried, accepted = password, False
-                    password, context = await self._proofs()
-                    if ending.error == errors.AuthenticationFailed.dbus_name and password == tried:
-                        raise refused
+                    # What is refused now was changed at the server, and then maybe where it is kept as well. Or there
+                    # is a network in between, as until somebody has logged in to it.
+                    context = _tls(endpoint)
+                    if ending.error == errors.AuthenticationFailed.dbus_name:
+                        password, accepted = await self._another(password, ending), False
                 if ending.error == CONFLICT:
                     # Whoever has the resource keeps it (RFC 6120 4.9.3.3), and the server chooses another one.
                     endpoint = msgspec.structs.replace(endpoint, resource="")
@@ -152,10 +151,12 @@ class Connection:
             self._task = None
             self._subscriber.state("failed", error, message)
 
-    async def _proofs(self) -> tuple[str, ssl.SSLContext | None]:
-        """The password, and what proves the server."""
-        context = _tls(self._endpoint)
-        return await self._password(), context
+    async def _another(self, tried: str, ending: Ending) -> str:
+        """The password that is kept by now. Raises Refused where that is the one that was tried."""
+        password = await self._password()
+        if password == tried:
+            raise Refused(ending.error, ending.message)
+        return password
 
     async def _password(self) -> str:
         # It may run a program or ask a keyring.
