@@ -1,6 +1,8 @@
-"""How many, in sentences for people."""
+"""How many, and which, in sentences for people."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 def counted(count: int, noun: str) -> str:
@@ -16,3 +18,9 @@ def are(count: int) -> str:
 def were(count: int) -> str:
     """What so many did that were something."""
     return "was" if count == 1 else "were"
+
+
+def listed(choices: Iterable[str], last: str = "or") -> str:
+    """``a, b or c``."""
+    *most, end = choices
+    return f"{', '.join(most)} {last} {end}" if most else end

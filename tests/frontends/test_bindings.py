@@ -23,7 +23,7 @@ TITLE = "Forty-one species in one morning"
 REFUSAL = [
     "org.freedesktop.DBus.Error.InvalidArgs",
     "GetItems does not know the option 'limits'; "
-    "it knows after, before, cursor, fields, ids, index, limit, order, policy or timeout.",
+    "it knows after, before, cursor, fields, ids, index, limit, order, policy and timeout.",
 ]
 SECONDS = 60
 

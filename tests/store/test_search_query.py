@@ -262,7 +262,7 @@ def test_a_record_says_where_the_item_is(db: Database) -> None:
 INVALID = {
     "[]": "The query is [] and has to be a JSON object",
     "{": "The query is no JSON",
-    '{"type":[]}': "The query has 'type'",
+    '{"type":[]}': "'type' is no key of a query; there are accounts, ",
     '{"types":"blog"}': 'types is "blog" and has to be a list',
     '{"types":[null]}': "types[0] is null and has to be a string",
     '{"subtypes":[1]}': "subtypes[0] is 1",

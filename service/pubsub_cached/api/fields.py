@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..bus import INTEGERS, Variant
+from ..counting import listed
 from ..errors import InvalidArgs
 from ..xmpp.port import TRUE, FormField
-from .options import Option, Table, listed
+from .options import Option, Table
 
 PUBSUB = "pubsub#"
 
@@ -39,7 +40,7 @@ class FieldsTable(Table):
 
     def known(self) -> str:
         """What an unknown key is told."""
-        return f"it knows {listed([*sorted(self.options), 'fields such as pubsub#title'])}"
+        return f"it knows {listed([*sorted(self.options), 'fields such as pubsub#title'], 'and')}"
 
     def _is_field(self, key: str) -> bool:
         return "#" in key and key.startswith(self.prefix) and not key.endswith("#")

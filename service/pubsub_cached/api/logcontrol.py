@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from ..bus import Interface
+from ..counting import listed
 from ..errors import InvalidArgs
 from .options import Table
 
@@ -42,7 +43,7 @@ class LogControl(Interface):
 
     def set_LogLevel(self, level: str) -> None:
         if level not in LEVELS:
-            raise InvalidArgs(f"'{level}' is no log level; it may be {', '.join(LEVELS)}.")
+            raise InvalidArgs(f"'{level}' is no log level; it may be {listed(LEVELS)}.")
         self._logger.setLevel(LEVELS[level])
 
     @property

@@ -7,13 +7,14 @@ list of strings as ``as``, ``s`` or ``av``. A boolean is only ever ``b``. Source
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from ..bus import INTEGERS, Variant
 from ..cache.options import LIMIT_AT_MOST
 from ..config import is_host, unreadable
+from ..counting import listed
 from ..errors import InvalidArgs, InvalidJid
 from ..jid import normalise
 
@@ -256,7 +257,7 @@ class Table:
 
     def known(self) -> str:
         """Which options there are, for sentences."""
-        return f"it knows {listed(sorted(self.options))}" if self.options else "it knows none"
+        return f"it knows {listed(sorted(self.options), 'and')}" if self.options else "it knows none"
 
 
 LIMIT = Number("u", 1, LIMIT_AT_MOST, capped=True)
@@ -286,9 +287,3 @@ def _text(key: str, given: Variant) -> str:
 
 def _wrong_type(key: str, wanted: str, given: Variant) -> InvalidArgs:
     return InvalidArgs(f"The option '{key}' has the type {given.signature}; it has to be {wanted}.")
-
-
-def listed(choices: Iterable[str]) -> str:
-    """Choices for sentences: ``a, b or c``."""
-    *most, last = choices
-    return f"{', '.join(most)} or {last}" if most else last

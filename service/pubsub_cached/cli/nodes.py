@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..counting import listed
 from ..states import STATES
 from . import completing, output, times
 from .account import only_account
@@ -44,7 +45,7 @@ COLUMNS = (
     "--state",
     type=click.Choice(STATES),
     metavar="STATE",
-    help=f"Only those that are {', '.join(STATES[:-1])} or {STATES[-1]}.",
+    help=f"Only those that are {listed(STATES)}.",
 )
 @click.option("--subscribed/--not-subscribed", default=None, help="Only those the account is subscribed to, or not.")
 @limit_option

@@ -225,7 +225,7 @@ def test_an_unknown_key_is_named_with_the_known_ones() -> None:
     table = Table("GetItems", {"limit": LIMIT, "after": Text()})
     with pytest.raises(InvalidArgs) as caught:
         table.read({"limt": Variant("u", 1)})
-    assert caught.value.message == "GetItems does not know the option 'limt'; it knows after or limit."
+    assert caught.value.message == "GetItems does not know the option 'limt'; it knows after and limit."
     with pytest.raises(InvalidArgs, match="it knows none"):
         Table("GetNode", {}).read({"limit": Variant("u", 1)})
 

@@ -13,6 +13,7 @@ import msgspec
 from ... import data_path as paths
 from ... import flag
 from ...address import Address
+from ...counting import listed
 from ...data_path import Path
 from ...errors import InvalidArgs, InvalidQuery
 
@@ -92,7 +93,7 @@ def parse(text: str) -> Query:
         raise InvalidQuery(f"The query is {_shown(given)} and has to be a JSON object.")
     for key in given:
         if key not in _KEYS:
-            raise InvalidQuery(f"The query has '{key}', which it does not know; it knows {_listed(_KEYS)}.")
+            raise InvalidQuery(f"'{key}' is no key of a query; there are {listed(_KEYS, 'and')}.")
     return Query(**{key: _KEYS[key](key, value) for key, value in given.items()})
 
 
@@ -230,7 +231,7 @@ def _test(where: str, given: list[Any]) -> Condition:
     except ValueError as error:
         raise InvalidQuery(f"{where}: {error}.") from None
     if not isinstance(operator, str) or operator not in _VALUES:
-        raise InvalidQuery(f"{where} has the operator {_shown(operator)}; it may be {_listed(_VALUES)}.")
+        raise InvalidQuery(f"{where} has the operator {_shown(operator)}; it may be {listed(_VALUES)}.")
     return Condition(path, operator, _VALUES[operator](f"{where}: the value of '{operator}'", value))
 
 
@@ -308,8 +309,3 @@ def _shown(value: Any) -> str:
     """A value in a sentence, shortened."""
     text = msgspec.json.encode(value).decode(errors="replace")
     return text if len(text) <= 60 else text[:59] + "…"
-
-
-def _listed(names: Any) -> str:
-    *most, last = names
-    return f"{', '.join(most)} or {last}"
