@@ -38,8 +38,16 @@ def normalise(text: str) -> str:
     return bare.removesuffix(".") + slash + resource
 
 
+def normalised(text: str) -> str:
+    """The normalised JID, or "" for what is none."""
+    try:
+        return normalise(text) if text else ""
+    except InvalidJid:
+        return ""
+
+
 def bare(text: str) -> str:
-    """The normalised JID without its resource."""
+    """The normalised JID without its resource. Raises InvalidJid."""
     return normalise(text).split("/", 1)[0]
 
 

@@ -10,7 +10,6 @@ from lxml.etree import _Element
 
 from .. import jid
 from ..address import Address
-from ..errors import InvalidJid
 from . import xml
 
 # A longer base is none: with it each reference in an item would be as long.
@@ -57,10 +56,12 @@ def base(element: _Element, inherited: str = "") -> str:
 
 def normalised_jid(text: str) -> str:
     """The prepared form of a JID, "" when it is none."""
-    try:
-        return jid.normalise(text.strip())
-    except InvalidJid:
-        return ""
+    return jid.normalised(text.strip())
+
+
+def bare_jid(text: str) -> str:
+    """The prepared form of a JID without its resource, "" when it is none."""
+    return normalised_jid(text).partition("/")[0]
 
 
 # A node's items have few authors.

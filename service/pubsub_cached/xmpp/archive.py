@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
 from ..errors import StanzaError
+from ..jid import normalised
 from . import stanzas
 from .port import MAM, TRUE, ArchivePage, Item, Rsm
 
@@ -76,14 +77,14 @@ class Queries:
         finally:
             del self._open[query.id]
 
-    def message(self, message: ET.Element, sender: Callable[[str], str]) -> None:
-        """Take the results in a message. sender: what a JID is, normalised."""
+    def message(self, message: ET.Element) -> None:
+        """Take the results in a message."""
         if not self._open:
             return
         for result in message.iterfind(_MAM + "result"):
             query = self._open.get(result.get("queryid", ""))
             if query is not None and message.get("type") != "error":
-                query.take(sender(message.get("from", "")), result)
+                query.take(normalised(message.get("from", "")), result)
 
 
 def request(query: str, node: str, rsm: Rsm) -> ET.Element:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import logging
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Container, Iterator
-from typing import cast
+from collections.abc import Callable, Container
+from typing import Any, cast
 
-from .. import jid
-from ..errors import InvalidJid
+from ..jid import normalised
 from . import stanzas
 from .port import (
     BounceEvent,
@@ -23,16 +22,11 @@ from .port import (
     PurgeEvent,
     SubscriptionEvent,
 )
-from .stanzas import EVENT
+from .stanzas import EVENT, PUBSUB
 
 log = logging.getLogger(__name__)
 
 DELAY = "{urn:xmpp:delay}delay"
-_ITEM = EVENT + "item"
-_RETRACT = EVENT + "retract"
-
-# A room's messages speak for its occupants, never for a service.
-_REFUSED_TYPES = frozenset({"groupchat"})
 
 
 class Gate:
@@ -47,95 +41,62 @@ class Gate:
         self._contacts = contacts
         self._solicited = solicited
 
-    def sender(self, message: ET.Element) -> str | None:
-        """The service that a message speaks for, or None when it is not let in."""
-        written = message.get("from")
-        if not written:
-            # The account's own server speaking for the account (RFC 6120 8.1.2.1).
-            return self.account
-        try:
-            service = jid.normalise(written)
-        except InvalidJid:
-            return None
-        if service == self.account or service in self._contacts() or self._solicited(service):
+    def sender(self, message: ET.Element) -> str:
+        """The service that a message speaks for, or "" when it is not let in."""
+        # Without a sender it is the account's own server speaking for the account (RFC 6120 8.1.2.1).
+        service = normalised(message.get("from") or self.account)
+        if service == self.account or service in self._contacts() or (service and self._solicited(service)):
             return service
-        return None
+        return ""
 
 
 def read(message: ET.Element, gate: Gate) -> tuple[Event, ...]:
     """The events in a message, in document order; none when it is not let in."""
     kind = message.get("type", "normal")
-    if kind in _REFUSED_TYPES:
+    # A room's messages speak for its occupants, never for a service.
+    if kind == "groupchat":
         return ()
     bounced = kind == "error"
-    parts = list(stanzas.children(message, EVENT + "event", stanzas.PUBSUB + "pubsub"))
+    parts = [child for child in message if child.tag in (EVENT + "event", PUBSUB + "pubsub")]
     if not parts and not bounced:
         return ()
     service = gate.sender(message)
-    if service is None:
+    if not service:
         log.debug("An event of %s was not asked for", message.get("from"))
         return ()
     if bounced:
         return (_bounce(parts, service),)
     delayed = message.find(DELAY) is not None
-    return tuple(event for part in parts for event in _read_part(part, service, delayed, gate.account))
+    read = (_event(child, service, delayed, gate.account) for part in parts for child in part)
+    return tuple([event for event in read if event is not None])
 
 
-def _read_part(part: ET.Element, service: str, delayed: bool, account: str) -> Iterator[Event]:
-    for child in part:
-        reader = _READERS.get(child.tag)
+def _event(element: ET.Element, service: str, delayed: bool, account: str) -> Event | None:
+    """What a part of an event says; None for what is not followed."""
+    about: dict[str, Any] = {"service": service, "node": element.get("node", ""), "delayed": delayed}
+    if not about["node"]:
         # XEP-0248 collections have no node of their own here; without a node nothing can be said.
-        node = child.get("node", "")
-        if reader is not None and node:
-            event = reader(child, service, node, delayed, account)
-            if event is not None:
-                yield event
-
-
-def _items(element: ET.Element, service: str, node: str, delayed: bool, account: str) -> Event | None:
-    # What is retracted and then published again is there.
-    last = {id_: each.tag for each in element if (id_ := each.get("id"))}
-    return ItemsEvent(
-        service=service,
-        node=node,
-        delayed=delayed,
-        items=tuple([stanzas.read_item(each) for each in element if each.tag == _ITEM]),
-        retracted=tuple([id_ for id_, tag in last.items() if tag == _RETRACT]),
-    )
-
-
-def _purge(element: ET.Element, service: str, node: str, delayed: bool, account: str) -> Event | None:
-    return PurgeEvent(service=service, node=node, delayed=delayed)
-
-
-def _delete(element: ET.Element, service: str, node: str, delayed: bool, account: str) -> Event | None:
-    redirect = element.find(EVENT + "redirect")
-    uri = "" if redirect is None else redirect.get("uri") or (redirect.text or "").strip()
-    return DeleteEvent(service=service, node=node, delayed=delayed, redirect=uri)
-
-
-def _configuration(element: ET.Element, service: str, node: str, delayed: bool, account: str) -> Event | None:
-    return ConfigurationEvent(service=service, node=node, delayed=delayed)
-
-
-def _subscription(element: ET.Element, service: str, node: str, delayed: bool, account: str) -> Event | None:
-    """A subscription of the account itself; owners are told of others' too (XEP-0060 8.8.2)."""
-    state = stanzas.subscription_state(element.get("subscription", ""))
-    if state is None or stanzas.bare(element.get("jid", "")) != account:
         return None
-    return SubscriptionEvent(service=service, node=node, delayed=delayed, state=state)
-
-
-_Reader = Callable[[ET.Element, str, str, bool, str], Event | None]
-_READERS: dict[str, _Reader] = {
-    EVENT + "items": _items,
-    EVENT + "purge": _purge,
-    EVENT + "delete": _delete,
-    EVENT + "configuration": _configuration,
-    EVENT + "subscription": _subscription,
-    # An approval comes in the other namespace (XEP-0060 8.6).
-    stanzas.PUBSUB + "subscription": _subscription,
-}
+    if element.tag == EVENT + "items":
+        # What is retracted and then published again is there.
+        last = {id_: each.tag for each in element if (id_ := each.get("id"))}
+        items = tuple([stanzas.read_item(each) for each in element if each.tag == EVENT + "item"])
+        retracted = tuple([id_ for id_, tag in last.items() if tag == EVENT + "retract"])
+        return ItemsEvent(**about, items=items, retracted=retracted)
+    if element.tag == EVENT + "purge":
+        return PurgeEvent(**about)
+    if element.tag == EVENT + "delete":
+        redirect = element.find(EVENT + "redirect")
+        uri = "" if redirect is None else redirect.get("uri") or (redirect.text or "").strip()
+        return DeleteEvent(**about, redirect=uri)
+    if element.tag == EVENT + "configuration":
+        return ConfigurationEvent(**about)
+    # An approval comes in the other namespace (XEP-0060 8.6), and owners are told of others' subscriptions (8.8.2).
+    if element.tag in (EVENT + "subscription", PUBSUB + "subscription"):
+        state = stanzas.subscription_state(element.get("subscription", ""))
+        if state is not None and stanzas.bare(element.get("jid", "")) == account:
+            return SubscriptionEvent(**about, state=state)
+    return None
 
 
 def _bounce(parts: list[ET.Element], service: str) -> BounceEvent:

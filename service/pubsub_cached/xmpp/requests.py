@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 from uuid import uuid4
 
-from .. import errors, jid
+from .. import errors
+from ..jid import normalised
 from . import payload, stanzas
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,8 @@ class Requests:
         if pending is None or pending.reply.done():
             return False
         sender = iq.get("from", "")
-        if sender not in pending.senders and _normal(sender) not in pending.senders:
+        # What is no JID is nobody's, and not that of whoever sends without one.
+        if pending.senders.isdisjoint((sender, normalised(sender) or sender)):
             log.warning("A reply for %s came from %s and is ignored", pending.subject, sender)
             return False
         if iq.get("type") == "result":
@@ -99,10 +101,3 @@ def _lost(account: str, subject: str) -> errors.Offline:
         f"The connection of {account} was lost before an answer about {subject} came; "
         "what was asked may have been done."
     )
-
-
-def _normal(text: str) -> str:
-    try:
-        return jid.normalise(text) if text else ""
-    except errors.InvalidJid:
-        return text

@@ -178,7 +178,7 @@ class Session(Asking):
     def message(self, xml: ET.Element) -> None:
         """Hand on what is let in. What comes before the session is online is covered by its start."""
         if self._online:
-            self._queries.message(xml, stanzas.normalised)
+            self._queries.message(xml)
             for event in events.read(xml, self._gate):
                 self._listener.event(event)
 

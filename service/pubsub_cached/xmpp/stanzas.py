@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import cast, get_args
 
-from .. import jid
-from ..errors import InvalidJid, StanzaError
+from ..errors import StanzaError
+from ..jid import normalised
 from ..pace import Pace
 from . import forms, payload
 from .port import DiscoInfo, DiscoItem, DiscoPage, Fields, Item, ItemsPage, Rsm, Subscription, SubscriptionState
@@ -250,16 +250,3 @@ def _same(element: ET.Element, node: str, subject: str) -> None:
     answered = element.get("node", node)
     if answered != node:
         raise StanzaError("undefined-condition", f"the reply is about node '{answered}'", subject=subject)
-
-
-def normalised(text: str) -> str:
-    """The normalised JID, or "" for what is none."""
-    try:
-        return jid.normalise(text) if text else ""
-    except InvalidJid:
-        return ""
-
-
-def children(element: ET.Element, *tags: str) -> Iterator[ET.Element]:
-    """The direct children with one of the tags, in document order."""
-    return (child for child in element if child.tag in tags)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from pubsub_cached.errors import StanzaError
-from pubsub_cached.xmpp import archive, stanzas
+from pubsub_cached.xmpp import archive
 from pubsub_cached.xmpp.port import ArchivePage, Item, Rsm
 
 SERVICE = "pubsub.example.org"
@@ -44,7 +44,7 @@ def answered(messages: Sequence[ET.Element], fin: str = COMPLETE, most: int = 2)
             for each in message.iterfind(f"{{{archive.MAM}}}result"):
                 if each.get("queryid") == "q":
                     each.set("queryid", query.id)
-            queries.message(message, stanzas.normalised)
+            queries.message(message)
         return query.end(ET.fromstring(fin))
 
 
@@ -126,7 +126,7 @@ def test_a_query_that_is_over_takes_nothing() -> None:
     queries = archive.Queries()
     with queries.query(SERVICE, "blog", Rsm(max=2), "blog") as query:
         pass
-    queries.message(result(query.id, "late"), stanzas.normalised)
+    queries.message(result(query.id, "late"))
     assert query.end(ET.fromstring(COMPLETE)).ids == ()
 
 

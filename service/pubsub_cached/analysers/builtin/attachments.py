@@ -6,8 +6,6 @@ import msgspec
 from lxml.etree import _Element
 from msgspec import UNSET, UnsetType
 
-from ... import jid
-from ...errors import InvalidJid
 from .. import forms, uris, values, xml
 from ..definition import Definition
 from ..item import Item
@@ -163,12 +161,8 @@ def _target(item: Item, data: Attachments) -> None:
 
 
 def _publisher_ok(item: Item) -> bool | UnsetType:
-    if not item.context.publisher:
-        return UNSET
-    try:
-        return jid.bare(item.context.publisher) == jid.normalise(item.context.id)
-    except InvalidJid:
-        return False
+    publisher = uris.bare_jid(item.context.publisher)
+    return publisher == uris.normalised_jid(item.context.id) if publisher else UNSET
 
 
 def _timestamp(item: Item, element: _Element) -> str:

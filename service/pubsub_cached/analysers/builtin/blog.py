@@ -6,8 +6,6 @@ import msgspec
 from lxml.etree import _Element
 from msgspec import UNSET, UnsetType
 
-from ... import jid
-from ...errors import InvalidJid
 from .. import geoloc, markup, uris, values, xml
 from ..definition import Analysis, Definition, Subject
 from ..geoloc import Geoloc
@@ -292,13 +290,8 @@ class _Reader:
 
     def _verified(self, authors: list[Author]) -> bool:
         """XEP-0277 7.1: what the service says of the publisher against what the first author says of themselves."""
-        publisher = self._item.context.publisher
-        if not publisher or not authors or not authors[0].jid:
-            return False
-        try:
-            return jid.bare(publisher) == authors[0].jid
-        except InvalidJid:
-            return False
+        publisher = uris.bare_jid(self._item.context.publisher)
+        return publisher != "" and bool(authors) and authors[0].jid == publisher
 
     def _require(self, *, atom_id: str, title: list[Markup], updated: str) -> None:
         """RFC 4287 4.1.1, 4.1.2; an unreadable date was named before."""
