@@ -154,7 +154,7 @@ async def test_analyser_that_can_t_be_used(ctl: Command, made: World, home: Path
         found = await findings(ctl, status=5)
 
     assert found["analyser mine"]["level"] == "problem"
-    assert found["analyser mine"]["sentence"].startswith(f"{file}: 'nod' is no key of an analyser")
+    assert found["analyser mine"]["sentence"].startswith(f"{file}: 'nod': unknown key")
     assert "Mend the file" in found["analyser mine"]["remedy"]
 
 

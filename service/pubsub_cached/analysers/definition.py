@@ -126,20 +126,11 @@ class Definition(Rules, frozen=True, kw_only=True, omit_defaults=True):
         return msgspec.json.encode(Rules(**rules)).decode()
 
 
-KEYS = tuple(field.encode_name for field in msgspec.structs.fields(Rules))
-
-
 def from_mapping(values: Mapping[str, Any]) -> Definition:
     """A definition from the keys of a file or a D-Bus call; ``fields`` may be JSON text.
 
     Raises InvalidAnalyser, which names the key.
     """
-    for key in values:
-        if key not in KEYS:
-            raise InvalidAnalyser(f"'{key}' is no key of an analyser; there are {', '.join(KEYS)}.")
-    for key in ("name", "type"):
-        if key not in values:
-            raise InvalidAnalyser(f"The key '{key}' is missing.")
     values = dict(values)
     if "fields" in values:
         values["fields"] = _fields(values["fields"])
@@ -147,7 +138,7 @@ def from_mapping(values: Mapping[str, Any]) -> Definition:
         rules = msgspec.convert(values, Rules)
     except msgspec.ValidationError as error:
         raise InvalidAnalyser(_told(error, Rules, values, "")) from None
-    return checked(Definition(**{name: getattr(rules, name) for name in Rules.__struct_fields__}))
+    return checked(Definition(**msgspec.structs.asdict(rules)))
 
 
 def checked(definition: Definition) -> Definition:

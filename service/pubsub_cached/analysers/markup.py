@@ -49,8 +49,6 @@ _PREFORMATTED = re.compile(r"<pre(?:\s[^>]*)?>(.*?)</pre>", re.DOTALL)
 # What stands for a tag in plain text, if anything does.
 _BREAKS = dict.fromkeys((f"{end}{name}" for name in _BLOCKS for end in ("", "/")), "\n") | {"/td": " ", "/th": " "}
 _PREFIXED = re.compile(r"</[^>:/\s]+:")
-# The end tag of a br would be read as one more br.
-_NO_HTML = re.compile(rf"</br>|{_PREFIXED.pattern}")
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 # An HTML parser opens elements like these again in each block that follows when they were left open.
 _FORMATTING = ("a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u")
@@ -239,21 +237,19 @@ def _stripped(source: str) -> str:
 def _written(content: _Element) -> str:
     """An element as HTML, which the sanitiser reads."""
     written = _as_html(content)
-    if not _NO_HTML.search(written):
-        return written
-    written = written.replace("</br>", "")
     if _PREFIXED.search(written):
         content = copy.deepcopy(content)
         for descendant in content.iter():
             # In HTML a prefix is part of the name, which may be anything.
             if descendant.tag.startswith("{"):
                 descendant.tag = xml.local(descendant)
-        written = _as_html(content).replace("</br>", "")
+        written = _as_html(content)
     return written
 
 
 def _as_html(element: _Element) -> str:
-    return etree.tostring(element, method="html", encoding="unicode", with_tail=False)
+    # The end tag of a br would be read as one more br.
+    return etree.tostring(element, method="html", encoding="unicode", with_tail=False).replace("</br>", "")
 
 
 @lru_cache(maxsize=64)

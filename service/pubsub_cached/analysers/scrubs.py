@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from lxml.etree import _Element
 
@@ -18,7 +18,6 @@ class Scrubs:
 
     def __init__(self, definitions: Iterable[Definition] = ()) -> None:
         self._by_namespace = {space: scrub for each in definitions for space, scrub in each.scrubs.items() if space}
-        self._share = _shared([*self._by_namespace])
 
     def of(self, definition: Definition | None, context: ItemContext) -> Scrub | None:
         """For an item of a node with this analyser: whatever is there, and wherever else their kind occurs."""
@@ -26,13 +25,4 @@ class Scrubs:
             return definition.scrubs[""]
         if (scrub := self._by_namespace.get(context.namespace)) is not None:
             return scrub
-        if self._share not in context.payload:
-            return None
         return next((scrub for namespace, scrub in self._by_namespace.items() if namespace in context.payload), None)
-
-
-def _shared(words: Sequence[str]) -> str:
-    """The longest text that all of them contain, so that one search may do for all."""
-    word = min(words, key=len, default="")
-    parts = (word[start : start + size] for size in range(len(word), 0, -1) for start in range(len(word) - size + 1))
-    return next((part for part in parts if all(part in each for each in words)), "")

@@ -78,7 +78,7 @@ class TestFiles:
         [
             (b"name = ", "no TOML"),
             (b"\xff\xfe", "not in UTF-8"),
-            (b"type = 'x'\nnode = 'n'", "'name' is missing"),
+            (b"type = 'x'\nnode = 'n'", "'name': missing"),
             (b"name = 'x'\ntype = 'x'", "give 'node'"),
             (b"name = 'x'\ntype = 'x'\nnode = 'n'\ncolour = 1", "'colour'"),
             (b"name = 'x'\ntype = 'x'\nnode = 'n'\n[fields.a]\npath = '/a'", "'/a'"),
