@@ -152,7 +152,7 @@ class Asking:
     async def node_configuration(self, service: str, node: str, *, timeout: float = 30.0) -> tuple[FormField, ...]:
         """A node's configuration (XEP-0060 8.2)."""
         subject = _subject(service, node)
-        iq = await self._ask("get", service, writing.configuration_request(node), subject, timeout)
+        iq = await self._ask("get", service, writing.owner_request("configure", node), subject, timeout)
         return writing.read_configuration(iq, subject)
 
     async def configure_node(self, service: str, node: str, config: Fields, *, timeout: float = 30.0) -> None:
@@ -161,11 +161,11 @@ class Asking:
 
     async def delete_node(self, service: str, node: str, *, timeout: float = 30.0) -> None:
         """Delete a node (XEP-0060 8.4)."""
-        await self._set(service, node, writing.delete_request(node), timeout)
+        await self._set(service, node, writing.owner_request("delete", node), timeout)
 
     async def purge_node(self, service: str, node: str, *, timeout: float = 30.0) -> None:
         """Remove all items of a node (XEP-0060 8.5)."""
-        await self._set(service, node, writing.purge_request(node), timeout)
+        await self._set(service, node, writing.owner_request("purge", node), timeout)
 
     async def _set(self, service: str, node: str, request: ET.Element, timeout: float) -> ET.Element:
         return await self._ask("set", service, request, _subject(service, node), timeout)

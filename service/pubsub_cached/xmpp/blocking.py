@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from .. import jid
 from . import stanzas
@@ -24,7 +24,7 @@ def pushed(iq: ET.Element, account: str) -> list[str] | None:
     return [item.get("jid", "") for change in changes for item in change.iterfind(BLOCKING + "item")]
 
 
-def concerned(written: Iterable[str], contacts: Iterable[str]) -> Iterator[str]:
+def concerned(written: Iterable[str], contacts: Iterable[str]) -> list[str]:
     """The bare JIDs that a push is about: of a domain its contacts as well, and all contacts where it names nobody."""
     named = {stanzas.bare(each) for each in written}
-    yield from sorted(named | {each for each in contacts if not named or jid.domain(each) in named})
+    return sorted(named | {each for each in contacts if not named or jid.domain(each) in named})

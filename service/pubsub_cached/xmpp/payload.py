@@ -125,7 +125,7 @@ def _attributes(element: ET.Element, out: _Text) -> None:
         value = attributes[name]
         if name[0] == "{":
             name = _prefixed(*_split(name), prefixes, out)
-        out.append(f' {name}="{_attribute(value)}"' if value else f' {name}=""')
+        out.append(f' {name}="{_attribute(value)}"')
 
 
 def _prefixed(uri: str, name: str, prefixes: dict[str, str], out: _Text) -> str:

@@ -59,11 +59,6 @@ def read_created(iq: ET.Element, node: str) -> str:
     return (create.get("node") if create is not None else "") or node
 
 
-def configuration_request(node: str) -> ET.Element:
-    """Ask for a node's configuration (8.2.1)."""
-    return _owner("configure", node)
-
-
 def read_configuration(iq: ET.Element, subject: str) -> tuple[FormField, ...]:
     """The fields of a node's configuration (8.2.2)."""
     form = iq.find(f"{OWNER}pubsub/{OWNER}configure/{forms.FORM}x")
@@ -74,19 +69,9 @@ def read_configuration(iq: ET.Element, subject: str) -> tuple[FormField, ...]:
 
 def configure_request(node: str, config: Fields) -> ET.Element:
     """Change a node's configuration (8.2.4); what is not given stays as it is."""
-    pubsub = _owner("configure", node)
+    pubsub = owner_request("configure", node)
     pubsub[0].append(forms.submit(forms.NODE_CONFIG, config))
     return pubsub
-
-
-def delete_request(node: str) -> ET.Element:
-    """Delete a node (8.4)."""
-    return _owner("delete", node)
-
-
-def purge_request(node: str) -> ET.Element:
-    """Remove all items of a node (8.5)."""
-    return _owner("purge", node)
 
 
 def affiliations_request() -> ET.Element:
@@ -105,7 +90,8 @@ def read_affiliations(iq: ET.Element) -> tuple[Affiliation, ...]:
     )
 
 
-def _owner(name: str, node: str) -> ET.Element:
+def owner_request(name: str, node: str) -> ET.Element:
+    """Ask for a node's configuration (``configure``, 8.2.1), delete it (8.4), or remove its items (``purge``, 8.5)."""
     pubsub = ET.Element(OWNER + "pubsub")
     ET.SubElement(pubsub, OWNER + name, node=node)
     return pubsub

@@ -185,12 +185,8 @@ class Agents:
         except (Failed, msgspec.ValidationError) as error:
             log.warning("%s: %s", subject.address, error)
             return msgspec.structs.replace(matched, to_sync=False)
-        return msgspec.structs.replace(
-            matched,
-            type=matched.type if changed.type is None else changed.type,
-            subtype=matched.subtype if changed.subtype is None else changed.subtype,
-            to_sync=matched.to_sync if changed.to_sync is None else changed.to_sync,
-        )
+        given = {name: value for name, value in msgspec.structs.asdict(changed).items() if value is not None}
+        return msgspec.structs.replace(matched, **given)
 
     def _again(self, name: str) -> None:
         if (worker := self._workers.get(name)) is not None:

@@ -1,7 +1,7 @@
 """Analysers that clients register, and what follows from any analyser that comes or goes.
 
 A registration belongs to the client's unique name and ends with it; with ``persist`` the definition stays, in the
-store, without an owner. Source: dbus-api.md, "Analysers, Analyser, AgentAgent".
+store, without an owner. Source: dbus-api.md, "Analysers, Analyser, AnalyserAgent".
 """
 
 from __future__ import annotations

@@ -210,10 +210,9 @@ class Writing:
         if item.id not in watch.last:
             held = await self._held(session, address, item)
             # What events said meanwhile is newer than the reply.
-            told = item.id in watch.last
             if held is not None and not watch.tells_of(item.id):
                 self._events.put(account, ItemsEvent(service=address.service, node=address.node, items=(held,)))
-            elif not told:
+            elif item.id not in watch.last:
                 await self._distrust.of(address, "write")
         elif not watch.last[item.id]:
             # Published here and retracted by somebody, or the other way round.
