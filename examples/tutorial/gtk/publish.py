@@ -19,7 +19,7 @@ def call(interface, method, arguments):
 node, text = sys.argv[1:]
 # --8<-- [start:create]
 config = {"pubsub#max_items": GLib.Variant("s", "max")}
-# It is there already, or there is no connection: what else there is Publish says.
+# The node exists already, or there is no connection; of anything else Publish tells as well.
 with contextlib.suppress(GLib.Error):
     call("PubSub", "CreateNode", GLib.Variant("(sssa{sv})", ("", "", node, config)))
 # --8<-- [end:create]

@@ -28,7 +28,7 @@ except GLib.Error as error:
 
 # --8<-- [start:show]
 for item in items:
-    # What could not be read is not there: others write the items, and not each of them has a title.
+    # Others write the items: what could not be read is missing, and not each has a title.
     post = json.loads(item.get("data", "{}"))
     print("•", post["title"][0]["text"] if "title" in post else "(no title)")
 print(f"from the {info['source']}, {info['freshness']}")

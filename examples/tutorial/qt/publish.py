@@ -29,7 +29,7 @@ def call(*arguments):
 node, text = sys.argv[1:]
 # --8<-- [start:create]
 config = {"pubsub#max_items": "max"}
-# It is there already, or there is no connection: what else there is Publish says.
+# The node exists already, or there is no connection; of anything else Publish tells as well.
 ask("PubSub", "CreateNode", "", "", node, config)
 # --8<-- [end:create]
 

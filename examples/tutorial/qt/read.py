@@ -26,7 +26,7 @@ items, cursor, info = reply.arguments()
 
 # --8<-- [start:show]
 for item in map(json.loads, items):
-    # What could not be read is not there: others write the items, and not each of them has a title.
+    # Others write the items: what could not be read is missing, and not each has a title.
     post = item.get("data", {})
     print("•", post["title"][0]["text"] if "title" in post else "(no title)")
 info = json.loads(info)
