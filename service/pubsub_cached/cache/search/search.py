@@ -40,11 +40,10 @@ _WORST_LAST: tuple[Freshness, ...] = ("live", "validated", "offline", "stale")
 
 
 class _Asked(NamedTuple):
-    """purpose: what its cursors are for. is_first: it is the first page."""
+    """purpose: what its cursors are for."""
 
     search: Search
     purpose: str
-    is_first: bool
 
 
 class Searches:
@@ -95,7 +94,7 @@ class Searches:
             fields=options.fields,
             max_bytes=options.max_bytes,
         )
-        return _Asked(search, purpose, not options.cursor)
+        return _Asked(search, purpose)
 
     def _search(self, asked: _Asked, sender: str, wanted: Wanted | None = None) -> Answer | Awaitable[Answer]:
         if self._store.inline:
@@ -122,7 +121,7 @@ class Searches:
         cursor = cursors.encode(asked.purpose, [found.place, found.revision]) if found.place is not None else ""
         info = self._info(found.parts, asked.search.matching.query)
         info["revision"] = found.revision
-        if not cursor and asked.is_first:
+        if not cursor and asked.search.place is None:
             info["total"] = found.count
         if found.ranked is not None:
             info["ranked"] = found.ranked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 
 from .. import dialect
 from ..statement import Prepared
@@ -14,17 +14,11 @@ from .search import Search, find
 def explain(conn: Connection, search: Search) -> str:
     """Run the search, and say what it ran: a statement a paragraph, its plan below it."""
     ran: list[tuple[str, Any]] = []
-
-    def note(_: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
-        ran.append((statement, parameters))
-
-    event.listen(conn, "before_cursor_execute", note)
     Prepared.heard[conn] = ran
     try:
         find(conn, search)
     finally:
         del Prepared.heard[conn]
-        event.remove(conn, "before_cursor_execute", note)
     spoken = dialect.of(conn)
     paragraphs = (
         (" ".join(statement.split()), *spoken.plan(conn, statement, arguments(given))) for statement, given in ran
