@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, func, insert, or_, select
+from sqlalchemy import Boolean, ColumnElement, Connection, Select, and_, bindparam, delete, func, insert, or_, select
 from sqlalchemy import update as change
 
 from ... import errors
@@ -21,7 +21,7 @@ from . import subscriptions
 
 # The columns of a NodeRow after ``address``, in its order.
 _REST = NodeRow.__struct_fields__[3:]
-_BOOLEANS = tuple(_REST.index(name) for name in ("subscribed", "own_subscription", "pinned", "declined"))
+_BOOLEANS = tuple(index for index, name in enumerate(_REST) if isinstance(getattr(Node, name).type, Boolean))
 _KEPT_BY_STORE = frozenset({"item_count", "floor", "revision"})
 _WRITABLE = frozenset(_REST) - _KEPT_BY_STORE
 # What changes all the time and tells a client nothing.
@@ -209,7 +209,7 @@ def update(tx: Transaction, node_id: int, **columns: Any) -> NodeRow:
     if not differing.keys() <= _BOOKKEEPING:
         differing["revision"] = tx.next_revision()
     tx.connection.execute(change(Node).where(Node.id == node_id).values(differing))
-    after = must(by_id(tx.connection, node_id))
+    after = msgspec.structs.replace(row, **differing)
     if _seen_by(row) != _seen_by(after):
         tx.touched.node(node_id, row.address)
     return after
