@@ -28,7 +28,7 @@ def plan(db: Database, prepared: Prepared) -> list[str]:
 INDEXES = {"created": "ix_item_node_id_created", "modified": "ix_item_node_id_modified"}
 UNIQUE = "sqlite_autoindex_item_1"
 TWO = (Slot(0, str), Slot(1, str))
-SEVERAL = [flags._SOME, batch._SOME, batch._DELETE, batch._UNBURY, members._IDENTITIES]
+SEVERAL = [flags._SOME, flags._CLEAR, flags._THERE, batch._SOME, batch._DELETE, batch._UNBURY, members._IDENTITIES]
 SHAPES = list(itertools.product(["created", "modified", "id"], [False, True], [False, True], [False, True]))
 
 
@@ -55,7 +55,7 @@ def test_named_items(db: Database) -> None:
 @pytest.mark.parametrize(
     "prepared",
     [
-        *(nodes._BY_ADDRESS, nodes._BY_ID, nodes._SEEN, changes._CHANGED, changes._REMOVED, flags._ALL),
+        *(nodes._BY_ADDRESS, nodes._BY_ID, nodes._SEEN, changes._CHANGED, changes._REMOVED),
         *(each.form(count) for each in SEVERAL for count in (1, 2)),
     ],
 )
