@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pubsub_cached.address import Address
 from pubsub_cached.errors import InvalidCursor, NoSuchItem
 from pubsub_cached.records import ITEM
+from pubsub_cached.replies import weight
 from pubsub_cached.store.accounts import nodes
 from pubsub_cached.store.given import Given
 from pubsub_cached.store.items import items, pages
@@ -232,22 +233,16 @@ def test_named_items_in_the_order_without_those_that_are_missing(db: Database, n
 
 
 def test_a_page_ends_before_it_has_too_many_bytes(db: Database, node: NodeRow) -> None:
-    size = len("<entry>a</entry>")
-    found = page(db, node, max_bytes=3 * size)
-    assert ids(found) == "gfe"
-    assert ids(page(db, node, position=found.position, max_bytes=10**6)) == "dcba"
-    assert ids(page(db, node, max_bytes=1)) == "g"
-    db.write(publish, node.id, [StoredItem("h", "é" * 10)])
-    assert ids(page(db, node, max_bytes=20 + size)) == "hg"
-    assert ids(page(db, node, max_bytes=19 + size)) == "h"
-
-
-def test_the_data_counts_among_the_bytes_of_a_page(db: Database) -> None:
-    node = db.node()
-    db.write(publish, node.id, [StoredItem(id_, "<x/>", data='{"t": 1}') for id_ in "abc"])
-    assert ids(page(db, node, max_bytes=24)) == "cb"
-    assert ids(page(db, node, max_bytes=23)) == "c"
-    assert ids(page(db, node, max_bytes=20, fields=frozenset({"data"}))) == "cb"
+    db.write(publish, node.id, [StoredItem("h", "é" * 10, data='{"t": 1}', errors=("No.",))])
+    size = [weight(record) for record in page(db, node).items]
+    found = page(db, node, max_bytes=sum(size[:3]))
+    assert ids(found) == "hgf"
+    assert ids(page(db, node, position=found.position, max_bytes=10**6)) == "edcba"
+    assert ids(page(db, node, max_bytes=1)) == "h"
+    assert ids(page(db, node, max_bytes=sum(size[:2]) - 1)) == "h"
+    (alone,) = page(db, node, limit=1, fields=frozenset({"data"})).items
+    assert alone == {"id": "h", "data": '{"t": 1}'}
+    assert ids(page(db, node, max_bytes=weight(alone) + weight({"id": "g"}), fields=frozenset({"data"}))) == "hg"
 
 
 def test_a_record_holds_what_is_known(db: Database) -> None:
@@ -364,8 +359,7 @@ def test_pages_of_large_items_together_are_the_whole(db: Database, asked: dict[s
         walked = [*found.items]
         named = {"ids": asked["ids"]} if "ids" in asked else {}
         while found.position is not None and len(walked) < len(whole.items):
-            size = sum(len(record["payload"]) + len(record.get("data", "")) for record in found.items)
-            assert size <= most or len(found.items) == 1
+            assert sum(map(weight, found.items)) <= most or len(found.items) == 1
             found = page(db, node, order=order, limit=40, max_bytes=most, position=found.position, **named)
             walked += found.items
         assert walked[: len(whole.items)] == whole.items

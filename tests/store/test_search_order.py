@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pubsub_cached.errors import InvalidCursor
+from pubsub_cached.replies import weight
 from pubsub_cached.store.accounts import nodes
 from pubsub_cached.store.items import items
 from pubsub_cached.store.rows import NodeRow
@@ -174,7 +175,7 @@ def test_the_whole_and_any_part_of_it_stand_in_the_order_of_the_search(db: Datab
 def test_a_page_ends_before_it_is_too_large(db: Database) -> None:
     node = served(db)
     db.write(publish, node.id, [parsed(str(number), {"title": "é" * 500}) for number in range(10)])
-    (size,) = {len(item["payload"]) + len(item["data"].encode()) for item in found(db).items}
+    (size,) = {weight(item) for item in found(db).items}
     page = found(db, max_bytes=2 * size)
     assert len(page.items) == 2
     assert page.place is not None

@@ -13,7 +13,7 @@ Order = tuple[tuple[str, bool], ...]
 NEWEST_FIRST: Order = (("modified", True),)
 LIMIT = 50
 LIMIT_AT_MOST = 500
-# A reply of the bus is at most 1 MiB; the rest is for keys, lengths and padding.
+# A reply of the bus is at most 1 MiB; the rest is for all but its records, and for what JSON puts before a quote.
 REPLY_BYTES = 900_000
 # What crosses the bus as a descriptor.
 BULK_AT_MOST = 10_000
@@ -28,7 +28,7 @@ WINDOW_AT_MOST = 500
 class ReadOptions(msgspec.Struct, frozen=True):
     """Options of GetItems; of ids, cursor, after, before and index at most one is set.
 
-    order: pairs of key and whether it descends. timeout: seconds. max_bytes: of payloads and data in the answer.
+    order: pairs of key and whether it descends. timeout: seconds. max_bytes: of the records in the answer.
     """
 
     limit: int = LIMIT
@@ -67,7 +67,7 @@ class ReadOptions(msgspec.Struct, frozen=True):
 class SearchOptions(msgspec.Struct, frozen=True):
     """Options of Search. order: "" for the best first when there are words, else the newest.
 
-    max_bytes: of payloads and data in the answer. analysers: those whose nodes may be seen, None for all.
+    max_bytes: of the records in the answer. analysers: those whose nodes may be seen, None for all.
     """
 
     limit: int = LIMIT

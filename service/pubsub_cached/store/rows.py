@@ -137,7 +137,7 @@ class ItemsQuery(msgspec.Struct, frozen=True, kw_only=True):
     after, before: item ids, in that order; before "" is the last page. given: what has to be all that stands before the
     slice, with ``after``. position: what an ``ItemsSlice`` gave, for the same order; last: its last item, if there were
     others after it; since: the revision then. fields: the keys wanted, None for all.
-    max_bytes: the slice ends before its text would pass this, but holds one item at least; 0 for no limit.
+    max_bytes: the slice ends before its records would pass this, but holds one item at least; 0 for no limit.
     """
 
     limit: int = 50

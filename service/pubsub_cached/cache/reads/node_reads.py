@@ -12,6 +12,7 @@ from ... import errors, jid
 from ...address import Address
 from ...pace import Pace
 from ...records import NodeRecord
+from ...replies import fitting
 from ...store.accounts import nodes as node_store
 from ...store.items import changes as change_store
 from ...store.items import items as item_store
@@ -21,7 +22,7 @@ from .. import cursor as cursors
 from ..changes import Changes
 from ..nodes import refusals
 from ..nodes.suspected import Suspected
-from ..options import NodesFilter
+from ..options import REPLY_BYTES, NodesFilter
 
 
 class NodeReads:
@@ -57,10 +58,9 @@ class NodeReads:
         # In whatever state they are, those that are not what their rows say are shown as stale at most.
         doubtful = frozenset(self._suspected if chosen.state == "stale" else ())
         rows = await self._store.read(_many, _query(chosen, after, doubtful))
-        more = len(rows) > chosen.limit
-        rows = rows[: chosen.limit]
-        cursor = cursors.encode(purpose, rows[-1][0].id) if more else ""
-        found = [self._record(*found) for found in rows]
+        found = [self._record(*row) for row in rows[: chosen.limit]]
+        found = found[: fitting(found, REPLY_BYTES)]
+        cursor = cursors.encode(purpose, rows[len(found) - 1][0].id) if len(found) < len(rows) else ""
         # Of those that are not what their rows say some are in another state.
         return [each for each in found if chosen.state in (None, each["state"])], cursor
 

@@ -16,10 +16,10 @@ import msgspec
 
 from ...address import Address
 from ...records import InfoRecord, ItemRecord
+from ...replies import weight
 from ...store.rows import ItemsSlice, NodeRow
 from ...store.versions import Versions
 from ..options import LIMIT_AT_MOST, REPLY_BYTES, ReadOptions, SearchOptions
-from ..replies import weight
 from .shelf import Shelf
 
 BYTES_AT_MOST = 16 * 1024 * 1024
@@ -191,7 +191,7 @@ class Wanted:
         """Whether to make it of the items would keep the loop from others."""
         if not self._form.bulk or not isinstance(items, list):
             return False
-        return len(items) > LIMIT_AT_MOST or weight(items) > REPLY_BYTES
+        return len(items) > LIMIT_AT_MOST or sum(map(weight, items)) > REPLY_BYTES
 
     def keep(self, made: Made) -> None:
         """Have it come again where that is right."""

@@ -15,13 +15,13 @@ import msgspec
 from ... import errors
 from ...address import Address
 from ...records import InfoRecord, ItemRecord
+from ...replies import fitting, trimmed
 from ...store.accounts.outbox import Entry
 from ...xmpp import payload as xml
 from ...xmpp.port import Item
 from .. import cursor as cursors
 from ..options import ReadOptions
 from ..place import Place
-from ..replies import fitting, trimmed
 from .pages import Answer
 
 # The others are the service's word alone.

@@ -12,10 +12,10 @@ import msgspec
 from ... import errors
 from ...address import Address
 from ...records import InfoRecord, ItemRecord
+from ...replies import fitting, trimmed
 from ...xmpp.port import Item, Session
 from ..options import ReadOptions
 from ..place import Place
-from ..replies import fitting, trimmed
 from ..sync import fetch
 from ..sync.by_ids import by_ids
 from ..sync.order import by_id, oldest_first

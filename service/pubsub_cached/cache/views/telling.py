@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Literal, Protocol
 
 from ...records import ItemRecord
-from ..replies import fitting
+from ...replies import fitting
 from .window import Window
 
 Change = Literal["added", "changed"]
@@ -25,7 +25,7 @@ class Records(Protocol):
     async def records(self, rows: Sequence[int], max_bytes: int) -> tuple[dict[str, ItemRecord], int]:
         """Items of the first rows by key, as far as they are there to be shown, and how many rows these are.
 
-        max_bytes: of their texts, unless it is one item.
+        max_bytes: that they may take, unless it is one item.
         """
 
 

@@ -22,7 +22,7 @@ _SOME = Several(
     )
 )
 _CLEAR = Several(lambda ids: delete(Flag).where(*_OF_NODE, Flag.item_id.in_(ids)))
-_ADD = Prepared(insert(Flag).values({name: bindparam(name) for name in Flag.__table__.columns.keys()}))
+_ADD = Prepared(insert(Flag).values({column.name: bindparam(column.name) for column in Flag.__table__.columns}))
 _THERE = Several(lambda ids: select(Item.item_id).where(Item.node_id == bindparam("row"), Item.item_id.in_(ids)))
 _MARK = Prepared(
     update(Item)

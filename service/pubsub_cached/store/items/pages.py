@@ -12,12 +12,13 @@ from sqlalchemy import BindParameter, ColumnElement, Connection, bindparam, func
 
 from ...address import Address
 from ...errors import InvalidCursor, NoSuchItem
+from ...replies import fitting
 from ..accounts import nodes
 from ..given import Given
 from ..models import Item
 from ..rows import ItemsQuery, ItemsSlice, NodeRow
 from ..statement import Prepared, Row, filled, several
-from .records import FIELDS, KEYS, fitting, of_rows, uri_before_id
+from .records import FIELDS, KEYS, of_rows, uri_before_id
 
 # Further in than this the index of a page is not counted.
 COUNTED_AT_MOST = 5000
@@ -29,6 +30,8 @@ RowHeld = tuple[NodeRow | None, int]
 
 # So many items are read at once when they are large.
 _LARGE_AT_ONCE = 8
+# As many bytes as a record has beside what may be long, and more.
+_LIGHT = 1500
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -167,15 +170,27 @@ def _slice(node: NodeRow, rows: list[Row], query: ItemsQuery) -> ItemsSlice:
     """Records of the rows that the slice may hold; where it goes on if there are more."""
     more = len(rows) > query.limit
     held = rows[: query.limit] if more else rows
-    if query.max_bytes and (count := fitting(held, query.max_bytes)) < len(held):
-        held, more = held[:count], True
     if not held:
         return ItemsSlice([])
     fields = query.fields
     with_uri = fields is None or "uri" in fields
     items = of_rows(held, uri_before_id(node.address) if with_uri else "")
+    if query.max_bytes and not _are_light(held, query.max_bytes):
+        count = fitting(items, query.max_bytes)
+        more |= count < len(items)
+        held, items = held[:count], items[:count]
     place = (held[-1][1],)
     return ItemsSlice(items, None, place if more else None, held[0][0], held[-1][0], place)
+
+
+def _are_light(rows: list[Row], most: int) -> bool:
+    """Whether their records are sure to have at most so many bytes: as a rule, so that they need not be weighed."""
+    # A character has at most four bytes, and in a URI twelve.
+    texts = [
+        4 * len(id_) + len(payload or "") + len(data or "") + len(errors or "") + len(namespace or "")
+        for id_, _, payload, data, _, _, errors, _, _, _, namespace, _, _ in rows
+    ]
+    return 4 * sum(texts) + _LIGHT * len(rows) <= most
 
 
 def _position(query: ItemsQuery, key: str) -> Any:

@@ -1,4 +1,4 @@
-"""Items as records: the columns that they are made of, in what order, and how much text they have."""
+"""Items as records: the columns that they are made of, and in what order."""
 
 from __future__ import annotations
 
@@ -72,26 +72,6 @@ def of_rows(rows: list[Row], uri: str) -> list[ItemRecord]:
             record["uri"] = uri + (id_ if _PLAIN(id_) else quote(id_, safe=""))
         records.append(record)
     return records
-
-
-def fitting(rows: list[Row], most: int) -> int:
-    """How many rows have texts of at most so many bytes together; one at least."""
-    if 4 * sum([len(row[2] or "") + len(row[3] or "") for row in rows]) <= most:
-        # A character has at most four bytes, so that they mostly need not be counted.
-        return len(rows)
-    size = 0
-    for number, row in enumerate(rows):
-        size += byte_length(row[2]) + byte_length(row[3])
-        if size > most:
-            return max(1, number)
-    return len(rows)
-
-
-def byte_length(text: str | None) -> int:
-    """The length of a text in UTF-8."""
-    if not text:
-        return 0
-    return len(text) if text.isascii() else len(text.encode())
 
 
 @lru_cache(maxsize=1024)

@@ -18,10 +18,11 @@ from sqlalchemy.types import NullType, TypeEngine
 from ...address import Address
 from ...errors import InvalidCursor
 from ...records import ItemRecord
+from ...replies import weight
 from .. import dialect
 from ..database import TooMuch
 from ..dialect import Key
-from ..items.records import FIELDS, byte_length, of_rows, uri_before_id
+from ..items.records import FIELDS, of_rows, uri_before_id
 from ..models import Account, Item, Node
 from ..rows import NEWEST_FIRST
 from ..statement import Prepared, Row, Slot, Values, bound, each
@@ -54,7 +55,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     order: empty for the best first when there are words, else the newest. place: what a ``Found`` gave, for the same
     matching and order; since: its revision. fields: the keys wanted, None for all. max_bytes: the records end before
-    their texts would pass this, but there is one at least; 0 for no limit. briefly: everybody waits for it, so it
+    they would pass this, but there is one at least; 0 for no limit. briefly: everybody waits for it, so it
     raises TooMuch unless little has to be looked at.
     """
 
@@ -297,7 +298,7 @@ def page(
         found = records(conn, search, some)
         for row in some:
             if (record := found.get(row)) is not None:
-                size += byte_length(record.get("payload")) + byte_length(record.get("data"))
+                size += weight(record)
                 if search.max_bytes and size > search.max_bytes and items:
                     return items, looked
                 if search.briefly and size > _BRIEF_BYTES:

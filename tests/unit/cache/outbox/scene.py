@@ -13,7 +13,7 @@ from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.cache.jobs import Job
 from pubsub_cached.cache.options import NEWEST_FIRST, REPLY_BYTES, Order
-from pubsub_cached.cache.replies import weight
+from pubsub_cached.replies import weight
 from pubsub_cached.store.accounts import outbox
 from pubsub_cached.xmpp.fake import Service, World
 from tests.support.cached import ALICE, Cached
@@ -90,7 +90,7 @@ class Scene:
         while True:
             items, cursor, _ = await self.cache.read(PUBSUB, MICROBLOG, limit=limit, order=order, **place)
             assert len(items) <= limit
-            assert weight(items) <= REPLY_BYTES
+            assert sum(map(weight, items)) <= REPLY_BYTES
             found += [item["id"] for item in items]
             if not cursor:
                 return found
