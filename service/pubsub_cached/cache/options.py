@@ -5,12 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from ..config import Tls
+from ..store.rows import NEWEST_FIRST as NEWEST_FIRST
 from ..store.rows import NodesWanted
+from ..store.rows import Order as Order
 from .policy import Policy
 
-Order = tuple[tuple[str, bool], ...]
-
-NEWEST_FIRST: Order = (("modified", True),)
 LIMIT = 50
 LIMIT_AT_MOST = 500
 # A reply of the bus is at most 1 MiB; the rest is for all but its records, and for what JSON puts before a quote.
