@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from itertools import groupby
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
@@ -255,13 +254,8 @@ class Writer:
         return _Outcome(queued.future, result)
 
     def _tell(self, outcomes: list[_Outcome], touched: Touched) -> None:
-        """Say what was committed and resolve the futures, on their loop's thread and in order."""
-        for loop, group in groupby(outcomes, key=lambda outcome: outcome.future.get_loop()):
-            try:
-                loop.call_soon_threadsafe(self._settle, [*group], touched)
-            except RuntimeError:
-                log.warning("Nobody was left to hear of a write.")
-            touched = Touched()
+        """Say what was committed and resolve the futures, on the loop's thread and in order."""
+        self._call(partial(self._settle, outcomes, touched))
 
     def _settle(self, outcomes: list[_Outcome], touched: Touched) -> None:
         for callback in self.on_commit if touched else ():
