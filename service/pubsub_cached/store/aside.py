@@ -88,7 +88,7 @@ class Aside:
         self._running: set[_Leash] = set()
         self._closed = False
 
-    async def run(self, work: Callable[[Connection], T], seconds: float | None = SECONDS) -> T:
+    async def run(self, work: Callable[[Connection], T], seconds: float | None) -> T:
         """The result of ``work``; seconds: from now, None for as long as it takes.
 
         Raises what ``work`` raises, Timeout of a search, and DatabaseError.
@@ -144,24 +144,17 @@ class Aside:
             raise translated from error
 
     def _read(self, work: Callable[[Connection], T], leash: _Leash) -> T:
-        while self._idle:
-            reader = self._idle.pop()
+        while True:
+            is_new = not self._idle
+            reader = self._database.reader() if is_new else self._idle.pop()
             try:
                 return reader.run(work, leash)
             except Exception:
                 # One that waited here may have lost its server meanwhile; then another is tried.
-                if reader.is_usable or leash.over:
+                if is_new or reader.is_usable or leash.over:
                     raise
             finally:
-                self._put_back(reader)
-        reader = self._database.reader()
-        try:
-            return reader.run(work, leash)
-        finally:
-            self._put_back(reader)
-
-    def _put_back(self, reader: Reader) -> None:
-        if reader.is_usable:
-            self._idle.append(reader)
-        else:
-            reader.close()
+                if reader.is_usable:
+                    self._idle.append(reader)
+                else:
+                    reader.close()

@@ -61,21 +61,19 @@ class Reads:
         # What waits to be sent, by node; set by whoever sends it.
         self.waiting: Mapping[Address, Sequence[Entry]] = {}
 
-    def get_items(self, address: Address, options: ReadOptions) -> Answer | Awaitable[Answer]:
-        """Items, a cursor ("" at the end), and how the answer may differ from the service's.
-
-        Raises NoSuchNode, Denied, NotCached, NoSuchItem, InvalidCursor, Offline, Timeout.
-        """
-        return self._shown(address, options)
-
     def get_made(self, address: Address, options: ReadOptions, form: Form) -> MadeAnswer | Awaitable[MadeAnswer]:
         """As ``get_items``, with what the form makes of the items."""
         wanted = self.pages.wanted(address, options, form)
-        return answered(self._shown(address, options, wanted), wanted)
+        return answered(self.get_items(address, options, wanted), wanted)
 
-    def _shown(
+    def get_items(
         self, address: Address, options: ReadOptions, wanted: WantedItems | None = None
     ) -> Answer | Awaitable[Answer]:
+        """Items, a cursor ("" at the end), and how the answer may differ from the service's.
+
+        wanted: what they are to become. Raises NoSuchNode, Denied, NotCached, NoSuchItem, InvalidCursor, Offline,
+        Timeout.
+        """
         shows_waiting = options.policy in pending.POLICIES
         if shows_waiting and self.waiting and address in self.waiting:
             return self._with_pending(address, options, self.waiting[address])

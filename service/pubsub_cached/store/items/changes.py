@@ -14,6 +14,7 @@ from ..models import Item, Tombstone
 from ..rows import NodeRow
 from ..statement import Prepared, Several
 from ..transaction import committed_revision
+from .outline import ids_of
 
 _MOST = 2**63 - 1
 
@@ -79,5 +80,4 @@ def any_unknown(conn: Connection, node: NodeRow, ids: Sequence[str]) -> bool:
         ids = [id_ for id_ in ids if id_ not in known]
     if not ids or node.completeness != "window":
         return bool(ids)
-    held = conn.scalars(select(Item.item_id).where(Item.node_id == node.id)).all()
-    return any(part in id_ for part in held for id_ in ids)
+    return any(part in id_ for part in ids_of(conn, node.id) for id_ in ids)

@@ -11,7 +11,6 @@ from ..models import Item
 from ..rows import Delta, StoredItem
 from ..statement import Prepared, Several
 from ..transaction import Transaction
-from .batch import all_held
 from .replace import replace
 
 # So many of the newest tell how much an item weighs.
@@ -86,6 +85,6 @@ def confirm(
 
     Of ``older`` those that are not stored any more stay away.
     """
-    held = all_held(tx, node_id)
-    given = [*(StoredItem(id_) for id_ in older if id_ in held), *newest]
+    there = set(ids_of(tx.connection, node_id))
+    given = [*(StoredItem(id_) for id_ in older if id_ in there), *newest]
     return replace(tx, node_id, given, kept=kept, full=True, moves=True)
