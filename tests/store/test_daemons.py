@@ -341,6 +341,6 @@ async def test_what_is_done_for_all_is_done_for_the_accounts_that_are_run(server
         address = Address(ACCOUNT, "pubsub.example.org", "blog")
         node = await first.read(nodes.find, address)
         assert node is not None
-        assert (node.state, node.item_count, await first.read(nodes.unread, node)) == ("live", 1, 0)
+        assert (node.state, node.item_count, await first.read(nodes.unread, [node])) == ("live", 1, [0])
         changes = await first.read(since, address, node.floor)
         assert (changes.removed, changes.complete) == (["b"], True)

@@ -125,11 +125,15 @@ def _changed(
 
 def _one(connection: Connection, address: Address) -> tuple[NodeRow, int] | None:
     row = node_store.find(connection, address)
-    return None if row is None else (row, node_store.unread(connection, row))
+    return None if row is None else _with_unread(connection, [row])[0]
 
 
 def _many(connection: Connection, query: NodesQuery) -> list[tuple[NodeRow, int]]:
-    return [(row, node_store.unread(connection, row)) for row in node_store.listing(connection, query)]
+    return _with_unread(connection, node_store.listing(connection, query))
+
+
+def _with_unread(connection: Connection, rows: list[NodeRow]) -> list[tuple[NodeRow, int]]:
+    return list(zip(rows, node_store.unread(connection, rows), strict=True))
 
 
 def _wanted(chosen: NodesFilter) -> dict[str, Any]:

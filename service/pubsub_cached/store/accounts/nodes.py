@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from .. import whose
 from ..listed import rows
 from ..models import Account, Counter, Item, Node
 from ..rows import DISCARDED, KEPT, UNPROVED, NodeRow, NodesQuery
-from ..statement import Prepared, Row
+from ..statement import Prepared, Row, Several
 from ..transaction import Transaction, committed_revision
 from . import subscriptions
 
@@ -56,7 +56,11 @@ _WITH_REVISION = Prepared(
 )
 _BY_ID = Prepared(_SELECT.where(Node.id == bindparam("node"), Node.state != DISCARDED))
 _ACCOUNT = Prepared(select(Account.id).where(Account.jid == bindparam("jid")))
-_SEEN = Prepared(select(func.count()).select_from(Item).where(Item.node_id == bindparam("node"), Item.seen.is_(True)))
+_SEEN = Several(
+    lambda ids: (
+        select(Item.node_id, func.count()).where(Item.node_id.in_(ids), Item.seen.is_(True)).group_by(Item.node_id)
+    )
+)
 _CHANGE = change(Node).where(Node.id == bindparam("row"))
 _COUNTED = Prepared(_CHANGE.values(item_count=Node.item_count + bindparam("more"), revision=bindparam("number")))
 _DEMOTED = Prepared(_CHANGE.values(state="stale", reason=bindparam("why"), revision=bindparam("number")))
@@ -132,10 +136,10 @@ def run(conn: Connection) -> list[NodeRow]:
     return [_node(row) for row in conn.execute(_SELECT.where(whose.runs()).order_by(Node.id))]
 
 
-def unread(conn: Connection, node: NodeRow) -> int:
-    """How many of the node's items are without the flag ``read``."""
-    seen: int = _SEEN.value(conn, node=node.id)
-    return node.item_count - seen
+def unread(conn: Connection, found: Sequence[NodeRow]) -> list[int]:
+    """How many of each node's items are without the flag ``read``."""
+    seen: dict[int, int] = dict(_SEEN.all(conn, [row.id for row in found]))
+    return [row.item_count - seen.get(row.id, 0) for row in found]
 
 
 def unmatched(
