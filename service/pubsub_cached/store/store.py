@@ -16,11 +16,9 @@ from ..threads import in_thread
 from . import migrate
 from .aside import SECONDS, Aside
 from .database import Database, TooMuch
-from .dialect import Dialect
 from .sqlite.file import Reader
 from .touched import Touched
 from .transaction import Transaction
-from .versions import Versions
 from .writer import Writer
 
 __all__ = ["Store", "Transaction"]
@@ -43,6 +41,10 @@ class Store:
     def __init__(self, database: Database, recovered_from: str = "", clock: Callable[[], int] = clock) -> None:
         self.recovered_from = recovered_from
         self.inline = database.inline
+        self.shared = database.shared
+        """Whether other daemons may use the database at the same time, each with accounts of its own."""
+        self.dialect = database.dialect
+        """The SQL of the database."""
         self._database = database
         if database.inline:
             reader = database.reader()
@@ -52,7 +54,15 @@ class Store:
         # Bounded reads do not wait for those that take long.
         self._near = Aside(database, self._translated, "read")
         self._writer = Writer(database, clock, self._suspect)
-        self._writer.on_commit.append(lambda touched: database.wrote(touched.count))
+        self.versions = self._writer.versions
+        """Of the items of each node."""
+        self.on_commit = self._writer.on_commit
+        """Called after each commit that touched something, before the futures of its writes are done."""
+        self.on_commit.append(lambda touched: database.wrote(touched.count))
+        self.on_lost = self._writer.on_lost
+        """Called with the ids of accounts that were held, and that another daemon runs by now."""
+        self.on_set_back = self._writer.on_set_back
+        """Called when the database has turned out to have lost some of what was committed."""
 
     @classmethod
     def open(cls, url: str, *, clock: Callable[[], int] = clock) -> Store:
@@ -74,21 +84,6 @@ class Store:
         """Return once no other daemon uses the database."""
         await in_thread(partial(migrate.wait_until_free, url), "store-free")
 
-    @property
-    def shared(self) -> bool:
-        """Whether other daemons may use the database at the same time, each with accounts of its own."""
-        return self._database.shared
-
-    @property
-    def on_lost(self) -> list[Callable[[frozenset[int]], None]]:
-        """Called with the ids of accounts that were held, and that another daemon runs by now."""
-        return self._writer.on_lost
-
-    @property
-    def on_set_back(self) -> list[Callable[[], None]]:
-        """Called when the database has turned out to have lost some of what was committed."""
-        return self._writer.on_set_back
-
     def show(self, accounts: Collection[int]) -> None:
         """Say which accounts the daemon has; from now on nothing is read of others by ``whose``."""
         self._database.show(accounts)
@@ -108,16 +103,6 @@ class Store:
         """Return once no other daemon runs an account, or that can't be told any more."""
         await in_thread(partial(self._database.wait_for, account_id), "store-free")
 
-    @property
-    def dialect(self) -> Dialect:
-        """The SQL of the database."""
-        return self._database.dialect
-
-    @property
-    def on_commit(self) -> list[Callable[[Touched], None]]:
-        """Called after each commit that touched something, before the futures of its writes are done."""
-        return self._writer.on_commit
-
     def changed_elsewhere(self) -> None:
         """Have whoever holds the result of a search look again: another daemon has written what is shown now."""
         touched = Touched()
@@ -129,11 +114,6 @@ class Store:
     def at_work(self) -> bool:
         """Whether anything is under way that somebody may wait for."""
         return self._writer.at_work or self._near.at_work or self._aside.at_work
-
-    @property
-    def versions(self) -> Versions:
-        """Of the items of each node."""
-        return self._writer.versions
 
     @property
     def revision(self) -> int:
