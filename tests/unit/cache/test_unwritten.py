@@ -413,6 +413,14 @@ async def test_a_page_of_a_search_in_memory_is_not_shown_any_more(cached: Make) 
     assert await found() == []
 
 
+async def test_a_search_that_has_waited_does_not_show_it(cached: Make) -> None:
+    cache, service = await followed(cached, World())
+    begun = cache.house.searches.search("", f'{{"nodes":["{MICROBLOG}"]}}', SearchOptions())
+    await refused(cache, service)
+    items, *_ = await answered(begun)
+    assert items == []
+
+
 async def test_what_was_hidden_in_vain_is_shown_again(cached: Make) -> None:
     cache, service = await followed(cached, World())
     owner = await out_of_sight(cache, service)

@@ -115,7 +115,9 @@ class Searches:
 
     async def _aside(self, asked: _Asked, sender: str) -> Answer:
         async with self._turnstile.pass_(sender, urgent=False):
-            return self._answer(asked, await self._store.read_aside(store_search.find, asked.search))
+            # It may have waited for long.
+            search = self.as_of_now(asked.search)
+            return self._answer(asked, await self._store.read_aside(store_search.find, search))
 
     def _answer(self, asked: _Asked, found: Found) -> Answer:
         cursor = cursors.encode(asked.purpose, [found.place, found.revision]) if found.place is not None else ""
