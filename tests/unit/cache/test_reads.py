@@ -10,6 +10,7 @@ import pytest
 from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.cache.options import PurgeFilter
+from pubsub_cached.cache.policy import Policy
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from pubsub_cached.xmpp.port import Item, ItemsEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
@@ -444,6 +445,17 @@ class TestPlaces:
             if not cursor:
                 break
         assert seen == [f"i{number}" for number in reversed(range(12))]
+
+    @pytest.mark.parametrize("policy", ["cache", "network"])
+    async def test_what_is_not_asked_for_takes_no_room(self, cached: Make, policy: Policy) -> None:
+        world = World()
+        service = blog(world, 0)
+        for number in range(12):
+            service.publish(MICROBLOG, f"i{number}", ENTRY.format("x" * 100_000))
+        cache: Cached = await cached(world)
+        await cache.keep(PUBSUB, MICROBLOG)
+        items, cursor, _ = await cache.read(PUBSUB, MICROBLOG, policy=policy, fields=frozenset({"type"}))
+        assert ([item["id"] for item in items], cursor) == ([f"i{number}" for number in reversed(range(12))], "")
 
     @pytest.mark.parametrize("kept", [True, False], ids=["cache", "service"])
     async def test_ids_that_a_reply_has_no_room_for_come_with_the_cursor(self, cached: Make, kept: bool) -> None:

@@ -83,6 +83,7 @@ def answer(
 
     past_window: what the cache holds was given before.
     """
+    records = [trimmed(record, options.fields) for record in records]
     fit = fitting(records, options.max_bytes)
     more = page.more or fit < len(records)
     records = records[:fit]
@@ -95,7 +96,7 @@ def answer(
         info["total"] = page.total
     if records and page.index is not None:
         info["first"], info["last"], info["index"] = records[0]["id"], records[-1]["id"], page.index
-    return [trimmed(record, options.fields) for record in records], cursor, info
+    return records, cursor, info
 
 
 async def _newest(session: Session, address: Address, limit: int) -> ServicePage:
