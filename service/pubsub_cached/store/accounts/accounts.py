@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, delete, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
 
 from ... import errors
 from ..models import Account, Flag
 from ..rows import AccountRow
+from ..statement import Prepared
 from ..transaction import Transaction
 from . import discarded
 
 _ALL: Select[Any] = select(*(getattr(Account, name) for name in AccountRow.__struct_fields__)).where(
     Account.removed.is_(False)
 )
+_ID = Prepared(select(Account.id).where(Account.jid == bindparam("jid")))
 
 
 def all(conn: Connection) -> list[AccountRow]:
@@ -31,7 +33,7 @@ def find(conn: Connection, jid: str) -> AccountRow | None:
 
 def own(tx: Transaction, jid: str, *, lasting: bool = False) -> int | None:
     """The id of an account whose rows are about to be written, None when there is none; see ``Transaction.own``."""
-    id_ = tx.connection.scalar(select(Account.id).where(Account.jid == jid))
+    id_: int | None = _ID.value(tx.connection, jid=jid)
     if id_ is not None:
         tx.own(id_, lasting=lasting)
     return id_
@@ -74,7 +76,7 @@ def remove(tx: Transaction, jid: str, keep_cache: bool = False) -> bool:
     row = find(conn, jid)
     if row is None:
         return False
-    own(tx, jid)
+    tx.own(row.id)
     if keep_cache:
         tx.touched.all()
         conn.execute(update(Account).where(Account.jid == jid).values(removed=True))

@@ -17,7 +17,7 @@ from ..models import Account, Counter, Item, Node
 from ..rows import DISCARDED, KEPT, UNPROVED, NodeRow, NodesQuery
 from ..statement import Prepared, Row, Several
 from ..transaction import Transaction, committed_revision
-from . import subscriptions
+from . import accounts, subscriptions
 
 # The columns of a NodeRow after ``address``, in its order.
 _REST = NodeRow.__struct_fields__[3:]
@@ -55,7 +55,6 @@ _WITH_REVISION = Prepared(
     _AT_ADDRESS.add_columns(select(Counter.value).where(Counter.name == "revision").scalar_subquery())
 )
 _BY_ID = Prepared(_SELECT.where(Node.id == bindparam("node"), Node.state != DISCARDED))
-_ACCOUNT = Prepared(select(Account.id).where(Account.jid == bindparam("jid")))
 _SEEN = Several(
     lambda ids: (
         select(Item.node_id, func.count()).where(Item.node_id.in_(ids), Item.seen.is_(True)).group_by(Item.node_id)
@@ -184,10 +183,9 @@ def ensure(tx: Transaction, address: Address) -> NodeRow:
     row = find(tx.connection, address)
     if row is not None:
         return row
-    account_id = _ACCOUNT.value(tx.connection, jid=address.account)
+    account_id = accounts.own(tx, address.account)
     if account_id is None:
         raise errors.NoSuchAccount(f"There is no account {address.account}.")
-    tx.own(account_id)
     revision = tx.next_revision()
     subid = subscriptions.take(tx, account_id, address)
     made = NodeRow(revision, account_id, address, floor=revision, revision=revision)
