@@ -23,6 +23,8 @@ from .options import ReadOptions
 
 # So many of the last items tell the place at a service: each may be removed, or become the newest, meanwhile.
 ANCHORS = 3
+# No walk has given so many.
+_MOST = 2**32
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -62,7 +64,7 @@ class Place(msgspec.Struct, frozen=True):
                 return cls(purpose, tuple(position), (last,), past_window=True)
             case ["past", list(ids)] if ids:
                 return cls(purpose, after=tuple(map(str, ids)), walks=True, past_window=True)
-            case ["service", list(ids), int(count), int(total)] if ids:
+            case ["service", list(ids), int(count), int(total)] if ids and 0 <= count < _MOST:
                 given = Given(count, total) if count else None
                 return cls(purpose, after=tuple(map(str, ids)), walks=True, given=given)
             case ["ids", list(rest)]:

@@ -193,7 +193,7 @@ class NodesQuery(NodesWanted, frozen=True, kw_only=True):
     limit: int = 500
     analysers: frozenset[str] | None = None
     doubtful: frozenset[Address] = frozenset()
-    after_id: int | None = None
+    after_id: int = 0
     run: bool = False
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 
 import msgspec
 import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
-from pubsub_cached.cache.options import PurgeFilter
+from pubsub_cached.cache import cursor as cursors
+from pubsub_cached.cache.options import NodesFilter, PurgeFilter, ReadOptions
+from pubsub_cached.cache.place import Place
 from pubsub_cached.cache.policy import Policy
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from pubsub_cached.xmpp.port import Item, ItemsEvent
@@ -410,6 +413,28 @@ class TestPlaces:
         more, _, info = await cache.read(PUBSUB, MICROBLOG, limit=20, cursor=cursor)
         assert info["source"] == "cache"
         assert [item["id"] for item in items + more] == [f"i{number}" for number in reversed(range(30))]
+
+    @pytest.mark.parametrize(
+        "position",
+        [["service", ["i1"], 2**70, 1], ["service", ["i1"], -1, 1], ["db", [2**70], "i3", 0], ["ids", {}], 2**70],
+        ids=str,
+    )
+    async def test_a_cursor_that_was_made_up_is_refused(self, cached: Make, position: object) -> None:
+        cache, _ = await followed(cached, World())
+        made_up = Place.of(Address(ALICE, PUBSUB, MICROBLOG), ReadOptions())
+        with pytest.raises(errors.InvalidCursor):
+            await cache.read(PUBSUB, MICROBLOG, cursor=cursors.encode(made_up.purpose, position))
+
+    @pytest.mark.parametrize("position", [2**70, -1, "x"])
+    async def test_so_is_one_of_nodes(self, cached: Make, position: object) -> None:
+        cache, service = await followed(cached, World())
+        service.create_node("other")
+        await cache.keep(PUBSUB, "other")
+        _, cursor = await cache.house.node_reads.listing(NodesFilter(limit=1))
+        version, digest, _ = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=="))
+        made_up = base64.urlsafe_b64encode(msgspec.json.encode([version, digest, position])).decode()
+        with pytest.raises(errors.InvalidCursor):
+            await cache.house.node_reads.listing(NodesFilter(limit=1, cursor=made_up))
 
     async def test_a_cursor_of_another_node_is_refused(self, cached: Make) -> None:
         world = World()

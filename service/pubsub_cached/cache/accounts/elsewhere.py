@@ -46,7 +46,7 @@ def _changed(conn: Connection, account: str, since: int) -> tuple[int, list[Node
     """The revision, and the nodes of an account that changed after another one."""
     revision = committed_revision(conn)
     rows: list[NodeRow] = []
-    after: int | None = None
+    after = 0
     while page := node_store.listing(conn, NodesQuery(account=account, since=since, after_id=after)):
         rows += page
         after = page[-1].id

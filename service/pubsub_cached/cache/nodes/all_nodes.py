@@ -18,7 +18,7 @@ _AT_ONCE = 100
 async def all_nodes(store: Store, *, run: bool) -> AsyncIterator[NodeRow]:
     """In the order in which they were first met. run: of the accounts that are run, else of all the daemon has."""
     pace = Pace()
-    after: int | None = None
+    after = 0
     while page := await store.read(node_store.listing, NodesQuery(limit=_AT_ONCE, after_id=after, run=run)):
         for row in page:
             yield row

@@ -52,8 +52,8 @@ class NodeReads:
 
     async def _page(self, chosen: NodesFilter) -> tuple[list[NodeRecord], str]:
         purpose = "\0".join(["ListNodes", *map(str, _wanted(chosen).values())])
-        after = cursors.decode(purpose, chosen.cursor) if chosen.cursor else None
-        if after is not None and not isinstance(after, int):
+        after = cursors.decode(purpose, chosen.cursor) if chosen.cursor else 0
+        if not isinstance(after, int) or not 0 <= after < 2**63:
             raise cursors.invalid(chosen.cursor)
         # In whatever state they are, those that are not what their rows say are shown as stale at most.
         doubtful = frozenset(self._suspected if chosen.state == "stale" else ())
@@ -140,7 +140,7 @@ def _wanted(chosen: NodesFilter) -> dict[str, Any]:
     return {name: getattr(chosen, name) for name in NodesWanted.__struct_fields__}
 
 
-def _query(chosen: NodesFilter, after: int | None, doubtful: frozenset[Address]) -> NodesQuery:
+def _query(chosen: NodesFilter, after: int, doubtful: frozenset[Address]) -> NodesQuery:
     wanted = _wanted(chosen) | {
         "account": jid.bare(chosen.account) if chosen.account else None,
         "service": jid.normalise(chosen.service) if chosen.service else None,

@@ -96,7 +96,7 @@ def by_id(conn: Connection, node_id: int) -> NodeRow | None:
 
 def listing(conn: Connection, query: NodesQuery) -> list[NodeRow]:
     """Nodes in the order they were first met, at most ``limit``, after the one of id ``after_id``."""
-    statement = _SELECT.where(whose.runs() if query.run else whose.has())
+    statement = _SELECT.where(whose.runs() if query.run else whose.has(), Node.id > query.after_id)
     equal = {
         Account.jid: query.account,
         Node.service: query.service,
@@ -118,8 +118,6 @@ def listing(conn: Connection, query: NodesQuery) -> list[NodeRow]:
         statement = statement.where(func.substr(Node.node, 1, len(query.node_prefix)) == query.node_prefix)
     if query.since is not None:
         statement = statement.where(Node.revision > min(query.since, 2**63 - 1))
-    if query.after_id is not None:
-        statement = statement.where(Node.id > query.after_id)
     return [_node(row) for row in conn.execute(statement.order_by(Node.id).limit(query.limit))]
 
 
