@@ -43,7 +43,6 @@ def engine(url: URL) -> Engine:
 
     @event.listens_for(made, "connect")
     def _connected(driver: Driver, _: object) -> None:
-        driver.autocommit = True
         driver.adapters.register_dumper(str, _Text)
         # Compiling costs more than any of these statements takes.
         driver.execute("SET jit = off")

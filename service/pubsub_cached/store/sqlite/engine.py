@@ -32,7 +32,6 @@ def connect(path: Path) -> sqlite3.Connection:
     )
     try:
         for pragma in (
-            f"busy_timeout={int(BUSY_SECONDS * 1000)}",
             "journal_mode=WAL",
             "synchronous=NORMAL",
             "foreign_keys=ON",
