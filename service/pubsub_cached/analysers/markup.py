@@ -164,7 +164,7 @@ def _markup(
     if type == "xhtml" and _overloaded(written):
         return _only_text(item, element, type, lang, _OVERLOADED)
     # What came as XML is no deeper than a payload may be.
-    nested = (type == "html" and bool(xml.too_deep(content))) or _too_much_formatting(content, written)
+    nested = (type == "html" and bool(xml.too_deep(content))) or (len(written) > SHORT and _formatting_nests(content))
     cleaned = None if nested else _cleaner(uris.base(element, base)).clean(written)
     if cleaned is None or len(cleaned) > SHORT + MOST_GROWTH * len(written):
         return _only_text(item, element, type, lang, "is nested too deeply")
@@ -212,12 +212,8 @@ def _overloaded(source: str) -> bool:
     )
 
 
-def _too_much_formatting(content: _Element, written: str) -> bool:
-    """Whether the sanitiser's parser could make much more of the markup than there is."""
-    return len(written) > SHORT and _formatting_nests(content)
-
-
 def _formatting_nests(content: _Element) -> bool:
+    """Whether the sanitiser's parser could make much more of long markup than there is."""
     depth = 0
     # Asked for by XPath, each of them would look at all of its ancestors, with as many comparisons for each.
     for event, _ in etree.iterwalk(content, events=("start", "end"), tag=_ANY_FORMATTING):
