@@ -13,6 +13,7 @@ import msgspec
 
 from ... import config, errors, jid
 from ...address import Address
+from ...counting import are, listed
 from ...secrets import Secrets
 from ...store.accounts import accounts as account_store
 from ...store.accounts import outbox as outbox_store
@@ -184,9 +185,9 @@ class Accounts:
         """The account of a bare JID. Raises InvalidJid, NoSuchAccount."""
         bare = jid.bare(name)
         if bare not in self._accounts:
-            known = ", ".join(self._accounts) or "none"
+            known = f"; there {are(len(self._accounts))} {listed(self._accounts, 'and')}" if self._accounts else ""
             raise errors.NoSuchAccount(
-                f"There is no account '{name}'; there is: {known}. Add one with 'pubsub-cachectl account add JID'."
+                f"There is no account '{name}'{known}. Add one with 'pubsub-cachectl account add JID'."
             )
         return self._accounts[bare]
 
@@ -337,11 +338,12 @@ class Accounts:
     def _only(self) -> Account:
         enabled = [account for account in self._accounts.values() if account.enabled]
         if not enabled:
+            how = "enable" if self._accounts else "add"
             raise errors.NoSuchAccount(
-                "There is no enabled account; add one with 'pubsub-cachectl account add JID', or in config.toml."
+                f"There is no enabled account; {how} one with 'pubsub-cachectl account {how} JID', or in config.toml."
             )
         if len(enabled) > 1:
-            names = ", ".join(account.jid for account in enabled)
+            names = listed(account.jid for account in enabled)
             raise errors.AmbiguousAccount(f"Several accounts are enabled, so name one of them: {names}.")
         return enabled[0]
 
