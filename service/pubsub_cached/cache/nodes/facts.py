@@ -30,7 +30,6 @@ ENOUGH = 2
 DOUBLINGS_AT_MOST = 16
 
 _PAGING: dict[Paging, str] = {
-    "": "nothing is known of pages",
     "pages": "pages are honoured",
     "none": "pages are ignored",
     "wrong": "pages are not to be relied on",
@@ -79,20 +78,14 @@ class Facts:
         before = self.of(address)
         if moved:
             self._put(address, msgspec.structs.replace(before, moved=before.moved + 1))
-            return
-        if before.moved:
-            log.warning(
-                "%s left an overwritten item in its place, after it had moved %d to the newest; "
-                "its nodes are fetched as a whole from now on",
-                address,
-                before.moved,
-            )
-        self._put(address, msgspec.structs.replace(before, moved=0, kept=before.kept + 1))
+        else:
+            self.contradicted(address, f"an overwritten item stayed in its place, and {before.moved} moved before")
 
     def contradicted(self, address: Address, what: str) -> None:
         """The service did what one that moves overwritten items can't do."""
-        log.warning("%s: %s; its nodes are fetched as a whole from now on", address, what)
         before = self.of(address)
+        if before.moved:
+            log.warning("%s: %s; its nodes are fetched as a whole from now on", address, what)
         self._put(address, msgspec.structs.replace(before, moved=0, kept=before.kept + 1))
 
     def archives(self, address: Address) -> bool:

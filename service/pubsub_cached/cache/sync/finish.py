@@ -6,29 +6,19 @@ from typing import Any
 
 from ...store.accounts import nodes as node_store
 from ...store.items import items as item_store
-from ...store.items.outline import Line, Outline, confirm
-from ...store.rows import KEPT, Delta, NodeRow, StoredItem
+from ...store.items.outline import Outline, confirm
+from ...store.rows import KEPT, Delta, NodeRow
 from ...store.transaction import Transaction
 from ..nodes.item_expire import hasten
 from .rungs import Found
 
 
-def completeness(found: Found) -> dict[str, Any]:
-    return {} if found.full is None else {"completeness": "full" if found.full else "window"}
-
-
 def as_it_was(before: Outline, found: Found) -> bool:
     """Whether what was found is what was stored, in the same order."""
-    newest = before.lines[len(found.older) :]
-    return (
-        len(newest) == len(found.newest)
-        and all(line.id == id_ for line, id_ in zip(before.lines, found.older, strict=False))
-        and all(_same(line, item) for line, item in zip(newest, found.newest, strict=True))
-    )
-
-
-def _same(line: Line, item: StoredItem) -> bool:
-    return line.id == item.id and line.hash == item.hash
+    kept = len(found.older)
+    older = [line.id for line in before.lines[:kept]]
+    newest = [(line.id, line.hash) for line in before.lines[kept:]]
+    return older == [*found.older] and newest == [(item.id, item.hash) for item in found.newest]
 
 
 def finish(

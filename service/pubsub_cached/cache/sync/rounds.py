@@ -30,7 +30,7 @@ from ..room import Room
 from . import fetch
 from .ahead import Ahead
 from .archives import Archives
-from .finish import as_it_was, completeness, finish
+from .finish import as_it_was, finish
 from .lacking import look_up
 from .pushes import Pushes
 from .rungs import Copy, Found, Rungs, is_small
@@ -331,7 +331,9 @@ class Rounds:
 
     def _outcome(self, node: NodeRow, found: Found, running: Running, live: bool, asked_at: int) -> dict[str, Any]:
         """The columns that say what was found, beside those of the metadata."""
-        columns = self._validated(node, running, live, asked_at, whole=found.whole) | completeness(found)
+        columns = self._validated(node, running, live, asked_at, whole=found.whole)
+        if found.full is not None:
+            columns["completeness"] = "full" if found.full else "window"
         if found.newest and self._parsing.by(node).missing:
             columns["analyser_version"] = 0
         if found.newest and found.newest[-1].namespace:
