@@ -250,11 +250,11 @@ class House:
 
     async def start(self) -> None:
         """Everything that a first cached read needs; nothing here touches the network."""
-        await self.accounts.find()
+        found = await self.accounts.find()
         await self._load()
         await self.sessions.daemon_started()
         await self.analysing.load()
-        await self.accounts.load(self, self.analysers.interests())
+        self.accounts.make(found, self, self.analysers.interests())
         self.events.start()
         self.revalidation.start()
         await self.outbox.load()
@@ -274,7 +274,7 @@ class House:
 
     async def connect(self) -> None:
         """Begin the sessions of the enabled accounts."""
-        await self.accounts.connect()
+        self.accounts.connect()
 
     def network_changed(self, up: bool) -> None:
         """The network changed or the machine woke up; ``up``: it may work now, so that nobody waits any longer."""

@@ -58,25 +58,27 @@ class Accounts:
         # How often an account came, went, was enabled or disabled; and who looks for those that do so elsewhere.
         self._changes = 0
         self._looking = Tasks()
-        self._interests: frozenset[str] = frozenset()
+        # The PEP nodes that the analysers want.
+        self.interests: frozenset[str] = frozenset()
         self._follower: Follower
-        self._rows: dict[str, AccountRow] = {}
         self._connecting = False
         self._holding = Holding(store, self._configured)
         self._holding.accounts = self.list
         self._holding.connect = self._connect_taken
         self._holding.forget = self._forget
 
-    async def find(self) -> None:
-        """Know every account of the configuration and the database, and run those that are enabled and free."""
-        self._rows = await self._holding.find()
+    async def find(self) -> list[tuple[AccountRow, str]]:
+        """See ``Holding``."""
+        return await self._holding.find()
 
-    async def load(self, follower: Follower, interests: frozenset[str]) -> None:
-        """Make every account that was found; none connects yet."""
-        self._follower, self._interests = follower, interests
+    def make(self, found: list[tuple[AccountRow, str]], follower: Follower, interests: frozenset[str]) -> None:
+        """Make the accounts that were found; none connects yet."""
+        self._follower, self.interests = follower, interests
         self._holding.follower = follower
-        for row in self._rows.values():
-            self._holding.found(self._make(row))
+        for row, refused in found:
+            account = self._make(row)
+            if refused:
+                account.wait(refused)
 
     def start(self) -> None:
         """Begin to wait for the accounts that other daemons run."""
@@ -131,7 +133,7 @@ class Accounts:
                 account.begin()
                 account.session_changed("connecting", "", "")
 
-    async def connect(self) -> None:
+    def connect(self) -> None:
         """Connect every enabled account that has a secret, or is configured to, and was not disconnected yet."""
         self._connecting = True
         for account in self.list():
@@ -306,14 +308,9 @@ class Accounts:
             await in_thread(partial(self._secrets.remove, account.jid), "stored password")
             raise account.gone()
 
-    @property
-    def interests(self) -> frozenset[str]:
-        """The PEP nodes that the analysers want."""
-        return self._interests
-
     def set_interests(self, interests: frozenset[str]) -> None:
         """The analysers want other PEP nodes."""
-        self._interests = interests
+        self.interests = interests
         for account in self.list():
             account.set_interests(interests)
 
@@ -328,7 +325,7 @@ class Accounts:
         await asyncio.gather(*(account.session.close() for account in self.list()))
 
     def _make(self, row: AccountRow) -> Account:
-        account = Account(row, self._interests, self._follower)
+        account = Account(row, self.interests, self._follower)
         source = self._secrets.source(self._configured.get(row.jid, row.jid))
         account.attach(self._connector(_endpoint(row), source, account), self)
         self._accounts[row.jid] = account

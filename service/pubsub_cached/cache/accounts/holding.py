@@ -37,8 +37,6 @@ class Holding:
         self._store = store
         self._configured = configured
         self._run: set[int] = set()
-        # Why accounts that were found are not run.
-        self._refused: dict[str, str] = {}
         # Set by whoever has the accounts: all of them, what is told of them, what begins to connect one, forgets one.
         self.accounts: Callable[[], Iterable[Account]]
         self.follower: Follower
@@ -47,8 +45,11 @@ class Holding:
         store.on_lost.append(self._lost)
         store.on_set_back.append(self._set_back)
 
-    async def find(self) -> dict[str, AccountRow]:
-        """Every account of the configuration and the database; those that are enabled and free are run."""
+    async def find(self) -> list[tuple[AccountRow, str]]:
+        """Every account of the configuration and the database; those that are enabled and free are run from now on.
+
+        Each with why it is not, as a sentence, where another daemon runs it.
+        """
         for account in self._configured.values():
             await self._configure(account)
         rows = await self.stored()
@@ -58,14 +59,17 @@ class Holding:
                     # Taken out of the configuration; its cache waits for its return.
                     await self._store.write(account_store.remove, row.jid, True)
         self.show(rows.values())
+        found = []
         for row in rows.values():
+            refused = ""
             if row.enabled:
                 try:
                     await self._hold(row.id)
                 except AccountInUse as error:
                     log.warning("%s It is taken over once that has ended.", error)
-                    self._refused[row.jid] = error.message
-        return rows
+                    refused = error.message
+            found.append((row, refused))
+        return found
 
     async def stored(self) -> dict[str, AccountRow]:
         """The accounts of the database that the daemon has: its configuration's, and all that came over a bus."""
@@ -81,11 +85,6 @@ class Holding:
     def show(self, rows: Iterable[AccountRow]) -> None:
         """These are the accounts that the daemon has."""
         self._store.show({row.id for row in rows})
-
-    def found(self, account: Account) -> None:
-        """An account of those that were found is made."""
-        if account.jid in self._refused:
-            account.wait(self._refused[account.jid])
 
     def runs(self, account: Account) -> bool:
         """Whether this daemon runs an account."""
