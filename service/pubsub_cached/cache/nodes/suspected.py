@@ -22,13 +22,17 @@ from ..changes import Changes
 from .proofs import Proofs
 from .unapplied import Unapplied
 
+# The states of copies of which readers are told that they are what their services have.
+BELIEVED = frozenset({"live", "polled"})
 # There is nothing to be written down: the row went, or it is another daemon that writes it.
 NOTHING_TO_WRITE = (errors.NoSuchNode, errors.NoSuchAccount, AccountInUse)
 
 
 class Suspected:
-    """Those nodes, and those of ``unapplied``; on_hidden: called with all that are not to be shown, where these are
-    others for longer."""
+    """Those nodes, and those of ``unapplied``.
+
+    on_hidden: called with all that are not to be shown, once these are others for longer than a write takes.
+    """
 
     def __init__(self, proofs: Proofs, changes: Changes, unapplied: Unapplied) -> None:
         self.on_hidden: list[Callable[[frozenset[Address]], None]] = []
@@ -58,7 +62,7 @@ class Suspected:
             return node
         if self._proofs.in_doubt(node.address):
             return replace(node, state="stale", reason=UNPROVED)
-        return replace(node, state="stale") if node.state in ("live", "polled") else node
+        return stale(node)
 
     def until(self, address: Address, written: asyncio.Future[Any]) -> None:
         """Until what has come up of a node is written down, whoever waits for that, or for as long as it is not."""
@@ -102,3 +106,8 @@ class Suspected:
                 callback(hidden)
         if (is_told, is_hidden) != before:
             self._changes.node(address, "updated")
+
+
+def stale(node: NodeRow) -> NodeRow:
+    """A node that is not what its row says, where that is believed."""
+    return replace(node, state="stale") if node.state in BELIEVED else node

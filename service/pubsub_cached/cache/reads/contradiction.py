@@ -13,15 +13,13 @@ from sqlalchemy import Connection
 from ...store.accounts import nodes as node_store
 from ...store.items.outline import digests
 from ...store.rows import NodeRow, StoredItem
+from ..nodes.suspected import BELIEVED
 from .service_reads import ServicePage
-
-# A copy in another state is believed by nobody.
-_BELIEVED = frozenset({"live", "polled"})
 
 
 def is_believed(node: NodeRow) -> bool:
     """Whether readers are told that the copy is what the service has."""
-    return node.state in _BELIEVED and node.completeness != "none"
+    return node.state in BELIEVED and node.completeness != "none"
 
 
 def contradicts(

@@ -22,6 +22,7 @@ from ..accounts.account import BEGINNING, Account
 from ..accounts.accounts import Accounts
 from ..nodes import refusals
 from ..nodes.nodes import Nodes
+from ..nodes.suspected import stale
 from ..options import LIMIT_AT_MOST, REPLY_BYTES, ReadOptions
 from ..place import Place
 from ..policy import Decision, decide, freshness, servable
@@ -144,7 +145,7 @@ class Reads:
         account = self._accounts.get(address.account)
         online, now = account.online, self._clock()
         if node is not None and (doubted or address in self._nodes.suspected or _unheard(account, node)):
-            node = _stale(node)
+            node = stale(node)
         decision = decide(node, options.policy, online, now)
         if decision in _FROM_CACHE and self._unproved(account, node, options):
             proving = Decision.PROVE if online else Decision.OFFLINE
@@ -304,11 +305,6 @@ class Reads:
             raise errors.Timeout(
                 f"{address} did not answer within {options.timeout:g} s; try again with a longer 'timeout'."
             ) from None
-
-
-def _stale(node: NodeRow) -> NodeRow:
-    """A node that is not what its row says, if that is a state to be believed."""
-    return msgspec.structs.replace(node, state="stale") if node.state in ("live", "polled") else node
 
 
 def _unheard(account: Account, node: NodeRow) -> bool:
