@@ -224,6 +224,21 @@ async def test_an_account_is_taken_over_when_the_other_daemon_ends(begin: Begin,
     assert account(first).state == "waiting"
 
 
+async def test_an_account_is_taken_over_though_the_database_could_not_be_read_while_it_waited(
+    begin: Begin, postgresql: PostgreSQL, reused: str
+) -> None:
+    first, second = await begin(ALICE), await begin(ALICE)
+    postgresql.execute("BEGIN; LOCK TABLE node", reused)
+    end = "SELECT pg_cancel_backend(pid) FROM pg_locks WHERE NOT granted AND relation = 'node'::regclass"
+    async with asyncio.timeout(30):
+        # A look at what the other daemon has written.
+        while not postgresql.execute(end, reused):
+            await asyncio.sleep(0)
+    postgresql.execute("ROLLBACK", reused)
+    await first.stop()
+    await state(second, "online")
+
+
 async def test_who_lost_the_connection_gives_the_account_to_who_waits(
     begin: Begin, world: World, postgresql: PostgreSQL
 ) -> None:

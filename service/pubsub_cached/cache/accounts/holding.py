@@ -181,7 +181,10 @@ class Holding:
         released = asyncio.create_task(self._store.released(account.row.id))
         try:
             while not released.done():
-                await self.follower.waits(account)
+                try:
+                    await self.follower.waits(account)
+                except errors.PubSubCachedError as error:
+                    log.debug("What another daemon writes of %s can't be told yet: %s", account.jid, error)
                 await asyncio.wait({released}, timeout=LOOKED_AGAIN)
         finally:
             released.cancel()
