@@ -8,6 +8,8 @@ from collections import Counter
 import pytest
 
 from pubsub_cached.address import Address
+from pubsub_cached.cache.accounts.account import Account
+from pubsub_cached.cache.options import AccountOptions
 from pubsub_cached.cache.revalidation.backlog import AHEAD
 from pubsub_cached.cache.revalidation.new_sessions import AT_ONCE, PUSHED_WITHIN, SPREAD
 from pubsub_cached.store.accounts import nodes as node_store
@@ -20,6 +22,7 @@ AVATAR = "urn:xmpp:avatar:metadata"
 INFO = "<metadata xmlns='urn:xmpp:avatar:metadata'><info id='{}' bytes='1' type='image/png'/></metadata>"
 NODES = pytest.mark.parametrize("nodes", [60, pytest.param(500, marks=pytest.mark.long)])
 BOB = "bob@example.org"
+CAROL = "carol@example.org"
 
 # Requests a node: Prosody has subscriptions without ids, which are made again, and neither of them counts; ejabberd
 # leaves overwritten items in place, so that its large nodes are fetched as a whole.
@@ -280,6 +283,29 @@ class TestPushes:
             await world.settle()
         await cache.idle()
         assert (await cache.node(BOB, AVATAR))["state"] == "polled"
+
+    async def test_one_that_came_before_the_account_was_removed_is_no_evidence(self, cached: Make) -> None:
+        world = World()
+        bob, pep = world.account(BOB), world.accounts[BOB].pep
+        bob.available = True
+        world.account(CAROL)
+        world.befriend(CAROL, BOB)
+        pep.create_node(AVATAR)
+        pep.publish(AVATAR, "a" * 40, INFO.format("a" * 40))
+        cache: Cached = await cached(world)
+
+        async def add() -> Account:
+            carol = await cache.house.accounts.add(CAROL, AccountOptions())
+            await carol.set_password("secret")
+            await cache.idle()
+            return carol
+
+        carol = await add()
+        assert (await cache.node(BOB, AVATAR, CAROL))["state"] == "live"
+        await carol.remove(keep_cache=True)
+        pep.retract(AVATAR, "a" * 40)
+        await add()
+        assert (await cache.node(BOB, AVATAR, CAROL))["state"] == "stale"
 
     async def test_what_came_long_ago_is_no_validation(self, cached: Make) -> None:
         cache, world = await self.contact(cached)

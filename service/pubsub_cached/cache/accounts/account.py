@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 # How long a call waits for a session that is only just beginning, s; a keyring may be waiting for a person.
 BEGINNING = 10.0
+# Of all accounts in one row: one that is removed and added again begins with another than it had.
+_EPOCHS = itertools.count(1)
 
 
 class Follower(Protocol):
@@ -268,7 +271,7 @@ class Account:
     def session_started(self, resumed: bool) -> None:
         """See ``port.Listener``."""
         if not resumed:
-            self.epoch += 1
+            self.epoch = next(_EPOCHS)
             self.ready = False
         self._beginning = False
         self._follower.session_started(self, resumed)
