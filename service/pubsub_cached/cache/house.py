@@ -187,7 +187,7 @@ class House:
         )
         self.nodes.ask, self.nodes.parse_again = self.reanalysis.ask, self.reanalysis.parse_again
         self.analysing = Analysing(
-            store, registry, self.accounts, self.nodes, self.agents, self.reanalysis, self._peers
+            store, registry, self.accounts, self.nodes, self.agents, self.reanalysis, self.distrust, self._peers
         )
 
     def _make_reads(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pubsub_cached.address import Address
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
@@ -55,3 +56,20 @@ async def test_events_that_only_presence_brings_are_weak(cached: Make, place: st
     await cache.keep(service.jid, MICROBLOG)
     node = await cache.node(service.jid, MICROBLOG)
     assert (node["state"], node["subscribed"], node["guarantee"]) == ("live", False, "weak")
+
+
+@pytest.mark.parametrize("place", ["contact", "own"])
+async def test_events_that_the_presence_does_not_ask_for_any_more_are_missed(cached: Make, place: str) -> None:
+    world, service = stage(PROSODY, place)
+    cache: Cached = await cached(world)
+    await cache.keep(service.jid, MICROBLOG)
+    await cache.house.subscribing.unsubscribe(Address(ALICE, service.jid, MICROBLOG))
+    assert (await cache.node(service.jid, MICROBLOG))["state"] == "live"
+    cache.house.analysers.unregister("blog")
+    await cache.house.analysing.settled()
+    await cache.idle()
+    service.publish(MICROBLOG, "missed", ENTRY.format("missed"))
+    await cache.idle()
+    assert (await cache.node(service.jid, MICROBLOG))["state"] == "polled"
+    *_, info = await cache.read(service.jid, MICROBLOG)
+    assert info["freshness"] == "validated"

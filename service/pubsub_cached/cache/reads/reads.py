@@ -26,6 +26,7 @@ from ..nodes.suspected import stale
 from ..options import LIMIT_AT_MOST, REPLY_BYTES, ReadOptions
 from ..place import Place
 from ..policy import Decision, decide, freshness, servable
+from ..sync.pushes import expected
 from ..sync.sync import Sync
 from . import completeness, pending, service_reads
 from .in_use import in_use
@@ -308,7 +309,6 @@ class Reads:
 
 
 def _unheard(account: Account, node: NodeRow) -> bool:
-    """Whether only a contact's presence brought the node's events, and the contact left the roster."""
-    if node.state != "live" or node.guarantee != "weak" or not account.online:
-        return False
-    return not node.address.own and node.address.service not in account.session.contacts
+    """Whether only the account's presence brought the node's events, and does so no more."""
+    weak = node.state == "live" and node.guarantee == "weak" and account.online
+    return weak and not expected(account, node.address)

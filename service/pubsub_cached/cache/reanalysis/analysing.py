@@ -31,6 +31,7 @@ from ..nodes import metadata
 from ..nodes.nodes import Nodes
 from ..options import TIMEOUT
 from ..parsing.agents import Agents
+from ..revalidation.distrust import Distrust
 from .reanalysis import Reanalysis
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Analysing:
         nodes: Nodes,
         agents: Agents,
         reanalysis: Reanalysis,
+        distrust: Distrust,
         peers: Peers | None,
     ) -> None:
         self._store = store
@@ -62,6 +64,7 @@ class Analysing:
         self._nodes = nodes
         self._agents = agents
         self._reanalysis = reanalysis
+        self._distrust = distrust
         self._peers = peers
         # What watches the owners of analysers.
         self._owners: dict[str, asyncio.Future[None]] = {}
@@ -222,8 +225,9 @@ class Analysing:
 
     async def _follow(self) -> None:
         """What analysers that came or went mean for announcements, indexes and nodes."""
-        if (interests := self._registry.interests()) != self._accounts.interests:
+        if (interests := self._registry.interests()) != (before := self._accounts.interests):
             self._accounts.set_interests(interests)
+            await self._distrust.announced_no_more(before - interests)
         await self._index()
         came, self._came = self._came, set()
         self._catching_up = {*came}

@@ -80,6 +80,10 @@ class Distrust:
         self._nodes.negatives.clear_service(account, contact)
         await self._unwritten.write((account, contact), functools.partial(self._roster_changed, account, contact))
 
+    async def announced_no_more(self, names: frozenset[str]) -> None:
+        """PEP nodes of these names are not asked for any more: the events that presence brought come no more."""
+        await self._unwritten.write(("", names), functools.partial(self._announced_no_more, names))
+
     async def roster_came(self, account: Account) -> None:
         """Whoever is no contact by now may have left while the daemon did not run: what only contacts may read is in
         doubt, unless a read has succeeded since. At a component they are its owners' contacts, of whom no roster says
@@ -127,6 +131,10 @@ class Distrust:
         for entry in entries:
             if event.node in ("", entry.address.node):
                 await self.of(entry.address, "bounce")
+
+    async def _announced_no_more(self, names: frozenset[str]) -> None:
+        for entry in await self._store.read_all(schedule.followed_weakly, names):
+            await self.of(entry.address, "subscription")
 
     async def _roster_changed(self, account: str, contact: str) -> None:
         for entry in await self._store.read(schedule.at_service, account, contact, KEPT | {"denied"}):

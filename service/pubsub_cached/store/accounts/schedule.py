@@ -67,6 +67,12 @@ def followed(conn: Connection, account: str, service: str) -> list[Entry]:
     return _entries(conn, Account.jid == account, Node.service == service, *_FOLLOWED, whose.runs())
 
 
+def followed_weakly(conn: Connection, names: Collection[str]) -> list[Entry]:
+    """Nodes of these names that are live because presence brings their events."""
+    weak = (Node.state == "live", Node.guarantee == "weak", Node.node.in_(list(names)))
+    return _entries(conn, *weak, whose.runs())
+
+
 def followed_services(conn: Connection) -> list[tuple[str, str]]:
     """Accounts, and services of which they have such nodes."""
     return _services(conn, *_FOLLOWED)
