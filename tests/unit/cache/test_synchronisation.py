@@ -165,6 +165,31 @@ async def test_a_node_forgotten_while_it_is_fetched_is_not_said_to_be_absent(cac
 
 
 @pytest.mark.parametrize("how", ["forget", "reset"])
+async def test_a_node_that_is_forgotten_before_its_turn_comes_is_not_made_again(cached: Make, how: str) -> None:
+    cache, service = await followed(cached)
+    others = [ADDRESS._replace(node=f"{MICROBLOG}/{name}") for name in "ab"]
+    for address in others:
+        service.create_node(address.node)
+        await cache.keep(PUBSUB, address.node)
+    service.hold()
+    for address in others:
+        cache.house.sync.in_background(address)
+    await service.holding(2)
+    cache.house.sync.in_background(ADDRESS)
+    removal = cache.house.removal
+    job = removal.reset() if how == "reset" else removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=True))
+    async with asyncio.timeout(30):
+        while not job.finished:
+            service.release(1, request="unsubscribe")
+            await cache.world.settle()
+    service.release()
+    await cache.idle()
+    with pytest.raises(errors.NoSuchNode):
+        await cache.node(PUBSUB, MICROBLOG)
+    assert not service.node(MICROBLOG).subscribed(ALICE)
+
+
+@pytest.mark.parametrize("how", ["forget", "reset"])
 async def test_who_asks_for_a_forgotten_node_joins_nothing_that_began_before(cached: Make, how: str) -> None:
     """Another daemon of the account, or an event, may have begun it: whoever forgot the node knows nothing of it."""
     world = World()

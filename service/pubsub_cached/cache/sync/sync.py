@@ -290,8 +290,8 @@ class Sync:
             running.since_a_gap = self.overwrites.since_a_gap(address)
             running.later = functools.partial(self.overwrites.since_a_gap, address, epoch)
             node = await self._nodes.find(address)
-            if node is None and number:
-                # By what counted when the subscription was made.
+            if node is None and (number or running.forgotten):
+                # By what counted when the subscription was made, or while this waited for its turn.
                 raise await self._forgotten(address, running)
             running.claims = claims
             if node is not None and node.state == "excluded":
