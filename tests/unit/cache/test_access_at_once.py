@@ -249,7 +249,7 @@ async def test_a_node_that_nobody_keeps_any_more_stays_denied_if_that_came_later
         await cache.idle()
     await forbidden(cache)
     before, after = await cache.store.write(
-        transitions.classify, ADDRESS, Matched(), True, lambda name: True, {}, proved=proved
+        transitions.classify, ADDRESS, Matched(), True, lambda name: True, {}, proved=proved, known=True
     )
     assert before is not None
     assert (before.state, before.completeness) == ("denied", "full")

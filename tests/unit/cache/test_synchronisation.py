@@ -19,7 +19,7 @@ from pubsub_cached.store.accounts import nodes
 from pubsub_cached.store.transaction import Transaction
 from pubsub_cached.tasks import end
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
-from pubsub_cached.xmpp.port import BounceEvent, DeleteEvent, ItemsEvent, SubscriptionEvent
+from pubsub_cached.xmpp.port import BounceEvent, ConfigurationEvent, DeleteEvent, ItemsEvent, SubscriptionEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
 from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, followed, freshness, local, purge, reaching, writer_busy
@@ -187,6 +187,22 @@ async def test_a_node_that_is_forgotten_before_its_turn_comes_is_not_made_again(
     with pytest.raises(errors.NoSuchNode):
         await cache.node(PUBSUB, MICROBLOG)
     assert not service.node(MICROBLOG).subscribed(ALICE)
+
+
+async def test_a_node_that_is_forgotten_while_it_is_looked_at_anew_is_not_made_again(cached: Make) -> None:
+    cache, service = await followed(cached)
+    service.hold()
+    cache.world.inject(ALICE, ConfigurationEvent(service=PUBSUB, node=MICROBLOG))
+    # What it is, and its newest item.
+    await service.holding(2)
+    forgetting = cache.house.removal.purge(PurgeFilter(nodes=(MICROBLOG,), forget=True))
+    await unsubscribing(service)
+    service.release(1, request="unsubscribe")
+    await forgetting.wait()
+    service.release()
+    await cache.idle()
+    with pytest.raises(errors.NoSuchNode):
+        await cache.node(PUBSUB, MICROBLOG)
 
 
 @pytest.mark.parametrize("how", ["forget", "reset"])

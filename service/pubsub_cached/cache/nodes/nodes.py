@@ -148,6 +148,7 @@ class Nodes:
         address: Address,
         newest: Item | None = None,
         *,
+        known: bool = False,
         asked: bool = True,
         doubts: int | None = None,
         whole: bool = False,
@@ -155,10 +156,10 @@ class Nodes:
     ) -> tuple[NodeRow, Matched]:
         """Ask what the node is, let the analysers decide, and write it down.
 
-        newest: where the caller has it already; doubts: how many there were when it was asked for. asked: a client
-        reads it; else it announced itself. whole: all of it is fetched next, whatever it is, which may tell what the
-        newest item would. anyway: the row is wanted though the database fails; it is in state ``unknown`` then. Raises
-        what the session raises.
+        newest: where the caller has it already; doubts: how many there were when it was asked for. known: there is a
+        row, which is not made again where it goes meanwhile. asked: a client reads it; else it announced itself. whole:
+        all of it is fetched next, whatever it is, which may tell what the newest item would. anyway: the row is wanted
+        though the database fails; it is in state ``unknown`` then. Raises what the session raises, and NoSuchNode.
         """
         doubts = self.proofs.doubts if doubts is None else doubts
         info, newest = await self._learn(session, address, newest, whole)
@@ -167,7 +168,7 @@ class Nodes:
         columns = metadata.columns(info) | {"namespace": namespace}
         proved = self.proofs.holds(address, doubts)
         written = self._store.write(
-            transitions.classify, address, matched, asked, self.registered, columns, proved=proved
+            transitions.classify, address, matched, asked, self.registered, columns, proved=proved, known=known
         )
 
         def tell(rows: tuple[NodeRow | None, NodeRow]) -> None:

@@ -80,15 +80,17 @@ def classify(
     columns: Columns,
     *,
     proved: bool,
+    known: bool,
 ) -> tuple[NodeRow | None, NodeRow]:
     """The row before, None for a node that is new, and after.
 
-    proved: neither a refusal nor the node's end came after what it was read by.
+    proved: neither a refusal nor the node's end came after what it was read by. known: there was a row before. Raises
+    NoSuchNode.
     """
     # Whoever gave them may go on with them where nothing comes of this.
     columns = dict(columns)
     before = node_store.find(tx.connection, address)
-    node = before or node_store.ensure(tx, address)
+    node = node_store.must(before) if known else before or node_store.ensure(tx, address)
     definition = matched.definition
     # Its analyser may come back.
     waits = definition is None and node.analyser != "" and not registered(node.analyser)

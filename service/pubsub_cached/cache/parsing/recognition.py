@@ -53,4 +53,5 @@ def _recognise(
     before = node_store.must(node_store.find(tx.connection, address))
     if before.analyser or before.namespace or before.state not in KEPT:
         return before, before
-    return before, classify(tx, address, matched, True, registered, {"namespace": namespace}, proved=False)[1]
+    columns = {"namespace": namespace}
+    return before, classify(tx, address, matched, True, registered, columns, proved=False, known=True)[1]

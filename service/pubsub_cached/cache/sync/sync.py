@@ -300,17 +300,19 @@ class Sync:
                     raise _never_stored(address)
                 return node
             fresh = node is None or node.state in ("unknown", "discovered", "gone", "denied")
-            if node is None or fresh or retyped or node.reason in ("configuration", UNPROVED):
-                whole = running.pin and (node is None or not node.analyser)
-                node, matched = await self._nodes.discover(session, address, asked=running.urgent, whole=whole)
-                if matched.excluded and running.pin:
-                    raise _never_stored(address)
-                if node.state in ("denied", "gone"):
-                    # It became so since the service was asked, and may be something else by now.
-                    continue
-                if matched.excluded or not (running.pin or node.state in KEPT):
-                    return node
             try:
+                if node is None or fresh or retyped or node.reason in ("configuration", UNPROVED):
+                    whole = running.pin and (node is None or not node.analyser)
+                    node, matched = await self._nodes.discover(
+                        session, address, known=node is not None, asked=running.urgent, whole=whole
+                    )
+                    if matched.excluded and running.pin:
+                        raise _never_stored(address)
+                    if node.state in ("denied", "gone"):
+                        # It became so since the service was asked, and may be something else by now.
+                        continue
+                    if matched.excluded or not (running.pin or node.state in KEPT):
+                        return node
                 done = await self._rounds.run(account, session, node, running)
                 if done is not None and running.pin and not done.pinned:
                     # Somebody who joined at the last moment wants it to stay.
