@@ -7,9 +7,9 @@ import pytest
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import from_mapping
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, World
-from tests.support.cached import ALICE, Cached, Make
+from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import PUBSUB, reaching
+from .blog import MICROBLOG, PUBSUB, followed, later, reaching
 
 FEED = "urn:xmpp:pubsub-social-feed:1"
 KNOWN = {"title": "Travels", "access-model": "open", "type": "blog"}
@@ -107,3 +107,13 @@ async def test_a_full_synchronisation_that_joins_a_validation_reads_the_metadata
     service.release()
     await job.wait()
     assert (await cache.node(PUBSUB, "things"))["title"] == "Voyages"
+
+
+async def test_of_a_node_that_always_speaks_the_metadata_is_read_again_within_a_day(cached: Make) -> None:
+    cache, service = await followed(cached)
+    # Prosody tells nobody.
+    service.configure(MICROBLOG, title="Voyages")
+    for number in range(26):
+        service.publish(MICROBLOG, f"n{number}", ENTRY.format(number))
+        await later(cache, hours=1)
+    assert (await cache.node(PUBSUB, MICROBLOG))["title"] == "Voyages"

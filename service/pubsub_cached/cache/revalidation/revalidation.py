@@ -21,7 +21,7 @@ from ...xmpp.port import Event
 from ..accounts.account import Account
 from ..accounts.accounts import Accounts
 from ..jitter import RETRY_LONGEST, Jitter
-from ..sync.rounds import SILENCE_MS
+from ..sync.rounds import DESCRIBED_MS, SILENCE_MS
 from ..sync.sync import Sync
 from ..sync.unsubscribing import Unsubscribing
 from ..upkeep.removal import Removal
@@ -217,11 +217,15 @@ class Revalidation:
 
 
 def _heard(tx: Transaction, node_id: int, now: int, wait: int, audit_ms: int) -> bool:
-    """Look at a live node later; False where it is to be compared as a whole before that."""
+    """Look at a live node later; False where it is to be compared as a whole, or described anew, before that."""
     node = node_store.by_id(tx.connection, node_id)
-    if node is None or node.state != "live" or node.whole_at is None or not 0 <= now - node.whole_at < audit_ms:
+    if node is None or node.state != "live":
         return False
-    node_store.update(tx, node_id, next_sync=min(now + wait, node.whole_at + audit_ms))
+    last = ((node.whole_at, audit_ms), (node.described_at, DESCRIBED_MS))
+    ends = [at + lasts for at, lasts in last if at is not None and 0 <= now - at < lasts]
+    if len(ends) < len(last):
+        return False
+    node_store.update(tx, node_id, next_sync=min(now + wait, *ends))
     return True
 
 
