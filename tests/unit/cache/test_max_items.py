@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from pubsub_cached.address import Address
+from pubsub_cached.analysers.definition import from_mapping
+from pubsub_cached.cache.sync.rounds import DESCRIBED_MS
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import MICROBLOG
+from .blog import MICROBLOG, later
 
 
 async def full(cached: Make, profile: Profile = PROSODY) -> tuple[Cached, Service]:
@@ -116,3 +119,20 @@ async def test_a_node_whose_items_expire_by_now_evicts_nothing_by_itself(cached:
     await cache.idle()
     assert (await cache.node(ALICE, MICROBLOG))["state"] == "polled"
     assert await cache.ids(ALICE, MICROBLOG, policy="cache") == ["i3", "i2", "i1"]
+
+
+async def test_a_type_that_is_found_beside_the_number_is_for_the_analysers(cached: Make) -> None:
+    world = World()
+    service = world.account(ALICE).pep
+    service.create_node("things", max_items=1)
+    service.publish("things", "i0", "<x xmlns='urn:x'/>")
+    cache: Cached = await cached(world)
+    await (await cache.house.sync.start(Address(ALICE, ALICE, "things"), False, "", "")).wait()
+    rules = {"name": "x", "type": "thing", "node-type": "urn:x:things", "to-sync": True}
+    cache.house.analysers.register(from_mapping(rules), "plugin")
+    await cache.house.analysing.settled()
+    service.configure("things", node_type="urn:x:things", notify=False)
+    service.publish("things", "i1", "<x xmlns='urn:x'/>")
+    await cache.idle()
+    await later(cache, hours=DESCRIBED_MS / 3_600_000)
+    assert (await cache.node(ALICE, "things"))["analyser"] == "x"

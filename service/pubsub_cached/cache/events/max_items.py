@@ -43,9 +43,10 @@ class MaxItems:
         node = await self._nodes.find(address)
         if node is None:
             return True
-        columns = metadata.columns(info)
-        before, node = node, await self._nodes.update(node, **columns)
-        if "max_items" not in columns or node.item_expire != before.item_expire:
+        # Whatever else is another by now is for a look at the node, after which the analysers are asked.
+        said = {name: value for name, value in metadata.columns(info).items() if name in ("max_items", "item_expire")}
+        before, node = node, await self._nodes.update(node, **said)
+        if "max_items" not in said or node.item_expire != before.item_expire:
             return False
 
         def tell(evicted: Delta | None) -> None:
