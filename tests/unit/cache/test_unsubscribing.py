@@ -379,6 +379,22 @@ class TestOfANodeWhoseRowGoes:
         assert (scene.followed, scene.asked) == (False, 2)
 
     @FORGETTING
+    async def test_of_many_at_a_service_that_does_not_answer_one_is_waited_for(self, scene: Scene, how: str) -> None:
+        cache, service = scene.cache, scene.service
+        for number in range(4):
+            service.create_node(f"{number}")
+            service.publish(f"{number}", "a", "<x xmlns='urn:x'/>")
+            await cache.keep(PUBSUB, f"{number}")
+        service.down(None)
+        removal = cache.house.removal
+        job = removal.reset() if how == "reset" else removal.purge(PurgeFilter(services=(PUBSUB,), forget=True))
+        await job.wait()
+        assert cache.world.count("unsubscribe") == 1
+        service.up()
+        await scene.pass_(hours=1)
+        assert [name for name, node in service.nodes.items() if node.subscribed(ALICE)] == []
+
+    @FORGETTING
     @pytest.mark.parametrize("restarted", [False, True])
     async def test_it_waits_for_a_session(self, scene: Scene, how: str, restarted: bool) -> None:
         scene.cache.world.cut(ALICE)

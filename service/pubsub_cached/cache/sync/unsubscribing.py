@@ -95,7 +95,15 @@ class Unsubscribing:
             # Should the row stay after all; and a synchronisation under way took the subscription for granted.
             await self._nodes.decide(row.address, lambda now: untold(now, again))
             self._sync.disturbed(row.address)
-            await self._ask(row.address, row.subid, claims)
+            if self._is_failing(row.address):
+                self._later(row.address)
+            else:
+                await self._ask(row.address, row.subid, claims)
+
+    def _is_failing(self, address: Address) -> bool:
+        """Whether the service did not end another subscription just now: of many only the first is waited for."""
+        now, place = self._clock(), (address.account, address.service)
+        return any(again.failures and now < again.at for other, again in self._again.items() if other[:2] == place)
 
     def _forget(self, address: Address) -> None:
         self._again.pop(address, None)
