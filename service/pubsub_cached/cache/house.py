@@ -229,7 +229,7 @@ class House:
 
     def _make_upkeep(self) -> None:
         """What looks after the database, and at what other daemons write into it."""
-        self.elsewhere = Elsewhere(self.store, self.changes)
+        self.elsewhere = Elsewhere(self.store, self.changes, self.privacy.note)
         self.upkeep = Upkeep(self.store, self.accounts, self.nodes, self.sync, self.changes, self.jobs, self._clock)
 
     @property

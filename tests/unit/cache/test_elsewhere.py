@@ -17,7 +17,7 @@ async def test_of_a_thousand_nodes_that_changed_all_are_told_once(cached: Make) 
     cache: Cached = await cached(World())
     changes, told = Changes(), list[tuple[Address, str]]()
     changes.on_node.append(lambda *change: told.append(change))
-    elsewhere = Elsewhere(cache.store, changes)
+    elsewhere = Elsewhere(cache.store, changes, lambda row: None)
     nodes = [Address(ALICE, PUBSUB, f"node {number}") for number in range(1001)]
 
     def write(tx: Transaction) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
+from pubsub_cached.analysers.definition import from_mapping
 from pubsub_cached.cache.accounts.account import Account
 from pubsub_cached.cache.options import AccountOptions, NodesFilter, PurgeFilter, SearchOptions
 from pubsub_cached.secrets import Secrets
@@ -180,6 +181,23 @@ async def test_what_the_other_daemon_writes_is_told_of_a_waiting_account(begin: 
         assert await heard.get() == (BLOG, "updated")
     assert touched.is_set()
     assert await read(second) == (["i2", "i1"], "offline")
+
+
+async def test_what_another_daemon_keeps_and_only_its_payload_shows_to_be_private_is_private(
+    begin: Begin, world: World
+) -> None:
+    world.services[PUBSUB].create_node("things")
+    world.services[PUBSUB].publish("things", "a", "<x xmlns='urn:x'/>")
+    first, second = await begin(ALICE), await begin(ALICE)
+    rules = {"name": "x", "type": "thing", "namespace": "urn:x", "to-sync": True, "private": True}
+    for cache in (first, second):
+        cache.house.analysers.register(from_mapping(rules), "plugin")
+    told: asyncio.Queue[bool] = asyncio.Queue()
+    privacy = second.house.privacy
+    second.house.changes.on_node.append(lambda address, _: told.put_nowait(privacy.known(address)))
+    await first.keep(PUBSUB, "things")
+    async with asyncio.timeout(30):
+        assert await told.get()
 
 
 async def test_of_a_waiting_account_nothing_is_written(begin: Begin) -> None:

@@ -5,6 +5,8 @@ Nobody tells which items changed, but nodes have revisions: views look again, an
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import Connection
 
 from ...store.accounts import nodes as node_store
@@ -18,9 +20,11 @@ from .account import Account
 class Elsewhere:
     """Tells of what changed without this daemon."""
 
-    def __init__(self, store: Store, changes: Changes) -> None:
+    def __init__(self, store: Store, changes: Changes, note: Callable[[NodeRow], object]) -> None:
+        """note: hears what nodes are by now, before anybody is told."""
         self._store = store
         self._changes = changes
+        self._note = note
         self._start = store.revision
         self._seen: dict[str, int] = {}
 
@@ -31,6 +35,7 @@ class Elsewhere:
         if rows:
             self._store.changed_elsewhere()
         for row in rows:
+            self._note(row)
             self._changes.node(row.address, "updated")
 
     def forget(self, account: Account) -> None:
