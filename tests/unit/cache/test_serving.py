@@ -243,6 +243,21 @@ async def test_a_node_that_was_read_is_not_unreachable_any_more(cached: Make) ->
     assert await scene.outcome("default") == "cache live"
 
 
+async def test_a_node_of_which_an_event_comes_is_not_unreachable_any_more(cached: Make) -> None:
+    """
+    coherence, Serving: unreachable
+    coherence, Negative answers: any event of the node
+    """
+    scene = await begun(cached)
+    await unreachable(scene)
+    scene.service.publish(NODE, "missed", ENTRY.format("missed"))
+    scene.service.up()
+    scene.service.publish(NODE, "told", ENTRY.format("told"))
+    await scene.cache.idle()
+    items, _, info = await scene.cache.read(PUBSUB, NODE)
+    assert ([item["id"] for item in items], info["freshness"]) == (["told", "missed", "i1"], "live")
+
+
 async def under_way(scene: Scene) -> None:
     """The service has been asked for what the synchronisation needs, and has not answered."""
     scene.service.hold()

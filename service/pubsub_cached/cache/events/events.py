@@ -185,6 +185,9 @@ class Events:
                 log.debug("%s is denied; its event is not applied", address)
             case _ if node.state in KEPT:
                 await self._follow(arrival, node)
+                if node.state == "unreachable":
+                    # It speaks, so that it can be asked what it said meanwhile.
+                    self._sync.in_background(address)
             case _ if node.state == "discovered" and not node.analyser:
                 # A node that was empty, or that nobody claimed, is matched again at its first item.
                 self._sync.in_background(address)
