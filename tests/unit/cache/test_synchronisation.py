@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 from typing import Any
 
 import msgspec
@@ -711,6 +712,30 @@ async def test_a_pin_that_joins_while_the_end_is_written_down_is_kept(cached: Ma
         assert not pinning.finished
     await pinning.wait()
     assert (await cache.node(PUBSUB, MICROBLOG))["pinned"]
+
+
+async def test_what_becomes_doubtful_while_a_pin_that_joined_late_is_written_down_is_looked_into(cached: Make) -> None:
+    cache, service = await followed(cached)
+    service.hold()
+    cache.house.sync.job(BLOG)
+    await reaching(service, "get_items")
+    going = threading.Event()
+    with writer_busy(cache):
+        service.release()
+        await cache.world.settle()
+        pinning = await cache.house.sync.start(BLOG, False, "", "")
+        await cache.world.settle()
+        found = cache.store.write(lambda tx: None)
+        cache.store.maintain(lambda _: going.wait(30))
+    await found
+    await cache.world.settle()
+    service.publish(MICROBLOG, "lost", ENTRY.format("lost"), notify=False)
+    cache.world.inject(ALICE, BounceEvent(service=PUBSUB, node=MICROBLOG))
+    await cache.world.settle()
+    going.set()
+    await pinning.wait()
+    await cache.idle()
+    assert "lost" in await local(cache)
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["look", "everything"])

@@ -324,8 +324,9 @@ class Sync:
             retyped = done is not None and done.node_type != node.node_type and not retyped
             if retyped:
                 continue
-            # A session that began while that was written down has joined this.
-            if done is not None and account.epoch == epoch and (running.whole or not running.full):
+            # A session that began while that was written down has joined this, and so has whoever doubts it since.
+            stands = account.epoch == epoch and not running.disturbed and (running.whole or not running.full)
+            if done is not None and stands:
                 self.overwrites.compared(address, running.last if done.completeness == "window" else "")
                 return done
         raise errors.Timeout(f"{address} changed as a whole {ROUNDS_AT_MOST} times while it was fetched.")
