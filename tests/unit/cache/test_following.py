@@ -16,7 +16,7 @@ from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, World
 from pubsub_cached.xmpp.port import BounceEvent, Item, ItemsEvent
 from tests.support.cached import ALICE, ENTRY, Cached, Make
 
-from .blog import MICROBLOG, PROFILES, PUBSUB, followed, freshness, local, purge
+from .blog import BLOG, MICROBLOG, PROFILES, PUBSUB, followed, freshness, local, purge
 
 
 class TestEvents:
@@ -159,6 +159,23 @@ class TestEvents:
         world.inject(ALICE, ItemsEvent(service=PUBSUB, node=MICROBLOG, retracted=("i0i1",)))
         await cache.idle()
         assert await cache.ids(PUBSUB, MICROBLOG) == ["i2"]
+
+    async def test_an_unknown_retraction_after_what_was_fetched_is_looked_into(self, cached: Make) -> None:
+        cache, service = await followed(cached)
+        service.hold()
+        job = cache.house.sync.job(BLOG, full=True)
+        while (await service.holding(1), [request.kind for request in service.held])[1] != ["disco_info"]:
+            service.release(1)
+            await cache.world.settle()
+        service.retract(MICROBLOG, "i0", "i1", notify=False)
+        cache.world.inject(ALICE, ItemsEvent(service=PUBSUB, node=MICROBLOG, retracted=("i0i1",)))
+        await cache.world.settle()
+        await cache.house.events.settled()
+        service.release()
+        await job.wait()
+        await cache.idle()
+        assert await cache.ids(PUBSUB, MICROBLOG) == ["i2"]
+        assert await freshness(cache) == "live"
 
     async def test_a_retraction_that_comes_twice_is_no_disagreement(self, cached: Make) -> None:
         world = World()

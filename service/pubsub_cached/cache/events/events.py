@@ -281,7 +281,8 @@ class Events:
             self._nodes.parse_again(address)
         if applied.evicted:
             self._changes.node(address, "updated")
-        if applied.unknown and not self._sync.running(address):
+        if applied.unknown:
+            # Also where it is being fetched, for what has come may be older.
             self._later(self._distrust.of(address, "disagreement"))
         if applied.overfull:
             self._later(self._exceeded(account, address))
@@ -342,7 +343,8 @@ def _write(
     if behind and stored and node.analyser_version:
         node_store.update(tx, node_id, analyser_version=0)
     unknown = [id_ for id_ in retracted if id_ not in delta.removed]
-    strange = bool(unknown) and change_store.any_unknown(tx.connection, node, unknown)
+    # Without a copy nothing is known.
+    strange = bool(unknown) and node.completeness != "none" and change_store.any_unknown(tx.connection, node, unknown)
     due = hasten(tx, node).next_sync if node.item_expire is not None and delta.changed else node.next_sync
     sooner = due if due != node.next_sync else None
     return _Applied(delta, strange, evicted > 0, exceeds(node, after.item_count), youngest, sooner, node)
