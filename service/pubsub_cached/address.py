@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
+from collections.abc import MutableMapping, MutableSet
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from . import jid
@@ -38,3 +39,13 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         return f"'{self.node}' at {self.service}"
+
+
+def drop_account(account: str, *known: MutableMapping[Any, Any] | MutableSet[Any]) -> None:
+    """Take what is of an account out of what is known by address, or by another key that begins with the account."""
+    for each in known:
+        for key in [key for key in each if key[0] == account]:
+            if isinstance(each, MutableMapping):
+                del each[key]
+            else:
+                each.discard(key)

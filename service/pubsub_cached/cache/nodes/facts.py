@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from ... import jid
-from ...address import Address
+from ...address import Address, drop_account
 from ...store.accounts import services
 from ...store.accounts.services import Observed, Paging
 from ...store.items.outline import Outline
@@ -56,7 +56,7 @@ class Facts:
 
     def forget_account(self, account: str) -> None:
         """The account was removed."""
-        self._observed = {key: found for key, found in self._observed.items() if key[0] != account}
+        drop_account(account, self._observed)
 
     def of(self, address: Address) -> Observed:
         """What was observed of the node's service."""

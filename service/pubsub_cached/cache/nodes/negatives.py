@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from ... import errors, jid
-from ...address import Address
+from ...address import Address, drop_account
 from ...recent import Recent
 
 _MINUTE = 60_000
@@ -82,10 +82,7 @@ class Negatives:
 
     def clear_account(self, account: str) -> None:
         """A new session: everything may be different now."""
-        for address in [address for address in self._nodes if address.account == account]:
-            del self._nodes[address]
-        for key in [key for key in self._domains if key[0] == account]:
-            del self._domains[key]
+        drop_account(account, self._nodes, self._domains)
 
     def forget(self) -> None:
         """Everything is forgotten."""

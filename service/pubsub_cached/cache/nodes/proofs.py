@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...address import Address
+from ...address import Address, drop_account
 from ...store.rows import NodeRow
 from ..accounts.account import Account
 
@@ -64,7 +64,7 @@ class Proofs:
         """The account is no more; what was doubted of a cache that stays is so still."""
         self._online.pop(account, None)
         self._since.pop(account, None)
-        self._proved = {address: at for address, at in self._proved.items() if address.account != account}
+        drop_account(account, self._proved)
 
     def doubt(self, address: Address) -> None:
         """Access may have been tightened: nothing is served until it is proved, whatever the access model was."""

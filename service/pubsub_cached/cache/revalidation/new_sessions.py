@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from ... import errors
-from ...address import Address
+from ...address import Address, drop_account
 from ...pace import Pace
 from ...store.accounts import accounts as account_store
 from ...store.accounts import nodes as node_store
@@ -86,7 +86,7 @@ class NewSessions:
     def forget_account(self, account: Account) -> None:
         """What was heard of an account's nodes, and is awaited, is none of a new session's, or of nobody's."""
         self._silence.new_session(account)
-        self._awaited = {address for address in self._awaited if address.account != account.jid}
+        drop_account(account.jid, self._awaited)
 
     def event(self, account: Account, event: Event) -> None:
         """An event came, which may be a push."""

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-from ...address import Address
+from ...address import Address, drop_account
 from ...recent import Recent
 from ...store.accounts import nodes as node_store
 from ...store.accounts import schedule
@@ -64,10 +64,7 @@ class Silence:
     def new_session(self, account: Account) -> None:
         """Everything of the account is validated from the ground."""
         self._resumed.pop(account.jid, None)
-        for key in [key for key in self._due if key[0] == account.jid]:
-            del self._due[key]
-        for address in [address for address in self._heard if address.account == account.jid]:
-            del self._heard[address]
+        drop_account(account.jid, self._due, self._heard)
 
     async def look(self, accounts: dict[str, Account], now: int) -> int | None:
         """Ask the services that are due; when the next one is, ms, or None."""

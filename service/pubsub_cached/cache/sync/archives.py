@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from ... import errors
-from ...address import Address
+from ...address import Address, drop_account
 from ...store.rows import StoredItem
 from ...xmpp.port import MAM, Rsm, Session
 from ..nodes.facts import Facts
@@ -36,8 +36,7 @@ class Archives:
 
     def forget_account(self, account: str) -> None:
         """The account was removed: what its services are is found out anew should it come again."""
-        self._announced = {key: said for key, said in self._announced.items() if key[0] != account}
-        self._asked = Counter({key: count for key, count in self._asked.items() if key[0] != account})
+        drop_account(account, self._announced, self._asked)
 
     async def compare(
         self,

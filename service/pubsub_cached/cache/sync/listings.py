@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from ... import errors
-from ...address import Address
+from ...address import Address, drop_account
 from ...tasks import TasksByKey
 from ...xmpp.port import Session, Subscription
 
@@ -43,9 +43,7 @@ class Listings:
 
     def forget(self, account: str) -> None:
         """A new session: what was listed may have changed."""
-        for found in (self._listed, self._asking):
-            for key in [key for key in found if key[0] == account]:
-                del found[key]
+        drop_account(account, self._listed, self._asking)
 
     def drop(self, address: Address) -> None:
         """The latest of the node's service is no more to be believed."""

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 
 from ... import errors
-from ...address import Address
+from ...address import Address, drop_account
 from ...tasks import Tasks, end
 from ...xmpp.port import Session
 from ..nodes import refusals
@@ -60,9 +60,7 @@ class Overwrites:
 
     def forget_account(self, account: str) -> None:
         """The account was removed."""
-        self._asked = Counter({key: count for key, count in self._asked.items() if key[0] != account})
-        self._since = {address: ids for address, ids in self._since.items() if address.account != account}
-        self._last = {address: last for address, last in self._last.items() if address.account != account}
+        drop_account(account, self._asked, self._since, self._last)
 
     def forget(self) -> None:
         """Everything is to be forgotten."""

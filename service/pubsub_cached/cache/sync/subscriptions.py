@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from ... import errors
-from ...address import Address
+from ...address import Address, drop_account
 from ...recent import Recent
 from ...store.rows import NodeRow
 from ...xmpp.port import Session, Subscription
@@ -85,11 +85,7 @@ class Subscriptions:
     def forget(self, account: str) -> None:
         """A new session: what was listed may have changed."""
         self._listings.forget(account)
-        for address in [address for address in self._known if address.account == account]:
-            del self._known[address]
-        self._relied = {address for address in self._relied if address.account != account}
-        self._sure = {address for address in self._sure if address.account != account}
-        self._seen = {address: number for address, number in self._seen.items() if address.account != account}
+        drop_account(account, self._known, self._relied, self._sure, self._seen)
 
     def forget_node(self, address: Address) -> None:
         """The node's row is no more."""
@@ -100,8 +96,7 @@ class Subscriptions:
     def forget_account(self, account: str) -> None:
         """The account is no more."""
         self.forget(account)
-        self._unwritten = {address for address in self._unwritten if address.account != account}
-        self._solicited = {key for key in self._solicited if key[0] != account}
+        drop_account(account, self._unwritten, self._solicited)
 
     def remember(self, address: Address, found: Subscription) -> None:
         """A client or the service changed the subscription to this one."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from ... import errors
-from ...address import Address
+from ...address import Address, drop_account
 from ...store.accounts import subscriptions
 from ...store.rows import NodeRow
 from ...store.store import Store
@@ -110,7 +110,7 @@ class Unsubscribing:
 
     def forget_account(self, account: str) -> None:
         """The account is no more, or everything of it is looked at anew."""
-        self._again = {address: again for address, again in self._again.items() if address.account != account}
+        drop_account(account, self._again)
 
     async def settled(self) -> None:
         """Wait until no service is asked."""
