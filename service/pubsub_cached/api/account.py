@@ -50,7 +50,7 @@ class Account(Interface):
 
     @property
     def ServerFeatures(self) -> list[str]:
-        return self._account.server_features
+        return [*self._account.session.server_features]
 
     @property
     def Origin(self) -> str:

@@ -279,7 +279,7 @@ class TestPushes:
         with writer_busy(cache):
             world.restore(ALICE)
             await world.settle()
-            cache.house.accounts.get(ALICE).set_interests(frozenset())
+            cache.house.accounts.set_interests(frozenset())
             await world.settle()
         await cache.idle()
         assert (await cache.node(BOB, AVATAR))["state"] == "polled"

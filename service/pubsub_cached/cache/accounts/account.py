@@ -52,12 +52,10 @@ class Follower(Protocol):
 class Account:
     """One account and its session (a Listener of it, ``xmpp.port``)."""
 
-    def __init__(self, row: AccountRow, interests: frozenset[str], follower: Follower) -> None:
+    def __init__(self, row: AccountRow, follower: Follower) -> None:
         self.jid = row.jid
         self.path = object_path.of_name("account", row.jid)
         self.row = row
-        self.enabled = row.enabled
-        self.interests = interests
         self.state: SessionState = "offline"
         self.error = ""
         self.error_message = ""
@@ -90,6 +88,16 @@ class Account:
         session.set_interests(self.interests)
 
     @property
+    def interests(self) -> frozenset[str]:
+        """The PEP nodes that its presence asks for."""
+        return self._accounts.interests
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it connects by itself, and may be connected."""
+        return self.row.enabled
+
+    @property
     def origin(self) -> str:
         """``config`` or ``bus``."""
         return self.row.origin
@@ -104,11 +112,6 @@ class Account:
         self.ready = True
         self._turned()
         self._tell_online()
-
-    @property
-    def server_features(self) -> list[str]:
-        """Features of the account's server as of the last session; empty while there was none."""
-        return list(self.session.server_features)
 
     def require_session(self) -> Session:
         """The session, for a request. Raises Offline."""
@@ -197,7 +200,6 @@ class Account:
             if enabled == self.enabled:
                 return
             self.row = await self._accounts.enable(self.jid, enabled)
-            self.enabled = enabled
             self._changed()
             if enabled:
                 self.wanted = True
@@ -230,10 +232,9 @@ class Account:
 
     def written_down(self, row: AccountRow) -> None:
         """What another daemon wrote down of the account."""
-        self.row = row
+        before, self.row = self.row, row
         self._accounts.written_down()
-        if row.enabled != self.enabled:
-            self.enabled = row.enabled
+        if row.enabled != before.enabled:
             self._changed()
 
     def wait(self, reason: str) -> None:
@@ -291,11 +292,6 @@ class Account:
     def solicited(self, service: str) -> bool:
         """See ``port.Listener``."""
         return self._follower.solicited(self, service)
-
-    def set_interests(self, interests: frozenset[str]) -> None:
-        """Other PEP nodes are wanted."""
-        self.interests = interests
-        self.session.set_interests(interests)
 
     def _turned(self) -> None:
         turn, self._turn = self._turn, asyncio.Event()

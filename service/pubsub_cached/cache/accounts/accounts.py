@@ -312,7 +312,7 @@ class Accounts:
         """The analysers want other PEP nodes."""
         self.interests = interests
         for account in self.list():
-            account.set_interests(interests)
+            account.session.set_interests(interests)
 
     async def close(self) -> None:
         """End every session."""
@@ -325,7 +325,7 @@ class Accounts:
         await asyncio.gather(*(account.session.close() for account in self.list()))
 
     def _make(self, row: AccountRow) -> Account:
-        account = Account(row, self.interests, self._follower)
+        account = Account(row, self._follower)
         source = self._secrets.source(self._configured.get(row.jid, row.jid))
         account.attach(self._connector(_endpoint(row), source, account), self)
         self._accounts[row.jid] = account
