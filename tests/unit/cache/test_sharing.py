@@ -257,6 +257,27 @@ async def test_an_account_is_taken_over_though_the_database_could_not_be_read_wh
     await state(second, "online")
 
 
+async def test_an_account_that_is_lost_while_it_is_taken_over_is_taken_over_later(
+    begin: Begin, postgresql: PostgreSQL, reused: str
+) -> None:
+    first, second = await begin(ALICE), await begin(ALICE)
+    postgresql.execute("BEGIN; LOCK TABLE outbox", reused)
+    await first.stop()
+    reading = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'outbox'::regclass"
+    async with asyncio.timeout(30):
+        # What waits to be sent is read last.
+        while not postgresql.execute(reading, reused):
+            await asyncio.sleep(0)
+    taking = "pg_terminate_backend(pid), pg_advisory_lock(classid::int, objid::int)"
+    held = "locktype = 'advisory' AND granted AND classid = 'account'::regclass"
+    assert len(postgresql.execute(f"SELECT {taking} FROM pg_locks WHERE {held}", reused)) == 1
+    await until(second, lambda found: found.error_message.endswith("is run by another daemon on the same database."))
+    postgresql.execute("ROLLBACK", reused)
+    await until(second, lambda found: found.error_message.startswith(f"{ALICE} is run by another daemon ("))
+    postgresql.execute("SELECT pg_advisory_unlock_all()", reused)
+    await state(second, "online")
+
+
 async def test_who_lost_the_connection_gives_the_account_to_who_waits(
     begin: Begin, world: World, postgresql: PostgreSQL
 ) -> None:

@@ -159,7 +159,9 @@ class Holding:
                 await self._hold(account.row.id)
                 if not await self._taken(account):
                     return
-                break
+                if self.runs(account):
+                    break
+                # It was lost again meanwhile.
             except AccountInUse as error:
                 self._run.discard(account.row.id)
                 if account.waits != error.message:
