@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
 from pubsub_cached.address import Address
-from pubsub_cached.analysers.definition import from_mapping
+from pubsub_cached.analysers.definition import Definition, from_mapping
+from pubsub_cached.analysers.item import Item
 from pubsub_cached.cache.sync.rounds import DESCRIBED_MS
 from pubsub_cached.xmpp.fake import EJABBERD, PROSODY, Profile, Service, World
 from tests.support.cached import ALICE, ENTRY, Cached, Make
@@ -136,3 +140,35 @@ async def test_a_type_that_is_found_beside_the_number_is_for_the_analysers(cache
     await cache.idle()
     await later(cache, hours=DESCRIBED_MS / 3_600_000)
     assert (await cache.node(ALICE, "things"))["analyser"] == "x"
+
+
+async def test_what_is_evicted_while_an_older_answer_is_parsed_does_not_come_back(cached: Make) -> None:
+    slow, begun, going = threading.Event(), threading.Event(), threading.Event()
+
+    def parse(item: Item) -> dict[str, str]:
+        if item.element.text == "i0" and slow.is_set():
+            begun.set()
+            going.wait(30)
+        return {}
+
+    world = World()
+    service = world.account(ALICE).pep
+    service.create_node("things", max_items=2)
+    for number in range(2):
+        service.publish("things", f"i{number}", f"<x xmlns='urn:x'>i{number}</x>")
+    cache: Cached = await cached(world)
+    things = Definition(name="x", type="thing", namespace="urn:x", to_sync=True, parser=parse)
+    cache.house.analysers.register(things, "plugin")
+    await cache.keep(ALICE, "things")
+    slow.set()
+    job = cache.house.sync.job(Address(ALICE, ALICE, "things"), full=True)
+    assert await asyncio.to_thread(begun.wait, 30)
+    evicted = asyncio.Event()
+    cache.house.changes.on_items.append(lambda _, changed, removed, revision: removed and evicted.set())
+    service.publish("things", "i2", "<x xmlns='urn:x'>i2</x>")
+    async with asyncio.timeout(30):
+        await evicted.wait()
+    going.set()
+    await job.wait()
+    await cache.idle()
+    assert await cache.ids(ALICE, "things", policy="cache") == ["i2", "i1"]

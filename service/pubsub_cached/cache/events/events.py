@@ -301,7 +301,8 @@ class Events:
         except errors.PubSubCachedError as error:
             log.warning("what the service of %s evicted could not be written down: %s", address, error)
             told = False
-        if not told:
+        if not told or self._sync.running(address):
+            # What has been fetched may be older.
             await self._distrust.of(address, "max-items")
 
     def _ask(self, question: Question, written: asyncio.Future[_Applied]) -> None:
