@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from ... import errors
 from ...address import Address
@@ -26,6 +26,8 @@ from .transitions import Choose, Columns, Written, asks, is_followed_in_vain, st
 from .unapplied import Unapplied
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Nodes:
@@ -280,12 +282,7 @@ class Nodes:
             self._changes.items(address, delta)
             self.told(written)
 
-        # Believed by readers at once, and for as long as it can't be written down; what was asked before says nothing.
-        self.proofs.doubt(address)
-        written = self._store.write(transitions.gone, address, redirect, self._clock())
-        self.suspected.until(address, written)
-        await self._changes.after(written, tell)
-        await self._forgotten(address)
+        await self._refused(address, self._store.write(transitions.gone, address, redirect, self._clock()), tell)
 
     async def given_up(self, address: Address) -> None:
         """The service has ended the subscription that the daemon made to a node which is kept no more."""
@@ -307,14 +304,14 @@ class Nodes:
             definition = self._registry.get(analyser)
             return definition is not None and definition.private
 
-        # As of one that is gone.
-        self.proofs.doubt(address)
         written = self._store.write(transitions.deny, address, reason, private, self._clock())
-        self.suspected.until(address, written)
-        await self._changes.after(written, self.told)
-        await self._forgotten(address)
+        await self._refused(address, written, self.told)
 
-    async def _forgotten(self, address: Address) -> None:
+    async def _refused(self, address: Address, written: asyncio.Future[T], tell: Callable[[T], None]) -> None:
+        """Readers believe it at once, and while it can't be written down; what was asked before says nothing."""
+        self.proofs.doubt(address)
+        self.suspected.until(address, written)
+        await self._changes.after(written, tell)
         if await self.find(address) is None:
             self.proofs.forget(address)
 
