@@ -12,8 +12,7 @@ from pubsub_cached import errors
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import from_mapping
 from pubsub_cached.cache.jobs import Job
-from pubsub_cached.cache.sync.batches import BATCHES_AT_ONCE
-from pubsub_cached.cache.sync.by_ids import REPLY_SECONDS
+from pubsub_cached.cache.sync.batches import BATCHES_AT_ONCE, REPLY_SECONDS
 from pubsub_cached.cache.sync.fetch import fetch
 from pubsub_cached.xmpp.fake import EJABBERD, LIBERVIA, PROSODY, Client, Profile, Service, World
 from pubsub_cached.xmpp.port import Item

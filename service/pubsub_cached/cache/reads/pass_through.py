@@ -24,7 +24,7 @@ from ..parsing.parsing import Made, Parsing
 from ..parsing.recognition import Recognition
 from ..place import Place
 from ..policy import expired, servable
-from ..sync.by_ids import by_ids
+from ..sync.batches import by_ids
 from ..sync.sync import Sync
 from . import service_reads
 from .contradiction import contradicts, is_believed

@@ -17,7 +17,7 @@ from ...xmpp.port import Item, Session
 from ..options import ReadOptions
 from ..place import Place
 from ..sync import fetch
-from ..sync.by_ids import by_ids
+from ..sync.batches import by_ids
 from ..sync.order import by_id, oldest_first
 
 

@@ -1,4 +1,4 @@
-"""Items by their ids in replies that a service can carry: as many at once as fit, the next under way meanwhile."""
+"""Items by their ids (XEP-0060 6.5.8): in one reply, or in several that a service can carry, two under way at once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from ... import errors
 from ...address import Address
 from ...xmpp.port import Item, Session
 from .ahead import Ahead
-from .by_ids import REPLY_SECONDS, by_ids
 
+# How long a service may take for one reply, seconds.
+REPLY_SECONDS = 60.0
 # What a reply of a service that is not the account's own server may weigh, in bytes.
 REPLY_BUDGET = 200 * 1024
 PAGE_AT_MOST = 100
@@ -24,6 +25,38 @@ ITEM_OVERHEAD = 200
 Progress = Callable[[int, int], None]
 # What is done with the items of a reply while the next one is under way.
 Meanwhile = Callable[[Sequence[Item]], Awaitable[object]]
+
+
+async def by_ids(
+    session: Session, address: Address, ids: Sequence[str], *, timeout: float = REPLY_SECONDS
+) -> tuple[Item, ...]:
+    """Items in the order of ``ids``, each once; missing ones are left out, also by services that refuse all then."""
+    ids = [id_ for id_ in dict.fromkeys(ids) if id_]
+    if not ids:
+        return ()
+    try:
+        page = await session.get_items(address.service, address.node, ids=ids, timeout=timeout)
+        found = {item.id: item for item in page.items}
+    except errors.StanzaError as error:
+        if error.condition != "item-not-found" or error.pubsub_condition:
+            raise
+        found = await _one_by_one(session, address, ids)
+    return tuple(found[id_] for id_ in ids if id_ in found)
+
+
+async def _one_by_one(session: Session, address: Address, ids: Sequence[str]) -> dict[str, Item]:
+    """For services that refuse all ids when one is missing; raises when it is the node that is."""
+    await session.get_items(address.service, address.node, max_items=1)
+    found: dict[str, Item] = {}
+    for id_ in ids if len(ids) > 1 else ():
+        try:
+            page = await session.get_items(address.service, address.node, ids=[id_])
+        except errors.StanzaError as error:
+            if error.condition != "item-not-found":
+                raise
+            continue
+        found.update((item.id, item) for item in page.items)
+    return found
 
 
 async def some(session: Session, address: Address, ids: Sequence[str], heaviest: int) -> tuple[Item, ...]:
