@@ -9,6 +9,7 @@ import pytest
 
 from pubsub_cached import errors
 from pubsub_cached.address import Address
+from pubsub_cached.cache.nodes import facts
 from pubsub_cached.cache.sync.batches import REPLY_BUDGET, Progress
 from pubsub_cached.cache.sync.fetch import Fetched, fetch
 from pubsub_cached.store.accounts.services import Observed, Paging
@@ -132,8 +133,8 @@ async def test_what_is_published_while_the_ids_are_listed_leaves_nothing_out() -
     assert fetched.items == tuple(reader.service.items("blog"))
 
 
-class Facts:
-    """What is remembered of how a service pages."""
+class Facts(facts.Facts):
+    """What is remembered of how a service pages, without a database."""
 
     def __init__(self) -> None:
         self.paging: Paging = ""

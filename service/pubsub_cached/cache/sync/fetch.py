@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 
 from ... import errors, jid
 from ...address import Address
-from ...store.accounts.services import Observed, Paging
 from ...xmpp.port import Item, ItemsPage, Rsm, Session
+from ..nodes.facts import Facts
 from .ahead import Ahead
 from .batches import SMALLER, Meanwhile, Progress, batch_size, by_batches, nothing
 from .order import by_id, oldest_first
@@ -31,16 +31,6 @@ _FOR_NOW = frozenset({"internal-server-error", "resource-constraint"})
 EVERYTHING = 100_000
 
 Strategy = Literal["one request", "pages", "ids"]
-
-
-class PagingFacts(Protocol):
-    """What is known of how services page (``facts.Facts``)."""
-
-    def of(self, address: Address) -> Observed:
-        """What was observed of the node's service."""
-
-    def pages(self, address: Address, paging: Paging) -> None:
-        """How the service answers a request for a page."""
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -69,7 +59,7 @@ async def fetch(
     address: Address,
     keep: int | None,
     progress: Progress,
-    facts: PagingFacts | None = None,
+    facts: Facts | None = None,
     meanwhile: Meanwhile | None = None,
 ) -> Fetched:
     """The newest ``keep`` items (None: all), by the first strategy that works.
