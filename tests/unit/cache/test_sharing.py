@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,7 +19,7 @@ from pubsub_cached.cache.options import AccountOptions, NodesFilter, PurgeFilter
 from pubsub_cached.secrets import Secrets
 from pubsub_cached.xmpp.fake import World
 from tests.support.cached import ALICE, ENTRY, Cached, answered
-from tests.support.postgresql import PostgreSQL
+from tests.support.postgresql import USER, PostgreSQL
 
 from .blog import MICROBLOG, PUBSUB, writer_busy
 
@@ -253,6 +254,28 @@ async def test_an_account_is_taken_over_though_the_database_could_not_be_read_wh
         while not postgresql.execute(end, reused):
             await asyncio.sleep(0)
     postgresql.execute("ROLLBACK", reused)
+    await first.stop()
+    await state(second, "online")
+
+
+async def test_who_can_not_wait_for_the_other_daemon_to_end_looks_now_and_then(
+    begin: Begin, postgresql: PostgreSQL, reused: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = await begin(ALICE), await begin(ALICE)
+    caplog.set_level(logging.DEBUG, "pubsub_cached.store.postgresql.locks")
+    waiting = "locktype = 'advisory' AND NOT granted AND classid = 'account'::regclass"
+    postgresql.execute(f"ALTER ROLE {USER} CONNECTION LIMIT 0")
+    try:
+        async with asyncio.timeout(30):
+            while not postgresql.execute(f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE {waiting}", reused):
+                await asyncio.sleep(0)
+            while not caplog.records:
+                await asyncio.sleep(0)
+        for _ in range(500):
+            await second.store.write(lambda tx: None)
+        assert len(caplog.records) < 10
+    finally:
+        postgresql.execute(f"ALTER ROLE {USER} CONNECTION LIMIT -1")
     await first.stop()
     await state(second, "online")
 

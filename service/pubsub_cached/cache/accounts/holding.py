@@ -154,6 +154,7 @@ class Holding:
     async def _take(self, account: Account) -> None:
         if account.waits:
             await account.session.close()
+        refusal = ""
         while True:
             try:
                 await self._hold(account.row.id)
@@ -167,6 +168,10 @@ class Holding:
                 if account.waits != error.message:
                     log.warning("%s It is taken over once that has ended.", error)
                     account.wait(error.message)
+                if error.message == refusal:
+                    # It goes on: that it has ended could not be told.
+                    await asyncio.sleep(AGAIN)
+                refusal = error.message
                 await self._released(account)
             except errors.PubSubCachedError as error:
                 log.warning("%s could not be taken over yet: %s", account.jid, error)
