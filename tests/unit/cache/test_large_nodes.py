@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,9 +16,11 @@ from dbus_fast import Message, MessageType
 
 from pubsub_cached.address import Address
 from pubsub_cached.analysers.definition import Definition
+from pubsub_cached.cache.events import events
 from pubsub_cached.cache.options import NodesFilter, PurgeFilter
 from pubsub_cached.pace import SLICE
 from pubsub_cached.store.accounts import nodes, schedule
+from pubsub_cached.store.items import items
 from pubsub_cached.store.items.outline import outline
 from pubsub_cached.store.items.parsing import of_node
 from pubsub_cached.store.rows import StoredItem, digest
@@ -61,6 +65,30 @@ async def test_the_outline_of_a_large_node_keeps_nobody_waiting(cached: Make) ->
         await cache.idle()
     assert (await store.read(nodes.find, ADDRESS)).item_count == 1
     assert found.longest[0].seconds < alone / 2, str(found)
+
+
+@pytest.mark.sqlite
+async def test_each_item_that_an_event_retracts_is_not_looked_for_among_all(cached: Make) -> None:
+    """Against what their removal takes in the same run."""
+    cache, _ = await large(cached)
+    node = await cache.store.read(nodes.find, ADDRESS)
+    retracted = [str(number) for number in range(ITEMS // 2, 3 * ITEMS // 2)]
+    took: list[float] = []
+
+    def timed(tx: Transaction, work: Callable[..., object], *arguments: object, **more: object) -> None:
+        began = time.thread_time()
+        work(tx, *arguments, **more)
+        took.append(time.thread_time() - began)
+        if len(took) == 1:
+            raise LookupError("It is to be done once more.")
+
+    with contextlib.suppress(LookupError):
+        await cache.store.write(timed, items.follow, node, [], retracted, None)
+    await cache.store.write(
+        timed, events._write, node.id, [], retracted, None, asked=False, behind=False, in_place=False
+    )
+    assert (await cache.store.read(nodes.find, ADDRESS)).item_count == ITEMS // 2 + 1
+    assert took[1] < 3 * took[0], took
 
 
 @pytest.mark.sqlite

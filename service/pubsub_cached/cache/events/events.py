@@ -343,7 +343,8 @@ def _write(
     youngest = youngest_beside(tx.connection, node_id, stored[0].id) if asked and again else ""
     if behind and stored and node.analyser_version:
         node_store.update(tx, node_id, analyser_version=0)
-    unknown = [id_ for id_ in retracted if id_ not in delta.removed]
+    removed = frozenset(delta.removed)
+    unknown = [id_ for id_ in retracted if id_ not in removed]
     # Without a copy nothing is known.
     strange = bool(unknown) and node.completeness != "none" and change_store.any_unknown(tx.connection, node, unknown)
     due = hasten(tx, node).next_sync if node.item_expire is not None and delta.changed else node.next_sync
