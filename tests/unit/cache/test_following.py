@@ -30,6 +30,24 @@ class TestEvents:
         assert [(told[1], told[2]) for told in changes] == [(["new"], [])]
         assert await freshness(cache) == "live"
 
+    async def test_whoever_waits_for_events_waits_until_they_are_told(self, cached: Make) -> None:
+        """Also who begins to in the moment in which it comes out that one is stored."""
+        cache, service = await followed(cached)
+        cache.told.clear()
+        goes_on, stored = threading.Event(), threading.Event()
+        cache.store.write(lambda tx: goes_on.wait())
+        before = cache.store.write(lambda tx: None)
+        service.publish(MICROBLOG, "new", ENTRY.format("new"))
+        await cache.house.events.caught_up()
+        after = cache.store.write(lambda tx: stored.set())
+        goes_on.set()
+        # The loop learns of all these writes at once.
+        stored.wait()
+        await before
+        await cache.house.events.settled()
+        assert [told[1] for told in cache.told] == [["new"]]
+        await after
+
     async def test_a_purge_that_is_committed_while_the_cache_stops_is_told(
         self, cached: Make, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -154,8 +154,9 @@ class Events:
 
     async def _barrier(self) -> None:
         """Wait until what was handed to the store is committed, and told."""
-        if self._written is not None and not self._written.done():
-            # Written in order; for what comes meanwhile nobody waits, or a flood would never let anybody pass.
+        if self._written is not None:
+            # Written in order; for what comes meanwhile nobody waits, or a flood would never let anybody pass. What has
+            # just been committed may not be told yet: who waits for that too comes after those who tell it.
             await asyncio.wait([self._written])
 
     async def _apply(self, address: Address, arrival: Arrival) -> None:
