@@ -44,6 +44,17 @@ def unclaimed(world: World, count: int = 3, profile: Profile = PROSODY) -> Servi
     return service
 
 
+async def kept_large(cached: Make, node: str = MICROBLOG, **options: int) -> Cached:
+    """A cache that keeps a node with more than a reply can hold: twelve posts of 100 KB."""
+    world = World()
+    service = blog(world, 0, node=node)
+    for number in range(12):
+        service.publish(node, f"i{number}", ENTRY.format("x" * 100_000))
+    cache: Cached = await cached(world)
+    await cache.keep(PUBSUB, node, **options)
+    return cache
+
+
 class TestFirstRead:
     async def test_comes_from_the_service(self, cached: Make) -> None:
         world = World()
@@ -455,12 +466,7 @@ class TestPlaces:
         assert await cache.ids(PUBSUB, MICROBLOG, cursor=cursor) == ["i0"]
 
     async def test_a_reply_never_outgrows_what_the_bus_takes(self, cached: Make) -> None:
-        world = World()
-        service = blog(world, 0)
-        for number in range(12):
-            service.publish(MICROBLOG, f"i{number}", ENTRY.format("x" * 100_000))
-        cache: Cached = await cached(world)
-        await cache.keep(PUBSUB, MICROBLOG)
+        cache = await kept_large(cached)
         seen: list[str] = []
         cursor = ""
         for _ in range(12):
@@ -473,24 +479,14 @@ class TestPlaces:
 
     @pytest.mark.parametrize("policy", ["cache", "network"])
     async def test_what_is_not_asked_for_takes_no_room(self, cached: Make, policy: Policy) -> None:
-        world = World()
-        service = blog(world, 0)
-        for number in range(12):
-            service.publish(MICROBLOG, f"i{number}", ENTRY.format("x" * 100_000))
-        cache: Cached = await cached(world)
-        await cache.keep(PUBSUB, MICROBLOG)
+        cache = await kept_large(cached)
         items, cursor, _ = await cache.read(PUBSUB, MICROBLOG, policy=policy, fields=frozenset({"type"}))
         assert ([item["id"] for item in items], cursor) == ([f"i{number}" for number in reversed(range(12))], "")
 
     @pytest.mark.parametrize("kept", [True, False], ids=["cache", "service"])
     async def test_ids_that_a_reply_has_no_room_for_come_with_the_cursor(self, cached: Make, kept: bool) -> None:
-        world = World()
         node = MICROBLOG if kept else "things"
-        service = blog(world, 0, node=node)
-        for number in range(12):
-            service.publish(node, f"i{number}", ENTRY.format("x" * 100_000))
-        cache: Cached = await cached(world)
-        await cache.keep(PUBSUB, node, limit=1)
+        cache = await kept_large(cached, node, limit=1)
         wanted = tuple(f"i{number}" for number in range(10))
         items, cursor, _ = await cache.read(PUBSUB, node, ids=wanted)
         seen = {item["id"] for item in items}
